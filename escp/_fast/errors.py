@@ -1,0 +1,16 @@
+"""FastError: what native code reports, as plain facts. `escp.errors` gives them words and exit codes."""
+
+
+class FastError(Exception):
+    """A native failure: code (`fast_code` in types.pxd), errno or 0, the call that failed, offset or -1."""
+
+    def __init__(self, code: int, sys_errno: int, where: str, offset: int):
+        super().__init__(code, sys_errno, where, offset)
+        self.code = code
+        self.sys_errno = sys_errno
+        self.where = where
+        self.offset = offset
+
+
+def raise_error(code: int, sys_errno: int, where: str, offset: int) -> None:
+    raise FastError(code, sys_errno, where, offset)

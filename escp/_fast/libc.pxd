@@ -1,0 +1,182 @@
+"""System calls and C functions that Cython's own declarations lack."""
+
+from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef extern from "<pthread.h>" nogil:
+    ctypedef struct pthread_t:
+        pass
+    ctypedef struct pthread_mutex_t:
+        pass
+    ctypedef struct pthread_cond_t:
+        pass
+    int pthread_mutex_init(pthread_mutex_t *, const void *)
+    int pthread_mutex_destroy(pthread_mutex_t *)
+    int pthread_mutex_lock(pthread_mutex_t *)
+    int pthread_mutex_unlock(pthread_mutex_t *)
+    int pthread_cond_init(pthread_cond_t *, const void *)
+    int pthread_cond_destroy(pthread_cond_t *)
+    int pthread_cond_wait(pthread_cond_t *, pthread_mutex_t *)
+    int pthread_cond_signal(pthread_cond_t *)
+    int pthread_cond_broadcast(pthread_cond_t *)
+    int pthread_join(pthread_t, void **)
+
+cdef extern from "native.h" nogil:
+    # A thread with all signals blocked (they stay with Python's main thread); 0 or an errno.
+    int escp_thread_start(pthread_t *, void *(*)(void *) noexcept nogil, void *, const char *name)
+    uint64_t escp_load(const uint64_t *)  # relaxed
+    void escp_count(uint64_t *, uint64_t)  # relaxed add by the counter's only writer
+    uint64_t escp_fetch_add(uint64_t *, uint64_t)  # relaxed, any number of writers
+    int escp_flag(const int *)  # acquire
+    void escp_raise_flag(int *)  # release
+    int64_t escp_openat_beneath(int dirfd, const char *path, uint64_t flags, uint64_t mode)
+    int64_t escp_getdents(int fd, void *buf, uint64_t len)
+    void escp_set_errno(int)
+    int escp_dio_align(int fd, uint32_t *align)
+    uint64_t htobe64(uint64_t)
+    uint32_t htobe32(uint32_t)
+    uint16_t htobe16(uint16_t)
+    uint64_t be64toh(uint64_t)
+    uint32_t be32toh(uint32_t)
+    uint16_t be16toh(uint16_t)
+    ctypedef struct dirent64_t "struct linux_dirent64":
+        uint64_t d_ino
+        int64_t d_off
+        uint16_t d_reclen
+        uint8_t d_type
+        char d_name[1]
+    enum:
+        DT_UNKNOWN, DT_REG, DT_DIR, DT_LNK
+
+cdef extern from "<errno.h>" nogil:
+    int errno
+    enum:
+        EACCES, EAGAIN, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC
+        ENOSYS, ENOTDIR, ENOTSUP, EOPNOTSUPP, EPERM, EXDEV, EDQUOT, EROFS, EIO, ESPIPE, ESTALE
+        ECONNRESET, EFBIG
+
+cdef extern from "<string.h>" nogil:
+    void *memcpy(void *, const void *, size_t)
+    void *memmove(void *, const void *, size_t)
+    void *memset(void *, int, size_t)
+    void *memchr(const void *, int, size_t)
+    int memcmp(const void *, const void *, size_t)
+    size_t strlen(const char *)
+    void explicit_bzero(void *, size_t)
+
+cdef extern from "<stdlib.h>" nogil:
+    void *malloc(size_t)
+    void *calloc(size_t, size_t)
+    void free(void *)
+    int posix_memalign(void **, size_t, size_t)
+
+cdef extern from "<stdio.h>" nogil:
+    int snprintf(char *, size_t, const char *, ...)
+    int renameat(int, const char *, int, const char *)
+
+cdef extern from "<unistd.h>" nogil:
+    ssize_t pread(int, void *, size_t, int64_t)
+    ssize_t pwrite(int, const void *, size_t, int64_t)
+    ssize_t c_write "write"(int, const void *, size_t)
+    ssize_t c_read "read"(int, void *, size_t)
+    int c_close "close"(int)
+    int dup(int)
+    int ftruncate(int, int64_t)
+    int unlinkat(int, const char *, int)
+    int linkat(int, const char *, int, const char *, int)
+    int fchown(int, uint32_t, uint32_t)
+    int64_t lseek(int, int64_t, int)
+    enum:
+        SEEK_SET, SEEK_DATA, SEEK_HOLE
+
+cdef extern from "<fcntl.h>" nogil:
+    int c_open "open"(const char *, int, ...)
+    int openat(int, const char *, int, ...)
+    int fcntl(int, int, ...)
+    int posix_fadvise(int, int64_t, int64_t, int)
+    int fallocate(int, int, int64_t, int64_t)
+    enum:
+        O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_DIRECT, O_DIRECTORY, O_CLOEXEC
+        O_NOFOLLOW, O_TMPFILE, O_NONBLOCK, O_NOCTTY, O_PATH, O_NOATIME
+        F_GETFL, F_SETFL, POSIX_FADV_WILLNEED, AT_FDCWD, AT_EMPTY_PATH, AT_SYMLINK_FOLLOW
+        AT_SYMLINK_NOFOLLOW
+
+cdef extern from "<sys/stat.h>" nogil:
+    ctypedef struct timespec_t "struct timespec":
+        int64_t tv_sec
+        int64_t tv_nsec
+    ctypedef struct stat_t "struct stat":
+        uint64_t st_dev
+        uint64_t st_ino
+        uint32_t st_mode
+        uint64_t st_nlink
+        uint32_t st_uid
+        uint32_t st_gid
+        int64_t st_size
+        int64_t st_blocks
+        timespec_t st_atim
+        timespec_t st_mtim
+        timespec_t st_ctim
+    int fstat(int, stat_t *)
+    int fstatat(int, const char *, stat_t *, int)
+    int fchmod(int, uint32_t)
+    int fchmodat(int, const char *, uint32_t, int)
+    int utimensat(int, const char *, const timespec_t *, int)
+    int futimens(int, const timespec_t *)
+    int mkdirat(int, const char *, uint32_t)
+    bint S_ISREG(uint32_t)
+    bint S_ISDIR(uint32_t)
+    bint S_ISLNK(uint32_t)
+    enum:
+        S_IFMT, S_IFREG
+
+cdef extern from "<sys/socket.h>" nogil:
+    ctypedef struct iovec_t "struct iovec":
+        void *iov_base
+        size_t iov_len
+    ssize_t send(int, const void *, size_t, int)
+    ssize_t recv(int, void *, size_t, int)
+    int shutdown(int, int)
+    enum:
+        MSG_NOSIGNAL, MSG_MORE, MSG_WAITALL, MSG_DONTWAIT, SHUT_RDWR, SHUT_WR
+
+cdef extern from "<poll.h>" nogil:
+    ctypedef struct pollfd_t "struct pollfd":
+        int fd
+        short events
+        short revents
+    int poll(pollfd_t *, unsigned long, int)
+    enum:
+        POLLIN, POLLERR, POLLHUP
+
+cdef extern from "<sys/eventfd.h>" nogil:
+    int eventfd(unsigned int, int)
+    enum:
+        EFD_CLOEXEC, EFD_NONBLOCK
+
+cdef extern from "<time.h>" nogil:
+    int clock_gettime(int, timespec_t *)
+    enum:
+        CLOCK_MONOTONIC
+
+cdef extern from "<linux/aio_abi.h>" nogil:
+    ctypedef struct iocb_t "struct iocb":
+        uint64_t aio_data
+        uint16_t aio_lio_opcode
+        uint32_t aio_fildes
+        uint64_t aio_buf
+        uint64_t aio_nbytes
+        int64_t aio_offset
+    ctypedef struct io_event_t "struct io_event":
+        uint64_t data
+        uint64_t obj
+        int64_t res
+    enum:
+        IOCB_CMD_PREAD, IOCB_CMD_PWRITE
+
+cdef extern from "native.h" nogil:
+    ctypedef unsigned long aio_context_t
+    int escp_io_setup(unsigned int, aio_context_t *)
+    int escp_io_destroy(aio_context_t)
+    int escp_io_submit(aio_context_t, iocb_t *)
+    int escp_io_getevents(aio_context_t, long least, long most, io_event_t *)

@@ -1,0 +1,96 @@
+/* The few lines that need C itself: threads with signals blocked, atomics, bare system calls. */
+#ifndef ESCP_NATIVE_H
+#define ESCP_NATIVE_H
+
+#include <endian.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/aio_abi.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+/* Enough for a stream's call depth with room for the C library; the default of 8 MiB times 64 streams is not. */
+#define ESCP_THREAD_STACK (512 * 1024)
+
+static inline int escp_thread_start(pthread_t *thread, void *(*run)(void *), void *arg, const char *name) {
+    sigset_t all, before;
+    pthread_attr_t attr;
+    int rc = pthread_attr_init(&attr);
+    if (rc) return rc;
+    pthread_attr_setstacksize(&attr, ESCP_THREAD_STACK);
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    rc = pthread_create(thread, &attr, run, arg);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    pthread_attr_destroy(&attr);
+    if (!rc) pthread_setname_np(*thread, name);
+    return rc;
+}
+
+static inline uint64_t escp_load(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }
+static inline void escp_count(uint64_t *p, uint64_t n) {
+    __atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
+}
+static inline uint64_t escp_fetch_add(uint64_t *p, uint64_t n) { return __atomic_fetch_add(p, n, __ATOMIC_RELAXED); }
+static inline int escp_flag(const int *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
+static inline void escp_raise_flag(int *p) { __atomic_store_n(p, 1, __ATOMIC_RELEASE); }
+
+/* openat2(2): Linux 5.6; struct and numbers spelled out because older headers lack them. */
+#ifndef SYS_openat2
+#define SYS_openat2 437
+#endif
+struct escp_open_how {
+    uint64_t flags, mode, resolve;
+};
+#define ESCP_RESOLVE_NO_MAGICLINKS 0x02
+#define ESCP_RESOLVE_BENEATH 0x08
+
+static inline int64_t escp_openat_beneath(int dirfd, const char *path, uint64_t flags, uint64_t mode) {
+    struct escp_open_how how = {flags, mode, ESCP_RESOLVE_BENEATH | ESCP_RESOLVE_NO_MAGICLINKS};
+    long fd;
+    do fd = syscall(SYS_openat2, dirfd, path, &how, sizeof how);
+    while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: a rename raced with the lookup */
+    return fd;
+}
+
+struct linux_dirent64 {
+    uint64_t d_ino;
+    int64_t d_off;
+    unsigned short d_reclen;
+    unsigned char d_type;
+    char d_name[];
+};
+#ifndef DT_UNKNOWN
+enum { DT_UNKNOWN = 0, DT_DIR = 4, DT_REG = 8, DT_LNK = 10 };
+#endif
+static inline int64_t escp_getdents(int fd, void *buf, uint64_t len) { return syscall(SYS_getdents64, fd, buf, len); }
+
+/* Kernel AIO: asynchronous for O_DIRECT on every kernel since 2.6, and allowed where io_uring is not. */
+static inline int escp_io_setup(unsigned n, aio_context_t *ctx) { return (int)syscall(SYS_io_setup, n, ctx); }
+static inline int escp_io_destroy(aio_context_t ctx) { return (int)syscall(SYS_io_destroy, ctx); }
+static inline int escp_io_submit(aio_context_t ctx, struct iocb *cb) { return (int)syscall(SYS_io_submit, ctx, 1L, &cb); }
+static inline int escp_io_getevents(aio_context_t ctx, long least, long most, struct io_event *events) {
+    return (int)syscall(SYS_io_getevents, ctx, least, most, events, NULL);
+}
+
+static inline void escp_set_errno(int number) { errno = number; }
+
+/* O_DIRECT's alignment of FD into *ALIGN (0: the file system has none); -1 where the kernel can't tell (before 6.1). */
+static inline int escp_dio_align(int fd, uint32_t *align) {
+#ifdef STATX_DIOALIGN
+    struct statx sx;
+    memset(&sx, 0, sizeof sx);
+    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) || !(sx.stx_mask & STATX_DIOALIGN)) return -1;
+    *align = sx.stx_dio_mem_align > sx.stx_dio_offset_align ? sx.stx_dio_mem_align : sx.stx_dio_offset_align;
+    return 0;
+#else
+    (void)fd, (void)align;
+    return -1;
+#endif
+}
+#endif

@@ -1,0 +1,327 @@
+"""The two planes as Python sees them: configure, attach streams, start, read counters and events, stop, join.
+
+    SendPlane:    walkers -> queue -> one thread a stream -> sockets; one thread for what comes back
+    ReceivePlane: sockets -> one thread a stream -> files
+
+A plane knows neither who started whom nor who connected. Its methods are for Python's main thread;
+none of them waits for a native thread but join(), which is called once the threads are known to end.
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+import os
+
+from escp._fast.acks cimport ack_close, ack_loop, ack_open, ack_reader
+from escp._fast.channel cimport Channel
+from escp._fast.engine cimport ENGINE_DUMMY, ENGINE_POSIX
+from escp._fast.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_ROOM, take_events
+from escp._fast.libc cimport (calloc, escp_load, escp_thread_start, free, pthread_cond_broadcast, pthread_join,
+                              pthread_mutex_lock, pthread_mutex_unlock, pthread_t, strlen)
+from escp._fast.receive cimport (receive_free, receive_loop, receive_open, receive_state, receive_stop, receive_stream,
+                                 receive_stream_close, receive_stream_open)
+from escp._fast.send cimport send_loop, send_stream, send_stream_close, send_stream_open
+from escp._fast.sources cimport (N_ROOTS, dir_node, node_new, send_state, state_free, state_open, state_stop,
+                                 stream_counters)
+from escp._fast.types cimport MAX_NAME_BYTES, MAX_STREAMS, SECRET_BYTES, clear, fast_err
+from escp._fast.walk cimport walk_loop
+
+from escp._fast.errors import FastError, raise_error
+
+ENGINES = {"posix": ENGINE_POSIX, "dummy": ENGINE_DUMMY}
+FILE_FAILED, FATAL, FINISHED, ROOM = EVENT_FILE_FAILED, EVENT_FATAL, EVENT_FINISHED, EVENT_ROOM
+
+cdef enum:
+    MAX_WALKERS = 16
+
+
+cdef void *run_walker(void *arg) noexcept nogil:
+    walk_loop(<send_state *>arg)
+    return NULL
+
+
+cdef void *run_sender(void *arg) noexcept nogil:
+    send_loop(<send_stream *>arg)
+    return NULL
+
+
+cdef void *run_acks(void *arg) noexcept nogil:
+    ack_loop(<ack_reader *>arg)
+    return NULL
+
+
+cdef void *run_receiver(void *arg) noexcept nogil:
+    receive_loop(<receive_stream *>arg)
+    return NULL
+
+
+cdef class Threads:
+    """Started native threads, joined together."""
+    cdef pthread_t handles[MAX_STREAMS + MAX_WALKERS + 1]
+    cdef int n
+
+    cdef int add(self, void *(*run)(void *) noexcept nogil, void *arg, const char *name) except -1:
+        cdef int rc = escp_thread_start(&self.handles[self.n], run, arg, name)
+        if rc:
+            raise OSError(rc, f"can't start a thread: {os.strerror(rc)}")
+        self.n += 1
+        return 0
+
+    cdef void join(self) noexcept nogil:
+        while self.n:
+            self.n -= 1
+            pthread_join(self.handles[self.n], NULL)
+
+
+cdef dict sum_counters(const stream_counters *streams, int n):
+    """bytes, bytes_network, bytes_compressed; first_ns and last_ns (monotonic clock; 0 = no data yet) of all streams."""
+    cdef uint64_t first = 0
+    cdef uint64_t last = 0
+    cdef uint64_t value
+    cdef int i
+    total = wire = payload = 0
+    for i in range(n):
+        total += escp_load(&streams[i].n_bytes)
+        wire += escp_load(&streams[i].n_wire)
+        payload += escp_load(&streams[i].n_payload)
+        value = escp_load(&streams[i].first_ns)
+        if value and (first == 0 or value < first):
+            first = value
+        value = escp_load(&streams[i].last_ns)
+        last = value if value > last else last
+    return {"bytes": total, "bytes_network": wire, "bytes_compressed": payload, "first_ns": first, "last_ns": last}
+
+
+def check_streams(int n_streams, size_t block_bytes):
+    if not 1 <= n_streams <= MAX_STREAMS:
+        raise ValueError("1 to 64 streams")
+    if block_bytes < 1 << 18 or block_bytes > 1 << 25 or block_bytes % (1 << 18):
+        raise ValueError("a block is a multiple of 256 KiB, 32 MiB at most")
+
+
+cdef class SendPlane:
+    """Reads files and sends them over its streams.
+
+    *fault_offset* is for tests: it flips a bit of the byte at that offset of every file, after hashing.
+    """
+    cdef send_state *state
+    cdef send_stream *streams
+    cdef ack_reader acks
+    cdef Threads threads
+    cdef list held  # channels: they must outlive the threads
+
+    def __cinit__(self, *, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
+                  bint has_checksum=True, bint has_compression=False, bint is_recursive=False, int n_walkers=2,
+                  int64_t fault_offset=-1):
+        check_streams(n_streams, block_bytes)
+        self.held = []
+        self.threads = Threads()
+        self.state = <send_state *>calloc(1, sizeof(send_state))
+        self.streams = <send_stream *>calloc(n_streams, sizeof(send_stream))
+        if self.state == NULL or self.streams == NULL:
+            raise MemoryError
+        self.state.config.n_streams = n_streams
+        self.state.config.n_walkers = min(max(n_walkers, 1), MAX_WALKERS)
+        self.state.config.block = block_bytes
+        self.state.config.engine = ENGINES[engine]
+        self.state.config.is_direct = is_direct
+        self.state.config.has_checksum = has_checksum
+        self.state.config.has_compression = has_compression
+        self.state.config.is_recursive = is_recursive
+        self.state.config.fault_offset = fault_offset
+        state_open(self.state)
+
+    def attach(self, int fd, Channel channel not None):
+        """Give the stream of *channel* its connected socket; the caller keeps it open until after join()."""
+        self.state.sockets[channel.c.stream] = fd
+        self.state.channels[channel.c.stream] = &channel.c
+        self.held.append(channel)
+
+    def start(self):
+        cdef fast_err err
+        cdef int i
+        cdef int rc = 0
+        clear(&err)
+        for i in range(self.state.config.n_streams):
+            if self.state.channels[i] == NULL:
+                raise ValueError(f"stream {i} is not attached")
+            if rc == 0:
+                rc = send_stream_open(&self.streams[i], self.state, i, &err)
+        if rc < 0 or ack_open(&self.acks, self.state, &err) < 0:
+            raise_error(err.code, err.sys_errno, "buffers", -1)
+        self.threads.add(run_acks, &self.acks, "escp-acks")
+        for i in range(self.state.config.n_streams):
+            self.threads.add(run_sender, &self.streams[i], "escp-send")
+        for i in range(self.state.config.n_walkers):
+            self.threads.add(run_walker, self.state, "escp-walk")
+
+    def add_source(self, bytes source not None, bytes target not None):
+        """Queue the file or directory *source*, to be named *target* below the destination.
+
+        False when the queue is full: a ROOM event tells when to try again.
+        """
+        cdef dir_node *node
+        cdef bint has_room
+        if not source or b"\0" in source:
+            raise ValueError("a source is a path")
+        node = node_new(NULL, source, len(source), target, len(target))
+        if node == NULL:
+            raise MemoryError
+        pthread_mutex_lock(&self.state.lock)
+        has_room = self.state.n_roots < N_ROOTS
+        if has_room:
+            self.state.roots[(self.state.roots_head + self.state.n_roots) % N_ROOTS].node = node
+            self.state.n_roots += 1
+        else:
+            self.state.wants_root_event = True
+        pthread_cond_broadcast(&self.state.walk)
+        pthread_mutex_unlock(&self.state.lock)
+        if not has_room:
+            free(node)
+        return bool(has_room)
+
+    def end_sources(self):
+        """All sources have been added: when they are sent and acknowledged, the plane finishes."""
+        pthread_mutex_lock(&self.state.lock)
+        self.state.has_all_roots = True
+        pthread_cond_broadcast(&self.state.walk)
+        pthread_mutex_unlock(&self.state.lock)
+
+    @property
+    def event_fd(self):
+        """Readable when take_events() has something."""
+        return self.state.events.fd
+
+    def take_events(self):
+        """(kind, code, errno, where, offset, is_remote, path) of each waiting event."""
+        return take_events(&self.state.events)
+
+    def counters(self):
+        counts = sum_counters(self.state.streams, self.state.config.n_streams)
+        counts.update(
+            found_files=escp_load(&self.state.n_found_files), found_bytes=escp_load(&self.state.n_found_bytes),
+            files=escp_load(&self.state.n_files), directories=escp_load(&self.state.n_directories),
+            failed=escp_load(&self.state.n_failed), is_walked=bool(self.state.is_walked))
+        return counts
+
+    def stop(self):
+        """Make all threads end soon. May be called at any time, and again."""
+        with nogil:
+            state_stop(self.state)
+
+    def join(self):
+        """Wait for the threads: after FINISHED, FATAL or stop()."""
+        with nogil:
+            self.threads.join()
+
+    def __dealloc__(self):
+        cdef int i
+        if self.state == NULL:
+            return
+        if self.threads is not None and self.threads.n:
+            state_stop(self.state)
+            self.threads.join()
+        if self.streams != NULL:
+            for i in range(self.state.config.n_streams):
+                send_stream_close(&self.streams[i])
+            free(self.streams)
+        ack_close(&self.acks)
+        state_free(self.state)
+        free(self.state)
+        self.state = NULL
+
+
+cdef class ReceivePlane:
+    """Receives files over its streams and writes them below *root_fd*.
+
+    *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
+    *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
+    """
+    cdef receive_state *state
+    cdef receive_stream *streams
+    cdef Threads threads
+    cdef list held
+
+    def __cinit__(self, *, int root_fd, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
+                  bint has_checksum=True, bint has_compression=False, bint keeps_attributes=False,
+                  bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True):
+        check_streams(n_streams, block_bytes)
+        if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
+            raise ValueError("the target's name is one component")
+        self.held = []
+        self.threads = Threads()
+        self.state = <receive_state *>calloc(1, sizeof(receive_state))
+        self.streams = <receive_stream *>calloc(n_streams, sizeof(receive_stream))
+        if self.state == NULL or self.streams == NULL:
+            raise MemoryError
+        self.state.config.n_streams = n_streams
+        self.state.config.block = block_bytes
+        self.state.config.engine = ENGINES[engine]
+        self.state.config.is_direct = is_direct
+        self.state.config.has_checksum = has_checksum
+        self.state.config.has_compression = has_compression
+        self.state.destination.root_fd = root_fd
+        self.state.destination.in_place_fd = in_place_fd
+        self.state.destination.keeps_attributes = keeps_attributes
+        self.state.destination.has_openat2 = has_openat2
+        self.state.destination.session = int.from_bytes(os.urandom(8), "big")
+        for i, c in enumerate(target_name):
+            self.state.destination.target_name[i] = <char>c
+        receive_open(self.state)
+
+    def attach(self, int fd, Channel channel not None):
+        """Give the stream of *channel* its connected socket; the caller keeps it open until after join()."""
+        self.state.sockets[channel.c.stream] = fd
+        self.state.channels[channel.c.stream] = &channel.c
+        self.held.append(channel)
+
+    def start(self):
+        cdef fast_err err
+        cdef int i
+        clear(&err)
+        for i in range(self.state.config.n_streams):
+            if self.state.channels[i] == NULL:
+                raise ValueError(f"stream {i} is not attached")
+            if receive_stream_open(&self.streams[i], self.state, i, &err) < 0:
+                raise_error(err.code, err.sys_errno, "buffers", -1)
+        for i in range(self.state.config.n_streams):
+            self.threads.add(run_receiver, &self.streams[i], "escp-receive")
+
+    @property
+    def event_fd(self):
+        """Readable when take_events() has something."""
+        return self.state.events.fd
+
+    def take_events(self):
+        """(kind, code, errno, where, offset, is_remote, path) of each waiting event."""
+        return take_events(&self.state.events)
+
+    def counters(self):
+        counts = sum_counters(self.state.streams, self.state.config.n_streams)
+        counts.update(files=escp_load(&self.state.n_files), directories=escp_load(&self.state.n_directories),
+                      failed=escp_load(&self.state.n_failed), bytes_disk=escp_load(&self.state.n_disk))
+        return counts
+
+    def stop(self):
+        """Make all threads end soon. May be called at any time, and again."""
+        with nogil:
+            receive_stop(self.state)
+
+    def join(self):
+        """Wait for the threads, then drop what is unfinished: after FINISHED, FATAL or stop()."""
+        with nogil:
+            self.threads.join()
+
+    def __dealloc__(self):
+        cdef int i
+        if self.state == NULL:
+            return
+        if self.threads is not None and self.threads.n:
+            receive_stop(self.state)
+            self.threads.join()
+        if self.streams != NULL:
+            for i in range(self.state.config.n_streams):
+                receive_stream_close(&self.streams[i])
+            free(self.streams)
+        receive_free(self.state)
+        free(self.state)
+        self.state = NULL

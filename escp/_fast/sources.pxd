@@ -1,0 +1,155 @@
+"""The sender's shared state: what is still to be walked, opened, sent and acknowledged. All of it bounded.
+
+    roots -> [walk] -> items -> [send] -> frames        results -> [acks] -> flights end, directories finish
+
+One lock guards everything here but the counters. A directory is finished when it has been listed and all
+that was found in it has been acknowledged; only then is its own entry sent, so that its times and mode are
+set last, and so that memory depends on what is in flight, not on the size of the tree.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from escp._fast.channel cimport channel
+from escp._fast.digest cimport digest128
+from escp._fast.events cimport event_queue
+from escp._fast.libc cimport pthread_cond_t, pthread_mutex_t, stat_t
+from escp._fast.types cimport MAX_NAME_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, fast_err
+
+cdef enum:
+    N_ITEMS = 256  # opened files waiting for a stream
+    N_ROOTS = 256  # sources waiting for a walker
+    N_FLIGHTS = 16384  # files sent and not yet acknowledged; a power of two
+    MAX_STACKED = 1024  # directories found and not yet listed, before a listing is put off
+
+
+ctypedef struct dir_node:
+    dir_node *parent
+    dir_node *next  # in the stack of directories to list, or in the list of finished ones
+    uint32_t n_refs  # itself while being listed, children listed, files open or in flight
+    bint is_root_file  # stands for a source that is a file: it has paths and no entry of its own
+    bint is_unlisted  # could not be listed: no entry is sent
+    bint is_open  # its status is known
+    int64_t resume  # where its listing goes on
+    stat_t status
+    uint32_t n_source  # bytes of the source's path
+    uint32_t n_target  # bytes of its path below the target
+    char *source  # ended by NUL
+    char *target
+
+
+ctypedef struct item:
+    int fd
+    dir_node *dir  # holds a reference
+    stat_t status
+    uint16_t n_name
+    char name[MAX_NAME_BYTES + 1]
+
+
+ctypedef struct large_file:
+    bint is_used
+    bint has_failed
+    int fd
+    bint is_direct
+    uint64_t id
+    uint64_t size
+    uint64_t next  # offset of the next block to hand out
+    uint64_t n_claimed
+    uint64_t n_done  # blocks read and sent, or given up
+    uint64_t n_sent_bytes
+    uint64_t announced  # a bit for each stream that its entry was sent on
+    digest128 digest
+    large_file *next_ending
+    item what
+
+
+ctypedef struct flight:
+    uint64_t id  # 0: free
+    int next_free
+    uint8_t kind  # entry_kind
+    uint16_t n_name
+    uint64_t size
+    digest128 digest
+    dir_node *dir
+    large_file *large
+    char name[MAX_NAME_BYTES + 1]
+
+
+ctypedef struct root:
+    dir_node *node
+
+
+ctypedef struct stream_counters:
+    uint64_t n_bytes  # of file contents, sent or received
+    uint64_t n_wire  # of frames
+    uint64_t n_payload  # of data frames, after compression
+    uint64_t first_ns  # monotonic clock of the first and the last data frame
+    uint64_t last_ns
+    uint64_t padding[3]  # a cache line of its own
+
+
+ctypedef struct send_config:
+    int n_streams
+    int n_walkers
+    uint32_t block
+    int engine
+    bint is_direct
+    bint has_checksum
+    bint has_compression
+    bint is_recursive
+    int64_t fault_offset  # tests: flip a bit of the block that holds it, between hash and seal; -1 = never
+
+
+ctypedef struct send_state:
+    send_config config
+    pthread_mutex_t lock
+    pthread_cond_t work  # streams: items, blocks, finished directories, or the end
+    pthread_cond_t walk  # walkers: roots and directories to list, or the end
+    pthread_cond_t room  # walkers: room for items
+    int is_stopped
+    bint has_all_roots
+    root roots[N_ROOTS]
+    int roots_head
+    int n_roots
+    bint wants_root_event
+    dir_node *stack
+    int n_stacked
+    int n_walking
+    bint is_walked
+    item items[N_ITEMS]
+    int items_head
+    int n_items
+    dir_node *finished
+    int n_finished
+    large_file large[MAX_OPEN_LARGE]
+    large_file *current  # the file whose blocks are being handed out
+    large_file *ending  # files that the receiver gave up on, and of which no block is under way
+    flight *flights
+    int first_free
+    int n_free
+    uint64_t next_serial
+    event_queue events
+    stream_counters streams[MAX_STREAMS]
+    channel *channels[MAX_STREAMS]
+    int sockets[MAX_STREAMS]
+    # Counters written under the lock, read without it.
+    uint64_t n_found_files
+    uint64_t n_found_bytes
+    uint64_t n_files  # acknowledged and verified
+    uint64_t n_directories
+    uint64_t n_failed
+
+
+# Functions ending in _locked need the lock held; the others take it.
+cdef int state_open(send_state *s) except -1
+cdef void state_free(send_state *s) noexcept nogil
+cdef void state_stop(send_state *s) noexcept nogil  # wakes every thread and shuts the sockets
+cdef void state_fail(send_state *s, const fast_err *err) noexcept nogil  # a fatal event, then state_stop
+cdef void report(send_state *s, const fast_err *err, bint is_remote, dir_node *dir,
+                 const char *name, size_t n_name) noexcept nogil  # one file failed
+cdef dir_node *node_new(dir_node *parent, const char *source, size_t n_source,
+                        const char *target, size_t n_target) noexcept nogil
+cdef void node_unref_locked(send_state *s, dir_node *node) noexcept nogil
+cdef void item_put(send_state *s, const item *it) noexcept nogil  # waits for room; takes over fd and reference
+cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexcept nogil
+cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil
+cdef bint is_all_done_locked(send_state *s) noexcept nogil

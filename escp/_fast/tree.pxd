@@ -1,0 +1,55 @@
+"""The receiver's file system: everything it creates lies below one directory descriptor.
+
+Paths come from the peer. wire.pyx has checked their form; here every one is resolved with
+openat2(RESOLVE_BENEATH), or without it component by component and never through a link, so that links
+planted before or during the copy can't lead out. A file has no name until it is whole (O_TMPFILE and
+linkat), or a temporary one where the file system can't do that.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from escp._fast.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, fast_err
+from escp._fast.wire cimport entry
+
+cdef enum:
+    N_CACHED = 8  # directories that a stream keeps open
+    TEMP_NAME_BYTES = 48
+
+
+ctypedef struct tree:
+    int root_fd
+    int in_place_fd  # the target itself when it is a pipe or a device; else -1
+    bint keeps_attributes  # -p
+    bint has_openat2
+    char target_name[MAX_NAME_BYTES + 1]  # the only name below root_fd that may be written; "" = any
+    uint64_t session  # for temporary names
+    uint64_t n_temporary
+
+
+ctypedef struct dir_cache:
+    int fds[N_CACHED]
+    size_t n_paths[N_CACHED]
+    char paths[N_CACHED][MAX_PATH_BYTES + 1]
+    int next
+
+
+# A file between its creation and its name.
+ctypedef struct new_file:
+    int fd
+    int dirfd  # its directory
+    bint owns_dirfd
+    bint is_in_place
+    bint has_temporary_name
+    char temporary[TEMP_NAME_BYTES]
+    char name[MAX_NAME_BYTES + 1]
+
+
+cdef void cache_open(dir_cache *cache) noexcept nogil
+cdef void cache_close(dir_cache *cache) noexcept nogil
+# Both may be called by any thread with its own cache.
+# is_brief: *f* is committed or discarded before the cache is used again, so it may borrow the directory.
+cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f, fast_err *err) noexcept nogil
+cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil
+# Gives the file its attributes and its final name, in one step; closes it. On failure nothing is left.
+cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil
+cdef void file_discard(new_file *f) noexcept nogil

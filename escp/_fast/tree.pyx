@@ -1,0 +1,301 @@
+"""Creating files and directories below the destination; see tree.pxd."""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT,
+                              ENOSYS, ENOTDIR, ENOTSUP, EOPNOTSUPP, EPERM, EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL,
+                              O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY, S_ISDIR, S_ISREG, c_close, dup, errno,
+                              escp_fetch_add, escp_openat_beneath, escp_set_errno, fchmod, fchmodat, fchown, fstatat, futimens,
+                              linkat, memcmp, memcpy, memset, mkdirat, openat, renameat, snprintf, stat_t, strlen,
+                              timespec_t, unlinkat, utimensat)
+from escp._fast.types cimport FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES, MAX_PATH_BYTES, fail, fast_err
+from escp._fast.wire cimport entry
+
+cdef enum:
+    FILE_MODE = 0o777  # scp takes no more of a file's mode, with -p or without
+    DIRECTORY_MODE = 0o1777
+    PROC_PATH_BYTES = 32
+
+
+cdef void cache_open(dir_cache *cache) noexcept nogil:
+    cdef int i
+    for i in range(N_CACHED):
+        cache.fds[i] = -1
+    cache.next = 0
+
+
+cdef void cache_close(dir_cache *cache) noexcept nogil:
+    cdef int i
+    for i in range(N_CACHED):
+        if cache.fds[i] >= 0:
+            c_close(cache.fds[i])
+            cache.fds[i] = -1
+
+
+cdef int unsafe_or_system(int number, const char *where, fast_err *err) noexcept nogil:
+    """EXDEV and ELOOP are how the kernel says that a path leaves the tree."""
+    return fail(err, FAST_UNSAFE if number == EXDEV or number == ELOOP else FAST_SYS, number, where)
+
+
+# ---- Directories ----------------------------------------------------------------------------------
+
+cdef int open_existing(tree *t, const char *path) noexcept nogil:
+    """The directory *path* below the root ("" = the root) as an O_PATH descriptor, or -1 with errno."""
+    cdef char copy[MAX_PATH_BYTES + 1]
+    cdef char *at = copy
+    cdef char *name
+    cdef int fd
+    cdef int deeper
+    if path[0] == 0:
+        return openat(t.root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
+    if t.has_openat2:
+        fd = <int>escp_openat_beneath(t.root_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+        if fd >= 0 or (errno != ENOSYS and errno != EPERM):
+            return fd
+        t.has_openat2 = False  # an old kernel, or a sandbox that forbids the call
+    memcpy(copy, path, strlen(path) + 1)
+    fd = openat(t.root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
+    while fd >= 0 and at[0]:
+        name = at
+        while at[0] and at[0] != 47:
+            at += 1
+        if at[0]:
+            at[0] = 0
+            at += 1
+        deeper = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        c_close(fd)
+        fd = deeper
+    return fd
+
+
+cdef int make_parents(tree *t, const char *path) noexcept nogil:
+    """Create what is missing of *path*, private until its own entry sets its mode. -1 with errno."""
+    cdef char upper[MAX_PATH_BYTES + 1]
+    cdef size_t n = strlen(path)
+    cdef size_t i = 0
+    cdef size_t start
+    cdef int fd
+    cdef int rc
+    while i < n:
+        start = i
+        while i < n and path[i] != 47:
+            i += 1
+        memcpy(upper, path, start)
+        upper[start - 1 if start else 0] = 0
+        fd = open_existing(t, upper)
+        if fd < 0:
+            return -1
+        memcpy(upper, path + start, i - start)
+        upper[i - start] = 0
+        rc = mkdirat(fd, upper, 0o700)
+        if rc < 0 and errno != EEXIST:
+            rc = errno
+            c_close(fd)
+            escp_set_errno(rc)
+            return -1
+        c_close(fd)
+        i += 1
+    return 0
+
+
+cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, int *fd, fast_err *err) noexcept nogil:
+    """The directory *path* (n bytes and NUL; created if missing); the cache keeps the descriptor."""
+    cdef int i
+    cdef int found
+    for i in range(N_CACHED):
+        if cache.fds[i] >= 0 and cache.n_paths[i] == n and memcmp(cache.paths[i], path, n) == 0:
+            fd[0] = cache.fds[i]
+            return 0
+    found = open_existing(t, path)
+    if found < 0 and errno == ENOENT:
+        if make_parents(t, path) < 0:
+            return unsafe_or_system(errno, "create directory", err)
+        found = open_existing(t, path)
+    if found < 0:
+        return unsafe_or_system(errno, "open directory", err)
+    i = cache.next
+    cache.next = (i + 1) % N_CACHED
+    if cache.fds[i] >= 0:
+        c_close(cache.fds[i])
+    cache.fds[i] = found
+    cache.n_paths[i] = n
+    memcpy(cache.paths[i], path, n)
+    fd[0] = found
+    return 0
+
+
+cdef void proc_path(char *out, int fd) noexcept nogil:
+    snprintf(out, PROC_PATH_BYTES, "/proc/self/fd/%d", fd)
+
+
+cdef void set_times(timespec_t *times, const entry *e) noexcept nogil:
+    times[0].tv_sec, times[0].tv_nsec = e.atime_s, e.atime_ns
+    times[1].tv_sec, times[1].tv_nsec = e.mtime_s, e.mtime_ns
+
+
+cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil:
+    """Everything in the directory is there: create it if nothing was, and set its mode, and with -p its times."""
+    cdef char path[MAX_PATH_BYTES + 1]
+    cdef char by_fd[PROC_PATH_BYTES]
+    cdef timespec_t times[2]
+    cdef int fd = -1
+    if t.target_name[0]:
+        return fail(err, FAST_UNSAFE, 0, "path")  # a file was asked for
+    memcpy(path, e.path, e.path_bytes)
+    path[e.path_bytes] = 0
+    if open_directory(t, cache, path, e.path_bytes, &fd, err) < 0:
+        return -1
+    proc_path(by_fd, fd)  # an O_PATH descriptor takes no fchmod
+    if fchmodat(AT_FDCWD, by_fd, e.mode & DIRECTORY_MODE, 0) < 0:
+        return fail(err, FAST_SYS, errno, "set mode")
+    if t.keeps_attributes:
+        set_times(times, e)
+        if utimensat(AT_FDCWD, by_fd, times, 0) < 0:
+            return fail(err, FAST_SYS, errno, "set times")
+    return 0
+
+
+# ---- Files ----------------------------------------------------------------------------------------
+
+cdef int split_path(tree *t, const entry *e, char *directory, size_t *n, char *name, fast_err *err) noexcept nogil:
+    """Directory and last component of an entry's path below the root."""
+    cdef size_t i = e.path_bytes
+    if t.target_name[0]:  # one file, under the name that the user gave
+        if e.path_bytes:
+            return fail(err, FAST_UNSAFE, 0, "path")
+        memcpy(name, t.target_name, strlen(t.target_name) + 1)
+        directory[0] = 0
+        n[0] = 0
+        return 0
+    if e.path_bytes == 0:
+        return fail(err, FAST_UNSAFE, 0, "path")
+    while i and e.path[i - 1] != 47:
+        i -= 1
+    memcpy(name, e.path + i, e.path_bytes - i)
+    name[e.path_bytes - i] = 0
+    n[0] = i - 1 if i else 0
+    memcpy(directory, e.path, n[0])
+    directory[n[0]] = 0
+    return 0
+
+
+cdef void name_temporary(tree *t, new_file *f) noexcept nogil:
+    snprintf(f.temporary, TEMP_NAME_BYTES, ".escp-%016llx-%llx.part", <unsigned long long>t.session,
+             <unsigned long long>escp_fetch_add(&t.n_temporary, 1))
+
+
+cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f, fast_err *err) noexcept nogil:
+    cdef char directory[MAX_PATH_BYTES + 1]
+    cdef size_t n = 0
+    cdef int dirfd = -1
+    f.fd = f.dirfd = -1
+    f.is_in_place = f.has_temporary_name = f.owns_dirfd = False
+    if split_path(t, e, directory, &n, f.name, err) < 0:
+        return -1
+    if t.in_place_fd >= 0:
+        f.is_in_place = True
+        f.fd = dup(t.in_place_fd)
+        return 0 if f.fd >= 0 else fail(err, FAST_SYS, errno, "open")
+    if open_directory(t, cache, directory, n, &dirfd, err) < 0:
+        return -1
+    # The kernel applies umask and default ACLs to the source's mode, here as for any new file.
+    f.fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
+    if f.fd < 0 and (errno == EOPNOTSUPP or errno == EISDIR or errno == EINVAL or errno == ENOENT):
+        name_temporary(t, f)
+        f.fd = openat(dirfd, f.temporary, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
+        f.has_temporary_name = f.fd >= 0
+    if f.fd < 0:
+        return fail(err, FAST_SYS, errno, "create")
+    f.dirfd = dirfd
+    if not is_brief:  # the cache may drop its own
+        f.dirfd = dup(dirfd)
+        f.owns_dirfd = True
+        if f.dirfd < 0:
+            fail(err, FAST_SYS, errno, "create")
+            f.dirfd, f.owns_dirfd = dirfd, False
+            file_discard(f)
+            return -1
+    return 0
+
+
+cdef void file_discard(new_file *f) noexcept nogil:
+    if f.has_temporary_name:
+        unlinkat(f.dirfd, f.temporary, 0)
+        f.has_temporary_name = False
+    if f.fd >= 0:
+        c_close(f.fd)
+    if f.owns_dirfd:
+        c_close(f.dirfd)
+    f.fd = f.dirfd = -1
+    f.owns_dirfd = False
+
+
+cdef int inherit(tree *t, new_file *f, fast_err *err) noexcept nogil:
+    """Without -p a file that is replaced hands on its mode and owner, as if it had been written over."""
+    cdef stat_t old
+    if fstatat(f.dirfd, f.name, &old, AT_SYMLINK_NOFOLLOW) < 0:
+        return 0
+    if S_ISDIR(old.st_mode):
+        return fail(err, FAST_SYS, EISDIR, "rename")
+    if S_ISREG(old.st_mode) and not t.keeps_attributes:
+        fchown(f.fd, old.st_uid, old.st_gid)  # root only; for others the new owner is right
+        if fchmod(f.fd, old.st_mode & FILE_MODE) < 0:
+            return fail(err, FAST_SYS, errno, "set mode")
+    return 0
+
+
+cdef int close_checked(new_file *f, fast_err *err) noexcept nogil:
+    """Some file systems (NFS, quotas) tell only here that the data did not fit."""
+    cdef int rc = c_close(f.fd)
+    f.fd = -1
+    return 0 if rc == 0 else fail(err, FAST_SYS, errno, "close")
+
+
+cdef int rename_temporary(new_file *f, fast_err *err) noexcept nogil:
+    if renameat(f.dirfd, f.temporary, f.dirfd, f.name) < 0:
+        return fail(err, FAST_SYS, errno, "rename")
+    f.has_temporary_name = False
+    return 0
+
+
+cdef int link_nameless(tree *t, new_file *f, fast_err *err) noexcept nogil:
+    """Name an O_TMPFILE; over an existing name it takes a temporary one and a rename."""
+    cdef char by_fd[PROC_PATH_BYTES]
+    proc_path(by_fd, f.fd)
+    if linkat(AT_FDCWD, by_fd, f.dirfd, f.name, AT_SYMLINK_FOLLOW) == 0:
+        return 0
+    if errno != EEXIST:
+        return fail(err, FAST_SYS, errno, "link")
+    if inherit(t, f, err) < 0:
+        return -1
+    name_temporary(t, f)
+    if linkat(AT_FDCWD, by_fd, f.dirfd, f.temporary, AT_SYMLINK_FOLLOW) < 0:
+        return fail(err, FAST_SYS, errno, "link")
+    f.has_temporary_name = True
+    return rename_temporary(f, err)
+
+
+cdef int set_attributes(new_file *f, const entry *e, fast_err *err) noexcept nogil:
+    cdef timespec_t times[2]
+    set_times(times, e)
+    if fchmod(f.fd, e.mode & FILE_MODE) < 0:
+        return fail(err, FAST_SYS, errno, "set mode")
+    return 0 if futimens(f.fd, times) == 0 else fail(err, FAST_SYS, errno, "set times")
+
+
+cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil:
+    cdef int rc = 0
+    if t.keeps_attributes and not f.is_in_place:
+        rc = set_attributes(f, e, err)
+    if rc == 0 and f.has_temporary_name:
+        rc = inherit(t, f, err)
+        if rc == 0:
+            rc = close_checked(f, err)
+        if rc == 0:
+            rc = rename_temporary(f, err)
+    elif rc == 0 and not f.is_in_place:
+        rc = link_nameless(t, f, err)
+    if rc == 0 and f.fd >= 0:
+        rc = close_checked(f, err)
+    file_discard(f)
+    return rc

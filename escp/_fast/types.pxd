@@ -1,0 +1,68 @@
+"""Constants, error codes and plain structs that several native modules share."""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+
+cdef enum:
+    # Protocol; the same numbers stand in escp/constants.py and docs/protocol.md.
+    IV_BYTES = 8
+    TAG_BYTES = 16
+    SALT_BYTES = 4
+    KEY_BYTES = 16
+    SECRET_BYTES = 32
+    DATA_HEADER_BYTES = 64
+    SLICE_BYTES = 262144
+    MAX_META_BYTES = 262144  # payload of a metadata frame, before and after decompression
+    MAX_BLOCK_BYTES = 33554432
+    MAX_STREAMS = 64
+    MAX_PATH_BYTES = 4095
+    MAX_NAME_BYTES = 255
+    MAX_BATCH = 1024  # entries or results in one metadata frame
+    MAX_OPEN_LARGE = 128  # large files begun and not finished at the same time
+
+    # Tuning
+    PAGE_BYTES = 4096
+    SMALL_FILE_BYTES = 131072  # files up to here travel in bundles
+    RING_DEPTH = 4  # asynchronous reads or writes of one stream
+
+
+cdef enum fast_code:
+    FAST_OK = 0
+    FAST_SYS = 1  # a system call on a file failed
+    FAST_NET = 2  # the connection broke
+    FAST_AUTH = 3  # a tag, sequence number or frame header was wrong
+    FAST_PROTOCOL = 4  # an authentic frame held what the protocol forbids
+    FAST_DIGEST = 5  # what was written is not what was read
+    FAST_CHANGED = 6  # the source changed while it was read
+    FAST_UNSAFE = 7  # the path leads out of the destination
+    FAST_LOOP = 8  # a link leads to a directory above itself
+    FAST_SPECIAL = 9  # not a regular file
+    FAST_STOPPED = 10  # stopped from outside
+    FAST_MEMORY = 11
+    FAST_KEY_LIMIT = 12  # no nonce is left under the last epoch
+    FAST_NEEDS_RECURSIVE = 13  # a directory without -r
+    FAST_NAME = 14  # a name or path longer than the protocol carries
+
+
+ctypedef struct fast_err:
+    int code
+    int sys_errno
+    const char *where  # a static string: the call that failed
+    int64_t offset  # in the file, or -1
+
+
+cdef inline int fail(fast_err *err, int code, int sys_errno, const char *where) noexcept nogil:
+    """Fill *err* unless an earlier error is there already; returns -1 for the caller to return."""
+    if err.code == FAST_OK:
+        err.code = code
+        err.sys_errno = sys_errno
+        err.where = where
+        err.offset = -1
+    return -1
+
+
+cdef inline void clear(fast_err *err) noexcept nogil:
+    err.code = FAST_OK
+    err.sys_errno = 0
+    err.where = NULL
+    err.offset = -1

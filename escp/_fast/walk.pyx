@@ -1,0 +1,226 @@
+"""Walkers: list directories, open and stat files; see walk.pxd.
+
+Links are followed, as scp does; one that leads back to a directory above itself is reported. Opened
+small files are announced to the kernel at once (readahead), so that by the time a stream reads them
+the disk has worked on many of them in parallel.
+"""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from escp._fast.libc cimport (AT_FDCWD, DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, ENAMETOOLONG, ENOMEM, O_CLOEXEC,
+                              O_DIRECTORY, O_NOCTTY, O_NONBLOCK, O_RDONLY, POSIX_FADV_WILLNEED, SEEK_SET, S_ISDIR,
+                              S_ISREG, c_close, dirent64_t, errno, escp_flag, escp_getdents, fstat, fstatat,
+                              lseek, memcpy, openat, posix_fadvise, pthread_cond_broadcast, pthread_cond_signal,
+                              pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock, stat_t, strlen)
+from escp._fast.engine cimport ENGINE_POSIX
+from escp._fast.events cimport EVENT_ROOM, push_event
+from escp._fast.sources cimport (MAX_STACKED, N_ROOTS, dir_node, item, item_put, node_new, node_unref_locked, report,
+                                 send_state)
+from escp._fast.types cimport (FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS, MAX_NAME_BYTES,
+                               MAX_PATH_BYTES, SMALL_FILE_BYTES, clear, fail, fast_err)
+
+cdef enum:
+    LISTING_BYTES = 32768
+
+
+cdef void tell(send_state *s, dir_node *dir, const char *name, int code, int sys_errno, const char *where) noexcept nogil:
+    cdef fast_err err
+    clear(&err)
+    fail(&err, code, sys_errno, where)
+    report(s, &err, False, dir, name, strlen(name))
+
+
+cdef void unref(send_state *s, dir_node *dir) noexcept nogil:
+    pthread_mutex_lock(&s.lock)
+    node_unref_locked(s, dir)
+    pthread_mutex_unlock(&s.lock)
+
+
+cdef void take_file(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
+    """Open the file *path* (relative to dirfd) and queue it; takes over a reference to *dir*."""
+    cdef item it
+    cdef size_t n = strlen(name)
+    it.fd = openat(dirfd, path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
+    if it.fd < 0:
+        tell(s, dir, name, FAST_SYS, errno, "open")
+    elif fstat(it.fd, &it.status) < 0:
+        tell(s, dir, name, FAST_SYS, errno, "stat")
+    elif not S_ISREG(it.status.st_mode):  # it was one a moment ago
+        tell(s, dir, name, FAST_SPECIAL, 0, "open")
+    else:
+        if s.config.engine == ENGINE_POSIX and 0 < it.status.st_size <= SMALL_FILE_BYTES:
+            posix_fadvise(it.fd, 0, 0, POSIX_FADV_WILLNEED)
+        it.dir = dir
+        it.n_name = <unsigned short>n
+        memcpy(it.name, name, n)
+        item_put(s, &it)
+        return
+    if it.fd >= 0:
+        c_close(it.fd)
+    unref(s, dir)
+
+
+cdef bint is_above(dir_node *node, const stat_t *status) noexcept nogil:
+    """Whether that directory is *node* or above it: going down would never end."""
+    while node != NULL:
+        if node.is_open and node.status.st_ino == status.st_ino and node.status.st_dev == status.st_dev:
+            return True
+        node = node.parent
+    return False
+
+
+cdef void stack_locked(send_state *s, dir_node *node) noexcept nogil:
+    node.next = s.stack
+    s.stack = node
+    s.n_stacked += 1
+    pthread_cond_signal(&s.walk)
+
+
+cdef bint list_entry(send_state *s, int fd, dir_node *dir, const dirent64_t *d) noexcept nogil:
+    """Deal with one name of a listing; True when the listing is to be put off until what was stacked is done."""
+    cdef const char *name = <const char *>d.d_name
+    cdef size_t n = strlen(name)
+    cdef stat_t status
+    cdef int type = d.d_type
+    cdef dir_node *child
+    cdef bint is_full
+    if name[0] == 46 and (n == 1 or (n == 2 and name[1] == 46)):
+        return False
+    if n > MAX_NAME_BYTES or dir.n_target + 1 + n > MAX_PATH_BYTES or dir.n_source + 1 + n > MAX_PATH_BYTES:
+        tell(s, dir, name, FAST_NAME, ENAMETOOLONG, "path")
+        return False
+    if type == DT_LNK or type == DT_UNKNOWN:
+        if fstatat(fd, name, &status, 0) < 0:
+            tell(s, dir, name, FAST_SYS, errno, "stat")
+            return False
+        type = DT_DIR if S_ISDIR(status.st_mode) else DT_REG if S_ISREG(status.st_mode) else -1
+    if type != DT_DIR and type != DT_REG:
+        tell(s, dir, name, FAST_SPECIAL, 0, "stat")
+        return False
+    pthread_mutex_lock(&s.lock)
+    dir.n_refs += 1
+    pthread_mutex_unlock(&s.lock)
+    if type == DT_REG:
+        take_file(s, fd, name, dir, name)
+        return False
+    child = node_new(dir, name, n, name, n)
+    if child == NULL:
+        tell(s, dir, name, FAST_SYS, ENOMEM, "stat")
+        unref(s, dir)
+        return False
+    pthread_mutex_lock(&s.lock)
+    is_full = s.n_stacked >= MAX_STACKED
+    if is_full:  # this directory goes back below its child, which is listed first: the stack stays bounded
+        dir.resume = d.d_off
+        dir.n_refs += 1
+        stack_locked(s, dir)
+    stack_locked(s, child)
+    pthread_mutex_unlock(&s.lock)
+    return is_full
+
+
+cdef void list_directory(send_state *s, dir_node *dir, char *listing) noexcept nogil:
+    cdef stat_t status
+    cdef int64_t n
+    cdef int64_t at
+    cdef const dirent64_t *d
+    cdef int fd = openat(AT_FDCWD, dir.source, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if fd < 0 or fstat(fd, &status) < 0:
+        dir.is_unlisted = not dir.is_open
+        tell(s, dir, "", FAST_SYS, errno, "open")
+    elif not dir.is_open and is_above(dir.parent, &status):
+        dir.is_unlisted = True
+        tell(s, dir, "", FAST_LOOP, 0, "open")
+    else:
+        dir.status = status
+        dir.is_open = True
+        if dir.resume:
+            lseek(fd, dir.resume, SEEK_SET)
+        while not escp_flag(&s.is_stopped):
+            n = escp_getdents(fd, listing, LISTING_BYTES)
+            if n < 0:
+                tell(s, dir, "", FAST_SYS, errno, "read directory")
+            if n <= 0:
+                break
+            at = 0
+            while at < n:
+                d = <const dirent64_t *>(listing + at)
+                at += d.d_reclen
+                if list_entry(s, fd, dir, d):
+                    n = -1
+                    break
+            if n < 0:
+                break
+    if fd >= 0:
+        c_close(fd)
+
+
+cdef void take_root(send_state *s, dir_node *node) noexcept nogil:
+    """A source named by the user: a file, or a directory that is then stacked. Takes over the reference."""
+    cdef stat_t status
+    if fstatat(AT_FDCWD, node.source, &status, 0) < 0:
+        node.is_root_file = True
+        tell(s, node, "", FAST_SYS, errno, "open")
+    elif S_ISREG(status.st_mode):
+        node.is_root_file = True
+        take_file(s, AT_FDCWD, node.source, node, "")
+        return
+    elif not S_ISDIR(status.st_mode):
+        node.is_root_file = True
+        tell(s, node, "", FAST_SPECIAL, 0, "stat")
+    elif not s.config.is_recursive:
+        node.is_root_file = True
+        tell(s, node, "", FAST_NEEDS_RECURSIVE, 0, "stat")
+    else:
+        pthread_mutex_lock(&s.lock)
+        stack_locked(s, node)
+        pthread_mutex_unlock(&s.lock)
+        return
+    unref(s, node)
+
+
+cdef void offer_room(send_state *s) noexcept nogil:
+    cdef fast_err none
+    clear(&none)
+    pthread_mutex_lock(&s.lock)
+    s.wants_root_event = False
+    pthread_mutex_unlock(&s.lock)
+    push_event(&s.events, EVENT_ROOM, &none, False, NULL, 0, NULL, 0)
+
+
+cdef void walk_loop(send_state *s) noexcept nogil:
+    cdef char listing[LISTING_BYTES]
+    cdef dir_node *node
+    cdef bint is_root
+    pthread_mutex_lock(&s.lock)
+    while not escp_flag(&s.is_stopped):
+        if s.stack != NULL:
+            is_root = False
+            node = s.stack
+            s.stack = node.next
+            s.n_stacked -= 1
+        elif s.n_roots:
+            is_root = True
+            node = s.roots[s.roots_head].node
+            s.roots_head = (s.roots_head + 1) % N_ROOTS
+            s.n_roots -= 1
+        elif s.has_all_roots and s.n_walking == 0:
+            break
+        else:
+            pthread_cond_wait(&s.walk, &s.lock)
+            continue
+        s.n_walking += 1
+        pthread_mutex_unlock(&s.lock)
+        if is_root:
+            if s.wants_root_event:
+                offer_room(s)
+            take_root(s, node)
+        else:
+            list_directory(s, node, listing)
+            unref(s, node)
+        pthread_mutex_lock(&s.lock)
+        s.n_walking -= 1
+    s.is_walked = True
+    pthread_cond_broadcast(&s.walk)
+    pthread_cond_broadcast(&s.work)
+    pthread_mutex_unlock(&s.lock)

@@ -1,0 +1,95 @@
+"""Payloads of frames: bytes <-> structs. Pure; every length and value of a peer is bounded here.
+
+Layouts: docs/protocol.md 5. All integers are big-endian on the wire, native in the structs.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from escp._fast.digest cimport digest128
+from escp._fast.types cimport fast_err
+
+
+cdef enum:
+    META_HEADER_BYTES = 8
+    ENTRY_BYTES = 72  # then the path
+    RESULT_BYTES = 32
+    END_BYTES = 16
+    HELLO_BYTES = 8
+
+cdef enum message_type:
+    MESSAGE_HELLO = 1
+    MESSAGE_ENTRIES = 2
+    MESSAGE_RESULTS = 3
+    MESSAGE_END = 4
+
+cdef enum:
+    META_IS_ZSTD = 1
+
+cdef enum entry_kind:
+    ENTRY_SMALL = 1  # its contents follow in this batch's bundle
+    ENTRY_LARGE = 2  # its blocks follow, on this stream and others
+    ENTRY_LARGE_END = 3  # all its blocks have been sent; size = the bytes of them
+    ENTRY_DIRECTORY = 4  # everything in it is finished
+
+cdef enum:
+    ENTRY_IS_ABANDONED = 1  # of ENTRY_LARGE_END: the sender could not read it all; discard
+
+cdef enum:
+    DATA_IS_BUNDLE = 1
+    DATA_IS_ZSTD = 2
+
+cdef enum:
+    RESULT_IS_EARLY = 1  # the file has failed; another result follows its ENTRY_LARGE_END
+
+
+ctypedef struct meta_header:
+    uint8_t message
+    uint8_t flags
+    uint16_t count
+    uint32_t raw_bytes  # of the body, decompressed
+
+
+ctypedef struct entry:
+    uint8_t kind
+    uint8_t flags
+    uint16_t path_bytes
+    uint32_t mode
+    uint64_t id
+    uint64_t size
+    int64_t mtime_s
+    int64_t atime_s
+    uint32_t mtime_ns
+    uint32_t atime_ns
+    uint32_t uid
+    uint32_t gid
+    digest128 digest
+    const char *path  # into the payload, not ended by NUL
+
+
+ctypedef struct data_header:
+    uint64_t id
+    uint64_t offset
+    uint32_t raw_bytes
+    uint32_t flags
+
+
+ctypedef struct result:
+    uint64_t id
+    uint8_t code  # fast_code
+    uint8_t flags
+    uint32_t sys_errno
+    digest128 digest
+
+
+cdef void put_meta_header(uint8_t *out, const meta_header *h) noexcept nogil
+cdef int get_meta_header(const uint8_t *payload, size_t n, meta_header *h, fast_err *err) noexcept nogil
+# Returns the bytes written, ENTRY_BYTES + path_bytes.
+cdef size_t put_entry(uint8_t *out, const entry *e) noexcept nogil
+# Reads one entry at *at[0]* and moves it on; -1 with FAST_PROTOCOL or FAST_UNSAFE.
+cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *err) noexcept nogil
+cdef void put_data_header(uint8_t *out, const data_header *h) noexcept nogil
+cdef int get_data_header(const uint8_t *payload, size_t n, size_t block, data_header *h, fast_err *err) noexcept nogil
+cdef void put_result(uint8_t *out, const result *r) noexcept nogil
+cdef int get_result(const uint8_t *at, result *r, fast_err *err) noexcept nogil
+cdef void put_end(uint8_t *out, uint64_t n_bytes, uint64_t n_entries) noexcept nogil
+cdef void get_end(const uint8_t *at, uint64_t *n_bytes, uint64_t *n_entries) noexcept nogil

@@ -1,0 +1,39 @@
+"""Numbers that more than one module must agree on: first the protocol's, then the tuning ones.
+
+The native code has its own copy of the protocol constants in `_fast/types.pxd`;
+`tests/fast/test_types.py` compares the two.
+"""
+
+KIB = 1 << 10
+MIB = 1 << 20
+GIB = 1 << 30
+
+# --- Protocol: changing one of these changes docs/protocol.md ---------------------------------
+
+PROTOCOL_MAJOR = 1  # 3.2: an unknown major version is refused
+PROTOCOL_MINOR = 0  # 3.2: additions an older peer may ignore
+MARKER = b"\n\x1eESCP agent ready\x1e\n"  # 3.1: everything before it is noise
+MAX_NOISE_BYTES = 16 * MIB  # 3.1
+MAX_MESSAGE_BYTES = 1 * MIB  # 3.2: one control message
+SECRET_BYTES = 32  # 4.1
+MIN_BLOCK_BYTES = 256 * KIB  # 4.4
+MAX_BLOCK_BYTES = 32 * MIB  # 4.4
+BLOCK_MULTIPLE_BYTES = 256 * KIB  # 4.4
+MAX_STREAMS = 64  # 4.5
+MAX_PATH_BYTES = 4095  # 4.6: relative path of an entry
+MAX_NAME_BYTES = 255  # 4.6: one component of it
+
+# --- Tuning: free to change --------------------------------------------------------------------
+
+DEFAULT_STREAMS = 4
+DEFAULT_BLOCK_BYTES = 1 * MIB
+DEFAULT_PORT = 1232
+DEFAULT_PORT_COUNT = 11  # 1232 to 1242: --escp_portrange 10 counts the ports after the first
+CONNECT_TIMEOUT_S = 5.0  # of a data connection, all addresses together
+HELLO_TIMEOUT_S = 10.0  # an accepted connection that has not proven the key by then is closed
+MAX_UNPROVEN = 16  # such connections at a time
+SSH_CONNECT_TIMEOUT_S = 10  # handed to ssh unless the user sets ConnectTimeout
+AGENT_START_TIMEOUT_S = 10.0  # from the agent's marker to its hello, and to each later answer
+KEEPALIVE_S = 5.0  # on the control channel, both ways
+PEER_SILENT_S = 30.0  # no control message for so long: the peer is lost
+SHUTDOWN_TIMEOUT_S = 3.0  # for the agent and ssh to end by themselves once asked to

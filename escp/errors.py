@@ -1,0 +1,114 @@
+"""Every way escp fails: one class each, with its exit code and a hint for the user.
+
+The exit codes are documented in the README and are part of the command line's contract.
+Only `cli` turns them into an exit status; nothing here prints.
+"""
+
+import os
+
+EXIT_OK = 0
+EXIT_SOME_FAILED = 1
+EXIT_USAGE = 2
+EXIT_INTERNAL = 3
+EXIT_SSH = 10
+EXIT_AGENT = 11
+EXIT_INTEGRITY = 12
+EXIT_NETWORK = 13
+EXIT_LOCAL_FS = 14
+EXIT_REMOTE_FS = 15
+EXIT_REFUSED = 16
+EXIT_SIGNAL_BASE = 128
+
+
+class EscpError(Exception):
+    """Base of all errors that a user can meet; `str()` is one sentence without a full stop."""
+
+    exit_code = EXIT_INTERNAL
+    hint = ""
+
+    def __init__(self, message: str, hint: str | None = None):
+        super().__init__(message)
+        if hint is not None:
+            self.hint = hint
+
+
+class SomeFailedError(EscpError):
+    exit_code = EXIT_SOME_FAILED
+
+
+class UsageError(EscpError):
+    exit_code = EXIT_USAGE
+    hint = "see `escp --help`"
+
+
+class InternalError(EscpError):
+    exit_code = EXIT_INTERNAL
+    hint = "this is a bug in escp: please report it with the output of `escp --version -v`"
+
+
+class SshError(EscpError):
+    exit_code = EXIT_SSH
+    hint = "try `ssh` with the same host and options: escp logs in exactly as it does"
+
+
+class AgentError(EscpError):
+    """The remote escp is missing, of another version, or did not answer as an escp does."""
+
+    exit_code = EXIT_AGENT
+    hint = "install escp on the remote host, or name it with -D /path/to/escp"
+
+
+class IntegrityError(EscpError):
+    """A tag, a sequence number or a digest was wrong: nothing of it was kept."""
+
+    exit_code = EXIT_INTEGRITY
+    hint = "run the copy again; if it happens twice, test the memory and disks of both hosts"
+
+
+class ProtocolError(IntegrityError):
+    """The peer proved the key and then sent what the protocol forbids."""
+
+    hint = "both ends should run the same release: compare `escp --version` on each"
+
+
+class NetworkError(EscpError):
+    exit_code = EXIT_NETWORK
+    hint = "the data ports (1232-1242 by default, see --escp_port) must be open to the remote host"
+
+
+class LocalFileError(EscpError):
+    exit_code = EXIT_LOCAL_FS
+
+
+class RemoteFileError(EscpError):
+    exit_code = EXIT_REMOTE_FS
+
+
+class RefusedError(EscpError):
+    """The destination is unsafe or not what the command needs."""
+
+    exit_code = EXIT_REFUSED
+
+
+class InterruptedBySignal(EscpError):
+    def __init__(self, signal_number: int):
+        super().__init__(f"ended by signal {signal_number}")
+        self.exit_code = EXIT_SIGNAL_BASE + signal_number
+
+
+_BY_EXIT_CODE = {
+    cls.exit_code: cls
+    for cls in (SomeFailedError, UsageError, InternalError, SshError, AgentError, IntegrityError,
+                NetworkError, LocalFileError, RemoteFileError, RefusedError)
+}  # fmt: skip
+
+
+def from_exit_code(exit_code: int, message: str, hint: str = "") -> EscpError:
+    """Rebuild an error that a peer reported. An unknown code becomes InternalError."""
+    return _BY_EXIT_CODE.get(exit_code, InternalError)(message, hint)
+
+
+def describe_errno(number: int) -> str:
+    """'no space left on device' for ENOSPC: the system's words, in escp's lower-case style."""
+    text = os.strerror(number)
+    return text[:1].lower() + text[1:] if not text[:2].isupper() else text

@@ -1,0 +1,140 @@
+"""`--json`: one JSON object a line on standard output; docs/json.md says what the fields mean.
+
+Pure ASCII, so no name can reach a terminal raw. stderr stays empty, but for what ssh says there.
+"""
+
+import json
+import time
+from collections.abc import Callable
+
+from escp import __version__
+from escp.display import to_valid_text
+from escp.errors import EXIT_INTEGRITY, EXIT_NETWORK, EXIT_SIGNAL_BASE, EXIT_SSH, EscpError
+from escp.log import TransferLog
+from escp.progress import Snapshot, StartInfo, Summary
+from escp.ui import Lines, TextUi, find_exit_code
+
+PROGRESS_EVERY_S = 1.0
+_RETRYABLE = (EXIT_SSH, EXIT_INTEGRITY, EXIT_NETWORK)
+
+
+class JsonUi(TextUi):
+    """The same calls as TextUi, for programs. After the result nothing more is written."""
+
+    def __init__(
+        self,
+        out: Lines,
+        err: Lines,
+        *,
+        verbosity: int = 0,
+        log: TransferLog | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        super().__init__(err, is_quiet=True, verbosity=verbosity, log=log, clock=clock)
+        self._out = out
+        self._next_progress_s = 0.0
+        self._is_ended = False
+
+    def begin(self, info: StartInfo) -> None:
+        self._emit(
+            "start",
+            version=__version__,
+            host=to_valid_text(info.host),
+            address=info.address,
+            streams=info.n_streams,
+            block_bytes=info.block_bytes,
+            aead=info.aead,
+            embedded=info.is_embedded,
+        )
+        super().begin(info)
+        self._next_progress_s = self._begin_s + PROGRESS_EVERY_S
+
+    def update(self, snapshot: Snapshot) -> None:
+        super().update(snapshot)
+        if self._rate is None or self._clock() < self._next_progress_s:
+            return
+        self._next_progress_s = self._clock() + PROGRESS_EVERY_S
+        eta_s = self._rate.eta_s
+        self._emit(
+            "progress",
+            bytes=snapshot.bytes_done,
+            bytes_total=snapshot.bytes_total,
+            files=snapshot.files_done,
+            files_total=snapshot.files_total,
+            total_is_final=snapshot.is_total_final,
+            rate_bytes_per_s=round(self._rate.rate_bytes_per_s),
+            eta_seconds=None if eta_s is None else round(eta_s, 1),
+        )
+
+    def file_error(self, path: bytes, message: str, *, is_remote: bool) -> None:
+        self._emit("error", **name_fields(path), remote=is_remote, message=to_valid_text(message))
+        self._write_log("error", is_error=True, path=path, remote=is_remote, message=message)
+
+    def note(self, text: str) -> None:
+        if self._verbosity:
+            self._emit("note", message=to_valid_text(text))
+
+    def warn(self, text: str) -> None:
+        self._emit("warning", message=to_valid_text(text))
+        self._write_log("warning", message=text)
+
+    def finish(self, summary: Summary, error: EscpError | None = None) -> None:
+        exit_code = find_exit_code(summary, error)
+        self._write_log("summary", exit_code=exit_code, **summary._asdict())
+        self._end(exit_code, summary, error)
+
+    def fail(self, error: EscpError) -> None:
+        self._end(error.exit_code, None, error)
+
+    def _end(self, exit_code: int, summary: Summary | None, error: EscpError | None) -> None:
+        if error is not None:
+            self._write_log(
+                "failure", is_error=True, exit_code=exit_code, message=str(error), hint=error.hint
+            )
+        numbers = _NO_NUMBERS if summary is None else _describe_summary(summary)
+        self._emit("result", ok=exit_code == 0, exit_code=exit_code, **numbers, error=_describe_error(error))
+        self._is_ended = True
+
+    def _emit(self, kind: str, **fields: object) -> None:
+        if not self._is_ended:
+            self._out.write(json.dumps({"type": kind, **fields}, separators=(",", ":")))
+
+
+def name_fields(path: bytes) -> dict[str, str]:
+    """`path`, exact if it is UTF-8; otherwise with U+FFFD in it, and `path_hex` with the bytes."""
+    try:
+        return {"path": path.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"path": to_valid_text(path), "path_hex": path.hex()}
+
+
+def _describe_summary(summary: Summary) -> dict[str, object]:
+    return {
+        "files": summary.files,
+        "directories": summary.directories,
+        "bytes": summary.bytes,
+        "seconds": round(summary.seconds, 6),
+        "data_seconds": round(summary.data_seconds, 6),
+        "rate_bytes_per_s": round(summary.rate_bytes_per_s),
+        "bytes_network": summary.bytes_network,
+        "verified": summary.is_verified,
+        "failed": summary.n_failed,
+        "aead": summary.aead,
+        "streams": summary.n_streams,
+        "dummy": summary.is_dummy,
+    }
+
+
+_NO_NUMBERS = dict.fromkeys(_describe_summary(Summary(0, 0, 0, 0, 0, 0, None, 0, 0, "")))
+
+
+def _describe_error(error: EscpError | None) -> dict[str, object] | None:
+    if error is None:
+        return None
+    code = error.exit_code
+    return {
+        "message": to_valid_text(str(error)),
+        "hint": to_valid_text(error.hint),
+        "exit_code": code,
+        "retryable": code in _RETRYABLE or code > EXIT_SIGNAL_BASE,
+    }

@@ -1,0 +1,71 @@
+"""`--logfile`: one line an event, to a file or to syslog. Only `ui` writes here.
+
+Names and messages are escaped, so that nothing a peer or a file name holds can forge a line. A log that can't
+be opened ends the run before it starts; one that can't be written to later does not stop a copy.
+"""
+
+import os
+import time
+from collections.abc import Callable
+
+from escp.display import show_name
+from escp.errors import LocalFileError, describe_errno
+from escp.options import is_facility
+
+# No link is followed at the end of the path (a log in /tmp), and no reader is waited for if it is a pipe.
+_OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+class TransferLog:
+    """An open log: `write("start", host="dtn1", n_streams=4)`. `close()` may be called twice."""
+
+    def __init__(self, logfile: str, *, now: Callable[[], float] = time.time):
+        """Open a file (created with mode 0600) or a facility. Raises LocalFileError."""
+        self._now = now
+        self._fd = -1
+        self._facility = logfile if is_facility(logfile) else ""
+        if self._facility:
+            return
+        try:
+            self._fd = os.open(logfile, _OPEN_FLAGS, 0o600)
+        except OSError as error:
+            reason = describe_errno(error.errno or 0)
+            raise LocalFileError(f"cannot open the log file '{logfile}': {reason}") from error
+
+    def write(
+        self, event: str, *, is_error: bool = False, **fields: bytes | str | int | float | None
+    ) -> bool:
+        """Append one line; bytes are shown as file names are. False if that failed."""
+        text = " ".join([event, *(f"{name}={_show_value(value)}" for name, value in fields.items())])
+        if self._facility:
+            self._write_syslog(text, is_error=is_error)
+            return True
+        now_s = self._now()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_s))
+        line = f"{stamp}.{int(now_s * 1000) % 1000:03d}Z escp[{os.getpid()}] {text}\n".encode()
+        try:
+            return os.write(self._fd, line) == len(line)  # one write: lines of several runs don't mix
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _write_syslog(self, text: str, *, is_error: bool) -> None:
+        import syslog  # only here, because hardly a run needs it
+
+        syslog.openlog("escp", syslog.LOG_PID, getattr(syslog, f"LOG_{self._facility}"))
+        syslog.syslog(syslog.LOG_ERR if is_error else syslog.LOG_NOTICE, text)
+
+
+def _show_value(value: bytes | str | int | float | None) -> str:
+    if isinstance(value, (bytes, str)):
+        raw = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
+        return '"' + show_name(raw).replace('"', '\\"') + '"'
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

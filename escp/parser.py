@@ -1,0 +1,218 @@
+"""The command line's grammar: `build_parser()`, from which help, man page and completion are made as well.
+
+Standard library and constants only, because it runs before ssh is started. It knows which options exist and
+what they are called; what their values may be is checked in `options`.
+"""
+
+import argparse
+
+from escp.constants import (
+    DEFAULT_BLOCK_BYTES,
+    DEFAULT_PORT,
+    DEFAULT_PORT_COUNT,
+    DEFAULT_STREAMS,
+    MAX_STREAMS,
+    MIB,
+)
+from escp.errors import UsageError
+
+TYPE_CHECKING = False  # mypy takes it for true; typing itself would cost 4 ms before ssh can start
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn
+
+USAGE = "escp [OPTION]... SOURCE... [USER@]HOST:[PATH]"
+DESCRIPTION = """\
+Copies files and directories to another host. ssh logs in and starts escp there;
+the data goes over several TCP streams, encrypted with AES-128-GCM and verified.
+Options stand before the first SOURCE, as with scp; `--` ends them."""
+EPILOG = """\
+HOST:PATH is relative to the home directory of the remote user unless it starts
+with a slash; an IPv6 address stands in brackets; scp://[USER@]HOST[:PORT][/PATH]
+is understood. A local file with a colon in its name is written ./a:b.
+
+exit status: 0 all copied and verified, 1 some files failed, 2 usage, 3 internal
+error, 10 ssh, 11 remote escp, 12 integrity, 13 network, 14 local file system,
+15 remote file system, 16 target refused, 128+n ended by signal n"""
+
+
+class OptionParser(argparse.ArgumentParser):
+    """argparse with scp's manners: the first operand ends the options, and errors are `UsageError`."""
+
+    def parse_command(self, argv: list[str]) -> argparse.Namespace:
+        """Parse `argv` (without the program's name). Every word from the first operand on is an operand.
+
+        So a file called `-r.txt` among the results of a shell pattern stays a file.
+        """
+        words, operands = self._split_options(argv)
+        namespace = self.parse_args(words)
+        namespace.operands = operands
+        return namespace
+
+    def error(self, message: str) -> "NoReturn":
+        raise UsageError(message)
+
+    def _split_options(self, argv: list[str]) -> tuple[list[str], list[str]]:
+        """Options, each in a word of its own together with its value; then the operands.
+
+        argparse would let options follow operands, refuse values that begin with a dash, and call the
+        z in `-rz` an "ignored explicit argument".
+        """
+        words: list[str] = []
+        left = iter(argv)
+        for word in left:
+            if word == "--":
+                return words, list(left)
+            if word == "-" or not word.startswith("-"):
+                return words, [word, *left]
+            if word.startswith("--"):
+                name, has_value, value = word.partition("=")
+                if not self._takes_value(name):
+                    if has_value:
+                        raise UsageError(f"option {name} takes no value")
+                    words.append(name)
+                    continue
+                words.append(f"{name}={value or _next_value(name, left)}")
+                continue
+            for at, letter in enumerate(word[1:], 2):
+                name = "-" + letter
+                if self._takes_value(name):
+                    words.append(name + (word[at:] or _next_value(name, left)))
+                    break
+                words.append(name)
+        return words, []
+
+    def _takes_value(self, name: str) -> bool:
+        action = self._option_string_actions.get(name)
+        if action is None:
+            raise UsageError(f"unknown option {name}")
+        return action.nargs != 0
+
+
+def _next_value(name: str, left: "Iterator[str]") -> str:
+    value = next(left, "")
+    if not value:
+        raise UsageError(f"option {name} needs a value")
+    return value
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Always 80 columns: also saves the import of shutil, which only measures the terminal."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, width=80, max_help_position=26)
+
+
+def build_parser() -> OptionParser:
+    """Return the parser of the whole command line. Values stay text: `options` converts and checks them."""
+    parser = OptionParser(
+        prog="escp",
+        usage=USAGE,
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=_Formatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    operands = parser.add_argument_group("operands")
+    operands.add_argument(
+        "operands",
+        nargs="*",
+        metavar="SOURCE... TARGET",
+        help="what to copy, and where to; in a TARGET that is a directory, sources keep their names",
+    )
+    _add_ssh_options(parser.add_argument_group("ssh"))
+    _add_copy_options(parser.add_argument_group("copying"))
+    _add_tuning_options(parser.add_argument_group("tuning"))
+    _add_output_options(parser.add_argument_group("output"))
+    return parser
+
+
+# fmt: off
+def _add_ssh_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-P", dest="ssh_port", metavar="PORT",
+        help="port of the remote ssh server (default: ssh's, normally 22)")
+    add("-i", dest="identities", action="append", default=[], metavar="FILE",
+        help="private key to log in with; may be repeated (default: ssh's)")
+    add("-F", dest="ssh_config", metavar="FILE",
+        help="ssh's configuration file (default: ~/.ssh/config)")
+    add("-J", dest="jump", metavar="DEST",
+        help="log in through this jump host, or several with commas; the data streams do not use it "
+        "(default: none)")
+    add("-c", dest="cipher", metavar="CIPHER",
+        help="cipher of the ssh login, not of the data (default: ssh's)")
+    add("-o", dest="ssh_options", action="append", default=[], metavar="OPTION",
+        help="any option of ssh_config, as NAME=VALUE; may be repeated (default: none)")
+    add("-S", dest="ssh_program", default="ssh", metavar="PROGRAM",
+        help="program to log in with (default: %(default)s)")
+    add("-4", dest="ip_version", action="store_const", const=4,
+        help="use IPv4 only, for login and data")
+    add("-6", dest="ip_version", action="store_const", const=6,
+        help="use IPv6 only, for login and data")
+    add("-A", dest="forwards_agent", action="store_true",
+        help="forward the ssh agent to the remote host (default: off)")
+    add("-B", dest="batch", action="store_true",
+        help="never ask for a password or passphrase (default: off)")
+    add("-D", "--escp", dest="agent_command", default="escp", metavar="PATH",
+        help="command that starts escp on the remote host; the remote shell reads it as it is. "
+        "Not scp's -D (default: %(default)s)")
+
+
+def _add_copy_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-r", dest="recursive", action="store_true",
+        help="copy directories with all that is in them; symbolic links are followed (default: off)")
+    add("-p", dest="preserve", action="store_true",
+        help="keep modification and access times and mode bits (default: off)")
+    add("-C", dest="compress", action="store_true",
+        help="compress the data with zstd (default: off)")
+    add("-l", dest="limit", metavar="LIMIT",
+        help="limit the rate of all streams together: a bare number is Kbit/s as in scp (1 Kbit = 1024 "
+        "bits); with a suffix bytes/s (100M) or bits/s (800Mbit), powers of 1000 (default: no limit)")
+    add("--nochecksum", action="store_true",
+        help="do not verify the files' contents end to end (default: verify)")
+    add("-O", "-s", "-T", dest="ignored", action="store_true",
+        help="accepted because scp has them; no effect")
+    add("-X", dest="ignored_value", metavar="OPTION",
+        help="accepted because scp has it; no effect (default: none)")
+
+
+def _add_tuning_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-t", "--parallel", dest="n_streams", default=str(DEFAULT_STREAMS), metavar="N",
+        help=f"number of TCP streams, 1 to {MAX_STREAMS} (default: %(default)s)")
+    add("--blocksize", default=f"{DEFAULT_BLOCK_BYTES // MIB}M", metavar="SIZE",
+        help="unit of disk I/O in bytes, or with K, M: a multiple of 256K up to 32M (default: %(default)s)")
+    add("--escp_port", dest="port", default=str(DEFAULT_PORT), metavar="PORT",
+        help="first TCP port that the data may use on the remote host (default: %(default)s)")
+    add("--escp_portrange", dest="port_range", default=str(DEFAULT_PORT_COUNT - 1), metavar="N",
+        help="number of ports after the first that may be used when it is taken (default: %(default)s)")
+    add("--nodirect", action="store_true",
+        help="do not use O_DIRECT (default: used for large files where the file system can)")
+    add("--ioengine", default="posix", metavar="ENGINE",
+        help="how files are read and written: posix, or dummy to measure without any disk; "
+        "SENDER::RECEIVER chooses one for each side (default: %(default)s)")
+    add("--embedded", action="store_true",
+        help="start the receiving side on this host directly, without ssh; HOST must be localhost "
+        "(default: off)")
+    add("--server", action="store_true", help=argparse.SUPPRESS)
+
+
+def _add_output_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-q", dest="is_quiet", action="store_true",
+        help="show errors only: no meter, no summary, no warnings; ssh -q (default: off)")
+    add("-v", dest="verbosity", action="count", default=0,
+        help="say more; from -vv on, ssh gets -v as well (default: off)")
+    add("--bits", action="store_true",
+        help="show rates in bits per second (default: bytes per second)")
+    add("--json", action="store_true",
+        help="print one JSON object a line on standard output (docs/json.md; default: off)")
+    add("--logfile", metavar="FILE",
+        help="append start, errors and summary to FILE, or to the syslog facility LOCAL0 to LOCAL7 "
+        "(default: none)")
+    add("-L", dest="shows_licence", action="store_true", help="print the licence and exit")
+    add("-V", "--version", dest="shows_version", action="store_true", help="print the version and exit")
+    add("-h", "--help", dest="shows_help", action="store_true", help="print this help and exit")
+# fmt: on
