@@ -1,4 +1,4 @@
-"""How names, sizes, rates and times look to a person. Pure text; used by `ui`, `log` and `meter`.
+"""How names, sizes, rates and times look to a person. Pure text, for `log` and all that draws or prints.
 
 A name is hostile until it has passed `show_name`: it could move the cursor, forge a line of output or hide
 its own end. Sizes and rates are decimal (1 GB = 1e9 bytes), as networks and disks are sold.
@@ -70,9 +70,9 @@ def format_clock(seconds: float) -> str:
 
 def to_valid_text(text: str | bytes) -> str:
     """Text that UTF-8 and JSON can hold: what was no UTF-8 becomes U+FFFD."""
-    if isinstance(text, str):
-        text = text.encode("utf-8", "surrogatepass")  # surrogateescape refuses those a peer's JSON can hold
-    return text.decode("utf-8", "replace")
+    if isinstance(text, bytes):
+        return text.decode("utf-8", "replace")
+    return "".join("\ufffd" if 0xD800 <= ord(c) <= 0xDFFF else c for c in text)
 
 
 def _scale(value: float) -> str:

@@ -4,6 +4,7 @@ The exit codes are documented in the README and are part of the command line's c
 Only `cli` turns them into an exit status; nothing here prints.
 """
 
+import errno
 import os
 
 EXIT_OK = 0
@@ -112,3 +113,56 @@ def describe_errno(number: int) -> str:
     """'no space left on device' for ENOSPC: the system's words, in escp's lower-case style."""
     text = os.strerror(number)
     return text[:1].lower() + text[1:] if not text[:2].isupper() else text
+
+
+FAST_SYS, FAST_NET, FAST_AUTH, FAST_PROTOCOL, FAST_DIGEST, FAST_CHANGED, FAST_UNSAFE = range(1, 8)
+FAST_LOOP, FAST_SPECIAL, FAST_STOPPED, FAST_MEMORY, FAST_KEY_LIMIT, FAST_NEEDS_RECURSIVE, FAST_NAME = range(8, 15)
+
+
+class Failure:
+    """What native code reported (`fast_err`), as a sentence about one file or one connection."""
+
+    def __init__(self, code: int, sys_errno: int, where: str):
+        self.code = code
+        self.sys_errno = sys_errno
+        self.where = where
+
+    @property
+    def reason(self) -> str:
+        """'no space left on device', 'the source changed while it was read', ..."""
+        _, text = FAILURES.get(self.code, (InternalError, f"unknown failure {self.code}"))
+        if self.sys_errno and (not text or self.code in (FAST_SYS, FAST_NET)):
+            return describe_errno(self.sys_errno)
+        return text or f"can't {self.where}"
+
+    def as_error(self, what: str) -> EscpError:
+        """The failure as an exception about *what*, with the system's error as its cause."""
+        cls, _ = FAILURES.get(self.code, (InternalError, ""))
+        where = f" ({self.where})" if self.where and self.code in (FAST_AUTH, FAST_PROTOCOL, FAST_NET) else ""
+        error = cls(f"{what}: {self.reason}{where}")
+        if self.sys_errno:
+            error.__cause__ = OSError(self.sys_errno, os.strerror(self.sys_errno))
+        return error
+
+
+# Going on would only repeat these for every file that is left.
+FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+# Every code of `fast_code` in _fast/types.pxd: its class when it ends the session, and its words.
+FAILURES: dict[int, tuple[type[EscpError], str]] = {
+    FAST_SYS: (LocalFileError, ""),
+    FAST_NET: (NetworkError, "the connection was lost"),
+    FAST_AUTH: (IntegrityError, "a frame was not what the peer sealed"),
+    FAST_PROTOCOL: (ProtocolError, "the peer broke the protocol"),
+    FAST_DIGEST: (IntegrityError, "what arrived is not what was read: the digests differ"),
+    FAST_CHANGED: (LocalFileError, "the source changed while it was read"),
+    FAST_UNSAFE: (RefusedError, "refused: the path leads out of the destination"),
+    FAST_LOOP: (LocalFileError, "a link loop: it leads to a directory above itself"),
+    FAST_SPECIAL: (LocalFileError, "not a regular file"),
+    FAST_STOPPED: (InternalError, "stopped"),
+    FAST_MEMORY: (InternalError, "out of memory"),
+    FAST_KEY_LIMIT: (InternalError, "no key is left for this stream"),
+    FAST_NEEDS_RECURSIVE: (LocalFileError, "is a directory (use -r to copy it)"),
+    FAST_NAME: (LocalFileError, "the name is too long"),
+}
+

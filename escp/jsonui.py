@@ -12,7 +12,7 @@ from escp.display import to_valid_text
 from escp.errors import EXIT_INTEGRITY, EXIT_NETWORK, EXIT_SIGNAL_BASE, EXIT_SSH, EscpError
 from escp.log import TransferLog
 from escp.progress import Snapshot, StartInfo, Summary
-from escp.ui import Lines, TextUi, find_exit_code
+from escp.textui import Lines, TextUi, find_exit_code
 
 PROGRESS_EVERY_S = 1.0
 _RETRYABLE = (EXIT_SSH, EXIT_INTEGRITY, EXIT_NETWORK)

@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable
 
-from escp.display import show_name
+from escp.display import show_name, show_text
 from escp.errors import LocalFileError, describe_errno
 from escp.options import is_facility
 
@@ -54,7 +54,7 @@ class TransferLog:
             self._fd = -1
 
     def _write_syslog(self, text: str, *, is_error: bool) -> None:
-        import syslog  # only here, because hardly a run needs it
+        import syslog  # lazy: hardly a run needs it
 
         syslog.openlog("escp", syslog.LOG_PID, getattr(syslog, f"LOG_{self._facility}"))
         syslog.syslog(syslog.LOG_ERR if is_error else syslog.LOG_NOTICE, text)
@@ -62,8 +62,8 @@ class TransferLog:
 
 def _show_value(value: bytes | str | int | float | None) -> str:
     if isinstance(value, (bytes, str)):
-        raw = value if isinstance(value, bytes) else value.encode("utf-8", "surrogateescape")
-        return '"' + show_name(raw).replace('"', '\\"') + '"'
+        shown = show_name(value) if isinstance(value, bytes) else show_text(value.replace("\\", "\\\\"))
+        return '"' + shown.replace('"', '\\"') + '"'
     if value is None:
         return "-"
     if isinstance(value, bool):

@@ -153,6 +153,12 @@ def _parse_operands(words: list[str], *, is_embedded: bool) -> tuple[tuple[Locat
             "no target given" if words else "nothing to copy", "escp SOURCE... [user@]host:[path]"
         )
     *sources, target = (parse_location(os.fsencode(word)) for word in words)
+    if not target.is_remote:
+        is_option = words[-1].startswith("-")
+        raise UsageError(
+            f"the target '{words[-1]}' is on this host: this release only copies to a remote one",
+            "options stand before the first source" if is_option else "write host:path, or localhost:path",
+        )
     for source, word in zip(sources, words[:-1], strict=True):
         if source.is_remote:
             raise UsageError(
@@ -161,12 +167,6 @@ def _parse_operands(words: list[str], *, is_embedded: bool) -> tuple[tuple[Locat
             )
         if not source.path:
             raise UsageError("a source is empty")
-    if not target.is_remote:
-        is_option = words[-1].startswith("-")
-        raise UsageError(
-            f"the target '{words[-1]}' is on this host: this release only copies to a remote one",
-            "options stand before the first source" if is_option else "write host:path, or localhost:path",
-        )
     if is_embedded and (target.host not in LOCAL_HOSTS or target.user is not None):
         raise UsageError(
             f"option --embedded: '{words[-1]}' is not this host", "write localhost:path, without a user"
@@ -215,7 +215,7 @@ def is_facility(logfile: str) -> bool:
 def _find_family(ip_version: int | None) -> int | None:
     if ip_version is None:
         return None
-    import socket  # not at the top: 4 ms, and most runs don't need it before ssh is started
+    import socket  # lazy: 4 ms, and most runs don't need it before ssh is started
 
     return int(socket.AF_INET if ip_version == 4 else socket.AF_INET6)
 

@@ -28,8 +28,9 @@ the data goes over several TCP streams, encrypted with AES-128-GCM and verified.
 Options stand before the first SOURCE, as with scp; `--` ends them."""
 EPILOG = """\
 HOST:PATH is relative to the home directory of the remote user unless it starts
-with a slash; an IPv6 address stands in brackets; scp://[USER@]HOST[:PORT][/PATH]
-is understood. A local file with a colon in its name is written ./a:b.
+with a slash; an IPv6 address stands in brackets. The form
+scp://[USER@]HOST[:PORT][/PATH] is understood too. A local file with a colon in
+its name is written ./a:b.
 
 exit status: 0 all copied and verified, 1 some files failed, 2 usage, 3 internal
 error, 10 ssh, 11 remote escp, 12 integrity, 13 network, 14 local file system,

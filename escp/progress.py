@@ -1,6 +1,6 @@
 """What a session tells its user, as records, and the rate behind the meter. Pure: the clock is handed in.
 
-`transfer` fills the records from the planes' counters; `ui` shows them.
+The records are filled from the planes' counters; `ui` shows them.
 """
 
 import math

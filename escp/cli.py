@@ -1,0 +1,112 @@
+"""main(): runs what the command line asks for and turns errors into exit codes. The only place that exits.
+
+ssh is started as early as possible; what the copy itself needs is imported while it logs in.
+"""
+
+import os
+import signal
+import stat
+import sys
+import time
+
+from escp.errors import EscpError, InternalError, InterruptedBySignal, SomeFailedError, describe_errno
+from escp.options import Options, parse_options
+from escp.plan import base_name
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run escp with the arguments in *argv* (default: the process's); returns the exit status."""
+    start_s = time.monotonic()
+    argv = sys.argv[1:] if argv is None else argv
+    if argv == ["--server"]:
+        from escp.agent import run_agent
+
+        return run_agent()
+    try:
+        options = parse_options(argv)
+        if options.shows_help or options.shows_version or options.shows_licence:
+            return _show_page(options)
+        return _copy(options, start_s)
+    except EscpError as e:
+        from escp.ui import show_early_failure
+
+        show_early_failure(e, argv)
+        return e.exit_code
+    except _Interrupted as e:
+        return 128 + e.number
+
+
+def _show_page(options: Options) -> int:
+    from escp import about
+    from escp.ui import print_page
+
+    if options.shows_help:
+        print_page(about.describe_help())
+    elif options.shows_licence:
+        print_page(about.licence())
+    else:
+        print_page(about.describe_version(verbose=options.verbosity > 0))
+    return 0
+
+
+class _Interrupted(Exception):
+    """A signal asked escp to end. Raised in the main thread, wherever it is."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+def _interrupt(number: int, _frame: object) -> None:
+    for other in _SIGNALS:  # a second one ends the process at once
+        signal.signal(other, signal.SIG_DFL)
+    raise _Interrupted(number)
+
+
+def _check_sources(options: Options) -> None:
+    """What can be said before ssh is bothered. Among several sources a missing one is told when its turn comes."""
+    for source in options.sources:
+        base_name(source.path)
+    if len(options.sources) > 1:
+        return
+    path = options.sources[0].path
+    try:
+        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+    except OSError as e:
+        raise SomeFailedError(f"{os.fsdecode(path)}: {describe_errno(e.errno or 0)}") from e
+    except ValueError as e:
+        raise SomeFailedError(f"{os.fsdecode(path)}: {e}") from e
+    if is_directory and not options.recursive:
+        raise SomeFailedError(f"{os.fsdecode(path)}: is a directory", "copy directories with -r")
+
+
+def _copy(options: Options, start_s: float) -> int:
+    from escp.ssh import start_agent
+
+    for number in _SIGNALS:
+        signal.signal(number, _interrupt)
+    _check_sources(options)
+    agent = start_agent(options)
+    try:
+        # Not at the top: ssh logs in meanwhile.
+        from escp.initiator import Push
+        from escp.report import Report
+
+        with Report(options, start_s) as report:
+            try:
+                push = Push(options, agent, report)
+                counters = push.run()
+                return report.finish(counters, push.first_failure)
+            except EscpError as e:
+                return report.fail(e)
+            except _Interrupted as e:
+                return report.fail(InterruptedBySignal(e.number))
+            except Exception as e:
+                import traceback
+
+                traceback.print_exc()
+                return report.fail(InternalError(f"{type(e).__name__}: {e}"))
+    finally:
+        agent.stop()

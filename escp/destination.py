@@ -1,0 +1,83 @@
+"""The target as the receiving host finds it: opens the directory below which everything is written.
+
+What the user named may be a link and is followed; what the peer names later may not lead out of here
+(`_fast/tree.pyx`).
+"""
+
+import os
+import stat
+from typing import NamedTuple
+
+from escp.errors import LocalFileError, RefusedError, RemoteFileError, describe_errno
+from escp.plan import DIRECTORY, MISSING, OTHER, SourceRoot, plan_landing
+
+
+class Destination(NamedTuple):
+    """`root_fd`: the directory; `name`: the only name allowed in it (b"": any); `in_place_fd`: a pipe or device, or -1."""
+
+    root_fd: int
+    name: bytes
+    in_place_fd: int
+    is_directory: bool  # the sources' names go below it
+
+    def close(self) -> None:
+        for fd in (self.root_fd, self.in_place_fd):
+            if fd >= 0:
+                os.close(fd)
+
+
+def expand_home(path: bytes) -> bytes:
+    """`~`, `~/x`, `~user/x` and relative paths as a login shell in the home directory would resolve them."""
+    if path.startswith(b"~"):
+        expanded = os.path.expanduser(path)
+        if expanded.startswith(b"~"):
+            raise RefusedError(f"there is no home directory for '{os.fsdecode(path.partition(b'/')[0])}'")
+        return expanded
+    return path or b"."
+
+
+def open_destination(target: bytes, *, n_sources: int, is_directory: bool, is_remote: bool = True) -> Destination:
+    """Open what *target* names, creating the one directory that a copy of a directory may need.
+
+    Raises RefusedError when it is not what the sources need, RemoteFileError or LocalFileError when it can't
+    be opened.
+    """
+    shown = os.fsdecode(target)
+    try:
+        path = expand_home(target)
+        try:
+            found = os.stat(path)
+        except FileNotFoundError:
+            found = None
+            if os.path.islink(path.rstrip(b"/")):
+                raise
+        kind = MISSING if found is None else DIRECTORY if stat.S_ISDIR(found.st_mode) else OTHER
+        sources = [SourceRoot(b"source", is_directory)] * min(n_sources, 2)
+        landing = plan_landing(path, kind, sources)
+        if landing.makes_root:
+            os.mkdir(landing.root, 0o700)
+        in_place_fd = -1
+        if found is not None and kind == OTHER and not stat.S_ISREG(found.st_mode):
+            in_place_fd = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
+            return Destination(os.open(b"/", os.O_PATH | os.O_CLOEXEC), b"target", in_place_fd, False)
+        names_below = kind == DIRECTORY or (landing.makes_root and landing.names[0] != b"")
+        if names_below or landing.makes_root:
+            return Destination(_open_directory(landing.root), b"", -1, names_below)
+        # One file: written over what a link leads to, as scp does, so that the link stays.
+        parent, _, name = (os.path.realpath(path) if kind == OTHER else path).rpartition(b"/")
+        return Destination(_open_directory(parent or (b"/" if path.startswith(b"/") else b".")), name, -1, False)
+    except OSError as e:
+        cls = RemoteFileError if is_remote else LocalFileError
+        reason = describe_errno(e.errno or 0)
+        hint = "" if e.errno is None else _HINTS.get(type(e), "")
+        raise cls(f"can't write to '{shown}': {reason}", hint) from e
+
+
+_HINTS = {
+    FileNotFoundError: "create the directory first: only the last one of a path is made",
+    PermissionError: "choose a directory that you may write to",
+}
+
+
+def _open_directory(path: bytes) -> int:
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

@@ -1,0 +1,71 @@
+"""From the planes' counters to what the user sees: fills the records of `progress` and hands them to the ui."""
+
+import time
+
+from escp.errors import EscpError
+from escp.options import Options
+from escp.progress import Snapshot, StartInfo, Summary
+from escp.textui import find_exit_code
+from escp.ui import make_ui
+
+
+class Report:
+    """One session's user interface. `finish` and `fail` return the exit status."""
+
+    def __init__(self, options: Options, start_s: float):
+        self._options = options
+        self._start_s = start_s
+        self._ui = make_ui(options)
+        self._aead = ""
+        self._n_streams = 0
+
+    def __enter__(self) -> "Report":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._ui.close()
+
+    def begin(self, *, n_streams: int, aead: str, address: str) -> None:
+        self._n_streams, self._aead = n_streams, aead
+        options = self._options
+        self._ui.begin(StartInfo(options.target.host or "", n_streams, options.block_bytes, aead,
+                                 options.is_embedded, address))  # fmt: skip
+
+    def update(self, counters: dict) -> None:
+        self._ui.update(
+            Snapshot(
+                bytes_done=counters["bytes"],
+                bytes_total=counters["found_bytes"],
+                files_done=counters["files"],
+                files_total=counters["found_files"],
+                is_total_final=counters["is_walked"],
+            )
+        )
+
+    def file_error(self, path: bytes, message: str, *, is_remote: bool) -> None:
+        self._ui.file_error(path, message, is_remote=is_remote)
+
+    def note(self, text: str) -> None:
+        self._ui.note(text)
+
+    def finish(self, counters: dict, error: EscpError | None) -> int:
+        options = self._options
+        summary = Summary(
+            files=counters["files"],
+            directories=counters["directories"],
+            bytes=counters["bytes"],
+            seconds=time.monotonic() - self._start_s,
+            data_seconds=max(0, counters["last_ns"] - counters["first_ns"]) / 1e9,
+            bytes_network=counters["bytes_network"],
+            is_verified=True if options.has_checksum else None,
+            n_failed=counters["failed"],
+            n_streams=self._n_streams,
+            aead=self._aead,
+            is_dummy="dummy" in (options.send_engine, options.receive_engine),
+        )
+        self._ui.finish(summary, error)
+        return find_exit_code(summary, error)
+
+    def fail(self, error: EscpError) -> int:
+        self._ui.fail(error)
+        return error.exit_code

@@ -1,0 +1,99 @@
+"""The course of a session as each end of the control channel sees it. Pure: no sockets, no clock.
+
+    initiator   (marker) -> hello? -> hello, session! -> listening? -> streams -> result? -> bye!
+    agent        marker! -> hello! -> hello, session? -> listening! -> streams -> result! -> bye?
+
+`?` is received, `!` is sent. Keepalives and errors may come at any time after the hello.
+"""
+
+from escp.constants import AGENT_START_TIMEOUT_S, KEEPALIVE_S, PEER_SILENT_S, PROTOCOL_MAJOR
+from escp.control import Bye, Decoder, Error, Hello, KeepAlive, Listening, Message, NoiseSkipper, Result, Session
+from escp.errors import AgentError, NetworkError, ProtocolError, from_exit_code
+
+
+class Course:
+    """One end's view: what may come next, when to send a keepalive, when the peer counts as lost.
+
+    *now* is a monotonic clock's seconds, given by the caller.
+    """
+
+    order: tuple[type, ...] = ()  # what the peer sends, one after the other
+    peer = "the peer"
+
+    def __init__(self, now: float):
+        self._decoder = Decoder()
+        self._n_received = 0
+        self._heard_s = now
+        self._sent_s = now
+        self._is_silence_allowed = True
+
+    def feed(self, data: bytes, now: float) -> list[Message]:
+        """The messages in *data*, each allowed where it stands; raises what an Error message reports."""
+        self._heard_s = now
+        messages = []
+        for message in self._decoder.feed(data):
+            if isinstance(message, KeepAlive):
+                continue
+            if isinstance(message, Error):
+                raise from_exit_code(message.exit_code, message.message, message.hint)
+            if self._n_received == len(self.order) or not isinstance(message, self.order[self._n_received]):
+                raise ProtocolError(f"{self.peer} sent {type(message).__name__.lower()!r} out of turn")
+            if isinstance(message, Hello):
+                self._check_version(message)
+            self._n_received += 1
+            messages.append(message)
+        return messages
+
+    def _check_version(self, hello: Hello) -> None:
+        from escp import __version__
+
+        if hello.major != PROTOCOL_MAJOR:
+            raise AgentError(
+                f"{self.peer} runs escp {hello.version} (protocol {hello.major}), "
+                f"this is escp {__version__} (protocol {PROTOCOL_MAJOR})",
+                "install the same release on both hosts, or name another remote escp with -D",
+            )
+
+    def sent(self, now: float) -> None:
+        """A message was sent: no keepalive is due for a while."""
+        self._sent_s = now
+
+    def is_keepalive_due(self, now: float) -> bool:
+        return now - self._sent_s >= KEEPALIVE_S
+
+    def limit_s(self) -> float:
+        """How long the peer may be silent now."""
+        return PEER_SILENT_S
+
+    def check_silence(self, now: float) -> None:
+        """Raises NetworkError when nothing has come for too long."""
+        silent_s = now - self._heard_s
+        if silent_s > self.limit_s():
+            raise NetworkError(f"nothing heard from {self.peer} for {silent_s:.0f} s", "check the network between the hosts")
+
+
+class InitiatorCourse(Course):
+    """The initiator's: first noise, then the marker, then the agent's messages."""
+
+    order = (Hello, Listening, Result)
+
+    def __init__(self, now: float, host: str):
+        super().__init__(now)
+        self.peer = f"the remote escp on {host}"
+        self.skipper = NoiseSkipper()
+
+    def feed(self, data: bytes, now: float) -> list[Message]:
+        return super().feed(self.skipper.feed(data), now)
+
+    def limit_s(self) -> float:
+        if not self.skipper.is_past_marker:
+            return float("inf")  # ssh may be asking for a password; it has its own limits
+        return PEER_SILENT_S if self._n_received >= 2 else AGENT_START_TIMEOUT_S
+
+    def is_keepalive_due(self, now: float) -> bool:
+        return self._n_received > 0 and super().is_keepalive_due(now)
+
+
+class AgentCourse(Course):
+    order = (Hello, Session, Bye)
+    peer = "the initiator"

@@ -1,0 +1,143 @@
+"""Starts the agent: through the system's ssh, or directly on this host. Nothing secret passes through here.
+
+ssh keeps the terminal for its questions and stderr for its messages; the agent's stdin and stdout become
+the control channel.
+"""
+
+import os
+import signal
+
+from escp.constants import SHUTDOWN_TIMEOUT_S, SSH_CONNECT_TIMEOUT_S
+from escp.errors import AgentError, EscpError, NetworkError, SshError
+from escp.options import Options
+from escp.procenv import child_environment, own_command
+
+_SSH_FAILED = 255
+_NOT_FOUND = 127
+_NOT_EXECUTABLE = 126
+
+
+class AgentProcess:
+    """The child that carries the control channel: ssh, or the embedded agent itself.
+
+    `write_fd` and `read_fd` are the channel's ends here. `stop()` leaves no process behind.
+    """
+
+    def __init__(self, pid: int, write_fd: int, read_fd: int, host: str, *, is_embedded: bool):
+        self.write_fd = write_fd
+        self.read_fd = read_fd
+        self.host = host
+        self._pid = pid
+        self._is_embedded = is_embedded
+        self._status: int | None = None
+
+    def poll(self) -> int | None:
+        """The exit status (128 + n after signal n), or None while it runs."""
+        if self._status is None:
+            pid, status = os.waitpid(self._pid, os.WNOHANG)
+            if pid:
+                code = os.waitstatus_to_exitcode(status)
+                self._status = code if code >= 0 else 128 - code
+        return self._status
+
+    def wait(self, timeout_s: float) -> int | None:
+        """Wait for its end for a while: a pidfd becomes readable then."""
+        if self.poll() is None:
+            import select
+
+            fd = os.pidfd_open(self._pid)
+            try:
+                select.select([fd], [], [], timeout_s)
+            finally:
+                os.close(fd)
+        return self.poll()
+
+    def close_channel(self) -> None:
+        """The agent takes the end of its input as the order to stop."""
+        for fd in (self.write_fd, self.read_fd):
+            if fd >= 0:
+                os.close(fd)
+        self.write_fd = self.read_fd = -1
+
+    def stop(self) -> None:
+        self.close_channel()
+        for number in (signal.SIGTERM, signal.SIGKILL):
+            if self.wait(SHUTDOWN_TIMEOUT_S) is not None:
+                return
+            os.kill(self._pid, number)
+        self.wait(SHUTDOWN_TIMEOUT_S)
+
+    def explain_end(self, noise: bytes, *, is_past_marker: bool) -> EscpError:
+        """Why the control channel closed before the session was over."""
+        status = self.wait(SHUTDOWN_TIMEOUT_S)
+        if is_past_marker:
+            how = f"the remote escp on {self.host} ended unexpectedly"
+            return NetworkError(how + (f" (exit status {status})" if status else ""),
+                                "it may have been killed, or the ssh connection was lost")  # fmt: skip
+        if self._is_embedded:
+            return AgentError(f"the embedded agent did not start (exit status {status})", "")
+        if status == _SSH_FAILED:
+            return SshError(f"ssh could not log in to {self.host}")
+        if status == _NOT_FOUND:
+            return AgentError(f"there is no escp on {self.host}")
+        if status == _NOT_EXECUTABLE:
+            return AgentError(f"escp on {self.host} can't be executed")
+        if status is not None and status >= 128:
+            return SshError(f"ssh to {self.host} was ended by signal {status - 128}")
+        said = f"; it printed: {noise[-200:].decode(errors='replace')}" if noise else ""
+        return AgentError(f"no escp answered on {self.host} (exit status {status}){said}")
+
+
+def start_agent(options: Options) -> AgentProcess:
+    """Start the agent for the target's host. Raises SshError when ssh itself can't be started."""
+    host = options.target.host or "localhost"
+    if options.is_embedded:
+        command = [*own_command(), "--server"]
+    else:
+        command = [
+            options.ssh_program,
+            *options.ssh_args,
+            f"-oConnectTimeout={SSH_CONNECT_TIMEOUT_S}",  # the user's own -o comes first and wins
+            "--",
+            options.target.ssh_destination(),
+            f"{options.agent_command} --server",
+        ]
+    child_in, write_fd = os.pipe2(os.O_CLOEXEC)
+    read_fd, child_out = os.pipe2(os.O_CLOEXEC)
+    try:
+        pid = os.posix_spawnp(
+            command[0],
+            command,
+            child_environment(),
+            file_actions=[(os.POSIX_SPAWN_DUP2, child_in, 0), (os.POSIX_SPAWN_DUP2, child_out, 1)],
+            setsigdef=[signal.SIGPIPE],
+        )
+    except OSError as e:
+        os.close(write_fd)
+        os.close(read_fd)
+        raise SshError(f"can't start '{command[0]}': {e.strerror}", "install an OpenSSH client, or name one with -S") from e
+    finally:
+        os.close(child_in)
+        os.close(child_out)
+    return AgentProcess(pid, write_fd, read_fd, host, is_embedded=options.is_embedded)
+
+
+def configured_host_name(options: Options) -> str:
+    """The HostName that ssh's configuration gives for the target; asks ssh itself, without connecting."""
+    read_fd, child_out = os.pipe2(os.O_CLOEXEC)
+    command = [options.ssh_program, *options.ssh_args, "-G", "--", options.target.ssh_destination()]
+    try:
+        pid = os.posix_spawnp(command[0], command, child_environment(),
+                              file_actions=[(os.POSIX_SPAWN_DUP2, child_out, 1)])  # fmt: skip
+    except OSError:
+        os.close(read_fd)
+        return options.target.host or ""
+    finally:
+        os.close(child_out)
+    with os.fdopen(read_fd, "rb") as pipe:
+        lines = pipe.read().splitlines()
+    os.waitpid(pid, 0)
+    for line in lines:
+        if line.startswith(b"hostname "):
+            return line[len(b"hostname ") :].decode(errors="replace")
+    return options.target.host or ""
