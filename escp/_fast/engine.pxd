@@ -15,6 +15,11 @@ cdef enum engine_kind:
     ENGINE_POSIX = 0
     ENGINE_DUMMY = 1  # no disk at all: reads give whatever the buffer holds, writes vanish
 
+cdef enum aio_state:
+    AIO_UNTRIED = 0  # a context is only made for the first O_DIRECT block
+    AIO_ON = 1
+    AIO_OFF = 2  # no system call, or fs.aio-max-nr is used up
+
 cdef enum slot_state:
     SLOT_FREE = 0
     SLOT_READY = 1  # to be done by slot_finish, synchronously
@@ -41,7 +46,7 @@ ctypedef struct io_ring:
     int depth
     int n_pending
     int engine
-    bint has_aio
+    int aio  # aio_state
     aio_context_t context
     uint8_t *memory
 

@@ -8,9 +8,10 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from escp._fast.libc cimport (EAGAIN, EINTR, EINVAL, ESPIPE, F_GETFL, F_SETFL, IOCB_CMD_PREAD, IOCB_CMD_PWRITE,
                               O_DIRECT, c_write, errno, escp_dio_align, escp_io_destroy, escp_io_getevents,
-                              escp_io_setup, escp_io_submit, fcntl, free, io_event_t, memset, posix_memalign, pread,
-                              pwrite)
-from escp._fast.types cimport FAST_CHANGED, FAST_MEMORY, FAST_SYS, PAGE_BYTES, RING_DEPTH, fail, fast_err
+                              escp_io_setup, escp_io_submit, aio_context_t, fcntl, free, io_event_t, memset, posix_memalign, pread,
+                              pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock, pwrite)
+from escp._fast.types cimport (FAST_CHANGED, FAST_MEMORY, FAST_SYS, MAX_STREAMS, PAGE_BYTES, RING_DEPTH, fail,
+                               fast_err)
 
 cdef enum:
     DEEP_BLOCK_BYTES = 4194304  # from here on two blocks at a time are deep enough
@@ -27,17 +28,47 @@ cdef int ring_open(io_ring *ring, int engine, size_t block, fast_err *err) noexc
         return fail(err, FAST_MEMORY, 0, "buffers")
     for i in range(ring.depth):
         ring.slots[i].data = ring.memory + i * stride + PAGE_BYTES
-    # Without AIO (no system call, or fs.aio-max-nr used up) everything is done synchronously.
-    ring.has_aio = engine == ENGINE_POSIX and escp_io_setup(RING_DEPTH, &ring.context) == 0
+    ring.aio = AIO_UNTRIED if engine == ENGINE_POSIX else AIO_OFF
     return 0
 
 
-cdef void ring_close(io_ring *ring) noexcept nogil:
-    if ring.has_aio:
-        if ring.n_pending:
-            ring_reap(ring, ring.n_pending)
+# Destroying a context takes the kernel some 40 ms (it waits for an RCU grace period), so a ring that closes
+# leaves its context to the next one, and the process's end takes all of them at once.
+cdef pthread_mutex_t idle_lock
+cdef aio_context_t idle[MAX_STREAMS]
+cdef int n_idle = 0
+pthread_mutex_init(&idle_lock, NULL)
+
+
+cdef void start_aio(io_ring *ring) noexcept nogil:
+    global n_idle
+    pthread_mutex_lock(&idle_lock)
+    if n_idle:
+        n_idle -= 1
+        ring.context = idle[n_idle]
+        ring.aio = AIO_ON
+    pthread_mutex_unlock(&idle_lock)
+    if ring.aio != AIO_ON:
+        ring.aio = AIO_ON if escp_io_setup(RING_DEPTH, &ring.context) == 0 else AIO_OFF
+
+
+cdef void end_aio(io_ring *ring) noexcept nogil:
+    global n_idle
+    if ring.n_pending:
+        ring_reap(ring, ring.n_pending)
+    pthread_mutex_lock(&idle_lock)
+    if n_idle < MAX_STREAMS:
+        idle[n_idle] = ring.context
+        n_idle += 1
+    else:
         escp_io_destroy(ring.context)
-        ring.has_aio = False
+    pthread_mutex_unlock(&idle_lock)
+    ring.aio = AIO_OFF
+
+
+cdef void ring_close(io_ring *ring) noexcept nogil:
+    if ring.aio == AIO_ON:
+        end_aio(ring)
     free(ring.memory)
     ring.memory = NULL
     ring.depth = 0
@@ -77,7 +108,11 @@ cdef void submit(io_ring *ring, io_slot *slot, bint is_direct) noexcept nogil:
         slot.result = slot.n_bytes
         slot.state = SLOT_DONE
         return
-    if not is_direct or not ring.has_aio:
+    if not is_direct:
+        return
+    if ring.aio == AIO_UNTRIED:
+        start_aio(ring)
+    if ring.aio == AIO_OFF:
         return
     memset(&slot.control, 0, sizeof(slot.control))
     slot.control.aio_data = <uint64_t>slot

@@ -10,7 +10,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from escp._fast.channel cimport FRAME_DATA, FRAME_META, channel, channel_seal
 from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_update
-from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, can_direct, io_ring, io_slot, ring_close, ring_free_slot,
+from escp._fast.engine cimport (AIO_ON, ENGINE_DUMMY, SLOT_FREE, can_direct, io_ring, io_slot, ring_close, ring_free_slot,
                                 ring_open, slot_finish, slot_read)
 from escp._fast.libc cimport (CLOCK_MONOTONIC, EINTR, MSG_MORE, MSG_NOSIGNAL, c_close, clock_gettime, errno,
                               escp_count, escp_flag, escp_load, free, fstat, malloc, memcpy, memmove, memset, pread,
@@ -448,7 +448,7 @@ cdef bint wants_block_locked(send_stream *t) noexcept nogil:
     """Whether to claim one more block: several where the disk works on them at once, else one at a time,
     so that a block is read, hashed and sealed in the same warm buffer."""
     cdef send_state *s = t.state
-    if t.n_order and not ((<large_file *>t.order[0].owner).is_direct and t.ring.has_aio):
+    if t.n_order and not ((<large_file *>t.order[0].owner).is_direct and t.ring.aio == AIO_ON):
         return False
     if s.current != NULL:
         return True

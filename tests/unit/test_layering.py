@@ -20,8 +20,8 @@ LAYERS = [
     {"constants", "errors"},
     {"parser", "location", "control", "keys", "options", "plan", "procenv", "display"},
     {"session", "ssh", "destination", "eventloop"},
-    {"transfer", "agent"},
-    {"progress", "ui", "selftest"} | {"textui", "jsonui", "meter", "log"},
+    {"transfer", "agent", "initiator"},
+    {"progress", "ui", "selftest"} | {"textui", "jsonui", "meter", "log", "report", "about"},
     {"cli"},
     {"__main__", "__init__"},  # the public API: its imports are lazy
 ]
@@ -30,6 +30,7 @@ ONLY_LOWEST = {"parser"}  # the man page is built from it, with nothing compiled
 MAY_PRINT = {"ui", "cli"}
 MAY_EXIT = {"ui", "cli", "__main__"}
 LAZY_COMMENT = re.compile(r"#.*(lazy|lazily|start-up|not at the top)", re.IGNORECASE)
+LAZY_DOCSTRING = re.compile(r"lazily|start-up|is imported|are imported")  # said once for a whole module
 
 PURE = {"plan", "control", "session"}  # no I/O, no clock: time and randomness are arguments
 IMPURE_MODULES = set(
@@ -120,6 +121,14 @@ def check_use(module: str, name: str) -> Iterator[str]:
             yield f"is pure, but uses {name}"
 
 
+def is_said_at(lines: list[str], number: int) -> bool:
+    """Whether a comment beside the import, or above the block of imports that it is in, calls it lazy."""
+    first = number
+    while lines[first - 1].lstrip().startswith(("from ", "import ")):
+        first -= 1
+    return any(LAZY_COMMENT.search(line) for line in (lines[number], lines[first - 1]))
+
+
 def check_python(module: str, source: str) -> list[str]:
     """What one escp/<module>.py does against the rules."""
     if layer_of(module) is None:
@@ -127,12 +136,13 @@ def check_python(module: str, source: str) -> list[str]:
     found: list[tuple[int, str]] = []
     lines = ["", *source.splitlines()]
     tree = ast.parse(source)
+    is_said_of_all = bool(LAZY_DOCSTRING.search(ast.get_docstring(tree) or ""))
     functions = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
     in_functions = {inner for function in functions for inner in ast.walk(function)}
     for node in ast.walk(tree):
         said: Iterable[str] = ()
         if isinstance(node, ast.Import | ast.ImportFrom):
-            is_said = any(LAZY_COMMENT.search(line) for line in lines[node.lineno - 1 : node.lineno + 1])
+            is_said = is_said_of_all or is_said_at(lines, node.lineno)
             for name in resolve_import(node):
                 said = [*said, *check_import(module, name, is_lazy=node in in_functions, is_said=is_said)]
         if isinstance(node, ast.ImportFrom):
@@ -263,6 +273,8 @@ GOOD_PYTHON = [
     ("transfer", "from escp._fast import plane"),
     ("cli", "def f():\n    from escp import transfer  # lazy: start-up time\n    print(transfer)"),
     ("__init__", "def __getattr__(name):\n    from escp import transfer  # lazy"),
+    ("cli", "def f():\n    # Not at the top: ssh logs in\n    import escp.plan\n    import escp.agent"),
+    ("cli", '"""ssh first: the rest is imported meanwhile."""\ndef f():\n    import escp.agent'),
     ("__main__", "import sys\nfrom escp.cli import main\nsys.exit(main())"),
     ("parser", "import argparse\nfrom escp import __version__\nfrom escp.constants import DEFAULT_PORT"),
 ]

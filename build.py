@@ -1,0 +1,253 @@
+#!/usr/bin/env python3
+"""usage: python3 build.py VERB [ARGUMENT...]
+
+  setup   install what is missing (system packages, .venv, pinned Python packages),
+          compile escp/_fast in place, leave a working .venv/bin/escp
+  demo    setup, then copy real files over loopback (sealed, verified, no ssh) and compare them
+  test    setup, then pytest; arguments go to pytest:    build.py test -k layering
+  bench   setup, then tests/bench/bench.py; arguments go to it:    build.py bench -- --help
+  lint    setup, then ruff, mypy, cython-lint and the layering test
+
+What is done already is not done again. System packages need root or passwordless sudo;
+without them, build.py names what to install and stops. ESCP_BUILD=debug compiles with bounds
+checks and sanitizers; the top of setup.py describes this and further variables.
+"""
+
+import contextlib
+import fcntl
+import hashlib
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent
+sys.path.insert(0, str(ROOT / "packaging"))
+import system_packages  # noqa: E402
+
+VENV = ROOT / ".venv"
+VENV_PYTHON = VENV / "bin" / "python"
+FAST = ROOT / "escp" / "_fast"
+REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
+HINT = "try `python3 build.py --help`; wheels are made with `pip wheel .`"
+IS_DEBUG = os.environ.get("ESCP_BUILD", "") == "debug"
+
+
+class Stop(Exception):
+    """Ends build.py with a message and an exit code: 1 a step failed, 2 the caller must do something."""
+
+    def __init__(self, message, code=1):
+        super().__init__(message)
+        self.code = code
+
+
+def say(text):
+    print("build: " + text, flush=True)
+
+
+# --- Running other programs ---------------------------------------------------------------------
+
+
+def try_run(*command, what, env=None, is_quiet=True):
+    """Runs a command to its end; False when it failed. A quiet one shows its output only then."""
+    with tempfile.TemporaryFile() if is_quiet else contextlib.nullcontext() as log:
+        try:
+            code = subprocess.call(
+                [str(word) for word in command], cwd=str(ROOT), env=env, stdin=subprocess.DEVNULL,
+                stdout=log, stderr=subprocess.STDOUT if log else None,
+            )  # fmt: skip
+        except OSError as error:
+            say(f"{what}: cannot start {command[0]}: {error.strerror}")
+            return False
+        if code and log:
+            log.seek(0)
+            sys.stdout.buffer.write(log.read())
+    return code == 0
+
+
+def run(*command, what, env=None, is_quiet=True):
+    if not try_run(*command, what=what, env=env, is_quiet=is_quiet):
+        raise Stop(f"{what} failed; its output is above")
+
+
+def become(*command):
+    """Replaces this process: signals and the exit code need no relaying."""
+    sys.stdout.flush()
+    os.chdir(str(ROOT))
+    os.execve(str(command[0]), [str(word) for word in command], native_env())
+
+
+def native_env():
+    """The environment for a Python that imports _fast: the sanitizers' library must come first."""
+    if not IS_DEBUG:
+        return dict(os.environ)
+    asan = subprocess.check_output(["gcc", "-print-file-name=libasan.so"]).decode().strip()
+    ubsan = "halt_on_error=1:print_stacktrace=1"
+    return dict(os.environ, LD_PRELOAD=asan, ASAN_OPTIONS="detect_leaks=0", UBSAN_OPTIONS=ubsan)
+
+
+# --- Steps of setup -----------------------------------------------------------------------------
+
+
+def is_stamped(name, text):
+    path = VENV / name
+    return path.exists() and path.read_text() == text
+
+
+def launcher_text(python):
+    """What .venv/bin/escp contains. With -I nothing of the user's Python settings leaks in."""
+    body = "import sys\nfrom escp.cli import main\nsys.exit(main())\n"
+    if " " not in str(python) and len(str(python)) < 120:  # what old kernels take after #!
+        return f"#!{python} -I\n{body}"
+    return f"#!/bin/sh\n'''exec' \"{python}\" -I \"$0\" \"$@\"\n' '''\n{body}"
+
+
+def prepare_venv():
+    pins = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in REQUIREMENTS)).hexdigest()
+    wanted = f"{ROOT}\n{pins}\n"
+    if os.access(str(VENV_PYTHON), os.X_OK) and is_stamped("escp-environment", wanted):
+        return
+    say("creating .venv")
+    python = getattr(sys, "_base_executable", None) or sys.executable
+    run(python, "-m", "venv", "--clear", VENV, what="creating .venv")
+    say("installing the pinned Python packages into .venv")
+    lists = [word for name in REQUIREMENTS for word in ("-r", name)]
+    pip = [VENV_PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q"]
+    run(*pip, "--no-deps", "--require-hashes", *lists, what="pip install")
+    # Not `pip install -e .`: that compiles everything once more, and its launcher imports more than it needs.
+    find_site = "import sysconfig; print(sysconfig.get_path('purelib'))"
+    site = subprocess.check_output([str(VENV_PYTHON), "-c", find_site]).decode().strip()
+    Path(site, "escp-checkout.pth").write_text(f"{ROOT}\n")
+    launcher = VENV / "bin" / "escp"
+    launcher.write_text(launcher_text(VENV_PYTHON))
+    launcher.chmod(0o755)
+    (VENV / "escp-environment").write_text(wanted)
+
+
+def extension_modules():
+    """The names of all native modules; packaging/escp.spec takes its hidden imports from here."""
+    return sorted(f"escp._fast.{pyx.stem}" for pyx in FAST.glob("*.pyx"))
+
+
+def describe_sources():
+    """Whatever changes this text may change what is compiled."""
+    paths = [ROOT / "setup.py", VENV / "pyvenv.cfg"]
+    for kind in ("pyx", "pxd", "h", "c"):
+        paths += sorted(FAST.glob("*." + kind))
+    lines = [f"{path} {path.stat().st_mtime_ns} {path.stat().st_size}" for path in paths]
+    names = ["CC", "CFLAGS", "ESCP_BUILD", "ESCP_REQUIRE"]
+    names += sorted(name for name in os.environ if name.startswith("ESCP_") and name.endswith("_PREFIX"))
+    return "\n".join(lines + [f"{name}={os.environ.get(name, '')}" for name in names])
+
+
+def compile_fast():
+    modules = extension_modules()
+    built = {path: "escp._fast." + path.name.split(".")[0] for path in FAST.glob("*.so")}
+    for path, module in built.items():
+        if module not in modules:
+            path.unlink()  # its source is gone: it must not be imported any more
+    sources = describe_sources()
+    if set(modules) <= set(built.values()) and is_stamped("escp-compiled", sources):
+        return
+    say("compiling escp/_fast" + (" with sanitizers" if IS_DEBUG else ""))
+    n_jobs = min(4, os.cpu_count() or 1)
+    run(VENV_PYTHON, "setup.py", "-q", "build_ext", "-i", f"-j{n_jobs}", what="compiling", is_quiet=False)
+    imports = "import sys, importlib; [importlib.import_module(name) for name in sys.argv[1:]]"
+    run(VENV_PYTHON, "-c", imports, *modules, what="importing what was compiled", env=native_env())
+    (VENV / "escp-compiled").write_text(sources)
+
+
+# --- Verbs --------------------------------------------------------------------------------------
+
+
+def setup(is_testing=False):
+    folder = os.open(str(ROOT), os.O_RDONLY)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)  # two build.py at once take turns
+        try:
+            system_packages.install_missing(is_testing, try_run, say)
+        except system_packages.CannotInstall as error:
+            raise Stop(str(error), code=2) from None
+        prepare_venv()
+        compile_fast()
+    finally:
+        os.close(folder)
+
+
+def demo():
+    setup()
+    become(VENV_PYTHON, ROOT / "tests" / "demo.py")
+
+
+def test(*arguments):
+    setup(is_testing=True)
+    become(VENV_PYTHON, "-m", "pytest", *arguments)
+
+
+def bench(*arguments):
+    setup(is_testing=True)
+    become(VENV_PYTHON, ROOT / "tests" / "bench" / "bench.py", *arguments)
+
+
+def lint():
+    setup()
+    env = dict(
+        os.environ, PATH=f"{VENV / 'bin'}:{os.environ.get('PATH', '')}"
+    )  # cython-lint starts pycodestyle
+    failed = []
+    for command in (
+        "ruff check .",
+        "ruff format --check .",
+        "mypy",
+        "cython-lint escp/_fast",
+        "pytest -q tests/unit/test_layering.py",
+    ):
+        say(command)
+        program, *arguments = command.split()
+        if subprocess.call([str(VENV / "bin" / program), *arguments], cwd=str(ROOT), env=env):
+            failed.append(command)
+    if failed:
+        raise Stop("not clean: " + "; ".join(failed))
+
+
+VERBS = {"setup": setup, "demo": demo, "test": test, "bench": bench, "lint": lint}
+
+
+def require_python(argv):
+    """Goes on under a newer Python where this one is too old (RHEL 8 and 9 have 3.6 and 3.9)."""
+    if sys.version_info >= (3, 11):
+        return
+    for minor in range(20, 10, -1):
+        newer = shutil.which(f"python3.{minor}")
+        if newer:
+            os.execv(newer, [newer, __file__, *argv])
+    raise Stop("Python 3.11 or newer is needed; RHEL 8 and 9: dnf install python3.11", code=2)
+
+
+def main(argv):
+    if not argv or argv[0] in ("-h", "--help", "help") or argv[1:2] in (["-h"], ["--help"]):
+        print(__doc__.strip())
+        return 0 if argv else 2
+    verb, arguments = argv[0], argv[1:]
+    if arguments[:1] == ["--"]:
+        arguments = arguments[1:]
+    try:
+        require_python(argv)
+        if verb not in VERBS:
+            raise Stop(f"unknown argument {verb!r}\nbuild: hint: {HINT}", code=2)
+        if arguments and verb not in ("test", "bench"):
+            raise Stop(f"`{verb}` takes no arguments, got {arguments[0]!r}\nbuild: hint: {HINT}", code=2)
+        VERBS[verb](*arguments)
+    except Stop as stop:
+        sys.stdout.flush()
+        print(f"build: error: {stop}", file=sys.stderr)
+        return stop.code
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,133 @@
+"""Which system packages escp is built and tested with, and how to get them: used by build.py.
+
+Runs under the system's Python, with the standard library only.
+"""
+
+import importlib.util
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+from collections import namedtuple
+from pathlib import Path
+
+# group: "all" verbs, only "test" and bench, "python" where the Python that runs us lacks it, or a machine.
+# elsewhere: the variable that says "I have it in another place".
+Package = namedtuple("Package", "debian rhel group elsewhere")
+
+RHEL_PYTHON = f"python3.{sys.version_info[1]}"
+PACKAGES = [
+    Package("gcc", "gcc", "all", "CC"),
+    Package("libc6-dev", "glibc-devel", "all", "CC"),
+    Package("pkg-config", "pkgconf-pkg-config", "all", ""),
+    Package("libssl-dev", "openssl-devel", "all", "ESCP_CRYPTO_PREFIX"),
+    Package("libzstd-dev", "libzstd-devel", "all", "ESCP_ZSTD_PREFIX"),
+    Package("libxxhash-dev", "xxhash-devel", "all", "ESCP_XXHASH_PREFIX"),
+    Package("libipsec-mb-dev", "intel-ipsec-mb-devel", "x86_64", "ESCP_IPSEC_MB_PREFIX"),
+    Package("python3-dev", RHEL_PYTHON + "-devel", "headers", ""),
+    Package("python3-venv", RHEL_PYTHON, "venv", ""),
+    Package("openssh-client", "openssh-clients", "all", ""),
+    Package("openssh-server", "openssh-server", "test", ""),
+    Package("iproute2", "iproute", "test", ""),
+    Package("nftables", "nftables", "test", ""),
+]
+OPTIONAL = {"libipsec-mb-dev"}  # without it libcrypto seals everything
+
+
+class CannotInstall(Exception):
+    """The caller must install something himself; the message says what and how."""
+
+
+def find_system():
+    """'debian', 'rhel' or '' by the tools that are there."""
+    if shutil.which("dpkg-query") and shutil.which("apt-get"):
+        return "debian"
+    return "rhel" if shutil.which("rpm") and shutil.which("dnf") else ""
+
+
+def list_wanted(is_testing):
+    """All packages that are needed on this machine, there or not."""
+    groups = {"all", platform.machine()}
+    if is_testing:
+        groups.add("test")
+    # Asked of Python itself: pyenv's has both, Debian's gets them from two packages.
+    if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
+        groups.add("headers")
+    if importlib.util.find_spec("ensurepip") is None:
+        groups.add("venv")
+    return [
+        package for package in PACKAGES if package.group in groups and not os.environ.get(package.elsewhere)
+    ]
+
+
+def list_missing(wanted, system):
+    """Those that the package database does not have; on an unknown system, what Python itself lacks."""
+    if not system:
+        return [package for package in wanted if package.group in ("headers", "venv")]
+    names = [getattr(package, system) for package in wanted]
+    query = ["rpm", "-q", "--qf", "%{NAME} ii\\n"]
+    if system == "debian":
+        query = ["dpkg-query", "-W", "-f=${Package} ${db:Status-Abbrev}\\n"]
+    done = subprocess.run(query + names, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, check=False)
+    lines = [line.split() for line in done.stdout.decode().splitlines()]
+    present = {words[0] for words in lines if words[1:] == ["ii"]}
+    return [package for package in wanted if getattr(package, system) not in present]
+
+
+def find_root_prefix():
+    """The words to put before a command that needs root; None where there is no way."""
+    if os.geteuid() == 0:
+        return []
+    silent = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    if shutil.which("sudo") and subprocess.call(["sudo", "-n", "true"], **silent) == 0:
+        return ["sudo", "-n"]
+    return None
+
+
+def install_missing(is_testing, run, say):
+    """Installs what is missing.
+
+    run(*command, what=...) runs a command and returns whether it succeeded, having shown its output if not;
+    say(text) tells what is under way. Raises CannotInstall.
+    """
+    system = find_system()
+    missing = list_missing(list_wanted(is_testing), system)
+    required = [package for package in missing if package.debian not in OPTIONAL]
+    if not missing:
+        return
+    prefix = find_root_prefix() if system else None
+    if prefix is None and not required:
+        return  # setup.py says what it does without
+    how_to = (
+        "  Debian:  apt-get install " + " ".join(package.debian for package in missing) + "\n"
+        "  RHEL:    dnf install " + " ".join(package.rhel for package in missing)
+    )
+    if prefix is None:
+        raise CannotInstall("system packages are missing that only root can install:\n" + how_to)
+    names = [getattr(package, system) for package in missing]
+    say("installing " + " ".join(names))
+    if system == "debian":
+        is_done = _apt_install(prefix, names, run, say)
+    else:
+        is_done = run(*prefix, "dnf", "-y", "install", *names, what="dnf install")
+        if not is_done and 0 < len(required) < len(missing):
+            say("trying again without what is optional")
+            names = [package.rhel for package in required]
+            is_done = run(*prefix, "dnf", "-y", "install", *names, what="dnf install")
+    if not is_done and required:
+        raise CannotInstall("system packages could not be installed (see above):\n" + how_to)
+
+
+def _apt_install(prefix, names, run, say):
+    # RUNLEVEL and SYSTEMD_OFFLINE keep a newly installed sshd from being started, by sysvinit and by systemd:
+    # the tests start one of their own, on a loopback port.
+    settings = ["DEBIAN_FRONTEND=noninteractive", "RUNLEVEL=1", "SYSTEMD_OFFLINE=1"]
+    apt = [*prefix, "env", *settings, "apt-get", "-q", "-o", "DPkg::Lock::Timeout=120"]
+    install = [*apt, "install", "-y", "--no-install-recommends", *names]
+    if any(Path("/var/lib/apt/lists").glob("*_Packages*")):
+        if run(*install, what="apt-get install"):
+            return True
+        say("trying again with fresh package lists")
+    return run(*apt, "update", what="apt-get update") and run(*install, what="apt-get install")
