@@ -43,11 +43,12 @@ def describe_version(*, verbose: bool) -> str:
     """`escp 1.2.3`; verbose, one fact a line about this build and what it uses on this machine."""
     lines = [f"escp {__version__}"]
     if verbose:
+        # Not at the top: plain --version loads nothing native.
         import platform
         import sys
 
-        from escp import transfer
-        from escp.constants import PROTOCOL_MAJOR, PROTOCOL_MINOR
+        from escp import transfer  # not at the top, as above
+        from escp.constants import PROTOCOL_MAJOR, PROTOCOL_MINOR  # not at the top
 
         lines += [
             f"protocol: {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}",

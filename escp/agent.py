@@ -7,6 +7,7 @@ unfinished file stays.
 import os
 import signal
 import time
+from contextlib import suppress
 
 from escp import __version__
 from escp.constants import HELLO_TIMEOUT_S, KEEPALIVE_S, MARKER, PROTOCOL_MAJOR, PROTOCOL_MINOR, SECRET_BYTES
@@ -14,8 +15,9 @@ from escp.control import Bye, Error, Hello, KeepAlive, Listening, Message, Resul
 from escp.destination import Destination, open_destination
 from escp.errors import EXIT_OK, EscpError, Failure, InternalError, NetworkError, ProtocolError
 from escp.eventloop import EventLoop
+from escp.listener import Acceptor, listen
 from escp.session import AgentCourse
-from escp.transfer import FATAL, FINISHED, Acceptor, ReceivePlane, Streams, choose_aead, listen, prepare_process
+from escp.transfer import FATAL, FINISHED, ReceivePlane, Streams, choose_aead, prepare_process
 
 FEATURES = ["zstd", "dummy"]
 STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initiator gives up long before
@@ -84,10 +86,8 @@ class Agent:
         self._course.sent(time.monotonic())
 
     def _tell(self, error: EscpError) -> None:
-        try:
+        with suppress(ControlEnded):  # nobody is left to be told
             self._send(Error(error.exit_code, str(error), error.hint))
-        except ControlEnded:
-            pass  # nobody is left to be told
 
     def _read_control(self) -> None:
         data = os.read(self._read_fd, 65536)
@@ -119,7 +119,11 @@ class Agent:
         except (ValueError, KeyError) as e:
             raise ProtocolError(f"the initiator asked for what this escp does not offer: {e}") from e
         self._streams = Streams(
-            wanted.secret, n_streams=n_streams, block_bytes=wanted.block_bytes, is_sender=False, backend=backend
+            wanted.secret,
+            n_streams=n_streams,
+            block_bytes=wanted.block_bytes,
+            is_sender=False,
+            backend=backend,
         )
         address = own_address()
         listener = listen(address, wanted.port, wanted.n_ports)
@@ -177,7 +181,7 @@ def run_agent() -> int:
     try:
         return Agent(0, write_fd).run()
     except _Stopped as e:
-        return 128 + e.args[0]
+        return 128 + int(e.args[0])
 
 
 class _Stopped(Exception):
@@ -187,4 +191,3 @@ class _Stopped(Exception):
 def _stop(number: int, _frame: object) -> None:
     signal.signal(number, signal.SIG_IGN)
     raise _Stopped(number)
-

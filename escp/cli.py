@@ -10,8 +10,10 @@ import sys
 import time
 
 from escp.errors import EscpError, InternalError, InterruptedBySignal, SomeFailedError, describe_errno
-from escp.options import Options, parse_options
-from escp.plan import base_name
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.options import Options
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -24,6 +26,8 @@ def main(argv: list[str] | None = None) -> int:
         from escp.agent import run_agent
 
         return run_agent()
+    from escp.options import parse_options  # not at the top: the agent has no options
+
     try:
         options = parse_options(argv)
         if options.shows_help or options.shows_version or options.shows_licence:
@@ -38,14 +42,14 @@ def main(argv: list[str] | None = None) -> int:
         return 128 + e.number
 
 
-def _show_page(options: Options) -> int:
+def _show_page(options: "Options") -> int:
     from escp import about
     from escp.ui import print_page
 
     if options.shows_help:
         print_page(about.describe_help())
     elif options.shows_licence:
-        print_page(about.licence())
+        print_page(about.LICENCE)
     else:
         print_page(about.describe_version(verbose=options.verbosity > 0))
     return 0
@@ -65,8 +69,10 @@ def _interrupt(number: int, _frame: object) -> None:
     raise _Interrupted(number)
 
 
-def _check_sources(options: Options) -> None:
-    """What can be said before ssh is bothered. Among several sources a missing one is told when its turn comes."""
+def _check_sources(options: "Options") -> None:
+    """What can be said before ssh is bothered; of several sources a missing one is told in its turn."""
+    from escp.plan import base_name
+
     for source in options.sources:
         base_name(source.path)
     if len(options.sources) > 1:
@@ -82,7 +88,7 @@ def _check_sources(options: Options) -> None:
         raise SomeFailedError(f"{os.fsdecode(path)}: is a directory", "copy directories with -r")
 
 
-def _copy(options: Options, start_s: float) -> int:
+def _copy(options: "Options", start_s: float) -> int:
     from escp.ssh import start_agent
 
     for number in _SIGNALS:

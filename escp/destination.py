@@ -6,15 +6,16 @@ What the user named may be a link and is followed; what the peer names later may
 
 import os
 import stat
-from typing import NamedTuple
+from collections import namedtuple
 
 from escp.errors import LocalFileError, RefusedError, RemoteFileError, describe_errno
 from escp.plan import DIRECTORY, MISSING, OTHER, SourceRoot, plan_landing
 
 
-class Destination(NamedTuple):
-    """`root_fd`: the directory; `name`: the only name allowed in it (b"": any); `in_place_fd`: a pipe or device, or -1."""
+class Destination(namedtuple("Destination", "root_fd name in_place_fd is_directory")):
+    """Files go below `root_fd`, only under `name` unless that is b"", or into `in_place_fd` (-1: none)."""
 
+    __slots__ = ()
     root_fd: int
     name: bytes
     in_place_fd: int
@@ -36,7 +37,9 @@ def expand_home(path: bytes) -> bytes:
     return path or b"."
 
 
-def open_destination(target: bytes, *, n_sources: int, is_directory: bool, is_remote: bool = True) -> Destination:
+def open_destination(
+    target: bytes, *, n_sources: int, is_directory: bool, is_remote: bool = True
+) -> Destination:
     """Open what *target* names, creating the one directory that a copy of a directory may need.
 
     Raises RefusedError when it is not what the sources need, RemoteFileError or LocalFileError when it can't
@@ -65,7 +68,9 @@ def open_destination(target: bytes, *, n_sources: int, is_directory: bool, is_re
             return Destination(_open_directory(landing.root), b"", -1, names_below)
         # One file: written over what a link leads to, as scp does, so that the link stays.
         parent, _, name = (os.path.realpath(path) if kind == OTHER else path).rpartition(b"/")
-        return Destination(_open_directory(parent or (b"/" if path.startswith(b"/") else b".")), name, -1, False)
+        return Destination(
+            _open_directory(parent or (b"/" if path.startswith(b"/") else b".")), name, -1, False
+        )
     except OSError as e:
         cls = RemoteFileError if is_remote else LocalFileError
         reason = describe_errno(e.errno or 0)

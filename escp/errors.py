@@ -116,7 +116,9 @@ def describe_errno(number: int) -> str:
 
 
 FAST_SYS, FAST_NET, FAST_AUTH, FAST_PROTOCOL, FAST_DIGEST, FAST_CHANGED, FAST_UNSAFE = range(1, 8)
-FAST_LOOP, FAST_SPECIAL, FAST_STOPPED, FAST_MEMORY, FAST_KEY_LIMIT, FAST_NEEDS_RECURSIVE, FAST_NAME = range(8, 15)
+FAST_LOOP, FAST_SPECIAL, FAST_STOPPED, FAST_MEMORY, FAST_KEY_LIMIT, FAST_NEEDS_RECURSIVE, FAST_NAME = range(
+    8, 15
+)
 
 
 class Failure:
@@ -165,4 +167,3 @@ FAILURES: dict[int, tuple[type[EscpError], str]] = {
     FAST_NEEDS_RECURSIVE: (LocalFileError, "is a directory (use -r to copy it)"),
     FAST_NAME: (LocalFileError, "the name is too long"),
 }
-

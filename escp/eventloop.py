@@ -3,6 +3,15 @@
 import select
 from collections.abc import Callable
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Watch(Protocol):
+        def __call__(self, fd: int, callback: Callable[[], None], *, for_writing: bool = False) -> None: ...
+else:
+    Watch = object
+
 
 class EventLoop:
     """`watch` descriptors, then call `wait` again and again; callbacks run inside it."""

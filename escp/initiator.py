@@ -1,6 +1,6 @@
 """The initiator's side of a session: the one place that decides which plane runs where.
 
-    push   the agent receives: ask it where to connect, prove the streams, send, compare the accounts
+push   the agent receives: ask it where to connect, prove the streams, send, compare the accounts
 """
 
 import os
@@ -9,6 +9,7 @@ import time
 from typing import Protocol
 
 from escp import __version__
+from escp.connector import Connector
 from escp.constants import CONNECT_TIMEOUT_S, PROTOCOL_MAJOR, PROTOCOL_MINOR, SECRET_BYTES
 from escp.control import Bye, Hello, KeepAlive, Listening, Message, Result, Session, encode
 from escp.errors import (
@@ -33,7 +34,6 @@ from escp.transfer import (
     FILE_FAILED,
     FINISHED,
     ROOM,
-    Connector,
     SendPlane,
     Streams,
     choose_aead,
@@ -50,7 +50,7 @@ class Progress(Protocol):
     """What the initiator tells while it works; `ui` shows it."""
 
     def begin(self, *, n_streams: int, aead: str, address: str) -> None: ...
-    def update(self, counters: dict) -> None: ...
+    def update(self, counters: dict[str, int]) -> None: ...
     def file_error(self, path: bytes, message: str, *, is_remote: bool) -> None: ...
     def note(self, text: str) -> None: ...
 
@@ -83,7 +83,7 @@ class Push:
         self._is_finished = False
         self._result: Result | None = None
 
-    def run(self) -> dict:
+    def run(self) -> dict[str, int]:
         prepare_process()
         self._aead = choose_aead()
         self._secret = os.urandom(SECRET_BYTES)
@@ -138,15 +138,19 @@ class Push:
             self._connector.add_addresses(self._resolve(configured_host_name(self._options)))
         if now >= self._connect_due_s:
             place = f"{self._listening.addresses[0]} port {self._listening.port}"
-            raise NetworkError(f"can't reach the data port on {self._host} ({place}): {self._connector.reason}")
+            raise NetworkError(
+                f"can't reach the data port on {self._host} ({place}): {self._connector.reason}"
+            )
 
     def _resolve(self, host: str) -> list[tuple[str, int]]:
         assert self._listening
         try:
-            found = socket.getaddrinfo(host, self._listening.port, self._options.address_family or 0, socket.SOCK_STREAM)
+            found = socket.getaddrinfo(
+                host, self._listening.port, self._options.address_family or 0, socket.SOCK_STREAM
+            )
         except OSError:
             return []
-        return [(info[4][0], self._listening.port) for info in found]
+        return [(str(info[4][0]), self._listening.port) for info in found]
 
     # ---- Control channel ----------------------------------------------------------------------------
 
@@ -177,7 +181,8 @@ class Push:
         """The agent is an escp that we understand: tell it the secret and what is wanted."""
         options = self._options
         if self._course.skipper.noise:
-            self._progress.note(f"{self._host} printed before escp started: {self._course.skipper.noise.decode(errors='replace')}")
+            noise = self._course.skipper.noise.decode(errors="replace")
+            self._progress.note(f"{self._host} printed before escp started: {noise}")
         self._progress.note(f"{self._host} runs escp {hello.version}")
         self._send(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, []))
         self._send(Session(
@@ -190,7 +195,6 @@ class Push:
             port=options.port,
             n_ports=options.n_ports,
             engine=options.receive_engine,
-            aead=self._aead,
             is_direct=options.is_direct,
             has_checksum=options.has_checksum,
             has_compression=options.compress,
@@ -202,8 +206,8 @@ class Push:
             raise NetworkError(f"the remote escp on {self._host} offers streams that nobody asked for")
         self._listening = listening
         self._streams = Streams(
-            self._secret, n_streams=listening.n_streams, block_bytes=self._options.block_bytes, is_sender=True,
-            backend=self._aead, limit_bytes_per_s=self._options.limit_bytes_per_s,
+            self._secret, n_streams=listening.n_streams, block_bytes=self._options.block_bytes,
+            is_sender=True, backend=self._aead, limit_bytes_per_s=self._options.limit_bytes_per_s,
         )  # fmt: skip
         self._secret = b""
         now = time.monotonic()
@@ -259,7 +263,9 @@ class Push:
             path = os.path.join(self._options.target.path, path) if path else self._options.target.path
             if failure.code == FAST_SYS and failure.sys_errno in FULL_DISK_ERRNOS:
                 name = os.fsdecode(path)
-                error = RemoteFileError(f"{self._host}:{name}: {failure.reason}", "make room there and run it again")
+                error = RemoteFileError(
+                    f"{self._host}:{name}: {failure.reason}", "make room there and run it again"
+                )
                 raise error from OSError(failure.sys_errno, os.strerror(failure.sys_errno))
         self._failed_codes.add(failure.code)
         self._progress.file_error(path, failure.reason, is_remote=is_remote)

@@ -28,4 +28,3 @@ def child_environment() -> dict[bytes, bytes]:
 def own_command() -> list[str]:
     """How to start this same escp once more."""
     return [sys.executable] if is_frozen() else [sys.executable, "-m", "escp"]
-

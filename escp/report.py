@@ -1,4 +1,4 @@
-"""From the planes' counters to what the user sees: fills the records of `progress` and hands them to the ui."""
+"""From the planes' counters to what the user sees: fills the records of `progress` for the ui."""
 
 import time
 
@@ -31,14 +31,14 @@ class Report:
         self._ui.begin(StartInfo(options.target.host or "", n_streams, options.block_bytes, aead,
                                  options.is_embedded, address))  # fmt: skip
 
-    def update(self, counters: dict) -> None:
+    def update(self, counters: dict[str, int]) -> None:
         self._ui.update(
             Snapshot(
                 bytes_done=counters["bytes"],
                 bytes_total=counters["found_bytes"],
                 files_done=counters["files"],
                 files_total=counters["found_files"],
-                is_total_final=counters["is_walked"],
+                is_total_final=bool(counters["is_walked"]),
             )
         )
 
@@ -48,7 +48,7 @@ class Report:
     def note(self, text: str) -> None:
         self._ui.note(text)
 
-    def finish(self, counters: dict, error: EscpError | None) -> int:
+    def finish(self, counters: dict[str, int], error: EscpError | None) -> int:
         options = self._options
         summary = Summary(
             files=counters["files"],

@@ -7,7 +7,18 @@
 """
 
 from escp.constants import AGENT_START_TIMEOUT_S, KEEPALIVE_S, PEER_SILENT_S, PROTOCOL_MAJOR
-from escp.control import Bye, Decoder, Error, Hello, KeepAlive, Listening, Message, NoiseSkipper, Result, Session
+from escp.control import (
+    Bye,
+    Decoder,
+    Error,
+    Hello,
+    KeepAlive,
+    Listening,
+    Message,
+    NoiseSkipper,
+    Result,
+    Session,
+)
 from escp.errors import AgentError, NetworkError, ProtocolError, from_exit_code
 
 
@@ -30,7 +41,7 @@ class Course:
     def feed(self, data: bytes, now: float) -> list[Message]:
         """The messages in *data*, each allowed where it stands; raises what an Error message reports."""
         self._heard_s = now
-        messages = []
+        messages: list[Message] = []
         for message in self._decoder.feed(data):
             if isinstance(message, KeepAlive):
                 continue
@@ -69,7 +80,9 @@ class Course:
         """Raises NetworkError when nothing has come for too long."""
         silent_s = now - self._heard_s
         if silent_s > self.limit_s():
-            raise NetworkError(f"nothing heard from {self.peer} for {silent_s:.0f} s", "check the network between the hosts")
+            raise NetworkError(
+                f"nothing heard from {self.peer} for {silent_s:.0f} s", "check the network between the hosts"
+            )
 
 
 class InitiatorCourse(Course):

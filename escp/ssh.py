@@ -115,7 +115,9 @@ def start_agent(options: Options) -> AgentProcess:
     except OSError as e:
         os.close(write_fd)
         os.close(read_fd)
-        raise SshError(f"can't start '{command[0]}': {e.strerror}", "install an OpenSSH client, or name one with -S") from e
+        raise SshError(
+            f"can't start '{command[0]}': {e.strerror}", "install an OpenSSH client, or name one with -S"
+        ) from e
     finally:
         os.close(child_in)
         os.close(child_out)

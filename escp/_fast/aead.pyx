@@ -4,13 +4,13 @@ HKDF is done here, not in Python, because a stream's thread moves to its next ep
 in the middle of its data, without the GIL.
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint8_t
 
 import os
 
 from escp._fast.libc cimport explicit_bzero, free, htobe32, memcpy
-from escp._fast.types cimport (FAST_AUTH, FAST_MEMORY, IV_BYTES, KEY_BYTES, SALT_BYTES, SECRET_BYTES,
-                               TAG_BYTES, clear, fail, fast_err)
+from escp._fast.types cimport (fail, FAST_AUTH, fast_err, FAST_MEMORY, IV_BYTES, KEY_BYTES, SALT_BYTES,
+                               SECRET_BYTES, TAG_BYTES)
 
 
 cdef extern from "imb.h" nogil:

@@ -1,11 +1,11 @@
 """Keys, epochs and sequence numbers of one stream; see channel.pxd and docs/protocol.md 4."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from escp._fast.aead cimport aead_open, aead_rekey, aead_seal, aead_wipe
 from escp._fast.libc cimport be64toh, explicit_bzero, htobe64, memcpy, memset
-from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_AUTH, FAST_KEY_LIMIT, IV_BYTES, MAX_BLOCK_BYTES, MAX_META_BYTES,
-                               MAX_STREAMS, SECRET_BYTES, TAG_BYTES, clear, fail, fast_err)
+from escp._fast.types cimport (clear, DATA_HEADER_BYTES, fail, FAST_AUTH, fast_err, FAST_KEY_LIMIT, IV_BYTES,
+                               MAX_BLOCK_BYTES, MAX_META_BYTES, MAX_STREAMS, SECRET_BYTES, TAG_BYTES)
 
 from escp._fast.aead import BACKENDS, choose_backend
 from escp._fast.errors import raise_error
@@ -98,7 +98,8 @@ cdef class Channel:
         c.opening.direction = 1 if is_sender else 0
         c.sealing.epoch = c.opening.epoch = epoch
         if (aead_rekey(&c.sealing.key, c.backend, True, c.secret, stream, c.sealing.direction, epoch, &err) < 0
-                or aead_rekey(&c.opening.key, c.backend, False, c.secret, stream, c.opening.direction, epoch, &err) < 0):
+                or aead_rekey(&c.opening.key, c.backend, False, c.secret, stream, c.opening.direction, epoch,
+                              &err) < 0):
             raise_error(err.code, err.sys_errno, "AEAD key", -1)
 
     def __dealloc__(self):

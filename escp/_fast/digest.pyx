@@ -1,6 +1,6 @@
 """The digest of a file; see digest.pxd. Pure arithmetic, no I/O, any thread."""
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint64_t, uint8_t
 
 from escp._fast.types cimport SLICE_BYTES
 from escp._fast.libc cimport htobe64

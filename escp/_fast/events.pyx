@@ -2,9 +2,10 @@
 
 from libc.stdint cimport uint64_t
 
-from escp._fast.libc cimport (EFD_CLOEXEC, EFD_NONBLOCK, c_close, c_read, c_write, calloc, eventfd, free, memcpy,
-                              pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init, pthread_cond_wait,
-                              pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.libc cimport (c_close, c_read, c_write, calloc, EFD_CLOEXEC, EFD_NONBLOCK, eventfd, free,
+                              memcpy, pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init,
+                              pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init,
+                              pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.types cimport fast_err
 
 
@@ -52,7 +53,8 @@ cdef void push_event(event_queue *q, int kind, const fast_err *err, bint is_remo
         e.is_remote = is_remote
         e.err = err[0]
         n_a = n_a if n_a < EVENT_TEXT_BYTES else <size_t>EVENT_TEXT_BYTES
-        memcpy(e.text, a, n_a)
+        if n_a:
+            memcpy(e.text, a, n_a)
         if n_a and n_b and n_a + 1 + n_b <= EVENT_TEXT_BYTES:
             e.text[n_a] = 47  # '/'
             n_a += 1

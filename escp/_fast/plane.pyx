@@ -14,18 +14,18 @@ import os
 from escp._fast.acks cimport ack_close, ack_loop, ack_open, ack_reader
 from escp._fast.channel cimport Channel
 from escp._fast.engine cimport ENGINE_DUMMY, ENGINE_POSIX
-from escp._fast.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_ROOM, take_events
-from escp._fast.libc cimport (calloc, escp_load, escp_thread_start, free, pthread_cond_broadcast, pthread_join,
-                              pthread_mutex_lock, pthread_mutex_unlock, pthread_t, strlen)
-from escp._fast.receive cimport (receive_free, receive_loop, receive_open, receive_state, receive_stop, receive_stream,
-                                 receive_stream_close, receive_stream_open)
+from escp._fast.events cimport (EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_ROOM, take_events)
+from escp._fast.libc cimport (calloc, escp_load, escp_thread_start, free, pthread_cond_broadcast,
+                              pthread_join, pthread_mutex_lock, pthread_mutex_unlock, pthread_t)
+from escp._fast.receive cimport (receive_free, receive_loop, receive_open, receive_state, receive_stop,
+                                 receive_stream, receive_stream_close, receive_stream_open)
 from escp._fast.send cimport send_loop, send_stream, send_stream_close, send_stream_open
-from escp._fast.sources cimport (N_ROOTS, dir_node, node_new, send_state, state_free, state_open, state_stop,
+from escp._fast.sources cimport (dir_node, N_ROOTS, node_new, send_state, state_free, state_open, state_stop,
                                  stream_counters)
-from escp._fast.types cimport MAX_NAME_BYTES, MAX_STREAMS, SECRET_BYTES, clear, fast_err
+from escp._fast.types cimport clear, fast_err, MAX_NAME_BYTES, MAX_STREAMS
 from escp._fast.walk cimport walk_loop
 
-from escp._fast.errors import FastError, raise_error
+from escp._fast.errors import raise_error
 
 ENGINES = {"posix": ENGINE_POSIX, "dummy": ENGINE_DUMMY}
 FILE_FAILED, FATAL, FINISHED, ROOM = EVENT_FILE_FAILED, EVENT_FATAL, EVENT_FINISHED, EVENT_ROOM
@@ -73,7 +73,7 @@ cdef class Threads:
 
 
 cdef dict sum_counters(const stream_counters *streams, int n):
-    """bytes, bytes_network, bytes_compressed; first_ns and last_ns (monotonic clock; 0 = no data yet) of all streams."""
+    """bytes, bytes_network, bytes_compressed of all streams; first_ns, last_ns: monotonic clock, 0 = no data yet."""
     cdef uint64_t first = 0
     cdef uint64_t last = 0
     cdef uint64_t value
@@ -151,7 +151,7 @@ cdef class SendPlane:
         self.threads.add(run_acks, &self.acks, "escp-acks")
         for i in range(self.state.config.n_streams):
             self.threads.add(run_sender, &self.streams[i], "escp-send")
-        for i in range(self.state.config.n_walkers):
+        for _ in range(self.state.config.n_walkers):
             self.threads.add(run_walker, self.state, "escp-walk")
 
     def add_source(self, bytes source not None, bytes target not None):

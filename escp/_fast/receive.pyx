@@ -6,30 +6,30 @@ Nothing of a frame is looked at before its tag has verified. Results go back on 
 found them.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
-from escp._fast.channel cimport FRAME_DATA, FRAME_META, channel_expect, channel_open, channel_seal
+from escp._fast.channel cimport channel_expect, channel_open, channel_seal, FRAME_DATA, FRAME_META
 from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_update
-from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direct, io_slot, ring_close,
-                                ring_done_slot, ring_free_slot, ring_open, ring_reap, slot_finish, slot_write,
+from escp._fast.engine cimport (can_direct, ENGINE_DUMMY, io_slot, ring_close, ring_done_slot, ring_free_slot,
+                                ring_open, ring_reap, slot_finish, SLOT_FREE, SLOT_PENDING, slot_write,
                                 write_all)
 from escp._fast.events cimport (EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, events_close, events_free,
                                 events_open, push_event)
-from escp._fast.libc cimport (CLOCK_MONOTONIC, EAGAIN, ECONNRESET, EINTR, ENOSPC, EDQUOT, EFBIG, MSG_DONTWAIT,
-                              MSG_NOSIGNAL, MSG_WAITALL, SHUT_RDWR, calloc, clock_gettime, errno, escp_count,
-                              escp_fetch_add, escp_flag, escp_raise_flag, fallocate, free, ftruncate, malloc, memcpy,
-                              memset, pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
-                              pthread_mutex_unlock, recv, send, shutdown, timespec_t)
-from escp._fast.tree cimport (cache_close, cache_open, directory_finish, file_commit, file_create, file_discard,
-                              new_file)
-from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL,
-                               FAST_STOPPED, FAST_SYS, IV_BYTES, MAX_BATCH, MAX_META_BYTES, MAX_OPEN_LARGE,
-                               MAX_STREAMS, PAGE_BYTES, SLICE_BYTES, TAG_BYTES, clear, fail, fast_err)
-from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_DIRECTORY, ENTRY_IS_ABANDONED,
-                              ENTRY_LARGE, ENTRY_LARGE_END, ENTRY_SMALL, MESSAGE_END, MESSAGE_ENTRIES,
-                              MESSAGE_RESULTS, META_HEADER_BYTES, META_IS_ZSTD, RESULT_BYTES, RESULT_IS_EARLY,
-                              data_header, entry, get_data_header, get_end, get_entry, get_meta_header, meta_header,
-                              put_end, put_meta_header, put_result, result)
+from escp._fast.libc cimport (calloc, clock_gettime, CLOCK_MONOTONIC, EAGAIN, ECONNRESET, EDQUOT, EFBIG,
+                              EINTR, ENOSPC, errno, escp_count, escp_fetch_add, escp_flag, escp_raise_flag,
+                              fallocate, free, ftruncate, malloc, memcpy, memset, MSG_DONTWAIT, MSG_NOSIGNAL,
+                              MSG_WAITALL, pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
+                              pthread_mutex_unlock, recv, send, SHUT_RDWR, shutdown, timespec_t)
+from escp._fast.tree cimport (cache_close, cache_open, directory_finish, file_commit, file_create,
+                              file_discard, new_file)
+from escp._fast.types cimport (clear, DATA_HEADER_BYTES, fail, FAST_DIGEST, fast_err, FAST_MEMORY, FAST_NET,
+                               FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS, IV_BYTES, MAX_BATCH,
+                               MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, SLICE_BYTES, TAG_BYTES)
+from escp._fast.wire cimport (data_header, DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, entry, ENTRY_DIRECTORY,
+                              ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_SMALL, get_data_header, get_end,
+                              get_entry, get_meta_header, MESSAGE_END, MESSAGE_ENTRIES, MESSAGE_RESULTS,
+                              meta_header, META_HEADER_BYTES, META_IS_ZSTD, put_end, put_meta_header,
+                              put_result, result, RESULT_BYTES, RESULT_IS_EARLY)
 
 
 cdef extern from "<zstd.h>" nogil:
@@ -465,8 +465,7 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
     cdef open_large *l = NULL
     cdef fast_err own
     cdef entry e
-    cdef int i
-    for i in range(h.count):
+    for _ in range(h.count):
         if get_entry(&at, end, &e, err) < 0:
             return -1
         t.n_entries += 1

@@ -6,25 +6,25 @@ and of small files: up to a queue's share of them are read behind one another in
 entries with digests go in a metadata frame before it.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
-from escp._fast.channel cimport FRAME_DATA, FRAME_META, channel, channel_seal
+from escp._fast.channel cimport channel_seal, FRAME_DATA, FRAME_META
 from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_update
-from escp._fast.engine cimport (AIO_ON, ENGINE_DUMMY, SLOT_FREE, can_direct, io_ring, io_slot, ring_close, ring_free_slot,
-                                ring_open, slot_finish, slot_read)
-from escp._fast.libc cimport (CLOCK_MONOTONIC, EINTR, MSG_MORE, MSG_NOSIGNAL, c_close, clock_gettime, errno,
-                              escp_count, escp_flag, escp_load, free, fstat, malloc, memcpy, memmove, memset, pread,
-                              pthread_cond_broadcast, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock,
-                              send, stat_t, timespec_t)
-from escp._fast.sources cimport (N_FLIGHTS, N_ITEMS, dir_node, flight, flight_end_locked, flight_new_locked,
-                                 is_all_done_locked, item, large_file, node_unref_locked, report, send_state,
-                                 state_fail, stream_counters)
-from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_CHANGED, FAST_MEMORY, FAST_NET, FAST_STOPPED, FAST_SYS,
-                               IV_BYTES, MAX_BATCH, MAX_META_BYTES, MAX_OPEN_LARGE, MAX_PATH_BYTES, PAGE_BYTES,
-                               SLICE_BYTES, SMALL_FILE_BYTES, TAG_BYTES, clear, fail, fast_err)
-from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_BYTES, ENTRY_DIRECTORY,
-                              ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END, ENTRY_SMALL, MESSAGE_END,
-                              MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD, data_header, entry, meta_header,
+from escp._fast.engine cimport (AIO_ON, can_direct, ENGINE_DUMMY, io_slot, ring_close, ring_free_slot,
+                                ring_open, slot_finish, SLOT_FREE, slot_read)
+from escp._fast.libc cimport (c_close, clock_gettime, CLOCK_MONOTONIC, EINTR, errno, escp_count, escp_flag,
+                              escp_load, free, fstat, malloc, memcpy, memmove, memset, MSG_MORE, MSG_NOSIGNAL,
+                              pread, pthread_cond_broadcast, pthread_cond_wait, pthread_mutex_lock,
+                              pthread_mutex_unlock, send, stat_t, timespec_t)
+from escp._fast.sources cimport (dir_node, flight, flight_end_locked, flight_new_locked, is_all_done_locked,
+                                 item, large_file, N_FLIGHTS, N_ITEMS, report, send_state, state_fail,
+                                 stream_counters)
+from escp._fast.types cimport (clear, DATA_HEADER_BYTES, fail, FAST_CHANGED, fast_err, FAST_MEMORY, FAST_NET,
+                               FAST_SYS, IV_BYTES, MAX_BATCH, MAX_META_BYTES, MAX_OPEN_LARGE, MAX_PATH_BYTES,
+                               PAGE_BYTES, SLICE_BYTES, SMALL_FILE_BYTES, TAG_BYTES)
+from escp._fast.wire cimport (data_header, DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, entry, ENTRY_BYTES,
+                              ENTRY_DIRECTORY, ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END, ENTRY_SMALL,
+                              MESSAGE_END, MESSAGE_ENTRIES, meta_header, META_HEADER_BYTES, META_IS_ZSTD,
                               put_data_header, put_end, put_entry, put_meta_header)
 
 
@@ -127,7 +127,8 @@ cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_
     cdef timespec_t now
     cdef stream_counters *counters = &t.state.streams[t.index]
     if t.state.config.has_compression:
-        n = ZSTD_compressCCtx(t.zstd, t.packed + IV_BYTES + DATA_HEADER_BYTES, h.raw_bytes, data, h.raw_bytes, DATA_LEVEL)
+        n = ZSTD_compressCCtx(t.zstd, t.packed + IV_BYTES + DATA_HEADER_BYTES, h.raw_bytes, data, h.raw_bytes,
+                              DATA_LEVEL)
         if not ZSTD_isError(n) and n < h.raw_bytes:
             h.flags |= DATA_IS_ZSTD
             frame = t.packed
@@ -156,7 +157,8 @@ cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status) noexce
     e.uid, e.gid = status.st_uid, status.st_gid
 
 
-cdef size_t add_entry(send_stream *t, size_t at, entry *e, dir_node *dir, const char *name, size_t n_name) noexcept nogil:
+cdef size_t add_entry(send_stream *t, size_t at, entry *e, dir_node *dir, const char *name,
+                      size_t n_name) noexcept nogil:
     """Write an entry at offset *at* of the metadata body; its path is the directory's and the name. Bytes written."""
     cdef char path[MAX_PATH_BYTES + 1]
     cdef size_t n = dir.n_target
@@ -164,7 +166,8 @@ cdef size_t add_entry(send_stream *t, size_t at, entry *e, dir_node *dir, const 
     if n and n_name:
         path[n] = 47
         n += 1
-    memcpy(path + n, name, n_name)
+    if n_name:
+        memcpy(path + n, name, n_name)
     e.path = path
     e.path_bytes = <uint16_t>(n + n_name)
     return put_entry(t.meta + IV_BYTES + META_HEADER_BYTES + at, e)

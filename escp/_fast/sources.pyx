@@ -1,14 +1,15 @@
 """The sender's shared state; see sources.pxd."""
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport uint8_t
 
-from escp._fast.events cimport (EVENT_FATAL, EVENT_FILE_FAILED, EVENT_ROOM, events_close, events_free, events_open,
+from escp._fast.events cimport (EVENT_FATAL, EVENT_FILE_FAILED, events_close, events_free, events_open,
                                 push_event)
-from escp._fast.libc cimport (SHUT_RDWR, c_close, calloc, escp_flag, escp_raise_flag, free, malloc, memcpy, memset,
-                              pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init, pthread_cond_signal,
-                              pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
-                              pthread_mutex_unlock, shutdown)
-from escp._fast.types cimport FAST_STOPPED, MAX_STREAMS, fast_err
+from escp._fast.libc cimport (c_close, calloc, escp_flag, escp_raise_flag, free, malloc, memcpy, memset,
+                              pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init,
+                              pthread_cond_signal, pthread_cond_wait, pthread_mutex_destroy,
+                              pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock, SHUT_RDWR,
+                              shutdown)
+from escp._fast.types cimport fast_err, FAST_STOPPED, MAX_STREAMS
 
 
 cdef int state_open(send_state *s) except -1:

@@ -48,7 +48,8 @@ cdef void cache_open(dir_cache *cache) noexcept nogil
 cdef void cache_close(dir_cache *cache) noexcept nogil
 # Both may be called by any thread with its own cache.
 # is_brief: *f* is committed or discarded before the cache is used again, so it may borrow the directory.
-cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f, fast_err *err) noexcept nogil
+cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f,
+                     fast_err *err) noexcept nogil
 cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil
 # Gives the file its attributes and its final name, in one step; closes it. On failure nothing is left.
 cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil

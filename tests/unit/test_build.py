@@ -191,6 +191,7 @@ def test_module_without_source_is_removed_and_the_rest_not_compiled_twice(build,
     ):
         path.touch()
     commands = []
+    monkeypatch.delenv("ESCP_BUILD", raising=False)
     monkeypatch.setattr(build, "FAST", fast)
     monkeypatch.setattr(build, "VENV", venv)
     monkeypatch.setattr(build, "run", lambda *command, **_: commands.append(command[1]))

@@ -20,7 +20,7 @@ LAYERS = [
     {"constants", "errors"},
     {"parser", "location", "control", "keys", "options", "plan", "procenv", "display"},
     {"session", "ssh", "destination", "eventloop"},
-    {"transfer", "agent", "initiator"},
+    {"transfer", "listener", "connector", "agent", "initiator"},
     {"progress", "ui", "selftest"} | {"textui", "jsonui", "meter", "log", "report", "about"},
     {"cli"},
     {"__main__", "__init__"},  # the public API: its imports are lazy
@@ -42,7 +42,7 @@ PURE_OS_PATH = set(
     "basename commonpath commonprefix dirname isabs join normpath relpath sep split splitext".split()
 )
 
-PURE_NATIVE = {"aead", "digest", "frame", "wire"}
+PURE_NATIVE = {"aead", "digest", "channel", "wire"}
 IMPURE_NATIVE = set(
     "accept4 clock_gettime close connect fdopendir fsync getrandom gettimeofday lseek nanosleep open openat "
     "openat2 poll pread preadv pwrite pwritev read readdir readv recv recvmsg rename renameat send sendmsg "

@@ -1,0 +1,54 @@
+from escp._fast.channel import Channel
+
+ENGINES: dict[str, int]
+FILE_FAILED: int
+FATAL: int
+FINISHED: int
+ROOM: int
+
+# kind, code, errno, where, offset, is_remote, path
+Event = tuple[int, int, int, str, int, bool, bytes]
+
+class Plane:
+    def attach(self, fd: int, channel: Channel) -> None: ...
+    def start(self) -> None: ...
+    @property
+    def event_fd(self) -> int: ...
+    def take_events(self) -> list[Event]: ...
+    def counters(self) -> dict[str, int]: ...
+    def stop(self) -> None: ...
+    def join(self) -> None: ...
+
+class SendPlane(Plane):
+    def __init__(
+        self,
+        *,
+        n_streams: int,
+        block_bytes: int,
+        engine: str = "posix",
+        is_direct: bool = True,
+        has_checksum: bool = True,
+        has_compression: bool = False,
+        is_recursive: bool = False,
+        n_walkers: int = 2,
+        fault_offset: int = -1,
+    ) -> None: ...
+    def add_source(self, source: bytes, target: bytes) -> bool: ...
+    def end_sources(self) -> None: ...
+
+class ReceivePlane(Plane):
+    def __init__(
+        self,
+        *,
+        root_fd: int,
+        n_streams: int,
+        block_bytes: int,
+        engine: str = "posix",
+        is_direct: bool = True,
+        has_checksum: bool = True,
+        has_compression: bool = False,
+        keeps_attributes: bool = False,
+        target_name: bytes = b"",
+        in_place_fd: int = -1,
+        has_openat2: bool = True,
+    ) -> None: ...

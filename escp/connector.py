@@ -1,0 +1,121 @@
+"""The connecting end of the data streams: reaches the listener and proves the key on every stream."""
+
+import socket
+from collections.abc import Callable
+
+from escp.constants import PROTOCOL_MAJOR
+from escp.errors import describe_errno
+from escp.eventloop import Watch
+from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams
+
+
+class Connector:
+    """Connects all streams to the first address that lets them in, and proves the key on each.
+
+    A connection that is refused, closed or silent is tried again at the next address, then the first one
+    again, until the caller's deadline.
+    """
+
+    RETRY_S = 0.25
+    ATTEMPT_S = 2.0
+
+    def __init__(
+        self,
+        addresses: list[tuple[str, int]],
+        streams: Streams,
+        watch: Watch,
+        unwatch: Callable[[int], None],
+        now: float,
+    ):
+        self._addresses = addresses
+        self._streams = streams
+        self._watch, self._unwatch = watch, unwatch
+        self._attempts: dict[int, tuple[socket.socket, float, int]] = {}
+        self._retries: dict[int, tuple[float, int]] = dict.fromkeys(range(streams.n_streams), (now, 0))
+        self._received: dict[int, bytearray] = {}
+        self.reason = "no answer"
+        self.tick(now)
+
+    @property
+    def next_tick_s(self) -> float:
+        """When `tick` has something to do, on the caller's clock; infinity when nothing is planned."""
+        times = [t for t, _ in self._retries.values()]
+        times += [since + self.ATTEMPT_S for _, since, _ in self._attempts.values()]
+        return min(times, default=float("inf"))
+
+    def add_addresses(self, addresses: list[tuple[str, int]]) -> None:
+        self._addresses += [address for address in addresses if address not in self._addresses]
+
+    def tick(self, now: float) -> None:
+        """Start what is due and give up attempts that take too long."""
+        self._now = now
+        for stream, (_, since, at) in list(self._attempts.items()):
+            if now - since >= self.ATTEMPT_S and len(self._addresses) > 1:
+                self._failed(stream, at, "no answer")
+        for stream, (when, at) in list(self._retries.items()):
+            if when <= now:
+                del self._retries[stream]
+                self._connect(stream, at)
+
+    def _connect(self, stream: int, at: int) -> None:
+        address = self._addresses[at % len(self._addresses)]
+        sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+        sock.setblocking(False)
+        self._attempts[stream] = (sock, self._now, at)
+        try:
+            sock.connect(address)
+        except BlockingIOError:
+            pass
+        except OSError as e:
+            return self._failed(stream, at, describe_errno(e.errno or 0), is_watched=False)
+        self._watch(sock.fileno(), lambda: self._connected(stream), for_writing=True)
+
+    def _failed(self, stream: int, at: int, reason: str, *, is_watched: bool = True) -> None:
+        sock, _, _ = self._attempts.pop(stream)
+        self.reason = reason
+        if is_watched:
+            self._unwatch(sock.fileno())
+        sock.close()
+        self._retries[stream] = (self._now + self.RETRY_S, at + 1)
+
+    def _connected(self, stream: int) -> None:
+        sock, _, at = self._attempts[stream]
+        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        if number:
+            return self._failed(stream, at, describe_errno(number))
+        channel = self._streams.make_channel(stream)
+        preamble = PREAMBLE.pack(MAGIC, PROTOCOL_MAJOR, 0, stream, 0, 0)
+        try:
+            sock.send(preamble + self._streams.hello(channel))
+        except OSError as e:
+            return self._failed(stream, at, describe_errno(e.errno or 0))
+        self._received[stream] = bytearray()
+        self._unwatch(sock.fileno())
+        self._watch(sock.fileno(), lambda: self._answered(stream, channel))
+
+    def _answered(self, stream: int, channel: Channel) -> None:
+        sock, _, at = self._attempts[stream]
+        try:
+            data = sock.recv(HELLO_FRAME_BYTES - len(self._received[stream]))
+        except BlockingIOError:
+            return
+        except OSError as e:
+            return self._failed(stream, at, describe_errno(e.errno or 0))
+        got = self._received[stream]
+        got += data
+        if not data:
+            return self._failed(stream, at, "the connection was closed")
+        if len(got) < HELLO_FRAME_BYTES:
+            return
+        if not self._streams.check_hello(channel, bytes(got)):
+            return self._failed(stream, at, "something else than this session's escp answered")
+        del self._attempts[stream]
+        self._unwatch(sock.fileno())
+        self._streams.adopt(stream, sock, channel)
+
+    def close(self) -> None:
+        for sock, _, _ in self._attempts.values():
+            self._unwatch(sock.fileno())
+            sock.close()
+        self._attempts.clear()
+        self._retries.clear()

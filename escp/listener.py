@@ -1,0 +1,116 @@
+"""The listening end of the data streams: takes in the connections that prove the key, and no others."""
+
+import socket
+from collections.abc import Callable
+
+from escp.constants import HELLO_TIMEOUT_S, MAX_STREAMS, MAX_UNPROVEN, PROTOCOL_MAJOR
+from escp.errors import NetworkError, describe_errno
+from escp.eventloop import Watch
+from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Streams
+
+BACKLOG = 2 * MAX_STREAMS
+
+
+def listen(address: str, first_port: int, n_ports: int) -> socket.socket:
+    """A listener on the first free port of the range; raises NetworkError when there is none."""
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    reason = ""
+    for port in range(first_port, first_port + n_ports):
+        sock = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            # Only this lets a port be used again while old connections to it are still in TIME_WAIT.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            sock.bind((address, port))
+            sock.listen(BACKLOG)
+            sock.setblocking(False)
+            return sock
+        except OSError as e:
+            sock.close()
+            reason = describe_errno(e.errno or 0)
+    last_port = first_port + n_ports - 1
+    raise NetworkError(
+        f"no free port in {first_port}-{last_port} on {address} ({reason})",
+        "wait for other transfers to end, or give another range with --escp_port and --escp_portrange",
+    )
+
+
+class Acceptor:
+    """Accepts connections until every stream has proven its key; strangers are dropped without harm.
+
+    *watch(fd, callback)* and *unwatch(fd)* register with the caller's event loop.
+    """
+
+    def __init__(
+        self,
+        listener: socket.socket,
+        streams: Streams,
+        watch: Watch,
+        unwatch: Callable[[int], None],
+        now: float,
+    ):
+        self._listener = listener
+        self._streams = streams
+        self._watch, self._unwatch = watch, unwatch
+        self._unproven: dict[socket.socket, tuple[float, bytearray]] = {}  # in the order they came
+        watch(listener.fileno(), self._accept)
+        self._now = now
+
+    def tick(self, now: float) -> None:
+        """Drop connections that have not proven the key in time."""
+        self._now = now
+        for sock in [s for s, (since, _) in self._unproven.items() if now - since > HELLO_TIMEOUT_S]:
+            self._drop(sock)
+
+    def _accept(self) -> None:
+        try:
+            sock, _ = self._listener.accept()
+        except OSError:
+            return  # gone again before it was accepted
+        if len(self._unproven) >= MAX_UNPROVEN:  # the oldest: a true stream proves itself at once
+            self._drop(next(iter(self._unproven)))
+        sock.setblocking(False)
+        self._unproven[sock] = (self._now, bytearray())
+        self._watch(sock.fileno(), lambda: self._read(sock))
+
+    def _drop(self, sock: socket.socket) -> None:
+        del self._unproven[sock]
+        self._unwatch(sock.fileno())
+        sock.close()
+
+    def _read(self, sock: socket.socket) -> None:
+        got = self._unproven[sock][1]
+        try:
+            data = sock.recv(PREAMBLE.size + HELLO_FRAME_BYTES - len(got))
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        got += data
+        if not data or not (MAGIC.startswith(got[:4]) or got.startswith(MAGIC)):
+            self._drop(sock)
+        elif len(got) == PREAMBLE.size + HELLO_FRAME_BYTES:
+            self._prove(sock, bytes(got))
+
+    def _prove(self, sock: socket.socket, got: bytes) -> None:
+        streams = self._streams
+        _, major, zero, stream, connection, zero2 = PREAMBLE.unpack_from(got)
+        if (major, zero, connection, zero2) == (PROTOCOL_MAJOR, 0, 0, 0) and stream < streams.n_streams \
+                and stream not in streams.proven:  # fmt: skip
+            channel = streams.make_channel(stream)
+            if streams.check_hello(channel, got[PREAMBLE.size :]):
+                try:
+                    sock.send(streams.hello(channel))
+                except OSError:
+                    return self._drop(sock)
+                del self._unproven[sock]
+                self._unwatch(sock.fileno())
+                return streams.adopt(stream, sock, channel)
+        return self._drop(sock)
+
+    def close(self) -> None:
+        """Stop listening; drop what has not proven itself."""
+        for sock in list(self._unproven):
+            self._drop(sock)
+        if self._listener.fileno() >= 0:
+            self._unwatch(self._listener.fileno())
+            self._listener.close()
