@@ -30,9 +30,11 @@ class ControlEnded(Exception):
 class Agent:
     """One session, from the marker to the end of the control channel."""
 
-    def __init__(self, read_fd: int, write_fd: int):
+    def __init__(self, read_fd: int, write_fd: int, address: str):
+        """*address*: where to listen; "" for all of this host's."""
         self._read_fd = read_fd
         self._write_fd = write_fd
+        self._address = address
         self._loop = EventLoop()
         self._course = AgentCourse(time.monotonic())
         self._destination: Destination | None = None
@@ -125,12 +127,12 @@ class Agent:
             is_sender=False,
             backend=backend,
         )
-        address = own_address()
-        listener = listen(address, wanted.port, wanted.n_ports)
+        listener = listen(self._address, wanted.port, wanted.n_ports)
         now = time.monotonic()
         self._streams_due_s = now + STREAMS_TIMEOUT_S
         self._acceptor = Acceptor(listener, self._streams, self._loop.watch, self._loop.unwatch, now)
-        self._send(Listening([address], listener.getsockname()[1], n_streams, self._destination.is_directory))
+        addresses = [self._address] if self._address else []
+        self._send(Listening(addresses, listener.getsockname()[1], n_streams, self._destination.is_directory))
 
     def _start(self) -> None:
         """All streams have proven themselves: stop listening, start the threads."""
@@ -165,12 +167,12 @@ class Agent:
 
 
 def own_address() -> str:
-    """The address that ssh arrived on, so that the port is open there and nowhere else."""
+    """The address that ssh arrived on, so that the port is open there and nowhere else; "" where sudo hid it."""
     words = os.environ.get("SSH_CONNECTION", "").split()
-    return words[2].partition("%")[0] if len(words) == 4 else "127.0.0.1"
+    return words[2].partition("%")[0] if len(words) == 4 else ""
 
 
-def run_agent() -> int:
+def run_agent(*, is_embedded: bool = False) -> int:
     """Take over stdin and stdout as the control channel and serve one session. Returns the exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, _stop)
@@ -179,7 +181,7 @@ def run_agent() -> int:
     write_fd = os.dup(1)
     os.dup2(2, 1)
     try:
-        return Agent(0, write_fd).run()
+        return Agent(0, write_fd, "127.0.0.1" if is_embedded else own_address()).run()
     except _Stopped as e:
         return 128 + int(e.args[0])
 

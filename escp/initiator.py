@@ -73,6 +73,7 @@ class Push:
         self._n_added = 0
         self._streams: Streams | None = None
         self._connector: Connector | None = None
+        self._place = ""
         self._connect_due_s = float("inf")
         self._other_address_s = float("inf")
         self._listening: Listening | None = None
@@ -137,9 +138,8 @@ class Push:
             self._other_address_s = float("inf")
             self._connector.add_addresses(self._resolve(configured_host_name(self._options)))
         if now >= self._connect_due_s:
-            place = f"{self._listening.addresses[0]} port {self._listening.port}"
             raise NetworkError(
-                f"can't reach the data port on {self._host} ({place}): {self._connector.reason}"
+                f"can't reach the data port on {self._host} ({self._place}): {self._connector.reason}"
             )
 
     def _resolve(self, host: str) -> list[tuple[str, int]]:
@@ -215,6 +215,12 @@ class Push:
         if not self._options.is_embedded:
             self._other_address_s = now + OTHER_ADDRESS_S
         addresses = [(address, listening.port) for address in listening.addresses]
+        if not addresses:  # the agent can't tell: ask ssh's configuration where it went
+            addresses = self._resolve(configured_host_name(self._options))
+            self._other_address_s = float("inf")
+        if not addresses:
+            raise NetworkError(f"no address is known for {self._host}", "name the host by its address")
+        self._place = f"{addresses[0][0]} port {listening.port}"
         self._connector = Connector(addresses, self._streams, self._loop.watch, self._loop.unwatch, now)
 
     # ---- Data ---------------------------------------------------------------------------------------
@@ -233,7 +239,7 @@ class Push:
         self._add_sources()
         self._progress.begin(
             n_streams=self._listening.n_streams, aead=self._aead,
-            address=f"{self._listening.addresses[0]}:{self._listening.port}",
+            address=self._place,
         )  # fmt: skip
 
     def _add_sources(self) -> None:

@@ -12,14 +12,21 @@ BACKLOG = 2 * MAX_STREAMS
 
 
 def listen(address: str, first_port: int, n_ports: int) -> socket.socket:
-    """A listener on the first free port of the range; raises NetworkError when there is none."""
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    """A listener on the first free port of the range; raises NetworkError when there is none.
+
+    *address* "" means all addresses of this host, IPv4 and IPv6.
+    """
+    family = (
+        socket.AF_INET6 if ":" in address or (not address and socket.has_dualstack_ipv6()) else socket.AF_INET
+    )
     reason = ""
     for port in range(first_port, first_port + n_ports):
         sock = socket.socket(family, socket.SOCK_STREAM)
         try:
             # Only this lets a port be used again while old connections to it are still in TIME_WAIT.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if not address and family == socket.AF_INET6:
+                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
             sock.bind((address, port))
             sock.listen(BACKLOG)
             sock.setblocking(False)
@@ -29,7 +36,7 @@ def listen(address: str, first_port: int, n_ports: int) -> socket.socket:
             reason = describe_errno(e.errno or 0)
     last_port = first_port + n_ports - 1
     raise NetworkError(
-        f"no free port in {first_port}-{last_port} on {address} ({reason})",
+        f"no free port in {first_port}-{last_port} on {address or 'this host'} ({reason})",
         "wait for other transfers to end, or give another range with --escp_port and --escp_portrange",
     )
 
@@ -66,7 +73,8 @@ class Acceptor:
             sock, _ = self._listener.accept()
         except OSError:
             return  # gone again before it was accepted
-        if len(self._unproven) >= MAX_UNPROVEN:  # the oldest: a true stream proves itself at once
+        n_missing = self._streams.n_streams - len(self._streams.proven)
+        if len(self._unproven) >= MAX_UNPROVEN + n_missing:  # the oldest: a true stream proves itself at once
             self._drop(next(iter(self._unproven)))
         sock.setblocking(False)
         self._unproven[sock] = (self._now, bytearray())

@@ -92,7 +92,7 @@ def start_agent(options: Options) -> AgentProcess:
     """Start the agent for the target's host. Raises SshError when ssh itself can't be started."""
     host = options.target.host or "localhost"
     if options.is_embedded:
-        command = [*own_command(), "--server"]
+        command = [*own_command(), "--server", "--embedded"]
     else:
         command = [
             options.ssh_program,

@@ -265,7 +265,7 @@ cdef class ReceivePlane:
         self.state.destination.has_openat2 = has_openat2
         self.state.destination.session = int.from_bytes(os.urandom(8), "big")
         for i, c in enumerate(target_name):
-            self.state.destination.target_name[i] = <char>c
+            self.state.destination.target_name[i] = <char><int>c  # above 127 too
         receive_open(self.state)
 
     def attach(self, int fd, Channel channel not None):
