@@ -22,6 +22,8 @@ from escp.transfer import FATAL, FINISHED, ReceivePlane, Streams, choose_aead, p
 FEATURES = ["zstd", "dummy"]
 STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initiator gives up long before
 
+IN_PLACE_TIMEOUT_S = 2
+
 
 class ControlEnded(Exception):
     """The initiator is gone."""
@@ -157,6 +159,8 @@ class Agent:
             self._acceptor.close()
         if self._plane is not None:
             self._plane.stop()
+            if self._destination is not None and self._destination.in_place_fd >= 0:
+                signal.alarm(IN_PLACE_TIMEOUT_S)  # nothing else ends a write to a pipe that nobody reads
             self._plane.join()
             self._plane = None  # drops unfinished files
         if self._streams is not None:

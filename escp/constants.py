@@ -35,5 +35,6 @@ MAX_UNPROVEN = 16  # such connections at a time
 SSH_CONNECT_TIMEOUT_S = 10  # handed to ssh unless the user sets ConnectTimeout
 AGENT_START_TIMEOUT_S = 10.0  # from the agent's marker to its hello, and to each later answer
 KEEPALIVE_S = 5.0  # on the control channel, both ways
-PEER_SILENT_S = 30.0  # no control message for so long: the peer is lost
+PEER_SILENT_S = 120.0  # no control message for so long: the agent is lost
+INITIATOR_SILENT_S = 600.0  # the same for the initiator, which its user may have suspended
 SHUTDOWN_TIMEOUT_S = 3.0  # for the agent and ssh to end by themselves once asked to

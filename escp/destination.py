@@ -61,7 +61,9 @@ def open_destination(
             os.mkdir(landing.root, 0o700)
         in_place_fd = -1
         if found is not None and kind == OTHER and not stat.S_ISREG(found.st_mode):
-            in_place_fd = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC)
+            # Not waiting for a pipe's reader: the agent must hear when the initiator is gone.
+            in_place_fd = os.open(path, os.O_WRONLY | os.O_NOCTTY | os.O_CLOEXEC | os.O_NONBLOCK)
+            os.set_blocking(in_place_fd, True)
             return Destination(os.open(b"/", os.O_PATH | os.O_CLOEXEC), b"target", in_place_fd, False)
         names_below = kind == DIRECTORY or (landing.makes_root and landing.names[0] != b"")
         if names_below or landing.makes_root:

@@ -6,7 +6,13 @@
 `?` is received, `!` is sent. Keepalives and errors may come at any time after the hello.
 """
 
-from escp.constants import AGENT_START_TIMEOUT_S, KEEPALIVE_S, PEER_SILENT_S, PROTOCOL_MAJOR
+from escp.constants import (
+    AGENT_START_TIMEOUT_S,
+    INITIATOR_SILENT_S,
+    KEEPALIVE_S,
+    PEER_SILENT_S,
+    PROTOCOL_MAJOR,
+)
 from escp.control import (
     Bye,
     Decoder,
@@ -36,7 +42,6 @@ class Course:
         self._n_received = 0
         self._heard_s = now
         self._sent_s = now
-        self._is_silence_allowed = True
 
     def feed(self, data: bytes, now: float) -> list[Message]:
         """The messages in *data*, each allowed where it stands; raises what an Error message reports."""
@@ -108,5 +113,10 @@ class InitiatorCourse(Course):
 
 
 class AgentCourse(Course):
+    """The agent's."""
+
     order = (Hello, Session, Bye)
     peer = "the initiator"
+
+    def limit_s(self) -> float:
+        return INITIATOR_SILENT_S if self._n_received else AGENT_START_TIMEOUT_S

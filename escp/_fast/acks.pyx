@@ -44,7 +44,8 @@ cdef int fail_large_locked(send_state *s, large_file *l) noexcept nogil:
     l.has_failed = True
     if s.current == l:
         s.current = NULL
-    if l.fd >= 0 and l.n_done == l.n_claimed:
+    if l.n_done == l.n_claimed and not l.is_ending:
+        l.is_ending = True
         l.next_ending = s.ending
         s.ending = l
     pthread_cond_broadcast(&s.work)
@@ -58,7 +59,9 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
     cdef bint is_told = False
     clear(&own)
     pthread_mutex_lock(&s.lock)
-    if r.id == 0 or f.id != r.id or (r.flags & RESULT_IS_EARLY and f.large == NULL):
+    # A result may name what was sent and nothing else: what still is being sent belongs to another thread.
+    if r.id == 0 or f.id != r.id or (
+            (f.large == NULL or f.large.announced == 0) if r.flags & RESULT_IS_EARLY else not f.is_sent):
         pthread_mutex_unlock(&s.lock)
         return fail(err, FAST_PROTOCOL, 0, "result of an unknown file")
     copy = f[0]
@@ -68,11 +71,7 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
             copy.dir.n_refs += 1
         pthread_mutex_unlock(&s.lock)
     else:
-        if f.large != NULL:
-            if f.large.fd >= 0:  # final only after this side has sent its end
-                pthread_mutex_unlock(&s.lock)
-                return fail(err, FAST_PROTOCOL, 0, "result before the end")
-            is_told = f.large.has_failed
+        is_told = f.large != NULL and f.large.has_failed
         if r.code == FAST_OK and not is_told and s.config.has_checksum and f.kind != ENTRY_DIRECTORY and (
                 r.digest.high != f.digest.high or r.digest.low != f.digest.low):
             fail(&own, FAST_DIGEST, 0, "verify")
@@ -83,14 +82,16 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
                 s.n_directories += 1
             else:
                 s.n_files += 1
-        if own.code:
-            copy.dir.n_refs += 1  # its path is needed for a moment longer
-        flight_end_locked(s, f)
+        if own.code == FAST_OK:
+            flight_end_locked(s, f)
         pthread_mutex_unlock(&s.lock)
     if own.code:
         report(s, &own, True, copy.dir, copy.name, copy.n_name)
         pthread_mutex_lock(&s.lock)
-        node_unref_locked(s, copy.dir)
+        if r.flags & RESULT_IS_EARLY:
+            node_unref_locked(s, copy.dir)
+        else:  # not before the report: it needs the path, and with the last flight the streams end
+            flight_end_locked(s, f)
         pthread_mutex_unlock(&s.lock)
     return 0
 

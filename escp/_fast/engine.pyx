@@ -207,8 +207,14 @@ cdef int slot_finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
         slot.result = 0
         set_direct(slot.fd, False)
     if slot.is_write:
-        if slot.result:
-            set_direct(slot.fd, False)  # a short write left an unaligned rest
+        if slot.state == SLOT_READY:
+            k = pwrite(slot.fd, slot.data, slot.n_io, slot.offset)
+            if k >= slot.n_bytes:
+                return 0
+            if k < 0 and errno != EINVAL and errno != EINTR:
+                return fail(err, FAST_SYS, errno, "write")
+            slot.result = k if k > 0 else 0
+        set_direct(slot.fd, False)  # a short write left an unaligned rest
         return write_all(slot.fd, slot.data + slot.result, slot.n_bytes - slot.result, slot.offset + slot.result, err)
     while slot.result < slot.n_bytes:
         k = pread(slot.fd, slot.data + slot.result, slot.n_io - slot.result, slot.offset + slot.result)

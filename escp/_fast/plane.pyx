@@ -161,8 +161,8 @@ cdef class SendPlane:
         """
         cdef dir_node *node
         cdef bint has_room
-        if not source or b"\0" in source:
-            raise ValueError("a source is a path")
+        if not source or b"\0" in source or len(target) > MAX_NAME_BYTES:
+            raise ValueError("a source is a path, its target a name")
         node = node_new(NULL, source, len(source), target, len(target))
         if node == NULL:
             raise MemoryError

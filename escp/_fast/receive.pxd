@@ -29,7 +29,8 @@ ctypedef struct open_large:
     bint is_direct
     fast_err failure  # the first; FAST_OK while all is well
     bint is_failure_told
-    uint64_t n_done  # bytes written, or dropped after a failure
+    uint64_t n_begun  # bytes that have come
+    uint64_t n_done  # of them written, or dropped after a failure
     uint64_t n_total  # bytes that were sent, once its end is known
     bint has_end
     bint is_abandoned

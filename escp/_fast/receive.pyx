@@ -254,7 +254,7 @@ cdef int begin_large(receive_stream *t, const entry *e, open_large **out, fast_e
     l.file.fd = l.file.dirfd = -1
     l.file.has_temporary_name = l.file.owns_dirfd = False
     l.is_direct = l.is_failure_told = l.has_end = l.is_abandoned = False
-    l.n_done = l.n_total = l.low_block = 0
+    l.n_begun = l.n_done = l.n_total = l.low_block = 0
     l.digest.high = l.digest.low = 0
     l.window = n_blocks if n_blocks < WINDOW_BLOCKS else <uint64_t>WINDOW_BLOCKS
     l.came = <uint8_t *>calloc(l.window // 8 + 1, 1)
@@ -284,6 +284,9 @@ cdef int check_block_locked(receive_state *s, open_large *l, const data_header *
         return fail(err, FAST_PROTOCOL, 0, "block length")
     if number < l.low_block or number - l.low_block >= l.window or l.came[bit >> 3] >> (bit & 7) & 1:
         return fail(err, FAST_PROTOCOL, 0, "block twice")
+    l.n_begun += h.raw_bytes
+    if l.has_end and l.n_begun > l.n_total:  # the file may be finished under this block's feet
+        return fail(err, FAST_PROTOCOL, 0, "block after the end")
     l.came[bit >> 3] |= <uint8_t>(1 << (bit & 7))
     while l.came[(l.low_block % l.window) >> 3] >> ((l.low_block % l.window) & 7) & 1:
         l.came[(l.low_block % l.window) >> 3] &= <uint8_t>~(1 << ((l.low_block % l.window) & 7))
@@ -351,7 +354,7 @@ cdef int end_large(receive_stream *t, const entry *e, fast_err *err) noexcept no
     cdef bint is_finished
     pthread_mutex_lock(&s.lock)
     l = find_large_locked(s, e.id)
-    if l == NULL or l.has_end or e.size < l.n_done or e.size > l.what.size:
+    if l == NULL or l.has_end or e.size < l.n_begun or e.size > l.what.size:
         pthread_mutex_unlock(&s.lock)
         return fail(err, FAST_PROTOCOL, 0, "end of a large file")
     l.has_end = True

@@ -245,6 +245,10 @@ cdef int send_batch(send_stream *t, int n_dirs, int n_files, fast_err *err) noex
     t.n_entries += count
     if count == 0:
         return 0
+    pthread_mutex_lock(&t.state.lock)
+    for i in range(n_dirs + n_files):
+        t.flights[i].is_sent = t.flights[i].id != 0  # from here on their directories belong to the results
+    pthread_mutex_unlock(&t.state.lock)
     if send_meta(t, MESSAGE_ENTRIES, count, body, fill > 0, err) < 0:
         return -1
     if fill == 0:
@@ -354,17 +358,16 @@ cdef void claim_block_locked(send_stream *t, large_file *l, io_slot *slot) noexc
         pthread_cond_broadcast(&s.work)
 
 
-cdef int send_large_entry(send_stream *t, large_file *l, int kind, fast_err *err) noexcept nogil:
+cdef size_t put_large_entry(send_stream *t, large_file *l, int kind) noexcept nogil:
+    """Write the file's only entry of a metadata body; its length."""
     cdef entry e
-    cdef size_t n
     describe(&e, kind, l.id, &l.what.status)
     if kind == ENTRY_LARGE_END:
         e.size = l.n_sent_bytes
         e.flags = ENTRY_IS_ABANDONED if l.has_failed else 0
         e.digest = l.digest
-    n = add_entry(t, 0, &e, l.what.dir, l.what.name, l.what.n_name)
     t.n_entries += 1
-    return send_meta(t, MESSAGE_ENTRIES, 1, n, kind == ENTRY_LARGE, err)
+    return add_entry(t, 0, &e, l.what.dir, l.what.name, l.what.n_name)
 
 
 cdef void give_up_large(send_stream *t, large_file *l, const fast_err *err) noexcept nogil:
@@ -386,6 +389,7 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     """All blocks that were handed out are sent: close the books of this file."""
     cdef send_state *s = t.state
     cdef fast_err own
+    cdef size_t n = 0
     cdef flight *f = &s.flights[l.id % N_FLIGHTS]
     clear(&own)
     if not l.has_failed and s.config.engine != ENGINE_DUMMY and is_changed(l.fd, &l.what.status):
@@ -397,12 +401,13 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     f.digest = l.digest
     c_close(l.fd)
     l.fd = -1
-    if l.n_sent_bytes == 0:  # the receiver has not heard of it
-        flight_end_locked(s, f)
-        pthread_mutex_unlock(&s.lock)
-        return 0
+    if l.n_sent_bytes:
+        n = put_large_entry(t, l, ENTRY_LARGE_END)
+        f.is_sent = True  # from here on the file belongs to its result
+    else:
+        flight_end_locked(s, f)  # the receiver has not heard of it
     pthread_mutex_unlock(&s.lock)
-    return send_large_entry(t, l, ENTRY_LARGE_END, err)
+    return send_meta(t, MESSAGE_ENTRIES, 1, n, False, err) if n else 0
 
 
 cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil:
@@ -429,7 +434,8 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
             digest_update(&part, slot.data, slot.n_bytes, slot.offset // SLICE_BYTES)
         if slot.offset <= s.config.fault_offset < slot.offset + slot.n_bytes:
             slot.data[s.config.fault_offset - slot.offset] ^= 1
-        if slot.note & NOTE_ANNOUNCE and send_large_entry(t, l, ENTRY_LARGE, err) < 0:
+        if slot.note & NOTE_ANNOUNCE and send_meta(
+                t, MESSAGE_ENTRIES, 1, put_large_entry(t, l, ENTRY_LARGE), True, err) < 0:
             return -1
         h.id, h.offset, h.raw_bytes, h.flags = l.id, slot.offset, slot.n_bytes, 0
         if send_data(t, slot.data, &h, err) < 0:
@@ -440,7 +446,9 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
         digest_add(&l.digest, &part)
         l.n_sent_bytes += slot.n_bytes
     l.n_done += 1
-    is_last = l.n_done == l.n_claimed and (l.has_failed or l.next >= l.size)
+    is_last = l.n_done == l.n_claimed and (l.has_failed or l.next >= l.size) and not l.is_ending
+    if is_last:
+        l.is_ending = True
     pthread_mutex_unlock(&s.lock)
     return finish_large(t, l, err) if is_last else 0
 

@@ -48,6 +48,7 @@ ctypedef struct item:
 ctypedef struct large_file:
     bint is_used
     bint has_failed
+    bint is_ending  # one thread has taken it on to send its end
     int fd
     bint is_direct
     uint64_t id
@@ -66,6 +67,7 @@ ctypedef struct flight:
     uint64_t id  # 0: free
     int next_free
     uint8_t kind  # entry_kind
+    bint is_sent  # its entry (the last one, of a large file) is on its way: a final result may come
     uint16_t n_name
     uint64_t size
     digest128 digest

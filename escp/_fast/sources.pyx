@@ -184,6 +184,7 @@ cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexc
     f.kind = kind
     f.dir = dir
     f.large = NULL
+    f.is_sent = False
     f.size = 0
     f.digest.high = f.digest.low = 0
     f.n_name = 0

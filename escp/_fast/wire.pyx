@@ -128,7 +128,8 @@ cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *e
         return fail(err, FAST_PROTOCOL, 0, "entry length")
     if (e.kind < ENTRY_SMALL or e.kind > ENTRY_DIRECTORY or e.size > <uint64_t>INT64_MAX or e.mode > 0o7777
             or e.mtime_ns >= 1000000000 or e.atime_ns >= 1000000000 or e.flags & ~ENTRY_IS_ABANDONED
-            or (e.flags and e.kind != ENTRY_LARGE_END)):
+            or (e.flags and e.kind != ENTRY_LARGE_END)
+            or (e.size == 0 and (e.kind == ENTRY_LARGE or e.kind == ENTRY_LARGE_END))):
         return fail(err, FAST_PROTOCOL, 0, "entry fields")
     at[0] = p + ENTRY_BYTES + e.path_bytes
     return check_path(e.path, e.path_bytes, err)
