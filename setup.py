@@ -31,12 +31,13 @@ IS_DEBUG = os.environ.get("ESCP_BUILD", "") == "debug"
 
 # --- What each module is made of, beside its .pyx -----------------------------------------------
 # A module that is not named needs the C library and threads only.
-#   module     libraries             further C files
+#   module           libraries           further C files
 MODULES = {
-    "aead":    (("imb", "crypto"),   ()),
-    "digest":  (("xxhash",),         ("xxh_avx2.c",)),
-    "send":    (("zstd",),           ()),
-    "receive": (("zstd",),           ()),
+    "aead":          (("imb", "crypto"), ()),
+    "digest":        (("xxhash",),       ("xxh_avx2.c",)),
+    "send_frames":   (("zstd",),         ()),
+    "receive_state": (("zstd",),         ()),
+    "receive":       (("zstd",),         ()),
 }  # fmt: skip
 
 # --- How they are compiled ----------------------------------------------------------------------

@@ -21,8 +21,7 @@ from escp.transfer import FATAL, FINISHED, ReceivePlane, Streams, choose_aead, p
 
 FEATURES = ["zstd", "dummy"]
 STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initiator gives up long before
-
-IN_PLACE_TIMEOUT_S = 2
+IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
 
 
 class ControlEnded(Exception):

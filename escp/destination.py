@@ -4,6 +4,7 @@ What the user named may be a link and is followed; what the peer names later may
 (`_fast/tree.pyx`).
 """
 
+import errno
 import os
 import stat
 from collections import namedtuple
@@ -76,13 +77,14 @@ def open_destination(
     except OSError as e:
         cls = RemoteFileError if is_remote else LocalFileError
         reason = describe_errno(e.errno or 0)
-        hint = "" if e.errno is None else _HINTS.get(type(e), "")
-        raise cls(f"can't write to '{shown}': {reason}", hint) from e
+        raise cls(f"can't write to '{shown}': {reason}", _HINTS.get(e.errno or 0, "")) from e
 
 
 _HINTS = {
-    FileNotFoundError: "create the directory first: only the last one of a path is made",
-    PermissionError: "choose a directory that you may write to",
+    errno.ENOENT: "create the directory first: only the last one of a path is made",
+    errno.EACCES: "choose a directory that you may write to",
+    errno.EPERM: "choose a directory that you may write to",
+    errno.ENXIO: "start what reads the pipe first",
 }
 
 

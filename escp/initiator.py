@@ -42,6 +42,7 @@ from escp.transfer import (
 )
 
 UPDATE_S = 0.1
+PACED_STREAM_BYTES_PER_S = 16 << 20  # what a stream must at least be allowed, or there are fewer
 LAST_WORDS_S = 2.0  # a broken stream waits so long for the control channel to say why
 OTHER_ADDRESS_S = 1.0  # before asking ssh's configuration for another address of the host
 
@@ -190,7 +191,7 @@ class Push:
             target=options.target.path,
             n_sources=min(len(self._sources), 2),
             is_directory=len(self._sources) == 1 and os.path.isdir(self._sources[0]),
-            n_streams=options.n_streams,
+            n_streams=count_streams(options),
             block_bytes=options.block_bytes,
             port=options.port,
             n_ports=options.n_ports,
@@ -286,3 +287,10 @@ class Push:
             self._streams.close()
         self._agent.close_channel()
         self._loop.close()
+
+
+def count_streams(options: Options) -> int:
+    """Fewer than asked for under a low limit: each stream is paced by itself, and few blocks share out unevenly."""
+    if options.limit_bytes_per_s is None:
+        return options.n_streams
+    return max(1, min(options.n_streams, options.limit_bytes_per_s // PACED_STREAM_BYTES_PER_S))

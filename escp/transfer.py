@@ -24,6 +24,7 @@ USER_TIMEOUT_MS = (
 )
 OPEN_FILES = 16384
 SO_MAX_PACING_RATE = 47
+UNSENT_BYTES = 131072  # of a stream whose rate is limited
 
 
 __all__ = ["FATAL", "FILE_FAILED", "FINISHED", "ROOM", "Channel", "ReceivePlane", "SendPlane", "Streams"]
@@ -73,6 +74,8 @@ def _tune(sock: socket.socket, limit_bytes_per_s: int | None = None) -> None:
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
     if limit_bytes_per_s is not None:
         sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("@Q", limit_bytes_per_s))
+        # Or the first streams' buffers take in all there is, and then drain at their own small rate.
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 class Streams:

@@ -2,18 +2,17 @@
 
 from libc.stdint cimport uint64_t, uint8_t
 
-from escp._fast.channel cimport channel_expect, channel_open, FRAME_META
+from escp._fast.channel cimport FRAME_META, channel_expect, channel_open
 from escp._fast.events cimport EVENT_FINISHED, push_event
-from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, errno, escp_flag, free, malloc, memset, MSG_DONTWAIT,
-                              poll, pollfd_t, POLLIN, pthread_cond_broadcast, pthread_mutex_lock,
+from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, errno, escp_flag, free, malloc,
+                              memset, poll, pollfd_t, pthread_cond_broadcast, pthread_mutex_lock,
                               pthread_mutex_unlock, recv)
-from escp._fast.sources cimport (flight, flight_end_locked, is_all_done_locked, large_file, N_FLIGHTS,
+from escp._fast.sources cimport (N_FLIGHTS, flight, flight_end_locked, is_all_done_locked, large_file,
                                  node_unref_locked, report, send_state, state_fail)
-from escp._fast.types cimport (clear, fail, FAST_DIGEST, fast_err, FAST_MEMORY, FAST_NET, FAST_OK,
-                               FAST_PROTOCOL, IV_BYTES, MAX_META_BYTES, TAG_BYTES)
-from escp._fast.wire cimport (END_BYTES, ENTRY_DIRECTORY, get_meta_header, get_result, MESSAGE_END,
-                              MESSAGE_RESULTS, meta_header, META_HEADER_BYTES, result, RESULT_BYTES,
-                              RESULT_IS_EARLY)
+from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
+                               MAX_META_BYTES, TAG_BYTES, clear, fail, fast_err)
+from escp._fast.wire cimport (END_BYTES, ENTRY_DIRECTORY, MESSAGE_END, MESSAGE_RESULTS, META_HEADER_BYTES,
+                              RESULT_BYTES, RESULT_IS_EARLY, get_meta_header, get_result, meta_header, result)
 
 
 cdef int ack_open(ack_reader *r, send_state *s, fast_err *err) noexcept nogil:

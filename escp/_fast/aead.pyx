@@ -9,8 +9,8 @@ from libc.stdint cimport uint32_t, uint8_t
 import os
 
 from escp._fast.libc cimport explicit_bzero, free, htobe32, memcpy
-from escp._fast.types cimport (fail, FAST_AUTH, fast_err, FAST_MEMORY, IV_BYTES, KEY_BYTES, SALT_BYTES,
-                               SECRET_BYTES, TAG_BYTES)
+from escp._fast.types cimport (FAST_AUTH, FAST_MEMORY, IV_BYTES, KEY_BYTES, SALT_BYTES, SECRET_BYTES, TAG_BYTES,
+                               fail, fast_err)
 
 
 cdef extern from "imb.h" nogil:

@@ -4,8 +4,8 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from escp._fast.aead cimport aead_open, aead_rekey, aead_seal, aead_wipe
 from escp._fast.libc cimport be64toh, explicit_bzero, htobe64, memcpy, memset
-from escp._fast.types cimport (clear, DATA_HEADER_BYTES, fail, FAST_AUTH, fast_err, FAST_KEY_LIMIT, IV_BYTES,
-                               MAX_BLOCK_BYTES, MAX_META_BYTES, MAX_STREAMS, SECRET_BYTES, TAG_BYTES)
+from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_AUTH, FAST_KEY_LIMIT, IV_BYTES, MAX_BLOCK_BYTES,
+                               MAX_META_BYTES, MAX_STREAMS, SECRET_BYTES, TAG_BYTES, clear, fail, fast_err)
 
 from escp._fast.aead import BACKENDS, choose_backend
 from escp._fast.errors import raise_error

@@ -2,8 +2,8 @@
 
 from libc.stdint cimport uint64_t, uint8_t
 
-from escp._fast.types cimport SLICE_BYTES
 from escp._fast.libc cimport htobe64
+from escp._fast.types cimport SLICE_BYTES
 
 
 cdef extern from "xxh.h" nogil:

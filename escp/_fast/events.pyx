@@ -2,10 +2,10 @@
 
 from libc.stdint cimport uint64_t
 
-from escp._fast.libc cimport (c_close, c_read, c_write, calloc, EFD_CLOEXEC, EFD_NONBLOCK, eventfd, free,
+from escp._fast.libc cimport (EFD_CLOEXEC, EFD_NONBLOCK, c_close, c_read, c_write, calloc, eventfd, free,
                               memcpy, pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init,
-                              pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init,
-                              pthread_mutex_lock, pthread_mutex_unlock)
+                              pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
+                              pthread_mutex_unlock)
 from escp._fast.types cimport fast_err
 
 

@@ -14,15 +14,17 @@ import os
 from escp._fast.acks cimport ack_close, ack_loop, ack_open, ack_reader
 from escp._fast.channel cimport Channel
 from escp._fast.engine cimport ENGINE_DUMMY, ENGINE_POSIX
-from escp._fast.events cimport (EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_ROOM, take_events)
-from escp._fast.libc cimport (calloc, escp_load, escp_thread_start, free, pthread_cond_broadcast,
-                              pthread_join, pthread_mutex_lock, pthread_mutex_unlock, pthread_t)
-from escp._fast.receive cimport (receive_free, receive_loop, receive_open, receive_state, receive_stop,
-                                 receive_stream, receive_stream_close, receive_stream_open)
-from escp._fast.send cimport send_loop, send_stream, send_stream_close, send_stream_open
-from escp._fast.sources cimport (dir_node, N_ROOTS, node_new, send_state, state_free, state_open, state_stop,
+from escp._fast.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_ROOM, take_events
+from escp._fast.libc cimport (calloc, escp_load, escp_thread_start, free, pthread_cond_broadcast, pthread_join,
+                              pthread_mutex_lock, pthread_mutex_unlock, pthread_t)
+from escp._fast.receive cimport receive_loop
+from escp._fast.receive_state cimport (receive_free, receive_open, receive_state, receive_stop, receive_stream,
+                                       receive_stream_close, receive_stream_open)
+from escp._fast.send cimport send_loop
+from escp._fast.send_frames cimport send_stream, send_stream_close, send_stream_open
+from escp._fast.sources cimport (N_ROOTS, dir_node, node_new, send_state, state_free, state_open, state_stop,
                                  stream_counters)
-from escp._fast.types cimport clear, fast_err, MAX_NAME_BYTES, MAX_STREAMS
+from escp._fast.types cimport MAX_NAME_BYTES, MAX_STREAMS, clear, fast_err
 from escp._fast.walk cimport walk_loop
 
 from escp._fast.errors import raise_error

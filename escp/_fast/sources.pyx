@@ -4,12 +4,11 @@ from libc.stdint cimport uint8_t
 
 from escp._fast.events cimport (EVENT_FATAL, EVENT_FILE_FAILED, events_close, events_free, events_open,
                                 push_event)
-from escp._fast.libc cimport (c_close, calloc, escp_flag, escp_raise_flag, free, malloc, memcpy, memset,
-                              pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init,
-                              pthread_cond_signal, pthread_cond_wait, pthread_mutex_destroy,
-                              pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock, SHUT_RDWR,
-                              shutdown)
-from escp._fast.types cimport fast_err, FAST_STOPPED, MAX_STREAMS
+from escp._fast.libc cimport (SHUT_RDWR, c_close, calloc, escp_flag, escp_raise_flag, free, fstat, malloc,
+                              memcpy, memset, pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init,
+                              pthread_cond_signal, pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init,
+                              pthread_mutex_lock, pthread_mutex_unlock, shutdown)
+from escp._fast.types cimport FAST_STOPPED, MAX_STREAMS, fast_err
 
 
 cdef int state_open(send_state *s) except -1:
@@ -212,3 +211,9 @@ cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
 
 cdef bint is_all_done_locked(send_state *s) noexcept nogil:
     return (s.is_walked and not s.n_items and s.current == NULL and s.finished == NULL and s.n_free == N_FLIGHTS)
+
+
+cdef bint is_changed(int fd, const stat_t *before) noexcept nogil:
+    cdef stat_t now
+    return (fstat(fd, &now) < 0 or now.st_size != before.st_size or now.st_mtim.tv_sec != before.st_mtim.tv_sec
+            or now.st_mtim.tv_nsec != before.st_mtim.tv_nsec)

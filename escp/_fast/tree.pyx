@@ -1,13 +1,12 @@
 """Creating files and directories below the destination; see tree.pxd."""
 
-
-from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, c_close, dup, EEXIST, EINVAL,
-                              EISDIR, ELOOP, ENOENT, ENOSYS, EOPNOTSUPP, EPERM, errno, escp_fetch_add,
-                              escp_openat_beneath, escp_set_errno, EXDEV, fchmod, fchmodat, fchown, fstatat,
-                              futimens, linkat, memcmp, memcpy, mkdirat, O_CLOEXEC, O_CREAT, O_DIRECTORY,
-                              O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY, openat, renameat, S_ISDIR,
-                              S_ISREG, snprintf, stat_t, strlen, timespec_t, unlinkat, utimensat)
-from escp._fast.types cimport fail, fast_err, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES
+from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, EEXIST, EINVAL, EISDIR, ELOOP,
+                              ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL,
+                              O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY, S_ISDIR, S_ISREG, c_close, dup, errno,
+                              escp_fetch_add, escp_openat_beneath, escp_set_errno, fchmod, fchmodat, fchown,
+                              fstatat, futimens, linkat, memcmp, memcpy, mkdirat, openat, renameat, snprintf,
+                              stat_t, strlen, timespec_t, unlinkat, utimensat)
+from escp._fast.types cimport FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
 from escp._fast.wire cimport entry
 
 cdef enum:

@@ -7,18 +7,18 @@ the disk has worked on many of them in parallel.
 
 from libc.stdint cimport int64_t
 
-from escp._fast.libc cimport (AT_FDCWD, c_close, dirent64_t, DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, ENAMETOOLONG,
-                              ENOMEM, errno, escp_flag, escp_getdents, fstat, fstatat, lseek, memcpy,
-                              O_CLOEXEC, O_DIRECTORY, O_NOCTTY, O_NONBLOCK, O_RDONLY, openat,
-                              POSIX_FADV_WILLNEED, posix_fadvise, pthread_cond_broadcast, pthread_cond_signal,
-                              pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock, S_ISDIR, S_ISREG,
-                              SEEK_SET, stat_t, strlen)
 from escp._fast.engine cimport ENGINE_POSIX
 from escp._fast.events cimport EVENT_ROOM, push_event
-from escp._fast.sources cimport (dir_node, item, item_put, MAX_STACKED, N_ROOTS, node_new, node_unref_locked,
+from escp._fast.libc cimport (AT_FDCWD, DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, ENAMETOOLONG, ENOMEM, O_CLOEXEC,
+                              O_DIRECTORY, O_NOCTTY, O_NONBLOCK, O_RDONLY, POSIX_FADV_WILLNEED, SEEK_SET,
+                              S_ISDIR, S_ISREG, c_close, dirent64_t, errno, escp_flag, escp_getdents, fstat,
+                              fstatat, lseek, memcpy, openat, posix_fadvise, pthread_cond_broadcast,
+                              pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock,
+                              stat_t, strlen)
+from escp._fast.sources cimport (MAX_STACKED, N_ROOTS, dir_node, item, item_put, node_new, node_unref_locked,
                                  report, send_state)
-from escp._fast.types cimport (clear, fail, fast_err, FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE,
-                               FAST_SPECIAL, FAST_SYS, MAX_NAME_BYTES, MAX_PATH_BYTES, SMALL_FILE_BYTES)
+from escp._fast.types cimport (FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS,
+                               MAX_NAME_BYTES, MAX_PATH_BYTES, SMALL_FILE_BYTES, clear, fail, fast_err)
 
 cdef enum:
     LISTING_BYTES = 32768

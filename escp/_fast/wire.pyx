@@ -2,9 +2,9 @@
 
 from libc.stdint cimport INT64_MAX, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
-from escp._fast.libc cimport (be16toh, be32toh, be64toh, htobe16, htobe32, htobe64, memchr, memcpy, memset)
-from escp._fast.types cimport (clear, DATA_HEADER_BYTES, fail, fast_err, FAST_NAME, FAST_PROTOCOL,
-                               FAST_UNSAFE, MAX_BATCH, MAX_META_BYTES, MAX_NAME_BYTES, MAX_PATH_BYTES)
+from escp._fast.libc cimport be16toh, be32toh, be64toh, htobe16, htobe32, htobe64, memchr, memcpy, memset
+from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_NAME, FAST_PROTOCOL, FAST_UNSAFE, MAX_BATCH,
+                               MAX_META_BYTES, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fail, fast_err)
 
 from escp._fast.errors import raise_error
 

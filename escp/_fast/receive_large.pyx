@@ -1,0 +1,242 @@
+"""Large files as they arrive, block by block; see receive_large.pxd."""
+
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
+
+from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_update
+from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direct, io_slot, ring_done_slot,
+                                ring_reap, slot_finish, slot_write, write_all)
+from escp._fast.libc cimport (EDQUOT, EFBIG, ENOSPC, calloc, errno, escp_fetch_add, fallocate, free, ftruncate,
+                              memcpy, pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, flush_results, open_large, receive_state,
+                                       receive_stream)
+from escp._fast.tree cimport file_commit, file_create, file_discard
+from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS,
+                               MAX_OPEN_LARGE, PAGE_BYTES, SLICE_BYTES, clear, fail, fast_err)
+from escp._fast.wire cimport ENTRY_IS_ABANDONED, ENTRY_LARGE, RESULT_IS_EARLY, data_header, entry
+
+
+cdef open_large *find_large_locked(receive_state *s, uint64_t id) noexcept nogil:
+    cdef int i
+    for i in range(MAX_OPEN_LARGE):
+        if s.large[i].is_used and s.large[i].id == id:
+            return &s.large[i]
+    return NULL
+
+
+cdef void create_large(receive_stream *t, open_large *l) noexcept nogil:
+    """Create the file and its space, so that writes may come in any order and fail early if they won't fit."""
+    cdef receive_state *s = t.state
+    if s.config.engine == ENGINE_DUMMY:
+        return
+    if file_create(&s.destination, &t.cache, &l.what, False, &l.file, &l.failure) < 0:
+        return
+    if l.file.is_in_place or not s.config.is_direct or not can_direct(l.file.fd):
+        return
+    l.is_direct = True
+    if fallocate(l.file.fd, 0, 0, l.what.size) < 0:
+        if errno == ENOSPC or errno == EDQUOT or errno == EFBIG:
+            fail(&l.failure, FAST_SYS, errno, "allocate")
+        elif ftruncate(l.file.fd, l.what.size) < 0:
+            fail(&l.failure, FAST_SYS, errno, "allocate")
+
+
+cdef int begin_large(receive_stream *t, const entry *e, open_large **out, fast_err *err) noexcept nogil:
+    """The open file of this entry, created if this stream is the first to hear of it."""
+    cdef receive_state *s = t.state
+    cdef open_large *l
+    cdef uint64_t n_blocks = (e.size + s.config.block - 1) // s.config.block
+    cdef int i
+    pthread_mutex_lock(&s.lock)
+    l = find_large_locked(s, e.id)
+    if l != NULL:
+        pthread_mutex_unlock(&s.lock)
+        out[0] = l
+        return 0
+    for i in range(MAX_OPEN_LARGE):
+        if not s.large[i].is_used:
+            l = &s.large[i]
+            break
+    if l == NULL or e.size == 0 or e.kind != ENTRY_LARGE:
+        pthread_mutex_unlock(&s.lock)
+        return fail(err, FAST_PROTOCOL, 0, "large file")
+    l.is_used = True
+    l.id = e.id
+    l.what = e[0]
+    memcpy(l.path, e.path, e.path_bytes)
+    l.what.path = l.path
+    l.file.fd = l.file.dirfd = -1
+    l.file.has_temporary_name = l.file.owns_dirfd = False
+    l.is_direct = l.is_failure_told = l.has_end = l.is_abandoned = False
+    l.n_begun = l.n_done = l.n_total = l.low_block = 0
+    l.digest.high = l.digest.low = 0
+    l.window = n_blocks if n_blocks < WINDOW_BLOCKS else <uint64_t>WINDOW_BLOCKS
+    l.came = <uint8_t *>calloc(l.window // 8 + 1, 1)
+    clear(&l.failure)
+    if l.came == NULL:
+        l.is_used = False
+        pthread_mutex_unlock(&s.lock)
+        return fail(err, FAST_MEMORY, 0, "large file")
+    pthread_mutex_lock(&l.writing)  # others that find it wait here until it exists
+    pthread_mutex_unlock(&s.lock)
+    create_large(t, l)
+    pthread_mutex_unlock(&l.writing)
+    out[0] = l
+    return 0
+
+
+cdef int check_block_locked(receive_state *s, open_large *l, const data_header *h, fast_err *err) noexcept nogil:
+    """Blocks are whole, lie on their grid and come once."""
+    cdef uint64_t block = s.config.block
+    cdef uint64_t number = h.offset // block
+    cdef uint64_t bit = number % l.window
+    cdef uint64_t left
+    if h.offset % block or h.offset >= l.what.size:
+        return fail(err, FAST_PROTOCOL, 0, "block offset")
+    left = l.what.size - h.offset
+    if h.raw_bytes != (left if left < block else block):
+        return fail(err, FAST_PROTOCOL, 0, "block length")
+    if number < l.low_block or number - l.low_block >= l.window or l.came[bit >> 3] >> (bit & 7) & 1:
+        return fail(err, FAST_PROTOCOL, 0, "block twice")
+    l.n_begun += h.raw_bytes
+    if l.has_end and l.n_begun > l.n_total:  # the file may be finished under this block's feet
+        return fail(err, FAST_PROTOCOL, 0, "block after the end")
+    l.came[bit >> 3] |= <uint8_t>(1 << (bit & 7))
+    while l.came[(l.low_block % l.window) >> 3] >> ((l.low_block % l.window) & 7) & 1:
+        l.came[(l.low_block % l.window) >> 3] &= <uint8_t>~(1 << ((l.low_block % l.window) & 7))
+        l.low_block += 1
+    return 0
+
+
+cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept nogil:
+    """All its bytes have come: verify, name and answer, or discard."""
+    cdef receive_state *s = t.state
+    cdef bint is_real = s.config.engine != ENGINE_DUMMY
+    if l.is_abandoned:
+        fail(&l.failure, FAST_STOPPED, 0, "abandoned")
+    elif l.n_done != l.what.size:
+        fail(&l.failure, FAST_DIGEST, 0, "length")
+    if s.config.has_checksum:
+        digest_finish(&l.digest, l.what.size)
+        if l.digest.high != l.expected.high or l.digest.low != l.expected.low:
+            fail(&l.failure, FAST_DIGEST, 0, "verify")
+    if is_real and l.failure.code == FAST_OK and l.is_direct and l.what.size % PAGE_BYTES:
+        if ftruncate(l.file.fd, l.what.size) < 0:
+            fail(&l.failure, FAST_SYS, errno, "truncate")
+    if l.failure.code:
+        file_discard(&l.file)
+    elif is_real:
+        file_commit(&s.destination, &l.file, &l.what, &l.failure)
+    if l.is_failure_told:
+        l.failure.code = FAST_STOPPED  # said already
+    if add_result(t, &l.what, &l.failure, 0, &l.digest, err) < 0:
+        return -1
+    pthread_mutex_lock(&s.lock)
+    free(l.came)
+    l.came = NULL
+    l.is_used = False
+    pthread_mutex_unlock(&s.lock)
+    return 0
+
+
+cdef int count_block(receive_stream *t, open_large *l, uint64_t n, const digest128 *part, const fast_err *own,
+                     fast_err *err) noexcept nogil:
+    """A block has been written, or *own* says why not. The last one finishes the file."""
+    cdef receive_state *s = t.state
+    cdef bint is_finished
+    cdef bint tells = False
+    pthread_mutex_lock(&s.lock)
+    if part != NULL:
+        digest_add(&l.digest, part)
+    if own.code:
+        fail(&l.failure, own.code, own.sys_errno, own.where)
+    l.n_done += n
+    is_finished = l.has_end and l.n_done == l.n_total
+    if l.failure.code and not l.is_failure_told and not is_finished:
+        l.is_failure_told = tells = True
+    pthread_mutex_unlock(&s.lock)
+    if is_finished:
+        return finish_large(t, l, err)
+    if tells:  # the sender need not go on with it
+        return add_result(t, &l.what, &l.failure, RESULT_IS_EARLY, NULL, err)
+    return 0
+
+
+cdef int end_large(receive_stream *t, const entry *e, fast_err *err) noexcept nogil:
+    cdef receive_state *s = t.state
+    cdef open_large *l = NULL
+    cdef bint is_finished
+    pthread_mutex_lock(&s.lock)
+    l = find_large_locked(s, e.id)
+    if l == NULL or l.has_end or e.size < l.n_begun or e.size > l.what.size:
+        pthread_mutex_unlock(&s.lock)
+        return fail(err, FAST_PROTOCOL, 0, "end of a large file")
+    l.has_end = True
+    l.n_total = e.size
+    l.is_abandoned = e.flags & ENTRY_IS_ABANDONED
+    l.expected = e.digest
+    is_finished = l.n_done == l.n_total
+    pthread_mutex_unlock(&s.lock)
+    return finish_large(t, l, err) if is_finished else 0
+
+
+cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast_err *err) noexcept nogil:
+    """A block of a large file lies at slot.data: check, hash, write."""
+    cdef receive_state *s = t.state
+    cdef open_large *l
+    cdef digest128 part
+    cdef fast_err own
+    cdef bint is_dropped
+    clear(&own)
+    part.high = part.low = 0
+    pthread_mutex_lock(&s.lock)
+    l = find_large_locked(s, h.id)
+    if l == NULL:
+        fail(err, FAST_PROTOCOL, 0, "block of an unknown file")
+    elif check_block_locked(s, l, h, err) == 0:
+        is_dropped = l.failure.code != FAST_OK
+    pthread_mutex_unlock(&s.lock)
+    if err.code:
+        return -1
+    if s.config.has_checksum:
+        digest_update(&part, slot.data, h.raw_bytes, h.offset // SLICE_BYTES)
+    pthread_mutex_lock(&l.writing)  # it may still be under creation
+    is_dropped = l.failure.code != FAST_OK or s.config.engine == ENGINE_DUMMY
+    if l.is_direct and not is_dropped:
+        pthread_mutex_unlock(&l.writing)
+        pthread_mutex_lock(&s.lock)
+        digest_add(&l.digest, &part)
+        pthread_mutex_unlock(&s.lock)
+        slot.owner = l
+        slot_write(&t.ring, slot, l.file.fd, h.offset, h.raw_bytes, True)
+        if slot.state == SLOT_PENDING:
+            return 0
+        return end_write(t, slot, err)
+    if not is_dropped:  # through the page cache: one writer at a time, or they fight for the inode's lock
+        write_all(l.file.fd, slot.data, h.raw_bytes, h.offset, &own)
+    pthread_mutex_unlock(&l.writing)
+    if own.code == FAST_OK and not is_dropped:
+        escp_fetch_add(&s.n_disk, h.raw_bytes)
+    return count_block(t, l, h.raw_bytes, &part, &own, err)
+
+
+cdef int end_write(receive_stream *t, io_slot *slot, fast_err *err) noexcept nogil:
+    """A write is over, or never went to the kernel and is done now."""
+    cdef fast_err own
+    cdef uint32_t n = slot.n_bytes
+    clear(&own)
+    if slot_finish(&t.ring, slot, &own) == 0:
+        escp_fetch_add(&t.state.n_disk, n)
+    slot.state = SLOT_FREE
+    return count_block(t, <open_large *>slot.owner, n, NULL, &own, err)
+
+
+cdef int end_writes(receive_stream *t, int least, fast_err *err) noexcept nogil:
+    """Take in completed writes, waiting for *least* of them."""
+    cdef io_slot *slot
+    ring_reap(&t.ring, least)
+    slot = ring_done_slot(&t.ring)
+    while slot != NULL:
+        if end_write(t, slot, err) < 0:
+            return -1
+        slot = ring_done_slot(&t.ring)
+    return flush_results(t, err)

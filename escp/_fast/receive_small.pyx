@@ -1,0 +1,47 @@
+"""Small files as they arrive in bundles; see receive_small.pxd."""
+
+from libc.stdint cimport uint8_t
+
+from escp._fast.digest cimport digest128, digest_finish, digest_update
+from escp._fast.engine cimport ENGINE_DUMMY, write_all
+from escp._fast.libc cimport escp_fetch_add
+from escp._fast.receive_state cimport add_result, receive_state, receive_stream
+from escp._fast.tree cimport file_commit, file_create, file_discard, new_file
+from escp._fast.types cimport FAST_DIGEST, clear, fail, fast_err
+from escp._fast.wire cimport entry
+
+
+cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, digest128 *digest,
+                     fast_err *own) noexcept nogil:
+    cdef new_file f
+    cdef receive_state *s = t.state
+    digest.high = digest.low = 0
+    if s.config.has_checksum:
+        digest_update(digest, data, e.size, 0)
+        digest_finish(digest, e.size)
+        if digest.high != e.digest.high or digest.low != e.digest.low:
+            return fail(own, FAST_DIGEST, 0, "verify")
+    if s.config.engine == ENGINE_DUMMY:
+        return 0
+    if file_create(&s.destination, &t.cache, e, True, &f, own) < 0:
+        return -1
+    if write_all(f.fd, data, e.size, 0, own) < 0:
+        file_discard(&f)
+        return -1
+    escp_fetch_add(&s.n_disk, e.size)
+    return file_commit(&s.destination, &f, e, own)
+
+
+cdef int write_bundle(receive_stream *t, const uint8_t *data, fast_err *err) noexcept nogil:
+    cdef fast_err own
+    cdef digest128 digest
+    cdef int i
+    for i in range(t.n_bundle):
+        clear(&own)
+        write_small(t, &t.bundle[i], data, &digest, &own)
+        data += t.bundle[i].size
+        if add_result(t, &t.bundle[i], &own, 0, &digest, err) < 0:
+            return -1
+    t.n_bundle = 0
+    t.bundle_bytes = 0
+    return 0

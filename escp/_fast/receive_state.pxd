@@ -1,0 +1,97 @@
+"""What receivers' streams share and what each is made of, and the results they send.
+
+Streams share the table of open large files; everything else is a stream's own.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from escp._fast.channel cimport channel
+from escp._fast.digest cimport digest128
+from escp._fast.engine cimport io_ring
+from escp._fast.events cimport event_queue
+from escp._fast.libc cimport pthread_mutex_t
+from escp._fast.sources cimport stream_counters
+from escp._fast.tree cimport dir_cache, new_file, tree
+from escp._fast.types cimport MAX_BATCH, MAX_OPEN_LARGE, MAX_PATH_BYTES, MAX_STREAMS, fast_err
+from escp._fast.wire cimport entry, result
+
+cdef enum:
+    WINDOW_BLOCKS = 1048576  # how far ahead of a file's first missing block another may arrive
+
+
+ctypedef struct open_large:
+    bint is_used
+    uint64_t id
+    entry what  # of its first ENTRY_LARGE; its path points to *path*
+    char path[MAX_PATH_BYTES + 1]
+    new_file file
+    bint is_direct
+    fast_err failure  # the first; FAST_OK while all is well
+    bint is_failure_told
+    uint64_t n_begun  # bytes that have come
+    uint64_t n_done  # of them written, or dropped after a failure
+    uint64_t n_total  # bytes that were sent, once its end is known
+    bint has_end
+    bint is_abandoned
+    digest128 digest  # of what came
+    digest128 expected  # what the sender read
+    uint64_t low_block  # the first that has not come
+    uint64_t window  # bits in *came*
+    uint8_t *came  # blocks beyond low_block that have come
+    pthread_mutex_t writing  # held while it is created, and by the one buffered writer
+
+
+ctypedef struct receive_config:
+    int n_streams
+    uint32_t block
+    int engine
+    bint is_direct
+    bint has_checksum
+    bint has_compression
+
+
+ctypedef struct receive_state:
+    receive_config config
+    tree destination
+    pthread_mutex_t lock  # of *large* and the counters
+    open_large large[MAX_OPEN_LARGE]
+    int is_stopped
+    int n_ended
+    event_queue events
+    stream_counters streams[MAX_STREAMS]
+    channel *channels[MAX_STREAMS]
+    int sockets[MAX_STREAMS]
+    uint64_t n_files
+    uint64_t n_directories
+    uint64_t n_failed
+    uint64_t n_disk  # bytes written to files
+
+
+ctypedef struct receive_stream:
+    receive_state *state
+    int index
+    io_ring ring
+    dir_cache cache
+    uint8_t *meta  # a metadata frame as received
+    uint8_t *body  # the same, decompressed
+    uint8_t *packed  # a data frame that may be compressed
+    uint8_t *answer  # a frame of results
+    void *zstd
+    entry *bundle  # small files whose contents come in the next frame; paths point into meta or body
+    int n_bundle
+    uint64_t bundle_bytes
+    int n_results
+    uint64_t n_entries
+
+
+cdef int receive_open(receive_state *s) except -1
+cdef void receive_free(receive_state *s) noexcept nogil
+cdef void receive_stop(receive_state *s) noexcept nogil  # wakes every thread
+cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fast_err *err) noexcept nogil
+cdef void receive_stream_close(receive_stream *t) noexcept nogil
+# Seals and sends the body of n_body bytes at t.answer + 16.
+cdef int send_answer(receive_stream *t, int message, int count, size_t n_body, fast_err *err) noexcept nogil
+# Adds the outcome of one entry to the next frame of results; *own* is FAST_OK or why it failed.
+cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, const digest128 *digest,
+                    fast_err *err) noexcept nogil
+cdef int flush_results(receive_stream *t, fast_err *err) noexcept nogil

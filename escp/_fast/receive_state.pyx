@@ -1,0 +1,142 @@
+"""What receivers' streams share and what each is made of, and the results they send; see receive_state.pxd."""
+
+from libc.stdint cimport uint32_t, uint8_t
+
+from escp._fast.channel cimport FRAME_META, channel_seal
+from escp._fast.digest cimport digest128
+from escp._fast.engine cimport ring_close, ring_open
+from escp._fast.events cimport EVENT_FILE_FAILED, events_close, events_free, events_open, push_event
+from escp._fast.libc cimport (EINTR, MSG_NOSIGNAL, SHUT_RDWR, errno, escp_raise_flag, free, malloc, memset,
+                              pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
+                              pthread_mutex_unlock, send, shutdown)
+from escp._fast.tree cimport cache_close, cache_open, file_discard
+from escp._fast.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH,
+                               MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail,
+                               fast_err)
+from escp._fast.wire cimport (ENTRY_DIRECTORY, MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES, entry,
+                              meta_header, put_meta_header, put_result, result)
+
+
+cdef extern from "<zstd.h>" nogil:
+    void *ZSTD_createDCtx()
+    size_t ZSTD_freeDCtx(void *)
+
+
+cdef int receive_open(receive_state *s) except -1:
+    cdef int i
+    for i in range(MAX_STREAMS):
+        s.sockets[i] = -1
+    pthread_mutex_init(&s.lock, NULL)
+    for i in range(MAX_OPEN_LARGE):
+        pthread_mutex_init(&s.large[i].writing, NULL)
+    events_open(&s.events)
+    return 0
+
+
+cdef void receive_free(receive_state *s) noexcept nogil:
+    """After all threads have ended: drop unfinished files."""
+    cdef int i
+    if s.events.ring == NULL:
+        return
+    for i in range(MAX_OPEN_LARGE):
+        if s.large[i].is_used:
+            file_discard(&s.large[i].file)
+            free(s.large[i].came)
+        pthread_mutex_destroy(&s.large[i].writing)
+    pthread_mutex_destroy(&s.lock)
+    events_free(&s.events)
+
+
+cdef void receive_stop(receive_state *s) noexcept nogil:
+    cdef int i
+    escp_raise_flag(&s.is_stopped)
+    events_close(&s.events)
+    for i in range(s.config.n_streams):
+        if s.sockets[i] >= 0:
+            shutdown(s.sockets[i], SHUT_RDWR)
+
+
+cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fast_err *err) noexcept nogil:
+    memset(t, 0, sizeof(receive_stream))
+    t.state = s
+    t.index = index
+    cache_open(&t.cache)
+    if ring_open(&t.ring, s.config.engine, s.config.block, err) < 0:
+        return -1
+    t.meta = <uint8_t *>malloc(IV_BYTES + MAX_META_BYTES + TAG_BYTES)
+    t.body = <uint8_t *>malloc(MAX_META_BYTES)
+    t.answer = <uint8_t *>malloc(IV_BYTES + META_HEADER_BYTES + MAX_BATCH * RESULT_BYTES + TAG_BYTES)
+    t.bundle = <entry *>malloc(MAX_BATCH * sizeof(entry))
+    if s.config.has_compression:
+        t.packed = <uint8_t *>malloc(PAGE_BYTES + s.config.block + PAGE_BYTES)
+    t.zstd = ZSTD_createDCtx()
+    if (t.meta == NULL or t.body == NULL or t.answer == NULL or t.bundle == NULL or t.zstd == NULL
+            or (s.config.has_compression and t.packed == NULL)):
+        return fail(err, FAST_MEMORY, 0, "buffers")
+    return 0
+
+
+cdef void receive_stream_close(receive_stream *t) noexcept nogil:
+    if t.state == NULL:
+        return
+    ring_close(&t.ring)
+    cache_close(&t.cache)
+    free(t.meta)
+    free(t.body)
+    free(t.answer)
+    free(t.bundle)
+    free(t.packed)
+    ZSTD_freeDCtx(t.zstd)
+    t.state = NULL
+
+
+cdef int send_answer(receive_stream *t, int message, int count, size_t n_body, fast_err *err) noexcept nogil:
+    """Seal and send the body of n_body bytes at t.answer + 16."""
+    cdef meta_header h
+    cdef uint8_t *at = t.answer
+    cdef size_t left = IV_BYTES + META_HEADER_BYTES + n_body + TAG_BYTES
+    cdef ssize_t k
+    h.message, h.flags, h.count, h.raw_bytes = <uint8_t>message, 0, <unsigned short>count, <uint32_t>n_body
+    put_meta_header(t.answer + IV_BYTES, &h)
+    if channel_seal(t.state.channels[t.index], t.answer, FRAME_META, META_HEADER_BYTES + n_body, err) < 0:
+        return -1
+    while left:
+        k = send(t.state.sockets[t.index], at, left, MSG_NOSIGNAL)
+        if k < 0:
+            if errno == EINTR:
+                continue
+            return fail(err, FAST_NET, errno, "send")
+        at += k
+        left -= k
+    return 0
+
+
+cdef int flush_results(receive_stream *t, fast_err *err) noexcept nogil:
+    cdef int n = t.n_results
+    t.n_results = 0
+    return send_answer(t, MESSAGE_RESULTS, n, <size_t>n * RESULT_BYTES, err) if n else 0
+
+
+cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, const digest128 *digest,
+                    fast_err *err) noexcept nogil:
+    cdef result r
+    cdef receive_state *s = t.state
+    if t.n_results == MAX_BATCH and flush_results(t, err) < 0:
+        return -1
+    r.id, r.flags, r.code, r.sys_errno = e.id, <uint8_t>flags, <uint8_t>own.code, <uint32_t>own.sys_errno
+    r.digest.high = r.digest.low = 0
+    if digest != NULL:
+        r.digest = digest[0]
+    put_result(t.answer + IV_BYTES + META_HEADER_BYTES + t.n_results * RESULT_BYTES, &r)
+    t.n_results += 1
+    pthread_mutex_lock(&s.lock)
+    if own.code == FAST_OK and e.kind == ENTRY_DIRECTORY:
+        s.n_directories += 1
+    elif own.code == FAST_OK:
+        s.n_files += 1
+    elif not flags:
+        s.n_failed += 1
+    pthread_mutex_unlock(&s.lock)
+    if own.code and own.code != FAST_STOPPED:
+        push_event(&s.events, EVENT_FILE_FAILED, own, False, e.path, e.path_bytes, NULL, 0)
+    return 0

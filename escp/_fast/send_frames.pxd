@@ -1,0 +1,38 @@
+"""What a sender's stream is made of, and the frames it sends.
+
+All functions are for the stream's own thread. Metadata bodies are composed at meta + IV_BYTES + META_HEADER_BYTES.
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+
+from escp._fast.engine cimport io_ring, io_slot
+from escp._fast.libc cimport stat_t
+from escp._fast.sources cimport dir_node, flight, item, send_state
+from escp._fast.types cimport RING_DEPTH, fast_err
+from escp._fast.wire cimport data_header, entry
+
+
+ctypedef struct send_stream:
+    send_state *state
+    int index
+    io_ring ring
+    io_slot *order[RING_DEPTH]  # blocks being read, in the order they will be sent
+    int n_order
+    uint8_t *meta  # a metadata frame: IV word, payload, tag
+    uint8_t *packed  # the same, compressed; and blocks when compressing
+    void *zstd
+    item *batch
+    flight **flights
+    uint64_t n_entries  # sent in all
+
+
+cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *err) noexcept nogil
+cdef void send_stream_close(send_stream *t) noexcept nogil
+# Sends the body of n_body bytes, compressed where that pays. has_more: a data frame follows at once.
+cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint has_more, fast_err *err) noexcept nogil
+# Sends what lies at *data* in a ring's slot; the frame is built around it.
+cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_err *err) noexcept nogil
+cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status) noexcept nogil
+# Writes an entry at offset *at* of the metadata body; its path is the directory's and the name. Bytes written.
+cdef size_t add_entry(send_stream *t, size_t at, entry *e, dir_node *dir, const char *name,
+                      size_t n_name) noexcept nogil

@@ -1,0 +1,145 @@
+"""What a sender's stream is made of, and the frames it sends; see send_frames.pxd."""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
+
+from escp._fast.channel cimport FRAME_DATA, FRAME_META, channel_seal
+from escp._fast.engine cimport ring_close, ring_open
+from escp._fast.libc cimport (CLOCK_MONOTONIC, EINTR, MSG_MORE, MSG_NOSIGNAL, clock_gettime, errno, escp_count,
+                              free, malloc, memcpy, memset, send, stat_t, timespec_t)
+from escp._fast.sources cimport N_ITEMS, dir_node, flight, item, send_state, stream_counters
+from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NET, IV_BYTES, MAX_BATCH, MAX_META_BYTES,
+                               MAX_PATH_BYTES, PAGE_BYTES, TAG_BYTES, fail, fast_err)
+from escp._fast.wire cimport (DATA_IS_ZSTD, ENTRY_DIRECTORY, META_HEADER_BYTES, META_IS_ZSTD, data_header,
+                              entry, meta_header, put_data_header, put_entry, put_meta_header)
+
+
+cdef extern from "<zstd.h>" nogil:
+    void *ZSTD_createCCtx()
+    size_t ZSTD_freeCCtx(void *)
+    size_t ZSTD_compressCCtx(void *, void *, size_t, const void *, size_t, int)
+    unsigned ZSTD_isError(size_t)
+
+cdef enum:
+    META_LEVEL = 1
+    DATA_LEVEL = 3
+    META_WORTH_BYTES = 16384  # smaller metadata is sent as it is
+    META_FRAME_BYTES = IV_BYTES + MAX_META_BYTES + TAG_BYTES
+
+
+cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *err) noexcept nogil:
+    cdef size_t n_packed = PAGE_BYTES + s.config.block + PAGE_BYTES
+    memset(t, 0, sizeof(send_stream))
+    t.state = s
+    t.index = index
+    if ring_open(&t.ring, s.config.engine, s.config.block, err) < 0:
+        return -1
+    t.meta = <uint8_t *>malloc(META_FRAME_BYTES)
+    t.packed = <uint8_t *>malloc(n_packed if n_packed > META_FRAME_BYTES else <size_t>META_FRAME_BYTES)
+    t.zstd = ZSTD_createCCtx()
+    t.batch = <item *>malloc(sizeof(item) * N_ITEMS)
+    t.flights = <flight **>malloc(sizeof(flight *) * MAX_BATCH)
+    if t.meta == NULL or t.packed == NULL or t.zstd == NULL or t.batch == NULL or t.flights == NULL:
+        return fail(err, FAST_MEMORY, 0, "buffers")
+    return 0
+
+
+cdef void send_stream_close(send_stream *t) noexcept nogil:
+    ring_close(&t.ring)
+    free(t.meta)
+    free(t.packed)
+    ZSTD_freeCCtx(t.zstd)
+    free(t.batch)
+    free(t.flights)
+    t.meta = t.packed = NULL
+    t.zstd = NULL
+    t.batch = NULL
+    t.flights = NULL
+
+
+cdef int send_frame(send_stream *t, int type, uint8_t *frame, size_t n, bint has_more, fast_err *err) noexcept nogil:
+    """Seal the payload of n bytes at frame + 8 and send it."""
+    cdef ssize_t k
+    cdef size_t left = IV_BYTES + n + TAG_BYTES
+    if channel_seal(t.state.channels[t.index], frame, type, n, err) < 0:
+        return -1
+    escp_count(&t.state.streams[t.index].n_wire, left)
+    while left:
+        k = send(t.state.sockets[t.index], frame, left, MSG_NOSIGNAL | (MSG_MORE if has_more else 0))
+        if k < 0:
+            if errno == EINTR:
+                continue
+            return fail(err, FAST_NET, errno, "send")
+        frame += k
+        left -= k
+    return 0
+
+
+cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint has_more, fast_err *err) noexcept nogil:
+    """Send the body of n_body bytes at t.meta + 16, compressed where that pays."""
+    cdef meta_header h
+    cdef size_t k
+    h.message, h.flags, h.count, h.raw_bytes = <uint8_t>message, 0, <uint16_t>count, <uint32_t>n_body
+    if n_body > META_WORTH_BYTES:
+        k = ZSTD_compressCCtx(t.zstd, t.packed + IV_BYTES + META_HEADER_BYTES, MAX_META_BYTES - META_HEADER_BYTES,
+                              t.meta + IV_BYTES + META_HEADER_BYTES, n_body, META_LEVEL)
+        if not ZSTD_isError(k) and k < n_body:
+            h.flags = META_IS_ZSTD
+            put_meta_header(t.packed + IV_BYTES, &h)
+            return send_frame(t, FRAME_META, t.packed, META_HEADER_BYTES + k, has_more, err)
+    put_meta_header(t.meta + IV_BYTES, &h)
+    return send_frame(t, FRAME_META, t.meta, META_HEADER_BYTES + n_body, has_more, err)
+
+
+cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_err *err) noexcept nogil:
+    """Send a data frame whose contents lie at *data*, in a ring's slot."""
+    cdef data_header h = what[0]
+    cdef uint8_t *frame = data - DATA_HEADER_BYTES - IV_BYTES
+    cdef size_t k = h.raw_bytes
+    cdef size_t n
+    cdef timespec_t now
+    cdef stream_counters *counters = &t.state.streams[t.index]
+    if t.state.config.has_compression:
+        n = ZSTD_compressCCtx(t.zstd, t.packed + IV_BYTES + DATA_HEADER_BYTES, h.raw_bytes, data, h.raw_bytes,
+                              DATA_LEVEL)
+        if not ZSTD_isError(n) and n < h.raw_bytes:
+            h.flags |= DATA_IS_ZSTD
+            frame = t.packed
+            k = n
+    put_data_header(frame + IV_BYTES, &h)
+    if counters.first_ns == 0:
+        clock_gettime(CLOCK_MONOTONIC, &now)
+        escp_count(&counters.first_ns, now.tv_sec * <uint64_t>1000000000 + now.tv_nsec)
+    if send_frame(t, FRAME_DATA, frame, DATA_HEADER_BYTES + k, False, err) < 0:
+        return -1
+    escp_count(&counters.n_payload, k)
+    escp_count(&counters.n_bytes, h.raw_bytes)
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    escp_count(&counters.last_ns, now.tv_sec * <uint64_t>1000000000 + now.tv_nsec - counters.last_ns)
+    return 0
+
+
+cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status) noexcept nogil:
+    memset(e, 0, sizeof(entry))
+    e.kind = <uint8_t>kind
+    e.id = id
+    e.size = status.st_size if kind != ENTRY_DIRECTORY else 0
+    e.mode = status.st_mode & 0o7777
+    e.mtime_s, e.mtime_ns = status.st_mtim.tv_sec, <uint32_t>status.st_mtim.tv_nsec
+    e.atime_s, e.atime_ns = status.st_atim.tv_sec, <uint32_t>status.st_atim.tv_nsec
+    e.uid, e.gid = status.st_uid, status.st_gid
+
+
+cdef size_t add_entry(send_stream *t, size_t at, entry *e, dir_node *dir, const char *name,
+                      size_t n_name) noexcept nogil:
+    """Write an entry at offset *at* of the metadata body; its path is the directory's and the name. Bytes written."""
+    cdef char path[MAX_PATH_BYTES + 1]
+    cdef size_t n = dir.n_target
+    memcpy(path, dir.target, n)
+    if n and n_name:
+        path[n] = 47
+        n += 1
+    if n_name:
+        memcpy(path + n, name, n_name)
+    e.path = path
+    e.path_bytes = <uint16_t>(n + n_name)
+    return put_entry(t.meta + IV_BYTES + META_HEADER_BYTES + at, e)

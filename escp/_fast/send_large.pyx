@@ -1,0 +1,165 @@
+"""Large files, block by block; see send_large.pxd."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_update
+from escp._fast.engine cimport ENGINE_DUMMY, SLOT_FREE, can_direct, io_slot, slot_finish, slot_read
+from escp._fast.libc cimport (c_close, memcpy, memset, pthread_cond_broadcast, pthread_mutex_lock,
+                              pthread_mutex_unlock)
+from escp._fast.send_frames cimport add_entry, describe, send_data, send_meta, send_stream
+from escp._fast.sources cimport (N_FLIGHTS, N_ITEMS, flight, flight_end_locked, flight_new_locked, is_changed,
+                                 item, large_file, report, send_state)
+from escp._fast.types cimport FAST_CHANGED, MAX_OPEN_LARGE, SLICE_BYTES, clear, fail, fast_err
+from escp._fast.wire cimport (ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END, MESSAGE_ENTRIES, data_header,
+                              entry)
+
+
+cdef enum:
+    NOTE_ANNOUNCE = 1  # this stream has not yet sent the file's entry
+
+
+cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
+    """Give the large file at the head of the queue a place among the open ones; NULL when none is free."""
+    cdef item *it = &s.items[s.items_head]
+    cdef large_file *l = NULL
+    cdef flight *f
+    cdef int i
+    for i in range(MAX_OPEN_LARGE):
+        if not s.large[i].is_used:
+            l = &s.large[i]
+            break
+    if l == NULL:
+        return NULL
+    f = flight_new_locked(s, ENTRY_LARGE, it.dir)
+    if f == NULL:
+        return NULL
+    memset(l, 0, sizeof(large_file))
+    l.is_used = True
+    l.what = it[0]
+    l.fd = it.fd
+    l.size = it.status.st_size
+    l.id = f.id
+    f.large = l
+    f.size = l.size
+    f.n_name = it.n_name
+    memcpy(f.name, it.name, it.n_name)
+    s.items_head = (s.items_head + 1) % N_ITEMS
+    s.n_items -= 1
+    pthread_cond_broadcast(&s.room)
+    s.current = l
+    l.is_direct = s.config.is_direct and s.config.engine != ENGINE_DUMMY and can_direct(l.fd)
+    if s.n_items or l.size > s.config.block:
+        pthread_cond_broadcast(&s.work)
+    return l
+
+
+cdef void claim_block_locked(send_stream *t, large_file *l, io_slot *slot) noexcept nogil:
+    """Hand the file's next block to this stream and start reading it."""
+    cdef send_state *s = t.state
+    cdef uint64_t n = l.size - l.next
+    cdef uint64_t bit = <uint64_t>1 << t.index
+    n = n if n < s.config.block else s.config.block
+    slot.owner = l
+    slot.note = 0 if l.announced & bit else NOTE_ANNOUNCE
+    l.announced |= bit
+    slot_read(&t.ring, slot, l.fd, l.next, <uint32_t>n, l.is_direct)
+    l.next += n
+    l.n_claimed += 1
+    if l.next >= l.size:
+        s.current = NULL
+        pthread_cond_broadcast(&s.work)
+
+
+cdef size_t put_large_entry(send_stream *t, large_file *l, int kind) noexcept nogil:
+    """Write the file's only entry of a metadata body; its length."""
+    cdef entry e
+    describe(&e, kind, l.id, &l.what.status)
+    if kind == ENTRY_LARGE_END:
+        e.size = l.n_sent_bytes
+        e.flags = ENTRY_IS_ABANDONED if l.has_failed else 0
+        e.digest = l.digest
+    t.n_entries += 1
+    return add_entry(t, 0, &e, l.what.dir, l.what.name, l.what.n_name)
+
+
+cdef void give_up_large(send_stream *t, large_file *l, const fast_err *err) noexcept nogil:
+    """The source can't be read on: told once, no more of its blocks are handed out."""
+    cdef send_state *s = t.state
+    cdef bint is_first
+    pthread_mutex_lock(&s.lock)
+    is_first = not l.has_failed
+    l.has_failed = True
+    if s.current == l:
+        s.current = NULL
+        pthread_cond_broadcast(&s.work)
+    pthread_mutex_unlock(&s.lock)
+    if is_first:
+        report(s, err, False, l.what.dir, l.what.name, l.what.n_name)
+
+
+cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil:
+    """All blocks that were handed out are sent: close the books of this file."""
+    cdef send_state *s = t.state
+    cdef fast_err own
+    cdef size_t n = 0
+    cdef flight *f = &s.flights[l.id % N_FLIGHTS]
+    clear(&own)
+    if not l.has_failed and s.config.engine != ENGINE_DUMMY and is_changed(l.fd, &l.what.status):
+        fail(&own, FAST_CHANGED, 0, "read")
+        give_up_large(t, l, &own)
+    if s.config.has_checksum:
+        digest_finish(&l.digest, l.size)
+    pthread_mutex_lock(&s.lock)
+    f.digest = l.digest
+    c_close(l.fd)
+    l.fd = -1
+    if l.n_sent_bytes:
+        n = put_large_entry(t, l, ENTRY_LARGE_END)
+        f.is_sent = True  # from here on the file belongs to its result
+    else:
+        flight_end_locked(s, f)  # the receiver has not heard of it
+    pthread_mutex_unlock(&s.lock)
+    return send_meta(t, MESSAGE_ENTRIES, 1, n, False, err) if n else 0
+
+
+cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil:
+    """Finish reading one block, send it, and end its file if it was the last one to be sent."""
+    cdef send_state *s = t.state
+    cdef large_file *l = <large_file *>slot.owner
+    cdef digest128 part
+    cdef data_header h
+    cdef fast_err own
+    cdef bint is_last
+    cdef bint is_sent = False
+    clear(&own)
+    part.high = part.low = 0
+    if not l.has_failed:
+        if slot_finish(&t.ring, slot, &own) < 0:
+            own.offset = slot.offset
+            give_up_large(t, l, &own)
+        else:
+            is_sent = True
+    else:
+        slot_finish(&t.ring, slot, &own)
+    if is_sent:
+        if s.config.has_checksum:
+            digest_update(&part, slot.data, slot.n_bytes, slot.offset // SLICE_BYTES)
+        if slot.offset <= s.config.fault_offset < slot.offset + slot.n_bytes:
+            slot.data[s.config.fault_offset - slot.offset] ^= 1
+        if slot.note & NOTE_ANNOUNCE and send_meta(
+                t, MESSAGE_ENTRIES, 1, put_large_entry(t, l, ENTRY_LARGE), True, err) < 0:
+            return -1
+        h.id, h.offset, h.raw_bytes, h.flags = l.id, slot.offset, slot.n_bytes, 0
+        if send_data(t, slot.data, &h, err) < 0:
+            return -1
+    slot.state = SLOT_FREE
+    pthread_mutex_lock(&s.lock)
+    if is_sent:
+        digest_add(&l.digest, &part)
+        l.n_sent_bytes += slot.n_bytes
+    l.n_done += 1
+    is_last = l.n_done == l.n_claimed and (l.has_failed or l.next >= l.size) and not l.is_ending
+    if is_last:
+        l.is_ending = True
+    pthread_mutex_unlock(&s.lock)
+    return finish_large(t, l, err) if is_last else 0
