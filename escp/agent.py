@@ -189,7 +189,7 @@ def run_agent(*, is_embedded: bool = False) -> int:
         return 128 + int(e.args[0])
 
 
-class _Stopped(Exception):
+class _Stopped(BaseException):
     pass
 
 

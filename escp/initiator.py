@@ -240,7 +240,7 @@ class Push:
         self._add_sources()
         self._progress.begin(
             n_streams=self._listening.n_streams, aead=self._aead,
-            address=self._place,
+            address=self._place.replace(" port ", ":"),
         )  # fmt: skip
 
     def _add_sources(self) -> None:

@@ -58,6 +58,9 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
     cdef bint is_told = False
     clear(&own)
     pthread_mutex_lock(&s.lock)
+    if r.flags & RESULT_IS_EARLY and f.id != r.id and 0 < r.id // N_FLIGHTS <= s.next_serial:
+        pthread_mutex_unlock(&s.lock)
+        return 0  # its final result was faster, on another stream
     # A result may name what was sent and nothing else: what still is being sent belongs to another thread.
     if r.id == 0 or f.id != r.id or (
             (f.large == NULL or f.large.announced == 0) if r.flags & RESULT_IS_EARLY else not f.is_sent):

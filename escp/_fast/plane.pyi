@@ -51,4 +51,5 @@ class ReceivePlane(Plane):
         target_name: bytes = b"",
         in_place_fd: int = -1,
         has_openat2: bool = True,
+        has_tmpfile: bool = True,
     ) -> None: ...

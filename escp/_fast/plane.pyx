@@ -237,6 +237,7 @@ cdef class ReceivePlane:
 
     *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
+    *has_openat2*, *has_tmpfile*: False to do without, as on kernels and file systems that lack them.
     """
     cdef receive_state *state
     cdef receive_stream *streams
@@ -245,7 +246,7 @@ cdef class ReceivePlane:
 
     def __cinit__(self, *, int root_fd, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
                   bint has_checksum=True, bint has_compression=False, bint keeps_attributes=False,
-                  bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True):
+                  bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True):
         check_streams(n_streams, block_bytes)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
             raise ValueError("the target's name is one component")
@@ -265,6 +266,7 @@ cdef class ReceivePlane:
         self.state.destination.in_place_fd = in_place_fd
         self.state.destination.keeps_attributes = keeps_attributes
         self.state.destination.has_openat2 = has_openat2
+        self.state.destination.has_tmpfile = has_tmpfile
         self.state.destination.session = int.from_bytes(os.urandom(8), "big")
         for i, c in enumerate(target_name):
             self.state.destination.target_name[i] = <char><int>c  # above 127 too

@@ -83,7 +83,7 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
         elif e.kind == ENTRY_DIRECTORY:
             if t.state.config.engine != ENGINE_DUMMY:
                 directory_finish(&t.state.destination, &t.cache, &e, &own)
-            if add_result(t, &e, &own, 0, NULL, err) < 0:
+            if add_result(t, &e, &own, 0, False, NULL, err) < 0:
                 return -1
         elif e.kind == ENTRY_LARGE:
             if begin_large(t, &e, &l, err) < 0:

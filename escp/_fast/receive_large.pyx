@@ -6,7 +6,7 @@ from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_upda
 from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direct, io_slot, ring_done_slot,
                                 ring_reap, slot_finish, slot_write, write_all)
 from escp._fast.libc cimport (EDQUOT, EFBIG, ENOSPC, calloc, errno, escp_fetch_add, fallocate, free, ftruncate,
-                              memcpy, pthread_mutex_lock, pthread_mutex_unlock)
+                              memcmp, memcpy, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, flush_results, open_large, receive_state,
                                        receive_stream)
 from escp._fast.tree cimport file_commit, file_create, file_discard
@@ -36,6 +36,7 @@ cdef void create_large(receive_stream *t, open_large *l) noexcept nogil:
     if fallocate(l.file.fd, 0, 0, l.what.size) < 0:
         if errno == ENOSPC or errno == EDQUOT or errno == EFBIG:
             fail(&l.failure, FAST_SYS, errno, "allocate")
+            ftruncate(l.file.fd, 0)  # what it got goes back at once: smaller files may still fit
         elif ftruncate(l.file.fd, l.what.size) < 0:
             fail(&l.failure, FAST_SYS, errno, "allocate")
 
@@ -45,13 +46,16 @@ cdef int begin_large(receive_stream *t, const entry *e, open_large **out, fast_e
     cdef receive_state *s = t.state
     cdef open_large *l
     cdef uint64_t n_blocks = (e.size + s.config.block - 1) // s.config.block
+    cdef bint is_same
     cdef int i
     pthread_mutex_lock(&s.lock)
     l = find_large_locked(s, e.id)
     if l != NULL:
+        is_same = l.what.size == e.size and l.what.path_bytes == e.path_bytes and memcmp(
+            l.path, e.path, e.path_bytes) == 0
         pthread_mutex_unlock(&s.lock)
         out[0] = l
-        return 0
+        return 0 if is_same else fail(err, FAST_PROTOCOL, 0, "large file")
     for i in range(MAX_OPEN_LARGE):
         if not s.large[i].is_used:
             l = &s.large[i]
@@ -126,9 +130,8 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
         file_discard(&l.file)
     elif is_real:
         file_commit(&s.destination, &l.file, &l.what, &l.failure)
-    if l.is_failure_told:
-        l.failure.code = FAST_STOPPED  # said already
-    if add_result(t, &l.what, &l.failure, 0, &l.digest, err) < 0:
+    # The reason once more: the early result may come later than this one, on another stream.
+    if add_result(t, &l.what, &l.failure, 0, l.is_failure_told, &l.digest, err) < 0:
         return -1
     pthread_mutex_lock(&s.lock)
     free(l.came)
@@ -145,20 +148,21 @@ cdef int count_block(receive_stream *t, open_large *l, uint64_t n, const digest1
     cdef bint is_finished
     cdef bint tells = False
     pthread_mutex_lock(&s.lock)
-    if part != NULL:
-        digest_add(&l.digest, part)
     if own.code:
         fail(&l.failure, own.code, own.sys_errno, own.where)
-    l.n_done += n
-    is_finished = l.has_end and l.n_done == l.n_total
-    if l.failure.code and not l.is_failure_told and not is_finished:
+    if l.failure.code and not l.is_failure_told and not (l.has_end and l.n_done + n == l.n_total):
         l.is_failure_told = tells = True
     pthread_mutex_unlock(&s.lock)
-    if is_finished:
-        return finish_large(t, l, err)
-    if tells:  # the sender need not go on with it
-        return add_result(t, &l.what, &l.failure, RESULT_IS_EARLY, NULL, err)
-    return 0
+    # The sender need not go on with it. Said before this block counts: then another stream may finish the file.
+    if tells and add_result(t, &l.what, &l.failure, RESULT_IS_EARLY, False, NULL, err) < 0:
+        return -1
+    pthread_mutex_lock(&s.lock)
+    if part != NULL:
+        digest_add(&l.digest, part)
+    l.n_done += n
+    is_finished = l.has_end and l.n_done == l.n_total
+    pthread_mutex_unlock(&s.lock)
+    return finish_large(t, l, err) if is_finished else 0
 
 
 cdef int end_large(receive_stream *t, const entry *e, fast_err *err) noexcept nogil:
@@ -192,8 +196,8 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
     l = find_large_locked(s, h.id)
     if l == NULL:
         fail(err, FAST_PROTOCOL, 0, "block of an unknown file")
-    elif check_block_locked(s, l, h, err) == 0:
-        is_dropped = l.failure.code != FAST_OK
+    else:
+        check_block_locked(s, l, h, err)
     pthread_mutex_unlock(&s.lock)
     if err.code:
         return -1

@@ -40,7 +40,7 @@ cdef int write_bundle(receive_stream *t, const uint8_t *data, fast_err *err) noe
         clear(&own)
         write_small(t, &t.bundle[i], data, &digest, &own)
         data += t.bundle[i].size
-        if add_result(t, &t.bundle[i], &own, 0, &digest, err) < 0:
+        if add_result(t, &t.bundle[i], &own, 0, False, &digest, err) < 0:
             return -1
     t.n_bundle = 0
     t.bundle_bytes = 0

@@ -92,6 +92,7 @@ cdef void receive_stream_close(receive_stream *t) noexcept nogil
 # Seals and sends the body of n_body bytes at t.answer + 16.
 cdef int send_answer(receive_stream *t, int message, int count, size_t n_body, fast_err *err) noexcept nogil
 # Adds the outcome of one entry to the next frame of results; *own* is FAST_OK or why it failed.
-cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, const digest128 *digest,
-                    fast_err *err) noexcept nogil
+# is_told: this side's Python knows of the failure already.
+cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, bint is_told,
+                    const digest128 *digest, fast_err *err) noexcept nogil
 cdef int flush_results(receive_stream *t, fast_err *err) noexcept nogil

@@ -117,8 +117,8 @@ cdef int flush_results(receive_stream *t, fast_err *err) noexcept nogil:
     return send_answer(t, MESSAGE_RESULTS, n, <size_t>n * RESULT_BYTES, err) if n else 0
 
 
-cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, const digest128 *digest,
-                    fast_err *err) noexcept nogil:
+cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, bint is_told,
+                    const digest128 *digest, fast_err *err) noexcept nogil:
     cdef result r
     cdef receive_state *s = t.state
     if t.n_results == MAX_BATCH and flush_results(t, err) < 0:
@@ -137,6 +137,6 @@ cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int 
     elif not flags:
         s.n_failed += 1
     pthread_mutex_unlock(&s.lock)
-    if own.code and own.code != FAST_STOPPED:
+    if own.code and own.code != FAST_STOPPED and not is_told:
         push_event(&s.events, EVENT_FILE_FAILED, own, False, e.path, e.path_bytes, NULL, 0)
     return 0

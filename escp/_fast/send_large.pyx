@@ -70,8 +70,8 @@ cdef void claim_block_locked(send_stream *t, large_file *l, io_slot *slot) noexc
         pthread_cond_broadcast(&s.work)
 
 
-cdef size_t put_large_entry(send_stream *t, large_file *l, int kind) noexcept nogil:
-    """Write the file's only entry of a metadata body; its length."""
+cdef size_t put_large_entry(send_stream *t, size_t at, large_file *l, int kind) noexcept nogil:
+    """Write an entry of the file at offset *at* of the metadata body; its length."""
     cdef entry e
     describe(&e, kind, l.id, &l.what.status)
     if kind == ENTRY_LARGE_END:
@@ -79,7 +79,7 @@ cdef size_t put_large_entry(send_stream *t, large_file *l, int kind) noexcept no
         e.flags = ENTRY_IS_ABANDONED if l.has_failed else 0
         e.digest = l.digest
     t.n_entries += 1
-    return add_entry(t, 0, &e, l.what.dir, l.what.name, l.what.n_name)
+    return add_entry(t, at, &e, l.what.dir, l.what.name, l.what.n_name)
 
 
 cdef void give_up_large(send_stream *t, large_file *l, const fast_err *err) noexcept nogil:
@@ -102,6 +102,7 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     cdef send_state *s = t.state
     cdef fast_err own
     cdef size_t n = 0
+    cdef int count = 1
     cdef flight *f = &s.flights[l.id % N_FLIGHTS]
     clear(&own)
     if not l.has_failed and s.config.engine != ENGINE_DUMMY and is_changed(l.fd, &l.what.status):
@@ -114,12 +115,15 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     c_close(l.fd)
     l.fd = -1
     if l.n_sent_bytes:
-        n = put_large_entry(t, l, ENTRY_LARGE_END)
+        if l.has_failed:  # then this stream may have sent no block of it, and its end must not come first
+            n = put_large_entry(t, 0, l, ENTRY_LARGE)
+            count = 2
+        n += put_large_entry(t, n, l, ENTRY_LARGE_END)
         f.is_sent = True  # from here on the file belongs to its result
     else:
         flight_end_locked(s, f)  # the receiver has not heard of it
     pthread_mutex_unlock(&s.lock)
-    return send_meta(t, MESSAGE_ENTRIES, 1, n, False, err) if n else 0
+    return send_meta(t, MESSAGE_ENTRIES, count, n, False, err) if n else 0
 
 
 cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil:
@@ -147,7 +151,7 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
         if slot.offset <= s.config.fault_offset < slot.offset + slot.n_bytes:
             slot.data[s.config.fault_offset - slot.offset] ^= 1
         if slot.note & NOTE_ANNOUNCE and send_meta(
-                t, MESSAGE_ENTRIES, 1, put_large_entry(t, l, ENTRY_LARGE), True, err) < 0:
+                t, MESSAGE_ENTRIES, 1, put_large_entry(t, 0, l, ENTRY_LARGE), True, err) < 0:
             return -1
         h.id, h.offset, h.raw_bytes, h.flags = l.id, slot.offset, slot.n_bytes, 0
         if send_data(t, slot.data, &h, err) < 0:

@@ -67,6 +67,7 @@ cdef int send_batch(send_stream *t, int n_dirs, int n_files, fast_err *err) noex
         if read_small(t, it, slot.data + fill, &own) < 0:
             c_close(it.fd)
             drop(t, f, &own, it)
+            t.flights[n_dirs + i] = NULL  # another stream's by now
             continue
         c_close(it.fd)
         describe(&e, ENTRY_SMALL, f.id, &it.status)
@@ -85,7 +86,8 @@ cdef int send_batch(send_stream *t, int n_dirs, int n_files, fast_err *err) noex
         return 0
     pthread_mutex_lock(&t.state.lock)
     for i in range(n_dirs + n_files):
-        t.flights[i].is_sent = t.flights[i].id != 0  # from here on their directories belong to the results
+        if t.flights[i] != NULL:
+            t.flights[i].is_sent = True  # from here on its directory belongs to its result
     pthread_mutex_unlock(&t.state.lock)
     if send_meta(t, MESSAGE_ENTRIES, count, body, fill > 0, err) < 0:
         return -1

@@ -21,6 +21,7 @@ ctypedef struct tree:
     int in_place_fd  # the target itself when it is a pipe or a device; else -1
     bint keeps_attributes  # -p
     bint has_openat2
+    bint has_tmpfile  # nameless files; not on NFS, for one
     char target_name[MAX_NAME_BYTES + 1]  # the only name below root_fd that may be written; "" = any
     uint64_t session  # for temporary names
     uint64_t n_temporary

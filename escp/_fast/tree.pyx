@@ -198,8 +198,11 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
     if open_directory(t, cache, directory, n, &dirfd, err) < 0:
         return -1
     # The kernel applies umask and default ACLs to the source's mode, here as for any new file.
-    f.fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
-    if f.fd < 0 and (errno == EOPNOTSUPP or errno == EISDIR or errno == EINVAL or errno == ENOENT):
+    if t.has_tmpfile:
+        f.fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
+        if f.fd < 0 and (errno == EOPNOTSUPP or errno == EISDIR or errno == EINVAL or errno == ENOENT):
+            t.has_tmpfile = False
+    if f.fd < 0 and not t.has_tmpfile:
         name_temporary(t, f)
         f.fd = openat(dirfd, f.temporary, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
         f.has_temporary_name = f.fd >= 0

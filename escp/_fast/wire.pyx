@@ -141,6 +141,7 @@ cdef void put_data_header(uint8_t *out, const data_header *h) noexcept nogil:
 
 
 cdef int get_data_header(const uint8_t *payload, size_t n, size_t block, data_header *h, fast_err *err) noexcept nogil:
+    cdef size_t i
     cdef size_t k
     if n < DATA_HEADER_BYTES:
         return fail(err, FAST_PROTOCOL, 0, "data header")
@@ -153,6 +154,9 @@ cdef int get_data_header(const uint8_t *payload, size_t n, size_t block, data_he
             or h.flags & ~(DATA_IS_BUNDLE | DATA_IS_ZSTD)
             or (k >= h.raw_bytes if h.flags & DATA_IS_ZSTD else k != h.raw_bytes)):
         return fail(err, FAST_PROTOCOL, 0, "data header")
+    for i in range(24, DATA_HEADER_BYTES):
+        if payload[i]:
+            return fail(err, FAST_PROTOCOL, 0, "data header")
     return 0
 
 
@@ -171,7 +175,8 @@ cdef int get_result(const uint8_t *at, result *r, fast_err *err) noexcept nogil:
     r.sys_errno = get32(at + 12)
     r.digest.high = get64(at + 16)
     r.digest.low = get64(at + 24)
-    if r.code > FAST_NAME or r.flags & ~RESULT_IS_EARLY or (r.flags and not r.code) or r.sys_errno > 4095:
+    if (r.code > FAST_NAME or r.flags & ~RESULT_IS_EARLY or (r.flags and not r.code) or get16(at + 10)
+            or r.sys_errno > 4095):
         return fail(err, FAST_PROTOCOL, 0, "result fields")
     return 0
 
