@@ -47,6 +47,8 @@ def open_destination(
     be opened.
     """
     shown = os.fsdecode(target)
+    if b"\0" in target:
+        raise RefusedError(f"the target '{shown}' holds a NUL byte")
     try:
         path = expand_home(target)
         try:

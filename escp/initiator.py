@@ -261,6 +261,8 @@ class Push:
                 self._add_sources()
             elif kind == FATAL:
                 self._failure = Failure(code, sys_errno, where).as_error(f"the data streams to {self._host}")
+                if not isinstance(self._failure, NetworkError):
+                    raise self._failure  # found here: the agent only sees its connections end
                 self._failure_due_s = time.monotonic() + LAST_WORDS_S
             elif kind == FILE_FAILED:
                 self._fail_file(Failure(code, sys_errno, where), path, is_remote=is_remote)

@@ -7,7 +7,7 @@ Kernel AIO keeps RING_DEPTH blocks of each stream at the disk: reading 4 GiB wit
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.libc cimport (EAGAIN, EINTR, EINVAL, ESPIPE, F_GETFL, F_SETFL, IOCB_CMD_PREAD, IOCB_CMD_PWRITE,
-                              O_DIRECT, aio_context_t, c_write, errno, escp_dio_align, escp_io_destroy,
+                              O_DIRECT, aio_context_t, c_write, errno, escp_dio_align, escp_is_memory_fs, escp_io_destroy,
                               escp_io_getevents, escp_io_setup, escp_io_submit, fcntl, free, io_event_t, memset,
                               posix_memalign, pread, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t,
                               pthread_mutex_unlock, pwrite)
@@ -89,15 +89,11 @@ cdef void set_direct(int fd, bint wanted) noexcept nogil:
 
 
 cdef bint can_direct(int fd) noexcept nogil:
-    """Whether O_DIRECT works on this file with page alignment, and means that the page cache is left out.
-
-    tmpfs takes the flag since Linux 6.6 and ignores it; statx tells (STATX_DIOALIGN, Linux 6.1).
-    """
+    """Whether O_DIRECT works on this file with page alignment, and means that the page cache is left out."""
     cdef uint32_t align = 0
     cdef int flags
-    if escp_dio_align(fd, &align) == 0:
-        if align == 0 or align > PAGE_BYTES:
-            return False
+    if escp_is_memory_fs(fd) or (escp_dio_align(fd, &align) == 0 and (align == 0 or align > PAGE_BYTES)):
+        return False
     flags = fcntl(fd, F_GETFL)
     return fcntl(fd, F_SETFL, flags | O_DIRECT) == 0
 

@@ -33,6 +33,7 @@ cdef extern from "native.h" nogil:
     int64_t escp_getdents(int fd, void *buf, uint64_t len)
     void escp_set_errno(int)
     int escp_dio_align(int fd, uint32_t *align)
+    bint escp_is_memory_fs(int fd)
     uint64_t htobe64(uint64_t)
     uint32_t htobe32(uint32_t)
     uint16_t htobe16(uint16_t)

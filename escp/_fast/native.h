@@ -6,12 +6,14 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/aio_abi.h>
+#include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/vfs.h>
 #include <unistd.h>
 
 /* Enough for a stream's call depth with room for the C library; the default of 8 MiB times 64 streams is not. */
@@ -79,6 +81,12 @@ static inline int escp_io_getevents(aio_context_t ctx, long least, long most, st
 }
 
 static inline void escp_set_errno(int number) { errno = number; }
+
+/* tmpfs takes O_DIRECT since Linux 6.6 and ignores it; statx tells nothing of it there. */
+static inline int escp_is_memory_fs(int fd) {
+    struct statfs fs;
+    return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
+}
 
 /* O_DIRECT's alignment of FD into *ALIGN (0: the file system has none); -1 where the kernel can't tell (before 6.1). */
 static inline int escp_dio_align(int fd, uint32_t *align) {
