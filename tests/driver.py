@@ -1,0 +1,35 @@
+"""escp with something changed in it, for tests that need a fault: what, stands in $ESCP_TEST_DRIVER (JSON).
+
+fault_offset   flip a bit of the byte there in each file, between digest and seal
+secret         hex of the session's secret, so that a test can look for it
+ports          {"1232": 5000}: connect to 5000 where the agent says that it listens on 1232
+"""
+
+import json
+import os
+import sys
+
+import escp.cli
+import escp.initiator
+
+
+def apply(settings: dict) -> None:
+    push = escp.initiator.Push
+    push.fault_offset = settings.get("fault_offset", -1)
+    if "secret" in settings:
+        secret, urandom = bytes.fromhex(settings["secret"]), os.urandom
+        os.urandom = lambda n: secret if n == len(secret) else urandom(n)
+    if "ports" in settings:
+        connect = push._connect
+
+        def connect_elsewhere(self, listening):
+            port = settings["ports"].get(str(listening.port), listening.port)
+            connect(self, listening._replace(port=port))
+
+        push._connect = connect_elsewhere
+
+
+if __name__ == "__main__":
+    with open(os.environ["ESCP_TEST_DRIVER"]) as file:
+        apply(json.load(file))
+    sys.exit(escp.cli.main())

@@ -1,0 +1,225 @@
+"""The listening end and the connecting end, driven by a clock of the test's: timeouts, crowds, retries."""
+
+import contextlib
+import socket
+
+import pytest
+
+from escp.connector import Connector
+from escp.constants import HELLO_TIMEOUT_S, MAX_UNPROVEN
+from escp.errors import NetworkError
+from escp.eventloop import EventLoop
+from escp.listener import Acceptor, listen
+from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Streams
+
+SECRET = bytes(range(32))
+
+
+class Ends:
+    """Both ends of a session's streams in one process, each with its own loop, on one clock."""
+
+    def __init__(self, n_streams: int = 4, *, their_secret: bytes = SECRET, their_block: int = 1 << 20):
+        self.loop = EventLoop()
+        self.now = 0.0
+        self.receiver = Streams(
+            SECRET, n_streams=n_streams, block_bytes=1 << 20, is_sender=False, backend="openssl"
+        )
+        self.sender = Streams(their_secret, n_streams=n_streams, block_bytes=their_block, is_sender=True,
+                              backend="openssl")  # fmt: skip
+        self.listener = listen("127.0.0.1", 20000, 10000)
+        self.address = self.listener.getsockname()
+        self.acceptor = Acceptor(self.listener, self.receiver, self.loop.watch, self.loop.unwatch, self.now)
+        self.connector: Connector | None = None
+        self.strangers: list[socket.socket] = []
+
+    def connect(self, addresses=None) -> None:
+        self.connector = Connector(
+            addresses or [self.address], self.sender, self.loop.watch, self.loop.unwatch, self.now
+        )
+
+    def run(self, seconds: float = 0.0, *, n_turns: int = 30) -> None:
+        self.now += seconds
+        self.acceptor.tick(self.now)
+        if self.connector is not None:
+            self.connector.tick(self.now)
+        for _ in range(n_turns):
+            self.loop.wait(0.002)
+
+    def invade(self, data: bytes = b"") -> socket.socket:
+        sock = socket.create_connection(self.address)
+        sock.setblocking(False)
+        sock.sendall(data)
+        self.strangers.append(sock)
+        self.run(n_turns=3)
+        return sock
+
+    def close(self) -> None:
+        self.acceptor.close()
+        if self.connector is not None:
+            self.connector.close()
+        for streams in (self.sender, self.receiver):
+            streams.close()
+        for sock in self.strangers:
+            sock.close()
+        self.loop.close()
+
+
+@pytest.fixture
+def ends():
+    ends = Ends()
+    yield ends
+    ends.close()
+
+
+def is_closed(sock: socket.socket) -> bool:
+    try:
+        return sock.recv(1000) == b""
+    except BlockingIOError:
+        return False
+    except ConnectionResetError:
+        return True
+
+
+def make_hello(ends, stream: int) -> bytes:
+    channel = ends.sender.make_channel(stream)
+    return PREAMBLE.pack(MAGIC, 1, 0, stream, 0, 0) + ends.sender.hello(channel)
+
+
+@pytest.mark.parametrize("n_streams", [1, 4, 64])
+def test_all_streams_prove_themselves(n_streams):
+    ends = Ends(n_streams)
+    with contextlib.closing(ends):
+        ends.connect()
+        ends.run(n_turns=200)
+        assert ends.receiver.is_complete and ends.sender.is_complete
+        assert set(ends.receiver.proven) == set(range(n_streams))
+        for stream, (sock, _) in ends.receiver.proven.items():  # each is its own counterpart's
+            assert sock.getpeername() == ends.sender.proven[stream][0].getsockname()
+
+
+@pytest.mark.parametrize("settings", [{"their_secret": bytes(32)}, {"their_block": 1 << 21}])
+def test_other_secret_or_block_size_proves_nothing(settings):
+    ends = Ends(**settings)
+    with contextlib.closing(ends):
+        ends.connect()
+        for _ in range(4):
+            ends.run(0.3)
+        assert not ends.receiver.proven and not ends.sender.proven
+        assert ends.connector.reason
+
+
+def test_silent_stranger_is_dropped_after_a_while(ends):
+    silent, half = ends.invade(), ends.invade(make_hello(ends, 0)[:40])
+    ends.run(HELLO_TIMEOUT_S - 0.1)
+    assert not is_closed(silent) and not is_closed(half)
+    ends.run(0.2)
+    assert is_closed(silent) and is_closed(half)
+
+
+@pytest.mark.parametrize("data", [b"G", b"ESCQ", b"ESCP" + bytes(52)])
+def test_wrong_start_is_dropped_at_once(ends, data):
+    assert is_closed(ends.invade(data))
+
+
+@pytest.mark.parametrize("place", range(PREAMBLE.size + HELLO_FRAME_BYTES))
+def test_each_byte_of_the_hello_counts(ends, place):
+    hello = bytearray(make_hello(ends, 0))
+    hello[place] ^= 1
+    stranger = ends.invade(bytes(hello))
+    assert is_closed(stranger)
+    assert not ends.receiver.proven
+
+
+def test_hello_in_single_bytes_is_accepted(ends):
+    hello = make_hello(ends, 2)
+    sock = ends.invade(hello[:1])
+    for byte in hello[1:]:
+        sock.sendall(bytes([byte]))
+        ends.run(n_turns=1)
+    ends.run()
+    assert set(ends.receiver.proven) == {2}
+    assert len(sock.recv(1000)) == HELLO_FRAME_BYTES
+
+
+def test_hello_of_a_proven_stream_is_refused(ends):
+    first = ends.invade(make_hello(ends, 1))
+    second = ends.invade(make_hello(ends, 1))
+    assert not is_closed(first) and is_closed(second)
+    assert ends.receiver.proven[1][0].getpeername() == first.getsockname()
+
+
+def test_hello_with_data_behind_it_leaves_the_data_for_the_plane(ends):
+    sock = ends.invade(make_hello(ends, 0) + b"behind")
+    assert not is_closed(sock)
+    assert ends.receiver.proven[0][0].recv(100) == b"behind"
+
+
+def test_crowd_of_strangers_is_bounded_and_true_streams_get_in(ends):
+    for _ in range(4 * MAX_UNPROVEN):
+        ends.invade()
+    n_open = sum(not is_closed(sock) for sock in ends.strangers)
+    assert n_open <= MAX_UNPROVEN + 4
+    ends.connect()
+    ends.run(n_turns=100)
+    for _ in range(8):
+        ends.run(0.3)
+    assert ends.receiver.is_complete and ends.sender.is_complete
+
+
+def test_nothing_is_left_open_after_close(ends):
+    ends.invade()
+    ends.invade(make_hello(ends, 0)[:20])
+    ends.acceptor.close()
+    ends.run()
+    assert all(is_closed(sock) for sock in ends.strangers)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(ends.address)
+
+
+def test_next_address_is_tried_when_the_first_refuses(ends):
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        ends.connect([nobody.getsockname(), ends.address])
+        ends.run()
+        assert ends.connector.reason == "connection refused"
+        for _ in range(4):
+            ends.run(0.3)
+    assert ends.sender.is_complete
+
+
+def test_silent_address_is_left_for_another_that_comes_later(ends):
+    silent = socket.create_server(("127.0.0.1", 0), backlog=10)
+    ends.strangers.append(silent)
+    ends.connect([silent.getsockname()])
+    ends.run()
+    ends.connector.add_addresses([ends.address])
+    ends.run(1.0)
+    assert not ends.sender.proven
+    for _ in range(8):
+        ends.run(0.5)
+    assert ends.sender.is_complete
+
+
+def test_wakes_up_when_something_is_due(ends):
+    ends.connect([("127.0.0.1", ends.address[1])])
+    assert ends.connector.next_tick_s <= ends.now + Connector.ATTEMPT_S
+    ends.run()
+    assert ends.connector.next_tick_s == float("inf")
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1", ""])
+def test_port_range(address):
+    with contextlib.suppress(NetworkError):
+        first = listen(address, 20000, 5000)
+        port = first.getsockname()[1]
+        second = listen(address, port, 2)
+        assert second.getsockname()[1] == port + 1
+        with pytest.raises(NetworkError, match=f"{port}-{port + 1}"):
+            listen(address, port, 2)
+        first.close()
+        second.close()
+
+
+def test_address_that_is_not_here_is_an_error():
+    with pytest.raises(NetworkError, match=r"192\.0\.2\.1"):
+        listen("192.0.2.1", 20000, 3)

@@ -1,0 +1,118 @@
+"""The data port: found in its range, shared with other copies, and told when it is blocked."""
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.command import Escp, needs_root, remote
+from tests.sshd import Sshd
+from tests.trees import list_tree, write_random
+
+START_LIMIT_S = 15
+
+
+@pytest.fixture
+def small(source):
+    write_random(source / "a", 100_000)
+    return source / "a"
+
+
+def test_no_free_port(escp, small, target):
+    sockets = [socket.socket() for _ in range(3)]
+    try:
+        for number, sock in enumerate(sockets):
+            sock.bind(("0.0.0.0", escp.port + number))
+            sock.listen()
+        words = ["--escp_portrange", "2", small, remote(target)]
+        done = escp.run(*words)
+        assert done.code == 13 and f"{escp.port}-{escp.port + 2}" in done.error and "--escp_port" in done.hint
+        sockets.pop(1).close()
+        escp.copy(*words)
+    finally:
+        for sock in sockets:
+            sock.close()
+
+
+def test_taken_port_is_passed_over(escp, small, target):
+    with socket.socket() as sock:
+        sock.bind(("127.0.0.1", escp.port))
+        sock.listen()
+        done = escp.copy("--json", small, remote(target))
+        assert done.json[0]["address"] == f"127.0.0.1:{escp.port + 1}"
+
+
+def test_default_ports_are_1232_and_on(escp, small, target):
+    done = escp.copy("--json", small, remote(target), has_ports=False)
+    address, _, port = done.json[0]["address"].rpartition(":")
+    assert address == "127.0.0.1" and 1232 <= int(port) <= 1242
+
+
+@needs_root
+@pytest.mark.parametrize("verdict", ["drop", "reject with tcp reset"])
+def test_blocked_data_port(folder, source, target, verdict):
+    """In a network namespace of its own, where a firewall lets ssh in and nothing else."""
+    rules = (f"add table inet escp; add chain inet escp input {{ type filter hook input priority 0; }}; "
+             f"add rule inet escp input tcp dport 1232-1242 {verdict}")  # fmt: skip
+    script = f"ip link set lo up && nft '{rules}' && echo ready && exec sleep 300"
+    holder = subprocess.Popen(["unshare", "-n", "sh", "-c", script], stdout=subprocess.PIPE, text=True)
+    try:
+        if holder.stdout.readline() != "ready\n":
+            pytest.skip("no network namespace with nftables can be made here")
+        inside = ("nsenter", "-t", str(holder.pid), "-n")
+        place = Path(tempfile.mkdtemp(prefix="escp-sshd-"))
+        sshd = Sshd(place, prefix=inside)
+        try:
+            write_random(source / "a", 100)
+            with contextlib.closing(Escp(folder, sshd)) as escp:
+                begin_s = time.monotonic()
+                done = escp.fail(13, source / "a", remote(target), prefix=inside, has_ports=False)
+                assert time.monotonic() - begin_s < START_LIMIT_S
+                assert "port 1232" in done.error and "127.0.0.1" in done.error and "1232-1242" in done.hint
+                assert list_tree(target) == {}
+                escp.copy(source / "a", remote(target), prefix=inside)  # the same, at another port
+        finally:
+            sshd.stop()
+            shutil.rmtree(place)
+    finally:
+        holder.kill()
+        holder.wait()
+        holder.stdout.close()
+
+
+def test_several_copies_at_a_time_share_the_range(escp, source, target):
+    write_random(source / "a", 1_000_000)
+    places = [target / str(number) for number in range(4)]
+    running = [escp.start("-l", "1M", "--json", source / "a", remote(place)) for place in places]
+    results = [escp.finish(process) for process in running]
+    assert [done.code for done in results] == [0] * 4
+    for place in places:
+        assert place.read_bytes() == (source / "a").read_bytes()
+
+
+def test_ipv6(folder, source, target):
+    place = Path(tempfile.mkdtemp(prefix="escp-sshd-"))
+    try:
+        sshd = Sshd(place, address="::1")
+    except AssertionError:
+        shutil.rmtree(place)
+        pytest.skip("no IPv6 on the loopback interface")
+    try:
+        write_random(source / "a", 1000)
+        with contextlib.closing(Escp(folder, sshd)) as escp:
+            for words in (
+                ["-6", source / "a", remote(target)],
+                [source / "a", b"[::1]:" + os.fsencode(target)],
+            ):
+                done = escp.copy("--json", *words)
+                assert done.json[0]["address"].startswith("::1")
+                assert list_tree(target) == list_tree(source)
+            escp.assert_nothing_left()
+    finally:
+        sshd.stop()
+        shutil.rmtree(place)

@@ -1,0 +1,165 @@
+"""The course of a session: what may come when, how long silence may last, how errors arrive."""
+
+import pytest
+
+from escp import __version__
+from escp.constants import AGENT_START_TIMEOUT_S, KEEPALIVE_S, MARKER, PEER_SILENT_S
+from escp.control import Bye, Error, Hello, KeepAlive, Listening, Result, Session, encode
+from escp.errors import (
+    AgentError,
+    InternalError,
+    NetworkError,
+    ProtocolError,
+    RefusedError,
+    RemoteFileError,
+)
+from escp.session import AgentCourse, InitiatorCourse
+
+HELLO = Hello(1, 0, __version__, [])
+SESSION = Session(bytes(32), b"x", 1, False, 4, 1 << 20, 1232, 11, "posix", True, True, False, False)
+LISTENING = Listening(["127.0.0.1"], 1232, 4, True)
+RESULT = Result(1, 0, 0, 1, 1, 1, 1)
+
+
+@pytest.fixture
+def initiator():
+    return InitiatorCourse(0.0, "dtn1")
+
+
+@pytest.fixture
+def agent():
+    return AgentCourse(0.0)
+
+
+def test_whole_course_of_the_initiator(initiator):
+    assert initiator.feed(b"Welcome!\n", 1.0) == []
+    assert initiator.feed(MARKER + encode(HELLO), 2.0) == [HELLO]
+    assert initiator.feed(encode(KeepAlive()), 3.0) == []
+    assert initiator.feed(encode(LISTENING) + encode(KeepAlive()) + encode(RESULT), 4.0) == [
+        LISTENING,
+        RESULT,
+    ]
+
+
+def test_whole_course_of_the_agent(agent):
+    assert agent.feed(encode(HELLO) + encode(SESSION), 1.0) == [HELLO, SESSION]
+    assert agent.feed(encode(KeepAlive()) + encode(Bye()), 2.0) == [Bye()]
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        [LISTENING],
+        [HELLO, HELLO],
+        [HELLO, RESULT],
+        [HELLO, LISTENING, LISTENING],
+        [SESSION],
+        [HELLO, SESSION],
+        [Bye()],
+        [HELLO, LISTENING, RESULT, RESULT],
+    ],
+)
+def test_message_out_of_turn_is_refused_by_the_initiator(initiator, order):
+    with pytest.raises(ProtocolError, match=r"dtn1 sent .* out of turn"):
+        initiator.feed(MARKER + b"".join(map(encode, order)), 1.0)
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        [SESSION],
+        [HELLO, HELLO],
+        [HELLO, Bye()],
+        [LISTENING],
+        [HELLO, SESSION, SESSION],
+        [HELLO, SESSION, RESULT],
+        [HELLO, SESSION, Bye(), Bye()],
+    ],
+)
+def test_message_out_of_turn_is_refused_by_the_agent(agent, order):
+    with pytest.raises(ProtocolError, match="out of turn"):
+        agent.feed(b"".join(map(encode, order)), 1.0)
+
+
+@pytest.mark.parametrize("major", [0, 2, 99])
+def test_other_major_version_is_refused_naming_both(initiator, major):
+    with pytest.raises(AgentError) as caught:
+        initiator.feed(MARKER + encode(Hello(major, 3, "7.8.9", [])), 1.0)
+    message = str(caught.value)
+    assert (
+        "7.8.9" in message
+        and f"protocol {major}" in message
+        and __version__ in message
+        and "protocol 1)" in message
+    )
+    assert "-D" in caught.value.hint
+
+
+def test_other_minor_version_is_welcome(initiator):
+    hello = Hello(1, 99, "1.99", ["something new"])
+    assert initiator.feed(MARKER + encode(hello), 1.0) == [hello]
+
+
+@pytest.mark.parametrize(
+    ("code", "cls"),
+    [
+        (15, RemoteFileError),
+        (16, RefusedError),
+        (11, AgentError),
+        (13, NetworkError),
+        (77, InternalError),
+        (0, InternalError),
+        (1 << 40, InternalError),
+    ],
+)
+def test_error_of_the_peer_is_raised_as_its_class(initiator, code, cls):
+    with pytest.raises(cls) as caught:
+        initiator.feed(MARKER + encode(HELLO) + encode(Error(code, "what happened", "what to do")), 1.0)
+    assert type(caught.value) is cls
+    assert (str(caught.value), caught.value.hint) == ("what happened", "what to do")
+
+
+def test_error_may_come_before_the_hello(initiator):
+    with pytest.raises(RefusedError):
+        initiator.feed(MARKER + encode(Error(16, "no", "")), 1.0)
+
+
+# ---- Time -------------------------------------------------------------------------------------------
+
+
+def test_login_may_take_its_time_but_the_agent_may_not(initiator):
+    initiator.check_silence(10_000.0)  # a password is being asked for
+    initiator.feed(b"noise" + MARKER, 10_000.0)
+    initiator.check_silence(10_000.0 + AGENT_START_TIMEOUT_S)
+    with pytest.raises(NetworkError, match="dtn1"):
+        initiator.check_silence(10_000.1 + AGENT_START_TIMEOUT_S)
+
+
+def test_silence_of_the_agent_is_noticed(initiator):
+    initiator.feed(MARKER + encode(HELLO) + encode(LISTENING), 100.0)
+    initiator.check_silence(100.0 + PEER_SILENT_S)
+    with pytest.raises(NetworkError):
+        initiator.check_silence(100.1 + PEER_SILENT_S)
+    initiator.feed(encode(KeepAlive()), 100.1 + PEER_SILENT_S)
+    initiator.check_silence(100.0 + 2 * PEER_SILENT_S)
+
+
+def test_silence_of_the_initiator_is_noticed(agent):
+    agent.check_silence(agent.limit_s())
+    with pytest.raises(NetworkError, match="the initiator"):
+        agent.check_silence(agent.limit_s() + 0.1)
+
+
+def test_keepalives_are_due_after_a_while_without_sending(agent):
+    assert not agent.is_keepalive_due(KEEPALIVE_S - 0.1)
+    assert agent.is_keepalive_due(KEEPALIVE_S)
+    agent.sent(KEEPALIVE_S)
+    assert not agent.is_keepalive_due(2 * KEEPALIVE_S - 0.1)
+
+
+def test_initiator_sends_nothing_before_the_agent_said_hello(initiator):
+    assert not initiator.is_keepalive_due(1000.0)
+    initiator.feed(MARKER, 1000.0)
+    assert not initiator.is_keepalive_due(1000.0)
+    initiator.feed(encode(HELLO), 1000.0)
+    assert initiator.is_keepalive_due(1000.0)
