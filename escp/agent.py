@@ -170,7 +170,7 @@ class Agent:
 
 
 def own_address() -> str:
-    """The address that ssh arrived on, so that the port is open there and nowhere else; "" where sudo hid it."""
+    """The address that ssh arrived on, so that the port is open there only; "" where sudo hid it."""
     words = os.environ.get("SSH_CONNECTION", "").split()
     return words[2].partition("%")[0] if len(words) == 4 else ""
 

@@ -13,6 +13,8 @@ from escp.errors import EscpError, InternalError, InterruptedBySignal, SomeFaile
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from escp.options import Options
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -55,7 +57,7 @@ def _show_page(options: "Options") -> int:
     return 0
 
 
-class _Interrupted(Exception):
+class _Interrupted(BaseException):
     """A signal asked escp to end. Raised in the main thread, wherever it is."""
 
     def __init__(self, number: int):
@@ -67,6 +69,19 @@ def _interrupt(number: int, _frame: object) -> None:
     for other in _SIGNALS:  # a second one ends the process at once
         signal.signal(other, signal.SIG_DFL)
     raise _Interrupted(number)
+
+
+_noted: list[int] = []
+
+
+def _note(number: int, _frame: object) -> None:
+    """While modules are imported: Python swallows what is raised in the callbacks of its import locks."""
+    _noted.append(number)
+
+
+def _handle_signals(handler: "Callable[[int, object], None]") -> None:
+    for number in _SIGNALS:
+        signal.signal(number, handler)
 
 
 def _check_sources(options: "Options") -> None:
@@ -91,17 +106,20 @@ def _check_sources(options: "Options") -> None:
 def _copy(options: "Options", start_s: float) -> int:
     from escp.ssh import start_agent
 
-    for number in _SIGNALS:
-        signal.signal(number, _interrupt)
+    _handle_signals(_interrupt)
     _check_sources(options)
     agent = start_agent(options)
     try:
         # Not at the top: ssh logs in meanwhile.
+        _handle_signals(_note)
         from escp.initiator import Push
         from escp.report import Report
 
+        _handle_signals(_interrupt)
         with Report(options, start_s) as report:
             try:
+                if _noted:
+                    raise _Interrupted(_noted[0])
                 push = Push(options, agent, report)
                 counters = push.run()
                 return report.finish(counters, push.first_failure)

@@ -140,8 +140,11 @@ class Failure:
     def as_error(self, what: str) -> EscpError:
         """The failure as an exception about *what*, with the system's error as its cause."""
         cls, _ = FAILURES.get(self.code, (InternalError, ""))
-        where = f" ({self.where})" if self.where and self.code in (FAST_AUTH, FAST_PROTOCOL, FAST_NET) else ""
-        hint = "check the network between the hosts, and run the copy again" if self.code == FAST_NET else None
+        names_call = self.where and self.code in (FAST_AUTH, FAST_PROTOCOL, FAST_NET)
+        where = f" ({self.where})" if names_call else ""
+        hint = (
+            "check the network between the hosts, and run the copy again" if self.code == FAST_NET else None
+        )
         error = cls(f"{what}: {self.reason}{where}", hint)
         if self.sys_errno:
             error.__cause__ = OSError(self.sys_errno, os.strerror(self.sys_errno))

@@ -292,7 +292,7 @@ class Push:
 
 
 def count_streams(options: Options) -> int:
-    """Fewer than asked for under a low limit: each stream is paced by itself, and few blocks share out unevenly."""
+    """Fewer than asked for under a low limit: each is paced by itself, and few blocks share out unevenly."""
     if options.limit_bytes_per_s is None:
         return options.n_streams
     return max(1, min(options.n_streams, options.limit_bytes_per_s // PACED_STREAM_BYTES_PER_S))

@@ -7,10 +7,10 @@ Kernel AIO keeps RING_DEPTH blocks of each stream at the disk: reading 4 GiB wit
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.libc cimport (EAGAIN, EINTR, EINVAL, ESPIPE, F_GETFL, F_SETFL, IOCB_CMD_PREAD, IOCB_CMD_PWRITE,
-                              O_DIRECT, aio_context_t, c_write, errno, escp_dio_align, escp_is_memory_fs, escp_io_destroy,
-                              escp_io_getevents, escp_io_setup, escp_io_submit, fcntl, free, io_event_t, memset,
-                              posix_memalign, pread, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t,
-                              pthread_mutex_unlock, pwrite)
+                              O_DIRECT, aio_context_t, c_write, errno, escp_dio_align, escp_io_destroy,
+                              escp_io_getevents, escp_io_setup, escp_io_submit, escp_is_memory_fs, fcntl, free,
+                              io_event_t, memset, posix_memalign, pread, pthread_mutex_init, pthread_mutex_lock,
+                              pthread_mutex_t, pthread_mutex_unlock, pwrite)
 from escp._fast.types cimport (FAST_CHANGED, FAST_MEMORY, FAST_SYS, MAX_STREAMS, PAGE_BYTES, RING_DEPTH, fail,
                                fast_err)
 

@@ -50,11 +50,19 @@ def use_blocking(sock: socket.socket) -> int:
 
 def wait_for_events(planes, limit_s: float = LIMIT_S) -> list:
     """(plane, Event) of what the planes report next; fails when nothing comes in time."""
-    ready, _, _ = select.select([plane.event_fd for plane in planes], [], [], limit_s)
-    assert ready, f"no event in {limit_s} s: {[plane.counters() for plane in planes]}"
-    return [
-        (plane, Event(*event)) for plane in planes if plane.event_fd in ready for event in plane.take_events()
-    ]
+    end_s = time.monotonic() + limit_s
+    while True:
+        left_s = max(0.0, end_s - time.monotonic())
+        ready, _, _ = select.select([plane.event_fd for plane in planes], [], [], left_s)
+        assert ready, f"no event in {limit_s} s: {[plane.counters() for plane in planes]}"
+        found = [
+            (plane, Event(*event))
+            for plane in planes
+            if plane.event_fd in ready
+            for event in plane.take_events()
+        ]
+        if found:  # an event that is taken as it comes leaves the descriptor readable once more
+            return found
 
 
 class Loopback:

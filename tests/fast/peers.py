@@ -105,6 +105,12 @@ class Peer:
                 event for _, event in wait_for_events([self.plane], max(0.0, end_s - time.monotonic()))
             ]
 
+    def wait_for_any(self) -> Event:
+        """The next event."""
+        if not self.seen:
+            self.seen += [event for _, event in wait_for_events([self.plane])]
+        return self.seen.pop(0)
+
     def assert_silent(self) -> None:
         """No event is waiting."""
         assert not self.seen

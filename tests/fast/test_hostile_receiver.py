@@ -4,6 +4,7 @@ The sender must neither crash nor report success; a file whose digest differs is
 """
 
 import os
+import random
 import select
 
 import pytest
@@ -90,6 +91,23 @@ def test_early_result_of_a_small_file_is_refused(small):
     with Receiver(small) as receiver:
         receiver.send_result(take_entries(receiver, 1)["id"], code=FAST_SYS, flags=1)
         expect_fatal(receiver, "result of an unknown file")
+
+
+def test_result_that_is_faster_than_its_entry_does_no_harm(tmp_path):
+    """Ids can be guessed. Only what has been sent can be acknowledged: the rest still belongs to a stream."""
+    for number in range(40):
+        (tmp_path / f"{number}").write_bytes(bytes(5000))
+    for seed in range(60):
+        pick = random.Random(seed)
+        with Receiver((os.fsencode(tmp_path), b"x"), n_streams=2) as receiver:
+            for serial in range(1, 1 + pick.randrange(1, 42)):
+                id = serial * N_FLIGHTS + serial - 1
+                receiver.send_result(id, code=FAST_SYS * (seed % 2), stream=serial % 2)
+            receiver.send_result(0)  # refused for sure
+            while (event := receiver.wait_for_any()).kind != FATAL:
+                assert event.kind == FILE_FAILED
+            assert (event.code, event.where) == (FAST_PROTOCOL, "result of an unknown file")
+            assert receiver.plane.counters()["files"] == 0
 
 
 @pytest.mark.parametrize("code", [0, FAST_SYS])
