@@ -106,6 +106,8 @@ class Agent:
         """Open the destination and the port, and say where."""
         if len(wanted.secret) != SECRET_BYTES:
             raise ProtocolError("the session's secret has a wrong length")
+        if not 0 < wanted.port <= wanted.port + wanted.n_ports - 1 < 65536:
+            raise ProtocolError("the session's ports are out of range")
         backend = choose_aead()
         self._destination = open_destination(
             wanted.target, n_sources=wanted.n_sources, is_directory=wanted.is_directory
@@ -119,7 +121,7 @@ class Agent:
                 has_compression=wanted.has_compression, keeps_attributes=wanted.keeps_attributes,
                 target_name=self._destination.name, in_place_fd=self._destination.in_place_fd,
             )  # fmt: skip
-        except (ValueError, KeyError) as e:
+        except (ValueError, KeyError, OverflowError) as e:
             raise ProtocolError(f"the initiator asked for what this escp does not offer: {e}") from e
         self._streams = Streams(
             wanted.secret,

@@ -38,6 +38,7 @@ from escp.transfer import (
     Streams,
     choose_aead,
     count_walkers,
+    is_address,
     prepare_process,
 )
 
@@ -215,7 +216,8 @@ class Push:
         self._connect_due_s = now + CONNECT_TIMEOUT_S
         if not self._options.is_embedded:
             self._other_address_s = now + OTHER_ADDRESS_S
-        addresses = [(address, listening.port) for address in listening.addresses]
+        # Numbers only: what a peer says is not looked up.
+        addresses = [(address, listening.port) for address in listening.addresses if is_address(address)]
         if not addresses:  # the agent can't tell: ask ssh's configuration where it went
             addresses = self._resolve(configured_host_name(self._options))
             self._other_address_s = float("inf")

@@ -60,6 +60,15 @@ def describe_build() -> dict[str, str]:
     }
 
 
+def is_address(text: str) -> bool:
+    """Whether *text* is an IPv4 or IPv6 address, and not a name."""
+    try:
+        socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
 def count_walkers() -> int:
     return max(2, min(8, 2 * len(os.sched_getaffinity(0))))
 
