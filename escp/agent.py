@@ -51,7 +51,10 @@ class Agent:
             prepare_process()
             os.write(self._write_fd, MARKER)
             self._send(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, FEATURES))
-            self._loop.watch(self._read_fd, self._read_control)
+            try:
+                self._loop.watch(self._read_fd, self._read_control)
+            except PermissionError as e:  # a file or /dev/null: nobody is there to talk to
+                raise ControlEnded from e
             while not self._is_done:
                 self._step()
             return EXIT_OK

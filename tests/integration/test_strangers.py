@@ -183,12 +183,14 @@ def test_somebody_else_who_answers_on_the_port(escp, source, target):
     listener = socket.create_server(("127.0.0.1", 0), backlog=100)
 
     def answer() -> None:
-        with contextlib.suppress(OSError):
-            while True:
+        while True:
+            try:
                 sock, _ = listener.accept()
-                with sock:
-                    got.append(sock.recv(100_000))
-                    sock.sendall(os.urandom(40))
+            except OSError:
+                return
+            with sock, contextlib.suppress(OSError):
+                got.append(sock.recv(100_000))
+                sock.sendall(os.urandom(40))
 
     threading.Thread(target=answer, daemon=True).start()
     env = escp.write_driver(ports={str(escp.port): listener.getsockname()[1]})
@@ -197,5 +199,5 @@ def test_somebody_else_who_answers_on_the_port(escp, source, target):
     )
     listener.close()
     assert "something else" in done.error
-    assert got and all(len(data) == 56 for data in got)
+    assert {56} <= {len(data) for data in got} <= {0, 56}  # 0: the time was over before it was sent
     assert list_tree(target) == {}
