@@ -32,6 +32,13 @@ class SendPlane(Plane):
         is_recursive: bool = False,
         n_walkers: int = 2,
         fault_offset: int = -1,
+        follows_links: bool = True,
+        keeps_hard_links: bool = False,
+        keeps_xattrs: bool = False,
+        keeps_acls: bool = False,
+        keeps_owner_names: bool = False,
+        finds_holes: bool = False,
+        sends_devices: bool = False,
     ) -> None: ...
     def add_source(self, source: bytes, target: bytes) -> bool: ...
     def end_sources(self) -> None: ...
@@ -52,4 +59,11 @@ class ReceivePlane(Plane):
         in_place_fd: int = -1,
         has_openat2: bool = True,
         has_tmpfile: bool = True,
+        keeps_owner: bool = False,
+        keeps_xattrs: bool = False,
+        keeps_acls: bool = False,
+        makes_sparse: bool = False,
+        makes_links: bool = False,
+        makes_hard_links: bool = False,
+        makes_devices: bool = False,
     ) -> None: ...

@@ -15,7 +15,7 @@ from escp._fast.acks cimport ack_close, ack_loop, ack_open, ack_reader
 from escp._fast.channel cimport Channel
 from escp._fast.engine cimport ENGINE_DUMMY, ENGINE_POSIX
 from escp._fast.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_ROOM, take_events
-from escp._fast.libc cimport (calloc, escp_load, escp_thread_start, free, pthread_cond_broadcast, pthread_join,
+from escp._fast.libc cimport (calloc, escp_load, escp_thread_start, free, geteuid, pthread_cond_broadcast, pthread_join,
                               pthread_mutex_lock, pthread_mutex_unlock, pthread_t)
 from escp._fast.receive cimport receive_loop
 from escp._fast.receive_state cimport (receive_free, receive_open, receive_state, receive_stop, receive_stream,
@@ -103,6 +103,10 @@ def check_streams(int n_streams, size_t block_bytes):
 cdef class SendPlane:
     """Reads files and sends them over its streams.
 
+    *follows_links*: False sends symbolic links as they are. *keeps_hard_links*: further names of a file go as such.
+    *keeps_owner_names*: owner and group go by name, too. *finds_holes*: holes are neither read nor sent.
+    *sends_devices*: devices and fifos, too.
+
     *fault_offset* is for tests: it flips a bit of the byte at that offset of every file, after hashing.
     """
     cdef send_state *state
@@ -113,7 +117,9 @@ cdef class SendPlane:
 
     def __cinit__(self, *, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
                   bint has_checksum=True, bint has_compression=False, bint is_recursive=False, int n_walkers=2,
-                  int64_t fault_offset=-1):
+                  int64_t fault_offset=-1, bint follows_links=True, bint keeps_hard_links=False,
+                  bint keeps_xattrs=False, bint keeps_acls=False, bint keeps_owner_names=False,
+                  bint finds_holes=False, bint sends_devices=False):
         check_streams(n_streams, block_bytes)
         self.held = []
         self.threads = Threads()
@@ -130,6 +136,15 @@ cdef class SendPlane:
         self.state.config.has_compression = has_compression
         self.state.config.is_recursive = is_recursive
         self.state.config.fault_offset = fault_offset
+        self.state.config.follows_links = follows_links
+        self.state.config.keeps_hard_links = keeps_hard_links
+        self.state.config.keeps_xattrs = keeps_xattrs
+        self.state.config.keeps_acls = keeps_acls
+        self.state.config.keeps_owner_names = keeps_owner_names
+        self.state.config.has_extras = keeps_xattrs or keeps_acls or keeps_owner_names
+        self.state.config.finds_holes = finds_holes
+        self.state.config.sends_devices = sends_devices
+        self.state.config.is_root = geteuid() == 0
         state_open(self.state)
 
     def attach(self, int fd, Channel channel not None):
@@ -237,6 +252,9 @@ cdef class ReceivePlane:
 
     *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
+    *keeps_attributes*: times and modes. *keeps_owner*: for root; with both, setuid and setgid bits, too.
+    *makes_sparse*: pages of zeroes become holes. *makes_links*, *makes_hard_links*, *makes_devices*: what else
+    the peer may make; with *makes_links* no link is followed on the way to a file.
     *has_openat2*, *has_tmpfile*: False to do without, as on kernels and file systems that lack them.
     """
     cdef receive_state *state
@@ -246,7 +264,9 @@ cdef class ReceivePlane:
 
     def __cinit__(self, *, int root_fd, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
                   bint has_checksum=True, bint has_compression=False, bint keeps_attributes=False,
-                  bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True):
+                  bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True,
+                  bint keeps_owner=False, bint keeps_xattrs=False, bint keeps_acls=False, bint makes_sparse=False,
+                  bint makes_links=False, bint makes_hard_links=False, bint makes_devices=False):
         check_streams(n_streams, block_bytes)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
             raise ValueError("the target's name is one component")
@@ -264,7 +284,14 @@ cdef class ReceivePlane:
         self.state.config.has_compression = has_compression
         self.state.destination.root_fd = root_fd
         self.state.destination.in_place_fd = in_place_fd
+        self.state.config.makes_sparse = makes_sparse
         self.state.destination.keeps_attributes = keeps_attributes
+        self.state.destination.keeps_owner = keeps_owner
+        self.state.destination.keeps_xattrs = keeps_xattrs
+        self.state.destination.keeps_acls = keeps_acls
+        self.state.destination.makes_links = makes_links
+        self.state.destination.makes_hard_links = makes_hard_links
+        self.state.destination.makes_devices = makes_devices
         self.state.destination.has_openat2 = has_openat2
         self.state.destination.has_tmpfile = has_tmpfile
         self.state.destination.session = int.from_bytes(os.urandom(8), "big")

@@ -9,7 +9,7 @@ from escp._fast.events cimport EVENT_FILE_FAILED, events_close, events_free, eve
 from escp._fast.libc cimport (EINTR, MSG_NOSIGNAL, SHUT_RDWR, errno, escp_raise_flag, free, malloc, memset,
                               pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
                               pthread_mutex_unlock, send, shutdown)
-from escp._fast.tree cimport cache_close, cache_open, file_discard
+from escp._fast.tree cimport cache_close, cache_open, file_discard, tree_close, tree_open
 from escp._fast.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH,
                                MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail,
                                fast_err)
@@ -29,6 +29,7 @@ cdef int receive_open(receive_state *s) except -1:
     pthread_mutex_init(&s.lock, NULL)
     for i in range(MAX_OPEN_LARGE):
         pthread_mutex_init(&s.large[i].writing, NULL)
+    tree_open(&s.destination)
     events_open(&s.events)
     return 0
 
@@ -42,8 +43,10 @@ cdef void receive_free(receive_state *s) noexcept nogil:
         if s.large[i].is_used:
             file_discard(&s.large[i].file)
             free(s.large[i].came)
+            free(s.large[i].extras)
         pthread_mutex_destroy(&s.large[i].writing)
     pthread_mutex_destroy(&s.lock)
+    tree_close(&s.destination)
     events_free(&s.events)
 
 

@@ -35,7 +35,7 @@ cdef bint wants_block_locked(send_stream *t) noexcept nogil:
         return True
     if s.n_items == 0 or s.items[s.items_head].status.st_size <= SMALL_FILE_BYTES:
         return False
-    return begin_large_locked(s) != NULL
+    return begin_large_locked(s) != NULL and s.current != NULL
 
 
 cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **ending) noexcept nogil:

@@ -2,9 +2,10 @@
 
 from libc.stdint cimport INT64_MAX, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
+from escp._fast.extras cimport extras_view, get_extras
 from escp._fast.libc cimport be16toh, be32toh, be64toh, htobe16, htobe32, htobe64, memchr, memcpy, memset
-from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_NAME, FAST_PROTOCOL, FAST_UNSAFE, MAX_BATCH,
-                               MAX_META_BYTES, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fail, fast_err)
+from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_HARD_LINK, FAST_PROTOCOL, FAST_UNSAFE, MAX_BATCH,
+                               MAX_EXTRAS_BYTES, MAX_META_BYTES, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fail, fast_err)
 
 from escp._fast.errors import raise_error
 
@@ -66,10 +67,14 @@ cdef int get_meta_header(const uint8_t *payload, size_t n, meta_header *h, fast_
     return 0
 
 
+cdef size_t entry_length(const entry *e) noexcept nogil:
+    return ENTRY_BYTES + e.path_bytes + (4 + e.extras_bytes if e.extras_bytes else 0)
+
+
 cdef size_t put_entry(uint8_t *out, const entry *e) noexcept nogil:
     cdef uint8_t *p = out
     p[0] = e.kind
-    p[1] = e.flags
+    p[1] = e.flags | (ENTRY_HAS_EXTRAS if e.extras_bytes else 0)
     p = put16(p + 2, e.path_bytes)
     p = put32(p, e.mode)
     p = put64(p, e.id)
@@ -83,7 +88,9 @@ cdef size_t put_entry(uint8_t *out, const entry *e) noexcept nogil:
     p = put64(p, e.digest.high)
     p = put64(p, e.digest.low)
     memcpy(p, e.path, e.path_bytes)
-    return ENTRY_BYTES + e.path_bytes
+    if e.extras_bytes:
+        memcpy(put32(p + e.path_bytes, e.extras_bytes), e.extras, e.extras_bytes)
+    return entry_length(e)
 
 
 cdef int check_path(const char *path, size_t n, fast_err *err) noexcept nogil:
@@ -107,6 +114,39 @@ cdef int check_path(const char *path, size_t n, fast_err *err) noexcept nogil:
     return 0
 
 
+cdef int check_fields(const entry *e, fast_err *err) noexcept nogil:
+    """Values that make no sense for the kind."""
+    cdef int allowed = 0
+    if e.kind == ENTRY_LARGE:
+        allowed = ENTRY_HAS_HOLES
+    elif e.kind == ENTRY_LARGE_END:
+        allowed = ENTRY_IS_ABANDONED | ENTRY_HAS_HOLES | ENTRY_HAS_EXTRAS
+    elif ENTRY_SMALL <= e.kind <= ENTRY_DEVICE:
+        allowed = ENTRY_HAS_EXTRAS
+    else:
+        return fail(err, FAST_PROTOCOL, 0, "entry fields")
+    if (e.flags & ~allowed or e.size > <uint64_t>INT64_MAX or e.mode > 0o7777
+            or e.mtime_ns >= 1000000000 or e.atime_ns >= 1000000000
+            or (e.size == 0 and e.kind == ENTRY_LARGE)
+            or (e.size == 0 and e.kind == ENTRY_LARGE_END and not e.flags & ENTRY_HAS_HOLES)
+            or (e.size and e.kind >= ENTRY_LINK)):
+        return fail(err, FAST_PROTOCOL, 0, "entry fields")
+    return 0
+
+
+cdef int check_extras(const entry *e, fast_err *err) noexcept nogil:
+    """Items that make no sense for the kind, or lack; the path of a hard link's file is checked as every path."""
+    cdef extras_view x
+    if get_extras(e.extras, e.extras_bytes, &x, err) < 0:
+        return -1
+    if ((x.target != NULL) != (e.kind == ENTRY_LINK or e.kind == ENTRY_HARD_LINK)
+            or (x.device != 0) != (e.kind == ENTRY_DEVICE)
+            or (x.n_xattrs and e.kind >= ENTRY_LINK)
+            or ((x.user != NULL or x.group != NULL) and e.kind == ENTRY_HARD_LINK)):
+        return fail(err, FAST_PROTOCOL, 0, "extras")
+    return check_path(x.target, x.n_target, err) if e.kind == ENTRY_HARD_LINK else 0
+
+
 cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *err) noexcept nogil:
     cdef const uint8_t *p = at[0]
     if <size_t>(end - p) < ENTRY_BYTES:
@@ -128,13 +168,21 @@ cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *e
     e.path = <const char *>p + ENTRY_BYTES
     if e.path_bytes > <size_t>(end - p) - ENTRY_BYTES:
         return fail(err, FAST_PROTOCOL, 0, "entry length")
-    if (e.kind < ENTRY_SMALL or e.kind > ENTRY_DIRECTORY or e.size > <uint64_t>INT64_MAX or e.mode > 0o7777
-            or e.mtime_ns >= 1000000000 or e.atime_ns >= 1000000000 or e.flags & ~ENTRY_IS_ABANDONED
-            or (e.flags and e.kind != ENTRY_LARGE_END)
-            or (e.size == 0 and (e.kind == ENTRY_LARGE or e.kind == ENTRY_LARGE_END))):
-        return fail(err, FAST_PROTOCOL, 0, "entry fields")
-    at[0] = p + ENTRY_BYTES + e.path_bytes
-    return check_path(e.path, e.path_bytes, err)
+    if check_fields(e, err) < 0:
+        return -1
+    p += ENTRY_BYTES + e.path_bytes
+    e.extras, e.extras_bytes = p, 0
+    if e.flags & ENTRY_HAS_EXTRAS:
+        if end - p < 4:
+            return fail(err, FAST_PROTOCOL, 0, "extras length")
+        e.extras, e.extras_bytes = p + 4, get32(p)
+        if e.extras_bytes == 0 or e.extras_bytes > MAX_EXTRAS_BYTES or e.extras_bytes > <size_t>(end - p) - 4:
+            return fail(err, FAST_PROTOCOL, 0, "extras length")
+        p += 4 + e.extras_bytes
+    at[0] = p
+    if check_path(e.path, e.path_bytes, err) < 0:
+        return -1
+    return check_extras(e, err) if e.extras_bytes or e.kind >= ENTRY_LINK else 0
 
 
 cdef void put_data_header(uint8_t *out, const data_header *h) noexcept nogil:
@@ -177,7 +225,7 @@ cdef int get_result(const uint8_t *at, result *r, fast_err *err) noexcept nogil:
     r.sys_errno = get32(at + 12)
     r.digest.high = get64(at + 16)
     r.digest.low = get64(at + 24)
-    if (r.code > FAST_NAME or r.flags & ~RESULT_IS_EARLY or (r.flags and not r.code) or get16(at + 10)
+    if (r.code > FAST_HARD_LINK or r.flags & ~RESULT_IS_EARLY or (r.flags and not r.code) or get16(at + 10)
             or r.sys_errno > 4095):
         return fail(err, FAST_PROTOCOL, 0, "result fields")
     return 0
@@ -227,16 +275,18 @@ def encode_meta(int message, int count, bytes body not None, int flags=0, raw_by
 
 
 def encode_entry(*, int kind, uint64_t id, bytes path not None, uint64_t size=0, uint32_t mode=0o644, int flags=0,
-                 int64_t mtime_ns=0, int64_t atime_ns=0, uint32_t uid=0, uint32_t gid=0, bytes digest=bytes(16)):
-    """The bytes of one entry. Checks nothing."""
+                 int64_t mtime_ns=0, int64_t atime_ns=0, uint32_t uid=0, uint32_t gid=0, bytes digest=bytes(16),
+                 bytes extras=b""):
+    """The bytes of one entry; its flag for extras is set by them. Checks nothing."""
     cdef entry e
-    cdef bytearray out = bytearray(ENTRY_BYTES + len(path))
+    cdef bytearray out = bytearray(ENTRY_BYTES + len(path) + (4 + len(extras) if extras else 0))
     e.kind, e.flags, e.path_bytes, e.mode, e.id, e.size = kind, flags, len(path), mode, id, size
     e.mtime_s, e.mtime_ns = divmod(mtime_ns, 1000000000)
     e.atime_s, e.atime_ns = divmod(atime_ns, 1000000000)
     e.uid, e.gid = uid, gid
     e.digest.high, e.digest.low = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
     e.path = path
+    e.extras, e.extras_bytes = extras, len(extras)
     put_entry(out, &e)
     return bytes(out)
 
@@ -263,11 +313,22 @@ def decode_entries(const uint8_t[::1] payload not None):
             "kind": e.kind, "id": e.id, "path": e.path[:e.path_bytes], "size": e.size, "mode": e.mode,
             "flags": e.flags, "uid": e.uid, "gid": e.gid,
             "mtime_ns": int(e.mtime_s) * 1000000000 + e.mtime_ns, "atime_ns": int(e.atime_s) * 1000000000 + e.atime_ns,
+            "extras": (<const char *>e.extras)[:e.extras_bytes],
             "digest": int(e.digest.high).to_bytes(8, "big") + int(e.digest.low).to_bytes(8, "big"),
         })
     if at != end:
         raise_error(FAST_PROTOCOL, 0, "entries length", -1)
     return entries
+
+
+def encode_extra(int type, bytes value not None, n_bytes=None):
+    """One item of an entry's extras. Checks nothing."""
+    return (type << 24 | (len(value) if n_bytes is None else n_bytes)).to_bytes(4, "big") + value
+
+
+def encode_xattr(bytes name not None, bytes value not None):
+    """An extended attribute as an item. Checks nothing."""
+    return encode_extra(2, bytes([len(name) & 255]) + name + value)
 
 
 def encode_data_header(uint64_t id, uint64_t offset, uint32_t raw_bytes, uint32_t flags=0):
