@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[2] / "escp"
 # Lowest first. A module imports from its own layer and from those below it, without cycles.
 LAYERS = [
     {"constants", "errors"},
-    {"parser", "location", "control", "keys", "options", "plan", "procenv", "display"},
+    {"parser", "location", "control", "keys", "options", "filelist", "plan", "procenv", "display"},
     {"session", "ssh", "destination", "eventloop"},
     {"transfer", "listener", "connector", "agent", "initiator"},
     {"progress", "ui", "selftest"} | {"textui", "jsonui", "meter", "log", "report", "about"},
