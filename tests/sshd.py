@@ -19,11 +19,24 @@ def pick_port() -> int:
 
 
 class Sshd:
-    """A running sshd on a loopback port. *prefix* starts it elsewhere, in a network namespace for example."""
+    """A running sshd on a loopback port. *prefix* starts it elsewhere, in a network namespace for example.
 
-    def __init__(self, folder: Path, *, prefix: tuple[str, ...] = (), address: str = "127.0.0.1"):
+    *settings* and *client_settings* are lines for its and its clients' configuration.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        prefix: tuple[str, ...] = (),
+        address: str = "127.0.0.1",
+        settings: tuple[str, ...] = (),
+        client_settings: tuple[str, ...] = (),
+    ):
         self.folder = folder
         self.prefix = prefix
+        self.settings = settings
+        self.client_settings = client_settings
         self.address = address
         self.port = pick_port()
         self.client_config = folder / "ssh_config"
@@ -64,6 +77,7 @@ LogLevel VERBOSE
 # Or bash, started by sshd, reads .bashrc as if it were at a terminal.
 SetEnv SHLVL=2
 """
+            + "".join(line + "\n" for line in self.settings)
         )
         self.client_config.write_text(
             f"""\
@@ -78,6 +92,7 @@ Host *
     UserKnownHostsFile /dev/null
     LogLevel ERROR
 """
+            + "".join(f"    {line}\n" for line in self.client_settings)
         )
 
     def _start(self) -> None:
