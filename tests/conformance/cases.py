@@ -1,6 +1,6 @@
 """The table of cases: sources x targets x options, and what does not fit into a product.
 
-A case's id says all of it: `push/file/existing-dir/-p`. In a word or a link {top} is the sandbox and {port} is
+A case's id says all of it: `push/file/existing-dir/-p`. In a word or a link {top} is the sandbox, {port} is
 sshd's port; paths of the command line are relative to `here`, those behind `box:` to `home`.
 """
 
