@@ -26,7 +26,7 @@ from escp.errors import (
 )
 from escp.eventloop import EventLoop
 from escp.options import Options
-from escp.plan import base_name
+from escp.plan import base_name, list_waiting
 from escp.session import InitiatorCourse
 from escp.ssh import AgentProcess, configured_host_name
 from escp.transfer import (
@@ -72,6 +72,7 @@ class Push:
         self._secret = b""
         self._sources = [source.path for source in options.sources]
         self._prefixes = [base_name(path) for path in self._sources]
+        self._waiting = list_waiting(self._prefixes)
         self._n_added = 0
         self._streams: Streams | None = None
         self._connector: Connector | None = None
@@ -249,7 +250,8 @@ class Push:
         assert self._plane and self._listening
         while self._n_added < len(self._sources):
             name = self._prefixes[self._n_added] if self._listening.target_is_directory else b""
-            if not self._plane.add_source(self._sources[self._n_added], name):
+            waits = self._waiting[self._n_added]
+            if not self._plane.add_source(self._sources[self._n_added], name, waits=waits):
                 return  # a ROOM event comes when there is room
             self._n_added += 1
         self._plane.end_sources()

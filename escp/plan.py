@@ -49,6 +49,19 @@ def base_name(source: bytes) -> bytes:
     return b"" if name == b"." else name
 
 
+def list_waiting(names: Sequence[bytes]) -> list[bool]:
+    """For each source's base_name() whether it may write to names that an earlier one writes to.
+
+    Sources are copied at the same time; of two with the same name the later one has to win, as with scp.
+    """
+    seen: set[bytes] = set()
+    waiting = []
+    for name in names:
+        waiting.append(bool(seen) if name == b"" else name in seen or b"" in seen)
+        seen.add(name)
+    return waiting
+
+
 def check_target_demands(target: bytes, n_sources: int) -> bool:
     """Whether the target must be a directory: several sources, or its path ends as only a directory's may."""
     return n_sources > 1 or target.endswith(b"/") or target.rpartition(b"/")[2] in (b"", b".", b"..")

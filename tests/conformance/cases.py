@@ -53,6 +53,10 @@ SOURCES = {
     "same-file-twice": Source(["file", "file"], {"file": "text"}),
     "same-named-files": Source(["x/file", "y/file"], {"x/file": "of x", "y/file": "of y"}),
     "same-named-dirs": Source(["x/d", "y/d"], {"x/d/a": "x", "x/d/b": "x", "y/d/b": "y", "y/d/c": "y"}),
+    "same-named-below-dots": Source(["x/.", "f", "y/."], {"x/f": "x", "f": "f", "x/d/f": "x", "y/d/f": "y"}),
+    "same-named-many": Source(
+        [f"{n}/f" for n in range(9)], {f"{n}/f": f"{n}" * (200_000 if n == 4 else n) for n in range(9)}
+    ),
     "same-named-file-and-dir": Source(["x/n", "y/n"], {"x/n": "of x", "y/n/a": "of y"}),
     "same-named-dir-and-file": Source(["x/n", "y/n"], {"x/n/a": "of x", "y/n": "of y"}),
     "missing": Source(["missing"], {}),
