@@ -122,6 +122,7 @@ class Arena:
         environment = {
             **os.environ,
             "PYTHONPATH": str(ROOT),
+            "HOME": f"{top}/nobody",  # no configuration of the user's; ssh asks the system for its own home
             "CASE_HOME": f"{top}/home",
             "CASE_UMASK": f"{case.umask:o}",
             MARK: self.mark,

@@ -240,6 +240,8 @@ COMMANDS = {
     "pull/address/empty-local-target": ("box:file", ""),
     "relay/address/local-source-among": ("file", "box:sub/far", "box:dir"),
     "push/address/empty-source": ("", "box:"),
+    "push/address/double-dash": ("--", "-p", "box:dir"),
+    "push/address/options-in-one-word": ("-rp", "x", "box:dir"),
     "relay/address/two-spellings": ("box:file", "root@[127.0.0.1]:dir"),
     "relay/address/uri": ("scp://box/file", "scp://root@box:{port}/dir/new"),
     "relay/address/through-here": ("-3", "box:file", "box:dir"),
@@ -329,8 +331,10 @@ def make_source_cases() -> Iterator[Case]:
     """What each kind of source becomes."""
     yield from _multiply((PUSH, PULL), SOURCES, ["existing-dir"], [PLAIN, RP])
     yield from _multiply((PUSH, PULL), ["dir-slash", "dir-dot-dot", "dot", "link-to-dir"], ["new"], [RP])
-    few = ["dir", "dir-dot", "link-to-file", "link-to-dir", "missing-last", "dir-with-link-to-dir",
-           "dir-with-link-to-nothing", "dir-with-hard-links", "same-named-dirs"]  # fmt: skip
+    few = ["dir", "dir-dot", "link-to-file", "link-to-dir", "link-to-nothing", "missing-first",
+           "missing-last", "dir-with-link-to-file", "dir-with-link-to-dir", "dir-with-link-to-nothing",
+           "dir-with-fifo", "dir-with-hard-links", "same-named-dirs", "same-named-files",
+           "dir-dot-dot"]  # fmt: skip
     yield from _multiply((LOCAL, RELAY), few, ["existing-dir"], [RP])
     yield from _multiply((LOCAL, RELAY), ["dir", "missing"], ["existing-dir"], [PLAIN])
     yield from _multiply([LOCAL], ["dot"], ["existing-dir"], [R])  # into itself
@@ -338,7 +342,7 @@ def make_source_cases() -> Iterator[Case]:
 
 def make_occupied_cases() -> Iterator[Case]:
     """What happens to names that exist in the target directory."""
-    for direction in (PUSH, PULL):
+    for direction in SIDES:
         for name, tree in OCCUPIED.items():
             source = SOURCES["dir" if name.startswith("dir") else "file"]
             target = Target("t", {"t": Folder(), **tree})
@@ -364,9 +368,22 @@ def make_mode_cases() -> Iterator[Case]:
                     ["d"], {"d": Folder(0o775), "d/file": File("text", 0o666), "d/x": File("x", 0o777)}
                 )
                 yield make_case(direction, name, source, TARGETS["new"], options, umask)
+    for direction in SIDES:
         for options in (PLAIN, P):
             source = Source(["file"], {"file": File("text", 0o755)})
             yield make_case(direction, "mode-of-existing-file", source, TARGETS["existing-file"], options)
+    for direction in (LOCAL, RELAY):
+        tree = {f"d/{name}": File("text", mode) for name, mode in FILE_MODES.items() if name[:3] != "set"}
+        tree |= {f"d/dir-{name}": Folder(mode) for name, mode in DIR_MODES.items() if name[:3] != "set"}
+        for name, umask in UMASKS.items():
+            for options in (R, RP):
+                yield make_case(
+                    direction, f"modes/{name}", Source(["d"], tree), TARGETS["new"], options, umask
+                )
+        for name in ("setuid", "setgid"):
+            for options in (PLAIN, P):
+                source = Source(["file"], {"file": File("text", FILE_MODES[name])})
+                yield make_case(direction, f"file-mode/{name}", source, TARGETS["new"], options)
 
 
 def make_name_cases() -> Iterator[Case]:
@@ -381,9 +398,14 @@ def make_name_cases() -> Iterator[Case]:
                 yield make_case(
                     direction, f"target-name/{name}", SOURCES["file"], target, shows_options=False
                 )
+    for direction in SIDES:
         tree = {f"dir/{text}": name for name, text in {**NAMES, **GLOB_NAMES}.items()}
         tree |= {f"dir/d{text}/inner": name for name, text in GLOB_NAMES.items()}
         yield make_case(direction, "names-below", Source(["dir"], tree), TARGETS["existing-dir"], R)
+    for direction in (LOCAL, RELAY):
+        for name in ("newline", "no-utf-8", "dash", "colon", "tab-and-escape"):
+            source = Source([NAMES[name]], {NAMES[name]: "text"})
+            yield make_case(direction, f"name/{name}", source, TARGETS["existing-dir"], shows_options=False)
     for name, text in GLOB_NAMES.items():
         source = Source([text], {text: "text", "a1b": "1", "a2b": "2", "a": "a"})
         for direction in (PUSH, PULL):
@@ -418,8 +440,8 @@ def make_address_cases() -> Iterator[Case]:
         yield Case(f"{PUSH}/address/{name}", tree, ("file", word))
         tree = {"here/t": Folder(), "home/d/file": "text", "home/with:colon/d/file": "behind colon"}
         yield Case(f"{PULL}/address/{name}", tree, (word, "t"))
-    tree = {"here/file": "text", "here/x": Folder(), "home/dir/file": "in dir", "home/file": "other text",
-            "home/sub/far": "far"}  # fmt: skip
+    tree = {"here/file": "text", "here/-p": "dash", "here/x": Folder(), "home/dir/file": "in dir",
+            "home/file": "other text", "home/sub/far": "far"}  # fmt: skip
     for name, words in COMMANDS.items():
         yield Case(name, tree, words)
     for name in ("", ".", "~", "~/", "./", "dir/.."):
