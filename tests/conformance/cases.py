@@ -71,12 +71,19 @@ SOURCES = {
     "dir-with-link-to-dir": Source(["d"], {"d/link": Link("../dir"), **TREE}),
     "dir-with-link-to-nothing": Source(["d"], {"d/link": Link("missing"), "d/file": "text"}),
     "dir-with-link-loop": Source(["d"], {"d/a": Link("b"), "d/b": Link("a"), "d/file": "text"}),
+    "dir-with-link-to-itself": Source(["d"], {"d/link": Link("."), "d/file": "text"}),
+    "dir-of-64-levels": Source(["d"], {"d" + "/d" * 63 + "/file": "text"}),
+    "dir-of-70-levels": Source(["d"], {"d" + "/d" * 69 + "/file": "text"}),
     "dir-with-fifo": Source(["d"], {"d/a": "before", "d/fifo": Fifo(), "d/z": "behind"}),
     "dir-with-hard-links": Source(["d"], {"d/a": "text", "d/b": HardLink("{folder}/d/a")}),
 }  # fmt: skip
 
 OLD = File("old and longer than what is new", 0o600)
-ROOTS_TARGETS = {"null-device": NullDevice(), "somebody-elses-file": File("old", 0o640, owner=1234)}
+ROOTS_TARGETS = {
+    "null-device": NullDevice(),
+    "somebody-elses-file": File("old", 0o640, owner=1234),
+    "projects-dir": Folder(0o2775, group=1234),
+}
 TARGETS = {
     "new": Target("new", {}),
     "new-slash": Target("new/", {}),
@@ -98,6 +105,8 @@ TARGETS = {
     "link-to-dir": Target("t", {"t": Link("real"), "real": Folder()}),
     "link-to-dir-slash": Target("t/", {"t": Link("real"), "real": Folder()}),
     "link-to-nothing": Target("t", {"t": Link("nothing")}),
+    "new-below-link": Target("t/new", {"t": Link("real"), "real": Folder()}),
+    "new-behind-dot-dot": Target("t/../new", {"t": Link("real/sub"), "real/sub": Folder()}),
     **({name: Target("t", {"t": what}) for name, what in ROOTS_TARGETS.items()} if os.getuid() == 0 else {}),
 }  # fmt: skip
 
@@ -316,6 +325,7 @@ def make_landing_cases() -> Iterator[Case]:
     targets = [name for name in TARGETS if name != "existing-dir"]  # make_source_cases() has it
     yield from _multiply(both, ["file", "two-files"], targets, [PLAIN])
     yield from _multiply(both, ["dir", "dir-dot"], targets, [R])
+    yield from _multiply(both, ["dir", "dir-dot"], ["projects-dir"] if os.getuid() == 0 else [], [RP])
     some = ["new", "new-slash", "existing-file", "link-to-dir-slash"]
     yield from _multiply(both, ["file-and-dir", "empty-dir", "missing-first"], some, [R])
     yield from _multiply((LOCAL, RELAY), ["file", "two-files"], [*some, "existing-dir"], [PLAIN])

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 File = namedtuple("File", "text mode time_s owner", defaults=("text", 0o644, None, None))
-Folder = namedtuple("Folder", "mode", defaults=(0o755,))
+Folder = namedtuple("Folder", "mode group", defaults=(0o755, None))
 Link = namedtuple("Link", "to")  # symbolic; {top} stands for the sandbox
 HardLink = namedtuple("HardLink", "to")  # another name of the same tree
 Fifo = namedtuple("Fifo", "")
@@ -50,6 +50,8 @@ def _set_attributes(top: Path, tree: Mapping[str, object]) -> None:
         os.utime(path, ns=(time_ns, time_ns), follow_symlinks=False)
         if isinstance(what, File) and what.owner is not None:
             os.chown(path, what.owner, -1)
+        if isinstance(what, Folder) and what.group is not None:
+            os.chown(path, -1, what.group)
         if not os.path.islink(path):
             os.chmod(path, modes.get(name, 0o755 if os.path.isdir(path) else 0o644))
 
@@ -67,6 +69,7 @@ def read_tree(
 ) -> dict[str, str]:
     """Path -> kind, mode, contents or what a link says, number of names, and time in whole seconds.
 
+    Owner and group are said if they are not ours.
     A time after *since_s* is "now". A directory of the tree *before* that has its old time or "now" has time
     "any": creating a temporary name in it, or none, is each program's own affair.
     """
@@ -83,6 +86,8 @@ def _describe(top: Path, name: str, since_s: float | None, before: Mapping[str, 
     mode = f"{stat.S_IMODE(found.st_mode):04o}"
     if found.st_uid != os.getuid():
         mode += f" owner {found.st_uid}"
+    if found.st_gid != os.getgid():
+        mode += f" group {found.st_gid}"
     if stat.S_ISDIR(found.st_mode):
         if before.get(name, "").startswith("directory ") and time in ("now", before[name].split()[-1]):
             time = "any"
