@@ -8,10 +8,10 @@ from escp.plan import (
     MISSING,
     OTHER,
     Landing,
+    SourceOrder,
     SourceRoot,
     base_name,
     check_target_demands,
-    list_waiting,
     plan_landing,
 )
 
@@ -46,7 +46,8 @@ def test_base_name(source, name):
     ],
 )
 def test_sources_that_may_meet_wait(names, waiting):
-    assert list_waiting([base_name(name.encode()) for name in names.split(" ")]) == waiting
+    order = SourceOrder()
+    assert [order.must_wait(base_name(name.encode())) for name in names.split(" ")] == waiting
 
 
 @pytest.mark.parametrize("source", [b"..", b"../", b"d/..", b"d/..//", b"/.."])
