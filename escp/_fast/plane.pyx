@@ -157,8 +157,10 @@ cdef class SendPlane:
         for _ in range(self.state.config.n_walkers):
             self.threads.add(run_walker, self.state, "escp-walk")
 
-    def add_source(self, bytes source not None, bytes target not None):
+    def add_source(self, bytes source not None, bytes target not None, *, bint waits=False):
         """Queue the file or directory *source*, to become *target* (a name, or a path) below the destination.
+
+        *waits*: it may write to names that an earlier source writes to, so all of those are finished first.
 
         False when the queue is full: a ROOM event tells when to try again.
         """
@@ -173,6 +175,7 @@ cdef class SendPlane:
         has_room = self.state.n_roots < N_ROOTS
         if has_room:
             self.state.roots[(self.state.roots_head + self.state.n_roots) % N_ROOTS].node = node
+            self.state.roots[(self.state.roots_head + self.state.n_roots) % N_ROOTS].waits = waits
             self.state.n_roots += 1
         else:
             self.state.wants_root_event = True

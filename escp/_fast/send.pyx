@@ -12,7 +12,7 @@ from escp._fast.libc cimport (escp_flag, escp_load, memmove, pthread_cond_broadc
 from escp._fast.send_frames cimport send_meta, send_stream
 from escp._fast.send_large cimport begin_large_locked, claim_block_locked, finish_large, send_block
 from escp._fast.send_small cimport send_batch, take_batch_locked
-from escp._fast.sources cimport is_all_done_locked, large_file, send_state, state_fail
+from escp._fast.sources cimport is_all_done_locked, is_idle_locked, large_file, send_state, state_fail
 from escp._fast.types cimport IV_BYTES, SMALL_FILE_BYTES, clear, fast_err
 from escp._fast.wire cimport END_BYTES, MESSAGE_END, META_HEADER_BYTES, put_end
 
@@ -65,6 +65,8 @@ cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **endin
             pthread_cond_broadcast(&s.work)
             work = WORK_END
         else:
+            if s.n_roots and is_idle_locked(s):
+                pthread_cond_broadcast(&s.walk)  # the next source may have waited for this
             pthread_cond_wait(&s.work, &s.lock)
     pthread_mutex_unlock(&s.lock)
     return work

@@ -78,6 +78,7 @@ ctypedef struct flight:
 
 ctypedef struct root:
     dir_node *node
+    bint waits  # until all before it is acknowledged: it may write to the same names
 
 
 ctypedef struct stream_counters:
@@ -155,5 +156,6 @@ cdef void item_put(send_state *s, const item *it) noexcept nogil  # waits for ro
 cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexcept nogil
 cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil
 cdef bint is_all_done_locked(send_state *s) noexcept nogil
+cdef bint is_idle_locked(send_state *s) noexcept nogil  # all that was walked so far is acknowledged
 # Whether the file's size or time is no longer what *before* says.
 cdef bint is_changed(int fd, const stat_t *before) noexcept nogil

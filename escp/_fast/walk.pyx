@@ -15,8 +15,8 @@ from escp._fast.libc cimport (AT_FDCWD, DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, ENAM
                               fstatat, lseek, memcpy, openat, posix_fadvise, pthread_cond_broadcast,
                               pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock,
                               stat_t, strlen)
-from escp._fast.sources cimport (MAX_STACKED, N_ROOTS, dir_node, item, item_put, node_new, node_unref_locked,
-                                 report, send_state)
+from escp._fast.sources cimport (MAX_STACKED, N_ROOTS, dir_node, is_idle_locked, item, item_put, node_new,
+                                 node_unref_locked, report, send_state)
 from escp._fast.types cimport (FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS,
                                MAX_NAME_BYTES, MAX_PATH_BYTES, SMALL_FILE_BYTES, clear, fail, fast_err)
 
@@ -201,12 +201,12 @@ cdef void walk_loop(send_state *s) noexcept nogil:
             node = s.stack
             s.stack = node.next
             s.n_stacked -= 1
-        elif s.n_roots:
+        elif s.n_roots and (not s.roots[s.roots_head].waits or is_idle_locked(s)):
             is_root = True
             node = s.roots[s.roots_head].node
             s.roots_head = (s.roots_head + 1) % N_ROOTS
             s.n_roots -= 1
-        elif s.has_all_roots and s.n_walking == 0:
+        elif s.has_all_roots and s.n_roots == 0 and s.n_walking == 0:
             break
         else:
             pthread_cond_wait(&s.walk, &s.lock)
