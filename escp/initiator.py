@@ -9,6 +9,7 @@ import time
 from typing import Protocol
 
 from escp import __version__
+from escp.affinity import apply_affinity
 from escp.connector import Connector
 from escp.constants import CONNECT_TIMEOUT_S, PROTOCOL_MAJOR, PROTOCOL_MINOR, SECRET_BYTES
 from escp.control import Bye, Hello, KeepAlive, Listening, Message, Result, Session, encode
@@ -88,6 +89,7 @@ class Push:
 
     def run(self) -> dict[str, int]:
         prepare_process()
+        apply_affinity(self._options.cpumask, self._options.nodemask)
         self._aead = choose_aead()
         self._secret = os.urandom(SECRET_BYTES)
         self._loop.watch(self._agent.read_fd, self._read_control)
