@@ -114,6 +114,13 @@ class Options(
         login = dict(self.logins).get(location.ssh_destination()) if location.is_remote else None
         return self if login is None else self._replace(**login._asdict())
 
+    @property
+    def selection(self) -> str:
+        """Which files are sent, for the planes: "all", "changed" or "newer"."""
+        if self.skips_unchanged or self.compares_digests:
+            return "changed"
+        return "newer" if self.updates else "all"
+
 
 class Login(namedtuple("Login", "ssh_program ssh_args ssh_port agent_command data_host")):
     """The fields of Options that are about one host, not about the command."""
@@ -242,9 +249,7 @@ def _check_options(args: Namespace) -> Options:
     sources: tuple[Location, ...] = ()
     target = NOWHERE
     if not (args.server or args.shows_help or args.shows_version or args.shows_licence):
-        sources, target = _parse_operands(
-            args.operands, is_embedded=args.embedded, has_filelist=args.filelist is not None
-        )
+        sources, target = _parse_operands(args)
     port = _parse_port(args.port)
     n_more_ports = _parse_count(args.port_range, "--escp_portrange", 0, MAX_PORT - port)
     send_engine, receive_engine = _parse_engines(args.ioengine)
@@ -336,9 +341,9 @@ def parse_rate(text: str) -> int:
     return int(bytes_per_s)
 
 
-def _parse_operands(
-    words: list[str], *, is_embedded: bool, has_filelist: bool
-) -> tuple[tuple[Location, ...], Location]:
+def _parse_operands(args: Namespace) -> tuple[tuple[Location, ...], Location]:
+    words = args.operands
+    is_embedded, has_filelist = args.embedded, args.filelist is not None
     if len(words) < (1 if has_filelist else 2):
         raise UsageError("no target given" if words or has_filelist else "nothing to copy", _USAGE_HINT)
     *sources, target = (parse_location(os.fsencode(word)) for word in words)
@@ -351,6 +356,11 @@ def _parse_operands(
             f"the target '{words[-1]}' begins with a dash",
             f"options stand before the first source; a file of that name is written ./{words[-1]}",
         )
+    if target.is_remote and any(source.is_remote for source in sources):
+        if args.is_reverse:
+            raise UsageError("option --reverse is not for copies between two remote hosts", "leave it out")
+        if args.is_direct_hosts and args.tunnel == "always":
+            raise UsageError("option -R and --tunnel=always contradict each other", "leave out one of them")
     if is_embedded:
         for location, word in zip([*sources, target], words, strict=True):
             if location.is_remote and (location.host not in LOCAL_HOSTS or location.user is not None):

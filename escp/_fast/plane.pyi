@@ -52,4 +52,6 @@ class ReceivePlane(Plane):
         in_place_fd: int = -1,
         has_openat2: bool = True,
         has_tmpfile: bool = True,
+        has_roots: bool = False,
     ) -> None: ...
+    def allow(self, name: bytes, is_directory: bool = False) -> None: ...
