@@ -1,7 +1,9 @@
-"""Include and exclude patterns: a table after rsync's manual, the rules of classes, and fnmatch as an oracle."""
+"""Include and exclude patterns: a table after rsync's manual; fnmatch and regular expressions as oracles."""
 
 import fnmatch
+import re
 import time
+from itertools import pairwise
 
 import pytest
 from hypothesis import example, given
@@ -118,8 +120,8 @@ def test_only_one_tree_is_taken_with_the_usual_idiom():
 
 
 @pytest.mark.parametrize("pattern", [
-    b"*a" * 2000 + b"b", b"**a" * 1300 + b"b", b"*?" * 2000 + b"b", b"**/" * 1300 + b"b", b"[a]*" * 1000 + b"b",
-    b"a**" * 1300,
+    b"*a" * 2000 + b"b", b"**a" * 1300 + b"b", b"*?" * 2000 + b"b", b"**/" * 1300 + b"b",
+    b"[a]*" * 1000 + b"b", b"a**" * 1300,
 ])  # fmt: skip
 @pytest.mark.parametrize("path", [b"a" * 4000, b"a/" * 2000 + b"a"])
 def test_hostile_pattern_takes_bounded_time(pattern, path):
@@ -156,8 +158,6 @@ PARTS = st.lists(st.sampled_from(["a", "b", "*", "?", "**", "/", "[ab]", "[!a]"]
 
 def translate(parts: list[str]):
     """The same as a regular expression, for anchored patterns: an independent reading."""
-    import re
-
     meaning = {"*": "[^/]*", "?": "[^/]", "**": ".*", "[ab]": "[ab]", "[!a]": "[^a/]"}
     return re.compile("".join(meaning.get(part, part) for part in parts) + r"\Z", re.DOTALL)
 
@@ -165,6 +165,7 @@ def translate(parts: list[str]):
 @given(PARTS, st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=4).map("/".join))
 def test_anchored_pattern_means_what_a_regular_expression_says(parts, path):
     text = "".join(parts)
-    if text.endswith("/") or "***" in text:
-        return
+    stars = [part.startswith("*") for part in parts]
+    if text.endswith("/") or any(a and b for a, b in pairwise(stars)):
+        return  # of directories only; several of one kind that become one of another
     assert matches(b"/" + text.encode(), path.encode()) == bool(translate(parts).match(path))

@@ -1,4 +1,4 @@
-"""Peers with the true keys that ask and answer what they must not, about files that are sent only when wanted."""
+"""Peers with the true keys that ask and answer what they must not."""
 
 import os
 
@@ -174,7 +174,8 @@ def test_honest_questions_create_nothing(target):
     with Sender(target, **CHANGED) as sender:
         questions = [
             ask(b"a"), ask(b"b", 2), ask(b"no/such/dir", 3), ask(b"dir", 4, size=0, flags=ASKS_DIRECTORY),
-            ask(b"dirs", 5, size=0, flags=ASKS_DIRECTORY), ask(b"a", 6, mtime_ns=0), ask(b"", 7, size=0, flags=128),
+            ask(b"dirs", 5, size=0, flags=ASKS_DIRECTORY), ask(b"a", 6, mtime_ns=0),
+            ask(b"", 7, size=0, flags=ASKS_DIRECTORY),
         ]  # fmt: skip
         sender.send_entries(*questions)
         answers = sender.receive_results(len(questions))
@@ -221,8 +222,9 @@ def test_question_with_an_unsafe_path_is_refused(target, path):
         assert sender.wait(FATAL).code == FAST_UNSAFE
 
 
-@pytest.mark.parametrize("fields", [{"flags": 1}, {"flags": 2}, {"flags": 64}, {"flags": 129}, {"size": 1 << 63},
-                                    {"flags": ASKS_DIRECTORY}, {"mode": 0o10000}])  # fmt: skip
+@pytest.mark.parametrize("fields", [{"flags": 1}, {"flags": 2}, {"flags": 64}, {"flags": 129},
+                                    {"size": 1 << 63}, {"flags": ASKS_DIRECTORY},
+                                    {"mode": 0o10000}])  # fmt: skip
 def test_question_with_wrong_fields_is_refused(target, fields):
     with Sender(target, **CHANGED) as sender:
         sender.send_entries(ask(b"a", **fields))
