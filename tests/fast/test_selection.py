@@ -10,9 +10,11 @@ from pathlib import Path
 
 import pytest
 
-from escp._fast.plane import FATAL, FILE_FAILED, LISTED, ReceivePlane, SendPlane
+from escp._fast.plane import FATAL, FILE_FAILED, FINISHED, LISTED, ReceivePlane, SendPlane
+from escp._fast.wire import decode_entries, encode_result
 from escp.errors import FAST_PROTOCOL, FAST_SYS
 from tests.fast.loopback import BLOCK, Loopback, copy
+from tests.fast.peers import END, IS_SAME, IS_WANTED, QUERY, SMALL, Receiver, unpack
 
 CHANGED = {"selection": "changed"}
 NEWER = {"selection": "newer"}
@@ -331,6 +333,50 @@ def test_all_queues_full_at_once_go_on(memory, both, n_walkers):
         outcome = loopback.run_to_end(60)
     assert outcome.events == []
     assert outcome.sent["files"] == outcome.received["files"] == n and outcome.sent["skipped"] == 0
+
+
+@pytest.mark.parametrize("is_wanted_first", [True, False])
+@pytest.mark.parametrize("options", [CHANGED, DIGESTS])
+def test_receiver_that_answers_only_when_nothing_comes_any_more(memory, options, is_wanted_first):
+    """Every queue is full each time: questions, flights, files, and walkers that wait for room in them."""
+    n = 20000
+    make_many(memory / "tree", n, 1)
+    n_asked, n_files, most = 0, 0, 0
+    wanted, sent = [], []
+    with Receiver(
+        (os.fsencode(memory / "tree"), b"t"), n_walkers=1, buffer_bytes=1 << 20, **options
+    ) as receiver:
+        receiver.pairs[0][0].settimeout(0.15)
+        silent_s = time.monotonic()
+        while True:
+            try:
+                is_data, payload = receiver.receive_frame()
+            except TimeoutError:
+                assert time.monotonic() < silent_s + 10, (n_asked, n_files, receiver.plane.counters())
+                most = max(most, len(wanted))
+                answers = wanted + sent if is_wanted_first else sent + wanted
+                for i in range(0, len(answers), 1024):
+                    receiver.send_results(*answers[i : i + 1024])
+                wanted, sent = [], []
+                continue
+            silent_s = time.monotonic()
+            if is_data:
+                continue
+            if payload[0] == END:
+                break
+            for entry in decode_entries(unpack(payload)):
+                if entry["kind"] == QUERY:
+                    n_asked += 1
+                    flags, digest = (IS_SAME, b"x" * 16) if options is DIGESTS else (IS_WANTED, bytes(16))
+                    wanted.append(encode_result(entry["id"], flags=flags, digest=digest))
+                else:
+                    n_files += entry["kind"] == SMALL
+                    sent.append(encode_result(entry["id"], digest=entry["digest"]))
+        receiver.send_end()
+        receiver.wait(FINISHED)
+        counters = receiver.plane.counters()
+    assert n_asked == n_files == counters["files"] == n and counters["failed"] == 0
+    assert 8192 - 256 < most <= 8192  # half of the flights, and never more
 
 
 def test_stop_while_questions_are_open_ends_at_once(memory):
