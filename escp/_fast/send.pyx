@@ -9,6 +9,7 @@ entries with digests go in a metadata frame before it.
 from escp._fast.engine cimport AIO_ON, io_slot, ring_free_slot
 from escp._fast.libc cimport (escp_flag, escp_load, memmove, pthread_cond_broadcast, pthread_cond_wait,
                               pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.questions cimport is_time_to_ask_locked, send_questions, take_questions_locked
 from escp._fast.send_frames cimport send_meta, send_stream
 from escp._fast.send_large cimport begin_large_locked, claim_block_locked, finish_large, send_block
 from escp._fast.send_small cimport send_batch, take_batch_locked
@@ -21,6 +22,7 @@ cdef enum work_kind:
     WORK_STOP
     WORK_END
     WORK_BATCH
+    WORK_QUESTIONS
     WORK_BLOCK  # the ring's oldest block is to be sent
     WORK_END_LARGE  # a file that the receiver gave up on
 
@@ -53,6 +55,11 @@ cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **endin
             claim_block_locked(t, s.current, slot)
             t.order[t.n_order] = slot
             t.n_order += 1
+        if s.n_questions and is_time_to_ask_locked(s):
+            n_files[0] = take_questions_locked(t)
+            if n_files[0]:
+                work = WORK_QUESTIONS
+                break
         if t.n_order:
             work = WORK_BLOCK
         elif s.ending != NULL:
@@ -93,6 +100,8 @@ cdef void send_loop(send_stream *t) noexcept nogil:
             rc = send_oldest(t, &err)
         elif work == WORK_BATCH:
             rc = send_batch(t, n_dirs, n_files, &err)
+        elif work == WORK_QUESTIONS:
+            rc = send_questions(t, n_files, &err)
         elif work == WORK_END_LARGE:
             rc = finish_large(t, ending, &err)
         elif work == WORK_END:
