@@ -53,3 +53,8 @@ class ReceivePlane(Plane):
         has_openat2: bool = True,
         has_tmpfile: bool = True,
     ) -> None: ...
+
+# Instead of attach(), for a copy within this host; before start(). The sender's start() starts both planes,
+# stop() and join() of either are those of both. Both report FINISHED, or FATAL, or nothing after stop().
+# A file that fails at the receiver is reported by both: the sender's event has is_remote.
+def link_local(sender: SendPlane, receiver: ReceivePlane) -> None: ...

@@ -17,7 +17,7 @@ from escp._fast.libc cimport (AT_FDCWD, DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, ENAM
                               stat_t, strlen)
 from escp._fast.sources cimport (MAX_STACKED, N_ROOTS, dir_node, item, item_put, node_new, node_unref_locked,
                                  report, send_state)
-from escp._fast.types cimport (FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS,
+from escp._fast.types cimport (FAST_INTO_ITSELF, FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS,
                                MAX_NAME_BYTES, MAX_PATH_BYTES, SMALL_FILE_BYTES, clear, fail, fast_err)
 
 cdef enum:
@@ -69,6 +69,40 @@ cdef bint is_above(dir_node *node, const stat_t *status) noexcept nogil:
             return True
         node = node.parent
     return False
+
+
+cdef bint is_own_target(send_state *s, const dir_node *dir, const stat_t *status) noexcept nogil:
+    """Whether that directory, the source *dir*, is where it or one above it is copied to: it would have no end."""
+    cdef stat_t there
+    cdef const char *path
+    while dir != NULL:
+        path = "."
+        if dir.n_target:
+            path = dir.target
+        if fstatat(s.config.target_fd, path, &there, 0) == 0 and (
+                there.st_ino == status.st_ino and there.st_dev == status.st_dev):
+            return True
+        dir = dir.parent
+    return False
+
+
+cdef bint is_below_destination(const dir_node *dir) noexcept nogil:
+    while dir != NULL:
+        if dir.is_destination:
+            return True
+        dir = dir.parent
+    return False
+
+
+cdef bint goes_into_itself(send_state *s, dir_node *dir, const stat_t *status) noexcept nogil:
+    """For a receiver in this process. Told once: what of the destination is copied nevertheless is as with cp."""
+    cdef stat_t there
+    cdef bint is_refused = is_own_target(s, dir, status)
+    dir.is_destination = fstatat(s.config.target_fd, ".", &there, 0) == 0 and (
+        there.st_ino == status.st_ino and there.st_dev == status.st_dev)
+    if dir.is_destination or (is_refused and not is_below_destination(dir)):
+        tell(s, dir, "", FAST_INTO_ITSELF, 0, "open")
+    return is_refused
 
 
 cdef void stack_locked(send_state *s, dir_node *node) noexcept nogil:
@@ -133,6 +167,8 @@ cdef void list_directory(send_state *s, dir_node *dir, char *listing) noexcept n
     elif not dir.is_open and is_above(dir.parent, &status):
         dir.is_unlisted = True
         tell(s, dir, "", FAST_LOOP, 0, "open")
+    elif not dir.is_open and s.config.target_fd >= 0 and goes_into_itself(s, dir, &status):
+        dir.is_unlisted = True
     else:
         dir.status = status
         dir.is_open = True
