@@ -17,11 +17,11 @@ from escp._fast.libc cimport (EOPNOTSUPP, ENOTTY, EXDEV, errno, escp_clone, escp
                               fstat, stat_t)
 from escp._fast.receive cimport end_stream, take_data, take_meta
 from escp._fast.receive_large cimport end_writes
-from escp._fast.receive_state cimport flush_results, receive_state, receive_stop, receive_stream
+from escp._fast.receive_state cimport flush_results, receive_stop, receive_stream
 from escp._fast.send cimport send_loop
 from escp._fast.send_frames cimport send_stream
-from escp._fast.sources cimport N_FLIGHTS, flight, send_state, state_stop
-from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_CHANGED, FAST_PROTOCOL, FAST_SYS, IV_BYTES, clear, fail,
+from escp._fast.sources cimport N_FLIGHTS, flight
+from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_CHANGED, FAST_PROTOCOL, FAST_SYS, IV_BYTES, fail,
                                fast_err)
 from escp._fast.wire cimport MESSAGE_END, RESULT_BYTES, entry, get_result, result
 

@@ -15,8 +15,8 @@ from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, MSG_WAITA
                               escp_flag, memcpy, pthread_mutex_lock, pthread_mutex_unlock, recv)
 from escp._fast.receive_large cimport begin_large, end_large, end_writes, take_block
 from escp._fast.receive_small cimport write_bundle
-from escp._fast.receive_state cimport (add_result, count_contents, flush_results, open_large, receive_state, receive_stop,
-                                       receive_stream, send_answer)
+from escp._fast.receive_state cimport (add_result, count_contents, flush_results, open_large, receive_state,
+                                       receive_stop, receive_stream, send_answer)
 from escp._fast.tree cimport directory_finish
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_NET, FAST_PROTOCOL, IV_BYTES, MAX_OPEN_LARGE, TAG_BYTES,
                                clear, fail, fast_err)

@@ -34,7 +34,8 @@ cdef void create_large(receive_stream *t, open_large *l) noexcept nogil:
     if t.sink.link != NULL and not l.file.is_in_place and t.sink.clone(t.sink.link, &l.what, l.file.fd, &l.failure):
         l.n_begun = l.n_done = l.what.size  # no block of it will come
         count_contents(t, l.what.size, l.what.size)
-        escp_fetch_add(&s.n_disk, l.what.size)
+        if l.failure.code == FAST_OK:
+            escp_fetch_add(&s.n_disk, l.what.size)
         return
     if l.file.is_in_place or not s.config.is_direct or not can_direct(l.file.fd):
         return
