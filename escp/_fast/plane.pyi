@@ -62,4 +62,6 @@ class ReceivePlane(Plane):
         has_tmpfile: bool = True,
         selection: str = "all",
         compares_digests: bool = False,
+        has_roots: bool = False,
     ) -> None: ...
+    def allow(self, name: bytes, is_directory: bool = False) -> None: ...
