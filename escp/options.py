@@ -12,7 +12,7 @@ from collections import namedtuple
 from escp.constants import BLOCK_MULTIPLE_BYTES, KIB, MAX_BLOCK_BYTES, MAX_STREAMS, MIB, MIN_BLOCK_BYTES
 from escp.errors import UsageError
 from escp.location import NOWHERE, Location, parse_location
-from escp.parser import build_parser
+from escp.parser import TUNNEL_CHOICES, build_parser
 
 MAX_PORT = 65535
 MIN_LIMIT_BYTES_PER_S = 128  # scp's smallest, 1 Kbit/s: two bytes a second for each of 64 streams
@@ -34,9 +34,12 @@ SSH_SAFETY_ARGS = (
 class Options(
     namedtuple(
         "Options",
-        "sources target recursive preserve compress has_checksum limit_bytes_per_s "
-        "n_streams block_bytes port n_ports is_direct send_engine receive_engine "
-        "agent_command is_embedded is_server ssh_program ssh_args batch address_family "
+        "sources target filelist is_null_separated recursive preserve compress has_checksum "
+        "limit_bytes_per_s is_direct_hosts filters updates skips_unchanged compares_digests is_dry_run "
+        "keeps_owner has_numeric_ids keeps_xattrs keeps_acls keeps_links keeps_hard_links is_sparse "
+        "keeps_devices data_host bind_address is_reverse tunnel "
+        "n_streams block_bytes port n_ports is_direct send_engine receive_engine cpumask nodemask "
+        "agent_command is_embedded is_server ssh_program ssh_args ssh_port batch address_family "
         "is_quiet verbosity json shows_bits logfile shows_help shows_version shows_licence",
     )
 ):
@@ -44,25 +47,48 @@ class Options(
 
     # namedtuple, because the import of typing or dataclasses takes 4 and 10 ms before ssh can start.
     __slots__ = ()
-    sources: tuple[Location, ...]
+    sources: tuple[Location, ...]  # those of the command line; a file list may add more
     target: Location
+    filelist: str | None  # a path, or - for standard input
+    is_null_separated: bool
     recursive: bool
     preserve: bool
     compress: bool
     has_checksum: bool
     limit_bytes_per_s: int | None  # of all streams together
+    is_direct_hosts: bool  # -R; else -3
+    filters: tuple[tuple[bool, bytes], ...]  # (is_include, pattern); the first that matches counts
+    updates: bool
+    skips_unchanged: bool
+    compares_digests: bool
+    is_dry_run: bool
+    keeps_owner: bool
+    has_numeric_ids: bool
+    keeps_xattrs: bool
+    keeps_acls: bool
+    keeps_links: bool
+    keeps_hard_links: bool
+    is_sparse: bool
+    keeps_devices: bool
+    data_host: str | None
+    bind_address: str | None  # numeric
+    is_reverse: bool
+    tunnel: str  # one of parser.TUNNEL_CHOICES
     n_streams: int
     block_bytes: int
     port: int  # first port of the data streams
     n_ports: int  # that one and those after it
-    is_direct: bool
+    is_direct: bool  # O_DIRECT
     send_engine: str
     receive_engine: str
+    cpumask: int | None  # bits
+    nodemask: int | None
     agent_command: str  # for the remote shell, as it is
     is_embedded: bool
     is_server: bool
     ssh_program: str
-    ssh_args: tuple[str, ...]  # all but the destination and the command
+    ssh_args: tuple[str, ...]  # all but the port, the destination and the command
+    ssh_port: int | None  # unless a location names another
     batch: bool
     address_family: int | None  # socket.AF_INET or AF_INET6 when only that may be used
     is_quiet: bool
@@ -74,6 +100,13 @@ class Options(
     shows_version: bool
     shows_licence: bool
 
+    @property
+    def selection(self) -> str:
+        """Which files are sent, for the planes: "all", "changed" or "newer"."""
+        if self.skips_unchanged or self.compares_digests:
+            return "changed"
+        return "newer" if self.updates else "all"
+
 
 def parse_options(argv: list[str]) -> Options:
     """Parse and check the command line without the program's name. Raises UsageError."""
@@ -81,18 +114,40 @@ def parse_options(argv: list[str]) -> Options:
     sources: tuple[Location, ...] = ()
     target = NOWHERE
     if not (args.server or args.shows_help or args.shows_version or args.shows_licence):
-        sources, target = _parse_operands(args.operands, is_embedded=args.embedded)
+        sources, target = _parse_operands(args)
     port = _parse_count(args.port, "--escp_port", 1, MAX_PORT)
     n_more_ports = _parse_count(args.port_range, "--escp_portrange", 0, MAX_PORT - port)
     send_engine, receive_engine = _parse_engines(args.ioengine)
+    if args.has_numeric_ids and not args.keeps_owner:
+        raise UsageError("option --numeric-ids: there is no --owner", "write both")
     return Options(
         sources=sources,
         target=target,
+        filelist=args.filelist,
+        is_null_separated=args.is_null_separated,
         recursive=args.recursive,
         preserve=args.preserve,
         compress=args.compress,
         has_checksum=not args.nochecksum,
         limit_bytes_per_s=None if args.limit is None else parse_rate(args.limit),
+        is_direct_hosts=args.is_direct_hosts,
+        filters=tuple((is_include, _check_pattern(pattern)) for is_include, pattern in args.filters),
+        updates=args.updates,
+        skips_unchanged=args.skips_unchanged,
+        compares_digests=args.compares_digests,
+        is_dry_run=args.is_dry_run,
+        keeps_owner=args.keeps_owner,
+        has_numeric_ids=args.has_numeric_ids,
+        keeps_xattrs=args.keeps_xattrs,
+        keeps_acls=args.keeps_acls,
+        keeps_links=args.keeps_links,
+        keeps_hard_links=args.keeps_hard_links,
+        is_sparse=args.is_sparse,
+        keeps_devices=args.keeps_devices,
+        data_host=args.data_host,
+        bind_address=_check_address(args.bind_address),
+        is_reverse=args.is_reverse,
+        tunnel=_check_choice("--tunnel", args.tunnel, TUNNEL_CHOICES),
         n_streams=_parse_count(args.n_streams, "--parallel", 1, MAX_STREAMS),
         block_bytes=_parse_block(args.blocksize),
         port=port,
@@ -100,11 +155,14 @@ def parse_options(argv: list[str]) -> Options:
         is_direct=not args.nodirect,
         send_engine=send_engine,
         receive_engine=receive_engine,
+        cpumask=_parse_mask(args.cpumask, "--cpumask"),
+        nodemask=_parse_mask(args.nodemask, "--nodemask"),
         agent_command=args.agent_command,
         is_embedded=args.embedded,
         is_server=args.server,
         ssh_program=args.ssh_program,
-        ssh_args=_build_ssh_args(args, target.port),
+        ssh_args=_build_ssh_args(args),
+        ssh_port=None if args.ssh_port is None else _parse_count(args.ssh_port, "-P", 1, MAX_PORT),
         batch=args.batch,
         address_family=_find_family(args.ip_version),
         is_quiet=args.is_quiet,
@@ -147,31 +205,36 @@ def parse_rate(text: str) -> int:
     return int(bytes_per_s)
 
 
-def _parse_operands(words: list[str], *, is_embedded: bool) -> tuple[tuple[Location, ...], Location]:
-    if len(words) < 2:
-        raise UsageError(
-            "no target given" if words else "nothing to copy", "escp SOURCE... [user@]host:[path]"
-        )
+def _parse_operands(args: Namespace) -> tuple[tuple[Location, ...], Location]:
+    words = args.operands
+    is_embedded, has_filelist = args.embedded, args.filelist is not None
+    if len(words) < (1 if has_filelist else 2):
+        raise UsageError("no target given" if words or has_filelist else "nothing to copy", _USAGE_HINT)
     *sources, target = (parse_location(os.fsencode(word)) for word in words)
-    if not target.is_remote:
-        is_option = words[-1].startswith("-")
+    if not target.is_remote and not target.path:
+        raise UsageError("the target is empty", "write . for this directory")
+    if any(not source.is_remote and not source.path for source in sources):
+        raise UsageError("a source is empty")
+    if not target.is_remote and words[-1].startswith("-"):
         raise UsageError(
-            f"the target '{words[-1]}' is on this host: this release only copies to a remote one",
-            "options stand before the first source" if is_option else "write host:path, or localhost:path",
+            f"the target '{words[-1]}' begins with a dash",
+            f"options stand before the first source; a file of that name is written ./{words[-1]}",
         )
-    for source, word in zip(sources, words[:-1], strict=True):
-        if source.is_remote:
-            raise UsageError(
-                f"the source '{word}' is on a remote host: this release only copies to one",
-                "start escp on that host, or write ./name for a local file with a colon in its name",
-            )
-        if not source.path:
-            raise UsageError("a source is empty")
-    if is_embedded and (target.host not in LOCAL_HOSTS or target.user is not None):
-        raise UsageError(
-            f"option --embedded: '{words[-1]}' is not this host", "write localhost:path, without a user"
-        )
+    if target.is_remote and any(source.is_remote for source in sources):
+        if args.is_reverse:
+            raise UsageError("option --reverse is not for copies between two remote hosts", "leave it out")
+        if args.is_direct_hosts and args.tunnel == "always":
+            raise UsageError("option -R and --tunnel=always contradict each other", "leave out one of them")
+    if is_embedded:
+        for location, word in zip([*sources, target], words, strict=True):
+            if location.is_remote and (location.host not in LOCAL_HOSTS or location.user is not None):
+                raise UsageError(
+                    f"option --embedded: '{word}' is not this host", "write localhost:path, without a user"
+                )
     return tuple(sources), target
+
+
+_USAGE_HINT = "escp SOURCE... TARGET; each is a path or [user@]host:[path]"
 
 
 def _parse_count(text: str, option: str, low: int, high: int) -> int:
@@ -199,6 +262,38 @@ def _parse_engines(text: str) -> tuple[str, str]:
     return pair
 
 
+def _parse_mask(text: str | None, option: str) -> int | None:
+    """A bit mask as the original's configuration has it: hexadecimal, with or without 0x."""
+    if text is None:
+        return None
+    if not re.fullmatch(r"(0[xX])?[0-9a-fA-F]{1,256}", text) or not int(text, 16):
+        raise UsageError(f"option {option}: '{text}' is no mask", "write hexadecimal digits: F is 0 to 3")
+    return int(text, 16)
+
+
+def _check_pattern(pattern: str) -> bytes:
+    if not pattern.strip("/"):
+        raise UsageError("option --exclude: a pattern is empty")
+    return os.fsencode(pattern)
+
+
+def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise UsageError(f"option {option}: '{value}' is none of {', '.join(choices)}")
+    return value
+
+
+def _check_address(text: str | None) -> str | None:
+    if text is not None:
+        import ipaddress  # not at the top: few need it
+
+        try:
+            ipaddress.ip_address(text.partition("%")[0])
+        except ValueError:
+            raise UsageError(f"option --bind: '{text}' is no address", "write it in numbers") from None
+    return text
+
+
 def _check_logfile(text: str | None) -> str | None:
     if text and re.fullmatch(r"LOCAL[0-9]+", text) and not is_facility(text):
         raise UsageError(
@@ -220,8 +315,8 @@ def _find_family(ip_version: int | None) -> int | None:
     return int(socket.AF_INET if ip_version == 4 else socket.AF_INET6)
 
 
-def _build_ssh_args(args: Namespace, target_port: int | None) -> tuple[str, ...]:
-    """ssh's arguments in front of `-- destination command`: ours, then the user's, then ForwardAgent=no.
+def _build_ssh_args(args: Namespace) -> tuple[str, ...]:
+    """ssh's arguments in front of `-p port -- destination command`: ours, the user's, ForwardAgent=no.
 
     That one is last, as with scp, so that an explicit `-o ForwardAgent=yes` counts but ssh_config does not.
     """
@@ -231,12 +326,6 @@ def _build_ssh_args(args: Namespace, target_port: int | None) -> tuple[str, ...]
     if args.is_quiet:
         words.append("-q")
     words += ["-v"] * (args.verbosity - 1)
-    port = target_port
-    if args.ssh_port is not None:
-        from_option = _parse_count(args.ssh_port, "-P", 1, MAX_PORT)
-        port = target_port or from_option  # scp: the port in a URI wins
-    if port is not None:
-        words += ["-p", str(port)]
     for letter, value in (("-F", args.ssh_config), ("-J", args.jump), ("-c", args.cipher)):
         if value is not None:
             words += [letter, value]

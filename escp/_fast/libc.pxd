@@ -83,6 +83,7 @@ cdef extern from "<unistd.h>" nogil:
     ssize_t c_read "read"(int, void *, size_t)
     int c_close "close"(int)
     int dup(int)
+    int pipe2(int *, int)
     int ftruncate(int, int64_t)
     int unlinkat(int, const char *, int)
     int linkat(int, const char *, int, const char *, int)
@@ -97,10 +98,12 @@ cdef extern from "<fcntl.h>" nogil:
     int fcntl(int, int, ...)
     int posix_fadvise(int, int64_t, int64_t, int)
     int fallocate(int, int, int64_t, int64_t)
+    ssize_t splice(int, int64_t *, int, int64_t *, size_t, unsigned int)
     enum:
         O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_DIRECT, O_DIRECTORY, O_CLOEXEC
+        SPLICE_F_MOVE, SPLICE_F_NONBLOCK
         O_NOFOLLOW, O_TMPFILE, O_NONBLOCK, O_NOCTTY, O_PATH, O_NOATIME
-        F_GETFL, F_SETFL, POSIX_FADV_WILLNEED, AT_FDCWD, AT_EMPTY_PATH, AT_SYMLINK_FOLLOW
+        F_GETFL, F_SETFL, F_SETPIPE_SZ, POSIX_FADV_WILLNEED, AT_FDCWD, AT_EMPTY_PATH, AT_SYMLINK_FOLLOW
         AT_SYMLINK_NOFOLLOW
 
 cdef extern from "<sys/stat.h>" nogil:
@@ -149,7 +152,7 @@ cdef extern from "<poll.h>" nogil:
         short revents
     int poll(pollfd_t *, unsigned long, int)
     enum:
-        POLLIN, POLLERR, POLLHUP
+        POLLIN, POLLOUT, POLLERR, POLLHUP
 
 cdef extern from "<sys/eventfd.h>" nogil:
     int eventfd(unsigned int, int)

@@ -52,7 +52,9 @@ class ReceivePlane(Plane):
         in_place_fd: int = -1,
         has_openat2: bool = True,
         has_tmpfile: bool = True,
+        has_roots: bool = False,
     ) -> None: ...
+    def allow(self, name: bytes, is_directory: bool = False) -> None: ...
 
 # Instead of attach(), for a copy within this host; before start(). The sender's start() starts both planes,
 # stop() and join() of either are those of both. Both report FINISHED, or FATAL, or nothing after stop().

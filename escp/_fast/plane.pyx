@@ -24,11 +24,12 @@ from escp._fast.local cimport local_join, local_link, local_loop, local_stream
 from escp._fast.receive cimport receive_loop
 from escp._fast.receive_state cimport (receive_free, receive_open, receive_state, receive_stop, receive_stream,
                                        receive_stream_close, receive_stream_open)
+from escp._fast.roots cimport roots_allow, roots_open
 from escp._fast.send cimport send_loop
 from escp._fast.send_frames cimport send_stream, send_stream_close, send_stream_open
 from escp._fast.sources cimport (N_ROOTS, dir_node, node_new, send_state, state_free, state_open, state_stop,
                                  stream_counters)
-from escp._fast.types cimport MAX_NAME_BYTES, MAX_STREAMS, clear, fast_err
+from escp._fast.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_STREAMS, clear, fast_err
 from escp._fast.walk cimport walk_loop
 
 from escp._fast.errors import raise_error
@@ -193,14 +194,14 @@ cdef class SendPlane:
         return 0
 
     def add_source(self, bytes source not None, bytes target not None):
-        """Queue the file or directory *source*, to be named *target* below the destination.
+        """Queue the file or directory *source*, to become *target* (a name, or a path) below the destination.
 
         False when the queue is full: a ROOM event tells when to try again.
         """
         cdef dir_node *node
         cdef bint has_room
-        if not source or b"\0" in source or len(target) > MAX_NAME_BYTES:
-            raise ValueError("a source is a path, its target a name")
+        if not source or b"\0" in source or len(target) > MAX_PATH_BYTES:
+            raise ValueError("a source is a path, its target a relative one")
         node = node_new(NULL, source, len(source), target, len(target))
         if node == NULL:
             raise MemoryError
@@ -281,6 +282,7 @@ cdef class ReceivePlane:
 
     *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
+    *has_roots*: only what `allow` names may be written.
     *has_openat2*, *has_tmpfile*: False to do without, as on kernels and file systems that lack them.
     """
     cdef receive_state *state
@@ -291,7 +293,8 @@ cdef class ReceivePlane:
 
     def __cinit__(self, *, int root_fd, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
                   bint has_checksum=True, bint has_compression=False, bint keeps_attributes=False,
-                  bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True):
+                  bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True,
+                  bint has_roots=False):
         check_streams(n_streams, block_bytes)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
             raise ValueError("the target's name is one component")
@@ -315,7 +318,15 @@ cdef class ReceivePlane:
         self.state.destination.session = int.from_bytes(os.urandom(8), "big")
         for i, c in enumerate(target_name):
             self.state.destination.target_name[i] = <char><int>c  # above 127 too
+        roots_open(&self.state.roots, has_roots)
         receive_open(self.state)
+
+    def allow(self, bytes name not None, bint is_directory=False):
+        """With has_roots: *name* may be written once, and all below it if *is_directory*."""
+        if len(name) > MAX_PATH_BYTES:
+            raise ValueError("the name is too long")
+        if roots_allow(&self.state.roots, name, len(name), is_directory) < 0:
+            raise MemoryError
 
     def attach(self, int fd, Channel channel not None):
         """Give the stream of *channel* its connected socket; the caller keeps it open until after join()."""

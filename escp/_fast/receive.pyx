@@ -17,6 +17,7 @@ from escp._fast.receive_large cimport begin_large, end_large, end_writes, take_b
 from escp._fast.receive_small cimport write_bundle
 from escp._fast.receive_state cimport (add_result, count_contents, flush_results, open_large, receive_state,
                                        receive_stop, receive_stream, send_answer)
+from escp._fast.roots cimport roots_check
 from escp._fast.tree cimport directory_finish
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_NET, FAST_PROTOCOL, IV_BYTES, MAX_OPEN_LARGE, TAG_BYTES,
                                clear, fail, fast_err)
@@ -68,7 +69,7 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
     cdef fast_err own
     cdef entry e
     for _ in range(h.count):
-        if get_entry(&at, end, &e, err) < 0:
+        if get_entry(&at, end, &e, err) < 0 or roots_check(&t.state.roots, &e, err) < 0:
             return -1
         t.n_entries += 1
         clear(&own)

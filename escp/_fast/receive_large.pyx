@@ -9,6 +9,7 @@ from escp._fast.libc cimport (EDQUOT, EFBIG, ENOSPC, calloc, errno, escp_fetch_a
                               memcmp, memcpy, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, count_contents, flush_results, identify,
                                        open_large, receive_state, receive_stream)
+from escp._fast.roots cimport roots_drop
 from escp._fast.tree cimport file_commit, file_create, file_discard
 from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS,
                                MAX_OPEN_LARGE, PAGE_BYTES, SLICE_BYTES, clear, fail, fast_err)
@@ -140,6 +141,7 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
     # The reason once more: the early result may come later than this one, on another stream.
     if add_result(t, &l.what, &l.failure, 0, l.is_failure_told, &l.digest, err) < 0:
         return -1
+    roots_drop(&s.roots, &l.what)
     pthread_mutex_lock(&s.lock)
     free(l.came)
     l.came = NULL

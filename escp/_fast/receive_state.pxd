@@ -10,6 +10,7 @@ from escp._fast.digest cimport digest128
 from escp._fast.engine cimport io_ring
 from escp._fast.events cimport event_queue
 from escp._fast.libc cimport pthread_mutex_t
+from escp._fast.roots cimport root_set
 from escp._fast.sources cimport stream_counters
 from escp._fast.tree cimport dir_cache, new_file, tree
 from escp._fast.types cimport MAX_BATCH, MAX_OPEN_LARGE, MAX_PATH_BYTES, MAX_STREAMS, fast_err
@@ -53,6 +54,7 @@ ctypedef struct receive_config:
 ctypedef struct receive_state:
     receive_config config
     tree destination
+    root_set roots
     pthread_mutex_t lock  # of *large* and the counters
     open_large large[MAX_OPEN_LARGE]
     int is_stopped

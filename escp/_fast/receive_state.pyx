@@ -9,6 +9,7 @@ from escp._fast.events cimport EVENT_FILE_FAILED, events_close, events_free, eve
 from escp._fast.libc cimport (CLOCK_MONOTONIC, EINTR, MSG_NOSIGNAL, SHUT_RDWR, clock_gettime, errno, escp_count,
                               escp_raise_flag, free, malloc, memset, pthread_mutex_destroy, pthread_mutex_init,
                               pthread_mutex_lock, pthread_mutex_unlock, send, shutdown, timespec_t)
+from escp._fast.roots cimport roots_free
 from escp._fast.sources cimport stream_counters
 from escp._fast.tree cimport cache_close, cache_open, file_discard, new_file
 from escp._fast.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH,
@@ -46,6 +47,7 @@ cdef void receive_free(receive_state *s) noexcept nogil:
         pthread_mutex_destroy(&s.large[i].writing)
     pthread_mutex_destroy(&s.lock)
     events_free(&s.events)
+    roots_free(&s.roots)
 
 
 cdef void receive_stop(receive_state *s) noexcept nogil:
