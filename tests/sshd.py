@@ -21,7 +21,8 @@ def pick_port() -> int:
 class Sshd:
     """A running sshd on a loopback port. *prefix* starts it elsewhere, in a network namespace for example.
 
-    *settings* and *client_settings* are lines for its and its clients' configuration.
+    *addresses*: more to listen on; *settings*, *client_settings*: lines for the end of its and its clients'
+    configuration.
     """
 
     def __init__(
@@ -30,15 +31,18 @@ class Sshd:
         *,
         prefix: tuple[str, ...] = (),
         address: str = "127.0.0.1",
-        settings: tuple[str, ...] = (),
-        client_settings: tuple[str, ...] = (),
+        addresses: tuple[str, ...] = (),
+        port: int | None = None,
+        settings: str = "",
+        client_settings: str = "",
     ):
         self.folder = folder
         self.prefix = prefix
-        self.settings = settings
-        self.client_settings = client_settings
         self.address = address
-        self.port = pick_port()
+        self.port = port or pick_port()
+        self._addresses = (address, *addresses)
+        self._settings = settings
+        self._client_settings = client_settings
         self.client_config = folder / "ssh_config"
         self._log = folder / "sshd.log"
         self._make_keys()
@@ -59,10 +63,11 @@ class Sshd:
 
     def _write_configuration(self) -> None:
         folder = self.folder
+        listen = "\n".join(f"ListenAddress {address}" for address in self._addresses)
         (folder / "sshd_config").write_text(
             f"""\
 Port {self.port}
-ListenAddress {self.address}
+{listen}
 HostKey {folder}/host_key
 PidFile {folder}/sshd.pid
 AuthorizedKeysFile {folder}/authorized_keys
@@ -76,8 +81,8 @@ MaxStartups 100
 LogLevel VERBOSE
 # Or bash, started by sshd, reads .bashrc as if it were at a terminal.
 SetEnv SHLVL=2
+{self._settings}
 """
-            + "".join(line + "\n" for line in self.settings)
         )
         self.client_config.write_text(
             f"""\
@@ -91,8 +96,8 @@ Host *
     StrictHostKeyChecking no
     UserKnownHostsFile /dev/null
     LogLevel ERROR
+{self._client_settings}
 """
-            + "".join(f"    {line}\n" for line in self.client_settings)
         )
 
     def _start(self) -> None:
