@@ -4,6 +4,7 @@
     10.77.1.2      ├─ hidden           10.77.4.N behind addresses 10.77.1.N of the wall (NAT)
                    └─ jump ─── inner   10.77.6.N, to which the wall has no route
     here ─── box: a second cable with nothing but link-local addresses
+    here ─── neighbour: somebody else who has hidden's address
 
 `here` starts escp and has more addresses: .3 is allowed where others are not, .4 is masqueraded by the wall,
 .5 can't be connected to. A `Place` is an address on box (or hidden) and one on other that one test has for
@@ -38,7 +39,7 @@ KINDS = {
 INNER_BLACKHOLE, INNER_UNREACHABLE = "10.77.6.2", "10.77.6.3"
 LINK_LOCAL = "fe80::77:2%side0"  # box, as here calls it
 REJECTING, NOBODY = "10.77.2.9", "10.77.2.8"  # nobody's: the wall says so, or says nothing
-TAKEN = "10.77.9.9"  # hidden's own address that somebody else has here
+TAKEN = "10.77.9.9"  # hidden's own address, and that of a neighbour whom here has a route to
 SILENT = """
 import socket, sys
 sockets = [socket.create_server((sys.argv[1], int(sys.argv[2]) + n)) for n in range(int(sys.argv[3]))]
@@ -105,16 +106,13 @@ class Hosts:
         return found
 
     def find_listeners(self) -> dict[str, list[int]]:
+        """Ports of the data's range that are open, but for the neighbour's."""
         found = {name: one.find_listeners(FIRST_PORT, N_PORTS) for name, one in self._namespaces.items()}
-        return {name: ports for name, ports in found.items() if ports}
-
-    def stop_silent(self) -> None:
-        if self._silent is not None:
-            self._silent.communicate()
-            self._silent = None
+        return {name: ports for name, ports in found.items() if ports and name != "neighbour"}
 
     def stop(self) -> None:
-        self.stop_silent()
+        if self._silent is not None:
+            self._silent.communicate()
         for sshd in self._sshds.values():
             sshd.stop()
         for namespace in self._namespaces.values():
@@ -123,7 +121,7 @@ class Hosts:
     # ---- Building -----------------------------------------------------------------------------------
 
     def _make_namespaces(self, names: list[tuple[str, str]]) -> None:
-        for name in ("here", "wall", "box", "other", "hidden", "jump", "inner"):
+        for name in ("here", "wall", "box", "other", "hidden", "jump", "inner", "neighbour"):
             self._namespaces[name] = Namespace(self._folder, names if name == "here" else None)
 
     def _join(self) -> None:
@@ -157,13 +155,23 @@ class Hosts:
         inner_addresses = [f"{INNER_BLACKHOLE}/24", f"{INNER_UNREACHABLE}/24"]
         join(jump, "inner0", ["10.77.6.1/24"], inner, "net0", inner_addresses)
         join(spaces["here"], "side0", ["fe80::77:1/64"], spaces["box"], "edge0", ["fe80::77:2/64"])
-        # The same private address twice: hidden's own, and here's, where somebody listens and is silent.
-        spaces["hidden"].ip(f"addr add {TAKEN}/32 dev lo")
-        spaces["here"].ip(f"addr add {TAKEN}/32 dev lo")
+        # The same private address twice: hidden's, and a neighbour's, where somebody listens and is silent.
+        join(spaces["here"], "near0", ["10.77.8.1/24"], spaces["neighbour"], "net0", ["10.77.8.2/24"])
+        spaces["here"].ip(f"route add {TAKEN}/32 via 10.77.8.2")
+        for name in ("hidden", "neighbour"):
+            spaces[name].ip(f"addr add {TAKEN}/32 dev lo")
 
     def _start_silent(self) -> subprocess.Popen:
         """Somebody who lets everybody connect to TAKEN, and never says a word."""
-        command = [*self.here.prefix, sys.executable, "-c", SILENT, TAKEN, str(FIRST_PORT), str(N_PORTS)]
+        command = [
+            *self._namespaces["neighbour"].prefix,
+            sys.executable,
+            "-c",
+            SILENT,
+            TAKEN,
+            str(FIRST_PORT),
+            str(N_PORTS),
+        ]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdout.readline() == b"listening\n"
         return process
@@ -202,7 +210,7 @@ type filter hook forward priority 0;
 ip daddr {REJECTING} reject with tcp reset
 ip daddr {NOBODY} drop
 ip daddr 10.77.1.5 tcp dport {DATA} drop
-iifname "here" ip daddr 10.77.4.0/24 ct status & dnat == 0 drop
+iifname "here" ip daddr 10.77.4.0/24 ct state new ct status & dnat == 0 drop
 {lines(rules)}
 }}
 chain before {{
@@ -212,6 +220,7 @@ type nat hook prerouting priority -100;
 chain after {{
 type nat hook postrouting priority 100;
 ip saddr 10.77.1.4 masquerade
+oifname "here" ip saddr 10.77.4.0/24 masquerade
 }}
 }}
 """
