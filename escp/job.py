@@ -90,8 +90,6 @@ class Job:
     *start_agent* is called when an agent is needed; it may have been started before.
     """
 
-    fault_offset = -1  # tests: see SendPlane
-
     def __init__(
         self,
         options: Options,
@@ -510,7 +508,7 @@ class Job:
         if self._goal is not None:
             self._send_end = SendEnd(
                 self._make_send(), n_streams=self._n_streams, block_bytes=self._options.block_bytes,
-                loop=self._loop, listener=self, fault_offset=self.fault_offset,
+                loop=self._loop, listener=self,
             )  # fmt: skip
             self._results[None] = None
             self._send_end.start(self._streams)

@@ -4,7 +4,7 @@
     10.77.1.2      ├─ hidden           10.77.4.N behind addresses 10.77.1.N of the wall (NAT)
                    └─ jump ─── inner   10.77.6.N, to which the wall has no route
     here ─── box: a second cable with nothing but link-local addresses
-    here ─── neighbour: somebody else who has hidden's address
+    here ─── neighbour: somebody else who has hidden's address; the wall can lead connections to it
 
 `here` starts escp and has more addresses: .3 is allowed where others are not, .4 is masqueraded by the wall,
 .5 can't be connected to. A `Place` is an address on box (or hidden) and one on other that one test has for
@@ -32,6 +32,13 @@ KINDS = {
     "ssh": ["{ip} daddr {a} tcp dport != 22 drop", "{ip} saddr {a} tcp sport != 22 drop"],
     "picky": ["ip daddr {a} tcp dport {data} ip saddr != 10.77.1.3 drop"],
     "other-drop": ["ip saddr 10.77.2.0/24 ip daddr {o} tcp dport {data} drop"],
+    "both-drop": [
+        "{ip} daddr {a} tcp dport {data} drop",
+        "ip daddr {o} tcp dport {data} drop",
+    ],
+    "few": ["{ip} daddr {a} tcp dport {data} ct state new ct count over 2 drop"],
+    "silent": [],
+    "web": [],
     "nat": [],
     "nat-ssh": [],
     "nat-taken": [],
@@ -40,9 +47,21 @@ INNER_BLACKHOLE, INNER_UNREACHABLE = "10.77.6.2", "10.77.6.3"
 LINK_LOCAL = "fe80::77:2%side0"  # box, as here calls it
 REJECTING, NOBODY = "10.77.2.9", "10.77.2.8"  # nobody's: the wall says so, or says nothing
 TAKEN = "10.77.9.9"  # hidden's own address, and that of a neighbour whom here has a route to
-SILENT = """
-import socket, sys
-sockets = [socket.create_server((sys.argv[1], int(sys.argv[2]) + n)) for n in range(int(sys.argv[3]))]
+STRANGER_ADDRESS = "10.77.7.2"  # the neighbour, as the wall calls it
+SILENT_PORT, WEB_PORT = 7, 80
+# Lets everybody connect: at one port it never says a word, at the other it is a proxy that wants HTTP.
+STRANGER = """
+import socket, sys, threading
+silent, web, first, n = map(int, sys.argv[1:])
+silent = [socket.create_server(("", port)) for port in (silent, *range(first, first + n))]
+web = socket.create_server(("", web))
+def answer():
+    while True:
+        sock, _ = web.accept()
+        sock.recv(10)
+        sock.sendall(b"HTTP/1.1 400 Bad Request\\r\\nServer: proxy\\r\\nContent-Length: 0\\r\\n\\r\\n")
+        sock.close()
+threading.Thread(target=answer, daemon=True).start()
 print("listening", flush=True)
 sys.stdin.read()
 """
@@ -67,7 +86,7 @@ class Hosts:
         self._places = places
         self._namespaces: dict[str, Namespace] = {}
         self._sshds: dict[str, Sshd] = {}
-        self._silent: subprocess.Popen | None = None
+        self._stranger: subprocess.Popen | None = None
         names = [(f"{place.name}-data", place.address) for place in places]
         # A name with two addresses: nobody answers at the first.
         names += [(f"{p.name}-multi", a) for p in places for a in (REJECTING, p.address)]
@@ -77,7 +96,7 @@ class Hosts:
             self._join()
             self._guard()
             self._start_sshds()
-            self._silent = self._start_silent()
+            self._stranger = self._start_stranger()
         except BaseException:
             self.stop()
             raise
@@ -111,8 +130,8 @@ class Hosts:
         return {name: ports for name, ports in found.items() if ports and name != "neighbour"}
 
     def stop(self) -> None:
-        if self._silent is not None:
-            self._silent.communicate()
+        if self._stranger is not None:
+            self._stranger.communicate()
         for sshd in self._sshds.values():
             sshd.stop()
         for namespace in self._namespaces.values():
@@ -157,21 +176,17 @@ class Hosts:
         join(spaces["here"], "side0", ["fe80::77:1/64"], spaces["box"], "edge0", ["fe80::77:2/64"])
         # The same private address twice: hidden's, and a neighbour's, where somebody listens and is silent.
         join(spaces["here"], "near0", ["10.77.8.1/24"], spaces["neighbour"], "net0", ["10.77.8.2/24"])
+        join(wall, "neighbour", ["10.77.7.1/24"], spaces["neighbour"], "wall0", [f"{STRANGER_ADDRESS}/24"])
+        spaces["neighbour"].ip("route add default via 10.77.7.1")
         spaces["here"].ip(f"route add {TAKEN}/32 via 10.77.8.2")
         for name in ("hidden", "neighbour"):
             spaces[name].ip(f"addr add {TAKEN}/32 dev lo")
 
-    def _start_silent(self) -> subprocess.Popen:
-        """Somebody who lets everybody connect to TAKEN, and never says a word."""
-        command = [
-            *self._namespaces["neighbour"].prefix,
-            sys.executable,
-            "-c",
-            SILENT,
-            TAKEN,
-            str(FIRST_PORT),
-            str(N_PORTS),
-        ]
+    def _start_stranger(self) -> subprocess.Popen:
+        """The neighbour's program."""
+        ports = (STRANGER_ADDRESS = "10.77.7.2"  # the neighbour, as the wall calls it
+SILENT_PORT, WEB_PORT, FIRST_PORT, N_PORTS)
+        command = [*self._namespaces["neighbour"].prefix, sys.executable, "-c", STRANGER, *map(str, ports)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdout.readline() == b"listening\n"
         return process
@@ -196,6 +211,9 @@ class Hosts:
                         for rule in KINDS[place.kind]
                         if rule.startswith(("{ip}", f"{ip} "))
                     ]
+            if place.kind in ("silent", "web"):
+                port = SILENT_PORT if place.kind == "silent" else WEB_PORT
+                forwards.append(f"ip daddr {place.address} tcp dport {DATA} dnat ip to {STRANGER_ADDRESS}:{port}")
             if place.kind.startswith("nat"):
                 ports = "22" if place.kind == "nat-ssh" else f"{{ 22, {DATA} }}"
                 forwards.append(f"ip daddr {place.public} tcp dport {ports} dnat ip to {place.address}")

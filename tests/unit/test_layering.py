@@ -18,18 +18,8 @@ PACKAGE = Path(__file__).parents[2] / "escp"
 # Lowest first. A module imports from its own layer and from those below it, without cycles.
 LAYERS = [
     {"constants", "errors"},
-    {
-        "parser",
-        "location",
-        "control",
-        "options",
-        "plan",
-        "procenv",
-        "display",
-        "globbing",
-        "filelist",
-        "sources",
-    },
+    {"parser", "location", "control", "options", "plan", "procenv", "display"}
+    | {"globbing", "filelist", "sources"},
     {"session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"},
     {"transfer", "relay", "listener", "connector", "leg", "ends", "job", "agent"},
     {"progress", "ui", "selftest"} | {"textui", "jsonui", "meter", "log", "report", "about", "initiator"},
