@@ -184,8 +184,7 @@ class Hosts:
 
     def _start_stranger(self) -> subprocess.Popen:
         """The neighbour's program."""
-        ports = (STRANGER_ADDRESS = "10.77.7.2"  # the neighbour, as the wall calls it
-SILENT_PORT, WEB_PORT, FIRST_PORT, N_PORTS)
+        ports = (SILENT_PORT, WEB_PORT, FIRST_PORT, N_PORTS)
         command = [*self._namespaces["neighbour"].prefix, sys.executable, "-c", STRANGER, *map(str, ports)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdout.readline() == b"listening\n"
@@ -212,8 +211,8 @@ SILENT_PORT, WEB_PORT, FIRST_PORT, N_PORTS)
                         if rule.startswith(("{ip}", f"{ip} "))
                     ]
             if place.kind in ("silent", "web"):
-                port = SILENT_PORT if place.kind == "silent" else WEB_PORT
-                forwards.append(f"ip daddr {place.address} tcp dport {DATA} dnat ip to {STRANGER_ADDRESS}:{port}")
+                stranger = f"{STRANGER_ADDRESS}:{SILENT_PORT if place.kind == 'silent' else WEB_PORT}"
+                forwards.append(f"ip daddr {place.address} tcp dport {DATA} dnat ip to {stranger}")
             if place.kind.startswith("nat"):
                 ports = "22" if place.kind == "nat-ssh" else f"{{ 22, {DATA} }}"
                 forwards.append(f"ip daddr {place.public} tcp dport {ports} dnat ip to {place.address}")

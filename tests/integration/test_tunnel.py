@@ -20,7 +20,7 @@ LIMIT_BYTES = 80 << 20  # as without the tunnel, and its windows
 
 @pytest.fixture(params=["push", "pull"])
 def start(request, escp, source, target):
-    """Starts a copy that takes half a minute; returns it in the middle of its data, with its agent's number."""
+    """Starts a copy that takes half a minute; returns it in the middle of its data, and its agent."""
     write_random(source / "large", 9_000_000)
 
     def start_slow():
