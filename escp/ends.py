@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 class SendEnd:
     """Reads and sends what `add` names. *n_streams* and *block_bytes* as agreed with the other end."""
 
+    fault_offset = -1  # tests: see SendPlane
+
     def __init__(
         self,
         wanted: Send,
@@ -45,7 +47,6 @@ class SendEnd:
         block_bytes: int,
         loop: EventLoop,
         listener: "Listener",
-        fault_offset: int = -1,
     ):
         """Raises ProtocolError when *wanted* holds what this escp does not offer."""
         self._loop = loop
@@ -58,7 +59,7 @@ class SendEnd:
                 n_streams=n_streams, block_bytes=block_bytes, engine=wanted.engine,
                 is_direct=wanted.is_direct, has_checksum=wanted.has_checksum,
                 has_compression=wanted.has_compression,
-                is_recursive=wanted.is_recursive, n_walkers=count_walkers(), fault_offset=fault_offset,
+                is_recursive=wanted.is_recursive, n_walkers=count_walkers(), fault_offset=self.fault_offset,
             )  # fmt: skip
         loop.watch(self.plane.event_fd, self._take_events)
 

@@ -18,21 +18,8 @@ PACKAGE = Path(__file__).parents[2] / "escp"
 # Lowest first. A module imports from its own layer and from those below it, without cycles.
 LAYERS = [
     {"constants", "errors"},
-    {
-        "parser",
-        "location",
-        "control",
-        "options",
-        "plan",
-        "procenv",
-        "display",
-        "globbing",
-        "filelist",
-        "sources",
-        "config",
-        "values",
-        "agentoptions",
-    },
+    {"parser", "location", "control", "options", "plan", "procenv", "display"}
+    | {"globbing", "filelist", "sources", "config", "values", "agentoptions"},
     {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"},
     {"affinity", "transfer", "relay", "listener", "connector", "leg", "ends", "job", "agent"},
     {"progress", "ui", "selftest"} | {"textui", "jsonui", "meter", "report", "about", "initiator"},
