@@ -1,4 +1,4 @@
-"""`escp --server`: the agent that the initiator starts through ssh. It receives files and writes them.
+"""`escp --server`: the agent that the initiator starts through ssh. It sends or receives, as it is told.
 
 stdin and stdout are the control channel. When stdin ends, everything ends: no process, no port and no
 unfinished file stays.
@@ -7,21 +7,58 @@ unfinished file stays.
 import os
 import signal
 import time
-from contextlib import suppress
+from collections import deque
+from collections.abc import Iterator, Sequence
 
 from escp import __version__
-from escp.constants import HELLO_TIMEOUT_S, KEEPALIVE_S, MARKER, PROTOCOL_MAJOR, PROTOCOL_MINOR, SECRET_BYTES
-from escp.control import Bye, Error, Hello, KeepAlive, Listening, Message, Result, Session, encode
-from escp.destination import Destination, open_destination
-from escp.errors import EXIT_OK, EscpError, Failure, InternalError, NetworkError, ProtocolError
+from escp.affinity import apply_affinity
+from escp.agentoptions import EMBEDDED, parse_agent_options
+from escp.connector import Connector
+from escp.constants import (
+    HELLO_TIMEOUT_S,
+    KEEPALIVE_S,
+    MARKER,
+    PROTOCOL_MAJOR,
+    PROTOCOL_MINOR,
+    SECRET_BYTES,
+)
+from escp.control import (
+    Accept,
+    Allow,
+    Allowed,
+    Bye,
+    Error,
+    FileFailed,
+    Hello,
+    Link,
+    Listening,
+    Message,
+    Opened,
+    Progress,
+    Receive,
+    Result,
+    Roots,
+    Send,
+    Sources,
+    Tunnel,
+)
+from escp.controlchannel import ControlChannel
+from escp.destination import expand_home
+from escp.ends import ReceiveEnd, SendEnd
+from escp.errors import EXIT_OK, EscpError, Failure, InternalError, NetworkError, ProtocolError, UsageError
 from escp.eventloop import EventLoop
-from escp.listener import Acceptor, listen
+from escp.globbing import expand, is_directory, root_name
+from escp.listener import Acceptor, is_own_address, listen
+from escp.log import AgentLog, open_agent_log
 from escp.session import AgentCourse
-from escp.transfer import FATAL, FINISHED, ReceivePlane, Streams, choose_aead, prepare_process
+from escp.transfer import Streams, choose_aead, is_address, prepare_process
 
 FEATURES = ["zstd", "dummy"]
 STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initiator gives up long before
 IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
+PROGRESS_S = 0.2
+MAX_PAGE_ROOTS = 2048
+MAX_PAGE_BYTES = 1 << 18  # of names
 
 
 class ControlEnded(Exception):
@@ -31,156 +68,347 @@ class ControlEnded(Exception):
 class Agent:
     """One session, from the marker to the end of the control channel."""
 
-    def __init__(self, read_fd: int, write_fd: int, address: str):
-        """*address*: where to listen; "" for all of this host's."""
-        self._read_fd = read_fd
-        self._write_fd = write_fd
-        self._address = address
+    def __init__(
+        self, read_fd: int, write_fd: int, own_address: str, peer_address: str, words: Sequence[str]
+    ):
+        """The addresses between which ssh goes, "" where they are not known; *words*: the command line."""
+        self._words = words
+        self._log = AgentLog()
+        self._read_fd, self._write_fd = read_fd, write_fd
+        self._own_address, self._peer_address = own_address, peer_address
         self._loop = EventLoop()
-        self._course = AgentCourse(time.monotonic())
-        self._destination: Destination | None = None
-        self._acceptor: Acceptor | None = None
+        self._channel: ControlChannel | None = None
+        self._send_wanted: Send | None = None
+        self._requests: deque[tuple[int, bytes]] = deque()
+        self._n_requests = 0
+        self._has_all_requests = False
+        self._found: Iterator[tuple[int, bytes, bytes, bool]] = iter(())
+        self._offered: list[bytes] | None = None  # paths of the roots that wait for Accept
+        self._offers_last = False
+        self._is_drained = False  # nothing is left of the requests so far
+        self._has_accept = False
+        self._accepted: list[tuple[bytes, bytes]] = []
+        self._sender: SendEnd | None = None
+        self._receiver: ReceiveEnd | None = None
+        self._link: Link | None = None
         self._streams: Streams | None = None
-        self._plane: ReceivePlane | None = None
+        self._acceptor: Acceptor | None = None
+        self._connector: Connector | None = None
         self._streams_due_s = float("inf")
+        self._told: Progress | None = None
         self._is_done = False
 
     def run(self) -> int:
         """Serve the session; returns the exit code. What goes wrong is told to the initiator."""
         try:
             prepare_process()
-            os.write(self._write_fd, MARKER)
-            self._send(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, FEATURES))
             try:
-                self._loop.watch(self._read_fd, self._read_control)
-            except PermissionError as e:  # a file or /dev/null: nobody is there to talk to
+                course = AgentCourse(time.monotonic())
+                self._channel = ControlChannel(
+                    self._loop, course, self._read_fd, self._write_fd, self._take, self._end
+                )
+            except PermissionError as e:
                 raise ControlEnded from e
+            self._channel.write(MARKER)
+            self._tell(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, FEATURES))
+            self._take_own_options()
             while not self._is_done:
                 self._step()
             return EXIT_OK
         except ControlEnded:
             return NetworkError.exit_code
         except EscpError as e:
-            self._tell(e)
+            self._log.fail(e)
+            self._tell(Error(e.exit_code, str(e), e.hint))
             return e.exit_code
         except Exception as e:
-            self._tell(InternalError(f"the remote escp failed: {type(e).__name__}: {e}"))
+            self._tell(Error(InternalError.exit_code, f"the remote escp failed: {type(e).__name__}: {e}", ""))
             raise
         finally:
             self._close()
 
+    def _take_own_options(self) -> None:
+        """This host's say in it; after Hello, so that the initiator is told what is wrong with it."""
+        options = parse_agent_options(self._words, os.environ)
+        self._log = open_agent_log(options.logfile)
+        try:
+            apply_affinity(options.cpumask, options.nodemask)
+        except UsageError as e:
+            raise UsageError(f"the remote escp's own options: {e}", e.hint) from e
+
     def _step(self) -> None:
-        self._loop.wait(KEEPALIVE_S)
+        assert self._channel
         now = time.monotonic()
-        self._course.check_silence(now)
-        if self._course.is_keepalive_due(now):
-            self._send(KeepAlive())
+        wait_s = PROGRESS_S if self._sender else KEEPALIVE_S
+        if self._connector is not None:
+            wait_s = min(wait_s, self._connector.next_tick_s - now)
+        self._loop.wait(min(wait_s, self._channel.next_tick_s - now))
+        now = time.monotonic()
+        self._channel.tick(now)
         if self._acceptor is not None:
             self._acceptor.tick(now)
-            if self._streams is not None and self._streams.is_complete:
+        if self._connector is not None:
+            self._connector.tick(now)
+        if self._streams is not None and (self._acceptor or self._connector):
+            if self._streams.is_complete:
                 self._start()
             elif now > self._streams_due_s:
-                raise NetworkError("the initiator's data connections did not arrive")
+                raise self._explain_missing_streams()
+        if self._sender is not None:
+            self._tell_progress()
 
-    def _send(self, message: Message) -> None:
-        data = encode(message)
-        try:
-            while data:
-                data = data[os.write(self._write_fd, data) :]
-        except OSError as e:
-            raise ControlEnded from e
-        self._course.sent(time.monotonic())
+    def _explain_missing_streams(self) -> NetworkError:
+        assert self._link
+        if self._connector is None:
+            return NetworkError("the initiator's data connections did not arrive")
+        where = ", ".join(self._link.addresses or [self._peer_address])
+        return NetworkError(f"can't reach {where} port {self._link.port} from here: {self._connector.reason}")
 
-    def _tell(self, error: EscpError) -> None:
-        with suppress(ControlEnded):  # nobody is left to be told
-            self._send(Error(error.exit_code, str(error), error.hint))
+    # ---- Control channel ----------------------------------------------------------------------------
 
-    def _read_control(self) -> None:
-        data = os.read(self._read_fd, 65536)
-        if not data:
-            raise ControlEnded
-        for message in self._course.feed(data, time.monotonic()):
-            if isinstance(message, Session):
-                self._open(message)
-            elif isinstance(message, Bye):
-                self._is_done = True
+    def _tell(self, message: Message) -> None:
+        if self._channel is not None:
+            self._channel.send(message)
 
-    def _open(self, wanted: Session) -> None:
-        """Open the destination and the port, and say where."""
-        if len(wanted.secret) != SECRET_BYTES:
+    def _end(self) -> None:
+        raise ControlEnded
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Receive | Send) and (self._receiver or self._send_wanted):
+            raise ProtocolError("the initiator wants two things of one agent")
+        if isinstance(message, Receive):
+            self._receiver = ReceiveEnd(message, is_remote=True)
+            self._tell(Opened(self._receiver.names_below))
+        elif isinstance(message, Send):
+            self._send_wanted = message
+            self._found = self._find_roots()
+        elif isinstance(message, Sources):
+            self._take_sources(message)
+        elif isinstance(message, Accept):
+            self._take_accept(message)
+        elif isinstance(message, Allow):
+            if self._receiver is None or self._receiver.plane is None:
+                raise ProtocolError("the initiator allows names too early")
+            self._receiver.allow(message.names, [bool(flag) for flag in message.directories])
+            self._tell(Allowed())
+        elif isinstance(message, Link):
+            self._make_link(message)
+        elif isinstance(message, Tunnel):
+            self._go_through_tunnel()
+        elif isinstance(message, Bye):
+            self._is_done = True
+
+    # ---- Sources ------------------------------------------------------------------------------------
+
+    def _take_sources(self, message: Sources) -> None:
+        for path in message.paths:
+            self._requests.append((self._n_requests, path))
+            self._n_requests += 1
+        self._has_all_requests = message.is_last
+        self._is_drained = False
+        self._offer_roots()
+
+    def _find_roots(self) -> Iterator[tuple[int, bytes, bytes, bool]]:
+        """(number of the request, path, name, whether a directory) of what the requests lead to so far."""
+        assert self._send_wanted
+        while True:
+            while self._requests:
+                number, request = self._requests.popleft()
+                for path in expand(expand_home(request)):
+                    is_root_directory = is_directory(path, follows_links=self._send_wanted.follows_links)
+                    yield number, path, root_name(request, path), is_root_directory
+            yield -1, b"", b"", False  # no more for now
+
+    def _offer_roots(self) -> None:
+        """Tell the initiator the next roots; it says what they are to be called."""
+        if self._offered is not None or self._accepted or (self._sender and self._sender.has_waiting):
+            return  # Accept, the plane, or room in it comes first
+        sources: list[int] = []
+        paths: list[bytes] = []
+        names: list[bytes] = []
+        directories: list[int] = []
+        n_bytes = 0
+        while not self._is_drained and len(paths) < MAX_PAGE_ROOTS and n_bytes < MAX_PAGE_BYTES:
+            number, path, name, is_root_directory = next(self._found)
+            if number < 0:
+                self._is_drained = True
+                break
+            sources.append(number)
+            paths.append(path)
+            names.append(name)
+            directories.append(int(is_root_directory))
+            n_bytes += len(name) + len(path)
+        self._offers_last = self._is_drained and self._has_all_requests
+        self._offered = paths
+        wants_more = self._is_drained and not self._has_all_requests
+        self._tell(Roots(sources, names, directories, wants_more, self._offers_last))
+
+    def _take_accept(self, message: Accept) -> None:
+        if self._offered is None or len(message.names) != len(self._offered):
+            raise ProtocolError("the initiator accepts what was not offered")
+        self._accepted += zip(self._offered, message.names, strict=True)
+        self._offered = None
+        self._has_accept = True
+        self._hand_over()
+
+    def _hand_over(self) -> None:
+        if self._sender is not None and self._has_accept:
+            accepted, self._accepted = self._accepted, []
+            self._sender.add(accepted, is_last=self._offers_last)
+
+    def sources_taken(self) -> None:
+        if not self._is_drained:
+            self._offer_roots()
+
+    # ---- Streams ------------------------------------------------------------------------------------
+
+    def _make_link(self, link: Link) -> None:
+        """Make the plane, and listen, connect or tunnel."""
+        if len(link.secret) != SECRET_BYTES:
             raise ProtocolError("the session's secret has a wrong length")
-        if not 0 < wanted.port <= wanted.port + wanted.n_ports - 1 < 65536:
+        if not 0 < link.port <= link.port + link.n_ports - 1 < 65536:
             raise ProtocolError("the session's ports are out of range")
-        backend = choose_aead()
-        self._destination = open_destination(
-            wanted.target, n_sources=wanted.n_sources, is_directory=wanted.is_directory
-        )
-        # A pipe takes its bytes in order: one stream.
-        n_streams = 1 if self._destination.in_place_fd >= 0 else wanted.n_streams
-        try:
-            self._plane = ReceivePlane(
-                root_fd=self._destination.root_fd, n_streams=n_streams, block_bytes=wanted.block_bytes,
-                engine=wanted.engine, is_direct=wanted.is_direct, has_checksum=wanted.has_checksum,
-                has_compression=wanted.has_compression, keeps_attributes=wanted.keeps_attributes,
-                target_name=self._destination.name, in_place_fd=self._destination.in_place_fd,
-            )  # fmt: skip
-        except (ValueError, KeyError, OverflowError) as e:
-            raise ProtocolError(f"the initiator asked for what this escp does not offer: {e}") from e
-        self._streams = Streams(
-            wanted.secret,
-            n_streams=n_streams,
-            block_bytes=wanted.block_bytes,
-            is_sender=False,
-            backend=backend,
-        )
-        listener = listen(self._address, wanted.port, wanted.n_ports)
+        self._link = link
+        n_streams = 1 if self._receiver and self._receiver.is_in_order else link.n_streams
+        if self._receiver is not None:
+            self._receiver.open(
+                n_streams=n_streams, block_bytes=link.block_bytes, loop=self._loop, listener=self
+            )
+        else:
+            assert self._send_wanted
+            self._sender = SendEnd(self._send_wanted, n_streams=n_streams, block_bytes=link.block_bytes,
+                                   loop=self._loop, listener=self)  # fmt: skip
+        self._open_streams(n_streams)
         now = time.monotonic()
-        self._streams_due_s = now + STREAMS_TIMEOUT_S
+        self._streams_due_s = now + (link.patience_s if link.mode == "connect" else STREAMS_TIMEOUT_S)
+        if link.mode == "listen":
+            self._listen(link, n_streams, now)
+        elif link.mode == "connect":
+            assert self._streams
+            hosts = link.addresses or [self._peer_address]
+            addresses = [(host, link.port) for host in hosts if is_address(host)]
+            if not addresses:
+                raise NetworkError("the address of the other side is not known here", "name it with --bind")
+            self._tell(Listening([], 0, n_streams))
+            self._connector = Connector(addresses, self._streams, self._loop.watch, self._loop.unwatch, now)
+        elif link.mode == "tunnel":
+            self._tell(Listening([], 0, n_streams))
+            self._go_through_tunnel()
+        else:
+            raise ProtocolError("the initiator wants streams of an unknown kind")
+        self._hand_over()
+
+    def _open_streams(self, n_streams: int) -> None:
+        assert self._link
+        link = self._link
+        self._streams = Streams(
+            link.secret, n_streams=n_streams, block_bytes=link.block_bytes,
+            is_sender=self._sender is not None, backend=choose_aead(),
+            limit_bytes_per_s=link.limit_bytes_per_s or None, speaks_first=link.speaks_first,
+        )  # fmt: skip
+
+    def _listen(self, link: Link, n_streams: int, now: float) -> None:
+        assert self._streams
+        address = self._own_address
+        if link.addresses:  # the user's choice; behind an address translation it is not one of this host
+            address = link.addresses[0] if is_own_address(link.addresses[0]) else ""
+        listener = listen(address, link.port, link.n_ports)
         self._acceptor = Acceptor(listener, self._streams, self._loop.watch, self._loop.unwatch, now)
-        addresses = [self._address] if self._address else []
-        self._send(Listening(addresses, listener.getsockname()[1], n_streams, self._destination.is_directory))
+        self._tell(Listening([address] if address else [], listener.getsockname()[1], n_streams))
+
+    def _go_through_tunnel(self) -> None:
+        """No port of this host could be reached: start anew with sockets that the control channel feeds."""
+        assert self._channel and self._streams and self._link
+        n_streams = self._streams.n_streams
+        for opener in (self._acceptor, self._connector):
+            if opener is not None:
+                opener.close()
+                self._streams.close()
+                self._open_streams(n_streams)
+        if self._link.mode != "tunnel" and not (self._acceptor or self._connector):
+            raise ProtocolError("the initiator wants a tunnel too late")
+        self._connector = None
+        self._streams_due_s = time.monotonic() + STREAMS_TIMEOUT_S
+        limit = self._link.limit_bytes_per_s if self._sender else 0
+        tunnel = self._channel.open_tunnel(n_streams, limit)
+        self._acceptor = Acceptor(None, self._streams, self._loop.watch, self._loop.unwatch, time.monotonic())
+        for end in tunnel.ends:
+            self._acceptor.take(end)
 
     def _start(self) -> None:
         """All streams have proven themselves: stop listening, start the threads."""
-        assert self._acceptor and self._streams and self._plane
-        self._acceptor.close()
-        self._acceptor = None
-        self._streams.attach_to(self._plane)
-        self._plane.start()
-        self._loop.watch(self._plane.event_fd, self._take_events)
-
-    def _take_events(self) -> None:
-        assert self._plane
-        for kind, code, sys_errno, where, _, _, _ in self._plane.take_events():
-            if kind == FATAL:
-                raise Failure(code, sys_errno, where).as_error("the data streams")
-            if kind == FINISHED:
-                counts = self._plane.counters()
-                self._send(Result(**{name: counts[name] for name in Result._fields}))
-
-    def _close(self) -> None:
+        assert self._streams and self._link
         if self._acceptor is not None:
             self._acceptor.close()
-        if self._plane is not None:
-            self._plane.stop()
-            if self._destination is not None and self._destination.in_place_fd >= 0:
+        if self._connector is not None:
+            self._connector.close()
+        self._acceptor = self._connector = None
+        self._link = self._link._replace(secret=b"")
+        end = self._sender or self._receiver
+        assert end
+        end.start(self._streams)
+        self._log.begin(
+            role="sender" if self._sender else "receiver", peer=self._peer_address,
+            n_streams=self._streams.n_streams, block_bytes=self._link.block_bytes, aead=choose_aead(),
+        )  # fmt: skip
+
+    # ---- What the planes tell -----------------------------------------------------------------------
+
+    def file_failed(self, failure: Failure, path: bytes, *, is_receiver: bool) -> None:
+        if is_receiver == (self._sender is None):
+            self._log.file_error(path, failure.reason)  # the other side's are in the other side's log
+        if self._sender is not None:  # else the sender hears of it from the streams
+            self._tell(FileFailed(path, failure.code, failure.sys_errno, failure.where, is_receiver))
+
+    def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
+        self._log.finish(end.counters())
+        if isinstance(end, ReceiveEnd):
+            self._tell(end.result())
+            return
+        self._tell_progress()
+        counts = end.counters()
+        self._tell(Result(**{name: counts.get(name, 0) for name in Result._fields}))
+
+    def end_failed(self, failure: Failure) -> None:
+        raise failure.as_error("the data streams")
+
+    def _tell_progress(self) -> None:
+        assert self._sender
+        counts = self._sender.counters()
+        now = Progress(**{name: counts.get(name, 0) for name in Progress._fields})
+        if now != self._told:
+            self._told = now
+            self._tell(now)
+
+    def _close(self) -> None:
+        if self._channel is not None:
+            self._channel.flush()
+        if self._acceptor is not None:
+            self._acceptor.close()
+        if self._connector is not None:
+            self._connector.close()
+        if self._sender is not None:
+            self._sender.close()
+        if self._receiver is not None:
+            self._receiver.stop()
+            if self._receiver.is_in_order:
                 signal.alarm(IN_PLACE_TIMEOUT_S)  # nothing else ends a write to a pipe that nobody reads
-            self._plane.join()
-            self._plane = None  # drops unfinished files
+            self._receiver.close()
         if self._streams is not None:
             self._streams.close()
-        if self._destination is not None:
-            self._destination.close()
+        if self._channel is not None:
+            self._channel.close()
         self._loop.close()
+        self._log.close()
 
 
-def own_address() -> str:
-    """The address that ssh arrived on, so that the port is open there only; "" where sudo hid it."""
+def ssh_addresses() -> tuple[str, str]:
+    """This host's address and the other side's, between which ssh goes; "" where sudo hid them."""
     words = os.environ.get("SSH_CONNECTION", "").split()
-    return words[2].partition("%")[0] if len(words) == 4 else ""
+    return (words[2].partition("%")[0], words[0].partition("%")[0]) if len(words) == 4 else ("", "")
 
 
-def run_agent(*, is_embedded: bool = False) -> int:
+def run_agent(argv: Sequence[str] = ()) -> int:
     """Take over stdin and stdout as the control channel and serve one session. Returns the exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, _stop)
@@ -188,8 +416,9 @@ def run_agent(*, is_embedded: bool = False) -> int:
     # A stray print must not get between the messages.
     write_fd = os.dup(1)
     os.dup2(2, 1)
+    addresses = ("127.0.0.1", "127.0.0.1") if EMBEDDED in argv else ssh_addresses()
     try:
-        return Agent(0, write_fd, "127.0.0.1" if is_embedded else own_address()).run()
+        return Agent(0, write_fd, *addresses, argv).run()
     except _Stopped as e:
         return 128 + int(e.args[0])
 

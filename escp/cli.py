@@ -8,14 +8,24 @@ import signal
 import stat
 import sys
 import time
+from itertools import chain
 
-from escp.errors import EscpError, InternalError, InterruptedBySignal, SomeFailedError, describe_errno
+from escp.errors import (
+    EscpError,
+    InternalError,
+    InterruptedBySignal,
+    SomeFailedError,
+    UsageError,
+    describe_errno,
+)
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from escp.location import Location
     from escp.options import Options
+    from escp.ssh import AgentProcess
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
@@ -24,10 +34,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run escp with the arguments in *argv* (default: the process's); returns the exit status."""
     start_s = time.monotonic()
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["--server"]:
+    if "--server" in (*argv[:1], *argv[-1:]):  # last of what -D names, or first
         from escp.agent import run_agent
 
-        return run_agent(is_embedded="--embedded" in argv)
+        return run_agent(argv)
     from escp.options import parse_options  # not at the top: the agent has no options
 
     try:
@@ -90,11 +100,11 @@ def _check_sources(options: "Options") -> None:
 
     for source in options.sources:
         base_name(source.path)
-    if len(options.sources) > 1:
+    if len(options.sources) != 1 or options.sources[0].is_remote or options.filelist is not None:
         return
     path = options.sources[0].path
     try:
-        is_directory = stat.S_ISDIR(os.stat(path).st_mode)
+        is_directory = stat.S_ISDIR((os.lstat if options.keeps_links else os.stat)(path).st_mode)
     except OSError as e:
         raise SomeFailedError(f"{os.fsdecode(path)}: {describe_errno(e.errno or 0)}") from e
     except ValueError as e:
@@ -103,16 +113,49 @@ def _check_sources(options: "Options") -> None:
         raise SomeFailedError(f"{os.fsdecode(path)}: is a directory", "copy directories with -r")
 
 
+class _Agents:
+    """Every agent of the command, the first of them started before the rest of escp is loaded."""
+
+    def __init__(self, options: "Options"):
+        self._options = options
+        self._started: list[AgentProcess] = []
+        self._early: AgentProcess | None = None
+
+    def start_early(self, location: "Location") -> None:
+        self._early = self._start(location)
+
+    def get(self, location: "Location") -> "AgentProcess":
+        agent, self._early = self._early, None
+        return agent or self._start(location)
+
+    def _start(self, location: "Location") -> "AgentProcess":
+        from escp.ssh import start_agent  # not at the top: a local copy needs none
+
+        agent = start_agent(self._options, location)
+        self._started.append(agent)
+        return agent
+
+    def stop(self) -> None:
+        for agent in self._started:
+            agent.stop()
+
+
 def _copy(options: "Options", start_s: float) -> int:
-    from escp.ssh import start_agent
+    from escp.sources import group_sources
 
     _handle_signals(_interrupt)
     _check_sources(options)
-    agent = start_agent(options)
+    groups = group_sources(options)
+    first = next(groups, None)
+    if first is None:
+        raise UsageError(f"the file list '{options.filelist}' is empty", "there is nothing to copy")
+    agents = _Agents(options)
     try:
+        if first[0] is not None or options.target.is_remote:
+            agents.start_early(first[0] or options.target)
         # Not at the top: ssh logs in meanwhile.
         _handle_signals(_note)
-        from escp.initiator import Push
+        from escp.initiator import Copy
         from escp.report import Report
 
         _handle_signals(_interrupt)
@@ -120,9 +163,9 @@ def _copy(options: "Options", start_s: float) -> int:
             try:
                 if _noted:
                     raise _Interrupted(_noted[0])
-                push = Push(options, agent, report)
-                counters = push.run()
-                return report.finish(counters, push.first_failure)
+                copy = Copy(options, chain([first], groups), agents.get, report)
+                counters = copy.run()
+                return report.finish(counters, copy.first_failure)
             except EscpError as e:
                 return report.fail(e)
             except _Interrupted as e:
@@ -133,4 +176,4 @@ def _copy(options: "Options", start_s: float) -> int:
                 traceback.print_exc()
                 return report.fail(InternalError(f"{type(e).__name__}: {e}"))
     finally:
-        agent.stop()
+        agents.stop()

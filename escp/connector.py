@@ -6,14 +6,19 @@ from collections.abc import Callable
 from escp.constants import PROTOCOL_MAJOR
 from escp.errors import describe_errno
 from escp.eventloop import Watch
+from escp.relay import RelayLeg
 from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams
+
+_IP_BIND_ADDRESS_NO_PORT = 24  # the port is chosen by connect, or many streams use up the ports
 
 
 class Connector:
     """Connects all streams to the first address that lets them in, and proves the key on each.
 
     A connection that is refused, closed or silent is tried again at the next address, then the first one
-    again, until the caller's deadline.
+    again, until the caller's deadline. With a RelayLeg for *streams* nothing is proven here: the two hosts
+    prove themselves to each other.
+    *bind_address*: of this host, where not the system's choice.
     """
 
     RETRY_S = 0.25
@@ -22,19 +27,31 @@ class Connector:
     def __init__(
         self,
         addresses: list[tuple[str, int]],
-        streams: Streams,
+        streams: Streams | RelayLeg,
         watch: Watch,
         unwatch: Callable[[int], None],
         now: float,
+        bind_address: str | None = None,
     ):
         self._addresses = addresses
+        self._bind_address = bind_address
         self._streams = streams
         self._watch, self._unwatch = watch, unwatch
         self._attempts: dict[int, tuple[socket.socket, float, int]] = {}
         self._retries: dict[int, tuple[float, int]] = dict.fromkeys(range(streams.n_streams), (now, 0))
         self._received: dict[int, bytearray] = {}
         self.reason = "no answer"
-        self.tick(now)
+        self._now = now
+        if addresses:
+            self.tick(now)
+
+    def take(self, sockets: list[socket.socket]) -> None:
+        """Connected sockets, one for each stream, instead of addresses."""
+        for stream, sock in enumerate(sockets):
+            sock.setblocking(False)
+            self._retries.pop(stream, None)
+            self._attempts[stream] = (sock, self._now, 0)
+            self._watch(sock.fileno(), lambda stream=stream: self._connected(stream), for_writing=True)  # type: ignore[misc]
 
     @property
     def next_tick_s(self) -> float:
@@ -63,6 +80,9 @@ class Connector:
         sock.setblocking(False)
         self._attempts[stream] = (sock, self._now, at)
         try:
+            if self._bind_address is not None and (":" in self._bind_address) == (":" in address[0]):
+                sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+                sock.bind((self._bind_address, 0))
             sock.connect(address)
         except BlockingIOError:
             pass
@@ -76,24 +96,32 @@ class Connector:
         if is_watched:
             self._unwatch(sock.fileno())
         sock.close()
-        self._retries[stream] = (self._now + self.RETRY_S, at + 1)
+        if self._addresses:
+            self._retries[stream] = (self._now + self.RETRY_S, at + 1)
 
     def _connected(self, stream: int) -> None:
         sock, _, at = self._attempts[stream]
         number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if number:
             return self._failed(stream, at, describe_errno(number))
-        channel = self._streams.make_channel(stream)
-        preamble = PREAMBLE.pack(MAGIC, PROTOCOL_MAJOR, 0, stream, 0, 0)
+        greeting = PREAMBLE.pack(MAGIC, PROTOCOL_MAJOR, 0, stream, 0, 0)
+        if isinstance(self._streams, Streams):
+            channel = self._streams.make_channel(stream)
+            greeting += self._streams.hello(channel)
         try:
-            sock.send(preamble + self._streams.hello(channel))
+            sock.send(greeting)
         except OSError as e:
             return self._failed(stream, at, describe_errno(e.errno or 0))
-        self._received[stream] = bytearray()
         self._unwatch(sock.fileno())
+        if isinstance(self._streams, RelayLeg):
+            del self._attempts[stream]
+            self._streams.adopt(stream, sock)
+            return
+        self._received[stream] = bytearray()
         self._watch(sock.fileno(), lambda: self._answered(stream, channel))
 
     def _answered(self, stream: int, channel: Channel) -> None:
+        assert isinstance(self._streams, Streams)
         sock, _, at = self._attempts[stream]
         try:
             data = sock.recv(HELLO_FRAME_BYTES - len(self._received[stream]))

@@ -1,16 +1,18 @@
 """Messages of the control channel: bytes <-> tuples. Pure, bounded, and the only reader and writer of them.
 
-A message is a 4-byte big-endian length and a JSON object with a `type` (docs/protocol.md 3). Unknown
-fields are ignored, so that a later minor version can add some; a missing or wrongly typed one is an error.
+A message is a 4-byte big-endian length and a JSON object with a `type` (docs/protocol.md 3), or a chunk of a
+tunnelled stream. Unknown fields are ignored, so that a later minor version can add some; a missing or
+wrongly typed one is an error.
 """
 
 import json
 from collections import namedtuple
 
-from escp.constants import MARKER, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
+from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
 from escp.errors import AgentError, ProtocolError
 
 _LENGTH_BYTES = 4
+_IS_CHUNK = 1 << 31  # in the length: not JSON but a stream's number and its bytes
 
 
 # namedtuple, because the import of typing costs 3 ms at every start of an agent.
@@ -26,45 +28,217 @@ class Hello(namedtuple("Hello", "major minor version features")):
     features: list[str]
 
 
-class Session(
+class Send(
     namedtuple(
-        "Session",
-        "secret target n_sources is_directory n_streams block_bytes port n_ports engine "
-        "is_direct has_checksum has_compression keeps_attributes",
+        "Send",
+        "engine is_direct has_checksum has_compression is_recursive follows_links keeps_hard_links "
+        "keeps_xattrs keeps_acls keeps_owner_names finds_holes sends_devices filters selection "
+        "compares_digests is_dry_run",
     )
 ):
-    """What the initiator wants; the only message that holds a secret. Byte strings travel as hex.
-
-    `n_sources` above 1 only tells that there are several; `is_directory` is about a single one.
-    """
+    """Be the sender; `Sources` follow. `filters`: + or - and a pattern each, the first match counts."""
 
     __slots__ = ()
-    secret: bytes
-    target: bytes
-    n_sources: int
-    is_directory: bool
-    n_streams: int
-    block_bytes: int
-    port: int
-    n_ports: int
     engine: str
     is_direct: bool
     has_checksum: bool
     has_compression: bool
+    is_recursive: bool
+    follows_links: bool
+    keeps_hard_links: bool
+    keeps_xattrs: bool
+    keeps_acls: bool
+    keeps_owner_names: bool
+    finds_holes: bool
+    sends_devices: bool
+    filters: list[bytes]
+    selection: str
+    compares_digests: bool
+    is_dry_run: bool
+
+
+class Receive(
+    namedtuple(
+        "Receive",
+        "target n_sources is_directory engine is_direct has_checksum has_compression is_recursive has_roots "
+        "keeps_attributes keeps_owner keeps_xattrs keeps_acls makes_sparse makes_devices is_dry_run",
+    )
+):
+    """Be the receiver.
+
+    `n_sources` above 1 only tells that there are several; `is_directory` is about a single one. `has_roots`:
+    only what `Allow` names may be written.
+    """
+
+    __slots__ = ()
+    target: bytes
+    n_sources: int
+    is_directory: bool
+    engine: str
+    is_direct: bool
+    has_checksum: bool
+    has_compression: bool
+    is_recursive: bool
+    has_roots: bool
     keeps_attributes: bool
+    keeps_owner: bool
+    keeps_xattrs: bool
+    keeps_acls: bool
+    makes_sparse: bool
+    makes_devices: bool
+    is_dry_run: bool
+
+
+class Opened(namedtuple("Opened", "names_below")):
+    """The receiving agent has opened the target; `names_below`: the sources' names go below it."""
+
+    __slots__ = ()
+    names_below: bool
+
+
+class Sources(namedtuple("Sources", "paths is_last")):
+    """What to send, as the user named it; more follow unless `is_last`, when the agent asks for them."""
+
+    __slots__ = ()
+    paths: list[bytes]
+    is_last: bool
+
+
+class Roots(namedtuple("Roots", "sources names directories wants_more is_last")):
+    """What the sending agent found: the number of the source each came from, its name, 1 for a directory.
+
+    Nothing of it is sent before `Accept` says what each is to be called at the target.
+    """
+
+    __slots__ = ()
+    sources: list[int]
+    names: list[bytes]
+    directories: list[int]
+    wants_more: bool
+    is_last: bool
+
+
+class Accept(namedtuple("Accept", "names")):
+    """The target path of each root of the last `Roots`, below the destination."""
+
+    __slots__ = ()
+    names: list[bytes]
+
+
+class Allow(namedtuple("Allow", "names directories")):
+    """These paths below the destination may be written from now on; what lies below them, where it says 1."""
+
+    __slots__ = ()
+    names: list[bytes]
+    directories: list[int]
+
+
+class Allowed(namedtuple("Allowed", "")):
+    """The answer to `Allow`."""
+
+    __slots__ = ()
+
+
+class Link(
+    namedtuple(
+        "Link",
+        "secret mode n_streams block_bytes limit_bytes_per_s addresses port n_ports patience_s speaks_first",
+    )
+):
+    """How the streams come about; the only message that holds a secret.
+
+    mode: "listen" on `addresses` (none: the one that ssh arrived on), "connect" to one of them (none: the one
+    that ssh came from), or "tunnel". `speaks_first`: a listener that proves itself first (through a relay).
+    A limit of 0 is none; `patience_s` is how long an agent that connects goes on trying.
+    """
+
+    __slots__ = ()
+    secret: bytes
+    mode: str
+    n_streams: int
+    block_bytes: int
+    limit_bytes_per_s: int
+    addresses: list[str]
+    port: int
+    n_ports: int
+    patience_s: int
+    speaks_first: bool
 
     def __repr__(self) -> str:
-        return f"Session(target={self.target!r})"
+        return f"Link(mode={self.mode!r})"
 
 
-class Listening(namedtuple("Listening", "addresses port n_streams target_is_directory")):
-    """The agent is ready for the streams; `target_is_directory`: the sources' names go below the target."""
+class Listening(namedtuple("Listening", "addresses port n_streams")):
+    """The agent is ready for the streams, here or, without addresses, wherever ssh reached it."""
 
     __slots__ = ()
     addresses: list[str]
     port: int
     n_streams: int
-    target_is_directory: bool
+
+
+class Tunnel(namedtuple("Tunnel", "")):
+    """No data port can be reached: from here on chunks carry the streams on this channel."""
+
+    __slots__ = ()
+
+
+class Credit(namedtuple("Credit", "stream n")):
+    """The reader of a tunnelled stream has room for `n` more bytes."""
+
+    __slots__ = ()
+    stream: int
+    n: int
+
+
+class Chunk(namedtuple("Chunk", "stream data")):
+    """Bytes of a tunnelled stream: the one message that is no JSON."""
+
+    __slots__ = ()
+    stream: int
+    data: bytes
+
+
+class Progress(
+    namedtuple(
+        "Progress",
+        "bytes files directories failed skipped found_bytes found_files is_walked bytes_network "
+        "bytes_compressed first_ns last_ns",
+    )
+):
+    """The sending agent's counters, several times a second."""
+
+    __slots__ = ()
+    bytes: int
+    files: int
+    directories: int
+    failed: int
+    skipped: int
+    found_bytes: int
+    found_files: int
+    is_walked: bool
+    bytes_network: int
+    bytes_compressed: int
+    first_ns: int
+    last_ns: int
+
+
+class FileFailed(namedtuple("FileFailed", "path code sys_errno where is_receiver")):
+    """One file that the sending agent could not send, or the receiver not write. `code`: fast_code."""
+
+    __slots__ = ()
+    path: bytes
+    code: int
+    sys_errno: int
+    where: str
+    is_receiver: bool
+
+
+class Listed(namedtuple("Listed", "paths")):
+    """What a dry run would copy, as target paths; directories end with a slash."""
+
+    __slots__ = ()
+    paths: list[bytes]
 
 
 class Result(
@@ -103,25 +277,33 @@ class Bye(namedtuple("Bye", "")):
     __slots__ = ()
 
 
-Message = Hello | Session | Listening | Result | Error | KeepAlive | Bye
+Message = (
+    Hello | Send | Receive | Opened | Sources | Roots | Accept | Allow | Allowed | Link | Listening | Tunnel
+    | Credit | Chunk | Progress | FileFailed | Listed | Result | Error | KeepAlive | Bye
+)  # fmt: skip
 
 _TYPES: dict[str, type[Message]] = {
-    "hello": Hello,
-    "session": Session,
-    "listening": Listening,
-    "result": Result,
-    "error": Error,
-    "keepalive": KeepAlive,
-    "bye": Bye,
-}
-_NAMES = {cls: name for name, cls in _TYPES.items()}
+    cls.__name__.lower(): cls
+    for cls in (Hello, Send, Receive, Opened, Sources, Roots, Accept, Allow, Allowed, Link, Listening, Tunnel,
+                Credit, Progress, FileFailed, Listed, Result, Error, KeepAlive, Bye)
+}  # fmt: skip
 _MAX_INT = 1 << 63
+_MAX_ITEMS = 4096  # of a list
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex()
+    return [_to_json(item) for item in value] if isinstance(value, list) else value
 
 
 def encode(message: Message) -> bytes:
     """The message as it goes over the wire, with its length."""
-    fields = {k: v.hex() if isinstance(v, bytes) else v for k, v in message._asdict().items()}
-    body = json.dumps({"type": _NAMES[type(message)], **fields}).encode()
+    if isinstance(message, Chunk):
+        body = bytes((message.stream,)) + message.data
+        return (_IS_CHUNK | len(body)).to_bytes(_LENGTH_BYTES, "big") + body
+    fields = {name: _to_json(value) for name, value in message._asdict().items()}
+    body = json.dumps({"type": type(message).__name__.lower(), **fields}).encode()
     if len(body) > MAX_MESSAGE_BYTES:
         raise ProtocolError("a control message is too long")
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
@@ -133,18 +315,16 @@ def _check(name: str, wanted: object, value: object) -> object:
             return bytes.fromhex(value)
         except ValueError:
             pass
-    elif (
-        (wanted is int and type(value) is int and 0 <= value < _MAX_INT)
-        or (wanted in (str, bool) and type(value) is wanted)
-        or (
-            wanted == list[str]
-            and type(value) is list
-            and len(value) <= 64
-            and all(type(v) is str for v in value)
-        )
+    elif (wanted is int and type(value) is int and 0 <= value < _MAX_INT) or (
+        wanted in (str, bool) and type(value) is wanted
     ):
         return value
+    elif type(value) is list and len(value) <= _MAX_ITEMS and wanted in _ITEM_TYPES:
+        return [_check(name, _ITEM_TYPES[wanted], item) for item in value]
     raise ProtocolError(f"the peer's control message has a wrong {name!r}")
+
+
+_ITEM_TYPES: dict[object, type] = {list[str]: str, list[bytes]: bytes, list[int]: int}
 
 
 def decode(body: bytes) -> Message:
@@ -168,15 +348,23 @@ class Decoder:
 
     def feed(self, data: bytes) -> list[Message]:
         self._buffer += data
-        messages = []
-        while len(self._buffer) >= _LENGTH_BYTES:
-            n = int.from_bytes(self._buffer[:_LENGTH_BYTES], "big")
-            if n > MAX_MESSAGE_BYTES:
+        messages: list[Message] = []
+        start = 0
+        while len(self._buffer) - start >= _LENGTH_BYTES:
+            n = int.from_bytes(self._buffer[start : start + _LENGTH_BYTES], "big")
+            is_chunk = n & _IS_CHUNK
+            n &= ~_IS_CHUNK
+            if n > (1 + MAX_CHUNK_BYTES if is_chunk else MAX_MESSAGE_BYTES) or (is_chunk and n < 2):
                 raise ProtocolError(f"the peer announced a control message of {n} bytes")
-            if len(self._buffer) < _LENGTH_BYTES + n:
+            at = start + _LENGTH_BYTES
+            if len(self._buffer) < at + n:
                 break
-            messages.append(decode(bytes(self._buffer[_LENGTH_BYTES : _LENGTH_BYTES + n])))
-            del self._buffer[: _LENGTH_BYTES + n]
+            if is_chunk:
+                messages.append(Chunk(self._buffer[at], bytes(self._buffer[at + 1 : at + n])))
+            else:
+                messages.append(decode(bytes(self._buffer[at : at + n])))
+            start = at + n
+        del self._buffer[:start]
         return messages
 
 

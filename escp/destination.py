@@ -39,18 +39,18 @@ def expand_home(path: bytes) -> bytes:
 
 
 def open_destination(
-    target: bytes, *, n_sources: int, is_directory: bool, is_remote: bool = True
+    target: bytes, *, n_sources: int, is_directory: bool, is_remote: bool = True, is_dry_run: bool = False
 ) -> Destination:
     """Open what *target* names, creating the one directory that a copy of a directory may need.
 
-    Raises RefusedError when it is not what the sources need, RemoteFileError or LocalFileError when it can't
-    be opened.
+    In a dry run an empty directory that has no name stands for it. Raises RefusedError when the target is not
+    what the sources need, RemoteFileError or LocalFileError when it can't be opened.
     """
     shown = os.fsdecode(target)
     if b"\0" in target:
         raise RefusedError(f"the target '{shown}' holds a NUL byte")
     try:
-        path = expand_home(target)
+        path = expand_home(target) if is_remote else target  # the shell has done it where it was meant
         try:
             found = os.stat(path)
         except FileNotFoundError:
@@ -60,8 +60,11 @@ def open_destination(
         kind = MISSING if found is None else DIRECTORY if stat.S_ISDIR(found.st_mode) else OTHER
         sources = [SourceRoot(b"source", is_directory)] * min(n_sources, 2)
         landing = plan_landing(path, kind, sources)
+        if landing.makes_root and is_dry_run:
+            return Destination(_open_nameless(), b"", -1, landing.names[0] != b"")
         if landing.makes_root:
-            os.mkdir(landing.root, 0o700)
+            # A directory that is copied gets its mode at the end; one for several sources has none to get.
+            os.mkdir(landing.root, 0o777 if landing.names[0] else 0o700)
         in_place_fd = -1
         if found is not None and kind == OTHER and not stat.S_ISREG(found.st_mode):
             # Not waiting for a pipe's reader: the agent must hear when the initiator is gone.
@@ -88,6 +91,16 @@ _HINTS = {
     errno.EPERM: "choose a directory that you may write to",
     errno.ENXIO: "start what reads the pipe first",
 }
+
+
+def _open_nameless() -> int:
+    import tempfile  # not at the top: only some dry runs need it
+
+    path = tempfile.mkdtemp(prefix="escp-")
+    try:
+        return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    finally:
+        os.rmdir(path)
 
 
 def _open_directory(path: bytes) -> int:

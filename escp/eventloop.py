@@ -12,28 +12,57 @@ if TYPE_CHECKING:
 else:
     Watch = object
 
+_Callback = Callable[[], None] | None
+
 
 class EventLoop:
     """`watch` descriptors, then call `wait` again and again; callbacks run inside it."""
 
     def __init__(self) -> None:
         self._poll = select.epoll()
-        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._callbacks: dict[int, tuple[_Callback, _Callback]] = {}  # for reading, for writing
 
     def watch(self, fd: int, callback: Callable[[], None], *, for_writing: bool = False) -> None:
-        self._callbacks[fd] = callback
-        self._poll.register(fd, select.EPOLLOUT if for_writing else select.EPOLLIN)
+        """Call *callback* whenever *fd* is readable, or writable; both may be watched at a time."""
+        reading, writing = self._callbacks.get(fd, (None, None))
+        self._set(fd, reading if for_writing else callback, callback if for_writing else writing)
 
     def unwatch(self, fd: int) -> None:
-        if self._callbacks.pop(fd, None) is not None:
+        if fd in self._callbacks:
+            self._set(fd, None, None)
+
+    def pause(self, fd: int, *, for_writing: bool = False) -> None:
+        """Forget one of the two callbacks of *fd*, if it is there."""
+        reading, writing = self._callbacks.get(fd, (None, None))
+        if (writing if for_writing else reading) is not None:
+            self._set(fd, reading if for_writing else None, None if for_writing else writing)
+
+    def _set(self, fd: int, reading: _Callback, writing: _Callback) -> None:
+        is_known = fd in self._callbacks
+        mask = (select.EPOLLIN if reading else 0) | (select.EPOLLOUT if writing else 0)
+        if not mask:
+            del self._callbacks[fd]
             self._poll.unregister(fd)
+        elif is_known:
+            self._poll.modify(fd, mask)
+        else:
+            self._poll.register(fd, mask)
+        if mask:
+            self._callbacks[fd] = (reading, writing)
 
     def wait(self, timeout_s: float) -> None:
         """Run the callbacks of what is ready, after *timeout_s* at the latest."""
-        for fd, _ in self._poll.poll(max(0.0, timeout_s)):
-            callback = self._callbacks.get(fd)
-            if callback is not None:  # an earlier callback may have removed it
-                callback()
+        for fd, events in self._poll.poll(max(0.0, timeout_s)):
+            is_broken = events & (select.EPOLLHUP | select.EPOLLERR)
+            if events & select.EPOLLOUT or is_broken:
+                self._run(fd, 1)
+            if events & select.EPOLLIN or is_broken:
+                self._run(fd, 0)
+
+    def _run(self, fd: int, which: int) -> None:
+        callback = self._callbacks.get(fd, (None, None))[which]  # an earlier one may have removed it
+        if callback is not None:
+            callback()
 
     def close(self) -> None:
         self._callbacks.clear()

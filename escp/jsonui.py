@@ -66,9 +66,13 @@ class JsonUi(TextUi):
             eta_seconds=None if eta_s is None else round(eta_s, 1),
         )
 
-    def file_error(self, path: bytes, message: str, *, is_remote: bool) -> None:
-        self._emit("error", **name_fields(path), remote=is_remote, message=to_valid_text(message))
-        self._write_log("error", is_error=True, path=path, remote=is_remote, message=message)
+    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
+        shown_host = None if host is None else to_valid_text(host)
+        self._emit("error", **name_fields(path), host=shown_host, message=to_valid_text(message))
+        self._write_log("error", is_error=True, path=path, host=host, message=message)
+
+    def listed(self, path: bytes) -> None:
+        self._emit("listed", **name_fields(path))
 
     def note(self, text: str) -> None:
         if self._verbosity:
@@ -122,6 +126,8 @@ def _describe_summary(summary: Summary) -> dict[str, object]:
         "aead": summary.aead,
         "streams": summary.n_streams,
         "dummy": summary.is_dummy,
+        "bytes_disk": summary.bytes_disk,
+        "bytes_compressed": summary.bytes_compressed,
     }
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from escp.constants import HELLO_TIMEOUT_S, MAX_STREAMS, MAX_UNPROVEN, PROTOCOL_MAJOR
 from escp.errors import NetworkError, describe_errno
 from escp.eventloop import Watch
-from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Streams
+from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams
 
 BACKLOG = 2 * MAX_STREAMS
 
@@ -41,15 +41,26 @@ def listen(address: str, first_port: int, n_ports: int) -> socket.socket:
     )
 
 
+def is_own_address(address: str) -> bool:
+    """Whether this host has that address, so that a listener may be bound to it."""
+    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
+        try:
+            sock.bind((address, 0))
+        except OSError:
+            return False
+    return True
+
+
 class Acceptor:
     """Accepts connections until every stream has proven its key; strangers are dropped without harm.
 
-    *watch(fd, callback)* and *unwatch(fd)* register with the caller's event loop.
+    *watch(fd, callback)* and *unwatch(fd)* register with the caller's event loop. Without a listener all
+    connections come from `take`.
     """
 
     def __init__(
         self,
-        listener: socket.socket,
+        listener: socket.socket | None,
         streams: Streams,
         watch: Watch,
         unwatch: Callable[[int], None],
@@ -59,7 +70,9 @@ class Acceptor:
         self._streams = streams
         self._watch, self._unwatch = watch, unwatch
         self._unproven: dict[socket.socket, tuple[float, bytearray]] = {}  # in the order they came
-        watch(listener.fileno(), self._accept)
+        self._channels: dict[socket.socket, tuple[int, Channel]] = {}  # to which this end has spoken first
+        if listener is not None:
+            watch(listener.fileno(), self._accept)
         self._now = now
 
     def tick(self, now: float) -> None:
@@ -69,6 +82,7 @@ class Acceptor:
             self._drop(sock)
 
     def _accept(self) -> None:
+        assert self._listener
         try:
             sock, _ = self._listener.accept()
         except OSError:
@@ -76,19 +90,27 @@ class Acceptor:
         n_missing = self._streams.n_streams - len(self._streams.proven)
         if len(self._unproven) >= MAX_UNPROVEN + n_missing:  # the oldest: a true stream proves itself at once
             self._drop(next(iter(self._unproven)))
+        self.take(sock)
+
+    def take(self, sock: socket.socket) -> None:
+        """A connected socket on which a stream may prove itself."""
         sock.setblocking(False)
         self._unproven[sock] = (self._now, bytearray())
         self._watch(sock.fileno(), lambda: self._read(sock))
 
     def _drop(self, sock: socket.socket) -> None:
         del self._unproven[sock]
+        self._channels.pop(sock, None)
         self._unwatch(sock.fileno())
         sock.close()
 
     def _read(self, sock: socket.socket) -> None:
         got = self._unproven[sock][1]
+        whole = PREAMBLE.size + HELLO_FRAME_BYTES
+        if self._streams.speaks_first and len(got) < PREAMBLE.size:
+            whole = PREAMBLE.size
         try:
-            data = sock.recv(PREAMBLE.size + HELLO_FRAME_BYTES - len(got))
+            data = sock.recv(whole - len(got))
         except BlockingIOError:
             return
         except OSError:
@@ -96,29 +118,52 @@ class Acceptor:
         got += data
         if not data or not (MAGIC.startswith(got[:4]) or got.startswith(MAGIC)):
             self._drop(sock)
+        elif len(got) == PREAMBLE.size and self._streams.speaks_first:
+            self._speak(sock, bytes(got))
         elif len(got) == PREAMBLE.size + HELLO_FRAME_BYTES:
             self._prove(sock, bytes(got))
 
-    def _prove(self, sock: socket.socket, got: bytes) -> None:
+    def _read_preamble(self, got: bytes) -> int:
+        """The number of the stream, or -1."""
         streams = self._streams
         _, major, zero, stream, connection, zero2 = PREAMBLE.unpack_from(got)
-        if (major, zero, connection, zero2) == (PROTOCOL_MAJOR, 0, 0, 0) and stream < streams.n_streams \
-                and stream not in streams.proven:  # fmt: skip
-            channel = streams.make_channel(stream)
-            if streams.check_hello(channel, got[PREAMBLE.size :]):
-                try:
-                    sock.send(streams.hello(channel))
-                except OSError:
-                    return self._drop(sock)
-                del self._unproven[sock]
-                self._unwatch(sock.fileno())
-                return streams.adopt(stream, sock, channel)
-        return self._drop(sock)
+        is_right = (major, zero, connection, zero2) == (PROTOCOL_MAJOR, 0, 0, 0)
+        return stream if is_right and stream < streams.n_streams and stream not in streams.proven else -1
+
+    def _speak(self, sock: socket.socket, got: bytes) -> None:
+        """A relay says which stream this is; the other end answers through it."""
+        stream = self._read_preamble(got)
+        if stream < 0:
+            return self._drop(sock)
+        channel = self._streams.make_channel(stream)
+        self._channels[sock] = stream, channel
+        try:
+            sock.send(self._streams.hello(channel))
+        except OSError:
+            self._drop(sock)
+
+    def _prove(self, sock: socket.socket, got: bytes) -> None:
+        streams = self._streams
+        stream = self._read_preamble(got)
+        if stream < 0:
+            return self._drop(sock)
+        stream, channel = self._channels.get(sock) or (stream, streams.make_channel(stream))
+        if not streams.check_hello(channel, got[PREAMBLE.size :]):
+            return self._drop(sock)
+        if not streams.speaks_first:
+            try:
+                sock.send(streams.hello(channel))
+            except OSError:
+                return self._drop(sock)
+        del self._unproven[sock]
+        self._channels.pop(sock, None)
+        self._unwatch(sock.fileno())
+        streams.adopt(stream, sock, channel)
 
     def close(self) -> None:
         """Stop listening; drop what has not proven itself."""
         for sock in list(self._unproven):
             self._drop(sock)
-        if self._listener.fileno() >= 0:
+        if self._listener is not None and self._listener.fileno() >= 0:
             self._unwatch(self._listener.fileno())
             self._listener.close()

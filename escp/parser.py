@@ -21,16 +21,22 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import NoReturn
 
-USAGE = "escp [OPTION]... SOURCE... [USER@]HOST:[PATH]"
+TUNNEL_CHOICES = ("auto", "never", "always")
+
+USAGE = "escp [OPTION]... SOURCE... TARGET"
 DESCRIPTION = """\
-Copies files and directories to another host. ssh logs in and starts escp there;
-the data goes over several TCP streams, encrypted with AES-128-GCM and verified.
+Copies files and directories between hosts: to one, from one, between two, or on
+this one. ssh logs in and starts escp there; the data goes over several TCP
+streams, encrypted with AES-128-GCM, and is verified. SOURCE and TARGET are
+[USER@]HOST:[PATH], or a path on this host.
 Options stand before the first SOURCE, as with scp; `--` ends them."""
 EPILOG = """\
 HOST:PATH is relative to the home directory of the remote user unless it starts
-with a slash; an IPv6 address stands in brackets. The form
-scp://[USER@]HOST[:PORT][/PATH] is understood too. A local file with a colon in
-its name is written ./a:b.
+with a slash; an IPv6 address stands in brackets; a source may hold the patterns
+* ? [...]. The form scp://[USER@]HOST[:PORT][/PATH] is understood too. A local
+file with a colon in its name is written ./a:b.
+Every long option may get its default from /etc/escp.conf, ~/.config/escp.conf
+or the environment (--compress: ESCP_COMPRESS=1; ESCP_COMPRESS=0 takes it back).
 
 exit status: 0 all copied and verified, 1 some files failed, 2 usage, 3 internal
 error, 10 ssh, 11 remote escp, 12 integrity, 13 network, 14 local file system,
@@ -45,15 +51,24 @@ class OptionParser(argparse.ArgumentParser):
 
         So a file called `-r.txt` among the results of a shell pattern stays a file.
         """
-        words, operands = self._split_options(argv)
+        words, operands = self.split_options(argv)
         namespace = self.parse_args(words)
         namespace.operands = operands
         return namespace
 
+    def list_keys(self) -> dict[str, argparse.Action]:
+        """The options by their long names without dashes, as the configuration calls them."""
+        keys = {}
+        for action in self._actions:
+            for name in action.option_strings:
+                if name.startswith("--"):
+                    keys[name[2:].replace("_", "-")] = action
+        return keys
+
     def error(self, message: str) -> "NoReturn":
         raise UsageError(message)
 
-    def _split_options(self, argv: list[str]) -> tuple[list[str], list[str]]:
+    def split_options(self, argv: list[str]) -> tuple[list[str], list[str]]:
         """Options, each in a word of its own together with its value; then the operands.
 
         argparse would let options follow operands, refuse values that begin with a dash, and call the
@@ -124,36 +139,40 @@ def build_parser() -> OptionParser:
     )
     _add_ssh_options(parser.add_argument_group("ssh"))
     _add_copy_options(parser.add_argument_group("copying"))
+    _add_selecting_options(parser.add_argument_group("selecting"))
+    _add_attribute_options(parser.add_argument_group("attributes"))
+    _add_path_options(parser.add_argument_group("data path"))
     _add_tuning_options(parser.add_argument_group("tuning"))
     _add_output_options(parser.add_argument_group("output"))
     return parser
 
 
+# Every option has a long name: that is what it is called in the configuration files.
 # fmt: off
 def _add_ssh_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("-P", dest="ssh_port", metavar="PORT",
+    add("-P", "--ssh-port", dest="ssh_port", metavar="PORT",
         help="port of the remote ssh server (default: ssh's, normally 22)")
-    add("-i", dest="identities", action="append", default=[], metavar="FILE",
+    add("-i", "--identity", dest="identities", action="append", default=[], metavar="FILE",
         help="private key to log in with; may be repeated (default: ssh's)")
-    add("-F", dest="ssh_config", metavar="FILE",
+    add("-F", "--ssh-config", dest="ssh_config", metavar="FILE",
         help="ssh's configuration file (default: ~/.ssh/config)")
-    add("-J", dest="jump", metavar="DEST",
-        help="log in through this jump host, or several with commas; the data streams do not use it "
-        "(default: none)")
-    add("-c", dest="cipher", metavar="CIPHER",
+    add("-J", "--jump", dest="jump", metavar="DEST",
+        help="log in through this jump host, or several with commas; the data streams go around it where "
+        "they can, else through ssh (default: none)")
+    add("-c", "--ssh-cipher", dest="cipher", metavar="CIPHER",
         help="cipher of the ssh login, not of the data (default: ssh's)")
-    add("-o", dest="ssh_options", action="append", default=[], metavar="OPTION",
+    add("-o", "--ssh-option", dest="ssh_options", action="append", default=[], metavar="OPTION",
         help="any option of ssh_config, as NAME=VALUE; may be repeated (default: none)")
-    add("-S", dest="ssh_program", default="ssh", metavar="PROGRAM",
+    add("-S", "--ssh", dest="ssh_program", default="ssh", metavar="PROGRAM",
         help="program to log in with (default: %(default)s)")
-    add("-4", dest="ip_version", action="store_const", const=4,
+    add("-4", "--ipv4", dest="ip_version", action="store_const", const=4,
         help="use IPv4 only, for login and data")
-    add("-6", dest="ip_version", action="store_const", const=6,
+    add("-6", "--ipv6", dest="ip_version", action="store_const", const=6,
         help="use IPv6 only, for login and data")
-    add("-A", dest="forwards_agent", action="store_true",
+    add("-A", "--forward-agent", dest="forwards_agent", action="store_true",
         help="forward the ssh agent to the remote host (default: off)")
-    add("-B", dest="batch", action="store_true",
+    add("-B", "--batch", dest="batch", action="store_true",
         help="never ask for a password or passphrase (default: off)")
     add("-D", "--escp", dest="agent_command", default="escp", metavar="PATH",
         help="command that starts escp on the remote host; the remote shell reads it as it is. "
@@ -162,15 +181,19 @@ def _add_ssh_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_copy_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("-r", dest="recursive", action="store_true",
-        help="copy directories with all that is in them; symbolic links are followed (default: off)")
-    add("-p", dest="preserve", action="store_true",
-        help="keep modification and access times and mode bits (default: off)")
-    add("-C", dest="compress", action="store_true",
+    add("-r", "--recursive", dest="recursive", action="store_true",
+        help="copy directories with all that is in them; symbolic links are followed unless --links is "
+        "given (default: off)")
+    add("-C", "--compress", dest="compress", action="store_true",
         help="compress the data with zstd (default: off)")
-    add("-l", dest="limit", metavar="LIMIT",
+    add("-l", "--limit", dest="limit", metavar="LIMIT",
         help="limit the rate of all streams together: a bare number is Kbit/s as in scp (1 Kbit = 1024 "
         "bits); with a suffix bytes/s (100M) or bits/s (800Mbit), powers of 1000 (default: no limit)")
+    add("-3", "--relay", dest="is_direct_hosts", action="store_const", const=False, default=False,
+        help="between two remote hosts, pass the sealed data through this one (default: on)")
+    add("-R", "--direct", dest="is_direct_hosts", action="store_const", const=True,
+        help="between two remote hosts, have the first connect to the second, and no data pass here "
+        "(default: off)")
     add("--nochecksum", action="store_true",
         help="do not verify the files' contents end to end (default: verify)")
     add("-O", "-s", "-T", dest="ignored", action="store_true",
@@ -179,32 +202,94 @@ def _add_copy_options(group: argparse._ArgumentGroup) -> None:
         help="accepted because scp has it; no effect (default: none)")
 
 
+def _add_selecting_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--filelist", metavar="FILE",
+        help="copy what FILE names (- for standard input), besides the sources on the command line: one a "
+        "line, or YAML with names and [source, target] pairs (default: none)")
+    add("-0", "--null", dest="is_null_separated", action="store_true",
+        help="names in the file list end with NUL bytes, not with newlines (default: off)")
+    add("--include", dest="filters", action="append", default=[], type=_include, metavar="PATTERN",
+        help="do not skip what matches, whatever a later --exclude says (default: none)")
+    add("--exclude", dest="filters", action="append", default=[], type=_exclude, metavar="PATTERN",
+        help="skip what matches, as rsync does: * and ? do not match a slash, ** does, a leading slash "
+        "means the top, a trailing one directories; the first pattern that matches counts (default: none)")
+    add("-u", "--update", dest="updates", action="store_true",
+        help="skip files that are newer at the target (default: off)")
+    add("--skip-unchanged", dest="skips_unchanged", action="store_true",
+        help="skip files of the same size and modification time at the target (default: off)")
+    add("--checksum", dest="compares_digests", action="store_true",
+        help="skip files of the same size and contents at the target: both sides read them (default: off)")
+    add("-n", "--dry-run", dest="is_dry_run", action="store_true",
+        help="only list what would be copied (default: off)")
+
+
+def _add_attribute_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-p", "--preserve", dest="preserve", action="store_true",
+        help="keep modification and access times and mode bits (default: off)")
+    add("--owner", dest="keeps_owner", action="store_true",
+        help="keep user and group, by name; only root may (default: off)")
+    add("--numeric-ids", dest="has_numeric_ids", action="store_true",
+        help="with --owner, keep the numbers of user and group instead of their names (default: off)")
+    add("--xattrs", dest="keeps_xattrs", action="store_true",
+        help="keep extended attributes (default: off)")
+    add("--acls", dest="keeps_acls", action="store_true",
+        help="keep POSIX access control lists (default: off)")
+    add("--links", dest="keeps_links", action="store_true",
+        help="copy symbolic links as links (default: copy what they lead to)")
+    add("--hard-links", dest="keeps_hard_links", action="store_true",
+        help="link what is linked at the source, instead of copying it again (default: off)")
+    add("--sparse", dest="is_sparse", action="store_true",
+        help="skip holes, and leave holes where there is nothing but zeroes (default: off)")
+    add("--devices", dest="keeps_devices", action="store_true",
+        help="make devices and named pipes anew; only root may (default: skip them)")
+
+
+def _add_path_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--data-host", dest="data_host", metavar="HOST",
+        help="address or name that the data streams connect to (default: the address that ssh reached)")
+    add("--bind", dest="bind_address", metavar="ADDRESS",
+        help="address of this host that the data streams use (default: the system's choice)")
+    add("--reverse", dest="is_reverse", action="store_true",
+        help="the remote host connects to this one (default: this one connects)")
+    add("--tunnel", default="auto", metavar="WHEN",
+        help="carry the data through ssh: never, always, or auto: when no data port can be reached within "
+        "5 s (default: %(default)s)")
+    add("--escp_port", dest="port", default=str(DEFAULT_PORT), metavar="PORT",
+        help="first TCP port that the data may use on the host that listens (default: %(default)s)")
+    add("--escp_portrange", dest="port_range", default=str(DEFAULT_PORT_COUNT - 1), metavar="N",
+        help="number of ports after the first that may be used when it is taken (default: %(default)s)")
+
+
 def _add_tuning_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("-t", "--parallel", dest="n_streams", default=str(DEFAULT_STREAMS), metavar="N",
         help=f"number of TCP streams, 1 to {MAX_STREAMS} (default: %(default)s)")
     add("--blocksize", default=f"{DEFAULT_BLOCK_BYTES // MIB}M", metavar="SIZE",
         help="unit of disk I/O in bytes, or with K, M: a multiple of 256K up to 32M (default: %(default)s)")
-    add("--escp_port", dest="port", default=str(DEFAULT_PORT), metavar="PORT",
-        help="first TCP port that the data may use on the remote host (default: %(default)s)")
-    add("--escp_portrange", dest="port_range", default=str(DEFAULT_PORT_COUNT - 1), metavar="N",
-        help="number of ports after the first that may be used when it is taken (default: %(default)s)")
     add("--nodirect", action="store_true",
         help="do not use O_DIRECT (default: used for large files where the file system can)")
     add("--ioengine", default="posix", metavar="ENGINE",
         help="how files are read and written: posix, or dummy to measure without any disk; "
         "SENDER::RECEIVER chooses one for each side (default: %(default)s)")
+    add("--cpumask", metavar="MASK",
+        help="run only on these CPUs of this host: bits as a hexadecimal number (default: all)")
+    add("--nodemask", metavar="MASK",
+        help="take memory only from these NUMA nodes of this host: bits as a hexadecimal number "
+        "(default: all)")
     add("--embedded", action="store_true",
-        help="start the receiving side on this host directly, without ssh; HOST must be localhost "
+        help="start the other side on this host directly, without ssh; HOST must be localhost "
         "(default: off)")
     add("--server", action="store_true", help=argparse.SUPPRESS)
 
 
 def _add_output_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("-q", dest="is_quiet", action="store_true",
+    add("-q", "--quiet", dest="is_quiet", action="store_true",
         help="show errors only: no meter, no summary, no warnings; ssh -q (default: off)")
-    add("-v", dest="verbosity", action="count", default=0,
+    add("-v", "--verbose", dest="verbosity", action="count", default=0,
         help="say more; from -vv on, ssh gets -v as well (default: off)")
     add("--bits", action="store_true",
         help="show rates in bits per second (default: bytes per second)")
@@ -213,7 +298,15 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     add("--logfile", metavar="FILE",
         help="append start, errors and summary to FILE, or to the syslog facility LOCAL0 to LOCAL7 "
         "(default: none)")
-    add("-L", dest="shows_licence", action="store_true", help="print the licence and exit")
+    add("-L", "--licence", dest="shows_licence", action="store_true", help="print the licence and exit")
     add("-V", "--version", dest="shows_version", action="store_true", help="print the version and exit")
     add("-h", "--help", dest="shows_help", action="store_true", help="print this help and exit")
 # fmt: on
+
+
+def _exclude(pattern: str) -> tuple[bool, str]:
+    return False, pattern
+
+
+def _include(pattern: str) -> tuple[bool, str]:
+    return True, pattern

@@ -25,11 +25,10 @@ class Report:
     def __exit__(self, *_: object) -> None:
         self._ui.close()
 
-    def begin(self, *, n_streams: int, aead: str, address: str) -> None:
+    def begin(self, *, host: str, n_streams: int, aead: str, address: str) -> None:
         self._n_streams, self._aead = n_streams, aead
         options = self._options
-        self._ui.begin(StartInfo(options.target.host or "", n_streams, options.block_bytes, aead,
-                                 options.is_embedded, address))  # fmt: skip
+        self._ui.begin(StartInfo(host, n_streams, options.block_bytes, aead, options.is_embedded, address))
 
     def update(self, counters: dict[str, int]) -> None:
         self._ui.update(
@@ -42,11 +41,17 @@ class Report:
             )
         )
 
-    def file_error(self, path: bytes, message: str, *, is_remote: bool) -> None:
-        self._ui.file_error(path, message, is_remote=is_remote)
+    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
+        self._ui.file_error(path, message, host=host)
+
+    def listed(self, path: bytes) -> None:
+        self._ui.listed(path)
 
     def note(self, text: str) -> None:
         self._ui.note(text)
+
+    def warn(self, text: str) -> None:
+        self._ui.warn(text)
 
     def finish(self, counters: dict[str, int], error: EscpError | None) -> int:
         options = self._options
@@ -62,6 +67,8 @@ class Report:
             n_streams=self._n_streams,
             aead=self._aead,
             is_dummy="dummy" in (options.send_engine, options.receive_engine),
+            bytes_disk=counters.get("bytes_disk"),
+            bytes_compressed=counters.get("bytes_compressed"),
         )
         self._ui.finish(summary, error)
         return find_exit_code(summary, error)

@@ -1,7 +1,8 @@
 """The course of a session as each end of the control channel sees it. Pure: no sockets, no clock.
 
-    initiator   (marker) -> hello? -> hello, session! -> listening? -> streams -> result? -> bye!
-    agent        marker! -> hello! -> hello, session? -> listening! -> streams -> result! -> bye?
+    initiator  (marker) -> hello? -> hello! -> receive! link! -> opened? listening? streams result? -> bye!
+                                            or send! sources! link! -> roots? accept! listening? ...
+    agent       marker! -> hello! -> hello? and so on, the other way round
 
 `?` is received, `!` is sent. Keepalives and errors may come at any time after the hello.
 """
@@ -14,18 +15,62 @@ from escp.constants import (
     PROTOCOL_MAJOR,
 )
 from escp.control import (
+    Accept,
+    Allow,
+    Allowed,
     Bye,
+    Chunk,
+    Credit,
     Decoder,
     Error,
+    FileFailed,
     Hello,
     KeepAlive,
+    Link,
+    Listed,
     Listening,
     Message,
     NoiseSkipper,
+    Opened,
+    Progress,
+    Receive,
     Result,
-    Session,
+    Roots,
+    Send,
+    Sources,
+    Tunnel,
 )
 from escp.errors import AgentError, NetworkError, ProtocolError, from_exit_code
+
+# For each message: what must have come before it (one of them), and whether it may come again.
+_Rules = dict[type, tuple[tuple[type, ...], bool]]
+
+_FROM_AGENT: _Rules = {
+    Hello: ((), False),
+    Opened: ((Hello,), False),
+    Roots: ((Hello,), True),
+    Listening: ((Hello,), False),
+    Allowed: ((Opened,), True),
+    Credit: ((Hello,), True),
+    Chunk: ((Hello,), True),
+    Progress: ((Hello,), True),
+    FileFailed: ((Hello,), True),
+    Listed: ((Roots,), True),
+    Result: ((Opened, Roots), False),
+}
+_FROM_INITIATOR: _Rules = {
+    Hello: ((), False),
+    Send: ((Hello,), False),
+    Receive: ((Hello,), False),
+    Sources: ((Send,), True),
+    Accept: ((Sources,), True),
+    Allow: ((Receive,), True),
+    Link: ((Send, Receive), False),
+    Tunnel: ((Link,), False),
+    Credit: ((Link,), True),
+    Chunk: ((Link,), True),
+    Bye: ((Hello,), False),
+}
 
 
 class Course:
@@ -34,12 +79,12 @@ class Course:
     *now* is a monotonic clock's seconds, given by the caller.
     """
 
-    order: tuple[type, ...] = ()  # what the peer sends, one after the other
+    rules: _Rules
     peer = "the peer"
 
     def __init__(self, now: float):
         self._decoder = Decoder()
-        self._n_received = 0
+        self._seen: set[type] = set()
         self._heard_s = now
         self._sent_s = now
 
@@ -52,13 +97,18 @@ class Course:
                 continue
             if isinstance(message, Error):
                 raise from_exit_code(message.exit_code, message.message, message.hint)
-            if self._n_received == len(self.order) or not isinstance(message, self.order[self._n_received]):
-                raise ProtocolError(f"{self.peer} sent {type(message).__name__.lower()!r} out of turn")
+            self._check_turn(type(message))
             if isinstance(message, Hello):
                 self._check_version(message)
-            self._n_received += 1
             messages.append(message)
         return messages
+
+    def _check_turn(self, kind: type) -> None:
+        before, may_repeat = self.rules.get(kind, ((kind,), False))
+        is_out = before and self._seen.isdisjoint(before)
+        if is_out or (kind in self._seen and not may_repeat):
+            raise ProtocolError(f"{self.peer} sent {kind.__name__.lower()!r} out of turn")
+        self._seen.add(kind)
 
     def _check_version(self, hello: Hello) -> None:
         from escp import __version__
@@ -93,7 +143,7 @@ class Course:
 class InitiatorCourse(Course):
     """The initiator's: first noise, then the marker, then the agent's messages."""
 
-    order = (Hello, Listening, Result)
+    rules = _FROM_AGENT
 
     def __init__(self, now: float, host: str):
         super().__init__(now)
@@ -106,17 +156,17 @@ class InitiatorCourse(Course):
     def limit_s(self) -> float:
         if not self.skipper.is_past_marker:
             return float("inf")  # ssh may be asking for a password; it has its own limits
-        return PEER_SILENT_S if self._n_received >= 2 else AGENT_START_TIMEOUT_S
+        return PEER_SILENT_S if len(self._seen) >= 2 else AGENT_START_TIMEOUT_S
 
     def is_keepalive_due(self, now: float) -> bool:
-        return self._n_received > 0 and super().is_keepalive_due(now)
+        return Hello in self._seen and super().is_keepalive_due(now)
 
 
 class AgentCourse(Course):
     """The agent's."""
 
-    order = (Hello, Session, Bye)
+    rules = _FROM_INITIATOR
     peer = "the initiator"
 
     def limit_s(self) -> float:
-        return INITIATOR_SILENT_S if self._n_received else AGENT_START_TIMEOUT_S
+        return INITIATOR_SILENT_S if self._seen else AGENT_START_TIMEOUT_S

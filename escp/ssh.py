@@ -9,6 +9,7 @@ import signal
 
 from escp.constants import SHUTDOWN_TIMEOUT_S, SSH_CONNECT_TIMEOUT_S
 from escp.errors import AgentError, EscpError, NetworkError, SshError
+from escp.location import Location
 from escp.options import Options
 from escp.procenv import child_environment, own_command
 
@@ -88,18 +89,23 @@ class AgentProcess:
         return AgentError(f"no escp answered on {self.host} (exit status {status}){said}")
 
 
-def start_agent(options: Options) -> AgentProcess:
-    """Start the agent for the target's host. Raises SshError when ssh itself can't be started."""
-    host = options.target.host or "localhost"
+def _ssh_words(options: Options, location: Location) -> list[str]:
+    """ssh and its arguments in front of `-- destination`."""
+    port = location.port or options.ssh_port  # scp: the port in a URI wins
+    return [options.ssh_program, *options.ssh_args, *(() if port is None else ("-p", str(port)))]
+
+
+def start_agent(options: Options, location: Location) -> AgentProcess:
+    """Start the agent on the location's host. Raises SshError when ssh itself can't be started."""
+    options = options.for_host(location)
     if options.is_embedded:
         command = [*own_command(), "--server", "--embedded"]
     else:
         command = [
-            options.ssh_program,
-            *options.ssh_args,
+            *_ssh_words(options, location),
             f"-oConnectTimeout={SSH_CONNECT_TIMEOUT_S}",  # the user's own -o comes first and wins
             "--",
-            options.target.ssh_destination(),
+            location.ssh_destination(),
             f"{options.agent_command} --server",
         ]
     child_in, write_fd = os.pipe2(os.O_CLOEXEC)
@@ -121,19 +127,20 @@ def start_agent(options: Options) -> AgentProcess:
     finally:
         os.close(child_in)
         os.close(child_out)
-    return AgentProcess(pid, write_fd, read_fd, host, is_embedded=options.is_embedded)
+    return AgentProcess(pid, write_fd, read_fd, location.host or "", is_embedded=options.is_embedded)
 
 
-def configured_host_name(options: Options) -> str:
-    """The HostName that ssh's configuration gives for the target; asks ssh itself, without connecting."""
+def configured_host_name(options: Options, location: Location) -> str:
+    """The HostName that ssh's configuration gives for the location; asks ssh itself, without connecting."""
+    options = options.for_host(location)
     read_fd, child_out = os.pipe2(os.O_CLOEXEC)
-    command = [options.ssh_program, *options.ssh_args, "-G", "--", options.target.ssh_destination()]
+    command = [*_ssh_words(options, location), "-G", "--", location.ssh_destination()]
     try:
         pid = os.posix_spawnp(command[0], command, child_environment(),
                               file_actions=[(os.POSIX_SPAWN_DUP2, child_out, 1)])  # fmt: skip
     except OSError:
         os.close(read_fd)
-        return options.target.host or ""
+        return location.host or ""
     finally:
         os.close(child_out)
     with os.fdopen(read_fd, "rb") as pipe:
@@ -142,4 +149,4 @@ def configured_host_name(options: Options) -> str:
     for line in lines:
         if line.startswith(b"hostname "):
             return line[len(b"hostname ") :].decode(errors="replace")
-    return options.target.host or ""
+    return location.host or ""

@@ -78,7 +78,6 @@ class TextUi:
         self._shows_bits = shows_bits
         self._log = log
         self._clock = clock
-        self._host = ""
         self._begin_s = 0.0
         self._rate: RateMeter | None = None
         self._meter: Meter | None = None
@@ -86,7 +85,6 @@ class TextUi:
 
     def begin(self, info: StartInfo) -> None:
         """The streams are open: the login is over, and with it ssh's questions on the terminal."""
-        self._host = info.host
         self._begin_s = self._clock()
         self._rate = RateMeter(self._clock)
         where = "this host, embedded" if info.is_embedded else f"{info.host} {info.address}".strip()
@@ -112,13 +110,15 @@ class TextUi:
         except (ImportError, OSError, ValueError):  # a meter is not worth a copy
             self._has_meter, self._meter = False, None
 
-    def file_error(self, path: bytes, message: str, *, is_remote: bool) -> None:
-        """One file failed; the session goes on."""
-        name = show_name(path)
-        if is_remote:
-            name = f"{show_text(self._host)}:{name}"
+    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
+        """One file failed, on *host* or, None, on this one; the session goes on."""
+        name = show_name(path) if host is None else f"{show_text(host)}:{show_name(path)}"
         self._say(f"escp: error: {name}: {show_text(message)}")
-        self._write_log("error", is_error=True, path=path, remote=is_remote, message=message)
+        self._write_log("error", is_error=True, path=path, host=host, message=message)
+
+    def listed(self, path: bytes) -> None:
+        """What a dry run would copy, as a path at the target."""
+        self._say(show_name(path))
 
     def note(self, text: str) -> None:
         """Said with -v only."""

@@ -1,7 +1,7 @@
 """Data sockets and planes: opens and proves the streams, starts, watches and joins the native threads.
 
-With `listener` and `connector` the only modules above `_fast` that touch a data socket. Nothing in them
-waits: the event loop of `agent` or `initiator` drives them.
+With `listener`, `connector`, `relay` and `tunnel` the only modules above `_fast` that touch a data socket.
+Nothing in them waits: the event loop of `agent` or `job` drives them.
 """
 
 import os
@@ -13,6 +13,7 @@ from escp._fast import aead
 from escp._fast.channel import Channel, forbid_dumps
 from escp._fast.errors import FastError
 from escp._fast.plane import FATAL, FILE_FAILED, FINISHED, ROOM, ReceivePlane, SendPlane
+from escp._fast.relay import RelayPlane
 from escp._fast.wire import decode_hello, encode_hello
 from escp.errors import UsageError
 
@@ -27,7 +28,17 @@ SO_MAX_PACING_RATE = 47
 UNSENT_BYTES = 131072  # of a stream whose rate is limited
 
 
-__all__ = ["FATAL", "FILE_FAILED", "FINISHED", "ROOM", "Channel", "ReceivePlane", "SendPlane", "Streams"]
+__all__ = [
+    "FATAL",
+    "FILE_FAILED",
+    "FINISHED",
+    "ROOM",
+    "Channel",
+    "ReceivePlane",
+    "RelayPlane",
+    "SendPlane",
+    "Streams",
+]
 
 
 def prepare_process() -> None:
@@ -73,7 +84,7 @@ def count_walkers() -> int:
     return max(2, min(8, 2 * len(os.sched_getaffinity(0))))
 
 
-def _tune(sock: socket.socket, limit_bytes_per_s: int | None = None) -> None:
+def tune(sock: socket.socket, limit_bytes_per_s: int | None = None) -> None:
     """Socket buffers are left to the kernel: setting them turns its autotuning off."""
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
@@ -91,9 +102,11 @@ class Streams:
     """What both ends of a session's streams agree on, and the proven ones."""
 
     def __init__(self, secret: bytes, *, n_streams: int, block_bytes: int, is_sender: bool, backend: str,
-                 limit_bytes_per_s: int | None = None):  # fmt: skip
+                 limit_bytes_per_s: int | None = None, speaks_first: bool = False):  # fmt: skip
+        """*speaks_first*: although others connect to this end it proves itself first (through a relay)."""
         self.n_streams = n_streams
         self.block_bytes = block_bytes
+        self.speaks_first = speaks_first
         self.proven: dict[int, tuple[socket.socket, Channel]] = {}
         self._secret = secret
         self._is_sender = is_sender
@@ -123,7 +136,8 @@ class Streams:
 
     def adopt(self, stream: int, sock: socket.socket, channel: Channel) -> None:
         sock.setblocking(True)
-        _tune(sock, self._limit_bytes_per_s)
+        if sock.family != socket.AF_UNIX:  # of a tunnel
+            tune(sock, self._limit_bytes_per_s)
         self.proven[stream] = (sock, channel)
 
     def attach_to(self, one_plane: SendPlane | ReceivePlane) -> None:

@@ -1,4 +1,4 @@
-"""What an entry holds beyond its fixed fields: items of type (1), length (3) and value, docs/protocol.md 5.9.
+"""What an entry holds beyond its fixed fields: items of type (1), length (3) and value, docs/protocol.md 5.10.
 
 Pure; every length, count and name of a peer is bounded here.
 """

@@ -1,4 +1,4 @@
-"""Items behind an entry's path: bytes <-> views; see extras.pxd and docs/protocol.md 5.9."""
+"""Items behind an entry's path: bytes <-> views; see extras.pxd and docs/protocol.md 5.10."""
 
 from libc.stdint cimport uint8_t, uint32_t
 

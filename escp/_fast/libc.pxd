@@ -31,6 +31,7 @@ cdef extern from "native.h" nogil:
     void escp_raise_flag(int *)  # release
     int64_t escp_openat_beneath(int dirfd, const char *path, uint64_t flags, bint follows_links)
     int64_t escp_getdents(int fd, void *buf, uint64_t len)
+    int escp_clone(int to, int source)  # 0, or -1 with errno
     void escp_set_errno(int)
     int escp_dio_align(int fd, uint32_t *align)
     bint escp_is_memory_fs(int fd)
@@ -54,7 +55,7 @@ cdef extern from "<errno.h>" nogil:
     enum:
         EACCES, EAGAIN, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC
         ENOSYS, ENOTDIR, ENOTSUP, EOPNOTSUPP, EPERM, EXDEV, EDQUOT, EROFS, EIO, ESPIPE, ESTALE
-        ECONNRESET, EFBIG, ENXIO, ENODATA, E2BIG, ERANGE
+        ECONNRESET, EFBIG, ENXIO, ENODATA, ENOTTY, E2BIG, ERANGE
 
 cdef extern from "<string.h>" nogil:
     void *memcpy(void *, const void *, size_t)
@@ -84,6 +85,7 @@ cdef extern from "<unistd.h>" nogil:
     ssize_t c_read "read"(int, void *, size_t)
     int c_close "close"(int)
     int dup(int)
+    int pipe2(int *, int)
     int ftruncate(int, int64_t)
     int unlinkat(int, const char *, int)
     int linkat(int, const char *, int, const char *, int)
@@ -102,10 +104,12 @@ cdef extern from "<fcntl.h>" nogil:
     int fcntl(int, int, ...)
     int posix_fadvise(int, int64_t, int64_t, int)
     int fallocate(int, int, int64_t, int64_t)
+    ssize_t splice(int, int64_t *, int, int64_t *, size_t, unsigned int)
     enum:
         O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_DIRECT, O_DIRECTORY, O_CLOEXEC
+        SPLICE_F_MOVE, SPLICE_F_NONBLOCK
         O_NOFOLLOW, O_TMPFILE, O_NONBLOCK, O_NOCTTY, O_PATH, O_NOATIME
-        F_GETFL, F_SETFL, POSIX_FADV_WILLNEED, AT_FDCWD, AT_EMPTY_PATH, AT_SYMLINK_FOLLOW
+        F_GETFL, F_SETFL, F_SETPIPE_SZ, POSIX_FADV_WILLNEED, AT_FDCWD, AT_EMPTY_PATH, AT_SYMLINK_FOLLOW
         AT_SYMLINK_NOFOLLOW
 
 cdef extern from "<sys/stat.h>" nogil:
@@ -186,7 +190,7 @@ cdef extern from "<poll.h>" nogil:
         short revents
     int poll(pollfd_t *, unsigned long, int)
     enum:
-        POLLIN, POLLERR, POLLHUP
+        POLLIN, POLLOUT, POLLERR, POLLHUP
 
 cdef extern from "<sys/eventfd.h>" nogil:
     int eventfd(unsigned int, int)

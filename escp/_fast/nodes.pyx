@@ -7,11 +7,11 @@ from libc.stdint cimport uint32_t
 
 from escp._fast.attributes cimport set_owner, set_path_attributes, times_of
 from escp._fast.extras cimport DEVICE_BLOCK, DEVICE_CHARACTER, extras_view, get_extras
-from escp._fast.libc cimport (AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, EEXIST, EISDIR, O_CLOEXEC, O_NOFOLLOW, O_PATH,
+from escp._fast.libc cimport (AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, EEXIST, EISDIR, ENOENT, O_CLOEXEC, O_NOFOLLOW, O_PATH,
                               S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISDIR, c_close, dup, errno, fstatat, linkat,
                               makedev, memcpy, mknodat, openat, renameat, stat_t, symlinkat, timespec_t, unlinkat,
                               utimensat)
-from escp._fast.tree cimport (TEMP_NAME_BYTES, dir_cache, name_temporary, open_directory, split_path, tree)
+from escp._fast.tree cimport (TEMP_NAME_BYTES, dir_cache, find_directory, name_temporary, split_path, tree)
 from escp._fast.types cimport (FAST_SPECIAL, FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES, MAX_PATH_BYTES, fail,
                                fast_err)
 from escp._fast.wire cimport ENTRY_DEVICE, ENTRY_HARD_LINK, ENTRY_LINK, entry
@@ -100,8 +100,10 @@ cdef int find_first(tree *t, dir_cache *cache, const extras_view *x, new_node *n
     n = i - 1 if i else 0
     memcpy(node.text, x.target, n)
     node.text[n] = 0
-    if open_directory(t, cache, node.text, n, False, &dirfd, err) < 0:
+    if find_directory(t, cache, node.text, n, False, &dirfd, err) < 0:
         return -1
+    if dirfd < 0:
+        return fail(err, FAST_SYS, ENOENT, "link")
     node.first_dirfd = dup(dirfd)  # the cache may close its own for the other directory
     return 0 if node.first_dirfd >= 0 else fail(err, FAST_SYS, errno, "link")
 
@@ -140,7 +142,7 @@ cdef int make_node(tree *t, dir_cache *cache, const entry *e, fast_err *err) noe
     if prepare(t, cache, e, &node, err) < 0:
         return -1
     if (split_path(t, e, directory, &n, name, err) == 0
-            and open_directory(t, cache, directory, n, True, &dirfd, err) == 0):
+            and find_directory(t, cache, directory, n, True, &dirfd, err) == 0):
         place(t, &node, e, dirfd, name, err)
     if node.first_dirfd >= 0:
         c_close(node.first_dirfd)

@@ -8,8 +8,9 @@ from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direc
                                 write_pages)
 from escp._fast.libc cimport (EDQUOT, EFBIG, ENOSPC, ESPIPE, calloc, errno, escp_fetch_add, fallocate, free,
                               ftruncate, malloc, memcmp, memcpy, pthread_mutex_lock, pthread_mutex_unlock)
-from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, flush_results, open_large, receive_state,
-                                       receive_stream)
+from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, count_contents, flush_results, identify,
+                                       open_large, receive_state, receive_stream)
+from escp._fast.roots cimport roots_drop
 from escp._fast.tree cimport file_commit, file_create, file_discard
 from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS,
                                MAX_OPEN_LARGE, PAGE_BYTES, SLICE_BYTES, clear, fail, fast_err)
@@ -29,7 +30,14 @@ cdef void create_large(receive_stream *t, open_large *l) noexcept nogil:
     cdef receive_state *s = t.state
     if s.config.engine == ENGINE_DUMMY:
         return
+    identify(t, &l.what, &l.file)
     if file_create(&s.destination, &t.cache, &l.what, False, &l.file, &l.failure) < 0:
+        return
+    if t.sink.link != NULL and not l.file.is_in_place and t.sink.clone(t.sink.link, &l.what, l.file.fd, &l.failure):
+        l.n_begun = l.n_done = l.what.size  # no block of it will come
+        count_contents(t, l.what.size, l.what.size)
+        if l.failure.code == FAST_OK:
+            escp_fetch_add(&s.n_disk, l.what.size)
         return
     if l.file.is_in_place:
         if l.has_holes:  # a pipe or a device can have none
@@ -160,6 +168,7 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
     # The reason once more: the early result may come later than this one, on another stream.
     if add_result(t, &l.what, &l.failure, 0, l.is_failure_told, &l.digest, err) < 0:
         return -1
+    roots_drop(&s.roots, &l.what)
     pthread_mutex_lock(&s.lock)
     free(l.came)
     free(l.extras)

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t
 from escp._fast.digest cimport digest128, digest_finish, digest_update
 from escp._fast.engine cimport ENGINE_DUMMY, has_zero_page, write_all, write_pages
 from escp._fast.libc cimport errno, escp_fetch_add, ftruncate
-from escp._fast.receive_state cimport add_result, receive_state, receive_stream
+from escp._fast.receive_state cimport add_result, identify, receive_state, receive_stream
 from escp._fast.tree cimport file_commit, file_create, file_discard, new_file
 from escp._fast.types cimport FAST_DIGEST, FAST_SYS, clear, fail, fast_err
 from escp._fast.wire cimport entry
@@ -24,6 +24,7 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, dig
             return fail(own, FAST_DIGEST, 0, "verify")
     if s.config.engine == ENGINE_DUMMY:
         return 0
+    identify(t, e, &f)
     if file_create(&s.destination, &t.cache, e, True, &f, own) < 0:
         return -1
     if s.config.makes_sparse and not f.is_in_place and has_zero_page(data, e.size):

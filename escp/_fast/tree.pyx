@@ -8,7 +8,7 @@ from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, 
                               escp_set_errno, fchmod, fchown, fstatat, geteuid, linkat, memcmp, memcpy, mkdirat,
                               openat, renameat, snprintf, stat_t, strlen, unlinkat)
 from escp._fast.owners cimport owners_close, owners_open
-from escp._fast.types cimport FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
+from escp._fast.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
 from escp._fast.wire cimport entry
 
 cdef enum:
@@ -115,9 +115,9 @@ cdef int make_parents(tree *t, const char *path) noexcept nogil:
     return 0
 
 
-cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, bint is_made, int *fd,
+cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, bint creates, int *fd,
                         fast_err *err) noexcept nogil:
-    """The directory *path* (n bytes and NUL; made if missing and wanted); the cache keeps the descriptor."""
+    """The directory *path* (n bytes and NUL); the cache keeps the descriptor. Missing: it is created, or fd = -1."""
     cdef int i
     cdef int found
     for i in range(N_CACHED):
@@ -125,7 +125,10 @@ cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, b
             fd[0] = cache.fds[i]
             return 0
     found = open_existing(t, path)
-    if found < 0 and errno == ENOENT and is_made:
+    if found < 0 and errno == ENOENT and not creates:
+        fd[0] = -1
+        return 0
+    if found < 0 and errno == ENOENT:
         if make_parents(t, path) < 0:
             return unsafe_or_system(errno, "create directory", err)
         found = open_existing(t, path)
@@ -142,6 +145,19 @@ cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, b
     return 0
 
 
+cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, int *fd, fast_err *err) noexcept nogil:
+    return find_directory(t, cache, path, n, True, fd, err)
+
+
+cdef int directory_find(tree *t, dir_cache *cache, const entry *e, int *fd, fast_err *err) noexcept nogil:
+    cdef char path[MAX_PATH_BYTES + 1]
+    if t.target_name[0]:
+        return fail(err, FAST_UNSAFE, 0, "path")
+    memcpy(path, e.path, e.path_bytes)
+    path[e.path_bytes] = 0
+    return find_directory(t, cache, path, e.path_bytes, False, fd, err)
+
+
 cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil:
     """Everything in the directory is there: create it if nothing was, and set its mode and what else is kept."""
     cdef char path[MAX_PATH_BYTES + 1]
@@ -150,7 +166,7 @@ cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *e
         return fail(err, FAST_UNSAFE, 0, "path")  # a file was asked for
     memcpy(path, e.path, e.path_bytes)
     path[e.path_bytes] = 0
-    if open_directory(t, cache, path, e.path_bytes, True, &fd, err) < 0:
+    if open_directory(t, cache, path, e.path_bytes, &fd, err) < 0:
         return -1
     return set_path_attributes(t, fd, e, True, err)
 
@@ -179,6 +195,14 @@ cdef int split_path(tree *t, const entry *e, char *directory, size_t *n, char *n
     return 0
 
 
+cdef int file_find(tree *t, dir_cache *cache, const entry *e, char *name, int *dirfd, fast_err *err) noexcept nogil:
+    cdef char directory[MAX_PATH_BYTES + 1]
+    cdef size_t n = 0
+    if split_path(t, e, directory, &n, name, err) < 0:
+        return -1
+    return find_directory(t, cache, directory, n, False, dirfd, err)
+
+
 cdef void name_temporary(tree *t, char *name) noexcept nogil:
     snprintf(name, TEMP_NAME_BYTES, ".escp-%016llx-%llx.part", <unsigned long long>t.session,
              <unsigned long long>escp_fetch_add(&t.n_temporary, 1))
@@ -197,7 +221,7 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
         f.is_in_place = True
         f.fd = dup(t.in_place_fd)
         return 0 if f.fd >= 0 else fail(err, FAST_SYS, errno, "open")
-    if open_directory(t, cache, directory, n, True, &dirfd, err) < 0:
+    if open_directory(t, cache, directory, n, &dirfd, err) < 0:
         return -1
     # The kernel applies umask and default ACLs to the source's mode, here as for any new file.
     if t.has_tmpfile:
@@ -219,6 +243,9 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
             f.dirfd, f.owns_dirfd = dirfd, False
             file_discard(f)
             return -1
+        if refuse_itself(f, err) < 0:  # before it is read
+            file_discard(f)
+            return -1
     return 0
 
 
@@ -234,11 +261,22 @@ cdef void file_discard(new_file *f) noexcept nogil:
     f.owns_dirfd = False
 
 
+cdef int refuse_itself(new_file *f, fast_err *err) noexcept nogil:
+    """Whatever path or link leads to it: a source is not replaced by its copy."""
+    cdef stat_t there
+    if f.source_ino and fstatat(f.dirfd, f.name, &there, 0) == 0 and (
+            there.st_ino == f.source_ino and there.st_dev == f.source_dev):
+        return fail(err, FAST_SAME_FILE, 0, "create")
+    return 0
+
+
 cdef int inherit(tree *t, new_file *f, fast_err *err) noexcept nogil:
     """Without -p a file that is replaced hands on its mode and owner, as if it had been written over."""
     cdef stat_t old
     if fstatat(f.dirfd, f.name, &old, AT_SYMLINK_NOFOLLOW) < 0:
         return 0
+    if refuse_itself(f, err) < 0:
+        return -1
     if S_ISDIR(old.st_mode):
         return fail(err, FAST_SYS, EISDIR, "rename")
     if S_ISREG(old.st_mode) and not t.keeps_attributes:

@@ -45,10 +45,12 @@ cdef enum fast_code:
     FAST_KEY_LIMIT = 12  # no nonce is left under the last epoch
     FAST_NEEDS_RECURSIVE = 13  # a directory without -r
     FAST_NAME = 14  # a name or path longer than the protocol carries
-    FAST_XATTR = 15  # an extended attribute can't be read, carried or set
-    FAST_ACL = 16  # an ACL can't be read, carried or set
-    FAST_OWNER = 17  # owner or group can't be set
-    FAST_HARD_LINK = 18  # the file of which this is another name was not copied
+    FAST_SAME_FILE = 15  # the file would replace itself (copies within one host)
+    FAST_INTO_ITSELF = 16  # the target lies in the directory that is copied (copies within one host)
+    FAST_XATTR = 17  # an extended attribute can't be read, carried or set
+    FAST_ACL = 18  # an ACL can't be read, carried or set
+    FAST_OWNER = 19  # owner or group can't be set
+    FAST_HARD_LINK = 20  # the file of which this is another name was not copied
 
 
 ctypedef struct fast_err:

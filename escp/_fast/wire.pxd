@@ -33,11 +33,13 @@ cdef enum entry_kind:
     ENTRY_LINK = 5  # a symbolic link
     ENTRY_HARD_LINK = 6  # another name of a file that is there already
     ENTRY_DEVICE = 7  # a device or a fifo
+    ENTRY_QUERY = 8  # whether to send this at all: nothing follows unless the answer is RESULT_IS_WANTED
 
 cdef enum:
     ENTRY_IS_ABANDONED = 1  # of ENTRY_LARGE_END: the sender could not read it all; discard
     ENTRY_HAS_EXTRAS = 2  # behind the path: their length (4 bytes) and they (extras.pxd)
     ENTRY_HAS_HOLES = 4  # of ENTRY_LARGE and its end: what is not sent is zero
+    ENTRY_ASKS_DIRECTORY = 128  # of ENTRY_QUERY: whether this directory is there
 
 cdef enum:
     DATA_IS_BUNDLE = 1
@@ -45,6 +47,8 @@ cdef enum:
 
 cdef enum:
     RESULT_IS_EARLY = 1  # the file has failed; another result follows its ENTRY_LARGE_END
+    RESULT_IS_SAME = 2  # to an ENTRY_QUERY: the receiver has it
+    RESULT_IS_WANTED = 4  # to an ENTRY_QUERY: the receiver has not
 
 
 ctypedef struct meta_header:

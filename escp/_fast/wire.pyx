@@ -114,24 +114,23 @@ cdef int check_path(const char *path, size_t n, fast_err *err) noexcept nogil:
     return 0
 
 
-cdef int check_fields(const entry *e, fast_err *err) noexcept nogil:
-    """Values that make no sense for the kind."""
-    cdef int allowed = 0
+cdef bint is_node(const entry *e) noexcept nogil:
+    """What has no contents, and extras always."""
+    return ENTRY_LINK <= e.kind <= ENTRY_DEVICE
+
+
+cdef bint is_right_kind(const entry *e) noexcept nogil:
+    """A known kind, with flags and a size that go with it."""
     if e.kind == ENTRY_LARGE:
-        allowed = ENTRY_HAS_HOLES
-    elif e.kind == ENTRY_LARGE_END:
-        allowed = ENTRY_IS_ABANDONED | ENTRY_HAS_HOLES | ENTRY_HAS_EXTRAS
-    elif ENTRY_SMALL <= e.kind <= ENTRY_DEVICE:
-        allowed = ENTRY_HAS_EXTRAS
-    else:
-        return fail(err, FAST_PROTOCOL, 0, "entry fields")
-    if (e.flags & ~allowed or e.size > <uint64_t>INT64_MAX or e.mode > 0o7777
-            or e.mtime_ns >= 1000000000 or e.atime_ns >= 1000000000
-            or (e.size == 0 and e.kind == ENTRY_LARGE)
-            or (e.size == 0 and e.kind == ENTRY_LARGE_END and not e.flags & ENTRY_HAS_HOLES)
-            or (e.size and e.kind >= ENTRY_LINK)):
-        return fail(err, FAST_PROTOCOL, 0, "entry fields")
-    return 0
+        return e.size != 0 and not e.flags & ~ENTRY_HAS_HOLES
+    if e.kind == ENTRY_LARGE_END:
+        return (e.size != 0 or e.flags & ENTRY_HAS_HOLES) and not e.flags & ~(
+            ENTRY_IS_ABANDONED | ENTRY_HAS_HOLES | ENTRY_HAS_EXTRAS)
+    if e.kind == ENTRY_QUERY:
+        return not e.flags or (e.flags == ENTRY_ASKS_DIRECTORY and e.size == 0)
+    if is_node(e):
+        return e.flags == ENTRY_HAS_EXTRAS and e.size == 0
+    return (e.kind == ENTRY_SMALL or e.kind == ENTRY_DIRECTORY) and not e.flags & ~ENTRY_HAS_EXTRAS
 
 
 cdef int check_extras(const entry *e, fast_err *err) noexcept nogil:
@@ -141,7 +140,7 @@ cdef int check_extras(const entry *e, fast_err *err) noexcept nogil:
         return -1
     if ((x.target != NULL) != (e.kind == ENTRY_LINK or e.kind == ENTRY_HARD_LINK)
             or (x.device != 0) != (e.kind == ENTRY_DEVICE)
-            or (x.n_xattrs and e.kind >= ENTRY_LINK)
+            or (x.n_xattrs and is_node(e))
             or ((x.user != NULL or x.group != NULL) and e.kind == ENTRY_HARD_LINK)):
         return fail(err, FAST_PROTOCOL, 0, "extras")
     return check_path(x.target, x.n_target, err) if e.kind == ENTRY_HARD_LINK else 0
@@ -168,8 +167,9 @@ cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *e
     e.path = <const char *>p + ENTRY_BYTES
     if e.path_bytes > <size_t>(end - p) - ENTRY_BYTES:
         return fail(err, FAST_PROTOCOL, 0, "entry length")
-    if check_fields(e, err) < 0:
-        return -1
+    if (not is_right_kind(e) or e.size > <uint64_t>INT64_MAX or e.mode > 0o7777
+            or e.mtime_ns >= 1000000000 or e.atime_ns >= 1000000000):
+        return fail(err, FAST_PROTOCOL, 0, "entry fields")
     p += ENTRY_BYTES + e.path_bytes
     e.extras, e.extras_bytes = p, 0
     if e.flags & ENTRY_HAS_EXTRAS:
@@ -182,7 +182,7 @@ cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *e
     at[0] = p
     if check_path(e.path, e.path_bytes, err) < 0:
         return -1
-    return check_extras(e, err) if e.extras_bytes or e.kind >= ENTRY_LINK else 0
+    return check_extras(e, err) if e.extras_bytes else 0
 
 
 cdef void put_data_header(uint8_t *out, const data_header *h) noexcept nogil:
@@ -219,14 +219,16 @@ cdef void put_result(uint8_t *out, const result *r) noexcept nogil:
 
 
 cdef int get_result(const uint8_t *at, result *r, fast_err *err) noexcept nogil:
+    cdef bint is_right
     r.id = get64(at)
     r.code = at[8]
     r.flags = at[9]
     r.sys_errno = get32(at + 12)
     r.digest.high = get64(at + 16)
     r.digest.low = get64(at + 24)
-    if (r.code > FAST_HARD_LINK or r.flags & ~RESULT_IS_EARLY or (r.flags and not r.code) or get16(at + 10)
-            or r.sys_errno > 4095):
+    is_right = (r.flags & ~RESULT_IS_EARLY) == 0 if r.code else (
+        r.flags == 0 or r.flags == RESULT_IS_SAME or r.flags == RESULT_IS_WANTED)
+    if not is_right or r.code > FAST_HARD_LINK or get16(at + 10) or r.sys_errno > 4095:
         return fail(err, FAST_PROTOCOL, 0, "result fields")
     return 0
 

@@ -47,12 +47,12 @@ EXTRAS = st.builds(encode_extra, st.integers(0, 6), st.binary(max_size=20) | PAT
 )
 ENTRIES = st.builds(
     lambda **fields: encode_entry(**fields),
-    kind=st.integers(0, 8),
+    kind=st.integers(0, 9),
     id=U64,
     path=PATHS,
     size=U64,
     mode=U32,
-    flags=st.integers(0, 8),
+    flags=st.integers(0, 8) | st.sampled_from([64, 128, 129]),
     mtime_ns=st.integers(-(2**62), 2**62),
     atime_ns=st.integers(-(2**62), 2**62),
     uid=U32,
@@ -94,7 +94,10 @@ def test_entries(payload):
     if entries is None:
         return
     for entry in entries:
-        assert 1 <= entry["kind"] <= 7 and entry["size"] < 2**63 and len(entry["path"]) <= 4095
+        assert 1 <= entry["kind"] <= 8 and entry["size"] < 2**63 and len(entry["path"]) <= 4095
+        allowed = {2: {0, 4}, 3: set(range(8)), 5: {2}, 6: {2}, 7: {2}, 8: {0, 128}}
+        assert entry["flags"] in allowed.get(entry["kind"], {0, 2})
+        assert bool(entry["extras"]) is bool(entry["flags"] & 2)
         names = entry["path"].split(b"/") if entry["path"] else []
         assert not {b"", b".", b".."} & set(names) and b"\0" not in entry["path"]
         assert all(len(name) <= 255 for name in names)
@@ -112,12 +115,13 @@ def test_hello(payload):
 
 @given(
     st.binary(min_size=32, max_size=32)
-    | mutated(st.builds(encode_result, U64, st.integers(0, 20), st.integers(0, 3), st.integers(0, 5000)))
+    | mutated(st.builds(encode_result, U64, st.integers(0, 22), st.integers(0, 9), st.integers(0, 5000)))
 )
 def test_result(data):
     fields = decode(decode_result, data)
     if fields is not None:
-        assert encode_result(*fields) == data and fields[1] <= 18
+        assert encode_result(*fields) == data and fields[1] <= 20
+        assert fields[2] in ((0, 1) if fields[1] else (0, 2, 4))
 
 
 @given(

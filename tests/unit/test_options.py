@@ -8,7 +8,8 @@ import pytest
 from escp.constants import DEFAULT_PORT_COUNT
 from escp.errors import UsageError
 from escp.location import NOWHERE
-from escp.options import SSH_SAFETY_ARGS, Options, is_facility, parse_options, parse_rate, parse_size
+from escp.options import SSH_SAFETY_ARGS, Options, parse_options, parse_rate, parse_size
+from escp.values import is_facility
 
 
 def parse(*argv):
@@ -61,9 +62,13 @@ def test_operands_are_bytes_from_end_to_end():
     [
         ([], "nothing to copy"),
         (["a"], "no target"),
-        (["a", "b"], "the target 'b' is on this host"),
-        (["h:a", "h:b"], "the source 'h:a' is on a remote host"),
-        (["a", "h:a", "h:b"], "the source 'h:a' is on a remote host"),
+        (["h:a", ""], "the target is empty"),
+        (["--filelist", "list"], "no target"),
+        (["--numeric-ids", "a", "b"], "no --owner"),
+        (["--tunnel", "maybe", "a", "b"], "'maybe' is none of auto, never, always"),
+        (["--bind", "dtn1", "a", "b"], "'dtn1' is no address"),
+        (["--cpumask", "xyz", "a", "b"], "'xyz' is no mask"),
+        (["--cpumask", "0", "a", "b"], "'0' is no mask"),
         (["", "h:b"], "a source is empty"),
         (["a", "-h:b"], "begins with a dash"),
     ],
@@ -76,7 +81,7 @@ def test_operands_refused(argv, part):
 
 def test_an_option_behind_the_operands_is_hinted_at():
     with pytest.raises(UsageError) as caught:
-        parse_options(["a", "h:b", "-r"])
+        parse_options(["a", "b", "-r"])
     assert "before the first source" in caught.value.hint
 
 
@@ -241,7 +246,7 @@ def test_ssh_gets_what_is_meant_for_it_in_order():
         "-C",
     ]
     assert ssh_args(*argv) == (
-        "-6", "-v", "-p", "22", "-F", "cfg", "-J", "a,b", "-c", "aes", "-i", "k1", "-i", "k2",
+        "-6", "-v", "-F", "cfg", "-J", "a,b", "-c", "aes", "-i", "k1", "-i", "k2",
         "-oBatchMode=yes", "-o", "A=1", "-o", "B=2", "-oForwardAgent=no",
     )  # fmt: skip
 
@@ -256,6 +261,17 @@ def test_ssh_is_quiet_with_q():
     assert "-q" in ssh_args("-q")
 
 
-def test_port_of_a_uri_wins_as_with_scp():
-    args = parse_options(["-P", "22", "a", "scp://h:2222/x"]).ssh_args
-    assert args[args.index("-p") + 1] == "2222" and args.count("-p") == 1
+def test_operands_may_be_anywhere():
+    options = parse_options(["a", "h:b", "g:c", "d"])
+    assert [source.host for source in options.sources] == [None, "h", "g"] and not options.target.is_remote
+    assert parse_options(["--filelist", "-", "h:"]).sources == ()
+
+
+def test_filters_keep_their_order():
+    options = parse("--include", "*.c", "--exclude", "*")
+    assert options.filters == ((True, b"*.c"), (False, b"*"))
+
+
+def test_masks_are_hexadecimal():
+    options = parse("--cpumask", "FF", "--nodemask", "0x2")
+    assert (options.cpumask, options.nodemask) == (255, 2)

@@ -97,7 +97,7 @@ def test_options_of_scp_without_effect_are_accepted():
     [
         (["-z"], "unknown option -z"),
         (["-rz", "a", "h:"], "unknown option -z"),
-        (["-3", "a", "h:"], "unknown option -3"),
+        (["-9", "a", "h:"], "unknown option -9"),
         (["--paral", "4"], "unknown option --paral"),
         (["--frobnicate=1"], "unknown option --frobnicate"),
         (["-P"], "option -P needs a value"),

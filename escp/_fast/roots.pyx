@@ -1,0 +1,152 @@
+"""What a receiver may write; see roots.pxd.
+
+A name is taken off once its entry has come, so memory depends on what is under way, not on how much was
+asked for, and a peer can't write anything again.
+"""
+
+from libc.stdint cimport uint64_t
+
+from escp._fast.libc cimport (calloc, free, malloc, memcmp, memcpy, pthread_mutex_destroy, pthread_mutex_init,
+                              pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.types cimport FAST_UNSAFE, fail, fast_err
+from escp._fast.wire cimport (ENTRY_ASKS_DIRECTORY, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_LARGE_END, ENTRY_QUERY,
+                              entry)
+
+cdef enum:
+    FIRST_BUCKETS = 64
+    FNV_PRIME = 0x100000001b3
+
+
+cdef inline uint64_t hash_more(uint64_t h, char c) noexcept nogil:
+    return (h ^ <unsigned char>c) * <uint64_t>FNV_PRIME
+
+
+cdef uint64_t hash_name(const char *name, size_t n) noexcept nogil:
+    cdef uint64_t h = <uint64_t>0xcbf29ce484222325
+    cdef size_t i
+    for i in range(n):
+        h = hash_more(h, name[i])
+    return h
+
+
+cdef int roots_open(root_set *r, bint is_on) except -1:
+    r.is_on = is_on
+    r.n_names = 0
+    r.n_buckets = FIRST_BUCKETS
+    r.buckets = <root_name **>calloc(FIRST_BUCKETS, sizeof(void *))
+    if r.buckets == NULL:
+        raise MemoryError("roots")
+    pthread_mutex_init(&r.lock, NULL)
+    return 0
+
+
+cdef void roots_free(root_set *r) noexcept nogil:
+    cdef unsigned int i
+    cdef root_name *at
+    if r.buckets == NULL:
+        return
+    for i in range(r.n_buckets):
+        while r.buckets[i] != NULL:
+            at = r.buckets[i]
+            r.buckets[i] = at.next
+            free(at)
+    free(r.buckets)
+    r.buckets = NULL
+    pthread_mutex_destroy(&r.lock)
+
+
+cdef root_name **find_locked(root_set *r, uint64_t h, const char *name, size_t n) noexcept nogil:
+    """Where the pointer to that name stands, or to NULL."""
+    cdef root_name **at = &r.buckets[h % r.n_buckets]
+    while at[0] != NULL and not (at[0].hash == h and at[0].n == n and memcmp(at[0].name, name, n) == 0):
+        at = &at[0].next
+    return at
+
+
+cdef void grow_locked(root_set *r) noexcept nogil:
+    cdef unsigned int n = 4 * r.n_buckets
+    cdef root_name **buckets = <root_name **>calloc(n, sizeof(void *))
+    cdef root_name *at
+    cdef unsigned int i
+    if buckets == NULL:
+        return  # slower, no more
+    for i in range(r.n_buckets):
+        while r.buckets[i] != NULL:
+            at = r.buckets[i]
+            r.buckets[i] = at.next
+            at.next = buckets[at.hash % n]
+            buckets[at.hash % n] = at
+    free(r.buckets)
+    r.buckets, r.n_buckets = buckets, n
+
+
+cdef int roots_allow(root_set *r, const char *name, size_t n, bint is_directory) noexcept nogil:
+    cdef uint64_t h = hash_name(name, n)
+    cdef root_name *one
+    pthread_mutex_lock(&r.lock)
+    one = find_locked(r, h, name, n)[0]
+    if one != NULL:  # two sources of one name: the later one wins, as with scp
+        one.n_times += 1
+        one.is_directory = one.is_directory or is_directory
+        pthread_mutex_unlock(&r.lock)
+        return 0
+    one = <root_name *>malloc(sizeof(root_name) + n)
+    if one != NULL:
+        if r.n_names > 2 * r.n_buckets:
+            grow_locked(r)
+        one.hash, one.n, one.n_times, one.is_directory = h, <unsigned int>n, 1, is_directory
+        memcpy(one.name, name, n)
+        one.next = r.buckets[h % r.n_buckets]
+        r.buckets[h % r.n_buckets] = one
+        r.n_names += 1
+    pthread_mutex_unlock(&r.lock)
+    return 0 if one != NULL else -1
+
+
+cdef void drop_locked(root_set *r, root_name **at) noexcept nogil:
+    cdef root_name *one = at[0]
+    one.n_times -= 1
+    if one.n_times == 0:
+        at[0] = one.next
+        free(one)
+        r.n_names -= 1
+
+
+cdef int roots_check(root_set *r, const entry *e, fast_err *err) noexcept nogil:
+    cdef root_name **at
+    cdef uint64_t h = hash_name(NULL, 0)
+    cdef size_t i
+    cdef bint is_directory = e.kind == ENTRY_DIRECTORY or (e.kind == ENTRY_QUERY and e.flags & ENTRY_ASKS_DIRECTORY)
+    cdef bint is_wanted = False
+    if not r.is_on:
+        return 0
+    pthread_mutex_lock(&r.lock)
+    at = find_locked(r, h, e.path, 0)  # the contents of a directory, straight into the destination
+    if at[0] != NULL and e.path_bytes:
+        is_wanted = at[0].is_directory
+    for i in range(e.path_bytes):
+        if is_wanted:
+            break
+        if e.path[i] == 47:  # '/'
+            at = find_locked(r, h, e.path, i)
+            is_wanted = at[0] != NULL and at[0].is_directory
+        h = hash_more(h, e.path[i])
+    if not is_wanted:
+        at = find_locked(r, h, e.path, e.path_bytes)
+        if at[0] != NULL and (at[0].is_directory or not is_directory):
+            is_wanted = True
+            if not (e.kind == ENTRY_LARGE or e.kind == ENTRY_LARGE_END or e.kind == ENTRY_QUERY):
+                drop_locked(r, at)
+    pthread_mutex_unlock(&r.lock)
+    return 0 if is_wanted else fail(err, FAST_UNSAFE, 0, "name")
+
+
+cdef void roots_drop(root_set *r, const entry *e) noexcept nogil:
+    cdef root_name **at
+    if not r.is_on:
+        return
+    pthread_mutex_lock(&r.lock)
+    at = find_locked(r, hash_name(e.path, e.path_bytes), e.path, e.path_bytes)
+    if at[0] != NULL:
+        drop_locked(r, at)
+    pthread_mutex_unlock(&r.lock)

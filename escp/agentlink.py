@@ -1,0 +1,58 @@
+"""An agent as the initiator sees it: its process and the control channel to it."""
+
+import time
+from collections.abc import Callable
+
+from escp import __version__
+from escp.constants import PROTOCOL_MAJOR, PROTOCOL_MINOR
+from escp.control import Hello, Message
+from escp.controlchannel import ControlChannel
+from escp.eventloop import EventLoop
+from escp.location import Location
+from escp.session import InitiatorCourse
+from escp.ssh import AgentProcess
+
+
+class AgentLink:
+    """*take(link, message)* hears of every message, of `Hello` once it has been answered."""
+
+    def __init__(
+        self,
+        process: AgentProcess,
+        location: Location,
+        loop: EventLoop,
+        take: "Callable[[AgentLink, Message], None]",
+        note: Callable[[str], None],
+    ):
+        self.location = location
+        self.host = location.host or ""
+        self.is_greeted = False
+        self._process = process
+        self._take_message = take
+        self._note = note
+        self._course = InitiatorCourse(time.monotonic(), self.host)
+        self.channel = ControlChannel(
+            loop, self._course, process.read_fd, process.write_fd, self._take, self._end
+        )
+        self.send = self.channel.send
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Hello):
+            if self._course.skipper.noise:
+                noise = self._course.skipper.noise.decode(errors="replace")
+                self._note(f"{self.host} printed before escp started: {noise}")
+            self._note(f"{self.host} runs escp {message.version}")
+            self.send(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, []))
+            self.is_greeted = True
+        self._take_message(self, message)
+
+    def _end(self) -> None:
+        skipper = self._course.skipper
+        raise self._process.explain_end(skipper.noise, is_past_marker=skipper.is_past_marker)
+
+    def close(self, *, is_done: bool) -> None:
+        """*is_done*: the agent has been told Bye, and may need a moment to read it."""
+        if is_done:
+            self.channel.flush()
+        self.channel.close()
+        self._process.close_channel()

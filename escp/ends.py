@@ -1,0 +1,205 @@
+"""The sending and the receiving end of a session, as far as they run in this process: a plane each.
+
+Both ends of a copy use them: the initiator for what is here, the agent for what is there.
+"""
+
+from collections import deque
+from collections.abc import Sequence
+
+from escp.control import Receive, Result, Send
+from escp.destination import Destination, open_destination
+from escp.errors import Failure, ProtocolError
+from escp.eventloop import EventLoop
+from escp.plan import SourceOrder
+from escp.transfer import (
+    FATAL,
+    FILE_FAILED,
+    FINISHED,
+    ROOM,
+    ReceivePlane,
+    SendPlane,
+    Streams,
+    count_walkers,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Listener(Protocol):
+        """Who is told what happens; all calls come from the event loop."""
+
+        def file_failed(self, failure: Failure, path: bytes, *, is_receiver: bool) -> None: ...
+        def end_finished(self, end: "SendEnd | ReceiveEnd") -> None: ...
+        def end_failed(self, failure: Failure) -> None: ...
+        def sources_taken(self) -> None: ...
+
+
+class SendEnd:
+    """Reads and sends what `add` names. *n_streams* and *block_bytes* as agreed with the other end."""
+
+    fault_offset = -1  # tests: see SendPlane
+
+    def __init__(
+        self,
+        wanted: Send,
+        *,
+        n_streams: int,
+        block_bytes: int,
+        loop: EventLoop,
+        listener: "Listener",
+    ):
+        """Raises ProtocolError when *wanted* holds what this escp does not offer."""
+        self._loop = loop
+        self._listener = listener
+        self._order = SourceOrder()
+        self._waiting: deque[tuple[bytes, bytes, bool]] = deque()
+        self._is_last = False
+        self._has_ended_sources = False
+        with _OfferErrors():
+            self.plane = SendPlane(
+                n_streams=n_streams, block_bytes=block_bytes, engine=wanted.engine,
+                is_direct=wanted.is_direct, has_checksum=wanted.has_checksum,
+                has_compression=wanted.has_compression,
+                is_recursive=wanted.is_recursive, n_walkers=count_walkers(), fault_offset=self.fault_offset,
+            )  # fmt: skip
+        loop.watch(self.plane.event_fd, self._take_events)
+
+    def add(self, sources: Sequence[tuple[bytes, bytes]], *, is_last: bool) -> None:
+        """Queue (path, path at the target) pairs; `sources_taken` is told when the plane has them all."""
+        self._waiting += [(path, name, self._order.must_wait(name)) for path, name in sources]
+        self._is_last = is_last
+        self._hand_over()
+
+    @property
+    def has_waiting(self) -> bool:
+        return bool(self._waiting)
+
+    def _hand_over(self) -> None:
+        while self._waiting:
+            path, name, waits = self._waiting[0]
+            if not self.plane.add_source(path, name, waits=waits):
+                return  # a ROOM event comes when there is room
+            self._waiting.popleft()
+        if not self._is_last:
+            self._listener.sources_taken()
+        elif not self._has_ended_sources:
+            self._has_ended_sources = True
+            self.plane.end_sources()
+
+    def start(self, streams: Streams) -> None:
+        streams.attach_to(self.plane)
+        self.plane.start()
+
+    def _take_events(self) -> None:
+        for kind, code, sys_errno, where, _, is_remote, path in self.plane.take_events():
+            if kind == FINISHED:
+                self._listener.end_finished(self)
+            elif kind == ROOM:
+                self._hand_over()
+            elif kind == FATAL:
+                self._listener.end_failed(Failure(code, sys_errno, where))
+            elif kind == FILE_FAILED:
+                self._listener.file_failed(Failure(code, sys_errno, where), path, is_receiver=bool(is_remote))
+
+    def counters(self) -> dict[str, int]:
+        return self.plane.counters()
+
+    def close(self) -> None:
+        self._loop.unwatch(self.plane.event_fd)
+        self.plane.stop()
+        self.plane.join()
+
+
+class ReceiveEnd:
+    """Writes what comes below the destination that *wanted* names."""
+
+    def __init__(self, wanted: Receive, *, is_remote: bool):
+        """Opens the target. Raises RefusedError, RemoteFileError or LocalFileError."""
+        self._wanted = wanted
+        self.destination: Destination = open_destination(
+            wanted.target, n_sources=wanted.n_sources, is_directory=wanted.is_directory, is_remote=is_remote,
+            is_dry_run=wanted.is_dry_run,
+        )  # fmt: skip
+        self.plane: ReceivePlane | None = None
+        self._loop: EventLoop | None = None
+
+    @property
+    def names_below(self) -> bool:
+        """The sources' names go below the target."""
+        return self.destination.is_directory
+
+    @property
+    def is_in_order(self) -> bool:
+        """The target is a pipe or device: it takes its bytes one after the other, from one stream."""
+        return self.destination.in_place_fd >= 0
+
+    def open(self, *, n_streams: int, block_bytes: int, loop: EventLoop, listener: "Listener") -> None:
+        """Make the plane. Raises ProtocolError when what is wanted is not offered here."""
+        wanted = self._wanted
+        with _OfferErrors():
+            self.plane = ReceivePlane(
+                root_fd=self.destination.root_fd, n_streams=n_streams, block_bytes=block_bytes,
+                engine=wanted.engine, is_direct=wanted.is_direct, has_checksum=wanted.has_checksum,
+                has_compression=wanted.has_compression, keeps_attributes=wanted.keeps_attributes,
+                target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
+                has_roots=wanted.has_roots,
+            )  # fmt: skip
+        self._loop, self._listener = loop, listener
+        loop.watch(self.plane.event_fd, self._take_events)
+
+    def allow(self, names: Sequence[bytes], directories: Sequence[bool]) -> None:
+        """These may be written from now on, and what is below them where it is a directory, with -r."""
+        assert self.plane is not None
+        with _OfferErrors():
+            for name, is_directory in zip(names, directories, strict=True):
+                self.plane.allow(name, is_directory and self._wanted.is_recursive)
+
+    def start(self, streams: Streams) -> None:
+        assert self.plane is not None
+        streams.attach_to(self.plane)
+        self.plane.start()
+
+    def _take_events(self) -> None:
+        assert self.plane is not None
+        for kind, code, sys_errno, where, _, _, path in self.plane.take_events():
+            if kind == FINISHED:
+                self._listener.end_finished(self)
+            elif kind == FATAL:
+                self._listener.end_failed(Failure(code, sys_errno, where))
+            elif kind == FILE_FAILED:
+                self._listener.file_failed(Failure(code, sys_errno, where), path, is_receiver=True)
+
+    def counters(self) -> dict[str, int]:
+        assert self.plane is not None
+        return self.plane.counters()
+
+    def result(self) -> Result:
+        counts = self.counters()
+        return Result(**{name: counts[name] for name in Result._fields})
+
+    def stop(self) -> None:
+        """Begin to end; `close` waits for it."""
+        if self.plane is not None:
+            self.plane.stop()
+
+    def close(self) -> None:
+        """Drop what is unfinished."""
+        if self.plane is not None:
+            assert self._loop is not None
+            self._loop.unwatch(self.plane.event_fd)
+            self.plane.stop()
+            self.plane.join()
+            self.plane = None
+        self.destination.close()
+
+
+class _OfferErrors:
+    """The planes' complaints about their arguments, as what they are: the peer asked for too much."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, ValueError | KeyError | OverflowError):
+            raise ProtocolError(f"the peer asked for what this escp does not offer: {error}") from error

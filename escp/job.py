@@ -1,0 +1,627 @@
+"""One session of the initiator: the one place that decides which plane runs where.
+
+push          this process sends, the agent receives
+pull          the agent sends, this process receives
+host to host  one agent sends, the other receives: through a relay here (-3), or from one to the other (-R)
+"""
+
+import os
+import stat
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
+from typing import Protocol
+
+from escp.agentlink import AgentLink
+from escp.constants import CONNECT_TIMEOUT_S, SECRET_BYTES
+from escp.control import (
+    Accept,
+    Allow,
+    Allowed,
+    Bye,
+    FileFailed,
+    Hello,
+    Link,
+    Listed,
+    Listening,
+    Message,
+    Opened,
+    Progress,
+    Receive,
+    Result,
+    Roots,
+    Send,
+    Sources,
+)
+from escp.ends import ReceiveEnd, SendEnd
+from escp.errors import (
+    FAST_DIGEST,
+    FAST_SYS,
+    FAST_UNSAFE,
+    FULL_DISK_ERRNOS,
+    EscpError,
+    Failure,
+    IntegrityError,
+    LocalFileError,
+    NetworkError,
+    ProtocolError,
+    RefusedError,
+    RemoteFileError,
+    SomeFailedError,
+    UsageError,
+)
+from escp.eventloop import EventLoop
+from escp.globbing import check_offered_name, is_directory
+from escp.leg import Leg
+from escp.location import Location
+from escp.options import Options
+from escp.plan import base_name
+from escp.relay import Relay, RelayLeg
+from escp.ssh import AgentProcess
+from escp.transfer import Streams, choose_aead
+
+UPDATE_S = 0.1
+PACED_STREAM_BYTES_PER_S = 16 << 20  # what a stream must at least be allowed, or there are fewer
+LAST_WORDS_S = 2.0  # a broken stream waits so long for the control channel to say why
+MAX_PAGE_SOURCES = 1024
+MAX_PAGE_BYTES = 1 << 17  # of their paths
+
+Source = tuple[
+    bytes, bytes | None
+]  # a path as the user wrote it, and its path below the target if not its name
+
+
+class Watcher(Protocol):
+    """What a job tells while it works."""
+
+    def begin(self, *, host: str, n_streams: int, aead: str, address: str) -> None: ...
+    def update(self, counters: dict[str, int]) -> None: ...
+    def file_error(self, path: bytes, message: str, *, host: str | None) -> None: ...
+    def listed(self, path: bytes) -> None: ...
+    def note(self, text: str) -> None: ...
+    def warn(self, text: str) -> None: ...
+
+
+class Job:
+    """Copies *sources*, which are all on one host. `run()` returns the counters, or raises what ended it.
+
+    *origin*: their host, None for this one. *is_many*: the target must be a directory whatever they are.
+    *start_agent* is called when an agent is needed; it may have been started before.
+    """
+
+    def __init__(
+        self,
+        options: Options,
+        origin: Location | None,
+        sources: Iterable[Source],
+        *,
+        is_many: bool,
+        start_agent: Callable[[Location], AgentProcess],
+        watcher: Watcher,
+    ):
+        self._options = options
+        self._origin = origin
+        self._goal = options.target if options.target.is_remote else None
+        self._sources = iter(sources)
+        self._is_many = is_many
+        self._start_agent = start_agent
+        self._watcher = watcher
+        self._loop = EventLoop()
+        self._aead = ""
+        self._secret = b""
+        self._send_agent: AgentLink | None = None
+        self._receive_agent: AgentLink | None = None
+        self._send_end: SendEnd | None = None
+        self._receive_end: ReceiveEnd | None = None
+        self._n_streams = 0
+        self._legs: dict[AgentLink, Leg] = {}
+        self._streams: Streams | None = None  # of the end that is here
+        self._relay: Relay | None = None
+        self._is_started = False
+        self._names_below: bool | None = None  # None: the target is not open yet
+        self._asked: deque[Source] = deque()  # sources whose roots have not come yet
+        self._n_asked_before = 0  # sources in front of those
+        self._has_offer = False  # the first of these sources has at least one root
+        self._page: Roots | None = None  # roots that are not accepted yet
+        self._page_names: list[bytes] = []
+        self._progress: Progress | None = None
+        self._n_refused = 0  # sources that were not even tried
+        self._failure: EscpError | None = None
+        self._failure_due_s = float("inf")
+        self._failed_codes: set[int] = set()
+        self._results: dict[AgentLink | None, Result | None] = {}
+
+    def run(self) -> dict[str, int]:
+        self._aead = choose_aead()
+        self._secret = os.urandom(SECRET_BYTES)
+        is_done = False
+        try:
+            self._begin()
+            while not self._is_finished():
+                self._step()
+            for agent in self._agents():
+                agent.send(Bye())
+            is_done = True
+            for end in (self._send_end, self._receive_end):
+                if end is not None and end.plane is not None:
+                    end.plane.join()
+            return self.counters()
+        except NetworkError as e:
+            raise self._explain_direct(e) from e
+        finally:
+            self._close(is_done=is_done)
+
+    @property
+    def first_failure(self) -> EscpError | None:
+        """What the exit status is about when files failed for a reason worse than 'some failed'."""
+        if FAST_DIGEST in self._failed_codes:
+            return IntegrityError("what arrived is not what was read; the files named above were not kept")
+        if FAST_UNSAFE in self._failed_codes:
+            where = self._goal.host if self._goal else "this escp"
+            return RefusedError(f"{where} refused to write outside the destination")
+        return None
+
+    def _agents(self) -> list[AgentLink]:
+        return [agent for agent in (self._send_agent, self._receive_agent) if agent is not None]
+
+    def _is_finished(self) -> bool:
+        """Both ends have told their account, or done their part here."""
+        return bool(self._results) and all(result is not None for result in self._results.values())
+
+    # ---- Waiting ------------------------------------------------------------------------------------
+
+    def _step(self) -> None:
+        now = time.monotonic()
+        ticks = [leg.next_tick_s for leg in self._legs.values()]
+        ticks += [agent.channel.next_tick_s for agent in self._agents()]
+        self._loop.wait(min([UPDATE_S, *(tick - now for tick in ticks)]))
+        now = time.monotonic()
+        for agent in self._agents():
+            agent.channel.tick(now)
+        if self._failure is not None and now >= self._failure_due_s:
+            raise self._failure
+        if not self._is_started:
+            for leg in self._legs.values():
+                leg.tick(now)
+            self._start_if_ready()
+        if self._is_started:
+            self._watcher.update(self.counters())
+
+    # ---- Agents -------------------------------------------------------------------------------------
+
+    def _begin(self) -> None:
+        """One login after the other: each may ask its user something."""
+        if self._origin is not None:
+            self._send_agent = self._log_in(self._origin)
+        else:
+            self._log_in_to_goal()
+
+    def _log_in(self, location: Location) -> AgentLink:
+        agent = AgentLink(self._start_agent(location), location, self._loop, self._take, self._watcher.note)
+        self._results[agent] = None
+        return agent
+
+    def _log_in_to_goal(self) -> None:
+        assert self._goal
+        self._receive_agent = self._log_in(self._goal)
+
+    def _take(self, agent: AgentLink, message: Message) -> None:
+        if isinstance(message, Hello):
+            if agent is self._send_agent:
+                self._greet_sender(agent)
+            else:
+                self._greet_receiver(agent)
+        elif isinstance(message, Listening):
+            self._take_listening(agent, message)
+        elif isinstance(message, Opened) and agent is self._receive_agent:
+            self._names_below = message.names_below
+            self._target_is_open()
+        elif isinstance(message, Allowed) and agent is self._receive_agent:
+            self._accept()
+        elif isinstance(message, Result):
+            self._results[agent] = message
+        elif agent is not self._send_agent:
+            raise ProtocolError(f"the remote escp on {agent.host} tells what only a sender knows")
+        elif isinstance(message, Roots):
+            self._take_roots(message)
+        elif isinstance(message, Progress):
+            self._progress = message
+        elif isinstance(message, FileFailed):
+            # Of what is written here this side knows more than it could be told.
+            if not (message.is_receiver and self._receive_end):
+                failure = Failure(message.code, message.sys_errno, message.where)
+                self._fail_file(failure, message.path, is_receiver=message.is_receiver)
+        elif isinstance(message, Listed):
+            for path in message.paths:
+                self._watcher.listed(path)
+
+    def _greet_sender(self, agent: AgentLink) -> None:
+        agent.send(self._make_send())
+        self._feed_agent()
+        if self._goal is None:
+            n_streams = 1 if self._is_in_order_here() else count_streams(self._options)
+            self._send_link(agent, n_streams)
+        else:
+            self._log_in_to_goal()
+
+    def _greet_receiver(self, agent: AgentLink) -> None:
+        if self._origin is not None:
+            return self._open_target()
+        first = next(self._sources, None)
+        if first is None:
+            raise UsageError(f"the file list '{self._options.filelist}' is empty", "nothing is to be copied")
+        is_one_directory = not self._is_many and is_directory(
+            first[0], follows_links=not self._options.keeps_links
+        )
+        self._sources = _chain(first, self._sources)
+        agent.send(self._make_receive(2 if self._is_many else 1, is_one_directory, has_roots=False))
+        self._send_link(agent, count_streams(self._options))
+
+    # ---- What is wanted -----------------------------------------------------------------------------
+
+    def _make_send(self) -> Send:
+        options = self._options
+        return Send(
+            engine=options.send_engine,
+            is_direct=options.is_direct,
+            has_checksum=options.has_checksum,
+            has_compression=options.compress,
+            is_recursive=options.recursive,
+            follows_links=not options.keeps_links,
+            keeps_hard_links=options.keeps_hard_links,
+            keeps_xattrs=options.keeps_xattrs,
+            keeps_acls=options.keeps_acls,
+            keeps_owner_names=options.keeps_owner and not options.has_numeric_ids,
+            finds_holes=options.is_sparse,
+            sends_devices=options.keeps_devices,
+            filters=[(b"+" if is_include else b"-") + pattern for is_include, pattern in options.filters],
+            selection=options.selection,
+            compares_digests=options.compares_digests,
+            is_dry_run=options.is_dry_run,
+        )
+
+    def _make_receive(self, n_sources: int, is_one_directory: bool, *, has_roots: bool) -> Receive:
+        options = self._options
+        return Receive(
+            target=options.target.path,
+            n_sources=n_sources,
+            is_directory=is_one_directory,
+            engine=options.receive_engine,
+            is_direct=options.is_direct,
+            has_checksum=options.has_checksum,
+            has_compression=options.compress,
+            is_recursive=options.recursive,
+            has_roots=has_roots,
+            keeps_attributes=options.preserve,
+            keeps_owner=options.keeps_owner,
+            keeps_xattrs=options.keeps_xattrs,
+            keeps_acls=options.keeps_acls,
+            makes_sparse=options.is_sparse,
+            makes_devices=options.keeps_devices,
+            is_dry_run=options.is_dry_run,
+        )
+
+    def _is_in_order_here(self) -> bool:
+        """Whether the local target is a pipe or device, which one stream must fill."""
+        try:
+            mode = os.stat(self._options.target.path).st_mode
+        except OSError:
+            return False
+        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+    # ---- Sources and target -------------------------------------------------------------------------
+
+    def _take_page(self) -> tuple[list[Source], bool]:
+        """The next sources, not too many at a time, and whether they are the last ones."""
+        page: list[Source] = []
+        n_bytes = 0
+        for source in islice(self._sources, MAX_PAGE_SOURCES):
+            page.append(source)
+            n_bytes += len(source[0])
+            if n_bytes > MAX_PAGE_BYTES:
+                return page, False
+        return page, len(page) < MAX_PAGE_SOURCES
+
+    def _feed_agent(self) -> None:
+        assert self._send_agent
+        page, is_last = self._take_page()
+        self._asked += page
+        self._send_agent.send(Sources([path for path, _ in page], is_last))
+
+    def _feed_end(self) -> None:
+        """Hand local sources to the plane."""
+        assert self._send_end
+        page, is_last = self._take_page()
+        pairs = []
+        for path, name in page:
+            try:
+                own_name = base_name(path) if name is None else name
+            except UsageError as e:
+                self._watcher.file_error(path, str(e), host=None)
+                self._n_refused += 1
+                continue
+            pairs.append((path, own_name if self._names_below else b""))
+        self._send_end.add(pairs, is_last=is_last)
+
+    def sources_taken(self) -> None:
+        self._feed_end()
+
+    def _take_roots(self, roots: Roots) -> None:
+        """Names that the sending agent has found: take those that were asked for, refuse any other."""
+        if self._page is not None or not len(roots.sources) == len(roots.names) == len(roots.directories):
+            raise ProtocolError("the remote host offers sources out of turn")
+        self._page_names = []
+        for number, name in zip(roots.sources, roots.names, strict=True):
+            path, wanted = self._find_asked(number)
+            check_offered_name(path, name)
+            self._page_names.append(name if wanted is None else wanted)
+        if (roots.wants_more or roots.is_last) and len(self._asked) > self._has_offer:
+            raise ProtocolError("the remote host left out a source")
+        is_first = self._page is None and self._names_below is None
+        self._page = roots
+        if not is_first:
+            return self._allow()
+        if self._goal is None:
+            self._open_target()
+        elif self._receive_agent is not None and self._receive_agent in self._results:
+            if self._receive_agent.is_greeted:
+                self._open_target()
+
+    def _find_asked(self, number: int) -> Source:
+        """The source of that number; those before it are done with, each has had a root."""
+        if self._has_offer and number == self._n_asked_before + 1:
+            self._asked.popleft()
+            self._n_asked_before += 1
+            self._has_offer = False
+        if number != self._n_asked_before or not self._asked:
+            raise ProtocolError("the remote host offers what was not asked for")
+        self._has_offer = True
+        return self._asked[0]
+
+    def _open_target(self) -> None:
+        """The first roots are known, and who receives is there."""
+        page = self._page
+        if page is None:
+            return
+        is_single = not self._is_many and len(page.names) == 1 and page.is_last
+        is_one_directory = is_single and bool(page.directories[0])
+        if is_one_directory and not self._options.recursive:
+            assert self._origin
+            shown = os.fsdecode(self._asked[0][0])
+            raise SomeFailedError(f"{self._origin.host}:{shown}: is a directory", "copy directories with -r")
+        wanted = self._make_receive(1 if is_single else 2, is_one_directory, has_roots=True)
+        if self._receive_agent is not None:
+            self._receive_agent.send(wanted)
+            self._send_link(self._receive_agent, count_streams(self._options))
+            return
+        self._receive_end = ReceiveEnd(wanted, is_remote=False)
+        self._names_below = self._receive_end.names_below
+        if self._receive_end.is_in_order and self._n_streams != 1:
+            raise LocalFileError("the target changed while it was looked at")
+        self._receive_end.open(
+            n_streams=self._n_streams, block_bytes=self._options.block_bytes, loop=self._loop, listener=self
+        )
+        self._target_is_open()
+
+    def _target_is_open(self) -> None:
+        if self._origin is not None:
+            self._allow()
+        self._start_if_ready()
+
+    def _allow(self) -> None:
+        """Tell the receiver what may come."""
+        assert self._page
+        if not self._names_below:
+            self._page_names = [b""] * len(self._page_names)
+        if self._receive_end is not None:
+            self._receive_end.allow(self._page_names, [bool(flag) for flag in self._page.directories])
+            self._accept()
+        elif self._receive_agent is not None:
+            self._receive_agent.send(Allow(self._page_names, self._page.directories))
+
+    def _accept(self) -> None:
+        """Tell the sender that its roots may come, and under which names."""
+        if self._page is None or self._send_agent is None:
+            raise ProtocolError("the remote host allows what nobody asked for")
+        page, self._page = self._page, None
+        self._send_agent.send(Accept(self._page_names))
+        if page.wants_more:
+            self._feed_agent()
+
+    # ---- Streams ------------------------------------------------------------------------------------
+
+    def _send_link(self, agent: AgentLink, n_streams: int, *, speaks_first: bool = False) -> None:
+        is_sender = agent is self._send_agent
+        limit = self._options.limit_bytes_per_s or 0
+        leg = Leg(agent, self._options, self._loop, self._watcher.warn,
+                  limit_bytes_per_s=limit if self._origin is None else 0)  # fmt: skip
+        self._legs[agent] = leg
+        self._n_streams = n_streams
+        agent.send(leg.link(self._secret, n_streams=n_streams, limit_bytes_per_s=limit if is_sender else 0,
+                            speaks_first=speaks_first))  # fmt: skip
+
+    def _take_listening(self, agent: AgentLink, listening: Listening) -> None:
+        is_receiver = agent is self._receive_agent
+        is_wanted = 1 <= listening.n_streams <= self._n_streams if is_receiver else (
+            listening.n_streams == self._n_streams)  # fmt: skip
+        if not is_wanted:
+            raise NetworkError(f"the remote escp on {agent.host} offers streams that nobody asked for")
+        self._n_streams = listening.n_streams
+        if self._origin is not None and self._goal is not None:
+            return self._connect_hosts(agent, listening)
+        self._streams = Streams(
+            self._secret, n_streams=self._n_streams, block_bytes=self._options.block_bytes,
+            is_sender=self._goal is not None, backend=self._aead,
+            limit_bytes_per_s=self._options.limit_bytes_per_s if self._goal is not None else None,
+        )  # fmt: skip
+        self._secret = b""
+        self._legs[agent].begin(listening, self._streams)
+
+    def _connect_hosts(self, agent: AgentLink, listening: Listening) -> None:
+        """Two agents: the receiving one listens first, then the sending one is told."""
+        assert self._send_agent and self._receive_agent
+        if self._options.is_direct_hosts:
+            if agent is self._receive_agent:
+                addresses = listening.addresses
+                data_host = self._options.for_host(agent.location).data_host
+                if data_host is not None:
+                    addresses = [address for address, _ in self._legs[agent].resolve(data_host)]
+                self._send_agent.send(Link(
+                    secret=self._secret, mode="connect", n_streams=self._n_streams,
+                    block_bytes=self._options.block_bytes,
+                    limit_bytes_per_s=self._options.limit_bytes_per_s or 0,
+                    addresses=addresses, port=listening.port, n_ports=1, patience_s=int(CONNECT_TIMEOUT_S),
+                    speaks_first=False,
+                ))  # fmt: skip
+                self._secret = b""
+                self._legs.clear()
+                self._begin_hosts(
+                    f"{addresses[0] if addresses else self._receive_agent.host}:{listening.port}"
+                )
+            return
+        self._legs[agent].begin(listening, RelayLeg(self._n_streams))
+        if agent is self._receive_agent:
+            self._send_link(self._send_agent, self._n_streams, speaks_first=True)
+            self._secret = b""
+
+    def _begin_hosts(self, address: str) -> None:
+        """Nothing runs here but, with -3, the relay."""
+        assert self._goal
+        self._is_started = True
+        self._watcher.begin(
+            host=self._goal.host or "", n_streams=self._n_streams, aead=self._aead, address=address
+        )
+
+    def _start_if_ready(self) -> None:
+        """Start what runs here once its streams, and the target, are there."""
+        if self._is_started or not self._legs or not all(leg.is_complete for leg in self._legs.values()):
+            return
+        if self._origin is not None and self._goal is not None:
+            if len(self._legs) == 2:
+                self._start_relay()
+            return
+        if self._streams is None or self._names_below is None:
+            return
+        (agent,) = self._agents()
+        self._legs[agent].settle()
+        self._is_started = True
+        if self._goal is not None:
+            self._send_end = SendEnd(
+                self._make_send(), n_streams=self._n_streams, block_bytes=self._options.block_bytes,
+                loop=self._loop, listener=self,
+            )  # fmt: skip
+            self._results[None] = None
+            self._send_end.start(self._streams)
+            self._feed_end()
+        else:
+            assert self._receive_end
+            self._results[None] = None
+            self._receive_end.start(self._streams)
+        self._watcher.begin(
+            host=agent.host, n_streams=self._n_streams, aead=self._aead,
+            address=self._legs[agent].place.replace(" port ", ":"),
+        )  # fmt: skip
+
+    def _start_relay(self) -> None:
+        assert self._send_agent and self._receive_agent
+        legs = []
+        for agent in (self._send_agent, self._receive_agent):
+            leg = self._legs[agent]
+            leg.settle()
+            assert isinstance(leg.streams, RelayLeg)
+            legs.append(leg.streams)
+        self._relay = Relay(*legs)
+        self._relay.start()
+        places = [self._legs[agent].place.replace(" port ", ":") for agent in self._agents()]
+        self._begin_hosts(" to ".join(places))
+
+    def _explain_direct(self, error: NetworkError) -> NetworkError:
+        """-R failed before anything was sent: say what else there is."""
+        if not (self._options.is_direct_hosts and self._origin and self._goal):
+            return error
+        if self._progress is not None and self._progress.bytes_network:
+            return error
+        return NetworkError(
+            f"{self._origin.host} and {self._goal.host} can't reach each other: {error}",
+            "leave out -R, or write -3: then the data goes through this host",
+        )
+
+    # ---- What the ends tell -------------------------------------------------------------------------
+
+    def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
+        self._results[None] = Result(0, 0, 0, 0, 0, 0, 0)  # its account is in its counters
+
+    def end_failed(self, failure: Failure) -> None:
+        host = (self._goal or self._origin or self._options.target).host
+        if failure.code == FAST_UNSAFE and self._receive_end is not None:
+            raise RefusedError(
+                f"{host} sent a name that was not asked for, or that leads out of the destination",
+                "nothing of it was written: is that host to be trusted?",
+            )
+        self._failure = failure.as_error(f"the data streams {'to' if self._send_end else 'from'} {host}")
+        if not isinstance(self._failure, NetworkError):
+            raise self._failure  # found here: the agent only sees its connections end
+        self._failure_due_s = time.monotonic() + LAST_WORDS_S
+
+    def file_failed(self, failure: Failure, path: bytes, *, is_receiver: bool) -> None:
+        self._fail_file(failure, path, is_receiver=is_receiver)
+
+    def _fail_file(self, failure: Failure, path: bytes, *, is_receiver: bool) -> None:
+        location = self._goal if is_receiver else self._origin
+        host = location.host if location else None
+        if is_receiver:
+            target = self._options.target.path
+            path = os.path.join(target, path) if path else target
+            if failure.code == FAST_SYS and failure.sys_errno in FULL_DISK_ERRNOS:
+                shown = f"{host}:{os.fsdecode(path)}" if host else os.fsdecode(path)
+                cls = RemoteFileError if host else LocalFileError
+                error = cls(f"{shown}: {failure.reason}", "make room there and run it again")
+                raise error from OSError(failure.sys_errno, os.strerror(failure.sys_errno))
+        self._failed_codes.add(failure.code)
+        self._watcher.file_error(path, failure.reason, host=host)
+
+    def counters(self) -> dict[str, int]:
+        """As SendPlane.counters(), wherever the sending plane is; what was written here was counted here."""
+        counts = dict.fromkeys(Progress._fields, 0)
+        if self._send_end is not None:
+            counts.update(self._send_end.counters())
+        elif self._progress is not None:
+            counts.update(self._progress._asdict())
+        if self._receive_end is not None and self._receive_end.plane is not None:
+            own = self._receive_end.counters()
+            failed_there = counts["failed"] - own["failed"]  # the sender hears of both
+            counts.update(own)
+            counts["failed"] += max(0, failed_there)
+        result = self._results.get(self._receive_agent) if self._receive_agent else None
+        if result is not None:
+            counts["bytes_disk"] = result.bytes_disk
+            counts["failed"] = max(counts["failed"], result.failed)
+        counts["failed"] += self._n_refused
+        return counts
+
+    def _close(self, *, is_done: bool) -> None:
+        for leg in self._legs.values():
+            leg.settle()
+        for end in (self._send_end, self._receive_end):
+            if end is not None:
+                end.close()
+        if self._relay is not None:
+            self._relay.close()
+        for leg in self._legs.values():
+            leg.close()
+        for agent in self._agents():
+            agent.close(is_done=is_done)
+        self._loop.close()
+
+
+def _chain(first: Source, others: Iterator[Source]) -> Iterator[Source]:
+    yield first
+    yield from others
+
+
+def count_streams(options: Options) -> int:
+    """Fewer than asked for under a low limit: each is paced by itself, and few blocks share out unevenly."""
+    if options.limit_bytes_per_s is None:
+        return options.n_streams
+    return max(1, min(options.n_streams, options.limit_bytes_per_s // PACED_STREAM_BYTES_PER_S))

@@ -1,0 +1,204 @@
+"""The way from here to the streams of one agent: direct connections in either direction, or its ssh."""
+
+import socket
+import time
+from collections.abc import Callable
+
+from escp.agentlink import AgentLink
+from escp.connector import Connector
+from escp.constants import CONNECT_TIMEOUT_S, DEFAULT_PORT, DEFAULT_PORT_COUNT, HELLO_TIMEOUT_S
+from escp.control import Link, Listening, Tunnel
+from escp.errors import NetworkError
+from escp.eventloop import EventLoop
+from escp.listener import Acceptor, listen
+from escp.options import Options
+from escp.relay import RelayLeg
+from escp.ssh import configured_host_name
+from escp.transfer import Streams, is_address
+
+OTHER_ADDRESS_S = 1.0  # before asking ssh's configuration for another address of the host
+PATIENCE_S = int(3 * HELLO_TIMEOUT_S)  # of an agent that connects, where the tunnel is an alternative
+
+
+class Leg:
+    """First `link()`, which the agent is sent, its answer to `begin`, then `tick` until `is_complete`."""
+
+    def __init__(
+        self,
+        agent: AgentLink,
+        options: Options,
+        loop: EventLoop,
+        warn: Callable[[str], None],
+        *,
+        limit_bytes_per_s: int = 0,
+    ):
+        """*limit_bytes_per_s*: of what goes from here through a tunnel; 0 is none."""
+        self._agent = agent
+        self._options = options.for_host(agent.location)
+        self._loop = loop
+        self._warn = warn
+        self._limit_bytes_per_s = limit_bytes_per_s
+        self.streams: Streams | RelayLeg | None = None
+        self._listener: socket.socket | None = None
+        self._acceptor: Acceptor | None = None
+        self._connector: Connector | None = None
+        self._port = 0
+        self._due_s = self._other_address_s = float("inf")
+        self.place = ""  # where the data goes, for people
+
+    @property
+    def _mode(self) -> str:
+        """What the agent is to do."""
+        if self._options.tunnel == "always":
+            return "tunnel"
+        return "connect" if self._options.is_reverse else "listen"
+
+    def link(
+        self, secret: bytes, *, n_streams: int, limit_bytes_per_s: int, speaks_first: bool = False
+    ) -> Link:
+        """What the agent must know; opens this side's port where the agent is to connect."""
+        options = self._options
+        addresses: list[str] = []
+        port = options.port
+        if self._mode == "connect":
+            self._listener = listen(options.bind_address or "", options.port, options.n_ports)
+            port = self._listener.getsockname()[1]
+            addresses = [options.bind_address] if options.bind_address else []
+        elif self._mode == "listen" and options.data_host is not None:
+            addresses = [address for address, _ in self.resolve(options.data_host)]
+        return Link(
+            secret=secret,
+            mode=self._mode,
+            n_streams=n_streams,
+            block_bytes=options.block_bytes,
+            limit_bytes_per_s=limit_bytes_per_s,
+            addresses=addresses,
+            port=port,
+            n_ports=1 if self._mode == "connect" else options.n_ports,
+            patience_s=PATIENCE_S,
+            speaks_first=speaks_first,
+        )
+
+    def begin(self, listening: Listening, streams: Streams | RelayLeg) -> None:
+        """The agent is ready for *streams*."""
+        self.streams = streams
+        now = time.monotonic()
+        self._due_s = now + CONNECT_TIMEOUT_S
+        if self._mode == "tunnel":
+            self.place = "ssh"
+            self._open_tunnel()
+        elif self._mode == "connect":
+            assert self._listener and isinstance(streams, Streams)
+            self._port = self._listener.getsockname()[1]
+            self.place = f"{self._agent.host} from port {self._port}"
+            self._acceptor = Acceptor(self._listener, streams, self._loop.watch, self._loop.unwatch, now)
+        else:
+            self._connect(listening, now)
+
+    def _connect(self, listening: Listening, now: float) -> None:
+        assert self.streams
+        if not 0 < listening.port < 65536:
+            raise NetworkError(f"the remote escp on {self._agent.host} names a port that can't be")
+        self._port = listening.port
+        if self._options.data_host is not None:
+            addresses = self.resolve(self._options.data_host)
+            if not addresses:
+                raise NetworkError(f"option --data-host: no address is known for {self._options.data_host}")
+        else:
+            # Numbers only: what a peer says is not looked up.
+            addresses = [(text, self._port) for text in listening.addresses if is_address(text)]
+            if not addresses:  # the agent can't tell: ask ssh's configuration where it went
+                addresses = self.resolve(self._configured_host())
+            elif not self._options.is_embedded:
+                self._other_address_s = now + OTHER_ADDRESS_S
+        if not addresses:
+            raise NetworkError(
+                f"no address is known for {self._agent.host}",
+                "name the host by its address, or use --data-host",
+            )
+        self.place = f"{addresses[0][0]} port {self._port}"
+        self._connector = Connector(
+            addresses, self.streams, self._loop.watch, self._loop.unwatch, now, self._options.bind_address
+        )
+
+    def _configured_host(self) -> str:
+        return configured_host_name(self._options, self._agent.location)
+
+    def resolve(self, host: str) -> list[tuple[str, int]]:
+        """Addresses of *host* and the agent's port; none where the name is unknown."""
+        try:
+            found = socket.getaddrinfo(
+                host, self._port or None, self._options.address_family or 0, socket.SOCK_STREAM
+            )
+        except OSError:
+            return []
+        return [(str(info[4][0]), self._port) for info in found]
+
+    @property
+    def is_complete(self) -> bool:
+        return self.streams is not None and self.streams.is_complete
+
+    @property
+    def next_tick_s(self) -> float:
+        return float("inf") if self._connector is None else self._connector.next_tick_s
+
+    def tick(self, now: float) -> None:
+        """Try on; raises NetworkError when nothing is left to try."""
+        if self.streams is None:
+            return
+        if self.streams.is_complete:
+            return self.settle()
+        if self._acceptor is not None:
+            self._acceptor.tick(now)
+        if self._connector is not None:
+            self._connector.tick(now)
+            if now >= self._other_address_s:
+                self._other_address_s = float("inf")
+                self._connector.add_addresses(self.resolve(self._configured_host()))
+        if now >= self._due_s:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """No stream came about in time."""
+        reason = self._connector.reason if self._connector is not None else "no connection arrived"
+        if self._mode == "connect":
+            what = f"{self._agent.host} can't reach port {self._port} of this host"
+        else:
+            what = f"can't reach the data port on {self._agent.host} ({self.place})"
+        if self._options.tunnel != "auto" or self.place == "ssh":
+            raise NetworkError(f"{what}: {reason}")
+        first, last = DEFAULT_PORT, DEFAULT_PORT + DEFAULT_PORT_COUNT - 1
+        self._warn(
+            f"{what}: {reason}; the data goes through ssh, which is slower: open the ports {first}-{last} "
+            "(see --escp_port) between the hosts, or write --tunnel=always to skip this wait"
+        )
+        self.settle()
+        assert self.streams
+        self.streams.close()
+        self._agent.send(Tunnel())
+        self._open_tunnel()
+        self.place = "ssh"
+
+    def _open_tunnel(self) -> None:
+        assert self.streams
+        tunnel = self._agent.channel.open_tunnel(self.streams.n_streams, self._limit_bytes_per_s)
+        now = time.monotonic()
+        self._connector = Connector([], self.streams, self._loop.watch, self._loop.unwatch, now)
+        self._connector.take(tunnel.ends)
+        self._due_s = now + PATIENCE_S
+
+    def settle(self) -> None:
+        """No further connection is needed."""
+        if self._acceptor is not None:
+            self._acceptor.close()
+        elif self._listener is not None:
+            self._listener.close()
+        if self._connector is not None:
+            self._connector.close()
+        self._acceptor = self._listener = self._connector = None
+        self._due_s = self._other_address_s = float("inf")
+
+    def close(self) -> None:
+        self.settle()
+        if self.streams is not None:
+            self.streams.close()
