@@ -47,10 +47,9 @@ from escp.destination import expand_home
 from escp.ends import ReceiveEnd, SendEnd
 from escp.errors import EXIT_OK, EscpError, Failure, InternalError, NetworkError, ProtocolError, UsageError
 from escp.eventloop import EventLoop
-from escp.globbing import expand, is_directory
+from escp.globbing import expand, is_directory, root_name
 from escp.listener import Acceptor, is_own_address, listen
 from escp.log import AgentLog, open_agent_log
-from escp.plan import base_name
 from escp.session import AgentCourse
 from escp.transfer import Streams, choose_aead, is_address, prepare_process
 
@@ -217,7 +216,7 @@ class Agent:
                 number, request = self._requests.popleft()
                 for path in expand(expand_home(request)):
                     is_root_directory = is_directory(path, follows_links=self._send_wanted.follows_links)
-                    yield number, path, base_name(path), is_root_directory
+                    yield number, path, root_name(request, path), is_root_directory
             yield -1, b"", b"", False  # no more for now
 
     def _offer_roots(self) -> None:

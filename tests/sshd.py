@@ -21,7 +21,7 @@ def pick_port() -> int:
 class Sshd:
     """A running sshd on a loopback port. *prefix* starts it elsewhere, in a network namespace for example.
 
-    *addresses*: more to listen on; *settings*: lines for the end of its configuration.
+    *addresses*: more to listen on. *settings*, *client_settings*: lines for its and its clients' configuration.
     """
 
     def __init__(
@@ -33,13 +33,15 @@ class Sshd:
         addresses: tuple[str, ...] = (),
         port: int | None = None,
         settings: str = "",
+        client_settings: str = "",
     ):
         self.folder = folder
         self.prefix = prefix
+        self.settings = settings
+        self.client_settings = client_settings
         self.address = address
         self.port = port or pick_port()
         self._addresses = (address, *addresses)
-        self._settings = settings
         self.client_config = folder / "ssh_config"
         self._log = folder / "sshd.log"
         self._make_keys()
@@ -78,8 +80,8 @@ MaxStartups 100
 LogLevel VERBOSE
 # Or bash, started by sshd, reads .bashrc as if it were at a terminal.
 SetEnv SHLVL=2
-{self._settings}
 """
+            + self.settings + "\n"
         )
         self.client_config.write_text(
             f"""\
@@ -94,6 +96,7 @@ Host *
     UserKnownHostsFile /dev/null
     LogLevel ERROR
 """
+            + self.client_settings + "\n"
         )
 
     def _start(self) -> None:
