@@ -10,6 +10,7 @@ from escp.control import Receive, Result, Send
 from escp.destination import Destination, open_destination
 from escp.errors import Failure, ProtocolError
 from escp.eventloop import EventLoop
+from escp.plan import SourceOrder
 from escp.transfer import (
     FATAL,
     FILE_FAILED,
@@ -37,6 +38,8 @@ if TYPE_CHECKING:
 class SendEnd:
     """Reads and sends what `add` names. *n_streams* and *block_bytes* as agreed with the other end."""
 
+    fault_offset = -1  # tests: see SendPlane
+
     def __init__(
         self,
         wanted: Send,
@@ -45,12 +48,12 @@ class SendEnd:
         block_bytes: int,
         loop: EventLoop,
         listener: "Listener",
-        fault_offset: int = -1,
     ):
         """Raises ProtocolError when *wanted* holds what this escp does not offer."""
         self._loop = loop
         self._listener = listener
-        self._waiting: deque[tuple[bytes, bytes]] = deque()
+        self._order = SourceOrder()
+        self._waiting: deque[tuple[bytes, bytes, bool]] = deque()
         self._is_last = False
         self._has_ended_sources = False
         with _OfferErrors():
@@ -58,13 +61,13 @@ class SendEnd:
                 n_streams=n_streams, block_bytes=block_bytes, engine=wanted.engine,
                 is_direct=wanted.is_direct, has_checksum=wanted.has_checksum,
                 has_compression=wanted.has_compression,
-                is_recursive=wanted.is_recursive, n_walkers=count_walkers(), fault_offset=fault_offset,
+                is_recursive=wanted.is_recursive, n_walkers=count_walkers(), fault_offset=self.fault_offset,
             )  # fmt: skip
         loop.watch(self.plane.event_fd, self._take_events)
 
     def add(self, sources: Sequence[tuple[bytes, bytes]], *, is_last: bool) -> None:
         """Queue (path, path at the target) pairs; `sources_taken` is told when the plane has them all."""
-        self._waiting += sources
+        self._waiting += [(path, name, self._order.must_wait(name)) for path, name in sources]
         self._is_last = is_last
         self._hand_over()
 
@@ -74,7 +77,8 @@ class SendEnd:
 
     def _hand_over(self) -> None:
         while self._waiting:
-            if not self.plane.add_source(*self._waiting[0]):
+            path, name, waits = self._waiting[0]
+            if not self.plane.add_source(path, name, waits=waits):
                 return  # a ROOM event comes when there is room
             self._waiting.popleft()
         if not self._is_last:

@@ -90,8 +90,6 @@ class Job:
     *start_agent* is called when an agent is needed; it may have been started before.
     """
 
-    fault_offset = -1  # tests: see SendPlane
-
     def __init__(
         self,
         options: Options,
@@ -466,8 +464,9 @@ class Job:
         if self._options.is_direct_hosts:
             if agent is self._receive_agent:
                 addresses = listening.addresses
-                if self._options.data_host is not None:
-                    addresses = [address for address, _ in self._legs[agent].resolve(self._options.data_host)]
+                data_host = self._options.for_host(agent.location).data_host
+                if data_host is not None:
+                    addresses = [address for address, _ in self._legs[agent].resolve(data_host)]
                 self._send_agent.send(Link(
                     secret=self._secret, mode="connect", n_streams=self._n_streams,
                     block_bytes=self._options.block_bytes,
@@ -510,7 +509,7 @@ class Job:
         if self._goal is not None:
             self._send_end = SendEnd(
                 self._make_send(), n_streams=self._n_streams, block_bytes=self._options.block_bytes,
-                loop=self._loop, listener=self, fault_offset=self.fault_offset,
+                loop=self._loop, listener=self,
             )  # fmt: skip
             self._results[None] = None
             self._send_end.start(self._streams)

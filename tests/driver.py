@@ -10,23 +10,24 @@ import os
 import sys
 
 import escp.cli
-import escp.initiator
+import escp.ends
+import escp.leg
 
 
 def apply(settings: dict) -> None:
-    push = escp.initiator.Push
-    push.fault_offset = settings.get("fault_offset", -1)
+    escp.ends.SendEnd.fault_offset = settings.get("fault_offset", -1)
     if "secret" in settings:
         secret, urandom = bytes.fromhex(settings["secret"]), os.urandom
         os.urandom = lambda n: secret if n == len(secret) else urandom(n)
     if "ports" in settings:
-        connect = push._connect
+        leg = escp.leg.Leg
+        begin = leg.begin
 
-        def connect_elsewhere(self, listening):
+        def begin_elsewhere(self, listening, streams):
             port = settings["ports"].get(str(listening.port), listening.port)
-            connect(self, listening._replace(port=port))
+            begin(self, listening._replace(port=port), streams)
 
-        push._connect = connect_elsewhere
+        leg.begin = begin_elsewhere
 
 
 if __name__ == "__main__":

@@ -30,11 +30,11 @@ def find_agents(mark: str) -> dict[int, str]:
     }
 
 
-def find_listeners(first_port: int, n_ports: int) -> list[int]:
+def find_listeners(first_port: int, n_ports: int, net: Path = Path("/proc/net")) -> list[int]:
     """Ports of the range on which somebody listens."""
     ports = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in Path(table).read_text().splitlines()[1:]:
+    for table in ("tcp", "tcp6"):
+        for line in (net / table).read_text().splitlines()[1:]:
             words = line.split()
             if words[3] == "0A":
                 ports.add(int(words[1].rpartition(":")[2], 16))

@@ -19,13 +19,29 @@ def pick_port() -> int:
 
 
 class Sshd:
-    """A running sshd on a loopback port. *prefix* starts it elsewhere, in a network namespace for example."""
+    """A running sshd on a loopback port. *prefix* starts it elsewhere, in a network namespace for example.
 
-    def __init__(self, folder: Path, *, prefix: tuple[str, ...] = (), address: str = "127.0.0.1"):
+    *addresses*: more to listen on. *settings*, *client_settings*: lines for its and its clients' configuration.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        prefix: tuple[str, ...] = (),
+        address: str = "127.0.0.1",
+        addresses: tuple[str, ...] = (),
+        port: int | None = None,
+        settings: str = "",
+        client_settings: str = "",
+    ):
         self.folder = folder
         self.prefix = prefix
+        self.settings = settings
+        self.client_settings = client_settings
         self.address = address
-        self.port = pick_port()
+        self.port = port or pick_port()
+        self._addresses = (address, *addresses)
         self.client_config = folder / "ssh_config"
         self._log = folder / "sshd.log"
         self._make_keys()
@@ -46,10 +62,11 @@ class Sshd:
 
     def _write_configuration(self) -> None:
         folder = self.folder
+        listen = "\n".join(f"ListenAddress {address}" for address in self._addresses)
         (folder / "sshd_config").write_text(
             f"""\
 Port {self.port}
-ListenAddress {self.address}
+{listen}
 HostKey {folder}/host_key
 PidFile {folder}/sshd.pid
 AuthorizedKeysFile {folder}/authorized_keys
@@ -64,6 +81,7 @@ LogLevel VERBOSE
 # Or bash, started by sshd, reads .bashrc as if it were at a terminal.
 SetEnv SHLVL=2
 """
+            + self.settings + "\n"
         )
         self.client_config.write_text(
             f"""\
@@ -78,6 +96,7 @@ Host *
     UserKnownHostsFile /dev/null
     LogLevel ERROR
 """
+            + self.client_settings + "\n"
         )
 
     def _start(self) -> None:

@@ -41,7 +41,7 @@ class SendPlane(Plane):
         compares_digests: bool = False,
         is_dry_run: bool = False,
     ) -> None: ...
-    def add_source(self, source: bytes, target: bytes) -> bool: ...
+    def add_source(self, source: bytes, target: bytes, *, waits: bool = False) -> bool: ...
     def end_sources(self) -> None: ...
 
 class ReceivePlane(Plane):
@@ -60,8 +60,13 @@ class ReceivePlane(Plane):
         in_place_fd: int = -1,
         has_openat2: bool = True,
         has_tmpfile: bool = True,
+        has_roots: bool = False,
         selection: str = "all",
         compares_digests: bool = False,
-        has_roots: bool = False,
     ) -> None: ...
     def allow(self, name: bytes, is_directory: bool = False) -> None: ...
+
+# Instead of attach(), for a copy within this host; before start(). The sender's start() starts both planes,
+# stop() and join() of either are those of both. Both report FINISHED, or FATAL, or nothing after stop().
+# A file that fails at the receiver is reported by both: the sender's event has is_remote.
+def link_local(sender: SendPlane, receiver: ReceivePlane) -> None: ...

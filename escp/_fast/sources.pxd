@@ -39,6 +39,7 @@ ctypedef struct dir_node:
     bint is_root_file  # stands for a source that is a file: it has paths and no entry of its own
     bint is_unlisted  # could not be listed: no entry is sent
     bint is_open  # its status is known
+    bint is_destination  # it is the directory that everything is written below
     int64_t resume  # where its listing goes on
     stat_t status
     uint32_t n_source  # bytes of the source's path
@@ -68,8 +69,9 @@ ctypedef struct large_file:
     uint64_t n_done  # blocks read and sent, or given up
     uint64_t n_sent_bytes
     uint64_t announced  # a bit for each stream that its entry was sent on
+    bint is_cloned  # the receiver has it without a block of it
     digest128 digest
-    large_file *next_ending
+    large_file *next_ending  # or the next one in *opened*
     item what
 
 
@@ -80,6 +82,8 @@ ctypedef struct flight:
     bint is_sent  # its entry (the last one, of a large file) is on its way: a final result may come
     uint16_t n_name
     uint64_t size
+    uint64_t dev  # of the source
+    uint64_t ino
     digest128 digest
     dir_node *dir
     large_file *large
@@ -90,6 +94,7 @@ ctypedef struct flight:
 
 ctypedef struct root:
     dir_node *node
+    bint waits  # until all before it is acknowledged: it may write to the same names
 
 
 ctypedef struct stream_counters:
@@ -114,6 +119,7 @@ ctypedef struct send_config:
     int selection  # which files are sent at all
     bint compares_digests
     bint is_dry_run
+    int target_fd  # the directory that a receiver in this process writes below; else -1
     int64_t fault_offset  # tests: flip a bit of the block that holds it, between hash and seal; -1 = never
 
 
@@ -146,6 +152,7 @@ ctypedef struct send_state:
     int n_finished
     large_file large[MAX_OPEN_LARGE]
     large_file *current  # the file whose blocks are being handed out
+    large_file *opened  # files that a receiver in this process has created, of which no block is under way
     large_file *ending  # files that the receiver gave up on, and of which no block is under way
     flight *flights
     int first_free
@@ -178,5 +185,6 @@ cdef void item_put(send_state *s, const item *it) noexcept nogil  # waits for ro
 cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexcept nogil
 cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil
 cdef bint is_all_done_locked(send_state *s) noexcept nogil
+cdef bint is_idle_locked(send_state *s) noexcept nogil  # all that was walked so far is acknowledged
 # Whether the file's size or time is no longer what *before* says.
 cdef bint is_changed(int fd, const stat_t *before) noexcept nogil

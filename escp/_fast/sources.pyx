@@ -230,7 +230,12 @@ cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
 
 
 cdef bint is_all_done_locked(send_state *s) noexcept nogil:
-    return (s.is_walked and not s.n_items and s.current == NULL and s.finished == NULL and s.n_free == N_FLIGHTS)
+    return s.is_walked and is_idle_locked(s)
+
+
+cdef bint is_idle_locked(send_state *s) noexcept nogil:
+    return (s.n_walking == 0 and s.stack == NULL and not s.n_items and s.current == NULL and s.finished == NULL
+            and s.n_questions == 0 and s.n_free == N_FLIGHTS)
 
 
 cdef bint is_changed(int fd, const stat_t *before) noexcept nogil:

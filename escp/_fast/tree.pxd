@@ -41,6 +41,8 @@ ctypedef struct new_file:
     bint owns_dirfd
     bint is_in_place
     bint has_temporary_name
+    uint64_t source_dev  # its source, where that is on this host; set before file_create
+    uint64_t source_ino  # 0: not known
     char temporary[TEMP_NAME_BYTES]
     char name[MAX_NAME_BYTES + 1]
 

@@ -6,7 +6,7 @@ from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, 
                               escp_fetch_add, escp_openat_beneath, escp_set_errno, fchmod, fchmodat, fchown,
                               fstatat, futimens, linkat, memcmp, memcpy, mkdirat, openat, renameat, snprintf,
                               stat_t, strlen, timespec_t, unlinkat, utimensat)
-from escp._fast.types cimport FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
+from escp._fast.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
 from escp._fast.wire cimport entry
 
 cdef enum:
@@ -242,6 +242,9 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
             f.dirfd, f.owns_dirfd = dirfd, False
             file_discard(f)
             return -1
+        if refuse_itself(f, err) < 0:  # before it is read
+            file_discard(f)
+            return -1
     return 0
 
 
@@ -257,11 +260,22 @@ cdef void file_discard(new_file *f) noexcept nogil:
     f.owns_dirfd = False
 
 
+cdef int refuse_itself(new_file *f, fast_err *err) noexcept nogil:
+    """Whatever path or link leads to it: a source is not replaced by its copy."""
+    cdef stat_t there
+    if f.source_ino and fstatat(f.dirfd, f.name, &there, 0) == 0 and (
+            there.st_ino == f.source_ino and there.st_dev == f.source_dev):
+        return fail(err, FAST_SAME_FILE, 0, "create")
+    return 0
+
+
 cdef int inherit(tree *t, new_file *f, fast_err *err) noexcept nogil:
     """Without -p a file that is replaced hands on its mode and owner, as if it had been written over."""
     cdef stat_t old
     if fstatat(f.dirfd, f.name, &old, AT_SYMLINK_NOFOLLOW) < 0:
         return 0
+    if refuse_itself(f, err) < 0:
+        return -1
     if S_ISDIR(old.st_mode):
         return fail(err, FAST_SYS, EISDIR, "rename")
     if S_ISREG(old.st_mode) and not t.keeps_attributes:

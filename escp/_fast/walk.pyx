@@ -19,9 +19,10 @@ from escp._fast.libc cimport (AT_FDCWD, DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, ENAM
                               pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock,
                               stat_t, strlen)
 from escp._fast.questions cimport is_time_to_ask_locked, take_wanted_locked
-from escp._fast.sources cimport (MAX_STACKED, N_QUESTIONS, N_ROOTS, SELECT_ALL, dir_node, flight, item, item_put,
-                                 node_new, node_unref_locked, report, send_state)
-from escp._fast.types cimport (FAST_LOOP, FAST_MEMORY, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS,
+from escp._fast.sources cimport (MAX_STACKED, N_QUESTIONS, N_ROOTS, SELECT_ALL, dir_node, flight, is_idle_locked,
+                                 item, item_put, node_new, node_unref_locked, report, send_state)
+from escp._fast.types cimport (FAST_INTO_ITSELF, FAST_LOOP, FAST_MEMORY, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL,
+                               FAST_SYS,
                                MAX_NAME_BYTES, MAX_PATH_BYTES, SMALL_FILE_BYTES, clear, fail, fast_err)
 
 cdef enum:
@@ -229,6 +230,40 @@ cdef bint is_above(dir_node *node, const stat_t *status) noexcept nogil:
     return False
 
 
+cdef bint is_own_target(send_state *s, const dir_node *dir, const stat_t *status) noexcept nogil:
+    """Whether that directory, the source *dir*, is where it or one above it is copied to: it would have no end."""
+    cdef stat_t there
+    cdef const char *path
+    while dir != NULL:
+        path = "."
+        if dir.n_target:
+            path = dir.target
+        if fstatat(s.config.target_fd, path, &there, 0) == 0 and (
+                there.st_ino == status.st_ino and there.st_dev == status.st_dev):
+            return True
+        dir = dir.parent
+    return False
+
+
+cdef bint is_below_destination(const dir_node *dir) noexcept nogil:
+    while dir != NULL:
+        if dir.is_destination:
+            return True
+        dir = dir.parent
+    return False
+
+
+cdef bint goes_into_itself(send_state *s, dir_node *dir, const stat_t *status) noexcept nogil:
+    """For a receiver in this process. Told once: what of the destination is copied nevertheless is as with cp."""
+    cdef stat_t there
+    cdef bint is_refused = is_own_target(s, dir, status)
+    dir.is_destination = fstatat(s.config.target_fd, ".", &there, 0) == 0 and (
+        there.st_ino == status.st_ino and there.st_dev == status.st_dev)
+    if dir.is_destination or (is_refused and not is_below_destination(dir)):
+        tell(s, dir, "", FAST_INTO_ITSELF, 0, "open")
+    return is_refused
+
+
 cdef void stack_locked(send_state *s, dir_node *node) noexcept nogil:
     node.next = s.stack
     s.stack = node
@@ -297,6 +332,8 @@ cdef void list_directory(send_state *s, dir_node *dir, char *listing) noexcept n
     elif not dir.is_open and is_above(dir.parent, &status):
         dir.is_unlisted = True
         tell(s, dir, "", FAST_LOOP, 0, "open")
+    elif not dir.is_open and s.config.target_fd >= 0 and goes_into_itself(s, dir, &status):
+        dir.is_unlisted = True
     else:
         dir.status = status
         if s.config.is_dry_run and not dir.is_open:
@@ -379,12 +416,13 @@ cdef void walk_loop(send_state *s) noexcept nogil:
             node = s.stack
             s.stack = node.next
             s.n_stacked -= 1
-        elif s.n_roots:
+        elif s.n_roots and (not s.roots[s.roots_head].waits or is_idle_locked(s)):
             is_root = True
             node = s.roots[s.roots_head].node
             s.roots_head = (s.roots_head + 1) % N_ROOTS
             s.n_roots -= 1
-        elif s.has_all_roots and s.n_walking == 0 and s.n_questions == 0 and s.n_asked == 0:
+        elif (s.has_all_roots and s.n_roots == 0 and s.n_walking == 0 and s.n_questions == 0
+                and s.n_asked == 0):
             break
         else:
             pthread_cond_wait(&s.walk, &s.lock)

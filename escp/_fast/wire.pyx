@@ -3,7 +3,7 @@
 from libc.stdint cimport INT64_MAX, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.libc cimport be16toh, be32toh, be64toh, htobe16, htobe32, htobe64, memchr, memcpy, memset
-from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_NAME, FAST_PROTOCOL, FAST_UNSAFE, MAX_BATCH,
+from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_INTO_ITSELF, FAST_PROTOCOL, FAST_UNSAFE, MAX_BATCH,
                                MAX_META_BYTES, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fail, fast_err)
 
 from escp._fast.errors import raise_error
@@ -187,7 +187,7 @@ cdef int get_result(const uint8_t *at, result *r, fast_err *err) noexcept nogil:
     r.digest.low = get64(at + 24)
     is_right = (r.flags & ~RESULT_IS_EARLY) == 0 if r.code else (
         r.flags == 0 or r.flags == RESULT_IS_SAME or r.flags == RESULT_IS_WANTED)
-    if not is_right or r.code > FAST_NAME or get16(at + 10) or r.sys_errno > 4095:
+    if not is_right or r.code > FAST_INTO_ITSELF or get16(at + 10) or r.sys_errno > 4095:
         return fail(err, FAST_PROTOCOL, 0, "result fields")
     return 0
 

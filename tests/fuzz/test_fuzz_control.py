@@ -6,28 +6,19 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from escp.constants import MARKER
-from escp.control import (
-    Bye,
-    Decoder,
-    Error,
-    Hello,
-    KeepAlive,
-    Listening,
-    NoiseSkipper,
-    Result,
-    Session,
-    decode,
-    encode,
-)
+from escp.control import _TYPES, Chunk, Decoder, NoiseSkipper, decode, encode
 from escp.errors import EscpError, ProtocolError
 from escp.session import AgentCourse, InitiatorCourse
 
 COUNTS = st.integers(0, (1 << 63) - 1)
 VALUES = {int: COUNTS, str: st.text(max_size=50), bytes: st.binary(max_size=100), bool: st.booleans(),
-          list[str]: st.lists(st.text(max_size=20), max_size=64)}  # fmt: skip
-CLASSES = (Hello, Session, Listening, Result, Error, KeepAlive, Bye)
+          list[str]: st.lists(st.text(max_size=20), max_size=64),
+          list[bytes]: st.lists(st.binary(max_size=20), max_size=64),
+          list[int]: st.lists(COUNTS, max_size=64)}  # fmt: skip
+CLASSES = tuple(_TYPES.values())
+CHUNKS = st.builds(Chunk, st.integers(0, 255), st.binary(min_size=1, max_size=100))
 MESSAGES = st.one_of(
-    *(st.builds(cls, **{k: VALUES[t] for k, t in cls.__annotations__.items()}) for cls in CLASSES)
+    CHUNKS, *(st.builds(cls, **{k: VALUES[t] for k, t in cls.__annotations__.items()}) for cls in CLASSES)
 )
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
@@ -35,7 +26,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 NAMES = sorted({name for cls in CLASSES for name in cls.__annotations__} | {"type"})
-TYPES = st.sampled_from(["hello", "session", "listening", "result", "error", "keepalive", "bye"])
+TYPES = st.sampled_from(sorted(_TYPES))
 OBJECTS = st.builds(
     lambda kind, fields: {**fields, "type": kind},
     TYPES | JSON,

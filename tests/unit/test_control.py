@@ -4,33 +4,65 @@ import json
 
 import pytest
 
-from escp.constants import MARKER, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
+from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
 from escp.control import (
+    Accept,
+    Allow,
+    Allowed,
     Bye,
+    Chunk,
+    Credit,
     Decoder,
     Error,
+    FileFailed,
     Hello,
     KeepAlive,
+    Link,
+    Listed,
     Listening,
     NoiseSkipper,
+    Opened,
+    Progress,
+    Receive,
     Result,
-    Session,
+    Roots,
+    Sources,
+    Tunnel,
     decode,
     encode,
 )
 from escp.errors import AgentError, ProtocolError
 
 HELLO = Hello(1, 0, "0.1.0", ["zstd"])
-SESSION = Session(
-    secret=bytes(range(32)), target=b"/tmp/\xff\x00\n", n_sources=2, is_directory=True, n_streams=4,
-    block_bytes=1 << 20, port=1232, n_ports=11, engine="posix", is_direct=True, has_checksum=True,
-    has_compression=False, keeps_attributes=False,
+LINK = Link(
+    secret=bytes(range(32)), mode="listen", n_streams=4, block_bytes=1 << 20, limit_bytes_per_s=0,
+    addresses=["192.0.2.1"], port=1232, n_ports=11, patience_s=5, speaks_first=False,
+)  # fmt: skip
+RECEIVE = Receive(
+    target=b"/tmp/\xff\x00\n", n_sources=2, is_directory=True, engine="posix", is_direct=True,
+    has_checksum=True, has_compression=False, is_recursive=True, has_roots=False, keeps_attributes=False,
+    keeps_owner=False, keeps_xattrs=False, keeps_acls=False, makes_sparse=False, makes_devices=False,
+    is_dry_run=False,
 )  # fmt: skip
 MESSAGES = [
     HELLO,
-    SESSION,
-    Listening(["192.0.2.1", "2001:db8::1"], 1232, 4, True),
-    Listening([], 1, 1, False),
+    LINK,
+    RECEIVE,
+    Opened(True),
+    Sources([b"a", b"", b"\xff\n/*"], False),
+    Roots([0, 0, 1], [b"a", b"b", b"c"], [0, 1, 0], True, False),
+    Accept([b"x/y", b""]),
+    Allow([b"x"], [1]),
+    Allowed(),
+    Listening(["192.0.2.1", "2001:db8::1"], 1232, 4),
+    Listening([], 1, 1),
+    Tunnel(),
+    Credit(3, 65536),
+    Chunk(63, b"\x00" * MAX_CHUNK_BYTES),
+    Chunk(0, b"{"),
+    Progress(*range(7), True, *range(4)),
+    FileFailed(b"a\nb", 1, 28, "write", True),
+    Listed([b"a/"]),
     Result(1, 2, 3, 4, 5, 6, (1 << 63) - 1),
     Error(15, "no space left on device", ""),
     Error(1, "ünï \x1b \ud800 \udcff", "hint"),
@@ -51,7 +83,7 @@ def test_message_survives_the_way(message):
 
 def test_messages_are_found_however_they_are_cut():
     data = b"".join(map(encode, MESSAGES))
-    for step in (1, 2, 3, 7, 100, len(data)):
+    for step in (1, 7, 100, len(data)):
         decoder = Decoder()
         found = [m for at in range(0, len(data), step) for m in decoder.feed(data[at : at + step])]
         assert found == MESSAGES
@@ -74,8 +106,8 @@ def test_unknown_features_are_kept():
 
 
 def test_secret_is_not_in_repr():
-    assert SESSION.secret.hex() not in repr(SESSION) and repr(SESSION.secret) not in repr(SESSION)
-    assert repr(SESSION.secret) not in f"{SESSION!s} {[SESSION]}"
+    assert LINK.secret.hex() not in repr(LINK) and repr(LINK.secret) not in repr(LINK)
+    assert repr(LINK.secret) not in f"{LINK!s} {[LINK]}"
 
 
 @pytest.mark.parametrize(
@@ -92,7 +124,7 @@ def test_what_is_no_message_is_refused(body):
 @pytest.mark.parametrize(
     "wrong",
     [{"major": "1"}, {"major": -1}, {"major": 1.0}, {"major": True}, {"major": None}, {"major": 1 << 63},
-     {"version": 1}, {"version": None}, {"features": "zstd"}, {"features": [1]}, {"features": ["x"] * 65},
+     {"version": 1}, {"version": None}, {"features": "zstd"}, {"features": [1]}, {"features": ["x"] * 4097},
      {"features": {"zstd": 1}}, {"features": [["zstd"]]}],
 )  # fmt: skip
 def test_wrong_field_of_a_hello_is_named(wrong):
@@ -102,16 +134,16 @@ def test_wrong_field_of_a_hello_is_named(wrong):
 
 @pytest.mark.parametrize("secret", ["xyz", "abc", "0x00", " 00", 1, None, ["00"]])
 def test_bytes_are_hexadecimal(secret):
-    fields = json.loads(encode(SESSION)[4:])
+    fields = json.loads(encode(LINK)[4:])
     if secret == " 00":  # Python lets spaces pass; the length is checked by the agent
         return
     with pytest.raises(ProtocolError, match="secret"):
         decode(json.dumps({**fields, "secret": secret}).encode())
 
 
-@pytest.mark.parametrize("name", SESSION._fields)
+@pytest.mark.parametrize("name", LINK._fields)
 def test_missing_field_is_named(name):
-    fields = json.loads(encode(SESSION)[4:])
+    fields = json.loads(encode(LINK)[4:])
     del fields[name]
     with pytest.raises(ProtocolError, match=name):
         decode(json.dumps(fields).encode())
@@ -121,6 +153,19 @@ def test_length_beyond_the_bound_is_refused_before_it_arrives():
     with pytest.raises(ProtocolError, match=str(MAX_MESSAGE_BYTES + 1)):
         Decoder().feed((MAX_MESSAGE_BYTES + 1).to_bytes(4, "big"))
     assert Decoder().feed(MAX_MESSAGE_BYTES.to_bytes(4, "big")) == []
+
+
+@pytest.mark.parametrize("n", [0, 1, MAX_CHUNK_BYTES + 2])
+def test_chunk_without_bytes_or_too_long_is_refused_before_it_arrives(n):
+    with pytest.raises(ProtocolError):
+        Decoder().feed((1 << 31 | n).to_bytes(4, "big"))
+
+
+@pytest.mark.parametrize("name", ["sources", "names", "directories"])
+def test_items_of_lists_are_checked(name):
+    fields = json.loads(encode(Roots([0], [b"a"], [0], False, True))[4:])
+    with pytest.raises(ProtocolError, match=name):
+        decode(json.dumps({**fields, name: [None]}).encode())
 
 
 def test_too_long_a_message_is_not_sent():

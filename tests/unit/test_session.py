@@ -4,7 +4,28 @@ import pytest
 
 from escp import __version__
 from escp.constants import AGENT_START_TIMEOUT_S, KEEPALIVE_S, MARKER, PEER_SILENT_S
-from escp.control import Bye, Error, Hello, KeepAlive, Listening, Result, Session, encode
+from escp.control import (
+    Accept,
+    Allow,
+    Allowed,
+    Bye,
+    Chunk,
+    Credit,
+    Error,
+    Hello,
+    KeepAlive,
+    Link,
+    Listed,
+    Listening,
+    Opened,
+    Receive,
+    Result,
+    Roots,
+    Send,
+    Sources,
+    Tunnel,
+    encode,
+)
 from escp.errors import (
     AgentError,
     InternalError,
@@ -16,8 +37,12 @@ from escp.errors import (
 from escp.session import AgentCourse, InitiatorCourse
 
 HELLO = Hello(1, 0, __version__, [])
-SESSION = Session(bytes(32), b"x", 1, False, 4, 1 << 20, 1232, 11, "posix", True, True, False, False)
-LISTENING = Listening(["127.0.0.1"], 1232, 4, True)
+LINK = Link(bytes(32), "listen", 4, 1 << 20, 0, [], 1232, 11, 5, False)
+RECEIVE = Receive(b"x", 1, False, "posix", *[False] * 12)
+SEND = Send("posix", *[False] * 11, [], "all", False, False)
+SOURCES = Sources([b"a"], True)
+ROOTS = Roots([0], [b"a"], [0], False, True)
+LISTENING = Listening(["127.0.0.1"], 1232, 4)
 RESULT = Result(1, 0, 0, 1, 1, 1, 1)
 
 
@@ -31,18 +56,31 @@ def agent():
     return AgentCourse(0.0)
 
 
+def messages_of(course, *messages):
+    return course.feed(b"".join(map(encode, messages)), 1.0)
+
+
 def test_whole_course_of_the_initiator(initiator):
     assert initiator.feed(b"Welcome!\n", 1.0) == []
     assert initiator.feed(MARKER + encode(HELLO), 2.0) == [HELLO]
     assert initiator.feed(encode(KeepAlive()), 3.0) == []
-    assert initiator.feed(encode(LISTENING) + encode(KeepAlive()) + encode(RESULT), 4.0) == [
-        LISTENING,
-        RESULT,
-    ]
+    rest = [Opened(True), LISTENING, Allowed(), Allowed(), RESULT]
+    assert messages_of(initiator, *rest[:2], KeepAlive(), *rest[2:]) == rest
 
 
-def test_whole_course_of_the_agent(agent):
-    assert agent.feed(encode(HELLO) + encode(SESSION), 1.0) == [HELLO, SESSION]
+def test_course_with_a_sending_agent(initiator):
+    initiator.feed(MARKER + encode(HELLO), 2.0)
+    rest = [ROOTS, LISTENING, ROOTS, Credit(0, 1), Chunk(0, b"x"), Listed([b"a"]), RESULT]
+    assert messages_of(initiator, *rest) == rest
+
+
+@pytest.mark.parametrize(
+    "course",
+    [[RECEIVE, LINK, Allow([b"a"], [0]), Allow([], [])], [SEND, SOURCES, LINK, Accept([b"a"]), SOURCES],
+     [SEND, LINK, Tunnel(), Chunk(0, b"x"), Credit(0, 1)]],
+)  # fmt: skip
+def test_whole_course_of_the_agent(agent, course):
+    assert messages_of(agent, HELLO, *course) == [HELLO, *course]
     assert agent.feed(encode(KeepAlive()) + encode(Bye()), 2.0) == [Bye()]
 
 
@@ -52,11 +90,16 @@ def test_whole_course_of_the_agent(agent):
         [LISTENING],
         [HELLO, HELLO],
         [HELLO, RESULT],
+        [HELLO, Allowed()],
         [HELLO, LISTENING, LISTENING],
-        [SESSION],
-        [HELLO, SESSION],
-        [Bye()],
-        [HELLO, LISTENING, RESULT, RESULT],
+        [HELLO, Opened(True), Opened(True)],
+        [HELLO, Opened(True), RESULT, RESULT],
+        [HELLO, LINK],
+        [HELLO, SEND],
+        [HELLO, SOURCES],
+        [HELLO, Tunnel()],
+        [HELLO, Bye()],
+        [Chunk(0, b"x")],
     ],
 )
 def test_message_out_of_turn_is_refused_by_the_initiator(initiator, order):
@@ -67,13 +110,19 @@ def test_message_out_of_turn_is_refused_by_the_initiator(initiator, order):
 @pytest.mark.parametrize(
     "order",
     [
-        [SESSION],
+        [RECEIVE],
         [HELLO, HELLO],
-        [HELLO, Bye()],
-        [LISTENING],
-        [HELLO, SESSION, SESSION],
-        [HELLO, SESSION, RESULT],
-        [HELLO, SESSION, Bye(), Bye()],
+        [HELLO, LINK],
+        [HELLO, SOURCES],
+        [HELLO, RECEIVE, RECEIVE],
+        [HELLO, RECEIVE, SOURCES],
+        [HELLO, SEND, Allow([], [])],
+        [HELLO, RECEIVE, Tunnel()],
+        [HELLO, RECEIVE, Chunk(0, b"x")],
+        [HELLO, RECEIVE, LINK, LINK],
+        [HELLO, RECEIVE, LINK, Tunnel(), Tunnel()],
+        [HELLO, RECEIVE, RESULT],
+        [HELLO, Bye(), Bye()],
     ],
 )
 def test_message_out_of_turn_is_refused_by_the_agent(agent, order):

@@ -34,7 +34,10 @@ from escp.textui import Lines, TextUi, compose_summary
 from escp.ui import make_ui, print_page, show_early_failure
 
 INFO = StartInfo("dtn1", 4, 1 << 20, "ipsec_mb", address="192.0.2.7:1232")
-SUMMARY = Summary(20_000, 200, 82_000_000, 1.4, 1.0, 83_000_000, True, 0, 4, "ipsec_mb")
+SUMMARY = Summary(
+    20_000, 200, 82_000_000, 1.4, 1.0, 83_000_000, True, 0, 4, "ipsec_mb",
+    bytes_disk=82_000_000, bytes_compressed=81_000_000,
+)  # fmt: skip
 HALF = Snapshot(4_100_000_000, 8_200_000_000, 1000, 2000, True)
 
 
@@ -175,7 +178,7 @@ def test_quiet_says_errors_only(err, clock):
     ui.begin(INFO)
     ui.warn("w")
     ui.note("n")
-    ui.file_error(b"a", "permission denied", is_remote=False)
+    ui.file_error(b"a", "permission denied", host=None)
     ui.finish(SUMMARY)
     assert err.getvalue() == "escp: error: a: permission denied\n"
 
@@ -193,7 +196,7 @@ def test_verbose_says_more(err, clock):
 def test_errors_of_files_name_the_host_they_happened_on(err):
     ui = make_text(err)
     ui.begin(INFO)
-    ui.file_error(b"d/\xff\n", "no space\nleft", is_remote=True)
+    ui.file_error(b"d/\xff\n", "no space\nleft", host="dtn1")
     assert err.getvalue() == "escp: error: dtn1:d/\\xff\\n: no space\\nleft\n"
 
 
@@ -234,6 +237,7 @@ def test_json_of_a_whole_session(err, clock):
         "ok": True, "exit_code": 0, "files": 20_000, "directories": 200, "bytes": 82_000_000, "seconds": 1.4,
         "data_seconds": 1.0, "rate_bytes_per_s": 82_000_000, "bytes_network": 83_000_000, "verified": True,
         "failed": 0, "aead": "ipsec_mb", "streams": 4, "dummy": False, "error": None,
+        "bytes_disk": 82_000_000, "bytes_compressed": 81_000_000,
     }  # fmt: skip
     assert err.getvalue() == ""
 
@@ -244,10 +248,10 @@ def test_json_of_a_whole_session(err, clock):
 )
 def test_json_names_can_be_read_back(name):
     out = io.StringIO()
-    JsonUi(Lines(out), Lines(None)).file_error(name, "bad\udcff", is_remote=True)
+    JsonUi(Lines(out), Lines(None)).file_error(name, "bad\udcff", host="dtn1")
     (line,) = read_json(out)
     assert (bytes.fromhex(line["path_hex"]) if "path_hex" in line else line["path"].encode()) == name
-    assert line["remote"] is True and line["message"] == "bad\ufffd"
+    assert line["host"] == "dtn1" and line["message"] == "bad\ufffd"
 
 
 def test_json_partial_failure_is_exit_code_1():
@@ -297,7 +301,7 @@ def test_json_fields_are_documented():
         documented = set(re.findall(r"`(\w+)`", file.read()))
     out, clock = io.StringIO(), Clock()
     ui = JsonUi(Lines(out), Lines(None), verbosity=1, clock=clock)
-    ui.file_error(b"\xff", "x", is_remote=False)
+    ui.file_error(b"\xff", "x", host=None)
     ui.warn("x")
     play(ui, clock, error=NetworkError("x"))
     for line in read_json(out):
@@ -313,7 +317,7 @@ def test_log_gets_start_errors_and_summary(tmp_path, clock, is_json):
     settings = {"log": log, "clock": clock}
     ui = JsonUi(Lines(None), Lines(None), **settings) if is_json else TextUi(Lines(None), **settings)
     ui.begin(INFO)
-    ui.file_error(b"x\ny", "permission denied", is_remote=False)
+    ui.file_error(b"x\ny", "permission denied", host=None)
     ui.warn("w")
     ui.finish(SUMMARY._replace(n_failed=1), NetworkError("lost"))
     ui.close()
@@ -369,7 +373,7 @@ PROGRAM = textwrap.dedent(
         n += 1
         ui.update(Snapshot(n * 10**6, 10**9, n, 1000, True))
         if n == 8:
-            ui.file_error(b"bad\\x1b" + b"-name" * 30, "gone", is_remote=False)
+            ui.file_error(b"bad\\x1b" + b"-name" * 30, "gone", host=None)
         time.sleep(0.05)
     ui.finish(Summary(3, 0, 10**9, 1.5, 1.5, 10**9, True, 0, 4, "x"))
     ui.close()

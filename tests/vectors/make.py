@@ -308,7 +308,7 @@ def make_refused_payloads() -> list[dict]:
         ("hello of two", "protocol", "hello", meta(1, 2, bytes(8))),
         ("hello cut", "protocol", "hello", meta(1, 1, bytes(7))),
         ("hello of another type", "protocol", "hello", meta(2, 1, bytes(8))),
-        ("unknown code", "protocol", "result", result(1, 15)),
+        ("unknown code", "protocol", "result", result(1, 17)),
         ("early success", "protocol", "result", result(1, 0, 1)),
         ("unknown flag of a result", "protocol", "result", result(1, 1, 8)),
         ("same and wanted", "protocol", "result", result(1, 0, 6)),
