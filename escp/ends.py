@@ -10,6 +10,7 @@ from escp.control import Receive, Result, Send
 from escp.destination import Destination, open_destination
 from escp.errors import Failure, ProtocolError
 from escp.eventloop import EventLoop
+from escp.plan import SourceOrder
 from escp.transfer import (
     FATAL,
     FILE_FAILED,
@@ -51,7 +52,8 @@ class SendEnd:
         """Raises ProtocolError when *wanted* holds what this escp does not offer."""
         self._loop = loop
         self._listener = listener
-        self._waiting: deque[tuple[bytes, bytes]] = deque()
+        self._order = SourceOrder()
+        self._waiting: deque[tuple[bytes, bytes, bool]] = deque()
         self._is_last = False
         self._has_ended_sources = False
         with _OfferErrors():
@@ -65,7 +67,7 @@ class SendEnd:
 
     def add(self, sources: Sequence[tuple[bytes, bytes]], *, is_last: bool) -> None:
         """Queue (path, path at the target) pairs; `sources_taken` is told when the plane has them all."""
-        self._waiting += sources
+        self._waiting += [(path, name, self._order.must_wait(name)) for path, name in sources]
         self._is_last = is_last
         self._hand_over()
 
@@ -75,7 +77,8 @@ class SendEnd:
 
     def _hand_over(self) -> None:
         while self._waiting:
-            if not self.plane.add_source(*self._waiting[0]):
+            path, name, waits = self._waiting[0]
+            if not self.plane.add_source(path, name, waits=waits):
                 return  # a ROOM event comes when there is room
             self._waiting.popleft()
         if not self._is_last:

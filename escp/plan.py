@@ -49,6 +49,26 @@ def base_name(source: bytes) -> bytes:
     return b"" if name == b"." else name
 
 
+class SourceOrder:
+    """Which sources must wait for those before them.
+
+    Sources are copied at the same time; of two with the same name the later one has to win, as with scp.
+    """
+
+    MAX_NAMES = 100_000  # of a longer list only so many are remembered
+
+    def __init__(self) -> None:
+        self._seen: set[bytes] = set()
+
+    def must_wait(self, name: bytes) -> bool:
+        """Whether this base_name(), the next one, may lead to what an earlier one leads to."""
+        seen = self._seen
+        waits = bool(seen) if name == b"" else name in seen or b"" in seen
+        if len(seen) < self.MAX_NAMES:
+            seen.add(name)
+        return waits
+
+
 def check_target_demands(target: bytes, n_sources: int) -> bool:
     """Whether the target must be a directory: several sources, or its path ends as only a directory's may."""
     return n_sources > 1 or target.endswith(b"/") or target.rpartition(b"/")[2] in (b"", b".", b"..")

@@ -82,6 +82,13 @@ static inline int escp_io_getevents(aio_context_t ctx, long least, long most, st
     return (int)syscall(SYS_io_getevents, ctx, least, most, events, NULL);
 }
 
+/* set_mempolicy(2) with MPOL_BIND, spelled out because numaif.h is libnuma's. The kernel looks at one bit less than
+   it is told. A long is 64 bits wherever this is built. */
+static inline int escp_bind_memory(const uint64_t *nodes, unsigned n_words) {
+    _Static_assert(sizeof(long) == sizeof(uint64_t), "the mask is made of longs");
+    return (int)syscall(SYS_set_mempolicy, 2, nodes, n_words * 64ul + 1);
+}
+
 /* The whole file FROM becomes the contents of TO without a byte being read: btrfs, XFS, bcachefs, NFS 4.2, ... */
 static inline int escp_clone(int to, int from) { return ioctl(to, FICLONE, from); }
 

@@ -17,7 +17,8 @@ cimport cython
 from escp._fast.acks cimport ack_close, ack_loop, ack_open, ack_reader
 from escp._fast.channel cimport Channel
 from escp._fast.engine cimport ENGINE_DUMMY, ENGINE_POSIX
-from escp._fast.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_ROOM, take_events
+from escp._fast.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_LISTED, EVENT_ROOM, take_events
+from escp._fast.filter cimport filter_set, filters_compile, filters_free
 from escp._fast.libc cimport (calloc, escp_load, escp_thread_start, free, pthread_cond_broadcast, pthread_join,
                               pthread_mutex_lock, pthread_mutex_unlock, pthread_t)
 from escp._fast.local cimport local_join, local_link, local_loop, local_stream
@@ -27,15 +28,17 @@ from escp._fast.receive_state cimport (receive_free, receive_open, receive_state
 from escp._fast.roots cimport roots_allow, roots_open
 from escp._fast.send cimport send_loop
 from escp._fast.send_frames cimport send_stream, send_stream_close, send_stream_open
-from escp._fast.sources cimport (N_ROOTS, dir_node, node_new, send_state, state_free, state_open, state_stop,
-                                 stream_counters)
+from escp._fast.sources cimport (N_ROOTS, SELECT_ALL, SELECT_CHANGED, SELECT_NEWER, dir_node, node_new, send_state,
+                                 state_free, state_open, state_stop, stream_counters)
 from escp._fast.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_STREAMS, clear, fast_err
 from escp._fast.walk cimport walk_loop
 
 from escp._fast.errors import raise_error
 
 ENGINES = {"posix": ENGINE_POSIX, "dummy": ENGINE_DUMMY}
+SELECTIONS = {"all": SELECT_ALL, "newer": SELECT_NEWER, "changed": SELECT_CHANGED}
 FILE_FAILED, FATAL, FINISHED, ROOM = EVENT_FILE_FAILED, EVENT_FATAL, EVENT_FINISHED, EVENT_ROOM
+LISTED = EVENT_LISTED
 
 cdef enum:
     MAX_WALKERS = 16
@@ -110,14 +113,26 @@ def check_streams(int n_streams, size_t block_bytes):
         raise ValueError("a block is a multiple of 256 KiB, 32 MiB at most")
 
 
+def check_selection(selection, bint compares_digests):
+    if selection not in SELECTIONS:
+        raise ValueError(f"a selection is one of {', '.join(SELECTIONS)}")
+    if compares_digests and selection != "changed":
+        raise ValueError("digests are compared to find what has changed")
+
+
 @cython.no_gc_clear  # __dealloc__ needs all of it to end the threads
 cdef class SendPlane:
     """Reads files and sends them over its streams.
 
+    *filters*: (is_include, pattern) each, in the order in which they are tried; see filter.pxd.
+    *selection*: "all", "newer" (not what is newer, or the same, on the other side) or "changed" (not what has the
+    same size and time there; with *compares_digests* the same size and digest). The receiver must know of it.
+    *is_dry_run*: nothing is sent; what would be copied is told as LISTED events and counted.
     *fault_offset* is for tests: it flips a bit of the byte at that offset of every file, after hashing.
     """
     cdef send_state *state
     cdef send_stream *streams
+    cdef filter_set *filters
     cdef ack_reader acks
     cdef ReceivePlane local  # its partner in this process, which it keeps alive
     cdef local_link link
@@ -127,8 +142,11 @@ cdef class SendPlane:
 
     def __cinit__(self, *, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
                   bint has_checksum=True, bint has_compression=False, bint is_recursive=False, int n_walkers=2,
-                  int64_t fault_offset=-1):
+                  int64_t fault_offset=-1, filters=(), selection="all", bint compares_digests=False,
+                  bint is_dry_run=False):
         check_streams(n_streams, block_bytes)
+        check_selection(selection, compares_digests)
+        self.filters = filters_compile(list(filters))
         self.held = []
         self.threads = Threads()
         self.state = <send_state *>calloc(1, sizeof(send_state))
@@ -146,6 +164,10 @@ cdef class SendPlane:
         self.state.config.is_recursive = is_recursive
         self.state.config.target_fd = -1
         self.state.config.fault_offset = fault_offset
+        self.state.config.filters = self.filters if self.filters.n else NULL
+        self.state.config.selection = SELECTIONS[selection]
+        self.state.config.compares_digests = compares_digests
+        self.state.config.is_dry_run = is_dry_run
         state_open(self.state)
 
     def attach(self, int fd, Channel channel not None):
@@ -193,8 +215,10 @@ cdef class SendPlane:
         self.start_walkers()
         return 0
 
-    def add_source(self, bytes source not None, bytes target not None):
+    def add_source(self, bytes source not None, bytes target not None, *, bint waits=False):
         """Queue the file or directory *source*, to become *target* (a name, or a path) below the destination.
+
+        *waits*: it may write to names that an earlier source writes to, so all of those are finished first.
 
         False when the queue is full: a ROOM event tells when to try again.
         """
@@ -209,6 +233,7 @@ cdef class SendPlane:
         has_room = self.state.n_roots < N_ROOTS
         if has_room:
             self.state.roots[(self.state.roots_head + self.state.n_roots) % N_ROOTS].node = node
+            self.state.roots[(self.state.roots_head + self.state.n_roots) % N_ROOTS].waits = waits
             self.state.n_roots += 1
         else:
             self.state.wants_root_event = True
@@ -239,7 +264,8 @@ cdef class SendPlane:
         counts.update(
             found_files=escp_load(&self.state.n_found_files), found_bytes=escp_load(&self.state.n_found_bytes),
             files=escp_load(&self.state.n_files), directories=escp_load(&self.state.n_directories),
-            failed=escp_load(&self.state.n_failed), is_walked=bool(self.state.is_walked))
+            failed=escp_load(&self.state.n_failed), skipped=escp_load(&self.state.n_skipped),
+            is_walked=bool(self.state.is_walked))
         return counts
 
     def stop(self):
@@ -257,6 +283,7 @@ cdef class SendPlane:
     def __dealloc__(self):
         cdef int i
         if self.state == NULL:
+            filters_free(self.filters)
             return
         if self.threads is not None and self.threads.n:
             state_stop(self.state)
@@ -272,6 +299,8 @@ cdef class SendPlane:
             free(self.streams)
         ack_close(&self.acks)
         state_free(self.state)
+        filters_free(self.filters)
+        self.filters = NULL
         free(self.state)
         self.state = NULL
 
@@ -283,6 +312,7 @@ cdef class ReceivePlane:
     *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
     *has_roots*: only what `allow` names may be written.
+    *selection*, *compares_digests*: as the sender's; its questions are refused without.
     *has_openat2*, *has_tmpfile*: False to do without, as on kernels and file systems that lack them.
     """
     cdef receive_state *state
@@ -294,8 +324,9 @@ cdef class ReceivePlane:
     def __cinit__(self, *, int root_fd, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
                   bint has_checksum=True, bint has_compression=False, bint keeps_attributes=False,
                   bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True,
-                  bint has_roots=False):
+                  bint has_roots=False, selection="all", bint compares_digests=False):
         check_streams(n_streams, block_bytes)
+        check_selection(selection, compares_digests)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
             raise ValueError("the target's name is one component")
         self.held = []
@@ -310,6 +341,8 @@ cdef class ReceivePlane:
         self.state.config.is_direct = is_direct
         self.state.config.has_checksum = has_checksum
         self.state.config.has_compression = has_compression
+        self.state.config.selection = SELECTIONS[selection]
+        self.state.config.compares_digests = compares_digests
         self.state.destination.root_fd = root_fd
         self.state.destination.in_place_fd = in_place_fd
         self.state.destination.keeps_attributes = keeps_attributes

@@ -14,6 +14,7 @@ from escp._fast.events cimport EVENT_FATAL, EVENT_FINISHED, push_event
 from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, MSG_WAITALL, errno, escp_count,
                               escp_flag, memcpy, pthread_mutex_lock, pthread_mutex_unlock, recv)
 from escp._fast.receive_large cimport begin_large, end_large, end_writes, take_block
+from escp._fast.receive_query cimport answer_query
 from escp._fast.receive_small cimport write_bundle
 from escp._fast.receive_state cimport (add_result, count_contents, flush_results, open_large, receive_state,
                                        receive_stop, receive_stream, send_answer)
@@ -22,7 +23,7 @@ from escp._fast.tree cimport directory_finish
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_NET, FAST_PROTOCOL, IV_BYTES, MAX_OPEN_LARGE, TAG_BYTES,
                                clear, fail, fast_err)
 from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_DIRECTORY, ENTRY_LARGE,
-                              ENTRY_SMALL, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
+                              ENTRY_QUERY, ENTRY_SMALL, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
                               data_header, entry, get_data_header, get_end, get_entry, get_meta_header,
                               meta_header, put_end)
 
@@ -86,6 +87,9 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
                 return -1
         elif e.kind == ENTRY_LARGE:
             if begin_large(t, &e, &l, err) < 0:
+                return -1
+        elif e.kind == ENTRY_QUERY:
+            if answer_query(t, &e, err) < 0:
                 return -1
         elif end_large(t, &e, err) < 0:
             return -1

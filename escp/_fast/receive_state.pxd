@@ -49,6 +49,8 @@ ctypedef struct receive_config:
     bint is_direct
     bint has_checksum
     bint has_compression
+    int selection  # of sources.pxd; questions are answered only where the user asked for it
+    bint compares_digests
 
 
 ctypedef struct receive_state:

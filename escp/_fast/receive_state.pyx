@@ -15,7 +15,7 @@ from escp._fast.tree cimport cache_close, cache_open, file_discard, new_file
 from escp._fast.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH,
                                MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail,
                                fast_err)
-from escp._fast.wire cimport (ENTRY_DIRECTORY, MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES, entry,
+from escp._fast.wire cimport (ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES, entry,
                               meta_header, put_meta_header, put_result, result)
 
 
@@ -159,7 +159,7 @@ cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int 
     if own.code == FAST_OK and e.kind == ENTRY_DIRECTORY:
         s.n_directories += 1
     elif own.code == FAST_OK:
-        s.n_files += 1
+        s.n_files += e.kind != ENTRY_QUERY
     elif not flags:
         s.n_failed += 1
     pthread_mutex_unlock(&s.lock)

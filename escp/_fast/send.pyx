@@ -9,11 +9,12 @@ entries with digests go in a metadata frame before it.
 from escp._fast.engine cimport AIO_ON, io_slot, ring_free_slot
 from escp._fast.libc cimport (escp_flag, escp_load, memmove, pthread_cond_broadcast, pthread_cond_wait,
                               pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.questions cimport is_time_to_ask_locked, send_questions, take_questions_locked
 from escp._fast.send_frames cimport send_meta, send_stream
 from escp._fast.send_large cimport (begin_large_locked, claim_block_locked, finish_large, open_large,
                                     send_block)
 from escp._fast.send_small cimport send_batch, take_batch_locked
-from escp._fast.sources cimport is_all_done_locked, large_file, send_state, state_fail
+from escp._fast.sources cimport is_all_done_locked, is_idle_locked, large_file, send_state, state_fail
 from escp._fast.types cimport IV_BYTES, SMALL_FILE_BYTES, clear, fast_err
 from escp._fast.wire cimport END_BYTES, MESSAGE_END, META_HEADER_BYTES, put_end
 
@@ -22,6 +23,7 @@ cdef enum work_kind:
     WORK_STOP
     WORK_END
     WORK_BATCH
+    WORK_QUESTIONS
     WORK_OPEN  # a receiver in this process is to create the next large file
     WORK_BLOCK  # the ring's oldest block is to be sent
     WORK_END_LARGE  # a file that the receiver gave up on
@@ -63,6 +65,11 @@ cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **chose
             claim_block_locked(t, s.current, slot)
             t.order[t.n_order] = slot
             t.n_order += 1
+        if s.n_questions and is_time_to_ask_locked(s):
+            n_files[0] = take_questions_locked(t)
+            if n_files[0]:
+                work = WORK_QUESTIONS
+                break
         if t.sink.link != NULL and t.n_order < t.ring.depth and begins_large_locked(s):
             chosen[0] = s.current
             s.current = NULL
@@ -81,6 +88,8 @@ cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **chose
         elif t.sink.link != NULL and t.sink.n_writes[0]:
             work = WORK_SETTLE
         else:
+            if s.n_roots and is_idle_locked(s):
+                pthread_cond_broadcast(&s.walk)  # the next source may have waited for this
             pthread_cond_wait(&s.work, &s.lock)
     pthread_mutex_unlock(&s.lock)
     return work
@@ -107,6 +116,8 @@ cdef void send_loop(send_stream *t) noexcept nogil:
             rc = send_oldest(t, &err)
         elif work == WORK_BATCH:
             rc = send_batch(t, n_dirs, n_files, &err)
+        elif work == WORK_QUESTIONS:
+            rc = send_questions(t, n_files, &err)
         elif work == WORK_OPEN:
             rc = open_large(t, chosen, &err)
         elif work == WORK_SETTLE:

@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from escp._fast.channel cimport channel
 from escp._fast.digest cimport digest128
 from escp._fast.events cimport event_queue
+from escp._fast.filter cimport filter_set
 from escp._fast.libc cimport pthread_cond_t, pthread_mutex_t, stat_t
 from escp._fast.types cimport MAX_NAME_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, fast_err
 
@@ -19,7 +20,16 @@ cdef enum:
     N_ITEMS = 256  # opened files waiting for a stream
     N_ROOTS = 256  # sources waiting for a walker
     N_FLIGHTS = 16384  # files sent and not yet acknowledged; a power of two
+    N_QUESTIONS = 1024  # files to be asked about, waiting for a stream
+    MAX_ASKED = N_FLIGHTS // 2  # of the flights, so that files always find some
+    ASK_ROOM = 256  # questions are asked while so many more may be in the air
     MAX_STACKED = 1024  # directories found and not yet listed, before a listing is put off
+
+
+cdef enum selection_kind:
+    SELECT_ALL = 0
+    SELECT_NEWER = 1  # not those whose target is as new, and of their size, or newer
+    SELECT_CHANGED = 2  # not those whose target has their size and time, or digest
 
 
 ctypedef struct dir_node:
@@ -39,7 +49,7 @@ ctypedef struct dir_node:
 
 
 ctypedef struct item:
-    int fd
+    int fd  # -1: a question, not yet opened
     dir_node *dir  # holds a reference
     stat_t status
     uint16_t n_name
@@ -77,11 +87,14 @@ ctypedef struct flight:
     digest128 digest
     dir_node *dir
     large_file *large
+    flight *next_wanted
+    bint is_digest_known  # of a question: *digest* is that of the receiver's file
     char name[MAX_NAME_BYTES + 1]
 
 
 ctypedef struct root:
     dir_node *node
+    bint waits  # until all before it is acknowledged: it may write to the same names
 
 
 ctypedef struct stream_counters:
@@ -102,6 +115,10 @@ ctypedef struct send_config:
     bint has_checksum
     bint has_compression
     bint is_recursive
+    const filter_set *filters
+    int selection  # which files are sent at all
+    bint compares_digests
+    bint is_dry_run
     int target_fd  # the directory that a receiver in this process writes below; else -1
     int64_t fault_offset  # tests: flip a bit of the block that holds it, between hash and seal; -1 = never
 
@@ -125,6 +142,12 @@ ctypedef struct send_state:
     item items[N_ITEMS]
     int items_head
     int n_items
+    item *questions  # a ring of N_QUESTIONS; NULL unless the receiver is asked
+    int questions_head
+    int n_questions
+    int n_asked  # flights of ENTRY_QUERY: unanswered, or waiting for a walker
+    flight *wanted  # the oldest question whose answer is for a walker
+    flight *last_wanted
     dir_node *finished
     int n_finished
     large_file large[MAX_OPEN_LARGE]
@@ -145,6 +168,7 @@ ctypedef struct send_state:
     uint64_t n_files  # acknowledged and verified
     uint64_t n_directories
     uint64_t n_failed
+    uint64_t n_skipped  # the receiver has them already
 
 
 # Functions ending in _locked need the lock held; the others take it.
@@ -161,5 +185,6 @@ cdef void item_put(send_state *s, const item *it) noexcept nogil  # waits for ro
 cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexcept nogil
 cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil
 cdef bint is_all_done_locked(send_state *s) noexcept nogil
+cdef bint is_idle_locked(send_state *s) noexcept nogil  # all that was walked so far is acknowledged
 # Whether the file's size or time is no longer what *before* says.
 cdef bint is_changed(int fd, const stat_t *before) noexcept nogil

@@ -96,8 +96,9 @@ cdef int make_parents(tree *t, const char *path) noexcept nogil:
     return 0
 
 
-cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, int *fd, fast_err *err) noexcept nogil:
-    """The directory *path* (n bytes and NUL; created if missing); the cache keeps the descriptor."""
+cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, bint creates, int *fd,
+                        fast_err *err) noexcept nogil:
+    """The directory *path* (n bytes and NUL); the cache keeps the descriptor. Missing: it is created, or fd = -1."""
     cdef int i
     cdef int found
     for i in range(N_CACHED):
@@ -105,6 +106,9 @@ cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, i
             fd[0] = cache.fds[i]
             return 0
     found = open_existing(t, path)
+    if found < 0 and errno == ENOENT and not creates:
+        fd[0] = -1
+        return 0
     if found < 0 and errno == ENOENT:
         if make_parents(t, path) < 0:
             return unsafe_or_system(errno, "create directory", err)
@@ -120,6 +124,19 @@ cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, i
     memcpy(cache.paths[i], path, n)
     fd[0] = found
     return 0
+
+
+cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, int *fd, fast_err *err) noexcept nogil:
+    return find_directory(t, cache, path, n, True, fd, err)
+
+
+cdef int directory_find(tree *t, dir_cache *cache, const entry *e, int *fd, fast_err *err) noexcept nogil:
+    cdef char path[MAX_PATH_BYTES + 1]
+    if t.target_name[0]:
+        return fail(err, FAST_UNSAFE, 0, "path")
+    memcpy(path, e.path, e.path_bytes)
+    path[e.path_bytes] = 0
+    return find_directory(t, cache, path, e.path_bytes, False, fd, err)
 
 
 cdef void proc_path(char *out, int fd) noexcept nogil:
@@ -175,6 +192,14 @@ cdef int split_path(tree *t, const entry *e, char *directory, size_t *n, char *n
     memcpy(directory, e.path, n[0])
     directory[n[0]] = 0
     return 0
+
+
+cdef int file_find(tree *t, dir_cache *cache, const entry *e, char *name, int *dirfd, fast_err *err) noexcept nogil:
+    cdef char directory[MAX_PATH_BYTES + 1]
+    cdef size_t n = 0
+    if split_path(t, e, directory, &n, name, err) < 0:
+        return -1
+    return find_directory(t, cache, directory, n, False, dirfd, err)
 
 
 cdef void name_temporary(tree *t, new_file *f) noexcept nogil:

@@ -73,7 +73,7 @@ class Loopback:
         self.root_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
         shape = {"n_streams": n_streams, "block_bytes": block_bytes, **(both or {})}
         self.sender = SendPlane(**{"is_recursive": True, **shape, **(sending or {})})
-        self.receiver = ReceivePlane(root_fd=self.root_fd, **{**shape, **(receiving or {})})
+        self.receiver = ReceivePlane(**{"root_fd": self.root_fd, **shape, **(receiving or {})})
         if is_local:
             link_local(self.sender, self.receiver)
         self.pairs = [] if is_local else connect(n_streams, buffer_bytes=buffer_bytes)

@@ -1,5 +1,6 @@
 """Whole copies between the two planes in one process: trees, sizes at every boundary, every way to work."""
 
+import errno
 import os
 import random
 import stat
@@ -347,3 +348,24 @@ def test_arguments_out_of_range_are_refused(plane, wrong):
 def test_target_name_must_be_one_component(name):
     with pytest.raises(ValueError):
         ReceivePlane(root_fd=0, n_streams=1, block_bytes=BLOCK, target_name=name)
+
+
+@pytest.mark.parametrize("n_streams", [1, 4])
+def test_source_that_waits_comes_after_all_before_it(tmp_path, target, n_streams):
+    """60 versions of the same tree in turn: small and large files, missing ones too; the last one stays."""
+    versions = []
+    for number in range(60):
+        version = tmp_path / f"v{number}"
+        (version / "d").mkdir(parents=True)
+        for size in (10, SMALL_BYTES, BLOCK + 1) if number % 2 else (10, SMALL_BYTES - 1, 3 * BLOCK):
+            (version / "d" / f"f{size % 7}").write_bytes(bytes([number]) * size)
+        versions.append(version if number % 10 else version / "missing")
+    with Loopback(target, n_streams=n_streams, sending={"n_walkers": 4}) as loopback:
+        loopback.start()
+        for version in versions:
+            assert loopback.sender.add_source(os.fsencode(version), b"t", waits=True)
+        loopback.sender.end_sources()
+        outcome = loopback.run_to_end()
+    assert [event.errno for _, event in outcome.events] == [errno.ENOENT] * 6
+    for path in (versions[-1] / "d").iterdir():
+        assert (target / "t" / "d" / path.name).read_bytes() == path.read_bytes()

@@ -8,6 +8,7 @@ from escp.plan import (
     MISSING,
     OTHER,
     Landing,
+    SourceOrder,
     SourceRoot,
     base_name,
     check_target_demands,
@@ -32,6 +33,21 @@ DIR_DOT = SourceRoot(b"", True)
 )  # fmt: skip
 def test_base_name(source, name):
     assert base_name(source) == name
+
+
+@pytest.mark.parametrize(
+    ("names", "waiting"),
+    [
+        ("a b c", [False] * 3),
+        ("a b a a", [False, False, True, True]),
+        ("a . b", [False, True, True]),  # what is in it may be called as the others
+        (". .", [False, True]),
+        ("", [False]),
+    ],
+)
+def test_sources_that_may_meet_wait(names, waiting):
+    order = SourceOrder()
+    assert [order.must_wait(base_name(name.encode())) for name in names.split(" ")] == waiting
 
 
 @pytest.mark.parametrize("source", [b"..", b"../", b"d/..", b"d/..//", b"/.."])

@@ -1,0 +1,35 @@
+"""Runs the selected cases a few at a time, each with scp and with escp."""
+
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from tests.conformance.arena import ESCP, N_WORKERS, SCP, Arena, Outcome
+from tests.conftest import remove_folder
+
+Outcomes = dict[str, "Future[tuple[Outcome, Outcome]]"]
+
+
+@pytest.fixture(scope="session")
+def arena() -> Iterator[Arena]:
+    folder = Path(tempfile.mkdtemp(prefix="escp-arena-"))
+    one = Arena(folder)
+    yield one
+    one.close()
+    remove_folder(folder)
+
+
+@pytest.fixture(scope="session")
+def outcomes(arena: Arena, request: pytest.FixtureRequest) -> Iterator[Outcomes]:
+    """What scp and escp did, by case id: started for all selected tests at once, in their order."""
+    calls = [getattr(item, "callspec", None) for item in request.session.items]
+    cases = [call.params["case"] for call in calls if call is not None and "case" in call.params]
+    workers = ThreadPoolExecutor(N_WORKERS)
+    yield {
+        case.id: workers.submit(lambda case=case: (arena.run(case, SCP), arena.run(case, ESCP)))
+        for case in cases
+    }
+    workers.shutdown(cancel_futures=True)
