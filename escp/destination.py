@@ -50,7 +50,7 @@ def open_destination(
     if b"\0" in target:
         raise RefusedError(f"the target '{shown}' holds a NUL byte")
     try:
-        path = expand_home(target)
+        path = expand_home(target) if is_remote else target  # the shell has done it where it was meant
         try:
             found = os.stat(path)
         except FileNotFoundError:

@@ -47,7 +47,7 @@ def _compile(pattern: bytes) -> re.Pattern[bytes]:
 def _read_set(pattern: bytes, at: int) -> tuple[bytes, int]:
     """The set that begins behind the bracket at *at* - 1, and where it ends; a bracket alone is itself."""
     start = at
-    is_negated = pattern[at : at + 1] in (b"!", b"^")
+    is_negated = pattern[at : at + 1] == b"!"  # not ^, which shells take as well
     at += is_negated
     end = pattern.find(b"]", at + 1)
     if end < 0:
@@ -118,13 +118,18 @@ def is_directory(path: bytes, *, follows_links: bool = True) -> bool:
         return False
 
 
+def root_name(source: bytes, path: bytes) -> bytes:
+    """What *path* is called, which was found for *source*, as the user wrote it. `~` is `.`, as with scp."""
+    return b"" if source.rstrip(b"/") == b"~" else base_name(path)
+
+
 def check_offered_name(source: bytes, name: bytes) -> None:
     """Raises RefusedError unless *name* may be what *source*, as the user wrote it, is called.
 
-    Only a home directory's name is known to its host alone: there any plain name is taken.
+    Only the name of another user's home directory is known to its host alone: there any plain name is taken.
     """
-    wanted = base_name(source)
-    is_home = source.startswith(b"~") and b"/" not in source.rstrip(b"/")
+    wanted = root_name(source, source)
+    is_home = source.startswith(b"~") and b"/" not in source.rstrip(b"/") and wanted != b""
     is_plain = name not in (b"", b".", b"..") and b"/" not in name and b"\0" not in name
     if name == wanted and (is_plain or not name):
         return

@@ -56,16 +56,11 @@ class Arena:
         self._agent = self._write_script("agent", f'exec {shlex.join(COMMAND)} "$@"')
         sftp = next((path for path in SFTP_SERVERS if os.access(path, os.X_OK)), "sftp-server")
         subsystem = self._write_script("sftp", f"exec {sftp}")
-        has_ipv6 = os.path.exists("/proc/net/if_inet6")
         self.sshd = Sshd(
             folder,
-            settings=(
-                f"Subsystem sftp {subsystem}",
-                "AcceptEnv CASE_*",
-                "MaxSessions 100",
-                *(["ListenAddress ::1"] if has_ipv6 else []),
-            ),
-            client_settings=("SendEnv CASE_*", f"ControlPath {folder}/%C"),
+            addresses=("::1",) if os.path.exists("/proc/net/if_inet6") else (),
+            settings=f"Subsystem sftp {subsystem}\nAcceptEnv CASE_*\nMaxSessions 100",
+            client_settings=f"SendEnv CASE_*\nControlPath {folder}/%C",
         )
         # One login for all cases that name the same user, address and port: 0.2 s less for each run.
         self._master = subprocess.Popen(

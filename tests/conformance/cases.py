@@ -23,6 +23,12 @@ SIDES = {PUSH: (HERE, BOX), PULL: (BOX, HERE), LOCAL: (HERE, HERE), RELAY: (BOX,
 
 PLAIN: tuple[str, ...] = ()
 R, P, RP = ("-r",), ("-p",), ("-r", "-p")
+RECURSES = {
+    PUSH: R,
+    PULL: R,
+    LOCAL: R,
+    RELAY: RP,
+}  # between hosts scp keeps directories' times even without -p
 
 TREE: Mapping[str, object] = {
     "dir/file": "in dir",
@@ -237,6 +243,7 @@ ADDRESSES = {
     "slash-before-colon": "x/box:{path}",
 }  # fmt: skip
 
+NO_ADDRESSES = ("empty-host", "slash-before-colon")
 COMMANDS = {
     "push/address/uri-host-alone": ("file", "scp://box"),
     "push/address/uri-slash": ("file", "scp://box/"),
@@ -245,7 +252,7 @@ COMMANDS = {
     "pull/address/to-dot-slash-colon": ("box:file", "./a:b"),
     "pull/address/to-absolute-colon": ("box:file", "{top}/here/a:b"),
     "pull/address/from-several-hosts": ("box:file", "root@box:sub/far", "[127.0.0.1]:dir/file", "x"),
-    "pull/address/local-source-among": ("file", "box:sub/far", "x"),
+    "local/address/remote-source-among": ("file", "box:sub/far", "x"),
     "pull/address/empty-local-target": ("box:file", ""),
     "relay/address/local-source-among": ("file", "box:sub/far", "box:dir"),
     "push/address/empty-source": ("", "box:"),
@@ -329,7 +336,8 @@ def make_landing_cases() -> Iterator[Case]:
     some = ["new", "new-slash", "existing-file", "link-to-dir-slash"]
     yield from _multiply(both, ["file-and-dir", "empty-dir", "missing-first"], some, [R])
     yield from _multiply((LOCAL, RELAY), ["file", "two-files"], [*some, "existing-dir"], [PLAIN])
-    yield from _multiply((LOCAL, RELAY), ["dir", "dir-dot", "file-and-dir"], some, [R])
+    for direction in (LOCAL, RELAY):
+        yield from _multiply([direction], ["dir", "dir-dot", "file-and-dir"], some, [RECURSES[direction]])
     for direction in SIDES:
         source = Source(["large"], {"large": "0123456789abcde\n" * 200_000})
         for name, tree in {"new": {}, "shorter": {"t": "old"}, "longer": {"t": "x" * 4_000_000}}.items():
@@ -356,7 +364,7 @@ def make_occupied_cases() -> Iterator[Case]:
         for name, tree in OCCUPIED.items():
             source = SOURCES["dir" if name.startswith("dir") else "file"]
             target = Target("t", {"t": Folder(), **tree})
-            yield make_case(direction, f"occupied/{name}", source, target, R)
+            yield make_case(direction, f"occupied/{name}", source, target, RECURSES[direction])
 
 
 def make_mode_cases() -> Iterator[Case]:
@@ -411,7 +419,8 @@ def make_name_cases() -> Iterator[Case]:
     for direction in SIDES:
         tree = {f"dir/{text}": name for name, text in {**NAMES, **GLOB_NAMES}.items()}
         tree |= {f"dir/d{text}/inner": name for name, text in GLOB_NAMES.items()}
-        yield make_case(direction, "names-below", Source(["dir"], tree), TARGETS["existing-dir"], R)
+        source = Source(["dir"], tree)
+        yield make_case(direction, "names-below", source, TARGETS["existing-dir"], RECURSES[direction])
     for direction in (LOCAL, RELAY):
         for name in ("newline", "no-utf-8", "dash", "colon", "tab-and-escape"):
             source = Source([NAMES[name]], {NAMES[name]: "text"})
@@ -433,7 +442,7 @@ def make_glob_cases() -> Iterator[Case]:
         yield make_case(
             PULL, f"glob-of-files/{name}", Source([GLOBS[name]], FILES_TREE), TARGETS["existing-dir"], PLAIN
         )
-        yield make_case(RELAY, f"glob/{name}", Source([GLOBS[name]], GLOB_TREE), TARGETS["existing-dir"], R)
+        yield make_case(RELAY, f"glob/{name}", Source([GLOBS[name]], GLOB_TREE), TARGETS["existing-dir"], RP)
     for name in ("star", "one-match", "question-mark"):
         yield make_case(PULL, f"glob-to-new/{name}", Source([GLOBS[name]], FILES_TREE), TARGETS["new"], PLAIN)
     yield make_case(PULL, "glob-to-new/directory", Source(["g2*"], GLOB_TREE), TARGETS["new"], R)
@@ -446,10 +455,12 @@ def make_glob_cases() -> Iterator[Case]:
 def make_address_cases() -> Iterator[Case]:
     for name, pattern in ADDRESSES.items():
         word = pattern.replace("{path}", "d/file")
+        start = f"{LOCAL}/address/to" if name in NO_ADDRESSES else f"{PUSH}/address"
         tree = {"here/file": "text", "here/x": Folder(), "home/d": Folder(), "home/with:colon/d": Folder()}
-        yield Case(f"{PUSH}/address/{name}", tree, ("file", word))
+        yield Case(f"{start}/{name}", tree, ("file", word))
+        start = f"{LOCAL}/address/from" if name in NO_ADDRESSES else f"{PULL}/address"
         tree = {"here/t": Folder(), "home/d/file": "text", "home/with:colon/d/file": "behind colon"}
-        yield Case(f"{PULL}/address/{name}", tree, (word, "t"))
+        yield Case(f"{start}/{name}", tree, (word, "t"))
     tree = {"here/file": "text", "here/-p": "dash", "here/x": Folder(), "home/dir/file": "in dir",
             "home/file": "other text", "home/sub/far": "far"}  # fmt: skip
     for name, words in COMMANDS.items():
