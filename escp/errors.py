@@ -119,6 +119,7 @@ FAST_SYS, FAST_NET, FAST_AUTH, FAST_PROTOCOL, FAST_DIGEST, FAST_CHANGED, FAST_UN
 FAST_LOOP, FAST_SPECIAL, FAST_STOPPED, FAST_MEMORY, FAST_KEY_LIMIT, FAST_NEEDS_RECURSIVE, FAST_NAME = range(
     8, 15
 )
+FAST_SAME_FILE, FAST_INTO_ITSELF = range(15, 17)
 
 
 class Failure:
@@ -170,4 +171,6 @@ FAILURES: dict[int, tuple[type[EscpError], str]] = {
     FAST_KEY_LIMIT: (InternalError, "no key is left for this stream"),
     FAST_NEEDS_RECURSIVE: (LocalFileError, "is a directory (use -r to copy it)"),
     FAST_NAME: (LocalFileError, "the name is too long"),
+    FAST_SAME_FILE: (LocalFileError, "source and target are the same file"),
+    FAST_INTO_ITSELF: (LocalFileError, "a directory can't be copied into itself"),
 }

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable
 
+from escp.affinity import apply_affinity
 from escp.errors import EscpError
 from escp.job import Job, Source
 from escp.location import Location
@@ -35,6 +36,7 @@ class Copy:
 
     def run(self) -> dict[str, int]:
         prepare_process()
+        apply_affinity(self._options.cpumask, self._options.nodemask)
         is_many = len(self._options.sources) > 1 or self._options.filelist is not None
         for origin, sources in self._groups:
             job = Job(

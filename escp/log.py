@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from escp.display import show_name, show_text
 from escp.errors import LocalFileError, describe_errno
-from escp.options import is_facility
+from escp.values import is_facility
 
 # No link is followed at the end of the path (a log in /tmp), and no reader is waited for if it is a pipe.
 _OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK

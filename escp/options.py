@@ -1,18 +1,26 @@
 """The command line as one frozen record, every value checked: `parse_options()`.
 
 It comes before ssh is started, so it imports little. What the user asked for leaves here complete and in
-range or as one `UsageError`; later modules don't check again.
+range or as one `UsageError`; later modules don't check again. What the command line leaves open comes from
+`config`.
 """
 
+import argparse
 import os
 import re
 from argparse import Namespace
 from collections import namedtuple
 
+from escp import config
 from escp.constants import BLOCK_MULTIPLE_BYTES, KIB, MAX_BLOCK_BYTES, MAX_STREAMS, MIB, MIN_BLOCK_BYTES
 from escp.errors import UsageError
 from escp.location import NOWHERE, Location, parse_location
-from escp.parser import TUNNEL_CHOICES, build_parser
+from escp.parser import TUNNEL_CHOICES, OptionParser, build_parser
+from escp.values import check_logfile, parse_mask
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 MAX_PORT = 65535
 MIN_LIMIT_BYTES_PER_S = 128  # scp's smallest, 1 Kbit/s: two bytes a second for each of 64 streams
@@ -40,7 +48,7 @@ class Options(
         "keeps_devices data_host bind_address is_reverse tunnel "
         "n_streams block_bytes port n_ports is_direct send_engine receive_engine cpumask nodemask "
         "agent_command is_embedded is_server ssh_program ssh_args ssh_port batch address_family "
-        "is_quiet verbosity json shows_bits logfile shows_help shows_version shows_licence",
+        "is_quiet verbosity json shows_bits logfile shows_help shows_version shows_licence logins",
     )
 ):
     """What the user asked for. With `is_server` or one of `shows_…` there are no sources and no target."""
@@ -99,6 +107,12 @@ class Options(
     shows_help: bool
     shows_version: bool
     shows_licence: bool
+    logins: tuple[tuple[str, "Login"], ...]  # by host or user@host, where the configuration tells them apart
+
+    def for_host(self, location: Location) -> "Options":
+        """These options with the login of one host: the configuration may have one for each."""
+        login = dict(self.logins).get(location.ssh_destination()) if location.is_remote else None
+        return self if login is None else self._replace(**login._asdict())
 
     @property
     def selection(self) -> str:
@@ -108,14 +122,135 @@ class Options(
         return "newer" if self.updates else "all"
 
 
+class Login(namedtuple("Login", "ssh_program ssh_args ssh_port agent_command data_host")):
+    """The fields of Options that are about one host, not about the command."""
+
+    __slots__ = ()
+    ssh_program: str
+    ssh_args: tuple[str, ...]
+    ssh_port: int | None
+    agent_command: str
+    data_host: str | None
+
+
+# Why a long option is no key of the configuration.
+_FOR_ONE_COMMAND = "is for one command: write it there"
+NOT_CONFIGURABLE = {
+    "filelist": _FOR_ONE_COMMAND,
+    "embedded": _FOR_ONE_COMMAND,
+    "help": _FOR_ONE_COMMAND,
+    "version": _FOR_ONE_COMMAND,
+    "licence": _FOR_ONE_COMMAND,
+    "server": "is what escp calls itself with: it can't be set",
+}
+_PAGES = frozenset("-h --help -V --version -L --licence --server".split())
+
+
 def parse_options(argv: list[str]) -> Options:
-    """Parse and check the command line without the program's name. Raises UsageError."""
-    args = build_parser().parse_command(argv)
+    """Parse and check the command line without the program's name, with its defaults from the configuration.
+
+    Raises UsageError.
+    """
+    parser = build_parser()
+    words, operands = parser.split_options(argv)
+    if not _PAGES.isdisjoint(words):  # these work whatever the configuration holds, and without operands
+        args = parser.parse_args(words)
+        args.operands = []
+        return _check_options(args)
+    kinds = list_kinds(parser)
+    blocks = config.read_files(os.environ, kinds, NOT_CONFIGURABLE)
+    last = config.read_environment(os.environ, kinds)
+    hosts = _find_hosts(operands)
+
+    def parse(hosts: list[tuple[str, str]]) -> Options:
+        chosen = [*config.select_blocks(blocks, hosts), last]
+        args = _parse_words(parser, words, *config.merge_blocks(chosen, kinds, check_setting))
+        args.operands = operands
+        return _check_options(args)
+
+    options = parse(hosts)
+    if len(hosts) > 1 and any(block.pattern is not None for block in blocks):
+        logins = []
+        for host in hosts:
+            own = parse([host])
+            logins.append((host[-1], Login(*(getattr(own, name) for name in Login._fields))))
+        options = options._replace(logins=tuple(logins))
+    return options
+
+
+def list_kinds(parser: OptionParser) -> dict[str, config.Kind]:
+    """The keys that a configuration may have, made from the parser's options."""
+    return {
+        key: config.Kind(_find_shape(action), action.dest, action.const, parser.get_default(action.dest))
+        for key, action in parser.list_keys().items()
+        if key not in NOT_CONFIGURABLE
+    }
+
+
+def _find_shape(action: argparse.Action) -> str:
+    if action.nargs != 0:
+        return config.LIST if isinstance(action, argparse._AppendAction) else config.VALUE
+    if isinstance(action, argparse._CountAction):
+        return config.COUNT
+    return config.FLAG if isinstance(action, argparse._StoreTrueAction) else config.CHOICE
+
+
+def _find_hosts(operands: list[str]) -> list[tuple[str, str]]:
+    """The command's hosts, the target's first: each as host and as written, with the user if there is one."""
+    found = {}
+    for word in operands[-1:] + operands[:-1]:
+        try:
+            location = parse_location(os.fsencode(word))
+        except UsageError:
+            continue  # comes again when the operands are checked
+        if location.host is not None:
+            destination = location.ssh_destination()
+            found[destination] = (location.host, destination)
+    return list(found.values())
+
+
+def _parse_words(
+    parser: OptionParser,
+    words: list[str],
+    values: dict[str, object],
+    lists: dict[str, list[tuple[str, str]]],
+) -> Namespace:
+    """Parse the options, with the configuration's values where none is given. Lists of both add up."""
+    keys = parser.list_keys()
+    verbosity = values.pop("verbosity", 0)
+    args = parser.parse_args(words, Namespace(**values))
+    args.verbosity = args.verbosity or verbosity
+    for dest, items in lists.items():
+        more = [_convert(keys[key], text) for key, text in items]
+        setattr(args, dest, [*getattr(args, dest), *more])
+    for dest in _PATHS:
+        value = getattr(args, dest)
+        if isinstance(values.get(dest), str) and value == values[dest]:
+            setattr(args, dest, os.path.expanduser(value))
+    args.has_numeric_ids = args.has_numeric_ids and (args.keeps_owner or "--numeric-ids" in words)
+    return args
+
+
+_PATHS = ("ssh_config", "logfile")  # no shell expands ~ in a configuration; ssh itself does it for -i
+
+
+def _convert(action: argparse.Action, text: str) -> object:
+    return action.type(text) if callable(action.type) else text
+
+
+def check_setting(key: str, text: str) -> object:
+    """Check a value of the configuration by itself. Raises UsageError."""
+    check = _CHECKS.get(key)
+    return text if check is None else check(text)
+
+
+def _check_options(args: Namespace) -> Options:
+    """Check the values, and what they mean together. Raises UsageError."""
     sources: tuple[Location, ...] = ()
     target = NOWHERE
     if not (args.server or args.shows_help or args.shows_version or args.shows_licence):
         sources, target = _parse_operands(args)
-    port = _parse_count(args.port, "--escp_port", 1, MAX_PORT)
+    port = _parse_port(args.port)
     n_more_ports = _parse_count(args.port_range, "--escp_portrange", 0, MAX_PORT - port)
     send_engine, receive_engine = _parse_engines(args.ioengine)
     if args.has_numeric_ids and not args.keeps_owner:
@@ -145,34 +280,35 @@ def parse_options(argv: list[str]) -> Options:
         is_sparse=args.is_sparse,
         keeps_devices=args.keeps_devices,
         data_host=args.data_host,
-        bind_address=_check_address(args.bind_address),
+        bind_address=None if args.bind_address is None else _check_address(args.bind_address),
         is_reverse=args.is_reverse,
-        tunnel=_check_choice("--tunnel", args.tunnel, TUNNEL_CHOICES),
-        n_streams=_parse_count(args.n_streams, "--parallel", 1, MAX_STREAMS),
+        tunnel=_check_tunnel(args.tunnel),
+        n_streams=_parse_streams(args.n_streams),
         block_bytes=_parse_block(args.blocksize),
         port=port,
         n_ports=1 + n_more_ports,
         is_direct=not args.nodirect,
         send_engine=send_engine,
         receive_engine=receive_engine,
-        cpumask=_parse_mask(args.cpumask, "--cpumask"),
-        nodemask=_parse_mask(args.nodemask, "--nodemask"),
+        cpumask=None if args.cpumask is None else _parse_cpumask(args.cpumask),
+        nodemask=None if args.nodemask is None else _parse_nodemask(args.nodemask),
         agent_command=args.agent_command,
         is_embedded=args.embedded,
         is_server=args.server,
         ssh_program=args.ssh_program,
         ssh_args=_build_ssh_args(args),
-        ssh_port=None if args.ssh_port is None else _parse_count(args.ssh_port, "-P", 1, MAX_PORT),
+        ssh_port=None if args.ssh_port is None else _parse_ssh_port(args.ssh_port),
         batch=args.batch,
         address_family=_find_family(args.ip_version),
         is_quiet=args.is_quiet,
         verbosity=args.verbosity,
         json=args.json,
         shows_bits=args.bits,
-        logfile=_check_logfile(args.logfile),
+        logfile=None if args.logfile is None else check_logfile(args.logfile),
         shows_help=args.shows_help,
         shows_version=args.shows_version,
         shows_licence=args.shows_licence,
+        logins=(),
     )
 
 
@@ -262,13 +398,28 @@ def _parse_engines(text: str) -> tuple[str, str]:
     return pair
 
 
-def _parse_mask(text: str | None, option: str) -> int | None:
-    """A bit mask as the original's configuration has it: hexadecimal, with or without 0x."""
-    if text is None:
-        return None
-    if not re.fullmatch(r"(0[xX])?[0-9a-fA-F]{1,256}", text) or not int(text, 16):
-        raise UsageError(f"option {option}: '{text}' is no mask", "write hexadecimal digits: F is 0 to 3")
-    return int(text, 16)
+def _parse_cpumask(text: str) -> int:
+    return parse_mask(text, "--cpumask")
+
+
+def _parse_nodemask(text: str) -> int:
+    return parse_mask(text, "--nodemask")
+
+
+def _parse_port(text: str) -> int:
+    return _parse_count(text, "--escp_port", 1, MAX_PORT)
+
+
+def _parse_ssh_port(text: str) -> int:
+    return _parse_count(text, "-P", 1, MAX_PORT)
+
+
+def _parse_streams(text: str) -> int:
+    return _parse_count(text, "--parallel", 1, MAX_STREAMS)
+
+
+def _check_tunnel(text: str) -> str:
+    return _check_choice("--tunnel", text, TUNNEL_CHOICES)
 
 
 def _check_pattern(pattern: str) -> bytes:
@@ -283,28 +434,33 @@ def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> str:
     return value
 
 
-def _check_address(text: str | None) -> str | None:
-    if text is not None:
-        import ipaddress  # not at the top: few need it
+def _check_address(text: str) -> str:
+    import ipaddress  # not at the top: few need it
 
-        try:
-            ipaddress.ip_address(text.partition("%")[0])
-        except ValueError:
-            raise UsageError(f"option --bind: '{text}' is no address", "write it in numbers") from None
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        raise UsageError(f"option --bind: '{text}' is no address", "write it in numbers") from None
     return text
 
 
-def _check_logfile(text: str | None) -> str | None:
-    if text and re.fullmatch(r"LOCAL[0-9]+", text) and not is_facility(text):
-        raise UsageError(
-            f"option --logfile: there is no syslog facility '{text}'", "they are LOCAL0 to LOCAL7"
-        )
-    return text
-
-
-def is_facility(logfile: str) -> bool:
-    """Whether a value of --logfile names a syslog facility, not a file."""
-    return re.fullmatch(r"LOCAL[0-7]", logfile) is not None
+# By key of the configuration: what can be said of a value alone.
+_CHECKS: dict[str, "Callable[[str], object]"] = {
+    "ssh-port": _parse_ssh_port,
+    "limit": parse_rate,
+    "include": _check_pattern,
+    "exclude": _check_pattern,
+    "bind": _check_address,
+    "tunnel": _check_tunnel,
+    "escp-port": _parse_port,
+    "escp-portrange": lambda text: _parse_count(text, "--escp_portrange", 0, MAX_PORT),
+    "parallel": _parse_streams,
+    "blocksize": _parse_block,
+    "ioengine": _parse_engines,
+    "cpumask": _parse_cpumask,
+    "nodemask": _parse_nodemask,
+    "logfile": check_logfile,
+}
 
 
 def _find_family(ip_version: int | None) -> int | None:

@@ -36,7 +36,7 @@ with a slash; an IPv6 address stands in brackets; a source may hold the patterns
 * ? [...]. The form scp://[USER@]HOST[:PORT][/PATH] is understood too. A local
 file with a colon in its name is written ./a:b.
 Every long option may get its default from /etc/escp.conf, ~/.config/escp.conf
-or the environment (--compress: ESCP_COMPRESS).
+or the environment (--compress: ESCP_COMPRESS=1; ESCP_COMPRESS=0 takes it back).
 
 exit status: 0 all copied and verified, 1 some files failed, 2 usage, 3 internal
 error, 10 ssh, 11 remote escp, 12 integrity, 13 network, 14 local file system,
@@ -51,15 +51,24 @@ class OptionParser(argparse.ArgumentParser):
 
         So a file called `-r.txt` among the results of a shell pattern stays a file.
         """
-        words, operands = self._split_options(argv)
+        words, operands = self.split_options(argv)
         namespace = self.parse_args(words)
         namespace.operands = operands
         return namespace
 
+    def list_keys(self) -> dict[str, argparse.Action]:
+        """The options by their long names without dashes, as the configuration calls them."""
+        keys = {}
+        for action in self._actions:
+            for name in action.option_strings:
+                if name.startswith("--"):
+                    keys[name[2:].replace("_", "-")] = action
+        return keys
+
     def error(self, message: str) -> "NoReturn":
         raise UsageError(message)
 
-    def _split_options(self, argv: list[str]) -> tuple[list[str], list[str]]:
+    def split_options(self, argv: list[str]) -> tuple[list[str], list[str]]:
         """Options, each in a word of its own together with its value; then the operands.
 
         argparse would let options follow operands, refuse values that begin with a dash, and call the
@@ -200,11 +209,11 @@ def _add_selecting_options(group: argparse._ArgumentGroup) -> None:
         "line, or YAML with names and [source, target] pairs (default: none)")
     add("-0", "--null", dest="is_null_separated", action="store_true",
         help="names in the file list end with NUL bytes, not with newlines (default: off)")
+    add("--include", dest="filters", action="append", default=[], type=_include, metavar="PATTERN",
+        help="do not skip what matches, whatever a later --exclude says (default: none)")
     add("--exclude", dest="filters", action="append", default=[], type=_exclude, metavar="PATTERN",
         help="skip what matches, as rsync does: * and ? do not match a slash, ** does, a leading slash "
         "means the top, a trailing one directories; the first pattern that matches counts (default: none)")
-    add("--include", dest="filters", action="append", default=[], type=_include, metavar="PATTERN",
-        help="do not skip what matches, whatever a later --exclude says (default: none)")
     add("-u", "--update", dest="updates", action="store_true",
         help="skip files that are newer at the target (default: off)")
     add("--skip-unchanged", dest="skips_unchanged", action="store_true",

@@ -97,6 +97,7 @@ def _ssh_words(options: Options, location: Location) -> list[str]:
 
 def start_agent(options: Options, location: Location) -> AgentProcess:
     """Start the agent on the location's host. Raises SshError when ssh itself can't be started."""
+    options = options.for_host(location)
     if options.is_embedded:
         command = [*own_command(), "--server", "--embedded"]
     else:
@@ -131,6 +132,7 @@ def start_agent(options: Options, location: Location) -> AgentProcess:
 
 def configured_host_name(options: Options, location: Location) -> str:
     """The HostName that ssh's configuration gives for the location; asks ssh itself, without connecting."""
+    options = options.for_host(location)
     read_fd, child_out = os.pipe2(os.O_CLOEXEC)
     command = [*_ssh_words(options, location), "-G", "--", location.ssh_destination()]
     try:

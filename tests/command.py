@@ -69,7 +69,7 @@ class Escp:
         """A script for -D that runs shell *lines*, then the agent (or *command*) from `home`."""
         path = self.folder / name
         start = command if command is not None else f'exec {shlex.join(COMMAND)} "$@"'
-        settings = {MARK: self.mark, "PYTHONPATH": str(ROOT), "HOME": str(self.home)}
+        settings = {MARK: self.mark, "PYTHONPATH": str(ROOT), "HOME": str(self.home), "ESCP_CONFIG": ""}
         setting = "export " + shlex.join(f"{name}={value}" for name, value in settings.items())
         path.write_text("\n".join(["#!/bin/sh", setting, 'cd "$HOME"', *lines, start, ""]))
         path.chmod(0o755)

@@ -1,4 +1,7 @@
-"""Fixtures of the tests that run whole copies: integration, cli and fault. The others need none of them."""
+"""Fixtures of the tests that run whole copies: integration, cli and fault. The others need none of them.
+
+What the developer has configured for escp does not count: the environment is cleared of it, for children too.
+"""
 
 import os
 import shutil
@@ -9,8 +12,14 @@ from pathlib import Path
 
 import pytest
 
+from escp.config import variable_name
+from escp.parser import build_parser
 from tests.command import Escp
 from tests.sshd import Sshd
+
+for key in build_parser().list_keys():
+    os.environ.pop(variable_name(key), None)
+os.environ["ESCP_CONFIG"] = ""  # no configuration file, neither the system's nor the user's
 
 
 def remove_folder(folder: Path) -> None:

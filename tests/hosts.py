@@ -225,7 +225,7 @@ ip saddr 10.77.1.4 masquerade
                 if self._sshds:  # the same keys for all
                     shutil.copy(self._folder / "box" / key, folder / key)
             # The tunnel is the session itself: it doesn't need sshd's leave to forward ports.
-            settings = "" if name == "jump" else "AllowTcpForwarding no"
+            settings = () if name == "jump" else ("AllowTcpForwarding no",)
             self._sshds[name] = Sshd(
                 folder, prefix=self._namespaces[name].prefix, address="0.0.0.0", addresses=("::",), port=22,
                 settings=settings,

@@ -21,8 +21,7 @@ def pick_port() -> int:
 class Sshd:
     """A running sshd on a loopback port. *prefix* starts it elsewhere, in a network namespace for example.
 
-    *addresses*: more to listen on; *settings*, *client_settings*: lines for the end of its and its clients'
-    configuration.
+    *addresses*: more to listen on. *settings*, *client_settings*: lines for its and its clients' configuration.
     """
 
     def __init__(
@@ -33,16 +32,16 @@ class Sshd:
         address: str = "127.0.0.1",
         addresses: tuple[str, ...] = (),
         port: int | None = None,
-        settings: str = "",
-        client_settings: str = "",
+        settings: tuple[str, ...] = (),
+        client_settings: tuple[str, ...] = (),
     ):
         self.folder = folder
         self.prefix = prefix
+        self.settings = settings
+        self.client_settings = client_settings
         self.address = address
         self.port = port or pick_port()
         self._addresses = (address, *addresses)
-        self._settings = settings
-        self._client_settings = client_settings
         self.client_config = folder / "ssh_config"
         self._log = folder / "sshd.log"
         self._make_keys()
@@ -81,8 +80,8 @@ MaxStartups 100
 LogLevel VERBOSE
 # Or bash, started by sshd, reads .bashrc as if it were at a terminal.
 SetEnv SHLVL=2
-{self._settings}
 """
+            + "".join(line + "\n" for line in self.settings)
         )
         self.client_config.write_text(
             f"""\
@@ -96,8 +95,8 @@ Host *
     StrictHostKeyChecking no
     UserKnownHostsFile /dev/null
     LogLevel ERROR
-{self._client_settings}
 """
+            + "".join(f"    {line}\n" for line in self.client_settings)
         )
 
     def _start(self) -> None:

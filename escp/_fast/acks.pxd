@@ -7,6 +7,7 @@ from libc.stdint cimport uint8_t
 
 from escp._fast.sources cimport send_state
 from escp._fast.types cimport MAX_STREAMS, fast_err
+from escp._fast.wire cimport result
 
 
 ctypedef struct ack_reader:
@@ -18,6 +19,8 @@ ctypedef struct ack_reader:
     bint is_ended[MAX_STREAMS]
 
 
+# Obeys one result; for the thread of a receiver in this process, too, which holds no lock of either side.
+cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nogil
 cdef int ack_open(ack_reader *r, send_state *s, fast_err *err) noexcept nogil
 cdef void ack_close(ack_reader *r) noexcept nogil
 # The body of the thread; pushes EVENT_FINISHED when every stream has ended well.

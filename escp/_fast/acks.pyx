@@ -7,11 +7,12 @@ from escp._fast.events cimport EVENT_FINISHED, push_event
 from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, errno, escp_flag, free, malloc,
                               memset, poll, pollfd_t, pthread_cond_broadcast, pthread_mutex_lock,
                               pthread_mutex_unlock, recv)
+from escp._fast.questions cimport take_answer_locked
 from escp._fast.sources cimport (N_FLIGHTS, flight, flight_end_locked, is_all_done_locked, large_file,
                                  node_unref_locked, report, send_state, state_fail)
 from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
                                MAX_META_BYTES, TAG_BYTES, clear, fail, fast_err)
-from escp._fast.wire cimport (END_BYTES, ENTRY_DIRECTORY, MESSAGE_END, MESSAGE_RESULTS, META_HEADER_BYTES,
+from escp._fast.wire cimport (END_BYTES, ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_END, MESSAGE_RESULTS, META_HEADER_BYTES,
                               RESULT_BYTES, RESULT_IS_EARLY, get_meta_header, get_result, meta_header, result)
 
 
@@ -56,6 +57,7 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
     cdef flight copy
     cdef fast_err own
     cdef bint is_told = False
+    cdef int rc
     clear(&own)
     pthread_mutex_lock(&s.lock)
     if r.flags & RESULT_IS_EARLY and f.id != r.id and 0 < r.id // N_FLIGHTS <= s.next_serial:
@@ -66,6 +68,13 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
             (f.large == NULL or f.large.announced == 0) if r.flags & RESULT_IS_EARLY else not f.is_sent):
         pthread_mutex_unlock(&s.lock)
         return fail(err, FAST_PROTOCOL, 0, "result of an unknown file")
+    if f.kind == ENTRY_QUERY and r.code == FAST_OK:
+        rc = take_answer_locked(s, f, r, err)
+        pthread_mutex_unlock(&s.lock)
+        return rc
+    if r.flags & ~RESULT_IS_EARLY:
+        pthread_mutex_unlock(&s.lock)
+        return fail(err, FAST_PROTOCOL, 0, "answer")
     copy = f[0]
     if r.flags & RESULT_IS_EARLY:
         if fail_large_locked(s, f.large):

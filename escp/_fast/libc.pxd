@@ -31,6 +31,7 @@ cdef extern from "native.h" nogil:
     void escp_raise_flag(int *)  # release
     int64_t escp_openat_beneath(int dirfd, const char *path, uint64_t flags, uint64_t mode)
     int64_t escp_getdents(int fd, void *buf, uint64_t len)
+    int escp_clone(int to, int source)  # 0, or -1 with errno
     void escp_set_errno(int)
     int escp_dio_align(int fd, uint32_t *align)
     bint escp_is_memory_fs(int fd)
@@ -54,7 +55,7 @@ cdef extern from "<errno.h>" nogil:
     enum:
         EACCES, EAGAIN, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC
         ENOSYS, ENOTDIR, ENOTSUP, EOPNOTSUPP, EPERM, EXDEV, EDQUOT, EROFS, EIO, ESPIPE, ESTALE
-        ECONNRESET, EFBIG
+        ECONNRESET, EFBIG, ENOTTY
 
 cdef extern from "<string.h>" nogil:
     void *memcpy(void *, const void *, size_t)

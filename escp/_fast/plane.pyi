@@ -1,3 +1,5 @@
+from collections.abc import Iterable
+
 from escp._fast.channel import Channel
 
 ENGINES: dict[str, int]
@@ -5,6 +7,8 @@ FILE_FAILED: int
 FATAL: int
 FINISHED: int
 ROOM: int
+LISTED: int  # where: file or directory, offset: its size, path: below the target
+SELECTIONS: dict[str, int]
 
 # kind, code, errno, where, offset, is_remote, path
 Event = tuple[int, int, int, str, int, bool, bytes]
@@ -32,6 +36,10 @@ class SendPlane(Plane):
         is_recursive: bool = False,
         n_walkers: int = 2,
         fault_offset: int = -1,
+        filters: Iterable[tuple[bool, bytes]] = (),
+        selection: str = "all",
+        compares_digests: bool = False,
+        is_dry_run: bool = False,
     ) -> None: ...
     def add_source(self, source: bytes, target: bytes, *, waits: bool = False) -> bool: ...
     def end_sources(self) -> None: ...
@@ -53,5 +61,12 @@ class ReceivePlane(Plane):
         has_openat2: bool = True,
         has_tmpfile: bool = True,
         has_roots: bool = False,
+        selection: str = "all",
+        compares_digests: bool = False,
     ) -> None: ...
     def allow(self, name: bytes, is_directory: bool = False) -> None: ...
+
+# Instead of attach(), for a copy within this host; before start(). The sender's start() starts both planes,
+# stop() and join() of either are those of both. Both report FINISHED, or FATAL, or nothing after stop().
+# A file that fails at the receiver is reported by both: the sender's event has is_remote.
+def link_local(sender: SendPlane, receiver: ReceivePlane) -> None: ...

@@ -2,6 +2,7 @@
 
     SendPlane:    walkers -> queue -> one thread a stream -> sockets; one thread for what comes back
     ReceivePlane: sockets -> one thread a stream -> files
+    link_local(): one thread for each stream of both, no sockets
 
 A plane knows neither who started whom nor who connected. Its methods are for Python's main thread;
 none of them waits for a native thread but join(), which is called once the threads are known to end.
@@ -11,27 +12,33 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 import os
 
+cimport cython
+
 from escp._fast.acks cimport ack_close, ack_loop, ack_open, ack_reader
 from escp._fast.channel cimport Channel
 from escp._fast.engine cimport ENGINE_DUMMY, ENGINE_POSIX
-from escp._fast.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_ROOM, take_events
+from escp._fast.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_LISTED, EVENT_ROOM, take_events
+from escp._fast.filter cimport filter_set, filters_compile, filters_free
 from escp._fast.libc cimport (calloc, escp_load, escp_thread_start, free, pthread_cond_broadcast, pthread_join,
                               pthread_mutex_lock, pthread_mutex_unlock, pthread_t)
+from escp._fast.local cimport local_join, local_link, local_loop, local_stream
 from escp._fast.receive cimport receive_loop
 from escp._fast.receive_state cimport (receive_free, receive_open, receive_state, receive_stop, receive_stream,
                                        receive_stream_close, receive_stream_open)
 from escp._fast.roots cimport roots_allow, roots_open
 from escp._fast.send cimport send_loop
 from escp._fast.send_frames cimport send_stream, send_stream_close, send_stream_open
-from escp._fast.sources cimport (N_ROOTS, dir_node, node_new, send_state, state_free, state_open, state_stop,
-                                 stream_counters)
+from escp._fast.sources cimport (N_ROOTS, SELECT_ALL, SELECT_CHANGED, SELECT_NEWER, dir_node, node_new, send_state,
+                                 state_free, state_open, state_stop, stream_counters)
 from escp._fast.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_STREAMS, clear, fast_err
 from escp._fast.walk cimport walk_loop
 
 from escp._fast.errors import raise_error
 
 ENGINES = {"posix": ENGINE_POSIX, "dummy": ENGINE_DUMMY}
+SELECTIONS = {"all": SELECT_ALL, "newer": SELECT_NEWER, "changed": SELECT_CHANGED}
 FILE_FAILED, FATAL, FINISHED, ROOM = EVENT_FILE_FAILED, EVENT_FATAL, EVENT_FINISHED, EVENT_ROOM
+LISTED = EVENT_LISTED
 
 cdef enum:
     MAX_WALKERS = 16
@@ -54,6 +61,11 @@ cdef void *run_acks(void *arg) noexcept nogil:
 
 cdef void *run_receiver(void *arg) noexcept nogil:
     receive_loop(<receive_stream *>arg)
+    return NULL
+
+
+cdef void *run_local(void *arg) noexcept nogil:
+    local_loop(<local_stream *>arg)
     return NULL
 
 
@@ -101,26 +113,46 @@ def check_streams(int n_streams, size_t block_bytes):
         raise ValueError("a block is a multiple of 256 KiB, 32 MiB at most")
 
 
+def check_selection(selection, bint compares_digests):
+    if selection not in SELECTIONS:
+        raise ValueError(f"a selection is one of {', '.join(SELECTIONS)}")
+    if compares_digests and selection != "changed":
+        raise ValueError("digests are compared to find what has changed")
+
+
+@cython.no_gc_clear  # __dealloc__ needs all of it to end the threads
 cdef class SendPlane:
     """Reads files and sends them over its streams.
 
+    *filters*: (is_include, pattern) each, in the order in which they are tried; see filter.pxd.
+    *selection*: "all", "newer" (not what is newer, or the same, on the other side) or "changed" (not what has the
+    same size and time there; with *compares_digests* the same size and digest). The receiver must know of it.
+    *is_dry_run*: nothing is sent; what would be copied is told as LISTED events and counted.
     *fault_offset* is for tests: it flips a bit of the byte at that offset of every file, after hashing.
     """
     cdef send_state *state
     cdef send_stream *streams
+    cdef filter_set *filters
     cdef ack_reader acks
+    cdef ReceivePlane local  # its partner in this process, which it keeps alive
+    cdef local_link link
+    cdef local_stream *links
     cdef Threads threads
     cdef list held  # channels: they must outlive the threads
 
     def __cinit__(self, *, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
                   bint has_checksum=True, bint has_compression=False, bint is_recursive=False, int n_walkers=2,
-                  int64_t fault_offset=-1):
+                  int64_t fault_offset=-1, filters=(), selection="all", bint compares_digests=False,
+                  bint is_dry_run=False):
         check_streams(n_streams, block_bytes)
+        check_selection(selection, compares_digests)
+        self.filters = filters_compile(list(filters))
         self.held = []
         self.threads = Threads()
         self.state = <send_state *>calloc(1, sizeof(send_state))
         self.streams = <send_stream *>calloc(n_streams, sizeof(send_stream))
-        if self.state == NULL or self.streams == NULL:
+        self.links = <local_stream *>calloc(n_streams, sizeof(local_stream))
+        if self.state == NULL or self.streams == NULL or self.links == NULL:
             raise MemoryError
         self.state.config.n_streams = n_streams
         self.state.config.n_walkers = min(max(n_walkers, 1), MAX_WALKERS)
@@ -130,7 +162,12 @@ cdef class SendPlane:
         self.state.config.has_checksum = has_checksum
         self.state.config.has_compression = has_compression
         self.state.config.is_recursive = is_recursive
+        self.state.config.target_fd = -1
         self.state.config.fault_offset = fault_offset
+        self.state.config.filters = self.filters if self.filters.n else NULL
+        self.state.config.selection = SELECTIONS[selection]
+        self.state.config.compares_digests = compares_digests
+        self.state.config.is_dry_run = is_dry_run
         state_open(self.state)
 
     def attach(self, int fd, Channel channel not None):
@@ -144,6 +181,9 @@ cdef class SendPlane:
         cdef int i
         cdef int rc = 0
         clear(&err)
+        if self.local is not None:
+            self.start_local()
+            return
         for i in range(self.state.config.n_streams):
             if self.state.channels[i] == NULL:
                 raise ValueError(f"stream {i} is not attached")
@@ -154,8 +194,26 @@ cdef class SendPlane:
         self.threads.add(run_acks, &self.acks, "escp-acks")
         for i in range(self.state.config.n_streams):
             self.threads.add(run_sender, &self.streams[i], "escp-send")
+        self.start_walkers()
+
+    cdef int start_walkers(self) except -1:
         for _ in range(self.state.config.n_walkers):
             self.threads.add(run_walker, self.state, "escp-walk")
+        return 0
+
+    cdef int start_local(self) except -1:
+        cdef fast_err err
+        cdef int i
+        clear(&err)
+        for i in range(self.state.config.n_streams):
+            if (send_stream_open(&self.streams[i], self.state, i, &err) < 0
+                    or receive_stream_open(&self.local.streams[i], self.local.state, i, &err) < 0):
+                raise_error(err.code, err.sys_errno, "buffers", -1)
+            local_join(&self.links[i], &self.link, &self.streams[i], &self.local.streams[i])
+        for i in range(self.state.config.n_streams):
+            self.threads.add(run_local, &self.links[i], "escp-local")
+        self.start_walkers()
+        return 0
 
     def add_source(self, bytes source not None, bytes target not None, *, bint waits=False):
         """Queue the file or directory *source*, to become *target* (a name, or a path) below the destination.
@@ -206,13 +264,16 @@ cdef class SendPlane:
         counts.update(
             found_files=escp_load(&self.state.n_found_files), found_bytes=escp_load(&self.state.n_found_bytes),
             files=escp_load(&self.state.n_files), directories=escp_load(&self.state.n_directories),
-            failed=escp_load(&self.state.n_failed), is_walked=bool(self.state.is_walked))
+            failed=escp_load(&self.state.n_failed), skipped=escp_load(&self.state.n_skipped),
+            is_walked=bool(self.state.is_walked))
         return counts
 
     def stop(self):
         """Make all threads end soon. May be called at any time, and again."""
         with nogil:
             state_stop(self.state)
+            if self.link.receiving != NULL:
+                receive_stop(self.link.receiving)
 
     def join(self):
         """Wait for the threads: after FINISHED, FATAL or stop()."""
@@ -222,38 +283,50 @@ cdef class SendPlane:
     def __dealloc__(self):
         cdef int i
         if self.state == NULL:
+            filters_free(self.filters)
             return
         if self.threads is not None and self.threads.n:
             state_stop(self.state)
+            if self.link.receiving != NULL:
+                receive_stop(self.link.receiving)
             self.threads.join()
+        if self.local is not None:
+            self.local.partner = NULL
+        free(self.links)
         if self.streams != NULL:
             for i in range(self.state.config.n_streams):
                 send_stream_close(&self.streams[i])
             free(self.streams)
         ack_close(&self.acks)
         state_free(self.state)
+        filters_free(self.filters)
+        self.filters = NULL
         free(self.state)
         self.state = NULL
 
 
+@cython.no_gc_clear
 cdef class ReceivePlane:
     """Receives files over its streams and writes them below *root_fd*.
 
     *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
     *has_roots*: only what `allow` names may be written.
+    *selection*, *compares_digests*: as the sender's; its questions are refused without.
     *has_openat2*, *has_tmpfile*: False to do without, as on kernels and file systems that lack them.
     """
     cdef receive_state *state
     cdef receive_stream *streams
-    cdef Threads threads
+    cdef send_state *partner  # the sender in this process, as long as there is one
+    cdef Threads threads  # with a partner: the same as its
     cdef list held
 
     def __cinit__(self, *, int root_fd, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
                   bint has_checksum=True, bint has_compression=False, bint keeps_attributes=False,
                   bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True,
-                  bint has_roots=False):
+                  bint has_roots=False, selection="all", bint compares_digests=False):
         check_streams(n_streams, block_bytes)
+        check_selection(selection, compares_digests)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
             raise ValueError("the target's name is one component")
         self.held = []
@@ -268,6 +341,8 @@ cdef class ReceivePlane:
         self.state.config.is_direct = is_direct
         self.state.config.has_checksum = has_checksum
         self.state.config.has_compression = has_compression
+        self.state.config.selection = SELECTIONS[selection]
+        self.state.config.compares_digests = compares_digests
         self.state.destination.root_fd = root_fd
         self.state.destination.in_place_fd = in_place_fd
         self.state.destination.keeps_attributes = keeps_attributes
@@ -296,6 +371,8 @@ cdef class ReceivePlane:
         cdef fast_err err
         cdef int i
         clear(&err)
+        if self.partner != NULL:
+            return  # the sender's start() starts both
         for i in range(self.state.config.n_streams):
             if self.state.channels[i] == NULL:
                 raise ValueError(f"stream {i} is not attached")
@@ -323,6 +400,8 @@ cdef class ReceivePlane:
         """Make all threads end soon. May be called at any time, and again."""
         with nogil:
             receive_stop(self.state)
+            if self.partner != NULL:
+                state_stop(self.partner)
 
     def join(self):
         """Wait for the threads, then drop what is unfinished: after FINISHED, FATAL or stop()."""
@@ -335,6 +414,8 @@ cdef class ReceivePlane:
             return
         if self.threads is not None and self.threads.n:
             receive_stop(self.state)
+            if self.partner != NULL:
+                state_stop(self.partner)
             self.threads.join()
         if self.streams != NULL:
             for i in range(self.state.config.n_streams):
@@ -343,3 +424,27 @@ cdef class ReceivePlane:
         receive_free(self.state)
         free(self.state)
         self.state = NULL
+
+
+def link_local(SendPlane sender not None, ReceivePlane receiver not None):
+    """Join two planes of this process instead of attaching streams; before start(), and for good.
+
+    The sender's start() starts both, stop() and join() of either are those of both; events and counters stay
+    separate, and both planes finish or fail. The two must agree on n_streams, block_bytes and has_checksum;
+    nothing is compressed.
+    """
+    cdef send_state *s = sender.state
+    cdef receive_state *r = receiver.state
+    if sender.local is not None or receiver.partner != NULL or sender.threads.n or receiver.threads.n:
+        raise ValueError("a plane is linked once, before it starts")
+    if (s.config.n_streams != r.config.n_streams or s.config.block != r.config.block
+            or s.config.has_checksum != r.config.has_checksum):
+        raise ValueError("the planes differ in streams, blocks or digests")
+    s.config.has_compression = r.config.has_compression = False
+    if r.config.engine != ENGINE_DUMMY and r.destination.in_place_fd < 0:
+        s.config.target_fd = r.destination.root_fd
+    sender.local = receiver
+    sender.link.sending = s
+    sender.link.receiving = r
+    receiver.partner = s
+    receiver.threads = sender.threads

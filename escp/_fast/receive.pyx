@@ -11,20 +11,19 @@ from libc.stdint cimport uint64_t, uint8_t
 from escp._fast.channel cimport FRAME_DATA, channel_expect, channel_open
 from escp._fast.engine cimport ENGINE_DUMMY, io_slot, ring_free_slot
 from escp._fast.events cimport EVENT_FATAL, EVENT_FINISHED, push_event
-from escp._fast.libc cimport (CLOCK_MONOTONIC, EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, MSG_WAITALL,
-                              clock_gettime, errno, escp_count, escp_flag, memcpy, pthread_mutex_lock,
-                              pthread_mutex_unlock, recv, timespec_t)
+from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, MSG_WAITALL, errno, escp_count,
+                              escp_flag, memcpy, pthread_mutex_lock, pthread_mutex_unlock, recv)
 from escp._fast.receive_large cimport begin_large, end_large, end_writes, take_block
+from escp._fast.receive_query cimport answer_query
 from escp._fast.receive_small cimport write_bundle
-from escp._fast.receive_state cimport (add_result, flush_results, open_large, receive_state, receive_stop,
-                                       receive_stream, send_answer)
+from escp._fast.receive_state cimport (add_result, count_contents, flush_results, open_large, receive_state,
+                                       receive_stop, receive_stream, send_answer)
 from escp._fast.roots cimport roots_check
-from escp._fast.sources cimport stream_counters
 from escp._fast.tree cimport directory_finish
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_NET, FAST_PROTOCOL, IV_BYTES, MAX_OPEN_LARGE, TAG_BYTES,
                                clear, fail, fast_err)
 from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_DIRECTORY, ENTRY_LARGE,
-                              ENTRY_SMALL, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
+                              ENTRY_QUERY, ENTRY_SMALL, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
                               data_header, entry, get_data_header, get_end, get_entry, get_meta_header,
                               meta_header, put_end)
 
@@ -89,6 +88,9 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
         elif e.kind == ENTRY_LARGE:
             if begin_large(t, &e, &l, err) < 0:
                 return -1
+        elif e.kind == ENTRY_QUERY:
+            if answer_query(t, &e, err) < 0:
+                return -1
         elif end_large(t, &e, err) < 0:
             return -1
     if at != end:
@@ -98,12 +100,12 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
     return 0
 
 
-cdef int take_meta(receive_stream *t, size_t n, bint *is_end, fast_err *err) noexcept nogil:
+cdef int take_meta(receive_stream *t, const uint8_t *frame, size_t n, bint *is_end, fast_err *err) noexcept nogil:
     cdef meta_header h
-    cdef const uint8_t *body = t.meta + IV_BYTES + META_HEADER_BYTES
+    cdef const uint8_t *body = frame + IV_BYTES + META_HEADER_BYTES
     cdef uint64_t n_bytes = 0
     cdef uint64_t n_entries = 0
-    if get_meta_header(t.meta + IV_BYTES, n, &h, err) < 0:
+    if get_meta_header(frame + IV_BYTES, n, &h, err) < 0:
         return -1
     if t.n_bundle:
         return fail(err, FAST_PROTOCOL, 0, "bundle without data")
@@ -125,8 +127,6 @@ cdef int take_meta(receive_stream *t, size_t n, bint *is_end, fast_err *err) noe
 cdef int take_data(receive_stream *t, io_slot *slot, uint8_t *frame, size_t n, fast_err *err) noexcept nogil:
     cdef data_header h
     cdef uint8_t *contents = frame + IV_BYTES + DATA_HEADER_BYTES
-    cdef timespec_t now
-    cdef stream_counters *counters = &t.state.streams[t.index]
     if get_data_header(frame + IV_BYTES, n, t.state.config.block, &h, err) < 0:
         return -1
     if h.flags & DATA_IS_ZSTD:
@@ -135,12 +135,7 @@ cdef int take_data(receive_stream *t, io_slot *slot, uint8_t *frame, size_t n, f
             return fail(err, FAST_PROTOCOL, 0, "decompress")
     elif contents != slot.data:
         memcpy(slot.data, contents, h.raw_bytes)
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    if counters.first_ns == 0:
-        escp_count(&counters.first_ns, now.tv_sec * <uint64_t>1000000000 + now.tv_nsec)
-    escp_count(&counters.last_ns, now.tv_sec * <uint64_t>1000000000 + now.tv_nsec - counters.last_ns)
-    escp_count(&counters.n_payload, n - DATA_HEADER_BYTES)
-    escp_count(&counters.n_bytes, h.raw_bytes)
+    count_contents(t, n - DATA_HEADER_BYTES, h.raw_bytes)
     if ((h.flags & DATA_IS_BUNDLE) != 0) != (t.n_bundle > 0):
         return fail(err, FAST_PROTOCOL, 0, "bundle")
     if not t.n_bundle:
@@ -172,7 +167,7 @@ cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept 
     if channel_open(t.state.channels[t.index], frame, n, err) < 0:
         return -1
     escp_count(&t.state.streams[t.index].n_wire, IV_BYTES + n + TAG_BYTES)
-    if (take_data(t, slot, frame, n, err) if type == FRAME_DATA else take_meta(t, n, is_end, err)) < 0:
+    if (take_data(t, slot, frame, n, err) if type == FRAME_DATA else take_meta(t, frame, n, is_end, err)) < 0:
         return -1
     return flush_results(t, err)
 

@@ -7,8 +7,8 @@ from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direc
                                 ring_reap, slot_finish, slot_write, write_all)
 from escp._fast.libc cimport (EDQUOT, EFBIG, ENOSPC, calloc, errno, escp_fetch_add, fallocate, free, ftruncate,
                               memcmp, memcpy, pthread_mutex_lock, pthread_mutex_unlock)
-from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, flush_results, open_large, receive_state,
-                                       receive_stream)
+from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, count_contents, flush_results, identify,
+                                       open_large, receive_state, receive_stream)
 from escp._fast.roots cimport roots_drop
 from escp._fast.tree cimport file_commit, file_create, file_discard
 from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS,
@@ -29,7 +29,14 @@ cdef void create_large(receive_stream *t, open_large *l) noexcept nogil:
     cdef receive_state *s = t.state
     if s.config.engine == ENGINE_DUMMY:
         return
+    identify(t, &l.what, &l.file)
     if file_create(&s.destination, &t.cache, &l.what, False, &l.file, &l.failure) < 0:
+        return
+    if t.sink.link != NULL and not l.file.is_in_place and t.sink.clone(t.sink.link, &l.what, l.file.fd, &l.failure):
+        l.n_begun = l.n_done = l.what.size  # no block of it will come
+        count_contents(t, l.what.size, l.what.size)
+        if l.failure.code == FAST_OK:
+            escp_fetch_add(&s.n_disk, l.what.size)
         return
     if l.file.is_in_place or not s.config.is_direct or not can_direct(l.file.fd):
         return

@@ -5,7 +5,7 @@ from libc.stdint cimport uint8_t
 from escp._fast.digest cimport digest128, digest_finish, digest_update
 from escp._fast.engine cimport ENGINE_DUMMY, write_all
 from escp._fast.libc cimport escp_fetch_add
-from escp._fast.receive_state cimport add_result, receive_state, receive_stream
+from escp._fast.receive_state cimport add_result, identify, receive_state, receive_stream
 from escp._fast.tree cimport file_commit, file_create, file_discard, new_file
 from escp._fast.types cimport FAST_DIGEST, clear, fail, fast_err
 from escp._fast.wire cimport entry
@@ -23,6 +23,7 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, dig
             return fail(own, FAST_DIGEST, 0, "verify")
     if s.config.engine == ENGINE_DUMMY:
         return 0
+    identify(t, e, &f)
     if file_create(&s.destination, &t.cache, e, True, &f, own) < 0:
         return -1
     if write_all(f.fd, data, e.size, 0, own) < 0:

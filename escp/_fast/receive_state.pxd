@@ -49,6 +49,8 @@ ctypedef struct receive_config:
     bint is_direct
     bint has_checksum
     bint has_compression
+    int selection  # of sources.pxd; questions are answered only where the user asked for it
+    bint compares_digests
 
 
 ctypedef struct receive_state:
@@ -69,6 +71,16 @@ ctypedef struct receive_state:
     uint64_t n_disk  # bytes written to files
 
 
+# Where answers go, and what is known of the sources, when the sender is in this process.
+ctypedef struct answer_sink:
+    void *link  # NULL: there is a socket
+    int (*take)(void *link, int message, int count, const uint8_t *body, fast_err *err) noexcept nogil
+    # Device and inode of the file with this id.
+    void (*identify)(void *link, uint64_t id, uint64_t *dev, uint64_t *ino) noexcept nogil
+    # Gives the large file's contents to *fd* as the file system can, without reading: 1 done, 0 it can't, -1 failed.
+    int (*clone)(void *link, const entry *e, int fd, fast_err *err) noexcept nogil
+
+
 ctypedef struct receive_stream:
     receive_state *state
     int index
@@ -84,8 +96,11 @@ ctypedef struct receive_stream:
     uint64_t bundle_bytes
     int n_results
     uint64_t n_entries
+    answer_sink sink
 
 
+# Before file_create: what *f* must not replace.
+cdef void identify(receive_stream *t, const entry *e, new_file *f) noexcept nogil
 cdef int receive_open(receive_state *s) except -1
 cdef void receive_free(receive_state *s) noexcept nogil
 cdef void receive_stop(receive_state *s) noexcept nogil  # wakes every thread
@@ -97,4 +112,6 @@ cdef int send_answer(receive_stream *t, int message, int count, size_t n_body, f
 # is_told: this side's Python knows of the failure already.
 cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, bint is_told,
                     const digest128 *digest, fast_err *err) noexcept nogil
+# Counts contents of a file that have come.
+cdef void count_contents(receive_stream *t, uint64_t n_payload, uint64_t n_raw) noexcept nogil
 cdef int flush_results(receive_stream *t, fast_err *err) noexcept nogil

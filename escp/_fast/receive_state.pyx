@@ -1,20 +1,21 @@
 """What receivers' streams share and what each is made of, and the results they send; see receive_state.pxd."""
 
-from libc.stdint cimport uint32_t, uint8_t
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from escp._fast.channel cimport FRAME_META, channel_seal
 from escp._fast.digest cimport digest128
 from escp._fast.engine cimport ring_close, ring_open
 from escp._fast.events cimport EVENT_FILE_FAILED, events_close, events_free, events_open, push_event
-from escp._fast.libc cimport (EINTR, MSG_NOSIGNAL, SHUT_RDWR, errno, escp_raise_flag, free, malloc, memset,
-                              pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
-                              pthread_mutex_unlock, send, shutdown)
+from escp._fast.libc cimport (CLOCK_MONOTONIC, EINTR, MSG_NOSIGNAL, SHUT_RDWR, clock_gettime, errno, escp_count,
+                              escp_raise_flag, free, malloc, memset, pthread_mutex_destroy, pthread_mutex_init,
+                              pthread_mutex_lock, pthread_mutex_unlock, send, shutdown, timespec_t)
 from escp._fast.roots cimport roots_free
-from escp._fast.tree cimport cache_close, cache_open, file_discard
+from escp._fast.sources cimport stream_counters
+from escp._fast.tree cimport cache_close, cache_open, file_discard, new_file
 from escp._fast.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH,
                                MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail,
                                fast_err)
-from escp._fast.wire cimport (ENTRY_DIRECTORY, MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES, entry,
+from escp._fast.wire cimport (ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES, entry,
                               meta_header, put_meta_header, put_result, result)
 
 
@@ -92,12 +93,21 @@ cdef void receive_stream_close(receive_stream *t) noexcept nogil:
     t.state = NULL
 
 
+cdef void identify(receive_stream *t, const entry *e, new_file *f) noexcept nogil:
+    """What *f* must not replace: its own source, where that is on this host."""
+    f.source_dev = f.source_ino = 0
+    if t.sink.link != NULL:
+        t.sink.identify(t.sink.link, e.id, &f.source_dev, &f.source_ino)
+
+
 cdef int send_answer(receive_stream *t, int message, int count, size_t n_body, fast_err *err) noexcept nogil:
     """Seal and send the body of n_body bytes at t.answer + 16."""
     cdef meta_header h
     cdef uint8_t *at = t.answer
     cdef size_t left = IV_BYTES + META_HEADER_BYTES + n_body + TAG_BYTES
     cdef ssize_t k
+    if t.sink.link != NULL:
+        return t.sink.take(t.sink.link, message, count, at + IV_BYTES + META_HEADER_BYTES, err)
     h.message, h.flags, h.count, h.raw_bytes = <uint8_t>message, 0, <unsigned short>count, <uint32_t>n_body
     put_meta_header(t.answer + IV_BYTES, &h)
     if channel_seal(t.state.channels[t.index], t.answer, FRAME_META, META_HEADER_BYTES + n_body, err) < 0:
@@ -111,6 +121,20 @@ cdef int send_answer(receive_stream *t, int message, int count, size_t n_body, f
         at += k
         left -= k
     return 0
+
+
+cdef void count_contents(receive_stream *t, uint64_t n_payload, uint64_t n_raw) noexcept nogil:
+    """Count contents of a file that have come, and note the time."""
+    cdef timespec_t now
+    cdef uint64_t now_ns
+    cdef stream_counters *counters = &t.state.streams[t.index]
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    now_ns = now.tv_sec * <uint64_t>1000000000 + now.tv_nsec
+    if counters.first_ns == 0:
+        escp_count(&counters.first_ns, now_ns)
+    escp_count(&counters.last_ns, now_ns - counters.last_ns)
+    escp_count(&counters.n_payload, n_payload)
+    escp_count(&counters.n_bytes, n_raw)
 
 
 cdef int flush_results(receive_stream *t, fast_err *err) noexcept nogil:
@@ -135,7 +159,7 @@ cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int 
     if own.code == FAST_OK and e.kind == ENTRY_DIRECTORY:
         s.n_directories += 1
     elif own.code == FAST_OK:
-        s.n_files += 1
+        s.n_files += e.kind != ENTRY_QUERY
     elif not flags:
         s.n_failed += 1
     pthread_mutex_unlock(&s.lock)

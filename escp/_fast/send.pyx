@@ -9,8 +9,10 @@ entries with digests go in a metadata frame before it.
 from escp._fast.engine cimport AIO_ON, io_slot, ring_free_slot
 from escp._fast.libc cimport (escp_flag, escp_load, memmove, pthread_cond_broadcast, pthread_cond_wait,
                               pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.questions cimport is_time_to_ask_locked, send_questions, take_questions_locked
 from escp._fast.send_frames cimport send_meta, send_stream
-from escp._fast.send_large cimport begin_large_locked, claim_block_locked, finish_large, send_block
+from escp._fast.send_large cimport (begin_large_locked, claim_block_locked, finish_large, open_large,
+                                    send_block)
 from escp._fast.send_small cimport send_batch, take_batch_locked
 from escp._fast.sources cimport is_all_done_locked, is_idle_locked, large_file, send_state, state_fail
 from escp._fast.types cimport IV_BYTES, SMALL_FILE_BYTES, clear, fast_err
@@ -21,8 +23,11 @@ cdef enum work_kind:
     WORK_STOP
     WORK_END
     WORK_BATCH
+    WORK_QUESTIONS
+    WORK_OPEN  # a receiver in this process is to create the next large file
     WORK_BLOCK  # the ring's oldest block is to be sent
     WORK_END_LARGE  # a file that the receiver gave up on
+    WORK_SETTLE  # writes are at the disk, and else there is nothing to do
 
 
 cdef bint wants_block_locked(send_stream *t) noexcept nogil:
@@ -33,12 +38,19 @@ cdef bint wants_block_locked(send_stream *t) noexcept nogil:
         return False
     if s.current != NULL:
         return True
-    if s.n_items == 0 or s.items[s.items_head].status.st_size <= SMALL_FILE_BYTES:
-        return False
-    return begin_large_locked(s) != NULL
+    if s.opened != NULL:
+        s.current = s.opened
+        s.opened = s.current.next_ending
+        return True
+    return t.sink.link == NULL and begins_large_locked(s)
 
 
-cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **ending) noexcept nogil:
+cdef bint begins_large_locked(send_state *s) noexcept nogil:
+    return (s.n_items and s.items[s.items_head].status.st_size > SMALL_FILE_BYTES and s.current == NULL
+            and s.opened == NULL and begin_large_locked(s) != NULL)
+
+
+cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **chosen) noexcept nogil:
     """Fill the ring with blocks, then say what to do next; waits while there is nothing."""
     cdef send_state *s = t.state
     cdef io_slot *slot
@@ -53,10 +65,19 @@ cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **endin
             claim_block_locked(t, s.current, slot)
             t.order[t.n_order] = slot
             t.n_order += 1
-        if t.n_order:
+        if s.n_questions and is_time_to_ask_locked(s):
+            n_files[0] = take_questions_locked(t)
+            if n_files[0]:
+                work = WORK_QUESTIONS
+                break
+        if t.sink.link != NULL and t.n_order < t.ring.depth and begins_large_locked(s):
+            chosen[0] = s.current
+            s.current = NULL
+            work = WORK_OPEN
+        elif t.n_order:
             work = WORK_BLOCK
         elif s.ending != NULL:
-            ending[0] = s.ending
+            chosen[0] = s.ending
             s.ending = s.ending.next_ending
             work = WORK_END_LARGE
         elif take_batch_locked(t, n_dirs, n_files):
@@ -64,6 +85,8 @@ cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **endin
         elif is_all_done_locked(s):
             pthread_cond_broadcast(&s.work)
             work = WORK_END
+        elif t.sink.link != NULL and t.sink.n_writes[0]:
+            work = WORK_SETTLE
         else:
             if s.n_roots and is_idle_locked(s):
                 pthread_cond_broadcast(&s.walk)  # the next source may have waited for this
@@ -85,16 +108,22 @@ cdef void send_loop(send_stream *t) noexcept nogil:
     cdef int n_files = 0
     cdef int work
     cdef int rc = 0
-    cdef large_file *ending = NULL
+    cdef large_file *chosen = NULL
     clear(&err)
     while rc == 0:
-        work = next_work(t, &n_dirs, &n_files, &ending)
+        work = next_work(t, &n_dirs, &n_files, &chosen)
         if work == WORK_BLOCK:
             rc = send_oldest(t, &err)
         elif work == WORK_BATCH:
             rc = send_batch(t, n_dirs, n_files, &err)
+        elif work == WORK_QUESTIONS:
+            rc = send_questions(t, n_files, &err)
+        elif work == WORK_OPEN:
+            rc = open_large(t, chosen, &err)
+        elif work == WORK_SETTLE:
+            rc = t.sink.settle(t.sink.link, &err)
         elif work == WORK_END_LARGE:
-            rc = finish_large(t, ending, &err)
+            rc = finish_large(t, chosen, &err)
         elif work == WORK_END:
             put_end(t.meta + IV_BYTES + META_HEADER_BYTES, escp_load(&t.state.streams[t.index].n_bytes), t.n_entries)
             rc = send_meta(t, MESSAGE_END, 1, END_BYTES, False, &err)

@@ -12,6 +12,16 @@ from escp._fast.types cimport RING_DEPTH, fast_err
 from escp._fast.wire cimport data_header, entry
 
 
+# Where frames go instead of a socket when the receiver is in this process; all by the stream's own thread.
+ctypedef struct frame_sink:
+    void *link  # NULL: there is a socket
+    # The payload at frame + IV_BYTES, unsealed. A data frame lies in a slot of *ring*, whose buffer is exchanged.
+    int (*take)(void *link, int type, uint8_t *frame, size_t n, fast_err *err) noexcept nogil
+    # Before waiting for anything else: waits for a write of those at the disk (n_writes of them).
+    int (*settle)(void *link, fast_err *err) noexcept nogil
+    const int *n_writes
+
+
 ctypedef struct send_stream:
     send_state *state
     int index
@@ -24,12 +34,15 @@ ctypedef struct send_stream:
     item *batch
     flight **flights
     uint64_t n_entries  # sent in all
+    frame_sink sink
 
 
 cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *err) noexcept nogil
 cdef void send_stream_close(send_stream *t) noexcept nogil
 # Sends the body of n_body bytes, compressed where that pays. has_more: a data frame follows at once.
 cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint has_more, fast_err *err) noexcept nogil
+# Counts contents of a file that are with the receiver.
+cdef void count_contents(send_stream *t, uint64_t n_payload, uint64_t n_raw) noexcept nogil
 # Sends what lies at *data* in a ring's slot; the frame is built around it.
 cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_err *err) noexcept nogil
 cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status) noexcept nogil

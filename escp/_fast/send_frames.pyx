@@ -60,6 +60,8 @@ cdef int send_frame(send_stream *t, int type, uint8_t *frame, size_t n, bint has
     """Seal the payload of n bytes at frame + 8 and send it."""
     cdef ssize_t k
     cdef size_t left = IV_BYTES + n + TAG_BYTES
+    if t.sink.link != NULL:
+        return t.sink.take(t.sink.link, type, frame, n, err)
     if channel_seal(t.state.channels[t.index], frame, type, n, err) < 0:
         return -1
     escp_count(&t.state.streams[t.index].n_wire, left)
@@ -79,7 +81,7 @@ cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint h
     cdef meta_header h
     cdef size_t k
     h.message, h.flags, h.count, h.raw_bytes = <uint8_t>message, 0, <uint16_t>count, <uint32_t>n_body
-    if n_body > META_WORTH_BYTES:
+    if n_body > META_WORTH_BYTES and t.sink.link == NULL:
         k = ZSTD_compressCCtx(t.zstd, t.packed + IV_BYTES + META_HEADER_BYTES, MAX_META_BYTES - META_HEADER_BYTES,
                               t.meta + IV_BYTES + META_HEADER_BYTES, n_body, META_LEVEL)
         if not ZSTD_isError(k) and k < n_body:
@@ -90,14 +92,26 @@ cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint h
     return send_frame(t, FRAME_META, t.meta, META_HEADER_BYTES + n_body, has_more, err)
 
 
+cdef void count_contents(send_stream *t, uint64_t n_payload, uint64_t n_raw) noexcept nogil:
+    """Count contents of a file that are with the receiver, and note the time."""
+    cdef timespec_t now
+    cdef uint64_t now_ns
+    cdef stream_counters *counters = &t.state.streams[t.index]
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    now_ns = now.tv_sec * <uint64_t>1000000000 + now.tv_nsec
+    if counters.first_ns == 0:
+        escp_count(&counters.first_ns, now_ns)
+    escp_count(&counters.n_payload, n_payload)
+    escp_count(&counters.n_bytes, n_raw)
+    escp_count(&counters.last_ns, now_ns - counters.last_ns)
+
+
 cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_err *err) noexcept nogil:
     """Send a data frame whose contents lie at *data*, in a ring's slot."""
     cdef data_header h = what[0]
     cdef uint8_t *frame = data - DATA_HEADER_BYTES - IV_BYTES
     cdef size_t k = h.raw_bytes
     cdef size_t n
-    cdef timespec_t now
-    cdef stream_counters *counters = &t.state.streams[t.index]
     if t.state.config.has_compression:
         n = ZSTD_compressCCtx(t.zstd, t.packed + IV_BYTES + DATA_HEADER_BYTES, h.raw_bytes, data, h.raw_bytes,
                               DATA_LEVEL)
@@ -106,15 +120,11 @@ cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_
             frame = t.packed
             k = n
     put_data_header(frame + IV_BYTES, &h)
-    if counters.first_ns == 0:
-        clock_gettime(CLOCK_MONOTONIC, &now)
-        escp_count(&counters.first_ns, now.tv_sec * <uint64_t>1000000000 + now.tv_nsec)
+    if t.state.streams[t.index].first_ns == 0:
+        count_contents(t, 0, 0)
     if send_frame(t, FRAME_DATA, frame, DATA_HEADER_BYTES + k, False, err) < 0:
         return -1
-    escp_count(&counters.n_payload, k)
-    escp_count(&counters.n_bytes, h.raw_bytes)
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    escp_count(&counters.last_ns, now.tv_sec * <uint64_t>1000000000 + now.tv_nsec - counters.last_ns)
+    count_contents(t, k, h.raw_bytes)
     return 0
 
 

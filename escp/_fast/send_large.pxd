@@ -8,6 +8,8 @@ from escp._fast.types cimport fast_err
 
 # Gives the large file at the head of the queue a place among the open ones; NULL when none is free.
 cdef large_file *begin_large_locked(send_state *s) noexcept nogil
+# Tells a receiver in this process of a file before any block of it is read: it may not need them.
+cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil
 # Hands the file's next block to this stream and starts reading it into *slot*.
 cdef void claim_block_locked(send_stream *t, large_file *l, io_slot *slot) noexcept nogil
 # Finishes reading one block, sends it, and ends its file if it was the last one to be sent.

@@ -6,7 +6,7 @@ from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_upda
 from escp._fast.engine cimport ENGINE_DUMMY, SLOT_FREE, can_direct, io_slot, slot_finish, slot_read
 from escp._fast.libc cimport (c_close, memcpy, memset, pthread_cond_broadcast, pthread_mutex_lock,
                               pthread_mutex_unlock)
-from escp._fast.send_frames cimport add_entry, describe, send_data, send_meta, send_stream
+from escp._fast.send_frames cimport add_entry, count_contents, describe, send_data, send_meta, send_stream
 from escp._fast.sources cimport (N_FLIGHTS, N_ITEMS, flight, flight_end_locked, flight_new_locked, is_changed,
                                  item, large_file, report, send_state)
 from escp._fast.types cimport FAST_CHANGED, MAX_OPEN_LARGE, SLICE_BYTES, clear, fail, fast_err
@@ -41,6 +41,7 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     l.id = f.id
     f.large = l
     f.size = l.size
+    f.dev, f.ino = it.status.st_dev, it.status.st_ino
     f.n_name = it.n_name
     memcpy(f.name, it.name, it.n_name)
     s.items_head = (s.items_head + 1) % N_ITEMS
@@ -124,6 +125,24 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
         flight_end_locked(s, f)  # the receiver has not heard of it
     pthread_mutex_unlock(&s.lock)
     return send_meta(t, MESSAGE_ENTRIES, count, n, False, err) if n else 0
+
+
+cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil:
+    """Tell a receiver in this process of the file before any block of it is read: it may not need them."""
+    cdef send_state *s = t.state
+    l.announced |= <uint64_t>1 << t.index
+    if send_meta(t, MESSAGE_ENTRIES, 1, put_large_entry(t, 0, l, ENTRY_LARGE), False, err) < 0:
+        return -1
+    if l.is_cloned:
+        l.n_sent_bytes = l.size
+        count_contents(t, l.size, l.size)
+        return finish_large(t, l, err)
+    pthread_mutex_lock(&s.lock)
+    l.next_ending = s.opened
+    s.opened = l
+    pthread_cond_broadcast(&s.work)
+    pthread_mutex_unlock(&s.lock)
+    return 0
 
 
 cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil:

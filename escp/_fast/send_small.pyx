@@ -130,6 +130,7 @@ cdef int take_batch_locked(send_stream *t, int *n_dirs, int *n_files) noexcept n
         f = flight_new_locked(s, ENTRY_SMALL, it.dir)
         if f == NULL:
             break
+        f.dev, f.ino = it.status.st_dev, it.status.st_ino
         f.n_name = it.n_name
         memcpy(f.name, it.name, it.n_name)
         t.flights[n_dirs[0] + n_files[0]] = f

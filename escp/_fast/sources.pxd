@@ -12,6 +12,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from escp._fast.channel cimport channel
 from escp._fast.digest cimport digest128
 from escp._fast.events cimport event_queue
+from escp._fast.filter cimport filter_set
 from escp._fast.libc cimport pthread_cond_t, pthread_mutex_t, stat_t
 from escp._fast.types cimport MAX_NAME_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, fast_err
 
@@ -19,7 +20,16 @@ cdef enum:
     N_ITEMS = 256  # opened files waiting for a stream
     N_ROOTS = 256  # sources waiting for a walker
     N_FLIGHTS = 16384  # files sent and not yet acknowledged; a power of two
+    N_QUESTIONS = 1024  # files to be asked about, waiting for a stream
+    MAX_ASKED = N_FLIGHTS // 2  # of the flights, so that files always find some
+    ASK_ROOM = 256  # questions are asked while so many more may be in the air
     MAX_STACKED = 1024  # directories found and not yet listed, before a listing is put off
+
+
+cdef enum selection_kind:
+    SELECT_ALL = 0
+    SELECT_NEWER = 1  # not those whose target is as new, and of their size, or newer
+    SELECT_CHANGED = 2  # not those whose target has their size and time, or digest
 
 
 ctypedef struct dir_node:
@@ -29,6 +39,7 @@ ctypedef struct dir_node:
     bint is_root_file  # stands for a source that is a file: it has paths and no entry of its own
     bint is_unlisted  # could not be listed: no entry is sent
     bint is_open  # its status is known
+    bint is_destination  # it is the directory that everything is written below
     int64_t resume  # where its listing goes on
     stat_t status
     uint32_t n_source  # bytes of the source's path
@@ -38,7 +49,7 @@ ctypedef struct dir_node:
 
 
 ctypedef struct item:
-    int fd
+    int fd  # -1: a question, not yet opened
     dir_node *dir  # holds a reference
     stat_t status
     uint16_t n_name
@@ -58,8 +69,9 @@ ctypedef struct large_file:
     uint64_t n_done  # blocks read and sent, or given up
     uint64_t n_sent_bytes
     uint64_t announced  # a bit for each stream that its entry was sent on
+    bint is_cloned  # the receiver has it without a block of it
     digest128 digest
-    large_file *next_ending
+    large_file *next_ending  # or the next one in *opened*
     item what
 
 
@@ -70,9 +82,13 @@ ctypedef struct flight:
     bint is_sent  # its entry (the last one, of a large file) is on its way: a final result may come
     uint16_t n_name
     uint64_t size
+    uint64_t dev  # of the source
+    uint64_t ino
     digest128 digest
     dir_node *dir
     large_file *large
+    flight *next_wanted
+    bint is_digest_known  # of a question: *digest* is that of the receiver's file
     char name[MAX_NAME_BYTES + 1]
 
 
@@ -99,6 +115,11 @@ ctypedef struct send_config:
     bint has_checksum
     bint has_compression
     bint is_recursive
+    const filter_set *filters
+    int selection  # which files are sent at all
+    bint compares_digests
+    bint is_dry_run
+    int target_fd  # the directory that a receiver in this process writes below; else -1
     int64_t fault_offset  # tests: flip a bit of the block that holds it, between hash and seal; -1 = never
 
 
@@ -121,10 +142,17 @@ ctypedef struct send_state:
     item items[N_ITEMS]
     int items_head
     int n_items
+    item *questions  # a ring of N_QUESTIONS; NULL unless the receiver is asked
+    int questions_head
+    int n_questions
+    int n_asked  # flights of ENTRY_QUERY: unanswered, or waiting for a walker
+    flight *wanted  # the oldest question whose answer is for a walker
+    flight *last_wanted
     dir_node *finished
     int n_finished
     large_file large[MAX_OPEN_LARGE]
     large_file *current  # the file whose blocks are being handed out
+    large_file *opened  # files that a receiver in this process has created, of which no block is under way
     large_file *ending  # files that the receiver gave up on, and of which no block is under way
     flight *flights
     int first_free
@@ -140,6 +168,7 @@ ctypedef struct send_state:
     uint64_t n_files  # acknowledged and verified
     uint64_t n_directories
     uint64_t n_failed
+    uint64_t n_skipped  # the receiver has them already
 
 
 # Functions ending in _locked need the lock held; the others take it.

@@ -9,6 +9,7 @@ from escp._fast.libc cimport (SHUT_RDWR, c_close, calloc, escp_flag, escp_raise_
                               pthread_cond_signal, pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init,
                               pthread_mutex_lock, pthread_mutex_unlock, shutdown)
 from escp._fast.types cimport FAST_STOPPED, MAX_STREAMS, fast_err
+from escp._fast.wire cimport ENTRY_QUERY
 
 
 cdef int state_open(send_state *s) except -1:
@@ -26,6 +27,10 @@ cdef int state_open(send_state *s) except -1:
     for i in range(N_FLIGHTS):
         s.flights[i].next_free = i + 1
     s.n_free = N_FLIGHTS
+    if s.config.selection != SELECT_ALL:
+        s.questions = <item *>calloc(N_QUESTIONS, sizeof(item))
+        if s.questions == NULL:
+            raise MemoryError("questions")
     events_open(&s.events)
     return 0
 
@@ -45,6 +50,10 @@ cdef void state_free(send_state *s) noexcept nogil:
     for i in range(N_FLIGHTS):
         if s.flights[i].id:
             flight_end_locked(s, &s.flights[i])
+    while s.n_questions:
+        node_unref_locked(s, s.questions[s.questions_head].dir)
+        s.questions_head = (s.questions_head + 1) % N_QUESTIONS
+        s.n_questions -= 1
     while s.n_roots:
         node_unref_locked(s, s.roots[s.roots_head].node)
         s.roots_head = (s.roots_head + 1) % N_ROOTS
@@ -61,7 +70,9 @@ cdef void state_free(send_state *s) noexcept nogil:
         free(node)
     pthread_mutex_unlock(&s.lock)
     free(s.flights)
+    free(s.questions)
     s.flights = NULL
+    s.questions = NULL
     events_free(&s.events)
     pthread_cond_destroy(&s.work)
     pthread_cond_destroy(&s.walk)
@@ -142,7 +153,8 @@ cdef void node_unref_locked(send_state *s, dir_node *node) noexcept nogil:
         node.n_refs -= 1
         if node.n_refs:
             return
-        if not node.is_root_file and node.is_open and not node.is_unlisted and not escp_flag(&s.is_stopped):
+        if (not node.is_root_file and node.is_open and not node.is_unlisted and not s.config.is_dry_run
+                and not escp_flag(&s.is_stopped)):
             node.next = s.finished
             s.finished = node
             s.n_finished += 1
@@ -183,16 +195,18 @@ cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexc
     f.kind = kind
     f.dir = dir
     f.large = NULL
-    f.is_sent = False
+    f.is_sent = f.is_digest_known = False
     f.size = 0
     f.digest.high = f.digest.low = 0
     f.n_name = 0
+    s.n_asked += kind == ENTRY_QUERY
     return f
 
 
 cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
     cdef dir_node *dir = f.dir
     cdef bint was_large = f.large != NULL
+    cdef bint was_question = f.kind == ENTRY_QUERY
     if f.large != NULL:
         if f.large.fd >= 0:
             c_close(f.large.fd)
@@ -204,6 +218,12 @@ cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
     s.first_free = <int>(f - s.flights)
     s.n_free += 1
     node_unref_locked(s, dir)
+    if was_question:
+        s.n_asked -= 1
+        if s.n_asked == 0:  # perhaps the last work for walkers
+            pthread_cond_broadcast(&s.walk)
+        if s.n_asked == MAX_ASKED - ASK_ROOM:
+            pthread_cond_broadcast(&s.work)
     # A free flight or place for a large file may be what streams wait for; the last one may end the work.
     if was_large or s.n_free == 1 or s.n_free == N_FLIGHTS:
         pthread_cond_broadcast(&s.work)
@@ -215,7 +235,7 @@ cdef bint is_all_done_locked(send_state *s) noexcept nogil:
 
 cdef bint is_idle_locked(send_state *s) noexcept nogil:
     return (s.n_walking == 0 and s.stack == NULL and not s.n_items and s.current == NULL and s.finished == NULL
-            and s.n_free == N_FLIGHTS)
+            and s.n_questions == 0 and s.n_free == N_FLIGHTS)
 
 
 cdef bint is_changed(int fd, const stat_t *before) noexcept nogil:

@@ -41,6 +41,8 @@ ctypedef struct new_file:
     bint owns_dirfd
     bint is_in_place
     bint has_temporary_name
+    uint64_t source_dev  # its source, where that is on this host; set before file_create
+    uint64_t source_ino  # 0: not known
     char temporary[TEMP_NAME_BYTES]
     char name[MAX_NAME_BYTES + 1]
 
@@ -52,6 +54,11 @@ cdef void cache_close(dir_cache *cache) noexcept nogil
 cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f,
                      fast_err *err) noexcept nogil
 cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil
+# Where the file *e* is or would be: its name, and its directory's descriptor, which is the cache's and is -1 where
+# there is no such directory. Nothing is created.
+cdef int file_find(tree *t, dir_cache *cache, const entry *e, char *name, int *dirfd, fast_err *err) noexcept nogil
+# The same for a directory itself: its descriptor, or -1.
+cdef int directory_find(tree *t, dir_cache *cache, const entry *e, int *fd, fast_err *err) noexcept nogil
 # Gives the file its attributes and its final name, in one step; closes it. On failure nothing is left.
 cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil
 cdef void file_discard(new_file *f) noexcept nogil

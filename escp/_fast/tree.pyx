@@ -6,7 +6,7 @@ from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, 
                               escp_fetch_add, escp_openat_beneath, escp_set_errno, fchmod, fchmodat, fchown,
                               fstatat, futimens, linkat, memcmp, memcpy, mkdirat, openat, renameat, snprintf,
                               stat_t, strlen, timespec_t, unlinkat, utimensat)
-from escp._fast.types cimport FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
+from escp._fast.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
 from escp._fast.wire cimport entry
 
 cdef enum:
@@ -96,8 +96,9 @@ cdef int make_parents(tree *t, const char *path) noexcept nogil:
     return 0
 
 
-cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, int *fd, fast_err *err) noexcept nogil:
-    """The directory *path* (n bytes and NUL; created if missing); the cache keeps the descriptor."""
+cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, bint creates, int *fd,
+                        fast_err *err) noexcept nogil:
+    """The directory *path* (n bytes and NUL); the cache keeps the descriptor. Missing: it is created, or fd = -1."""
     cdef int i
     cdef int found
     for i in range(N_CACHED):
@@ -105,6 +106,9 @@ cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, i
             fd[0] = cache.fds[i]
             return 0
     found = open_existing(t, path)
+    if found < 0 and errno == ENOENT and not creates:
+        fd[0] = -1
+        return 0
     if found < 0 and errno == ENOENT:
         if make_parents(t, path) < 0:
             return unsafe_or_system(errno, "create directory", err)
@@ -120,6 +124,19 @@ cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, i
     memcpy(cache.paths[i], path, n)
     fd[0] = found
     return 0
+
+
+cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, int *fd, fast_err *err) noexcept nogil:
+    return find_directory(t, cache, path, n, True, fd, err)
+
+
+cdef int directory_find(tree *t, dir_cache *cache, const entry *e, int *fd, fast_err *err) noexcept nogil:
+    cdef char path[MAX_PATH_BYTES + 1]
+    if t.target_name[0]:
+        return fail(err, FAST_UNSAFE, 0, "path")
+    memcpy(path, e.path, e.path_bytes)
+    path[e.path_bytes] = 0
+    return find_directory(t, cache, path, e.path_bytes, False, fd, err)
 
 
 cdef void proc_path(char *out, int fd) noexcept nogil:
@@ -177,6 +194,14 @@ cdef int split_path(tree *t, const entry *e, char *directory, size_t *n, char *n
     return 0
 
 
+cdef int file_find(tree *t, dir_cache *cache, const entry *e, char *name, int *dirfd, fast_err *err) noexcept nogil:
+    cdef char directory[MAX_PATH_BYTES + 1]
+    cdef size_t n = 0
+    if split_path(t, e, directory, &n, name, err) < 0:
+        return -1
+    return find_directory(t, cache, directory, n, False, dirfd, err)
+
+
 cdef void name_temporary(tree *t, new_file *f) noexcept nogil:
     snprintf(f.temporary, TEMP_NAME_BYTES, ".escp-%016llx-%llx.part", <unsigned long long>t.session,
              <unsigned long long>escp_fetch_add(&t.n_temporary, 1))
@@ -217,6 +242,9 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
             f.dirfd, f.owns_dirfd = dirfd, False
             file_discard(f)
             return -1
+        if refuse_itself(f, err) < 0:  # before it is read
+            file_discard(f)
+            return -1
     return 0
 
 
@@ -232,11 +260,22 @@ cdef void file_discard(new_file *f) noexcept nogil:
     f.owns_dirfd = False
 
 
+cdef int refuse_itself(new_file *f, fast_err *err) noexcept nogil:
+    """Whatever path or link leads to it: a source is not replaced by its copy."""
+    cdef stat_t there
+    if f.source_ino and fstatat(f.dirfd, f.name, &there, 0) == 0 and (
+            there.st_ino == f.source_ino and there.st_dev == f.source_dev):
+        return fail(err, FAST_SAME_FILE, 0, "create")
+    return 0
+
+
 cdef int inherit(tree *t, new_file *f, fast_err *err) noexcept nogil:
     """Without -p a file that is replaced hands on its mode and owner, as if it had been written over."""
     cdef stat_t old
     if fstatat(f.dirfd, f.name, &old, AT_SYMLINK_NOFOLLOW) < 0:
         return 0
+    if refuse_itself(f, err) < 0:
+        return -1
     if S_ISDIR(old.st_mode):
         return fail(err, FAST_SYS, EISDIR, "rename")
     if S_ISREG(old.st_mode) and not t.keeps_attributes:

@@ -42,6 +42,8 @@ cdef enum fast_code:
     FAST_KEY_LIMIT = 12  # no nonce is left under the last epoch
     FAST_NEEDS_RECURSIVE = 13  # a directory without -r
     FAST_NAME = 14  # a name or path longer than the protocol carries
+    FAST_SAME_FILE = 15  # the file would replace itself (copies within one host)
+    FAST_INTO_ITSELF = 16  # the target lies in the directory that is copied (copies within one host)
 
 
 ctypedef struct fast_err:

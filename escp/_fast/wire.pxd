@@ -30,9 +30,11 @@ cdef enum entry_kind:
     ENTRY_LARGE = 2  # its blocks follow, on this stream and others
     ENTRY_LARGE_END = 3  # all its blocks have been sent; size = the bytes of them
     ENTRY_DIRECTORY = 4  # everything in it is finished
+    ENTRY_QUERY = 8  # whether to send this at all: nothing follows unless the answer is RESULT_IS_WANTED
 
 cdef enum:
     ENTRY_IS_ABANDONED = 1  # of ENTRY_LARGE_END: the sender could not read it all; discard
+    ENTRY_ASKS_DIRECTORY = 128  # of ENTRY_QUERY: whether this directory is there
 
 cdef enum:
     DATA_IS_BUNDLE = 1
@@ -40,6 +42,8 @@ cdef enum:
 
 cdef enum:
     RESULT_IS_EARLY = 1  # the file has failed; another result follows its ENTRY_LARGE_END
+    RESULT_IS_SAME = 2  # to an ENTRY_QUERY: the receiver has it
+    RESULT_IS_WANTED = 4  # to an ENTRY_QUERY: the receiver has not
 
 
 ctypedef struct meta_header:

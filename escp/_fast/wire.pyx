@@ -3,7 +3,7 @@
 from libc.stdint cimport INT64_MAX, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.libc cimport be16toh, be32toh, be64toh, htobe16, htobe32, htobe64, memchr, memcpy, memset
-from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_NAME, FAST_PROTOCOL, FAST_UNSAFE, MAX_BATCH,
+from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_INTO_ITSELF, FAST_PROTOCOL, FAST_UNSAFE, MAX_BATCH,
                                MAX_META_BYTES, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fail, fast_err)
 
 from escp._fast.errors import raise_error
@@ -107,6 +107,15 @@ cdef int check_path(const char *path, size_t n, fast_err *err) noexcept nogil:
     return 0
 
 
+cdef bint is_right_kind(const entry *e) noexcept nogil:
+    """A known kind, with flags and a size that go with it."""
+    if e.kind == ENTRY_LARGE or e.kind == ENTRY_LARGE_END:
+        return e.size != 0 and not e.flags & ~(ENTRY_IS_ABANDONED if e.kind == ENTRY_LARGE_END else 0)
+    if e.kind == ENTRY_QUERY:
+        return not e.flags or (e.flags == ENTRY_ASKS_DIRECTORY and e.size == 0)
+    return (e.kind == ENTRY_SMALL or e.kind == ENTRY_DIRECTORY) and not e.flags
+
+
 cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *err) noexcept nogil:
     cdef const uint8_t *p = at[0]
     if <size_t>(end - p) < ENTRY_BYTES:
@@ -128,10 +137,8 @@ cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *e
     e.path = <const char *>p + ENTRY_BYTES
     if e.path_bytes > <size_t>(end - p) - ENTRY_BYTES:
         return fail(err, FAST_PROTOCOL, 0, "entry length")
-    if (e.kind < ENTRY_SMALL or e.kind > ENTRY_DIRECTORY or e.size > <uint64_t>INT64_MAX or e.mode > 0o7777
-            or e.mtime_ns >= 1000000000 or e.atime_ns >= 1000000000 or e.flags & ~ENTRY_IS_ABANDONED
-            or (e.flags and e.kind != ENTRY_LARGE_END)
-            or (e.size == 0 and (e.kind == ENTRY_LARGE or e.kind == ENTRY_LARGE_END))):
+    if (not is_right_kind(e) or e.size > <uint64_t>INT64_MAX or e.mode > 0o7777
+            or e.mtime_ns >= 1000000000 or e.atime_ns >= 1000000000):
         return fail(err, FAST_PROTOCOL, 0, "entry fields")
     at[0] = p + ENTRY_BYTES + e.path_bytes
     return check_path(e.path, e.path_bytes, err)
@@ -171,14 +178,16 @@ cdef void put_result(uint8_t *out, const result *r) noexcept nogil:
 
 
 cdef int get_result(const uint8_t *at, result *r, fast_err *err) noexcept nogil:
+    cdef bint is_right
     r.id = get64(at)
     r.code = at[8]
     r.flags = at[9]
     r.sys_errno = get32(at + 12)
     r.digest.high = get64(at + 16)
     r.digest.low = get64(at + 24)
-    if (r.code > FAST_NAME or r.flags & ~RESULT_IS_EARLY or (r.flags and not r.code) or get16(at + 10)
-            or r.sys_errno > 4095):
+    is_right = (r.flags & ~RESULT_IS_EARLY) == 0 if r.code else (
+        r.flags == 0 or r.flags == RESULT_IS_SAME or r.flags == RESULT_IS_WANTED)
+    if not is_right or r.code > FAST_INTO_ITSELF or get16(at + 10) or r.sys_errno > 4095:
         return fail(err, FAST_PROTOCOL, 0, "result fields")
     return 0
 

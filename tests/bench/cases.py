@@ -125,11 +125,33 @@ class Cases:
             "small",
             "files/s",
             self._n_rounds,
-            [box.escp(data, rate, "-r"), box.scp(data, rate), box.cp(data, rate)],
+            [box.escp(data, rate, "-r"), box.scp(data, rate), box.cp(data, rate, "-a")],
             [
                 Bound("escp", ("scp -r aes128-gcm",), 4.0),
                 Bound("escp", ("cp -a",), 1.5, is_at_least=False, is_time=True),
             ],
+            is_cold=True,
+            is_durable=True,
+            keeps_targets=True,
+        )
+
+    def local(self) -> Case:
+        data = Dataset(self._scratch.disk / "source" / "large", self._scale.disk_bytes)
+        rate = durable_rate(data.n_bytes / 1e9)
+        tools = [self._box.local_escp(data, rate), self._box.cp(data, rate)]
+        bounds = [Bound("escp", ("cp",), 1.0)]
+        return Case("local", "GB/s", self._n_rounds, tools, bounds, is_cold=True, is_durable=True)
+
+    def local_small(self) -> Case:
+        n_folders = self._scale.small_folders
+        data = Dataset(self._scratch.disk / "source" / "small", 4096, 100 * n_folders, n_folders)
+        rate = durable_rate(data.n_files)
+        return Case(
+            "local_small",
+            "files/s",
+            self._n_rounds,
+            [self._box.local_escp(data, rate), self._box.cp(data, rate, "-r")],
+            [Bound("escp", ("cp -r",), 1.0)],
             is_cold=True,
             is_durable=True,
             keeps_targets=True,
@@ -165,17 +187,19 @@ class Cases:
 
 
 MAKERS: dict[str, Callable[[Cases], Case]] = {
-    name: getattr(Cases, name) for name in ("mem2", "mem4", "disk", "tmpfs", "small", "one", "memory")
+    name: getattr(Cases, name)
+    for name in ("mem2", "mem4", "disk", "tmpfs", "local", "small", "local_small", "one", "memory")
 }
 
 
 def count_space(names: list[str], scale: Scale, n_rounds: int) -> tuple[int, int]:
     """Bytes needed on the disk and in /dev/shm: source and one copy of a large file, all copies of a tree."""
     disk, shm = GIB // 2, 0
-    if "disk" in names:
+    if "disk" in names or "local" in names:
         disk += 2 * scale.disk_bytes
-    if "small" in names:
-        disk += 100 * scale.small_folders * 2 * BLOCK_BYTES * (1 + 3 * n_rounds)
+    n_trees = 3 * ("small" in names) + 2 * ("local_small" in names)
+    if n_trees:
+        disk += 100 * scale.small_folders * 2 * BLOCK_BYTES * (1 + n_trees * n_rounds)
     if "memory" in names:
         n_files = 1000 * (scale.few_folders + scale.many_folders)
         disk += n_files * (BLOCK_BYTES + 256) * (1 + min(MEMORY_ROUNDS, n_rounds))

@@ -24,7 +24,7 @@ def play(case: Case, runner: Runner, scratch: Scratch, agent_pid_file: Path, run
             runs.append(run)
             figures = "  ".join(f"{value:.3f} {case.unit}" for value in run.values.values())
             print(
-                f"bench: {case.name:6} {i + 1:2}/{case.n_rounds}  {tool.name:22} {run.durable_s:7.2f} s  "
+                f"bench: {case.name:11} {i + 1:2}/{case.n_rounds}  {tool.name:22} {run.durable_s:7.2f} s  "
                 f"cpu {run.cpu_s:6.2f} s  others {run.others_share:4.0%}  {run.error or figures}",
                 file=sys.stderr,
                 flush=True,

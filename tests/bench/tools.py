@@ -60,6 +60,15 @@ class Toolbox:
 
         return Tool(name, build, measure, dataset, is_escp=True, copies="--ioengine=dummy" not in options)
 
+    def local_escp(self, dataset: Dataset, measure) -> Tool:
+        """Within this host: no ssh, no agent."""
+        recursive = ["-r"] if dataset.n_folders else []
+
+        def build(target: Path) -> list[str]:
+            return [*self.escp_command, *recursive, str(dataset.path), f"{target}/"]
+
+        return Tool("escp", build, measure, dataset, is_escp=True)
+
     def limit(self, dataset: Dataset, measure, n_streams: int, block_bytes: int, *, in_memory=False):
         if self.why_no_limit:
             return None
@@ -81,8 +90,9 @@ class Toolbox:
 
         return Tool(f"scp {' '.join(recursive)} aes128-gcm".replace("  ", " "), build, measure, dataset)
 
-    def cp(self, dataset: Dataset, measure) -> Tool:
-        return Tool("cp -a", lambda target: ["cp", "-a", str(dataset.path), f"{target}/"], measure, dataset)
+    def cp(self, dataset: Dataset, measure, *options: str) -> Tool:
+        words = ["cp", *options, str(dataset.path)]
+        return Tool(" ".join(words[:-1]), lambda target: [*words, f"{target}/"], measure, dataset)
 
     def ssh(self, measure) -> Tool:
         return Tool("ssh lo true", lambda _: ["ssh", "-F", self._config, "lo", "true"], measure, copies=False)

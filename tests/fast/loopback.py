@@ -1,4 +1,4 @@
-"""Both planes in one process, joined by TCP connections of the loopback interface."""
+"""Both planes in one process, joined by TCP connections of the loopback interface or by a local link."""
 
 import os
 import select
@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from escp._fast.channel import Channel
-from escp._fast.plane import FATAL, FINISHED, ReceivePlane, SendPlane
+from escp._fast.plane import FATAL, FINISHED, ReceivePlane, SendPlane, link_local
 
 SECRET = bytes(range(32))
 BLOCK = 1 << 18
@@ -69,12 +69,14 @@ class Loopback:
     """A sender and a receiver that are not yet started. Closing stops, joins and frees both."""
 
     def __init__(self, target: Path, *, n_streams=1, block_bytes=BLOCK, backend=None, epoch_limit=64 << 30,
-                 buffer_bytes=0, both=None, sending=None, receiving=None):  # fmt: skip
+                 buffer_bytes=0, is_local=False, both=None, sending=None, receiving=None):  # fmt: skip
         self.root_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
         shape = {"n_streams": n_streams, "block_bytes": block_bytes, **(both or {})}
         self.sender = SendPlane(**{"is_recursive": True, **shape, **(sending or {})})
-        self.receiver = ReceivePlane(root_fd=self.root_fd, **{**shape, **(receiving or {})})
-        self.pairs = connect(n_streams, buffer_bytes=buffer_bytes)
+        self.receiver = ReceivePlane(**{"root_fd": self.root_fd, **shape, **(receiving or {})})
+        if is_local:
+            link_local(self.sender, self.receiver)
+        self.pairs = [] if is_local else connect(n_streams, buffer_bytes=buffer_bytes)
         for stream, (near, far) in enumerate(self.pairs):
             for plane, sock, is_sender in ((self.sender, near, True), (self.receiver, far, False)):
                 channel = Channel(SECRET, stream, is_sender=is_sender, block_bytes=block_bytes,

@@ -23,10 +23,17 @@ from escp._fast.wire import (
 from tests.fast.loopback import BLOCK, LIMIT_S, SECRET, Event, connect, use_blocking, wait_for_events
 
 ENTRIES, RESULTS, END = 2, 3, 4  # message types
-SMALL, LARGE, LARGE_END, DIRECTORY = 1, 2, 3, 4  # kinds of entries
+SMALL, LARGE, LARGE_END, DIRECTORY, QUERY = 1, 2, 3, 4, 8  # kinds of entries
 IS_BUNDLE, IS_ZSTD = 1, 2  # flags of a data frame
-IS_EARLY = 1
-IS_ABANDONED = 1
+IS_EARLY, IS_SAME, IS_WANTED = 1, 2, 4  # flags of a result
+IS_ABANDONED, ASKS_DIRECTORY = 1, 128  # flags of an entry
+
+
+def unpack(payload: bytes) -> bytes:
+    """A metadata payload as decode_entries takes it."""
+    if not payload[1]:
+        return payload
+    return payload[:1] + b"\0" + payload[2:8] + zstandard.decompress(payload[8:], 1 << 18)
 
 
 class Peer:
@@ -210,10 +217,7 @@ class Receiver(Peer):
         is_data, payload = self.receive_frame(stream)
         if is_data or payload[0] != ENTRIES:
             return []
-        if payload[1]:
-            body = zstandard.decompress(payload[8:], 1 << 18)
-            payload = payload[:1] + b"\0" + payload[2:8] + body
-        return decode_entries(payload)
+        return decode_entries(unpack(payload))
 
     def send_results(self, *results: bytes, stream: int = 0) -> None:
         self.send_meta(RESULTS, len(results), b"".join(results), stream=stream)

@@ -31,6 +31,8 @@ NAMES = [
     b"a\0",
     b"n" * 300,
 ]
+SELECTIONS = [{"selection": "newer"}, {"selection": "changed"}]
+SELECTIONS += [{"selection": "changed", "compares_digests": True}] * 4 + [{"selection": "all"}]
 NUMBERS = [0, 1, 2, 4, 7, 72, 127, 4096, BLOCK - 1, BLOCK, BLOCK + 1, 3 * BLOCK, 1 << 32, 1 << 62]
 NUMBERS += [(1 << 63) - 1, 1 << 63, (1 << 64) - 1]
 
@@ -48,7 +50,7 @@ class Story:
 
     def frames(self):
         """(stream, is_data, payload) of some frames; the first mistake ends the session."""
-        kinds = [self.bundle, self.bundle, self.large, self.large, self.directory, self.noise]
+        kinds = [self.bundle, self.bundle, self.large, self.large, self.directory, self.questions, self.noise]
         for _ in range(self.random.randrange(1, 20)):
             self.stream = self.random.randrange(len(self.n_bytes))
             for is_data, payload in self.random.choice(kinds)():
@@ -113,6 +115,10 @@ class Story:
     def directory(self):
         yield self.meta([self.entry(4, 0)])
 
+    def questions(self):
+        n = self.random.randrange(1, 5)
+        yield self.meta([self.entry(8, self.random.choice([0, 1, 100]), mtime_ns=7) for _ in range(n)])
+
     def noise(self):
         if self.is_wrong():
             yield self.random.random() < 0.5, self.random.randbytes(self.random.randrange(200))
@@ -130,6 +136,7 @@ def tell(folder, seed: int, **options) -> str:
     """One story; returns how it ended."""
     n_streams, has_compression = 1 + seed % 3, seed % 2 == 0
     story = Story(seed, n_streams, has_compression=has_compression)
+    options |= SELECTIONS[seed % len(SELECTIONS)]
     with Sender(folder, n_streams=n_streams, has_compression=has_compression, **options) as sender:
         for stream, is_data, payload in story.frames():
             sender.send(payload[: BLOCK + 64 if is_data else BLOCK], is_data=is_data, stream=stream)

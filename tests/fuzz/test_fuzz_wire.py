@@ -30,12 +30,12 @@ PATHS = st.binary(max_size=40) | st.lists(
 ).map(b"/".join)
 ENTRIES = st.builds(
     lambda **fields: encode_entry(**fields),
-    kind=st.integers(0, 6),
+    kind=st.integers(0, 9),
     id=U64,
     path=PATHS,
     size=U64,
     mode=U32,
-    flags=st.integers(0, 3),
+    flags=st.integers(0, 3) | st.sampled_from([64, 128, 129]),
     mtime_ns=st.integers(-(2**62), 2**62),
     atime_ns=st.integers(-(2**62), 2**62),
     uid=U32,
@@ -76,7 +76,8 @@ def test_entries(payload):
     if entries is None:
         return
     for entry in entries:
-        assert 1 <= entry["kind"] <= 4 and entry["size"] < 2**63 and len(entry["path"]) <= 4095
+        assert entry["kind"] in (1, 2, 3, 4, 8) and entry["size"] < 2**63 and len(entry["path"]) <= 4095
+        assert entry["flags"] in {3: (0, 1), 8: (0, 128)}.get(entry["kind"], (0,))
         names = entry["path"].split(b"/") if entry["path"] else []
         assert not {b"", b".", b".."} & set(names) and b"\0" not in entry["path"]
         assert all(len(name) <= 255 for name in names)
@@ -94,12 +95,13 @@ def test_hello(payload):
 
 @given(
     st.binary(min_size=32, max_size=32)
-    | mutated(st.builds(encode_result, U64, st.integers(0, 16), st.integers(0, 3), st.integers(0, 5000)))
+    | mutated(st.builds(encode_result, U64, st.integers(0, 16), st.integers(0, 9), st.integers(0, 5000)))
 )
 def test_result(data):
     fields = decode(decode_result, data)
     if fields is not None:
         assert encode_result(*fields) == data and fields[1] <= 14
+        assert fields[2] in ((0, 1) if fields[1] else (0, 2, 4))
 
 
 @given(

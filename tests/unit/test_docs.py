@@ -1,11 +1,14 @@
 """What the documents point at is there."""
 
+import ast
+import errno
 import re
 from pathlib import Path
 
 import pytest
 
 from escp import about
+from escp.errors import describe_errno
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -43,3 +46,65 @@ def test_every_security_guarantee_names_a_test():
 
 def test_licence_that_escp_prints_is_the_projects():
     assert (ROOT / "LICENSE").read_text().strip() == about.LICENCE.strip()
+
+
+# ---- Troubleshooting --------------------------------------------------------------------------------
+
+TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
+QUOTED = re.findall(r"^escp: (?:error|hint|warning): (.+)$", TROUBLESHOOTING.read_text(), flags=re.M)
+PLACEHOLDERS = r"(?:'?\b(?:[A-Z]{2,}|N)\b'?|LOCAL[0-9]|\d+|[(), :-])*"  # HOST, 'PATH', PORT-PORT
+
+
+def read_text(node: ast.expr) -> list[str]:
+    """A literal's fixed parts; what an f-string fills in comes between them."""
+    parts = [""]
+    for value in node.values if isinstance(node, ast.JoinedStr) else [node]:
+        if isinstance(value, ast.Constant):
+            parts[-1] += str(value.value)
+        else:
+            parts.append("")
+    return parts
+
+
+def find_texts() -> list[re.Pattern[str]]:
+    """Patterns: what in escp's source could be a sentence, the system's words for errors, `WHAT: WHY`."""
+    texts = [["", ": ", ""], *([describe_errno(number)] for number in errno.errorcode)]
+    for path in sorted((ROOT / "escp").glob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant | ast.JoinedStr):
+                texts += [parts for parts in [read_text(node)] if sum(map(len, parts)) >= 6]
+            elif isinstance(node, ast.IfExp):  # f"{'to' if ... else 'from'} {host}"
+                texts += [read_text(one) for one in (node.body, node.orelse) if isinstance(one, ast.Constant)]
+    unique = {tuple(parts) for parts in texts}
+    return [re.compile(gap.join(map(re.escape, parts))) for parts in unique for gap in ("(.*?)", "(.*)")]
+
+
+def is_printed(sentence: str, texts: list[re.Pattern[str]]) -> bool:
+    """Whether a text fits, and what it is filled in with is placeholders or fits a text itself."""
+    if re.fullmatch(PLACEHOLDERS, sentence):
+        return True
+    matches = filter(None, (text.fullmatch(sentence) for text in texts))
+    return any(
+        sentence not in match.groups() and all(is_printed(part, texts) for part in match.groups())
+        for match in matches
+    )
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[re.Pattern[str]]:
+    return find_texts()
+
+
+@pytest.mark.parametrize("sentence", sorted(set(QUOTED)))
+def test_troubleshooting_quotes_what_escp_prints(sentence, texts):
+    assert is_printed(sentence, texts)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["ssh could not log in", "ssh could not log into HOST", "PATH: no room left on device",
+     "PATH: the file is bad", "there is no escp on HOST or elsewhere", "can't write to 'PATH': no reason"],
+)  # fmt: skip
+def test_sentence_that_escp_does_not_print_is_found(sentence, texts):
+    assert len(QUOTED) > 50
+    assert not is_printed(sentence, texts)

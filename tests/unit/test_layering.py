@@ -19,14 +19,14 @@ PACKAGE = Path(__file__).parents[2] / "escp"
 LAYERS = [
     {"constants", "errors"},
     {"parser", "location", "control", "options", "plan", "procenv", "display"}
-    | {"globbing", "filelist", "sources"},
-    {"session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"},
-    {"transfer", "relay", "listener", "connector", "leg", "ends", "job", "agent"},
-    {"progress", "ui", "selftest"} | {"textui", "jsonui", "meter", "log", "report", "about", "initiator"},
+    | {"globbing", "filelist", "sources", "config", "values", "agentoptions"},
+    {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"},
+    {"affinity", "transfer", "relay", "listener", "connector", "leg", "ends", "job", "agent"},
+    {"progress", "ui", "selftest"} | {"textui", "jsonui", "meter", "report", "about", "initiator"},
     {"cli"},
     {"__main__", "__init__"},  # the public API: its imports are lazy
 ]
-MAY_IMPORT_FAST = {"transfer", "selftest"}
+MAY_IMPORT_FAST = {"transfer", "selftest", "affinity"}
 ONLY_LOWEST = {"parser"}  # the man page is built from it, with nothing compiled or installed
 MAY_PRINT = {"ui", "cli"}
 MAY_EXIT = {"ui", "cli", "__main__"}

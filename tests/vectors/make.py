@@ -171,6 +171,8 @@ def make_payloads() -> dict:
         },
         {"kind": 3, "id": (1 << 64) - 1, "path": b"", "size": 1, "flags": 1, "digest": b"\xff" * 16},
         {"kind": 4, "id": 1, "path": b"/".join([b"n" * 255] * 16)[:4095], "mode": 0o755},
+        {"kind": 8, "id": 32769, "path": b"d/q", "size": 9, "mtime": (1 << 31, 1)},
+        {"kind": 8, "id": 2, "path": b"d", "mode": 0o755, "flags": 128},
     ]
     return {
         "preamble": [
@@ -200,7 +202,13 @@ def make_payloads() -> dict:
                 "digest": digest.hex(),
                 "bytes": result(id, code, flags, number, digest).hex(),
             }
-            for id, code, flags, number in ((16384, 0, 0, 0), (1, 1, 1, 28), ((1 << 64) - 1, 14, 0, 4095))
+            for id, code, flags, number in (
+                (16384, 0, 0, 0),
+                (1, 1, 1, 28),
+                ((1 << 64) - 1, 14, 0, 4095),
+                (16385, 0, 2, 0),
+                (16386, 0, 4, 0),
+            )
         ],
         "data_header": [
             {
@@ -284,6 +292,10 @@ def make_refused_payloads() -> list[dict]:
         ("a second of 1e9 ns", "protocol", "entries", meta(2, 1, entry(1, 1, b"x", mtime=(0, 10**9)))),
         ("abandoned small file", "protocol", "entries", meta(2, 1, entry(1, 1, b"x", flags=1))),
         ("unknown flag of an entry", "protocol", "entries", meta(2, 1, entry(3, 1, b"x", 1, flags=2))),
+        ("question abandoned", "protocol", "entries", meta(2, 1, entry(8, 1, b"x", flags=1))),
+        ("question of wrong size", "protocol", "entries", meta(2, 1, entry(8, 1, b"x", 1, flags=128))),
+        ("flag of a question elsewhere", "protocol", "entries", meta(2, 1, entry(4, 1, b"x", flags=128))),
+        ("kind 9", "protocol", "entries", meta(2, 1, entry(9, 1, b"x"))),
         ("entry cut", "protocol", "entries", meta(2, 1, one[:-2])),
         ("path cut", "protocol", "entries", meta(2, 1, one[:-1])),
         ("bytes behind the last entry", "protocol", "entries", meta(2, 1, one + b"y")),
@@ -296,9 +308,13 @@ def make_refused_payloads() -> list[dict]:
         ("hello of two", "protocol", "hello", meta(1, 2, bytes(8))),
         ("hello cut", "protocol", "hello", meta(1, 1, bytes(7))),
         ("hello of another type", "protocol", "hello", meta(2, 1, bytes(8))),
-        ("unknown code", "protocol", "result", result(1, 15)),
+        ("unknown code", "protocol", "result", result(1, 17)),
         ("early success", "protocol", "result", result(1, 0, 1)),
-        ("unknown flag of a result", "protocol", "result", result(1, 1, 2)),
+        ("unknown flag of a result", "protocol", "result", result(1, 1, 8)),
+        ("same and wanted", "protocol", "result", result(1, 0, 6)),
+        ("failed and same", "protocol", "result", result(1, 1, 2)),
+        ("failed early and wanted", "protocol", "result", result(1, 1, 5)),
+        ("unknown flag of a good result", "protocol", "result", result(1, 0, 8)),
         ("errno 4096", "protocol", "result", result(1, 1, 0, 4096)),
         ("reserved bytes of a result", "protocol", "result", result(1)[:10] + b"\0\1" + result(1)[12:]),
         ("result cut", "protocol", "result", result(1)[:31]),

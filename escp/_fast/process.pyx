@@ -1,0 +1,25 @@
+"""The process's memory policy: set_mempolicy(2), for which Python has no function."""
+
+from libc.errno cimport errno
+from libc.stdint cimport uint64_t
+
+cdef extern from "native.h" nogil:
+    int escp_bind_memory(const uint64_t *nodes, unsigned n_words)
+
+cdef enum:
+    N_WORDS = 16  # 1024 nodes: MAX_NUMNODES of the largest kernels
+
+
+def bind_memory(mask):
+    """From now on this thread, and those it starts, take memory from these NUMA nodes only (bits of *mask*).
+
+    What is there already stays where it is. Raises OSError; ENOSYS is a kernel without NUMA.
+    """
+    cdef uint64_t words[N_WORDS]
+    cdef int i
+    if mask <= 0 or mask >> 64 * N_WORDS:
+        raise ValueError("mask")
+    for i in range(N_WORDS):
+        words[i] = (mask >> 64 * i) & 0xFFFFFFFFFFFFFFFF
+    if escp_bind_memory(words, N_WORDS) < 0:
+        raise OSError(errno, "set_mempolicy")
