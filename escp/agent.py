@@ -8,9 +8,11 @@ import os
 import signal
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from escp import __version__
+from escp.affinity import apply_affinity
+from escp.agentoptions import EMBEDDED, parse_agent_options
 from escp.connector import Connector
 from escp.constants import (
     HELLO_TIMEOUT_S,
@@ -43,10 +45,11 @@ from escp.control import (
 from escp.controlchannel import ControlChannel
 from escp.destination import expand_home
 from escp.ends import ReceiveEnd, SendEnd
-from escp.errors import EXIT_OK, EscpError, Failure, InternalError, NetworkError, ProtocolError
+from escp.errors import EXIT_OK, EscpError, Failure, InternalError, NetworkError, ProtocolError, UsageError
 from escp.eventloop import EventLoop
 from escp.globbing import expand, is_directory, root_name
 from escp.listener import Acceptor, is_own_address, listen
+from escp.log import AgentLog, open_agent_log
 from escp.session import AgentCourse
 from escp.transfer import Streams, choose_aead, is_address, prepare_process
 
@@ -65,8 +68,12 @@ class ControlEnded(Exception):
 class Agent:
     """One session, from the marker to the end of the control channel."""
 
-    def __init__(self, read_fd: int, write_fd: int, own_address: str, peer_address: str):
-        """The addresses between which ssh goes, "" where they are not known."""
+    def __init__(
+        self, read_fd: int, write_fd: int, own_address: str, peer_address: str, words: Sequence[str]
+    ):
+        """The addresses between which ssh goes, "" where they are not known; *words*: the command line."""
+        self._words = words
+        self._log = AgentLog()
         self._read_fd, self._write_fd = read_fd, write_fd
         self._own_address, self._peer_address = own_address, peer_address
         self._loop = EventLoop()
@@ -104,12 +111,14 @@ class Agent:
                 raise ControlEnded from e
             self._channel.write(MARKER)
             self._tell(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, FEATURES))
+            self._take_own_options()
             while not self._is_done:
                 self._step()
             return EXIT_OK
         except ControlEnded:
             return NetworkError.exit_code
         except EscpError as e:
+            self._log.fail(e)
             self._tell(Error(e.exit_code, str(e), e.hint))
             return e.exit_code
         except Exception as e:
@@ -117,6 +126,15 @@ class Agent:
             raise
         finally:
             self._close()
+
+    def _take_own_options(self) -> None:
+        """This host's say in it; after Hello, so that the initiator is told what is wrong with it."""
+        options = parse_agent_options(self._words, os.environ)
+        self._log = open_agent_log(options.logfile)
+        try:
+            apply_affinity(options.cpumask, options.nodemask)
+        except UsageError as e:
+            raise UsageError(f"the remote escp's own options: {e}", e.hint) from e
 
     def _step(self) -> None:
         assert self._channel
@@ -329,14 +347,21 @@ class Agent:
         end = self._sender or self._receiver
         assert end
         end.start(self._streams)
+        self._log.begin(
+            role="sender" if self._sender else "receiver", peer=self._peer_address,
+            n_streams=self._streams.n_streams, block_bytes=self._link.block_bytes, aead=choose_aead(),
+        )  # fmt: skip
 
     # ---- What the planes tell -----------------------------------------------------------------------
 
     def file_failed(self, failure: Failure, path: bytes, *, is_receiver: bool) -> None:
+        if is_receiver == (self._sender is None):
+            self._log.file_error(path, failure.reason)  # the other side's are in the other side's log
         if self._sender is not None:  # else the sender hears of it from the streams
             self._tell(FileFailed(path, failure.code, failure.sys_errno, failure.where, is_receiver))
 
     def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
+        self._log.finish(end.counters())
         if isinstance(end, ReceiveEnd):
             self._tell(end.result())
             return
@@ -374,6 +399,7 @@ class Agent:
         if self._channel is not None:
             self._channel.close()
         self._loop.close()
+        self._log.close()
 
 
 def ssh_addresses() -> tuple[str, str]:
@@ -382,7 +408,7 @@ def ssh_addresses() -> tuple[str, str]:
     return (words[2].partition("%")[0], words[0].partition("%")[0]) if len(words) == 4 else ("", "")
 
 
-def run_agent(*, is_embedded: bool = False) -> int:
+def run_agent(argv: Sequence[str] = ()) -> int:
     """Take over stdin and stdout as the control channel and serve one session. Returns the exit code."""
     for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
         signal.signal(number, _stop)
@@ -390,9 +416,9 @@ def run_agent(*, is_embedded: bool = False) -> int:
     # A stray print must not get between the messages.
     write_fd = os.dup(1)
     os.dup2(2, 1)
-    addresses = ("127.0.0.1", "127.0.0.1") if is_embedded else ssh_addresses()
+    addresses = ("127.0.0.1", "127.0.0.1") if EMBEDDED in argv else ssh_addresses()
     try:
-        return Agent(0, write_fd, *addresses).run()
+        return Agent(0, write_fd, *addresses, argv).run()
     except _Stopped as e:
         return 128 + int(e.args[0])
 

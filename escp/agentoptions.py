@@ -14,7 +14,7 @@ from escp.values import check_logfile, parse_mask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 SERVER, EMBEDDED = "--server", "--embedded"
 KEYS = ("cpumask", "nodemask", "logfile")  # of the files' keys; the others are the initiator's affair
@@ -31,12 +31,7 @@ class AgentOptions(namedtuple("AgentOptions", "cpumask nodemask logfile is_embed
     is_embedded: bool
 
 
-def is_agent_command(argv: list[str]) -> bool:
-    """Whether these words start an agent: `--server` comes last (after what -D names) or first."""
-    return SERVER in (*argv[:1], *argv[-1:])
-
-
-def parse_agent_options(argv: list[str], environ: "Mapping[str, str]") -> AgentOptions:
+def parse_agent_options(argv: "Sequence[str]", environ: "Mapping[str, str]") -> AgentOptions:
     """The agent's options: its words, else its files'. Raises UsageError, which the initiator can be told."""
     try:
         words = _parse_words(argv)
@@ -55,7 +50,7 @@ def parse_agent_options(argv: list[str], environ: "Mapping[str, str]") -> AgentO
     )
 
 
-def _parse_words(argv: list[str]) -> dict[str, str]:
+def _parse_words(argv: "Sequence[str]") -> dict[str, str]:
     words: dict[str, str] = {}
     left = iter(argv)
     for word in left:

@@ -34,10 +34,10 @@ def main(argv: list[str] | None = None) -> int:
     """Run escp with the arguments in *argv* (default: the process's); returns the exit status."""
     start_s = time.monotonic()
     argv = sys.argv[1:] if argv is None else argv
-    if argv[:1] == ["--server"]:
+    if "--server" in (*argv[:1], *argv[-1:]):  # last of what -D names, or first
         from escp.agent import run_agent
 
-        return run_agent(is_embedded="--embedded" in argv)
+        return run_agent(argv)
     from escp.options import parse_options  # not at the top: the agent has no options
 
     try:

@@ -464,8 +464,9 @@ class Job:
         if self._options.is_direct_hosts:
             if agent is self._receive_agent:
                 addresses = listening.addresses
-                if self._options.data_host is not None:
-                    addresses = [address for address, _ in self._legs[agent].resolve(self._options.data_host)]
+                data_host = self._options.for_host(agent.location).data_host
+                if data_host is not None:
+                    addresses = [address for address, _ in self._legs[agent].resolve(data_host)]
                 self._send_agent.send(Link(
                     secret=self._secret, mode="connect", n_streams=self._n_streams,
                     block_bytes=self._options.block_bytes,

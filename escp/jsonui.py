@@ -126,6 +126,8 @@ def _describe_summary(summary: Summary) -> dict[str, object]:
         "aead": summary.aead,
         "streams": summary.n_streams,
         "dummy": summary.is_dummy,
+        "bytes_disk": summary.bytes_disk,
+        "bytes_compressed": summary.bytes_compressed,
     }
 
 

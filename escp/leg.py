@@ -34,7 +34,7 @@ class Leg:
     ):
         """*limit_bytes_per_s*: of what goes from here through a tunnel; 0 is none."""
         self._agent = agent
-        self._options = options
+        self._options = options.for_host(agent.location)
         self._loop = loop
         self._warn = warn
         self._limit_bytes_per_s = limit_bytes_per_s

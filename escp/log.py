@@ -1,4 +1,4 @@
-"""`--logfile`: one line an event, to a file or to syslog. Only `ui` writes here.
+"""`--logfile`: one line an event, to a file or to syslog. Only `ui` and `agent` write here.
 
 Names and messages are escaped, so that nothing a peer or a file name holds can forge a line. A log that can't
 be opened ends the run before it starts; one that can't be written to later does not stop a copy.
@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from escp.display import show_name, show_text
-from escp.errors import LocalFileError, describe_errno
+from escp.errors import EscpError, LocalFileError, RemoteFileError, describe_errno
 from escp.values import is_facility
 
 # No link is followed at the end of the path (a log in /tmp), and no reader is waited for if it is a pipe.
@@ -58,6 +58,65 @@ class TransferLog:
 
         syslog.openlog("escp", syslog.LOG_PID, getattr(syslog, f"LOG_{self._facility}"))
         syslog.syslog(syslog.LOG_ERR if is_error else syslog.LOG_NOTICE, text)
+
+
+class AgentLog:
+    """What an agent writes about its session: start, what failed, and how it ended. Or nothing at all."""
+
+    def __init__(self, log: TransferLog | None = None, *, clock: Callable[[], float] = time.monotonic):
+        self._log = log
+        self._clock = clock
+        self._start_s = clock()
+        self._is_open = False  # a session has begun and its end is not told yet
+
+    def begin(self, *, role: str, peer: str, n_streams: int, block_bytes: int, aead: str) -> None:
+        """The streams are open. *role*: "sender" or "receiver"; *peer*: where ssh came from."""
+        self._is_open = True
+        self._write("start", role=role, peer=peer, n_streams=n_streams, block_bytes=block_bytes, aead=aead)
+
+    def file_error(self, path: bytes, message: str) -> None:
+        self._write("error", is_error=True, path=path, message=message)
+
+    def finish(self, counters: dict[str, int]) -> None:
+        """All is done. *counters*: of the plane that ran here."""
+        self._is_open = False
+        self._write(
+            "summary",
+            files=counters["files"],
+            directories=counters["directories"],
+            failed=counters["failed"],
+            bytes=counters["bytes"],
+            bytes_network=counters["bytes_network"],
+            bytes_disk=counters.get("bytes_disk", counters["bytes"]),  # a sender has read what it sent
+            bytes_compressed=counters["bytes_compressed"],
+            seconds=self._clock() - self._start_s,
+        )
+
+    def fail(self, error: EscpError) -> None:
+        self._is_open = False
+        self._write("failure", is_error=True, exit_code=error.exit_code, message=str(error))
+
+    def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._write("failure", is_error=True, message="ended before all was copied")
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _write(
+        self, event: str, *, is_error: bool = False, **fields: bytes | str | int | float | None
+    ) -> None:
+        if self._log is not None:
+            self._log.write(event, is_error=is_error, **fields)  # a full disk does not stop a copy
+
+
+def open_agent_log(logfile: str | None) -> AgentLog:
+    """The log that the agent's own side asked for. Raises RemoteFileError: the initiator will read it."""
+    try:
+        return AgentLog(None if logfile is None else TransferLog(logfile))
+    except LocalFileError as e:
+        raise RemoteFileError(f"the remote escp {e}") from e
 
 
 def _show_value(value: bytes | str | int | float | None) -> str:

@@ -67,6 +67,8 @@ class Report:
             n_streams=self._n_streams,
             aead=self._aead,
             is_dummy="dummy" in (options.send_engine, options.receive_engine),
+            bytes_disk=counters.get("bytes_disk"),
+            bytes_compressed=counters.get("bytes_compressed"),
         )
         self._ui.finish(summary, error)
         return find_exit_code(summary, error)

@@ -4,6 +4,7 @@
     10.77.1.2      ├─ hidden           10.77.4.N behind addresses 10.77.1.N of the wall (NAT)
                    └─ jump ─── inner   10.77.6.N, to which the wall has no route
     here ─── box: a second cable with nothing but link-local addresses
+    here ─── neighbour: somebody else who has hidden's address; the wall can lead connections to it
 
 `here` starts escp and has more addresses: .3 is allowed where others are not, .4 is masqueraded by the wall,
 .5 can't be connected to. A `Place` is an address on box (or hidden) and one on other that one test has for
@@ -31,6 +32,13 @@ KINDS = {
     "ssh": ["{ip} daddr {a} tcp dport != 22 drop", "{ip} saddr {a} tcp sport != 22 drop"],
     "picky": ["ip daddr {a} tcp dport {data} ip saddr != 10.77.1.3 drop"],
     "other-drop": ["ip saddr 10.77.2.0/24 ip daddr {o} tcp dport {data} drop"],
+    "both-drop": [
+        "{ip} daddr {a} tcp dport {data} drop",
+        "ip daddr {o} tcp dport {data} drop",
+    ],
+    "few": ["{ip} daddr {a} tcp dport {data} ct state new ct count over 2 drop"],
+    "silent": [],
+    "web": [],
     "nat": [],
     "nat-ssh": [],
     "nat-taken": [],
@@ -38,10 +46,22 @@ KINDS = {
 INNER_BLACKHOLE, INNER_UNREACHABLE = "10.77.6.2", "10.77.6.3"
 LINK_LOCAL = "fe80::77:2%side0"  # box, as here calls it
 REJECTING, NOBODY = "10.77.2.9", "10.77.2.8"  # nobody's: the wall says so, or says nothing
-TAKEN = "10.77.9.9"  # hidden's own address that somebody else has here
-SILENT = """
-import socket, sys
-sockets = [socket.create_server((sys.argv[1], int(sys.argv[2]) + n)) for n in range(int(sys.argv[3]))]
+TAKEN = "10.77.9.9"  # hidden's own address, and that of a neighbour whom here has a route to
+STRANGER_ADDRESS = "10.77.7.2"  # the neighbour, as the wall calls it
+SILENT_PORT, WEB_PORT = 7, 80
+# Lets everybody connect: at one port it never says a word, at the other it is a proxy that wants HTTP.
+STRANGER = """
+import socket, sys, threading
+silent, web, first, n = map(int, sys.argv[1:])
+silent = [socket.create_server(("", port)) for port in (silent, *range(first, first + n))]
+web = socket.create_server(("", web))
+def answer():
+    while True:
+        sock, _ = web.accept()
+        sock.recv(10)
+        sock.sendall(b"HTTP/1.1 400 Bad Request\\r\\nServer: proxy\\r\\nContent-Length: 0\\r\\n\\r\\n")
+        sock.close()
+threading.Thread(target=answer, daemon=True).start()
 print("listening", flush=True)
 sys.stdin.read()
 """
@@ -66,7 +86,7 @@ class Hosts:
         self._places = places
         self._namespaces: dict[str, Namespace] = {}
         self._sshds: dict[str, Sshd] = {}
-        self._silent: subprocess.Popen | None = None
+        self._stranger: subprocess.Popen | None = None
         names = [(f"{place.name}-data", place.address) for place in places]
         # A name with two addresses: nobody answers at the first.
         names += [(f"{p.name}-multi", a) for p in places for a in (REJECTING, p.address)]
@@ -76,7 +96,7 @@ class Hosts:
             self._join()
             self._guard()
             self._start_sshds()
-            self._silent = self._start_silent()
+            self._stranger = self._start_stranger()
         except BaseException:
             self.stop()
             raise
@@ -105,16 +125,13 @@ class Hosts:
         return found
 
     def find_listeners(self) -> dict[str, list[int]]:
+        """Ports of the data's range that are open, but for the neighbour's."""
         found = {name: one.find_listeners(FIRST_PORT, N_PORTS) for name, one in self._namespaces.items()}
-        return {name: ports for name, ports in found.items() if ports}
-
-    def stop_silent(self) -> None:
-        if self._silent is not None:
-            self._silent.communicate()
-            self._silent = None
+        return {name: ports for name, ports in found.items() if ports and name != "neighbour"}
 
     def stop(self) -> None:
-        self.stop_silent()
+        if self._stranger is not None:
+            self._stranger.communicate()
         for sshd in self._sshds.values():
             sshd.stop()
         for namespace in self._namespaces.values():
@@ -123,7 +140,7 @@ class Hosts:
     # ---- Building -----------------------------------------------------------------------------------
 
     def _make_namespaces(self, names: list[tuple[str, str]]) -> None:
-        for name in ("here", "wall", "box", "other", "hidden", "jump", "inner"):
+        for name in ("here", "wall", "box", "other", "hidden", "jump", "inner", "neighbour"):
             self._namespaces[name] = Namespace(self._folder, names if name == "here" else None)
 
     def _join(self) -> None:
@@ -157,13 +174,18 @@ class Hosts:
         inner_addresses = [f"{INNER_BLACKHOLE}/24", f"{INNER_UNREACHABLE}/24"]
         join(jump, "inner0", ["10.77.6.1/24"], inner, "net0", inner_addresses)
         join(spaces["here"], "side0", ["fe80::77:1/64"], spaces["box"], "edge0", ["fe80::77:2/64"])
-        # The same private address twice: hidden's own, and here's, where somebody listens and is silent.
-        spaces["hidden"].ip(f"addr add {TAKEN}/32 dev lo")
-        spaces["here"].ip(f"addr add {TAKEN}/32 dev lo")
+        # The same private address twice: hidden's, and a neighbour's, where somebody listens and is silent.
+        join(spaces["here"], "near0", ["10.77.8.1/24"], spaces["neighbour"], "net0", ["10.77.8.2/24"])
+        join(wall, "neighbour", ["10.77.7.1/24"], spaces["neighbour"], "wall0", [f"{STRANGER_ADDRESS}/24"])
+        spaces["neighbour"].ip("route add default via 10.77.7.1")
+        spaces["here"].ip(f"route add {TAKEN}/32 via 10.77.8.2")
+        for name in ("hidden", "neighbour"):
+            spaces[name].ip(f"addr add {TAKEN}/32 dev lo")
 
-    def _start_silent(self) -> subprocess.Popen:
-        """Somebody who lets everybody connect to TAKEN, and never says a word."""
-        command = [*self.here.prefix, sys.executable, "-c", SILENT, TAKEN, str(FIRST_PORT), str(N_PORTS)]
+    def _start_stranger(self) -> subprocess.Popen:
+        """The neighbour's program."""
+        ports = (SILENT_PORT, WEB_PORT, FIRST_PORT, N_PORTS)
+        command = [*self._namespaces["neighbour"].prefix, sys.executable, "-c", STRANGER, *map(str, ports)]
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert process.stdout.readline() == b"listening\n"
         return process
@@ -188,6 +210,9 @@ class Hosts:
                         for rule in KINDS[place.kind]
                         if rule.startswith(("{ip}", f"{ip} "))
                     ]
+            if place.kind in ("silent", "web"):
+                stranger = f"{STRANGER_ADDRESS}:{SILENT_PORT if place.kind == 'silent' else WEB_PORT}"
+                forwards.append(f"ip daddr {place.address} tcp dport {DATA} dnat ip to {stranger}")
             if place.kind.startswith("nat"):
                 ports = "22" if place.kind == "nat-ssh" else f"{{ 22, {DATA} }}"
                 forwards.append(f"ip daddr {place.public} tcp dport {ports} dnat ip to {place.address}")
@@ -202,7 +227,7 @@ type filter hook forward priority 0;
 ip daddr {REJECTING} reject with tcp reset
 ip daddr {NOBODY} drop
 ip daddr 10.77.1.5 tcp dport {DATA} drop
-iifname "here" ip daddr 10.77.4.0/24 ct status & dnat == 0 drop
+iifname "here" ip daddr 10.77.4.0/24 ct state new ct status & dnat == 0 drop
 {lines(rules)}
 }}
 chain before {{
@@ -212,6 +237,7 @@ type nat hook prerouting priority -100;
 chain after {{
 type nat hook postrouting priority 100;
 ip saddr 10.77.1.4 masquerade
+oifname "here" ip saddr 10.77.4.0/24 masquerade
 }}
 }}
 """
@@ -225,7 +251,7 @@ ip saddr 10.77.1.4 masquerade
                 if self._sshds:  # the same keys for all
                     shutil.copy(self._folder / "box" / key, folder / key)
             # The tunnel is the session itself: it doesn't need sshd's leave to forward ports.
-            settings = () if name == "jump" else ("AllowTcpForwarding no",)
+            settings = "" if name == "jump" else "AllowTcpForwarding no"
             self._sshds[name] = Sshd(
                 folder, prefix=self._namespaces[name].prefix, address="0.0.0.0", addresses=("::",), port=22,
                 settings=settings,

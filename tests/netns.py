@@ -51,6 +51,7 @@ class Namespace:
                 "127.0.0.1 localhost\n" + "".join(f"{address} {name}\n" for name, address in hosts)
             )
             self.run("mount", "--bind", str(path), "/etc/hosts")
+            self.run("mount", "--bind", "/dev/null", "/etc/resolv.conf")  # no name server: no waiting for one
 
     def _is_asleep(self) -> bool:
         """Whether the holder has come as far as `sleep`: then the mount namespace is there too."""

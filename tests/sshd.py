@@ -32,8 +32,8 @@ class Sshd:
         address: str = "127.0.0.1",
         addresses: tuple[str, ...] = (),
         port: int | None = None,
-        settings: tuple[str, ...] = (),
-        client_settings: tuple[str, ...] = (),
+        settings: str = "",
+        client_settings: str = "",
     ):
         self.folder = folder
         self.prefix = prefix
@@ -81,7 +81,7 @@ LogLevel VERBOSE
 # Or bash, started by sshd, reads .bashrc as if it were at a terminal.
 SetEnv SHLVL=2
 """
-            + "".join(line + "\n" for line in self.settings)
+            + self.settings + "\n"
         )
         self.client_config.write_text(
             f"""\
@@ -96,7 +96,7 @@ Host *
     UserKnownHostsFile /dev/null
     LogLevel ERROR
 """
-            + "".join(f"    {line}\n" for line in self.client_settings)
+            + self.client_settings + "\n"
         )
 
     def _start(self) -> None:

@@ -30,5 +30,5 @@ cdef void roots_free(root_set *r) noexcept nogil
 cdef int roots_allow(root_set *r, const char *name, size_t n, bint is_directory) noexcept nogil
 # Whether this entry was asked for; -1 with FAST_UNSAFE. An entry that is the last of a root takes it off the list.
 cdef int roots_check(root_set *r, const entry *e, fast_err *err) noexcept nogil
-# A large file is over: its root may not come again.
+# A large file, or a file that need not be sent, is over: its root may not come again.
 cdef void roots_drop(root_set *r, const entry *e) noexcept nogil

@@ -9,7 +9,8 @@ from libc.stdint cimport uint64_t
 from escp._fast.libc cimport (calloc, free, malloc, memcmp, memcpy, pthread_mutex_destroy, pthread_mutex_init,
                               pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.types cimport FAST_UNSAFE, fail, fast_err
-from escp._fast.wire cimport ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_LARGE_END, entry
+from escp._fast.wire cimport (ENTRY_ASKS_DIRECTORY, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_LARGE_END, ENTRY_QUERY,
+                              entry)
 
 cdef enum:
     FIRST_BUCKETS = 64
@@ -115,6 +116,7 @@ cdef int roots_check(root_set *r, const entry *e, fast_err *err) noexcept nogil:
     cdef root_name **at
     cdef uint64_t h = hash_name(NULL, 0)
     cdef size_t i
+    cdef bint is_directory = e.kind == ENTRY_DIRECTORY or (e.kind == ENTRY_QUERY and e.flags & ENTRY_ASKS_DIRECTORY)
     cdef bint is_wanted = False
     if not r.is_on:
         return 0
@@ -131,9 +133,9 @@ cdef int roots_check(root_set *r, const entry *e, fast_err *err) noexcept nogil:
         h = hash_more(h, e.path[i])
     if not is_wanted:
         at = find_locked(r, h, e.path, e.path_bytes)
-        if at[0] != NULL and (at[0].is_directory or e.kind != ENTRY_DIRECTORY):
+        if at[0] != NULL and (at[0].is_directory or not is_directory):
             is_wanted = True
-            if not (e.kind == ENTRY_LARGE or e.kind == ENTRY_LARGE_END):
+            if not (e.kind == ENTRY_LARGE or e.kind == ENTRY_LARGE_END or e.kind == ENTRY_QUERY):
                 drop_locked(r, at)
     pthread_mutex_unlock(&r.lock)
     return 0 if is_wanted else fail(err, FAST_UNSAFE, 0, "name")

@@ -59,8 +59,8 @@ class Arena:
         self.sshd = Sshd(
             folder,
             addresses=("::1",) if os.path.exists("/proc/net/if_inet6") else (),
-            settings=(f"Subsystem sftp {subsystem}", "AcceptEnv CASE_*", "MaxSessions 100"),
-            client_settings=("SendEnv CASE_*", f"ControlPath {folder}/%C"),
+            settings=f"Subsystem sftp {subsystem}\nAcceptEnv CASE_*\nMaxSessions 100",
+            client_settings=f"SendEnv CASE_*\nControlPath {folder}/%C",
         )
         # One login for all cases that name the same user, address and port: 0.2 s less for each run.
         self._master = subprocess.Popen(

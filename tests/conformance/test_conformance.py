@@ -15,7 +15,7 @@ from tests.conformance.arena import Outcome
 from tests.conformance.cases import CASES, make_cases
 from tests.conformance.differences import DOCUMENT, parse_differences
 
-READY = ("push/", "pull/", "relay/")
+READY = ("push/", "pull/", "relay/")  # the directions that escp has
 DIFFERENCES = parse_differences(DOCUMENT.read_text())
 N_LEAST = 150
 

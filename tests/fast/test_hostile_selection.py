@@ -273,3 +273,46 @@ def test_questions_and_files_of_one_message_are_all_answered(target):
         results = sender.receive_results(3)
         assert {(id, flags) for id, _, flags, *_ in results} == {(1, IS_SAME), (2, 0), (3, IS_WANTED)}
         sender.finish()
+
+
+@pytest.mark.parametrize("options", [CHANGED, DIGESTS])
+def test_question_about_a_name_that_was_not_asked_for_is_refused(target, options):
+    make(target, "secret")
+    with Sender(target, has_roots=True, **options) as sender:
+        sender.plane.allow(b"file")
+        sender.send_entries(ask(b"secret"))
+        expect_fatal(sender, "name", FAST_UNSAFE)
+
+
+def test_question_about_a_directory_where_a_file_was_asked_for_is_refused(target):
+    with Sender(target, has_roots=True, **CHANGED) as sender:
+        sender.plane.allow(b"file")
+        sender.send_entries(ask(b"file", size=0, flags=ASKS_DIRECTORY))
+        expect_fatal(sender, "name", FAST_UNSAFE)
+
+
+@pytest.mark.parametrize(("options", "is_same"), [(CHANGED, True), (CHANGED, False), (DIGESTS, True)])
+def test_name_stays_allowed_until_its_file_has_come_or_need_not(target, options, is_same):
+    if is_same:
+        make(target, "file")
+    with Sender(target, has_roots=True, **options) as sender:
+        sender.plane.allow(b"file")
+        sender.send_entries(ask(b"file"))
+        assert sender.receive_results(1)[0][2] == (IS_SAME if is_same else IS_WANTED)
+        if is_same and options is CHANGED:
+            sender.send_small(b"file", id=2)
+            expect_fatal(sender, "name", FAST_UNSAFE)
+            return
+        sender.send_small(b"file", b"sent", id=2)
+        assert sender.receive_results(1)[0][1] == 0
+        sender.finish()
+    assert (target / "file").read_bytes() == b"sent"
+
+
+def test_directory_that_was_asked_for_may_be_asked_about_all_over(target):
+    with Sender(target, has_roots=True, **CHANGED) as sender:
+        sender.plane.allow(b"d", is_directory=True)
+        sender.send_entries(ask(b"d", size=0, flags=ASKS_DIRECTORY), ask(b"d/a", 2), ask(b"d/e/b", 3))
+        assert [flags for _, _, flags, *_ in sender.receive_results(3)] == [IS_WANTED] * 3
+        sender.send_small(b"d/a", id=4)
+        assert sender.receive_results(1)[0][1] == 0

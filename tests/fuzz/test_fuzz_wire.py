@@ -95,12 +95,12 @@ def test_hello(payload):
 
 @given(
     st.binary(min_size=32, max_size=32)
-    | mutated(st.builds(encode_result, U64, st.integers(0, 16), st.integers(0, 9), st.integers(0, 5000)))
+    | mutated(st.builds(encode_result, U64, st.integers(0, 18), st.integers(0, 9), st.integers(0, 5000)))
 )
 def test_result(data):
     fields = decode(decode_result, data)
     if fields is not None:
-        assert encode_result(*fields) == data and fields[1] <= 14
+        assert encode_result(*fields) == data and fields[1] <= 16
         assert fields[2] in ((0, 1) if fields[1] else (0, 2, 4))
 
 

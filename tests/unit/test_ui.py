@@ -34,7 +34,10 @@ from escp.textui import Lines, TextUi, compose_summary
 from escp.ui import make_ui, print_page, show_early_failure
 
 INFO = StartInfo("dtn1", 4, 1 << 20, "ipsec_mb", address="192.0.2.7:1232")
-SUMMARY = Summary(20_000, 200, 82_000_000, 1.4, 1.0, 83_000_000, True, 0, 4, "ipsec_mb")
+SUMMARY = Summary(
+    20_000, 200, 82_000_000, 1.4, 1.0, 83_000_000, True, 0, 4, "ipsec_mb",
+    bytes_disk=82_000_000, bytes_compressed=81_000_000,
+)  # fmt: skip
 HALF = Snapshot(4_100_000_000, 8_200_000_000, 1000, 2000, True)
 
 
@@ -234,6 +237,7 @@ def test_json_of_a_whole_session(err, clock):
         "ok": True, "exit_code": 0, "files": 20_000, "directories": 200, "bytes": 82_000_000, "seconds": 1.4,
         "data_seconds": 1.0, "rate_bytes_per_s": 82_000_000, "bytes_network": 83_000_000, "verified": True,
         "failed": 0, "aead": "ipsec_mb", "streams": 4, "dummy": False, "error": None,
+        "bytes_disk": 82_000_000, "bytes_compressed": 81_000_000,
     }  # fmt: skip
     assert err.getvalue() == ""
 
