@@ -34,7 +34,7 @@ if TYPE_CHECKING:
         def file_failed(
             self, end: "SendEnd | ReceiveEnd", failure: Failure, path: bytes, *, is_receiver: bool
         ) -> None: ...
-        def listed(self, path: bytes) -> None: ...
+        def listed(self, path: bytes) -> None: ...  # below the target; directories end with a slash
         def end_finished(self, end: "SendEnd | ReceiveEnd") -> None: ...
         def end_failed(self, failure: Failure) -> None: ...
         def sources_taken(self) -> None: ...
@@ -111,7 +111,7 @@ class SendEnd:
                 failure = Failure(code, sys_errno, where)
                 self._listener.file_failed(self, failure, path, is_receiver=bool(is_remote))
             elif kind == LISTED:
-                self._listener.listed(path + b"/" if where == "directory" and path else path or b".")
+                self._listener.listed(path + b"/" if where == "directory" else path)
 
     def counters(self) -> dict[str, int]:
         return self.plane.counters()

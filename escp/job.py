@@ -600,7 +600,8 @@ class Job:
         self._failure_due_s = time.monotonic() + LAST_WORDS_S
 
     def listed(self, path: bytes) -> None:
-        self._watcher.listed(os.path.join(self._options.target.path, path))
+        target = self._options.target.path
+        self._watcher.listed(os.path.join(target, path.removeprefix(b"/")) if path else target)
 
     def file_failed(
         self, end: SendEnd | ReceiveEnd, failure: Failure, path: bytes, *, is_receiver: bool

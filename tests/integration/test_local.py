@@ -2,11 +2,12 @@
 
 import os
 import socket
+import sys
 from pathlib import Path
 
 import pytest
 
-from tests.command import DRIVER, needs_source
+from tests.command import COMMAND, DRIVER, needs_source
 from tests.trees import list_tree, make_tree, write_random
 
 
@@ -30,17 +31,10 @@ def test_one_file(escp, source, target, size, options):
 
 def test_neither_ssh_nor_a_socket_is_used(escp, source, target, folder):
     make_tree(source)
-    process = escp.start("-r", "-S", "/bin/false", source, target, command=["strace", "-f", "-e", "trace=socket,execve",
-                         "-o", str(folder / "calls"), *escp_command()])  # fmt: skip
-    assert escp.finish(process).code == 0
+    strace = ["strace", "-f", "-e", "trace=socket,execve,fork,vfork", "-o", str(folder / "calls")]
+    escp.copy("-r", "-S", "/bin/false", source, target, command=[*strace, *COMMAND])
     calls = (folder / "calls").read_text()
-    assert "AF_INET" not in calls and "ssh" not in calls.replace(str(folder), "")
-
-
-def escp_command() -> list[str]:
-    from tests.command import COMMAND
-
-    return COMMAND
+    assert "AF_INET" not in calls and calls.count("execve(") == 1 and "fork(" not in calls
 
 
 def test_pipe_and_device_as_target(escp, source, target):
@@ -95,8 +89,6 @@ def test_full_disk_is_a_local_error(escp, source, folder):
 @needs_source
 @pytest.mark.parametrize("size", [1000, 3 << 20])
 def test_corruption_is_found(escp, source, target, size):
-    import sys
-
     write_random(source / "a", size)
     done = escp.run(
         source / "a", target, env=escp.write_driver(fault_offset=10), command=[sys.executable, str(DRIVER)]
