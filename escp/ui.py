@@ -24,9 +24,9 @@ def make_ui(options: Options) -> TextUi:
     )
 
 
-def show_early_failure(error: EscpError, argv: list[str]) -> None:
+def show_early_failure(error: EscpError, *, is_json: bool) -> None:
     """Report an error from before there were options or a log: bad usage, or a log that can't be opened."""
-    _make_ui(json="--json" in argv).fail(error)
+    _make_ui(json=is_json).fail(error)
 
 
 def print_page(text: str) -> None:
