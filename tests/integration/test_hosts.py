@@ -67,7 +67,7 @@ def test_relay_never_holds_plaintext(escp, source, target):
     with open(source / "a", "wb") as file:
         for _ in range(40 << 20 >> 12):
             file.write(mark * (4096 // len(mark)))
-    process = escp.start("-l", "20M", "-q", remote(source / "a"), remote(target))
+    process = escp.start("-l", "2M", "-q", remote(source / "a"), remote(target))
     wait_for_growth(process, target)
     assert mark not in read_memory(process.pid), "plaintext in the relay"
     names = {Path(f"/proc/{process.pid}/task/{task}/comm").read_text().strip()
