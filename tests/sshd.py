@@ -21,7 +21,7 @@ def pick_port() -> int:
 class Sshd:
     """A running sshd on a loopback port. *prefix* starts it elsewhere, in a network namespace for example.
 
-    *addresses*: more to listen on. *settings*, *client_settings*: lines for its and its clients' configuration.
+    *addresses*: more to listen on; *settings* and *client_settings*: lines for its and the clients' files.
     """
 
     def __init__(
