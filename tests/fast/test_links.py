@@ -1,11 +1,13 @@
 """Symbolic links, hard links, devices: sent as what they are, made beneath the destination, not followed."""
 
 import os
+import socket
 import stat
 
 import pytest
 
-from escp._fast.plane import FATAL, FILE_FAILED
+from escp._fast.digest import digest_of
+from escp._fast.plane import FATAL, FILE_FAILED, LISTED
 from escp._fast.wire import encode_entry, encode_extra, encode_result
 from escp.errors import FAST_HARD_LINK, FAST_PROTOCOL, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE
 from tests.fast.loopback import BLOCK, Loopback, copy
@@ -43,15 +45,18 @@ TEXTS = {
 }
 
 
+@pytest.mark.parametrize("is_local", [False, True], ids=["tcp", "local"])
 @pytest.mark.parametrize("has_openat2", [True, False], ids=["openat2", "by_component"])
-def test_links_are_copied_as_links(tmp_path, target, has_openat2):
+def test_links_are_copied_as_links(tmp_path, target, has_openat2, is_local):
     source = tmp_path / "tree"
     (source / "d").mkdir(parents=True)
     (source / "good").write_bytes(b"good")
     for name, text in TEXTS.items():
         os.symlink(text, os.fsencode(source / "d" / name))
     receiving = {"makes_links": True, "has_openat2": has_openat2}
-    outcome = copy(source, target, n_streams=2, sending=LINKS["sending"], receiving=receiving)
+    outcome = copy(
+        source, target, n_streams=2, is_local=is_local, sending=LINKS["sending"], receiving=receiving
+    )
     assert outcome.events == []
     assert outcome.sent["files"] == outcome.received["files"] == len(TEXTS) + 1
     for name, text in TEXTS.items():
@@ -189,9 +194,10 @@ def test_what_was_not_asked_for_is_not_made(target, entry, code):
 # ---- Hard links -------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("is_local", [False, True], ids=["tcp", "local"])
 @pytest.mark.parametrize("n_streams", [1, 4])
 @pytest.mark.parametrize("size", [0, 5, 3 * BLOCK + 1])
-def test_files_with_several_names_stay_one_file(tmp_path, target, size, n_streams):
+def test_files_with_several_names_stay_one_file(tmp_path, target, size, n_streams, is_local):
     source = tmp_path / "tree"
     (source / "a" / "b").mkdir(parents=True)
     (source / "x").write_bytes(bytes(range(251)) * (size // 251) + b"z" * (size % 251))
@@ -203,7 +209,9 @@ def test_files_with_several_names_stay_one_file(tmp_path, target, size, n_stream
     os.link(source / "link", source / "a" / "link", follow_symlinks=False)
     sending = {"keeps_hard_links": True, "follows_links": False}
     receiving = {"makes_hard_links": True, "makes_links": True, "keeps_attributes": True}
-    outcome = copy(source, target, n_streams=n_streams, sending=sending, receiving=receiving)
+    outcome = copy(
+        source, target, n_streams=n_streams, is_local=is_local, sending=sending, receiving=receiving
+    )
     assert outcome.events == []
     assert outcome.sent["files"] == outcome.received["files"] == outcome.sent["found_files"] == 7
     assert outcome.sent["bytes"] == outcome.sent["found_bytes"] == size + 1  # sent once
@@ -292,8 +300,6 @@ def test_other_names_wait_for_the_first_ones_result(tmp_path, size):
             receiver.receive_frame()
         receiver.pairs[0][0].settimeout(30)
         data = b"x" * size
-        from escp._fast.digest import digest_of
-
         receiver.send_result(first["id"], digest=digest_of(data))
         links = []
         while len(links) < 49:
@@ -330,8 +336,6 @@ def test_more_names_than_may_wait_only_delay(tmp_path, target):
 
 
 def test_devices_and_fifos_are_made_and_sockets_are_not(tmp_path, target):
-    import socket
-
     source = tmp_path / "tree"
     source.mkdir()
     os.mkfifo(source / "fifo", 0o640)
@@ -362,6 +366,27 @@ def test_named_device_is_copied_as_one_and_without_the_option_is_special(tmp_pat
     (target / "fifo").write_bytes(b"old")
     assert copy(tmp_path / "fifo", target, **DEVICES).events == []
     assert (target / "fifo").is_fifo() and os.listdir(target) == ["fifo"]
+
+
+def test_dry_run_lists_links_and_devices_and_makes_none(tmp_path, target):
+    source = tmp_path / "tree"
+    source.mkdir()
+    os.symlink("nowhere", source / "link")
+    os.mkfifo(source / "fifo")
+    sending = {"follows_links": False, "sends_devices": True, "is_dry_run": True}
+    outcome = copy(source, target, sending=sending)
+    listed = {event.path for _, event in outcome.events if event.kind == LISTED}
+    assert listed == {b"tree", b"tree/link", b"tree/fifo"} and os.listdir(target) == []
+
+
+def test_excluded_links_are_left_out(tmp_path, target):
+    source = tmp_path / "tree"
+    source.mkdir()
+    for name in ("a.x", "b"):
+        os.symlink("nowhere", source / name)
+    sending = {"follows_links": False, "filters": [(False, b"*.x")]}
+    assert copy(source, target, sending=sending, receiving=LINKS["receiving"]).events == []
+    assert os.listdir(target / "tree") == ["b"]
 
 
 # ---- What a hostile sender may try ------------------------------------------------------------------
@@ -405,7 +430,8 @@ BAD = {
         encode_entry(kind=SMALL, id=1, path=b"x", extras=encode_extra(TARGET, b"y")),
         FAST_PROTOCOL,
     ),
-    "kind_8": (encode_entry(kind=8, id=1, path=b"x", extras=encode_extra(TARGET, b"y")), FAST_PROTOCOL),
+    "question": (encode_entry(kind=8, id=1, path=b"x", extras=encode_extra(TARGET, b"y")), FAST_PROTOCOL),
+    "kind_9": (encode_entry(kind=9, id=1, path=b"x", extras=encode_extra(TARGET, b"y")), FAST_PROTOCOL),
 }  # fmt: skip
 
 

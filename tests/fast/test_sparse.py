@@ -94,6 +94,7 @@ WAYS = {
         "sending": {"finds_holes": True},
         "receiving": {"makes_sparse": True},
     },
+    "local": {"is_local": True, "sending": {"finds_holes": True}, "receiving": {"makes_sparse": True}},
     "temporary_names": {
         "sending": {"finds_holes": True},
         "receiving": {"makes_sparse": True, "has_tmpfile": False},
