@@ -80,6 +80,19 @@ def test_a_mistake_is_usage_and_nothing_is_copied(escp, file, target, config):
     assert done.hint == "did you mean 'compress'?" and not os.listdir(target)
 
 
+@pytest.mark.parametrize("env", [{"ESCP_JSON": "1"}, {"ESCP_CONFIG": "json: true\n"}], ids=str)
+def test_json_of_the_configuration_counts_before_the_copy_begins(escp, source, config, env):
+    if "ESCP_CONFIG" in env:
+        env = config(env["ESCP_CONFIG"])
+    done = escp.run(source / "missing", "box:", env=env)
+    assert (done.code, done.json[-1]["exit_code"], done.err) == (1, 1, "")
+
+
+def test_json_of_the_environment_counts_for_bad_usage(escp):
+    done = escp.run("-z", env={"ESCP_JSON": "1"})
+    assert (done.code, done.json[-1]["exit_code"], done.err) == (2, 2, "")
+
+
 @needs_root
 def test_the_systems_file_and_the_users_are_found(folder):
     """In a mount namespace: /etc of this machine stays as it is."""
