@@ -133,7 +133,7 @@ cdef extern from "<sys/stat.h>" nogil:
     bint S_ISDIR(uint32_t)
     bint S_ISLNK(uint32_t)
     enum:
-        S_IFMT, S_IFREG
+        S_IFMT, S_IFREG, S_ISGID
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef struct iovec_t "struct iovec":

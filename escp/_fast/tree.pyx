@@ -1,10 +1,12 @@
 """Creating files and directories below the destination; see tree.pxd."""
 
+from libc.stdint cimport uint32_t
+
 from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, EEXIST, EINVAL, EISDIR, ELOOP,
                               ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL,
-                              O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY, S_ISDIR, S_ISREG, c_close, dup, errno,
+                              O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY, S_ISDIR, S_ISGID, S_ISREG, c_close, dup, errno,
                               escp_fetch_add, escp_openat_beneath, escp_set_errno, fchmod, fchmodat, fchown,
-                              fstatat, futimens, linkat, memcmp, memcpy, mkdirat, openat, renameat, snprintf,
+                              fstat, fstatat, futimens, linkat, memcmp, memcpy, mkdirat, openat, renameat, snprintf,
                               stat_t, strlen, timespec_t, unlinkat, utimensat)
 from escp._fast.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
 from escp._fast.wire cimport entry
@@ -12,6 +14,7 @@ from escp._fast.wire cimport entry
 cdef enum:
     FILE_MODE = 0o777  # scp takes no more of a file's mode, with -p or without
     DIRECTORY_MODE = 0o1777
+    UNFINISHED_MODE = 0o1700  # of a directory that was made here and waits for its own entry
     PROC_PATH_BYTES = 32
 
 
@@ -85,7 +88,7 @@ cdef int make_parents(tree *t, const char *path) noexcept nogil:
             return -1
         memcpy(upper, path + start, i - start)
         upper[i - start] = 0
-        rc = mkdirat(fd, upper, 0o700)
+        rc = mkdirat(fd, upper, UNFINISHED_MODE if t.follows_umask else 0o700)
         if rc < 0 and errno != EEXIST:
             rc = errno
             c_close(fd)
@@ -148,8 +151,27 @@ cdef void set_times(timespec_t *times, const entry *e) noexcept nogil:
     times[1].tv_sec, times[1].tv_nsec = e.mtime_s, e.mtime_ns
 
 
+cdef int set_directory_mode(tree *t, int fd, const char *by_fd, uint32_t mode, fast_err *err) noexcept nogil:
+    """scp pushing sets the source's mode whatever was there. Pulling, and cp, follow the umask: without -p a new
+    directory gets the mode less the umask, one that was there keeps its own; the bit for the group that all in
+    it inherits stays, which a project's directory has from its parent."""
+    cdef stat_t status
+    if fstat(fd, &status) < 0:
+        return fail(err, FAST_SYS, errno, "set mode")
+    mode &= DIRECTORY_MODE
+    if t.follows_umask:
+        mode |= status.st_mode & S_ISGID
+    if t.follows_umask and not t.keeps_attributes:
+        if (status.st_mode & DIRECTORY_MODE) != (UNFINISHED_MODE & ~t.umask):
+            return 0
+        mode &= ~t.umask
+    if fchmodat(AT_FDCWD, by_fd, mode, 0) < 0:
+        return fail(err, FAST_SYS, errno, "set mode")
+    return 0
+
+
 cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil:
-    """Everything in the directory is there: create it if nothing was, and set its mode, and with -p its times."""
+    """Everything in the directory is there: create it if nothing was; its mode, and with -p its times."""
     cdef char path[MAX_PATH_BYTES + 1]
     cdef char by_fd[PROC_PATH_BYTES]
     cdef timespec_t times[2]
@@ -161,8 +183,8 @@ cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *e
     if open_directory(t, cache, path, e.path_bytes, &fd, err) < 0:
         return -1
     proc_path(by_fd, fd)  # an O_PATH descriptor takes no fchmod
-    if fchmodat(AT_FDCWD, by_fd, e.mode & DIRECTORY_MODE, 0) < 0:
-        return fail(err, FAST_SYS, errno, "set mode")
+    if set_directory_mode(t, fd, by_fd, e.mode, err) < 0:
+        return -1
     if t.keeps_attributes:
         set_times(times, e)
         if utimensat(AT_FDCWD, by_fd, times, 0) < 0:
