@@ -67,7 +67,7 @@ def read_text(node: ast.expr) -> list[str]:
 
 
 def find_texts() -> list[re.Pattern[str]]:
-    """Patterns: what in escp's source could be a sentence, the system's words for errors, `WHAT: WHY (HOW)`."""
+    """Patterns: what in escp's source could be a sentence, the system's words, and `WHAT: WHY (HOW)`."""
     texts = [["", ": ", ""], ["", " (", ")"], *([describe_errno(number)] for number in errno.errorcode)]
     for path in sorted((ROOT / "escp").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
