@@ -40,15 +40,17 @@ def main(argv: list[str] | None = None) -> int:
         return run_agent(argv)
     from escp.options import parse_options  # not at the top: the agent has no options
 
+    is_json = "--json" in argv or os.environ.get("ESCP_JSON", "") in ("1", "true")
     try:
         options = parse_options(argv)
+        is_json = options.json
         if options.shows_help or options.shows_version or options.shows_licence:
             return _show_page(options)
         return _copy(options, start_s)
     except EscpError as e:
         from escp.ui import show_early_failure
 
-        show_early_failure(e, argv)
+        show_early_failure(e, is_json=is_json)
         return e.exit_code
     except _Interrupted as e:
         return 128 + e.number

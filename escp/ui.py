@@ -24,9 +24,9 @@ def make_ui(options: Options) -> TextUi:
     )
 
 
-def show_early_failure(error: EscpError, argv: list[str]) -> None:
+def show_early_failure(error: EscpError, *, is_json: bool) -> None:
     """Report an error from before there were options or a log: bad usage, or a log that can't be opened."""
-    _make_ui(json="--json" in argv).fail(error)
+    _make_ui(json=is_json).fail(error)
 
 
 def print_page(text: str) -> None:
@@ -47,4 +47,6 @@ def _make_ui(
         from escp.jsonui import JsonUi  # lazy: few need it
 
         return JsonUi(Lines(sys.stdout), err, verbosity=verbosity, log=log)
-    return TextUi(err, is_quiet=is_quiet, verbosity=verbosity, shows_bits=shows_bits, log=log)
+    return TextUi(
+        err, out=Lines(sys.stdout), is_quiet=is_quiet, verbosity=verbosity, shows_bits=shows_bits, log=log
+    )
