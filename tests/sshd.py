@@ -81,7 +81,8 @@ LogLevel VERBOSE
 # Or bash, started by sshd, reads .bashrc as if it were at a terminal.
 SetEnv SHLVL=2
 """
-            + self.settings + "\n"
+            + self.settings
+            + "\n"
         )
         self.client_config.write_text(
             f"""\
@@ -96,7 +97,8 @@ Host *
     UserKnownHostsFile /dev/null
     LogLevel ERROR
 """
-            + self.client_settings + "\n"
+            + self.client_settings
+            + "\n"
         )
 
     def _start(self) -> None:

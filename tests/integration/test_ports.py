@@ -72,7 +72,9 @@ def test_blocked_data_port(folder, source, target, verdict):
             write_random(source / "a", 100)
             with contextlib.closing(Escp(folder, sshd)) as escp:
                 begin_s = time.monotonic()
-                done = escp.fail(13, source / "a", remote(target), prefix=inside, has_ports=False)
+                done = escp.fail(
+                    13, "--tunnel=never", source / "a", remote(target), prefix=inside, has_ports=False
+                )
                 assert time.monotonic() - begin_s < START_LIMIT_S
                 assert "port 1232" in done.error and "127.0.0.1" in done.error and "1232-1242" in done.hint
                 assert list_tree(target) == {}
