@@ -31,6 +31,7 @@ from escp.control import (
     FileFailed,
     Hello,
     Link,
+    Listed,
     Listening,
     Message,
     Opened,
@@ -57,6 +58,7 @@ FEATURES = ["zstd", "dummy"]
 STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initiator gives up long before
 IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
 PROGRESS_S = 0.2
+MAX_LISTED = 64  # in one message
 MAX_PAGE_ROOTS = 2048
 MAX_PAGE_BYTES = 1 << 18  # of names
 
@@ -96,6 +98,7 @@ class Agent:
         self._connector: Connector | None = None
         self._streams_due_s = float("inf")
         self._told: Progress | None = None
+        self._listed: list[bytes] = []  # of a dry run, not yet told
         self._is_done = False
 
     def run(self) -> int:
@@ -354,7 +357,19 @@ class Agent:
 
     # ---- What the planes tell -----------------------------------------------------------------------
 
-    def file_failed(self, failure: Failure, path: bytes, *, is_receiver: bool) -> None:
+    def listed(self, path: bytes) -> None:
+        self._listed.append(path)
+        if len(self._listed) == MAX_LISTED:
+            self._tell_listed()
+
+    def _tell_listed(self) -> None:
+        if self._listed:
+            self._tell(Listed(self._listed))
+            self._listed = []
+
+    def file_failed(
+        self, end: SendEnd | ReceiveEnd, failure: Failure, path: bytes, *, is_receiver: bool
+    ) -> None:
         if is_receiver == (self._sender is None):
             self._log.file_error(path, failure.reason)  # the other side's are in the other side's log
         if self._sender is not None:  # else the sender hears of it from the streams
@@ -374,6 +389,7 @@ class Agent:
 
     def _tell_progress(self) -> None:
         assert self._sender
+        self._tell_listed()
         counts = self._sender.counters()
         now = Progress(**{name: counts.get(name, 0) for name in Progress._fields})
         if now != self._told:

@@ -61,7 +61,8 @@ class Receive(
     namedtuple(
         "Receive",
         "target n_sources is_directory engine is_direct has_checksum has_compression is_recursive has_roots "
-        "keeps_attributes keeps_owner keeps_xattrs keeps_acls makes_sparse makes_devices is_dry_run",
+        "keeps_attributes keeps_owner keeps_xattrs keeps_acls makes_sparse makes_devices selection "
+        "compares_digests is_dry_run",
     )
 ):
     """Be the receiver.
@@ -86,6 +87,8 @@ class Receive(
     keeps_acls: bool
     makes_sparse: bool
     makes_devices: bool
+    selection: str
+    compares_digests: bool
     is_dry_run: bool
 
 

@@ -15,11 +15,13 @@ from escp.transfer import (
     FATAL,
     FILE_FAILED,
     FINISHED,
+    LISTED,
     ROOM,
     ReceivePlane,
     SendPlane,
     Streams,
     count_walkers,
+    link_local,
 )
 
 TYPE_CHECKING = False
@@ -29,7 +31,10 @@ if TYPE_CHECKING:
     class Listener(Protocol):
         """Who is told what happens; all calls come from the event loop."""
 
-        def file_failed(self, failure: Failure, path: bytes, *, is_receiver: bool) -> None: ...
+        def file_failed(
+            self, end: "SendEnd | ReceiveEnd", failure: Failure, path: bytes, *, is_receiver: bool
+        ) -> None: ...
+        def listed(self, path: bytes) -> None: ...  # below the target; directories end with a slash
         def end_finished(self, end: "SendEnd | ReceiveEnd") -> None: ...
         def end_failed(self, failure: Failure) -> None: ...
         def sources_taken(self) -> None: ...
@@ -61,7 +66,10 @@ class SendEnd:
                 n_streams=n_streams, block_bytes=block_bytes, engine=wanted.engine,
                 is_direct=wanted.is_direct, has_checksum=wanted.has_checksum,
                 has_compression=wanted.has_compression,
-                is_recursive=wanted.is_recursive, n_walkers=count_walkers(), fault_offset=self.fault_offset,
+                is_recursive=wanted.is_recursive, n_walkers=count_walkers(),
+                filters=[(rule[:1] == b"+", rule[1:]) for rule in wanted.filters],
+                selection=wanted.selection, compares_digests=wanted.compares_digests,
+                is_dry_run=wanted.is_dry_run, fault_offset=self.fault_offset,
             )  # fmt: skip
         loop.watch(self.plane.event_fd, self._take_events)
 
@@ -100,7 +108,10 @@ class SendEnd:
             elif kind == FATAL:
                 self._listener.end_failed(Failure(code, sys_errno, where))
             elif kind == FILE_FAILED:
-                self._listener.file_failed(Failure(code, sys_errno, where), path, is_receiver=bool(is_remote))
+                failure = Failure(code, sys_errno, where)
+                self._listener.file_failed(self, failure, path, is_receiver=bool(is_remote))
+            elif kind == LISTED:
+                self._listener.listed(path + b"/" if where == "directory" else path)
 
     def counters(self) -> dict[str, int]:
         return self.plane.counters()
@@ -143,7 +154,8 @@ class ReceiveEnd:
                 engine=wanted.engine, is_direct=wanted.is_direct, has_checksum=wanted.has_checksum,
                 has_compression=wanted.has_compression, keeps_attributes=wanted.keeps_attributes,
                 target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
-                has_roots=wanted.has_roots,
+                has_roots=wanted.has_roots, selection=wanted.selection,
+                compares_digests=wanted.compares_digests,
             )  # fmt: skip
         self._loop, self._listener = loop, listener
         loop.watch(self.plane.event_fd, self._take_events)
@@ -168,7 +180,7 @@ class ReceiveEnd:
             elif kind == FATAL:
                 self._listener.end_failed(Failure(code, sys_errno, where))
             elif kind == FILE_FAILED:
-                self._listener.file_failed(Failure(code, sys_errno, where), path, is_receiver=True)
+                self._listener.file_failed(self, Failure(code, sys_errno, where), path, is_receiver=True)
 
     def counters(self) -> dict[str, int]:
         assert self.plane is not None
@@ -192,6 +204,13 @@ class ReceiveEnd:
             self.plane.join()
             self.plane = None
         self.destination.close()
+
+
+def start_local(sender: SendEnd, receiver: ReceiveEnd) -> None:
+    """Start both ends of a copy within this host: no streams and no encryption between them."""
+    assert receiver.plane is not None
+    link_local(sender.plane, receiver.plane)
+    sender.plane.start()
 
 
 class _OfferErrors:

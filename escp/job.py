@@ -2,6 +2,7 @@
 
 push          this process sends, the agent receives
 pull          the agent sends, this process receives
+local         both planes are in this process, without streams between them
 host to host  one agent sends, the other receives: through a relay here (-3), or from one to the other (-R)
 """
 
@@ -9,7 +10,7 @@ import os
 import stat
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from itertools import islice
 from typing import Protocol
 
@@ -34,7 +35,7 @@ from escp.control import (
     Send,
     Sources,
 )
-from escp.ends import ReceiveEnd, SendEnd
+from escp.ends import ReceiveEnd, SendEnd, start_local
 from escp.errors import (
     FAST_DIGEST,
     FAST_SYS,
@@ -130,11 +131,13 @@ class Job:
         self._failure: EscpError | None = None
         self._failure_due_s = float("inf")
         self._failed_codes: set[int] = set()
-        self._results: dict[AgentLink | None, Result | None] = {}
+        # Of each end, here or at an agent: None until it is done.
+        self._results: dict[AgentLink | SendEnd | ReceiveEnd, Result | None] = {}
 
     def run(self) -> dict[str, int]:
-        self._aead = choose_aead()
-        self._secret = os.urandom(SECRET_BYTES)
+        if self._origin is not None or self._goal is not None:
+            self._aead = choose_aead()
+            self._secret = os.urandom(SECRET_BYTES)
         is_done = False
         try:
             self._begin()
@@ -194,8 +197,35 @@ class Job:
         """One login after the other: each may ask its user something."""
         if self._origin is not None:
             self._send_agent = self._log_in(self._origin)
-        else:
+        elif self._goal is not None:
             self._log_in_to_goal()
+        else:
+            self._begin_here()
+
+    def _begin_here(self) -> None:
+        """Both ends are in this process."""
+        options = self._options
+        n_sources, is_one_directory = self._look_at_sources()
+        self._receive_end = ReceiveEnd(
+            self._make_receive(n_sources, is_one_directory, has_roots=False), is_remote=False
+        )
+        self._names_below = self._receive_end.names_below
+        n_streams = 1 if self._receive_end.is_in_order else options.n_streams
+        self._receive_end.open(
+            n_streams=n_streams, block_bytes=options.block_bytes, loop=self._loop, listener=self
+        )
+        self._send_end = SendEnd(
+            self._make_send(),
+            n_streams=n_streams,
+            block_bytes=options.block_bytes,
+            loop=self._loop,
+            listener=self,
+        )
+        self._results = {self._send_end: None, self._receive_end: None}
+        start_local(self._send_end, self._receive_end)
+        self._is_started = True
+        self._feed_end()
+        self._watcher.begin(host="", n_streams=n_streams, aead="", address="")
 
     def _log_in(self, location: Location) -> AgentLink:
         agent = AgentLink(self._start_agent(location), location, self._loop, self._take, self._watcher.note)
@@ -234,7 +264,7 @@ class Job:
                 self._fail_file(failure, message.path, is_receiver=message.is_receiver)
         elif isinstance(message, Listed):
             for path in message.paths:
-                self._watcher.listed(path)
+                self.listed(path)
 
     def _greet_sender(self, agent: AgentLink) -> None:
         agent.send(self._make_send())
@@ -248,14 +278,7 @@ class Job:
     def _greet_receiver(self, agent: AgentLink) -> None:
         if self._origin is not None:
             return self._open_target()
-        first = next(self._sources, None)
-        if first is None:
-            raise UsageError(f"the file list '{self._options.filelist}' is empty", "nothing is to be copied")
-        is_one_directory = not self._is_many and is_directory(
-            first[0], follows_links=not self._options.keeps_links
-        )
-        self._sources = _chain(first, self._sources)
-        agent.send(self._make_receive(2 if self._is_many else 1, is_one_directory, has_roots=False))
+        agent.send(self._make_receive(*self._look_at_sources(), has_roots=False))
         self._send_link(agent, count_streams(self._options))
 
     # ---- What is wanted -----------------------------------------------------------------------------
@@ -299,6 +322,8 @@ class Job:
             keeps_acls=options.keeps_acls,
             makes_sparse=options.is_sparse,
             makes_devices=options.keeps_devices,
+            selection=options.selection,
+            compares_digests=options.compares_digests,
             is_dry_run=options.is_dry_run,
         )
 
@@ -311,6 +336,14 @@ class Job:
         return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
     # ---- Sources and target -------------------------------------------------------------------------
+
+    def _look_at_sources(self) -> tuple[int, bool]:
+        """How many local sources there are, 2 for several, and whether a single one is a directory."""
+        if self._is_many:
+            return 2, False
+        first = next(self._sources)
+        self._sources = iter([first])
+        return 1, is_directory(first[0], follows_links=not self._options.keeps_links)
 
     def _take_page(self) -> tuple[list[Source], bool]:
         """The next sources, not too many at a time, and whether they are the last ones."""
@@ -511,12 +544,12 @@ class Job:
                 self._make_send(), n_streams=self._n_streams, block_bytes=self._options.block_bytes,
                 loop=self._loop, listener=self,
             )  # fmt: skip
-            self._results[None] = None
+            self._results[self._send_end] = None
             self._send_end.start(self._streams)
             self._feed_end()
         else:
             assert self._receive_end
-            self._results[None] = None
+            self._results[self._receive_end] = None
             self._receive_end.start(self._streams)
         self._watcher.begin(
             host=agent.host, n_streams=self._n_streams, aead=self._aead,
@@ -550,10 +583,12 @@ class Job:
     # ---- What the ends tell -------------------------------------------------------------------------
 
     def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
-        self._results[None] = Result(0, 0, 0, 0, 0, 0, 0)  # its account is in its counters
+        self._results[end] = Result(0, 0, 0, 0, 0, 0, 0)  # its account is in its counters
 
     def end_failed(self, failure: Failure) -> None:
         host = (self._goal or self._origin or self._options.target).host
+        if host is None:
+            raise failure.as_error("the copy")
         if failure.code == FAST_UNSAFE and self._receive_end is not None:
             raise RefusedError(
                 f"{host} sent a name that was not asked for, or that leads out of the destination",
@@ -564,7 +599,15 @@ class Job:
             raise self._failure  # found here: the agent only sees its connections end
         self._failure_due_s = time.monotonic() + LAST_WORDS_S
 
-    def file_failed(self, failure: Failure, path: bytes, *, is_receiver: bool) -> None:
+    def listed(self, path: bytes) -> None:
+        target = self._options.target.path
+        self._watcher.listed(os.path.join(target, path.removeprefix(b"/")) if path else target)
+
+    def file_failed(
+        self, end: SendEnd | ReceiveEnd, failure: Failure, path: bytes, *, is_receiver: bool
+    ) -> None:
+        if end is self._receive_end and self._send_end is not None:
+            return  # both are here: the sending one has told it
         self._fail_file(failure, path, is_receiver=is_receiver)
 
     def _fail_file(self, failure: Failure, path: bytes, *, is_receiver: bool) -> None:
@@ -590,9 +633,8 @@ class Job:
             counts.update(self._progress._asdict())
         if self._receive_end is not None and self._receive_end.plane is not None:
             own = self._receive_end.counters()
-            failed_there = counts["failed"] - own["failed"]  # the sender hears of both
-            counts.update(own)
-            counts["failed"] += max(0, failed_there)
+            own["failed"] = max(own["failed"], counts["failed"])  # the sender hears of both sides'
+            counts.update(own if self._send_end is None else {"bytes_disk": own["bytes_disk"]})
         result = self._results.get(self._receive_agent) if self._receive_agent else None
         if result is not None:
             counts["bytes_disk"] = result.bytes_disk
@@ -613,11 +655,6 @@ class Job:
         for agent in self._agents():
             agent.close(is_done=is_done)
         self._loop.close()
-
-
-def _chain(first: Source, others: Iterator[Source]) -> Iterator[Source]:
-    yield first
-    yield from others
 
 
 def count_streams(options: Options) -> int:

@@ -30,8 +30,7 @@ class JsonUi(TextUi):
         log: TransferLog | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        super().__init__(err, is_quiet=True, verbosity=verbosity, log=log, clock=clock)
-        self._out = out
+        super().__init__(err, out=out, is_quiet=True, verbosity=verbosity, log=log, clock=clock)
         self._next_progress_s = 0.0
         self._is_ended = False
 
@@ -126,6 +125,8 @@ def _describe_summary(summary: Summary) -> dict[str, object]:
         "aead": summary.aead,
         "streams": summary.n_streams,
         "dummy": summary.is_dummy,
+        "skipped": summary.n_skipped,
+        "dry_run": summary.is_dry_run,
         "bytes_disk": summary.bytes_disk,
         "bytes_compressed": summary.bytes_compressed,
     }

@@ -55,6 +55,8 @@ class Summary(NamedTuple):
     n_streams: int
     aead: str
     is_dummy: bool = False  # the dummy engine was used on at least one side
+    n_skipped: int = 0  # files that are at the target already
+    is_dry_run: bool = False  # nothing was copied: what would have been
     bytes_disk: int | None = None  # written to files at the target; None: not known
     bytes_compressed: int | None = None  # of file data as it went through the streams, compressed or not
 

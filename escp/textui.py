@@ -66,6 +66,7 @@ class TextUi:
         self,
         err: Lines,
         *,
+        out: Lines | None = None,
         is_quiet: bool = False,
         verbosity: int = 0,
         shows_bits: bool = False,
@@ -73,6 +74,7 @@ class TextUi:
         clock: Callable[[], float] = time.monotonic,
     ):
         self._err = err
+        self._out = out or Lines(None)
         self._is_quiet = is_quiet
         self._verbosity = verbosity
         self._shows_bits = shows_bits
@@ -87,11 +89,14 @@ class TextUi:
         """The streams are open: the login is over, and with it ssh's questions on the terminal."""
         self._begin_s = self._clock()
         self._rate = RateMeter(self._clock)
-        where = "this host, embedded" if info.is_embedded else f"{info.host} {info.address}".strip()
-        self.note(
-            f"{format_count(info.n_streams, 'stream')} to {where}, "
-            f"blocks of {info.block_bytes >> 10} KiB, AES-128-GCM by {info.aead}"
-        )
+        if not info.aead:
+            self.note(f"{format_count(info.n_streams, 'thread')}, blocks of {info.block_bytes >> 10} KiB")
+        else:
+            where = "this host, embedded" if info.is_embedded else f"{info.host} {info.address}".strip()
+            self.note(
+                f"{format_count(info.n_streams, 'stream')} to {where}, "
+                f"blocks of {info.block_bytes >> 10} KiB, AES-128-GCM by {info.aead}"
+            )
         self._write_log("start", **info._asdict())
 
     def update(self, snapshot: Snapshot) -> None:
@@ -117,8 +122,10 @@ class TextUi:
         self._write_log("error", is_error=True, path=path, host=host, message=message)
 
     def listed(self, path: bytes) -> None:
-        """What a dry run would copy, as a path at the target."""
-        self._say(show_name(path))
+        """What a dry run would copy, as a path at the target; on standard output, as a list to go on with."""
+        if self._meter is not None:
+            self._close_meter()
+        self._out.write(show_name(path))
 
     def note(self, text: str) -> None:
         """Said with -v only."""
@@ -206,9 +213,15 @@ def compose_summary(summary: Summary, *, shows_bits: bool) -> str:
     ]
     if summary.files == 0 and summary.directories:
         parts.insert(0, format_count(summary.directories, "directory"))
+    if summary.is_dry_run:
+        parts = [f"would copy {parts[-2 if summary.directories and not summary.files else 0]}"]
+    if summary.n_skipped:
+        parts.append(f"{summary.n_skipped:,} unchanged")
     if summary.n_failed:
         parts.append(f"{summary.n_failed:,} failed")
-    if summary.is_verified:
+    if summary.is_dry_run:
+        pass
+    elif summary.is_verified:
         parts.append("the others verified" if summary.n_failed else "verified")
     else:
         parts.append("not verified")

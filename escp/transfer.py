@@ -12,7 +12,7 @@ import struct
 from escp._fast import aead
 from escp._fast.channel import Channel, forbid_dumps
 from escp._fast.errors import FastError
-from escp._fast.plane import FATAL, FILE_FAILED, FINISHED, ROOM, ReceivePlane, SendPlane
+from escp._fast.plane import FATAL, FILE_FAILED, FINISHED, LISTED, ROOM, ReceivePlane, SendPlane, link_local
 from escp._fast.relay import RelayPlane
 from escp._fast.wire import decode_hello, encode_hello
 from escp.errors import UsageError
@@ -32,12 +32,14 @@ __all__ = [
     "FATAL",
     "FILE_FAILED",
     "FINISHED",
+    "LISTED",
     "ROOM",
     "Channel",
     "ReceivePlane",
     "RelayPlane",
     "SendPlane",
     "Streams",
+    "link_local",
 ]
 
 

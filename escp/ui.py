@@ -47,4 +47,6 @@ def _make_ui(
         from escp.jsonui import JsonUi  # lazy: few need it
 
         return JsonUi(Lines(sys.stdout), err, verbosity=verbosity, log=log)
-    return TextUi(err, is_quiet=is_quiet, verbosity=verbosity, shows_bits=shows_bits, log=log)
+    return TextUi(
+        err, out=Lines(sys.stdout), is_quiet=is_quiet, verbosity=verbosity, shows_bits=shows_bits, log=log
+    )

@@ -21,7 +21,7 @@ def pick_port() -> int:
 class Sshd:
     """A running sshd on a loopback port. *prefix* starts it elsewhere, in a network namespace for example.
 
-    *addresses*: more to listen on. *settings*, *client_settings*: lines for its and its clients' configuration.
+    *addresses*: more to listen on; *settings* and *client_settings*: lines for its and the clients' files.
     """
 
     def __init__(
@@ -81,8 +81,7 @@ LogLevel VERBOSE
 # Or bash, started by sshd, reads .bashrc as if it were at a terminal.
 SetEnv SHLVL=2
 """
-            + self.settings
-            + "\n"
+            + self.settings + "\n"
         )
         self.client_config.write_text(
             f"""\
@@ -97,8 +96,7 @@ Host *
     UserKnownHostsFile /dev/null
     LogLevel ERROR
 """
-            + self.client_settings
-            + "\n"
+            + self.client_settings + "\n"
         )
 
     def _start(self) -> None:

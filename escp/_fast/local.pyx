@@ -28,32 +28,27 @@ from escp._fast.wire cimport MESSAGE_END, RESULT_BYTES, entry, get_result, resul
 
 # ---- From the sender to the receiver ----------------------------------------------------------------
 
-cdef io_slot *exchange_buffer(local_stream *t, const uint8_t *data, fast_err *err) noexcept nogil:
-    """A free slot of the receiver with the buffer *data* of the sender's ring, which gets its buffer instead."""
-    cdef receive_stream *r = t.receiver
-    cdef io_slot *free_slot = ring_free_slot(&r.ring)
-    cdef uint8_t *buffer
+cdef int exchange_buffer(local_stream *t, io_slot *slot, uint8_t *data, fast_err *err) noexcept nogil:
+    """Give the receiver's *slot* the buffer *data* of the sender's ring, which gets that slot's instead."""
     cdef int i
-    while free_slot == NULL:
-        if end_writes(r, 1, err) < 0:
-            return NULL
-        free_slot = ring_free_slot(&r.ring)
     for i in range(t.sender.ring.depth):
         if t.sender.ring.slots[i].data == data:
-            buffer = free_slot.data
-            free_slot.data = t.sender.ring.slots[i].data
-            t.sender.ring.slots[i].data = buffer
-            return free_slot
-    fail(err, FAST_PROTOCOL, 0, "buffer")
-    return NULL
+            t.sender.ring.slots[i].data = slot.data
+            slot.data = data
+            return 0
+    return fail(err, FAST_PROTOCOL, 0, "buffer")
 
 
 cdef int deliver(local_stream *t, int type, uint8_t *frame, size_t n, fast_err *err) noexcept nogil:
-    cdef io_slot *slot
+    cdef io_slot *slot = ring_free_slot(&t.receiver.ring)
     cdef bint is_end = False
+    while slot == NULL:  # metadata may need one, too: see receive_query.pyx
+        if end_writes(t.receiver, 1, err) < 0:
+            return -1
+        slot = ring_free_slot(&t.receiver.ring)
     if type == FRAME_DATA:
-        slot = exchange_buffer(t, frame + IV_BYTES + DATA_HEADER_BYTES, err)
-        if slot == NULL or take_data(t.receiver, slot, frame, n, err) < 0:
+        if (exchange_buffer(t, slot, frame + IV_BYTES + DATA_HEADER_BYTES, err) < 0
+                or take_data(t.receiver, slot, frame, n, err) < 0):
             return -1
     elif take_meta(t.receiver, frame, n, &is_end, err) < 0:
         return -1

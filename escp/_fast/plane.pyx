@@ -430,16 +430,17 @@ def link_local(SendPlane sender not None, ReceivePlane receiver not None):
     """Join two planes of this process instead of attaching streams; before start(), and for good.
 
     The sender's start() starts both, stop() and join() of either are those of both; events and counters stay
-    separate, and both planes finish or fail. The two must agree on n_streams, block_bytes and has_checksum;
-    nothing is compressed.
+    separate, and both planes finish or fail. The two must agree on n_streams, block_bytes, has_checksum and the
+    selection; nothing is compressed.
     """
     cdef send_state *s = sender.state
     cdef receive_state *r = receiver.state
     if sender.local is not None or receiver.partner != NULL or sender.threads.n or receiver.threads.n:
         raise ValueError("a plane is linked once, before it starts")
     if (s.config.n_streams != r.config.n_streams or s.config.block != r.config.block
-            or s.config.has_checksum != r.config.has_checksum):
-        raise ValueError("the planes differ in streams, blocks or digests")
+            or s.config.has_checksum != r.config.has_checksum or s.config.selection != r.config.selection
+            or s.config.compares_digests != r.config.compares_digests):
+        raise ValueError("the planes differ in streams, blocks, digests or selection")
     s.config.has_compression = r.config.has_compression = False
     if r.config.engine != ENGINE_DUMMY and r.destination.in_place_fd < 0:
         s.config.target_fd = r.destination.root_fd

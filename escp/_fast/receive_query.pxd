@@ -5,5 +5,5 @@ from escp._fast.types cimport fast_err
 from escp._fast.wire cimport entry
 
 
-# Adds the answer to the results; -1 where questions were not agreed on. The ring must have a free slot.
+# Adds the answer to the results; -1 where questions were not agreed on. May wait for a slot of the ring.
 cdef int answer_query(receive_stream *t, const entry *e, fast_err *err) noexcept nogil

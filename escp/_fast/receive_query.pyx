@@ -11,6 +11,7 @@ from escp._fast.digest cimport digest128
 from escp._fast.engine cimport ENGINE_DUMMY, io_slot, ring_free_slot
 from escp._fast.libc cimport (AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_ISREG,
                               c_close, fstat, fstatat, openat, stat_t)
+from escp._fast.receive_large cimport end_writes
 from escp._fast.receive_state cimport add_result, receive_state, receive_stream
 from escp._fast.roots cimport roots_drop
 from escp._fast.sources cimport SELECT_ALL
@@ -63,6 +64,9 @@ cdef int answer_query(receive_stream *t, const entry *e, fast_err *err) noexcept
     digest.high = digest.low = 0
     if s.config.selection == SELECT_ALL:
         return fail(err, FAST_PROTOCOL, 0, "question")
+    while s.config.compares_digests and ring_free_slot(&t.ring) == NULL:  # of a local link; else one is free here
+        if end_writes(t, 1, err) < 0:
+            return -1
     if s.config.engine == ENGINE_DUMMY or s.destination.root_fd < 0:  # there is nothing yet
         pass
     elif e.flags & ENTRY_ASKS_DIRECTORY:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from escp._fast.plane import FATAL, FILE_FAILED, ReceivePlane, SendPlane, link_local
+from escp._fast.plane import FATAL, FILE_FAILED, LISTED, ReceivePlane, SendPlane, link_local
 from escp.errors import (
     FAST_CHANGED,
     FAST_DIGEST,
@@ -23,6 +23,7 @@ from escp.errors import (
 )
 from tests.fast.loopback import BLOCK, Loopback, copy
 from tests.fast.test_planes import SMALL_BYTES, assert_copied, fill, read_tree
+from tests.fast.test_selection import write
 
 ENOSPC = 28
 
@@ -155,6 +156,35 @@ def test_modes_and_times(tmp_path, target, keeps_attributes):
         umask = 0 if keeps_attributes or path == "d" else 0o22
         assert stat.S_IMODE(after.st_mode) == stat.S_IMODE(before.st_mode) & ~umask
         assert (after.st_mtime_ns == before.st_mtime_ns) is keeps_attributes
+
+
+# ---- Selections: see test_selection.py ----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("n_streams", [1, 4])
+@pytest.mark.parametrize("compares_digests", [True, False])
+def test_selection_sends_what_differs(tmp_path, target, n_streams, compares_digests):
+    """Questions are answered, and files read for it, while blocks of others are at the disk."""
+    tree = tmp_path / "tree"
+    for number in range(120):
+        write(tree / f"{number % 7}" / f"{number}", os.urandom(number % 4 * BLOCK + 1000))
+        if number % 3 == 0:
+            there = target / "tree" / f"{number % 7}" / f"{number}"
+            data = (tree / f"{number % 7}" / f"{number}").read_bytes()
+            write(there, data if number % 2 else data[:-1] + b"?" * (1 + (not compares_digests)))
+    selection = {"selection": "changed", "compares_digests": compares_digests}
+    outcome = copy_local(tree, target, n_streams=n_streams, both=selection)
+    assert outcome.events == [] and read_tree(target / "tree") == read_tree(tree)
+    assert (outcome.sent["skipped"], outcome.sent["files"], outcome.received["files"]) == (20, 100, 100)
+
+
+def test_dry_run_makes_nothing(tree, target):
+    with Loopback(target, is_local=True, sending={"is_dry_run": True}) as loopback:
+        loopback.start()
+        loopback.add((os.fsencode(tree), b"tree"))
+        outcome = loopback.run_to_end()
+    assert {event.kind for _, event in outcome.events} == {LISTED} and os.listdir(target) == []
+    assert len(outcome.events) == len(read_tree(tree)) + 1
 
 
 # ---- Failures ---------------------------------------------------------------------------------------
@@ -300,7 +330,9 @@ def make_planes(target_fd, **receiving):
     return SendPlane(**shape), ReceivePlane(root_fd=target_fd, **{**shape, **receiving})
 
 
-@pytest.mark.parametrize("other", [{"n_streams": 2}, {"block_bytes": 2 * BLOCK}, {"has_checksum": False}])
+@pytest.mark.parametrize(
+    "other", [{"n_streams": 2}, {"block_bytes": 2 * BLOCK}, {"has_checksum": False}, {"selection": "newer"}]
+)
 def test_planes_that_differ_are_not_linked(other):
     with pytest.raises(ValueError, match="differ"):
         link_local(*make_planes(0, **other))

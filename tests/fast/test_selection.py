@@ -287,6 +287,31 @@ def test_receiver_that_was_not_told_refuses_questions(source, target):
     ]
 
 
+@pytest.mark.parametrize("both", [CHANGED, DIGESTS])
+@pytest.mark.parametrize("n_streams", [1, 3])
+def test_local_copies_are_asked_for_too(source, target, both, n_streams):
+    for i in range(400):
+        write(source / f"d{i % 5}/{i}", bytes([i % 256]) * i)
+    for i in range(12):
+        write(source / f"large{i}", bytes([i]) * (9 * BLOCK + i))
+    options = {
+        "is_local": True,
+        "n_streams": n_streams,
+        "both": both,
+        "receiving": {"keeps_attributes": True},
+    }
+    dry = take(source, target, **options, sending={"is_dry_run": True})
+    assert len(listed(dry)) == 412 + 6 and names(target) == []
+    assert take(source, target, **options).sent["files"] == 412
+    (target / "tree/d0/5").write_bytes(b"other")
+    (target / "tree/large3").unlink()
+    again = take(source, target, **options)
+    assert (again.sent["files"], again.sent["skipped"]) == (2, 410)
+    assert (target / "tree/d0/5").read_bytes() == bytes([5]) * 5
+    assert (target / "tree/large3").read_bytes() == (source / "large3").read_bytes()
+    assert listed(take(source, target, **options, sending={"is_dry_run": True})) == {}
+
+
 def make_many(folder, n, size=0):
     for i in range(n):
         if i % 500 == 0:

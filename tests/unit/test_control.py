@@ -42,6 +42,7 @@ RECEIVE = Receive(
     target=b"/tmp/\xff\x00\n", n_sources=2, is_directory=True, engine="posix", is_direct=True,
     has_checksum=True, has_compression=False, is_recursive=True, has_roots=False, keeps_attributes=False,
     keeps_owner=False, keeps_xattrs=False, keeps_acls=False, makes_sparse=False, makes_devices=False,
+    selection="changed", compares_digests=False,
     is_dry_run=False,
 )  # fmt: skip
 MESSAGES = [

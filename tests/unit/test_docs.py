@@ -75,6 +75,8 @@ def find_texts() -> list[re.Pattern[str]]:
                 texts += [parts for parts in [read_text(node)] if sum(map(len, parts)) >= 6]
             elif isinstance(node, ast.IfExp):  # f"{'to' if ... else 'from'} {host}"
                 texts += [read_text(one) for one in (node.body, node.orelse) if isinstance(one, ast.Constant)]
+    for path in sorted((ROOT / "escp" / "_fast").glob("*.pyx")):
+        texts += [[text] for text in re.findall(r'b"([^"\\]{2,})"', path.read_text())]  # what was being done
     unique = {tuple(parts) for parts in texts}
     return [re.compile(gap.join(map(re.escape, parts))) for parts in unique for gap in ("(.*?)", "(.*)")]
 

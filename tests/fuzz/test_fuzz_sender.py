@@ -1,0 +1,95 @@
+"""A sender that is answered with properly sealed nonsense: it ends, and counts nothing twice."""
+
+import os
+import random
+
+import pytest
+
+from escp._fast.plane import FATAL, FINISHED
+from escp._fast.wire import decode_entries, encode_result
+from escp.errors import FAST_PROTOCOL
+from tests.fast.loopback import BLOCK
+from tests.fast.peers import END, IS_EARLY, IS_SAME, IS_WANTED, LARGE, QUERY, RESULTS, Receiver, unpack
+
+LIMIT_S = 5.0
+OPTIONS = [
+    {"selection": "changed"},
+    {"selection": "newer"},
+    {"selection": "changed", "compares_digests": True},
+]
+N_FILES = 12
+
+
+def answer(story: random.Random, entry: dict, errs: float) -> list[bytes]:
+    """Results for one entry: right ones but for *errs* of them."""
+    fields: dict = {"digest": entry["digest"]}
+    if entry["kind"] == QUERY:
+        fields = {"flags": story.choice([IS_SAME, IS_WANTED])}
+        if story.random() < 0.2:
+            fields = {"code": story.randrange(1, 15), "sys_errno": story.randrange(40)}
+    if story.random() < errs:
+        fields["flags"] = story.choice([0, IS_EARLY, IS_SAME, IS_WANTED, story.randrange(256)])
+    if story.random() < errs:
+        fields["code"] = story.randrange(20)
+    id = (
+        entry["id"]
+        if story.random() >= errs
+        else story.choice([0, 1, entry["id"] + 1, entry["id"] ^ 1 << 20])
+    )
+    results = [encode_result(id, **fields)]
+    return results * 2 if story.random() < errs else results
+
+
+def tell(source, seed: int) -> str:
+    """One story; returns how it ended."""
+    story = random.Random(seed)
+    errs = story.choice([0.0, 0.01, 0.05])
+    options = {**story.choice(OPTIONS), "is_dry_run": seed % 5 == 0, "n_walkers": 1 + seed % 3}
+    with Receiver((os.fsencode(source), b"t"), **options) as receiver:
+        receiver.pairs[0][0].settimeout(LIMIT_S)
+        end = "finished"
+        try:
+            is_over = False
+            while not is_over:
+                is_data, payload = receiver.receive_frame()
+                if is_data:
+                    continue
+                is_over = payload[0] == END
+                entries = [] if is_over else decode_entries(unpack(payload))
+                results = [r for e in entries if e["kind"] != LARGE for r in answer(story, e, errs)]
+                story.shuffle(results)
+                if story.random() < errs:
+                    receiver.send_meta(RESULTS, story.randrange(1030), b"".join(results))
+                elif results:
+                    receiver.send_results(*results)
+            receiver.send_end()
+        except ConnectionResetError:
+            pass  # refused: the event says why
+        while True:
+            event = receiver.wait_for_any()
+            if event.kind == FATAL:
+                assert event.code == FAST_PROTOCOL, event
+                end = "protocol"
+                break
+            if event.kind == FINISHED:
+                break
+        counters = receiver.plane.counters()
+        assert counters["files"] + counters["skipped"] <= N_FILES and counters["directories"] <= 3
+        if end == "finished":
+            assert counters["files"] + counters["skipped"] + counters["failed"] >= N_FILES
+            assert counters["is_walked"]
+    return end
+
+
+@pytest.mark.parametrize("first_seed", range(0, 1200, 300))
+def test_nonsense_for_answers_neither_hangs_nor_counts_twice(tmp_path, first_seed):
+    source = tmp_path / "tree"
+    (source / "d" / "e").mkdir(parents=True)
+    for i in range(N_FILES):
+        size = 3 * BLOCK if i == 5 else i * 100
+        (source / ["", "d", "d/e"][i % 3] / str(i)).write_bytes(bytes(size))
+    ends: dict[str, int] = {}
+    for seed in range(first_seed, first_seed + 300):
+        end = tell(source, seed)
+        ends[end] = ends.get(end, 0) + 1
+    assert ends.keys() == {"finished", "protocol"}, ends
