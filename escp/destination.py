@@ -64,7 +64,8 @@ def open_destination(
             return Destination(_open_nameless(), b"", -1, landing.names[0] != b"")
         if landing.makes_root:
             # A directory that is copied gets its mode at the end; one for several sources has none to get.
-            os.mkdir(landing.root, 0o777 if landing.names[0] else 0o700)
+            private = 0o700 if is_remote else 0o1700  # see UNFINISHED_MODE in _fast/tree.pyx
+            os.mkdir(landing.root, 0o777 if landing.names[0] else private)
         in_place_fd = -1
         if found is not None and kind == OTHER and not stat.S_ISREG(found.st_mode):
             # Not waiting for a pipe's reader: the agent must hear when the initiator is gone.

@@ -128,6 +128,7 @@ class ReceiveEnd:
     def __init__(self, wanted: Receive, *, is_remote: bool):
         """Opens the target. Raises RefusedError, RemoteFileError or LocalFileError."""
         self._wanted = wanted
+        self._is_remote = is_remote
         self.destination: Destination = open_destination(
             wanted.target, n_sources=wanted.n_sources, is_directory=wanted.is_directory, is_remote=is_remote,
             is_dry_run=wanted.is_dry_run,
@@ -153,6 +154,7 @@ class ReceiveEnd:
                 root_fd=self.destination.root_fd, n_streams=n_streams, block_bytes=block_bytes,
                 engine=wanted.engine, is_direct=wanted.is_direct, has_checksum=wanted.has_checksum,
                 has_compression=wanted.has_compression, keeps_attributes=wanted.keeps_attributes,
+                follows_umask=not self._is_remote,
                 target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
                 has_roots=wanted.has_roots, selection=wanted.selection,
                 compares_digests=wanted.compares_digests,

@@ -12,6 +12,7 @@ from escp._fast.wire cimport entry
 
 cdef enum:
     PROC_PATH_BYTES = 32
+    UNFINISHED_MODE = 0o1700  # of a directory that was made here and waits for its own entry
 
 
 # *fd*: also one opened with O_PATH, of a link, too.

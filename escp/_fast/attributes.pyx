@@ -4,9 +4,9 @@ from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t
 
 from escp._fast.extras cimport (XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT, XATTR_CAPABILITY, XATTR_USER, extras_view,
                                 get_extras, next_xattr, xattr)
-from escp._fast.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, EINVAL, ENODATA, EOPNOTSUPP, EPERM, errno, fchmod,
-                              fchmodat, fchownat, fstatat, futimens, memcpy, removexattr, setxattr, snprintf,
-                              stat_t, timespec_t, utimensat)
+from escp._fast.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, EINVAL, ENODATA, EOPNOTSUPP, EPERM, S_ISGID, errno,
+                              fchmod, fchmodat, fchownat, fstatat, futimens, memcpy, removexattr, setxattr,
+                              snprintf, stat_t, timespec_t, utimensat)
 from escp._fast.owners cimport find_id
 from escp._fast.tree cimport tree
 from escp._fast.types cimport FAST_ACL, FAST_OWNER, FAST_SYS, FAST_XATTR, MAX_NAME_BYTES, fail, fast_err
@@ -114,6 +114,25 @@ cdef int set_file_attributes(tree *t, int fd, const entry *e, fast_err *err) noe
     return 0
 
 
+cdef int set_directory_mode(tree *t, int fd, const char *path, const entry *e, fast_err *err) noexcept nogil:
+    """scp pushing sets the source's mode whatever was there. Pulling, and cp, follow the umask: without -p a new
+    directory gets the mode less the umask, one that was there keeps its own; the bit for the group that all in
+    it inherits stays, which a project's directory has from its parent."""
+    cdef stat_t status
+    cdef uint32_t mode = mode_of(t, e, True)
+    if fstatat(fd, "", &status, AT_EMPTY_PATH) < 0:
+        return fail(err, FAST_SYS, errno, "set mode")
+    if t.follows_umask and not (t.keeps_owner and t.keeps_attributes):
+        mode |= status.st_mode & S_ISGID
+    if t.follows_umask and not t.keeps_attributes and not t.keeps_acls:
+        if (status.st_mode & DIRECTORY_MODE) != (UNFINISHED_MODE & ~t.umask):
+            return 0
+        mode &= ~t.umask
+    if fchmodat(AT_FDCWD, path, mode, 0) < 0:
+        return fail(err, FAST_SYS, errno, "set mode")
+    return 0
+
+
 cdef int set_path_attributes(tree *t, int fd, const entry *e, bint is_directory, fast_err *err) noexcept nogil:
     cdef char path[PROC_PATH_BYTES]
     cdef timespec_t times[2]
@@ -122,7 +141,9 @@ cdef int set_path_attributes(tree *t, int fd, const entry *e, bint is_directory,
         return -1
     if is_directory and (t.keeps_xattrs or t.keeps_acls) and set_xattrs(t, fd, e, True, err) < 0:
         return -1
-    if (is_directory or t.keeps_attributes) and fchmodat(AT_FDCWD, path, mode_of(t, e, is_directory), 0) < 0:
+    if is_directory and set_directory_mode(t, fd, path, e, err) < 0:
+        return -1
+    if not is_directory and t.keeps_attributes and fchmodat(AT_FDCWD, path, mode_of(t, e, False), 0) < 0:
         return fail(err, FAST_SYS, errno, "set mode")
     if t.keeps_attributes:
         times_of(e, times)

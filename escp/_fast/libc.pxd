@@ -144,7 +144,7 @@ cdef extern from "<sys/stat.h>" nogil:
     bint S_ISFIFO(uint32_t)
     int mknodat(int, const char *, uint32_t, uint64_t)
     enum:
-        S_IFMT, S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO
+        S_IFMT, S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_ISGID
 
 cdef extern from "<sys/sysmacros.h>" nogil:
     unsigned int major(uint64_t)

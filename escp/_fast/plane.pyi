@@ -63,6 +63,7 @@ class ReceivePlane(Plane):
         has_checksum: bool = True,
         has_compression: bool = False,
         keeps_attributes: bool = False,
+        follows_umask: bool = False,
         target_name: bytes = b"",
         in_place_fd: int = -1,
         has_openat2: bool = True,

@@ -106,6 +106,17 @@ cdef dict sum_counters(const stream_counters *streams, int n):
     return {"bytes": total, "bytes_network": wire, "bytes_compressed": payload, "first_ns": first, "last_ns": last}
 
 
+def read_umask():
+    """This process's umask, without changing it for a moment under other threads where the kernel tells it."""
+    with open("/proc/self/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"Umask:"):
+                return int(line.split()[1], 8)
+    umask = os.umask(0o077)  # before Linux 4.7
+    os.umask(umask)
+    return umask
+
+
 def check_streams(int n_streams, size_t block_bytes):
     if not 1 <= n_streams <= MAX_STREAMS:
         raise ValueError("1 to 64 streams")
@@ -324,6 +335,7 @@ cdef class ReceivePlane:
     """Receives files over its streams and writes them below *root_fd*.
 
     *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
+    *follows_umask*: directories are made as the user's own programs make them, not as scp makes them elsewhere.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
     *keeps_attributes*: times and modes. *keeps_owner*: for root; with both, setuid and setgid bits, too.
     *makes_sparse*: pages of zeroes become holes. *makes_links*, *makes_hard_links*, *makes_devices*: what else
@@ -340,10 +352,10 @@ cdef class ReceivePlane:
 
     def __cinit__(self, *, int root_fd, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
                   bint has_checksum=True, bint has_compression=False, bint keeps_attributes=False,
-                  bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True,
-                  bint keeps_owner=False, bint keeps_xattrs=False, bint keeps_acls=False, bint makes_sparse=False,
-                  bint makes_links=False, bint makes_hard_links=False, bint makes_devices=False,
-                  bint has_roots=False, selection="all", bint compares_digests=False):
+                  bint follows_umask=False, bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True,
+                  bint has_tmpfile=True, bint keeps_owner=False, bint keeps_xattrs=False, bint keeps_acls=False,
+                  bint makes_sparse=False, bint makes_links=False, bint makes_hard_links=False,
+                  bint makes_devices=False, bint has_roots=False, selection="all", bint compares_digests=False):
         check_streams(n_streams, block_bytes)
         check_selection(selection, compares_digests)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
@@ -372,6 +384,8 @@ cdef class ReceivePlane:
         self.state.destination.makes_links = makes_links
         self.state.destination.makes_hard_links = makes_hard_links
         self.state.destination.makes_devices = makes_devices
+        self.state.destination.follows_umask = follows_umask
+        self.state.destination.umask = read_umask()
         self.state.destination.has_openat2 = has_openat2
         self.state.destination.has_tmpfile = has_tmpfile
         self.state.destination.session = int.from_bytes(os.urandom(8), "big")

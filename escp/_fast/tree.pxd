@@ -29,6 +29,8 @@ ctypedef struct tree:
     bint makes_devices
     bint is_root
     owner_cache owners
+    bint follows_umask  # directories are the user's own, made here; else as scp makes them on the other host
+    uint32_t umask  # of this process
     bint has_openat2
     bint has_tmpfile  # nameless files; not on NFS, for one
     char target_name[MAX_NAME_BYTES + 1]  # the only name below root_fd that may be written; "" = any

@@ -1,6 +1,7 @@
 """Creating files and directories below the destination; see tree.pxd."""
 
-from escp._fast.attributes cimport PROC_PATH_BYTES, proc_path, set_file_attributes, set_path_attributes
+from escp._fast.attributes cimport (PROC_PATH_BYTES, UNFINISHED_MODE, proc_path, set_file_attributes,
+                                    set_path_attributes)
 from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, EEXIST, EINVAL, EISDIR, ELOOP,
                               ENOENT, ENOSYS, ENOTDIR, EOPNOTSUPP, EPERM, EXDEV, O_CLOEXEC, O_CREAT,
                               O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY, S_ISDIR, S_ISLNK,
@@ -104,7 +105,7 @@ cdef int make_parents(tree *t, const char *path) noexcept nogil:
             return -1
         memcpy(upper, path + start, i - start)
         upper[i - start] = 0
-        rc = mkdirat(fd, upper, 0o700)
+        rc = mkdirat(fd, upper, UNFINISHED_MODE if t.follows_umask else 0o700)
         if rc < 0 and errno != EEXIST:
             rc = errno
             c_close(fd)
