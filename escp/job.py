@@ -594,7 +594,8 @@ class Job:
                 f"{host} sent a name that was not asked for, or that leads out of the destination",
                 "nothing of it was written: is that host to be trusted?",
             )
-        self._failure = failure.as_error(f"the data streams {'to' if self._send_end else 'from'} {host}")
+        streams = f"the data streams to {host}" if self._send_end else f"the data streams from {host}"
+        self._failure = failure.as_error(streams)
         if not isinstance(self._failure, NetworkError):
             raise self._failure  # found here: the agent only sees its connections end
         self._failure_due_s = time.monotonic() + LAST_WORDS_S

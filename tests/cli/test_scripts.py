@@ -32,8 +32,8 @@ def test_pages_go_to_standard_output(words, part):
     [
         ([], "nothing to copy"),
         (["a"], "no target"),
-        (["a", "b"], "on this host"),
-        (["host:a", "host:b"], "remote host"),
+        (["a", ""], "the target is empty"),
+        (["--reverse", "host:a", "host:b"], "--reverse"),
         (["--no-such-option", "a", "h:"], "--no-such-option"),
         (["-t", "0", "a", "h:"], "--parallel"),
         (["-t", "65", "a", "h:"], "--parallel"),

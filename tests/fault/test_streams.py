@@ -161,7 +161,7 @@ def test_lost_end_of_a_stream_is_no_success(escp, source, target):
 
 def test_incomplete_hello_is_not_waited_for_without_end(escp, source, target):
     write_random(source / "a", 10)
-    done = copy_through(escp, source, target, Fault(drop_one, 30))
+    done = copy_through(escp, source, target, Fault(drop_one, 30), "--tunnel=never")
     assert done.code == 13 and "can't reach the data port" in done.error
     escp.assert_nothing_left()
     assert list_tree(target) == {}

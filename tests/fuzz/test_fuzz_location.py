@@ -67,5 +67,5 @@ def test_any_command_line_gives_options_or_a_usage_error(argv):
     except EscpError as error:
         assert error.exit_code == 2 and str(error)
         return
-    assert not options.sources or options.target.is_remote
+    assert not options.sources or options.target.is_remote or options.target.path
     assert 1 <= options.n_streams <= 64 and options.port + options.n_ports <= 65536

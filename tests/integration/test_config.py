@@ -154,6 +154,39 @@ def test_the_initiators_logfile_does_not_reach_the_other_host(escp, file, target
     assert not (escp.home / "own.log").exists()
 
 
+# In a mount namespace with a /dev of its own: what arrives at /dev/log while escp runs.
+SYSLOG = """
+import os, socket, subprocess, sys
+subprocess.run("mount -t tmpfs none /dev && mknod -m 666 /dev/null c 1 3", shell=True, check=True)
+log = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+log.bind("/dev/log")
+code = subprocess.run(sys.argv[1:]).returncode
+log.setblocking(False)
+try:
+    while True:
+        print(log.recv(9999).decode())
+except BlockingIOError:
+    sys.exit(code)
+"""
+
+
+@needs_root
+def test_syslog_gets_both_sides_lines(escp, file, target, folder):
+    path = write_config(folder / "agent.conf", "logfile: LOCAL3\n")  # the embedded agent's, too
+    prefix = ("unshare", "-m", sys.executable, "-c", SYSLOG)
+    os.mkfifo(file.parent / "b\n")
+    done = escp.run("-r", file.parent, b"localhost:" + os.fsencode(target), is_embedded=True, prefix=prefix,
+                    env={"ESCP_CONFIG": str(path)})  # fmt: skip
+    assert done.code == 1, done
+    lines = [re.sub(r"^(<\d+>).*escp\[\d+\]: ", r"\1", line) for line in done.out.splitlines()]
+    assert sorted(line.split()[0] for line in lines) == [
+        "<155>error",
+        *["<157>start"] * 2,
+        *["<157>summary"] * 2,
+    ]
+    assert any(r"b\n" in line for line in lines)
+
+
 def test_a_link_as_the_agents_log_is_not_followed(escp, file, target, folder, configured_agent):
     (folder / "victim").write_text("v")
     (folder / "link").symlink_to(folder / "victim")

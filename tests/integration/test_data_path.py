@@ -6,6 +6,7 @@ data really took.
 """
 
 import contextlib
+import os
 import re
 import shutil
 import tempfile
@@ -245,6 +246,10 @@ class Runs:
         return Run(done, seconds, folder / "target")
 
 
+def has_memory() -> bool:
+    return os.path.ismount("/dev/shm") and shutil.disk_usage("/dev/shm").free > 1 << 30
+
+
 @pytest.fixture(scope="module")
 def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
     if reason := why_none():
@@ -255,7 +260,8 @@ def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
         if item.path == request.path
         and "name" in getattr(item, "callspec", SimpleNamespace(params={})).params
     ]
-    folder = Path(tempfile.mkdtemp(prefix="escp-hosts-"))
+    # In memory where that can be: a hundred small trees, and no question of disks here.
+    folder = Path(tempfile.mkdtemp(prefix="escp-hosts-", dir="/dev/shm" if has_memory() else None))
     hosts = Hosts(folder, [PLACES[one.name] for one in wanted])
     try:
         all_runs = Runs(folder, hosts, wanted)

@@ -103,7 +103,7 @@ def test_source_that_changes_while_it_is_read_is_reported(escp, source, target, 
     assert done.code == 1
     (error,) = [line for line in done.json if line["type"] == "error"]
     assert error["path"] == f"{source}/changing" and "changed while it was read" in error["message"]
-    assert not error["remote"]
+    assert error["host"] is None
     assert list_tree(target).keys() == {b"steady"}
     escp.assert_nothing_left()
 

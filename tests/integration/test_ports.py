@@ -72,11 +72,14 @@ def test_blocked_data_port(folder, source, target, verdict):
             write_random(source / "a", 100)
             with contextlib.closing(Escp(folder, sshd)) as escp:
                 begin_s = time.monotonic()
-                done = escp.fail(13, source / "a", remote(target), prefix=inside, has_ports=False)
+                words = ("--tunnel", "never", source / "a", remote(target))
+                done = escp.fail(13, *words, prefix=inside, has_ports=False)
                 assert time.monotonic() - begin_s < START_LIMIT_S
                 assert "port 1232" in done.error and "127.0.0.1" in done.error and "1232-1242" in done.hint
                 assert list_tree(target) == {}
-                escp.copy(source / "a", remote(target), prefix=inside)  # the same, at another port
+                escp.copy(*words, prefix=inside)  # the same, at another port
+                done = escp.copy(*words[2:], prefix=inside, has_ports=False)
+                assert "1232-1242" in done.err and "through ssh" in done.err
         finally:
             sshd.stop()
             shutil.rmtree(place)

@@ -194,9 +194,8 @@ def test_somebody_else_who_answers_on_the_port(escp, source, target):
 
     threading.Thread(target=answer, daemon=True).start()
     env = escp.write_driver(ports={str(escp.port): listener.getsockname()[1]})
-    done = escp.fail(
-        13, source / "a", local(target), is_embedded=True, env=env, command=[sys.executable, str(DRIVER)]
-    )
+    words = ("--tunnel=never", source / "a", local(target))
+    done = escp.fail(13, *words, is_embedded=True, env=env, command=[sys.executable, str(DRIVER)])
     listener.close()
     assert "something else" in done.error
     assert {56} <= {len(data) for data in got} <= {0, 56}  # 0: the time was over before it was sent

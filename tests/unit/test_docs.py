@@ -67,8 +67,8 @@ def read_text(node: ast.expr) -> list[str]:
 
 
 def find_texts() -> list[re.Pattern[str]]:
-    """Patterns: what in escp's source could be a sentence, the system's words for errors, `WHAT: WHY`."""
-    texts = [["", ": ", ""], *([describe_errno(number)] for number in errno.errorcode)]
+    """Patterns: what in escp's source could be a sentence, the system's words, and `WHAT: WHY (HOW)`."""
+    texts = [["", ": ", ""], ["", " (", ")"], *([describe_errno(number)] for number in errno.errorcode)]
     for path in sorted((ROOT / "escp").glob("*.py")):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Constant | ast.JoinedStr):
@@ -76,7 +76,8 @@ def find_texts() -> list[re.Pattern[str]]:
             elif isinstance(node, ast.IfExp):  # f"{'to' if ... else 'from'} {host}"
                 texts += [read_text(one) for one in (node.body, node.orelse) if isinstance(one, ast.Constant)]
     for path in sorted((ROOT / "escp" / "_fast").glob("*.pyx")):
-        texts += [[text] for text in re.findall(r'b"([^"\\]{2,})"', path.read_text())]  # what was being done
+        found = re.findall(r'fail\(err, FAST_\w+, [^"]*"(\w+)"', path.read_text())  # what was being done
+        texts += [[text] for text in found]
     unique = {tuple(parts) for parts in texts}
     return [re.compile(gap.join(map(re.escape, parts))) for parts in unique for gap in ("(.*?)", "(.*)")]
 

@@ -1,0 +1,54 @@
+"""Configuration files of any content: settings or one UsageError that names the file, never anything else."""
+
+import os
+import tempfile
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from escp import config
+from escp.errors import UsageError
+from escp.options import NOT_CONFIGURABLE, check_setting, list_kinds
+from escp.parser import build_parser
+
+KINDS = list_kinds(build_parser())
+# What a file is made of, so that more than its first line is looked at.
+PIECES = st.sampled_from(
+    [*KINDS, *NOT_CONFIGURABLE, "hosts", ": ", ":", "\n", "\n  ", "\n    ", "- ", "[", "]", "{", "}", ", ",
+     "#", "'", '"', "&a ", "*a", "!!x ", "? ", "| ", "> ", "---", "...", "%YAML 1.1", "true", "null", "~",
+     "0x1f", "10", "1e999", "\t", "\u2028", "\ufeff", "\x85", "<<", "="]
+)  # fmt: skip
+
+
+def read(data: bytes) -> None:
+    with tempfile.NamedTemporaryFile() as file:
+        Path(file.name).write_bytes(data)
+        try:
+            blocks = config.read_files({"ESCP_CONFIG": file.name}, KINDS, NOT_CONFIGURABLE)
+            chosen = config.select_blocks(blocks, [("host", "me@host")])
+            values, lists = config.merge_blocks(chosen, KINDS, check_setting)
+        except UsageError as e:
+            assert file.name in str(e)
+            return
+    assert set(values) | set(lists) <= {kind.dest for kind in KINDS.values()}
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes(data):
+    read(data)
+
+
+@given(st.lists(PIECES, max_size=30).map("".join))
+def test_any_tokens(text):
+    read(text.encode())
+
+
+@given(st.dictionaries(st.sampled_from([config.variable_name(key) for key in KINDS]), st.text(max_size=20)))
+def test_any_environment(environ):
+    environ = {name: text.replace("\0", "") for name, text in environ.items()}
+    try:
+        config.merge_blocks([config.read_environment(environ, KINDS)], KINDS, check_setting)
+    except UsageError as e:
+        assert "environment, ESCP_" in str(e)
+    assert os.environ["ESCP_CONFIG"] == ""
