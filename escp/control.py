@@ -145,14 +145,16 @@ class Allowed(namedtuple("Allowed", "")):
 class Link(
     namedtuple(
         "Link",
-        "secret mode n_streams block_bytes limit_bytes_per_s addresses port n_ports patience_s speaks_first",
+        "secret mode n_streams block_bytes limit_bytes_per_s addresses port n_ports patience_s "
+        "is_relayed speaks_first",
     )
 ):
     """How the streams come about; the only message that holds a secret.
 
     mode: "listen" on `addresses` (none: the one that ssh arrived on), "connect" to one of them (none: the one
-    that ssh came from), or "tunnel". `speaks_first`: a listener that proves itself first (through a relay).
-    A limit of 0 is none; `patience_s` is how long an agent that connects goes on trying.
+    that ssh came from), or "tunnel". A limit of 0 is none; `patience_s` is how long an agent that connects
+    goes on trying. `is_relayed`: a relay connects, and can't prove anything; `speaks_first`: this end does so
+    before the other.
     """
 
     __slots__ = ()
@@ -165,6 +167,7 @@ class Link(
     port: int
     n_ports: int
     patience_s: int
+    is_relayed: bool
     speaks_first: bool
 
     def __repr__(self) -> str:
@@ -178,6 +181,13 @@ class Listening(namedtuple("Listening", "addresses port n_streams")):
     addresses: list[str]
     port: int
     n_streams: int
+
+
+class Arrived(namedtuple("Arrived", "stream")):
+    """A connection for that stream has come through the relay; nothing is proven yet."""
+
+    __slots__ = ()
+    stream: int
 
 
 class Tunnel(namedtuple("Tunnel", "")):
@@ -281,14 +291,14 @@ class Bye(namedtuple("Bye", "")):
 
 
 Message = (
-    Hello | Send | Receive | Opened | Sources | Roots | Accept | Allow | Allowed | Link | Listening | Tunnel
-    | Credit | Chunk | Progress | FileFailed | Listed | Result | Error | KeepAlive | Bye
+    Hello | Send | Receive | Opened | Sources | Roots | Accept | Allow | Allowed | Link | Listening | Arrived
+    | Tunnel | Credit | Chunk | Progress | FileFailed | Listed | Result | Error | KeepAlive | Bye
 )  # fmt: skip
 
 _TYPES: dict[str, type[Message]] = {
     cls.__name__.lower(): cls
-    for cls in (Hello, Send, Receive, Opened, Sources, Roots, Accept, Allow, Allowed, Link, Listening, Tunnel,
-                Credit, Progress, FileFailed, Listed, Result, Error, KeepAlive, Bye)
+    for cls in (Hello, Send, Receive, Opened, Sources, Roots, Accept, Allow, Allowed, Link, Listening,
+                Arrived, Tunnel, Credit, Progress, FileFailed, Listed, Result, Error, KeepAlive, Bye)
 }  # fmt: skip
 _MAX_INT = 1 << 63
 _MAX_ITEMS = 4096  # of a list

@@ -71,7 +71,7 @@ class SendEnd:
                 selection=wanted.selection, compares_digests=wanted.compares_digests,
                 is_dry_run=wanted.is_dry_run, fault_offset=self.fault_offset,
             )  # fmt: skip
-        loop.watch(self.plane.event_fd, self._take_events)
+        loop.watch(self.plane.event_fd, self.take_events)
 
     def add(self, sources: Sequence[tuple[bytes, bytes]], *, is_last: bool) -> None:
         """Queue (path, path at the target) pairs; `sources_taken` is told when the plane has them all."""
@@ -99,7 +99,7 @@ class SendEnd:
         streams.attach_to(self.plane)
         self.plane.start()
 
-    def _take_events(self) -> None:
+    def take_events(self) -> None:
         for kind, code, sys_errno, where, _, is_remote, path in self.plane.take_events():
             if kind == FINISHED:
                 self._listener.end_finished(self)
@@ -160,7 +160,7 @@ class ReceiveEnd:
                 compares_digests=wanted.compares_digests,
             )  # fmt: skip
         self._loop, self._listener = loop, listener
-        loop.watch(self.plane.event_fd, self._take_events)
+        loop.watch(self.plane.event_fd, self.take_events)
 
     def allow(self, names: Sequence[bytes], directories: Sequence[bool]) -> None:
         """These may be written from now on, and what is below them where it is a directory, with -r."""
@@ -174,7 +174,7 @@ class ReceiveEnd:
         streams.attach_to(self.plane)
         self.plane.start()
 
-    def _take_events(self) -> None:
+    def take_events(self) -> None:
         assert self.plane is not None
         for kind, code, sys_errno, where, _, _, path in self.plane.take_events():
             if kind == FINISHED:

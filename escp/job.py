@@ -20,6 +20,7 @@ from escp.control import (
     Accept,
     Allow,
     Allowed,
+    Arrived,
     Bye,
     FileFailed,
     Hello,
@@ -151,6 +152,9 @@ class Job:
                     end.plane.join()
             return self.counters()
         except NetworkError as e:
+            for end in (self._send_end, self._receive_end):
+                if end is not None and end.plane is not None:
+                    end.take_events()  # raises what it was, if an agent's complaint is only what followed
             raise self._explain_direct(e) from e
         finally:
             self._close(is_done=is_done)
@@ -195,6 +199,13 @@ class Job:
 
     def _begin(self) -> None:
         """One login after the other: each may ask its user something."""
+        if self._origin and self._goal and not self._options.is_direct_hosts:
+            data_hosts = [self._options.for_host(host).data_host for host in (self._origin, self._goal)]
+            if data_hosts[0] is not None and data_hosts[0] == data_hosts[1]:
+                raise UsageError(
+                    f"option --data-host: {data_hosts[0]} can't be both hosts' address",
+                    "give each its own in the configuration's `hosts`, or use -R",
+                )
         if self._origin is not None:
             self._send_agent = self._log_in(self._origin)
         elif self._goal is not None:
@@ -244,6 +255,8 @@ class Job:
                 self._greet_receiver(agent)
         elif isinstance(message, Listening):
             self._take_listening(agent, message)
+        elif isinstance(message, Arrived):
+            self._legs[agent].arrived(message.stream)
         elif isinstance(message, Opened) and agent is self._receive_agent:
             self._names_below = message.names_below
             self._target_is_open()
@@ -471,8 +484,9 @@ class Job:
                   limit_bytes_per_s=limit if self._origin is None else 0)  # fmt: skip
         self._legs[agent] = leg
         self._n_streams = n_streams
+        is_relayed = bool(self._origin and self._goal) and not self._options.is_direct_hosts
         agent.send(leg.link(self._secret, n_streams=n_streams, limit_bytes_per_s=limit if is_sender else 0,
-                            speaks_first=speaks_first))  # fmt: skip
+                            is_relayed=is_relayed, speaks_first=speaks_first))  # fmt: skip
 
     def _take_listening(self, agent: AgentLink, listening: Listening) -> None:
         is_receiver = agent is self._receive_agent
@@ -505,7 +519,7 @@ class Job:
                     block_bytes=self._options.block_bytes,
                     limit_bytes_per_s=self._options.limit_bytes_per_s or 0,
                     addresses=addresses, port=listening.port, n_ports=1, patience_s=int(CONNECT_TIMEOUT_S),
-                    speaks_first=False,
+                    is_relayed=False, speaks_first=False,
                 ))  # fmt: skip
                 self._secret = b""
                 self._legs.clear()

@@ -37,7 +37,7 @@ from escp.errors import (
 from escp.session import AgentCourse, InitiatorCourse
 
 HELLO = Hello(1, 0, __version__, [])
-LINK = Link(bytes(32), "listen", 4, 1 << 20, 0, [], 1232, 11, 5, False)
+LINK = Link(bytes(32), "listen", 4, 1 << 20, 0, [], 1232, 11, 5, False, False)
 RECEIVE = Receive(b"x", 1, False, "posix", *[False] * 11, "all", False, False)
 SEND = Send("posix", *[False] * 11, [], "all", False, False)
 SOURCES = Sources([b"a"], True)
