@@ -121,7 +121,7 @@ CASES = [
     blocked("bind_other", "picky", "--bind 10.77.1.4 " + PUSH),
     case("bind_reverse", "drop",
          "-oBindAddress=10.77.1.3 --reverse --bind 10.77.1.3 --tunnel=never " + PUSH),
-    case("bind_not_ours", "open", "--bind 10.99.99.99 " + PUSH, code=2, said=["10.99.99.99"]),
+    case("bind_not_ours", "open", "--bind 10.99.99.99 " + PUSH, code=2, said="10.99.99.99"),
     blocked("bind_other_family", "open", "--bind fd77:1::2 " + PUSH, "fd77:1::2"),
     # ---- The target's other addresses
     case("data_host", "open", "--tunnel=never --data-host 10.77.2.2 " + PUSH),  # that one is not counted
