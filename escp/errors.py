@@ -119,7 +119,7 @@ FAST_SYS, FAST_NET, FAST_AUTH, FAST_PROTOCOL, FAST_DIGEST, FAST_CHANGED, FAST_UN
 FAST_LOOP, FAST_SPECIAL, FAST_STOPPED, FAST_MEMORY, FAST_KEY_LIMIT, FAST_NEEDS_RECURSIVE, FAST_NAME = range(
     8, 15
 )
-FAST_SAME_FILE, FAST_INTO_ITSELF = range(15, 17)
+FAST_SAME_FILE, FAST_INTO_ITSELF, FAST_XATTR, FAST_ACL, FAST_OWNER, FAST_HARD_LINK = range(15, 21)
 
 
 class Failure:
@@ -136,6 +136,8 @@ class Failure:
         _, text = FAILURES.get(self.code, (InternalError, f"unknown failure {self.code}"))
         if self.sys_errno and (not text or self.code in (FAST_SYS, FAST_NET)):
             return describe_errno(self.sys_errno)
+        if self.sys_errno and self.code in (FAST_XATTR, FAST_ACL, FAST_OWNER):
+            return f"{text}: {describe_errno(self.sys_errno)}"
         return text or f"can't {self.where}"
 
     def as_error(self, what: str) -> EscpError:
@@ -173,4 +175,8 @@ FAILURES: dict[int, tuple[type[EscpError], str]] = {
     FAST_NAME: (LocalFileError, "the name is too long"),
     FAST_SAME_FILE: (LocalFileError, "source and target are the same file"),
     FAST_INTO_ITSELF: (LocalFileError, "a directory can't be copied into itself"),
+    FAST_XATTR: (LocalFileError, "its extended attributes can't be kept"),
+    FAST_ACL: (LocalFileError, "its access control list can't be kept"),
+    FAST_OWNER: (LocalFileError, "its owner can't be kept"),
+    FAST_HARD_LINK: (LocalFileError, "the file to which it is a hard link was not copied"),
 }

@@ -12,8 +12,9 @@ from escp._fast.sources cimport (N_FLIGHTS, flight, flight_end_locked, is_all_do
                                  node_unref_locked, report, send_state, state_fail)
 from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
                                MAX_META_BYTES, TAG_BYTES, clear, fail, fast_err)
-from escp._fast.wire cimport (END_BYTES, ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_END, MESSAGE_RESULTS, META_HEADER_BYTES,
-                              RESULT_BYTES, RESULT_IS_EARLY, get_meta_header, get_result, meta_header, result)
+from escp._fast.wire cimport (END_BYTES, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY, MESSAGE_END, MESSAGE_RESULTS,
+                              META_HEADER_BYTES, RESULT_BYTES, RESULT_IS_EARLY, get_meta_header, get_result,
+                              meta_header, result)
 
 
 cdef int ack_open(ack_reader *r, send_state *s, fast_err *err) noexcept nogil:
@@ -83,12 +84,13 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
         pthread_mutex_unlock(&s.lock)
     else:
         is_told = f.large != NULL and f.large.has_failed
-        if r.code == FAST_OK and not is_told and s.config.has_checksum and f.kind != ENTRY_DIRECTORY and (
+        if r.code == FAST_OK and not is_told and s.config.has_checksum and f.kind <= ENTRY_LARGE and (
                 r.digest.high != f.digest.high or r.digest.low != f.digest.low):
             fail(&own, FAST_DIGEST, 0, "verify")
         elif r.code != FAST_OK and not is_told:
             fail(&own, r.code, r.sys_errno, "write")
         elif not is_told:
+            f.is_good = True
             if f.kind == ENTRY_DIRECTORY:
                 s.n_directories += 1
             else:

@@ -64,5 +64,10 @@ cdef void ring_reap(io_ring *ring, int least) noexcept nogil
 # True once for a slot that ring_reap found completed.
 cdef io_slot *ring_done_slot(io_ring *ring) noexcept nogil
 cdef int write_all(int fd, const uint8_t *data, size_t n, int64_t offset, fast_err *err) noexcept nogil
+# Whether one of the pages of n bytes is all zero.
+cdef bint has_zero_page(const uint8_t *data, size_t n) noexcept nogil
+# Writes the pages of n bytes at *offset* (a multiple of a page) that are not all zero; the rest of the file must be
+# a hole. Returns the bytes written, or -1. is_direct: *data* is aligned, with room to pad its last page.
+cdef int64_t write_pages(int fd, uint8_t *data, size_t n, int64_t offset, bint is_direct, fast_err *err) noexcept nogil
 cdef void set_direct(int fd, bint wanted) noexcept nogil
 cdef bint can_direct(int fd) noexcept nogil

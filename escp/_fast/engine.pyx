@@ -6,6 +6,7 @@ Kernel AIO keeps RING_DEPTH blocks of each stream at the disk: reading 4 GiB wit
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
+from escp._fast.digest cimport is_zero
 from escp._fast.libc cimport (EAGAIN, EINTR, EINVAL, ESPIPE, F_GETFL, F_SETFL, IOCB_CMD_PREAD, IOCB_CMD_PWRITE,
                               O_DIRECT, aio_context_t, c_write, errno, escp_dio_align, escp_io_destroy,
                               escp_io_getevents, escp_io_setup, escp_io_submit, escp_is_memory_fs, fcntl, free,
@@ -188,6 +189,43 @@ cdef int write_all(int fd, const uint8_t *data, size_t n, int64_t offset, fast_e
         offset += k
         n -= k
     return 0
+
+
+cdef bint has_zero_page(const uint8_t *data, size_t n) noexcept nogil:
+    cdef size_t at = 0
+    while at < n:
+        if is_zero(data + at, n - at if n - at < PAGE_BYTES else <size_t>PAGE_BYTES):
+            return True
+        at += PAGE_BYTES
+    return False
+
+
+cdef int64_t write_pages(int fd, uint8_t *data, size_t n, int64_t offset, bint is_direct, fast_err *err) noexcept nogil:
+    """By the page: what file systems allocate in, so the copy occupies what a source of holes and data does."""
+    cdef size_t at = 0
+    cdef size_t start
+    cdef size_t k
+    cdef ssize_t done
+    cdef int64_t total = 0
+    while at < n:
+        start = at
+        while at < n and not is_zero(data + at, n - at if n - at < PAGE_BYTES else <size_t>PAGE_BYTES):
+            at += PAGE_BYTES
+        k = (at if at < n else n) - start
+        at += PAGE_BYTES  # the zero page that ended it
+        if k == 0:
+            continue
+        done = 0
+        if is_direct:
+            memset(data + start + k, 0, -k % PAGE_BYTES)
+            done = pwrite(fd, data + start, (k + PAGE_BYTES - 1) & ~<size_t>(PAGE_BYTES - 1), offset + start)
+            done = 0 if done < 0 else done if <size_t>done < k else <ssize_t>k
+            if <size_t>done < k:
+                set_direct(fd, False)
+        if write_all(fd, data + start + done, k - done, offset + start + done, err) < 0:
+            return -1
+        total += k
+    return total
 
 
 cdef int slot_finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil:

@@ -29,7 +29,7 @@ cdef extern from "native.h" nogil:
     uint64_t escp_fetch_add(uint64_t *, uint64_t)  # relaxed, any number of writers
     int escp_flag(const int *)  # acquire
     void escp_raise_flag(int *)  # release
-    int64_t escp_openat_beneath(int dirfd, const char *path, uint64_t flags, uint64_t mode)
+    int64_t escp_openat_beneath(int dirfd, const char *path, uint64_t flags, bint follows_links)
     int64_t escp_getdents(int fd, void *buf, uint64_t len)
     int escp_clone(int to, int source)  # 0, or -1 with errno
     void escp_set_errno(int)
@@ -55,7 +55,7 @@ cdef extern from "<errno.h>" nogil:
     enum:
         EACCES, EAGAIN, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC
         ENOSYS, ENOTDIR, ENOTSUP, EOPNOTSUPP, EPERM, EXDEV, EDQUOT, EROFS, EIO, ESPIPE, ESTALE
-        ECONNRESET, EFBIG, ENOTTY
+        ECONNRESET, EFBIG, ENXIO, ENODATA, ENOTTY, E2BIG, ERANGE
 
 cdef extern from "<string.h>" nogil:
     void *memcpy(void *, const void *, size_t)
@@ -63,6 +63,8 @@ cdef extern from "<string.h>" nogil:
     void *memset(void *, int, size_t)
     void *memchr(const void *, int, size_t)
     int memcmp(const void *, const void *, size_t)
+    int strncmp(const char *, const char *, size_t)
+    int strcmp(const char *, const char *)
     size_t strlen(const char *)
     void explicit_bzero(void *, size_t)
 
@@ -88,6 +90,10 @@ cdef extern from "<unistd.h>" nogil:
     int unlinkat(int, const char *, int)
     int linkat(int, const char *, int, const char *, int)
     int fchown(int, uint32_t, uint32_t)
+    int fchownat(int, const char *, uint32_t, uint32_t, int)
+    int symlinkat(const char *, int, const char *)
+    ssize_t readlinkat(int, const char *, char *, size_t)
+    uint32_t geteuid()
     int64_t lseek(int, int64_t, int)
     enum:
         SEEK_SET, SEEK_DATA, SEEK_HOLE
@@ -117,6 +123,7 @@ cdef extern from "<sys/stat.h>" nogil:
         uint64_t st_nlink
         uint32_t st_uid
         uint32_t st_gid
+        uint64_t st_rdev
         int64_t st_size
         int64_t st_blocks
         timespec_t st_atim
@@ -132,8 +139,39 @@ cdef extern from "<sys/stat.h>" nogil:
     bint S_ISREG(uint32_t)
     bint S_ISDIR(uint32_t)
     bint S_ISLNK(uint32_t)
+    bint S_ISCHR(uint32_t)
+    bint S_ISBLK(uint32_t)
+    bint S_ISFIFO(uint32_t)
+    int mknodat(int, const char *, uint32_t, uint64_t)
     enum:
-        S_IFMT, S_IFREG, S_ISGID
+        S_IFMT, S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_ISGID
+
+cdef extern from "<sys/sysmacros.h>" nogil:
+    unsigned int major(uint64_t)
+    unsigned int minor(uint64_t)
+    uint64_t makedev(unsigned int, unsigned int)
+
+cdef extern from "<sys/xattr.h>" nogil:
+    ssize_t flistxattr(int, char *, size_t)
+    ssize_t fgetxattr(int, const char *, void *, size_t)
+    int fsetxattr(int, const char *, const void *, size_t, int)
+    int setxattr(const char *, const char *, const void *, size_t, int)
+    int removexattr(const char *, const char *)
+    int fremovexattr(int, const char *)
+
+cdef extern from "<pwd.h>" nogil:
+    ctypedef struct passwd_t "struct passwd":
+        char *pw_name
+        uint32_t pw_uid
+    int getpwuid_r(uint32_t, passwd_t *, char *, size_t, passwd_t **)
+    int getpwnam_r(const char *, passwd_t *, char *, size_t, passwd_t **)
+
+cdef extern from "<grp.h>" nogil:
+    ctypedef struct group_t "struct group":
+        char *gr_name
+        uint32_t gr_gid
+    int getgrgid_r(uint32_t, group_t *, char *, size_t, group_t **)
+    int getgrnam_r(const char *, group_t *, char *, size_t, group_t **)
 
 cdef extern from "<sys/socket.h>" nogil:
     ctypedef struct iovec_t "struct iovec":

@@ -52,10 +52,13 @@ struct escp_open_how {
     uint64_t flags, mode, resolve;
 };
 #define ESCP_RESOLVE_NO_MAGICLINKS 0x02
+#define ESCP_RESOLVE_NO_SYMLINKS 0x04
 #define ESCP_RESOLVE_BENEATH 0x08
 
-static inline int64_t escp_openat_beneath(int dirfd, const char *path, uint64_t flags, uint64_t mode) {
-    struct escp_open_how how = {flags, mode, ESCP_RESOLVE_BENEATH | ESCP_RESOLVE_NO_MAGICLINKS};
+/* follows_links: those that stay below DIRFD; without it any link on the way is ELOOP. */
+static inline int64_t escp_openat_beneath(int dirfd, const char *path, uint64_t flags, int follows_links) {
+    struct escp_open_how how = {flags, 0, ESCP_RESOLVE_BENEATH | ESCP_RESOLVE_NO_MAGICLINKS};
+    if (!follows_links) how.resolve |= ESCP_RESOLVE_NO_SYMLINKS;
     long fd;
     do fd = syscall(SYS_openat2, dirfd, path, &how, sizeof how);
     while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: a rename raced with the lookup */

@@ -19,7 +19,7 @@ from escp._fast.channel cimport Channel
 from escp._fast.engine cimport ENGINE_DUMMY, ENGINE_POSIX
 from escp._fast.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_LISTED, EVENT_ROOM, take_events
 from escp._fast.filter cimport filter_set, filters_compile, filters_free
-from escp._fast.libc cimport (calloc, escp_load, escp_thread_start, free, pthread_cond_broadcast, pthread_join,
+from escp._fast.libc cimport (calloc, escp_load, escp_thread_start, free, geteuid, pthread_cond_broadcast, pthread_join,
                               pthread_mutex_lock, pthread_mutex_unlock, pthread_t)
 from escp._fast.local cimport local_join, local_link, local_loop, local_stream
 from escp._fast.receive cimport receive_loop
@@ -135,6 +135,9 @@ def check_selection(selection, bint compares_digests):
 cdef class SendPlane:
     """Reads files and sends them over its streams.
 
+    *follows_links*: False sends symbolic links as they are. *keeps_hard_links*: further names of a file go as such.
+    *keeps_owner_names*: owner and group go by name, too. *finds_holes*: holes are neither read nor sent.
+    *sends_devices*: devices and fifos, too.
     *filters*: (is_include, pattern) each, in the order in which they are tried; see filter.pxd.
     *selection*: "all", "newer" (not what is newer, or the same, on the other side) or "changed" (not what has the
     same size and time there; with *compares_digests* the same size and digest). The receiver must know of it.
@@ -153,8 +156,10 @@ cdef class SendPlane:
 
     def __cinit__(self, *, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
                   bint has_checksum=True, bint has_compression=False, bint is_recursive=False, int n_walkers=2,
-                  int64_t fault_offset=-1, filters=(), selection="all", bint compares_digests=False,
-                  bint is_dry_run=False):
+                  int64_t fault_offset=-1, bint follows_links=True, bint keeps_hard_links=False,
+                  bint keeps_xattrs=False, bint keeps_acls=False, bint keeps_owner_names=False,
+                  bint finds_holes=False, bint sends_devices=False,
+                  filters=(), selection="all", bint compares_digests=False, bint is_dry_run=False):
         check_streams(n_streams, block_bytes)
         check_selection(selection, compares_digests)
         self.filters = filters_compile(list(filters))
@@ -175,6 +180,15 @@ cdef class SendPlane:
         self.state.config.is_recursive = is_recursive
         self.state.config.target_fd = -1
         self.state.config.fault_offset = fault_offset
+        self.state.config.follows_links = follows_links
+        self.state.config.keeps_hard_links = keeps_hard_links
+        self.state.config.keeps_xattrs = keeps_xattrs
+        self.state.config.keeps_acls = keeps_acls
+        self.state.config.keeps_owner_names = keeps_owner_names
+        self.state.config.has_extras = keeps_xattrs or keeps_acls or keeps_owner_names
+        self.state.config.finds_holes = finds_holes
+        self.state.config.sends_devices = sends_devices
+        self.state.config.is_root = geteuid() == 0
         self.state.config.filters = self.filters if self.filters.n else NULL
         self.state.config.selection = SELECTIONS[selection]
         self.state.config.compares_digests = compares_digests
@@ -323,6 +337,9 @@ cdef class ReceivePlane:
     *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
     *follows_umask*: directories are made as the user's own programs make them, not as scp makes them elsewhere.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
+    *keeps_attributes*: times and modes. *keeps_owner*: for root; with both, setuid and setgid bits, too.
+    *makes_sparse*: pages of zeroes become holes. *makes_links*, *makes_hard_links*, *makes_devices*: what else
+    the peer may make; with *makes_links* no link is followed on the way to a file.
     *has_roots*: only what `allow` names may be written.
     *selection*, *compares_digests*: as the sender's; its questions are refused without.
     *has_openat2*, *has_tmpfile*: False to do without, as on kernels and file systems that lack them.
@@ -336,7 +353,9 @@ cdef class ReceivePlane:
     def __cinit__(self, *, int root_fd, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
                   bint has_checksum=True, bint has_compression=False, bint keeps_attributes=False,
                   bint follows_umask=False, bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True,
-                  bint has_tmpfile=True, bint has_roots=False, selection="all", bint compares_digests=False):
+                  bint has_tmpfile=True, bint keeps_owner=False, bint keeps_xattrs=False, bint keeps_acls=False,
+                  bint makes_sparse=False, bint makes_links=False, bint makes_hard_links=False,
+                  bint makes_devices=False, bint has_roots=False, selection="all", bint compares_digests=False):
         check_streams(n_streams, block_bytes)
         check_selection(selection, compares_digests)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
@@ -357,7 +376,14 @@ cdef class ReceivePlane:
         self.state.config.compares_digests = compares_digests
         self.state.destination.root_fd = root_fd
         self.state.destination.in_place_fd = in_place_fd
+        self.state.config.makes_sparse = makes_sparse
         self.state.destination.keeps_attributes = keeps_attributes
+        self.state.destination.keeps_owner = keeps_owner
+        self.state.destination.keeps_xattrs = keeps_xattrs
+        self.state.destination.keeps_acls = keeps_acls
+        self.state.destination.makes_links = makes_links
+        self.state.destination.makes_hard_links = makes_hard_links
+        self.state.destination.makes_devices = makes_devices
         self.state.destination.follows_umask = follows_umask
         self.state.destination.umask = read_umask()
         self.state.destination.has_openat2 = has_openat2

@@ -13,6 +13,7 @@ from escp._fast.engine cimport ENGINE_DUMMY, io_slot, ring_free_slot
 from escp._fast.events cimport EVENT_FATAL, EVENT_FINISHED, push_event
 from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, MSG_WAITALL, errno, escp_count,
                               escp_flag, memcpy, pthread_mutex_lock, pthread_mutex_unlock, recv)
+from escp._fast.nodes cimport make_node
 from escp._fast.receive_large cimport begin_large, end_large, end_writes, take_block
 from escp._fast.receive_query cimport answer_query
 from escp._fast.receive_small cimport write_bundle
@@ -22,8 +23,9 @@ from escp._fast.roots cimport roots_check
 from escp._fast.tree cimport directory_finish
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_NET, FAST_PROTOCOL, IV_BYTES, MAX_OPEN_LARGE, TAG_BYTES,
                                clear, fail, fast_err)
-from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_DIRECTORY, ENTRY_LARGE,
-                              ENTRY_QUERY, ENTRY_SMALL, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
+from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LARGE,
+                              ENTRY_LINK, ENTRY_QUERY, ENTRY_SMALL, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES,
+                              META_IS_ZSTD,
                               data_header, entry, get_data_header, get_end, get_entry, get_meta_header,
                               meta_header, put_end)
 
@@ -83,6 +85,11 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
         elif e.kind == ENTRY_DIRECTORY:
             if t.state.config.engine != ENGINE_DUMMY:
                 directory_finish(&t.state.destination, &t.cache, &e, &own)
+            if add_result(t, &e, &own, 0, False, NULL, err) < 0:
+                return -1
+        elif ENTRY_LINK <= e.kind <= ENTRY_DEVICE:
+            if t.state.config.engine != ENGINE_DUMMY:
+                make_node(&t.state.destination, &t.cache, &e, &own)
             if add_result(t, &e, &own, 0, False, NULL, err) < 0:
                 return -1
         elif e.kind == ENTRY_LARGE:

@@ -1,19 +1,20 @@
 """Large files as they arrive, block by block; see receive_large.pxd."""
 
-from libc.stdint cimport uint32_t, uint64_t, uint8_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_update
-from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direct, io_slot, ring_done_slot,
-                                ring_reap, slot_finish, slot_write, write_all)
-from escp._fast.libc cimport (EDQUOT, EFBIG, ENOSPC, calloc, errno, escp_fetch_add, fallocate, free, ftruncate,
-                              memcmp, memcpy, pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direct, has_zero_page,
+                                io_slot, ring_done_slot, ring_reap, slot_finish, slot_write, write_all,
+                                write_pages)
+from escp._fast.libc cimport (EDQUOT, EFBIG, ENOSPC, ESPIPE, calloc, errno, escp_fetch_add, fallocate, free,
+                              ftruncate, malloc, memcmp, memcpy, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, count_contents, flush_results, identify,
                                        open_large, receive_state, receive_stream)
 from escp._fast.roots cimport roots_drop
 from escp._fast.tree cimport file_commit, file_create, file_discard
 from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS,
                                MAX_OPEN_LARGE, PAGE_BYTES, SLICE_BYTES, clear, fail, fast_err)
-from escp._fast.wire cimport ENTRY_IS_ABANDONED, ENTRY_LARGE, RESULT_IS_EARLY, data_header, entry
+from escp._fast.wire cimport ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, RESULT_IS_EARLY, data_header, entry
 
 
 cdef open_large *find_large_locked(receive_state *s, uint64_t id) noexcept nogil:
@@ -38,9 +39,18 @@ cdef void create_large(receive_stream *t, open_large *l) noexcept nogil:
         if l.failure.code == FAST_OK:
             escp_fetch_add(&s.n_disk, l.what.size)
         return
-    if l.file.is_in_place or not s.config.is_direct or not can_direct(l.file.fd):
+    if l.file.is_in_place:
+        if l.has_holes:  # a pipe or a device can have none
+            fail(&l.failure, FAST_SYS, ESPIPE, "write")
         return
-    l.is_direct = True
+    l.is_direct = s.config.is_direct and can_direct(l.file.fd)
+    l.is_sparse = s.config.makes_sparse
+    if l.is_sparse or (l.has_holes and not l.is_direct):
+        if ftruncate(l.file.fd, l.what.size) < 0:
+            fail(&l.failure, FAST_SYS, errno, "allocate")
+        return
+    if not l.is_direct:
+        return
     if fallocate(l.file.fd, 0, 0, l.what.size) < 0:
         if errno == ENOSPC or errno == EDQUOT or errno == EFBIG:
             fail(&l.failure, FAST_SYS, errno, "allocate")
@@ -59,7 +69,7 @@ cdef int begin_large(receive_stream *t, const entry *e, open_large **out, fast_e
     pthread_mutex_lock(&s.lock)
     l = find_large_locked(s, e.id)
     if l != NULL:
-        is_same = l.what.size == e.size and l.what.path_bytes == e.path_bytes and memcmp(
+        is_same = l.what.size == e.size and l.what.flags == e.flags and l.what.path_bytes == e.path_bytes and memcmp(
             l.path, e.path, e.path_bytes) == 0
         pthread_mutex_unlock(&s.lock)
         out[0] = l
@@ -78,9 +88,12 @@ cdef int begin_large(receive_stream *t, const entry *e, open_large **out, fast_e
     l.what.path = l.path
     l.file.fd = l.file.dirfd = -1
     l.file.has_temporary_name = l.file.owns_dirfd = False
-    l.is_direct = l.is_failure_told = l.has_end = l.is_abandoned = False
+    l.has_holes = (e.flags & ENTRY_HAS_HOLES) != 0
+    l.extras = NULL
+    l.is_direct = l.is_sparse = l.is_failure_told = l.has_end = l.is_abandoned = False
     l.n_begun = l.n_done = l.n_total = l.low_block = 0
     l.digest.high = l.digest.low = 0
+    l.n_blocks = n_blocks
     l.window = n_blocks if n_blocks < WINDOW_BLOCKS else <uint64_t>WINDOW_BLOCKS
     l.came = <uint8_t *>calloc(l.window // 8 + 1, 1)
     clear(&l.failure)
@@ -96,22 +109,36 @@ cdef int begin_large(receive_stream *t, const entry *e, open_large **out, fast_e
     return 0
 
 
+cdef int count_coming_locked(open_large *l, uint64_t n, fast_err *err) noexcept nogil:
+    l.n_begun += n
+    if l.n_begun > (l.n_total if l.has_end else l.what.size):  # it may be finished under this block's feet
+        return fail(err, FAST_PROTOCOL, 0, "block after the end")
+    return 0
+
+
 cdef int check_block_locked(receive_state *s, open_large *l, const data_header *h, fast_err *err) noexcept nogil:
     """Blocks are whole, lie on their grid and come once."""
     cdef uint64_t block = s.config.block
     cdef uint64_t number = h.offset // block
     cdef uint64_t bit = number % l.window
     cdef uint64_t left
-    if h.offset % block or h.offset >= l.what.size:
+    if h.offset % (SLICE_BYTES if l.has_holes else block) or h.offset >= l.what.size:
         return fail(err, FAST_PROTOCOL, 0, "block offset")
     left = l.what.size - h.offset
-    if h.raw_bytes != (left if left < block else block):
+    if l.has_holes:  # whole slices of one block
+        if (h.raw_bytes > left or (h.raw_bytes % SLICE_BYTES and h.raw_bytes != left)
+                or (h.offset + h.raw_bytes - 1) // block != number):
+            return fail(err, FAST_PROTOCOL, 0, "block length")
+    elif h.raw_bytes != (left if left < block else block):
         return fail(err, FAST_PROTOCOL, 0, "block length")
+    if l.has_holes and l.n_blocks > WINDOW_BLOCKS:
+        # Holes never come, so there is no window that could move on. That a block comes twice would be seen by
+        # what has come in all, and by the digest.
+        return count_coming_locked(l, h.raw_bytes, err)
     if number < l.low_block or number - l.low_block >= l.window or l.came[bit >> 3] >> (bit & 7) & 1:
         return fail(err, FAST_PROTOCOL, 0, "block twice")
-    l.n_begun += h.raw_bytes
-    if l.has_end and l.n_begun > l.n_total:  # the file may be finished under this block's feet
-        return fail(err, FAST_PROTOCOL, 0, "block after the end")
+    if count_coming_locked(l, h.raw_bytes, err) < 0:
+        return -1
     l.came[bit >> 3] |= <uint8_t>(1 << (bit & 7))
     while l.came[(l.low_block % l.window) >> 3] >> ((l.low_block % l.window) & 7) & 1:
         l.came[(l.low_block % l.window) >> 3] &= <uint8_t>~(1 << ((l.low_block % l.window) & 7))
@@ -125,7 +152,7 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
     cdef bint is_real = s.config.engine != ENGINE_DUMMY
     if l.is_abandoned:
         fail(&l.failure, FAST_STOPPED, 0, "abandoned")
-    elif l.n_done != l.what.size:
+    elif l.n_done != l.what.size and not l.has_holes:
         fail(&l.failure, FAST_DIGEST, 0, "length")
     if s.config.has_checksum:
         digest_finish(&l.digest, l.what.size)
@@ -144,7 +171,8 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
     roots_drop(&s.roots, &l.what)
     pthread_mutex_lock(&s.lock)
     free(l.came)
-    l.came = NULL
+    free(l.extras)
+    l.came = l.extras = NULL
     l.is_used = False
     pthread_mutex_unlock(&s.lock)
     return 0
@@ -177,12 +205,22 @@ cdef int count_block(receive_stream *t, open_large *l, uint64_t n, const digest1
 cdef int end_large(receive_stream *t, const entry *e, fast_err *err) noexcept nogil:
     cdef receive_state *s = t.state
     cdef open_large *l = NULL
+    cdef uint8_t *extras = NULL
     cdef bint is_finished
+    if e.extras_bytes:  # kept until the last block has come, on whatever stream
+        extras = <uint8_t *>malloc(e.extras_bytes)
+        if extras == NULL:
+            return fail(err, FAST_MEMORY, 0, "large file")
+        memcpy(extras, e.extras, e.extras_bytes)
     pthread_mutex_lock(&s.lock)
     l = find_large_locked(s, e.id)
-    if l == NULL or l.has_end or e.size < l.n_begun or e.size > l.what.size:
+    if (l == NULL or l.has_end or e.size < l.n_begun or e.size > l.what.size
+            or (l.what.flags ^ e.flags) & ENTRY_HAS_HOLES):
         pthread_mutex_unlock(&s.lock)
+        free(extras)
         return fail(err, FAST_PROTOCOL, 0, "end of a large file")
+    l.extras = extras
+    l.what.extras, l.what.extras_bytes = extras, e.extras_bytes
     l.has_end = True
     l.n_total = e.size
     l.is_abandoned = e.flags & ENTRY_IS_ABANDONED
@@ -214,6 +252,8 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
         digest_update(&part, slot.data, h.raw_bytes, h.offset // SLICE_BYTES)
     pthread_mutex_lock(&l.writing)  # it may still be under creation
     is_dropped = l.failure.code != FAST_OK or s.config.engine == ENGINE_DUMMY
+    if l.is_sparse and not is_dropped and has_zero_page(slot.data, h.raw_bytes):
+        return take_sparse_block(t, l, slot, h, &part, err)
     if l.is_direct and not is_dropped:
         pthread_mutex_unlock(&l.writing)
         pthread_mutex_lock(&s.lock)
@@ -230,6 +270,22 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
     if own.code == FAST_OK and not is_dropped:
         escp_fetch_add(&s.n_disk, h.raw_bytes)
     return count_block(t, l, h.raw_bytes, &part, &own, err)
+
+
+cdef int take_sparse_block(receive_stream *t, open_large *l, io_slot *slot, const data_header *h,
+                           const digest128 *part, fast_err *err) noexcept nogil:
+    """A block of which some pages are not written. The file's mutex is held; direct writers need not hold it."""
+    cdef fast_err own
+    cdef int64_t n
+    clear(&own)
+    if l.is_direct:
+        pthread_mutex_unlock(&l.writing)
+    n = write_pages(l.file.fd, slot.data, h.raw_bytes, h.offset, l.is_direct, &own)
+    if not l.is_direct:
+        pthread_mutex_unlock(&l.writing)
+    if n > 0:
+        escp_fetch_add(&t.state.n_disk, n)
+    return count_block(t, l, h.raw_bytes, part, &own, err)
 
 
 cdef int end_write(receive_stream *t, io_slot *slot, fast_err *err) noexcept nogil:

@@ -1,13 +1,13 @@
 """Small files as they arrive in bundles; see receive_small.pxd."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport int64_t, uint8_t
 
 from escp._fast.digest cimport digest128, digest_finish, digest_update
-from escp._fast.engine cimport ENGINE_DUMMY, write_all
-from escp._fast.libc cimport escp_fetch_add
+from escp._fast.engine cimport ENGINE_DUMMY, has_zero_page, write_all, write_pages
+from escp._fast.libc cimport errno, escp_fetch_add, ftruncate
 from escp._fast.receive_state cimport add_result, identify, receive_state, receive_stream
 from escp._fast.tree cimport file_commit, file_create, file_discard, new_file
-from escp._fast.types cimport FAST_DIGEST, clear, fail, fast_err
+from escp._fast.types cimport FAST_DIGEST, FAST_SYS, clear, fail, fast_err
 from escp._fast.wire cimport entry
 
 
@@ -15,6 +15,7 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, dig
                      fast_err *own) noexcept nogil:
     cdef new_file f
     cdef receive_state *s = t.state
+    cdef int64_t n = e.size
     digest.high = digest.low = 0
     if s.config.has_checksum:
         digest_update(digest, data, e.size, 0)
@@ -26,10 +27,17 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, dig
     identify(t, e, &f)
     if file_create(&s.destination, &t.cache, e, True, &f, own) < 0:
         return -1
-    if write_all(f.fd, data, e.size, 0, own) < 0:
+    if s.config.makes_sparse and not f.is_in_place and has_zero_page(data, e.size):
+        if ftruncate(f.fd, e.size) < 0:
+            fail(own, FAST_SYS, errno, "truncate")
+        else:
+            n = write_pages(f.fd, <uint8_t *>data, e.size, 0, False, own)
+    else:
+        write_all(f.fd, data, e.size, 0, own)
+    if own.code:
         file_discard(&f)
         return -1
-    escp_fetch_add(&s.n_disk, e.size)
+    escp_fetch_add(&s.n_disk, n)
     return file_commit(&s.destination, &f, e, own)
 
 

@@ -27,6 +27,9 @@ ctypedef struct open_large:
     char path[MAX_PATH_BYTES + 1]
     new_file file
     bint is_direct
+    bint is_sparse  # pages of zeroes are not written
+    bint has_holes  # what does not come is zero
+    uint8_t *extras  # of its end
     fast_err failure  # the first; FAST_OK while all is well
     bint is_failure_told
     uint64_t n_begun  # bytes that have come
@@ -36,6 +39,7 @@ ctypedef struct open_large:
     bint is_abandoned
     digest128 digest  # of what came
     digest128 expected  # what the sender read
+    uint64_t n_blocks
     uint64_t low_block  # the first that has not come
     uint64_t window  # bits in *came*
     uint8_t *came  # blocks beyond low_block that have come
@@ -49,6 +53,7 @@ ctypedef struct receive_config:
     bint is_direct
     bint has_checksum
     bint has_compression
+    bint makes_sparse
     int selection  # of sources.pxd; questions are answered only where the user asked for it
     bint compares_digests
 

@@ -11,7 +11,7 @@ from escp._fast.libc cimport (CLOCK_MONOTONIC, EINTR, MSG_NOSIGNAL, SHUT_RDWR, c
                               pthread_mutex_lock, pthread_mutex_unlock, send, shutdown, timespec_t)
 from escp._fast.roots cimport roots_free
 from escp._fast.sources cimport stream_counters
-from escp._fast.tree cimport cache_close, cache_open, file_discard, new_file
+from escp._fast.tree cimport cache_close, cache_open, file_discard, new_file, tree_close, tree_open
 from escp._fast.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH,
                                MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail,
                                fast_err)
@@ -31,6 +31,7 @@ cdef int receive_open(receive_state *s) except -1:
     pthread_mutex_init(&s.lock, NULL)
     for i in range(MAX_OPEN_LARGE):
         pthread_mutex_init(&s.large[i].writing, NULL)
+    tree_open(&s.destination)
     events_open(&s.events)
     return 0
 
@@ -44,8 +45,10 @@ cdef void receive_free(receive_state *s) noexcept nogil:
         if s.large[i].is_used:
             file_discard(&s.large[i].file)
             free(s.large[i].came)
+            free(s.large[i].extras)
         pthread_mutex_destroy(&s.large[i].writing)
     pthread_mutex_destroy(&s.lock)
+    tree_close(&s.destination)
     events_free(&s.events)
     roots_free(&s.roots)
 

@@ -47,7 +47,7 @@ cdef bint wants_block_locked(send_stream *t) noexcept nogil:
 
 cdef bint begins_large_locked(send_state *s) noexcept nogil:
     return (s.n_items and s.items[s.items_head].status.st_size > SMALL_FILE_BYTES and s.current == NULL
-            and s.opened == NULL and begin_large_locked(s) != NULL)
+            and s.opened == NULL and begin_large_locked(s) != NULL and s.current != NULL)
 
 
 cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **chosen) noexcept nogil:

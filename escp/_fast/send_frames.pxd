@@ -29,11 +29,17 @@ ctypedef struct send_stream:
     io_slot *order[RING_DEPTH]  # blocks being read, in the order they will be sent
     int n_order
     uint8_t *meta  # a metadata frame: IV word, payload, tag
+    uint8_t *extras  # of the entry that is being composed
     uint8_t *packed  # the same, compressed; and blocks when compressing
     void *zstd
     item *batch
     flight **flights
     uint64_t n_entries  # sent in all
+    # The batch that is being composed.
+    size_t body
+    size_t fill  # bytes of the bundle
+    int count
+    int n_flagged  # flights of the batch that went with an earlier part of it
     frame_sink sink
 
 
@@ -45,6 +51,7 @@ cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint h
 cdef void count_contents(send_stream *t, uint64_t n_payload, uint64_t n_raw) noexcept nogil
 # Sends what lies at *data* in a ring's slot; the frame is built around it.
 cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_err *err) noexcept nogil
+# As it is taken from stat; no extras.
 cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status) noexcept nogil
 # Writes an entry at offset *at* of the metadata body; its path is the directory's and the name. Bytes written.
 cdef size_t add_entry(send_stream *t, size_t at, entry *e, dir_node *dir, const char *name,

@@ -4,6 +4,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.channel cimport FRAME_DATA, FRAME_META, channel_seal
 from escp._fast.engine cimport ring_close, ring_open
+from escp._fast.gather cimport GATHER_BYTES
 from escp._fast.libc cimport (CLOCK_MONOTONIC, EINTR, MSG_MORE, MSG_NOSIGNAL, clock_gettime, errno, escp_count,
                               free, malloc, memcpy, memset, send, stat_t, timespec_t)
 from escp._fast.sources cimport N_ITEMS, dir_node, flight, item, send_state, stream_counters
@@ -34,11 +35,12 @@ cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *er
     if ring_open(&t.ring, s.config.engine, s.config.block, err) < 0:
         return -1
     t.meta = <uint8_t *>malloc(META_FRAME_BYTES)
+    t.extras = <uint8_t *>malloc(GATHER_BYTES)
     t.packed = <uint8_t *>malloc(n_packed if n_packed > META_FRAME_BYTES else <size_t>META_FRAME_BYTES)
     t.zstd = ZSTD_createCCtx()
     t.batch = <item *>malloc(sizeof(item) * N_ITEMS)
     t.flights = <flight **>malloc(sizeof(flight *) * MAX_BATCH)
-    if t.meta == NULL or t.packed == NULL or t.zstd == NULL or t.batch == NULL or t.flights == NULL:
+    if t.extras == NULL or t.meta == NULL or t.packed == NULL or t.zstd == NULL or t.batch == NULL or t.flights == NULL:
         return fail(err, FAST_MEMORY, 0, "buffers")
     return 0
 
@@ -46,11 +48,12 @@ cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *er
 cdef void send_stream_close(send_stream *t) noexcept nogil:
     ring_close(&t.ring)
     free(t.meta)
+    free(t.extras)
     free(t.packed)
     ZSTD_freeCCtx(t.zstd)
     free(t.batch)
     free(t.flights)
-    t.meta = t.packed = NULL
+    t.meta = t.packed = t.extras = NULL
     t.zstd = NULL
     t.batch = NULL
     t.flights = NULL

@@ -6,7 +6,8 @@ from escp._fast.sources cimport large_file, send_state
 from escp._fast.types cimport fast_err
 
 
-# Gives the large file at the head of the queue a place among the open ones; NULL when none is free.
+# Gives the large file at the head of the queue a place among the open ones and makes it s.current, or puts it
+# among those to be ended when it is nothing but a hole; NULL when no place is free.
 cdef large_file *begin_large_locked(send_state *s) noexcept nogil
 # Tells a receiver in this process of a file before any block of it is read: it may not need them.
 cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil

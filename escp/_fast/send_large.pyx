@@ -1,21 +1,66 @@
 """Large files, block by block; see send_large.pxd."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_update
 from escp._fast.engine cimport ENGINE_DUMMY, SLOT_FREE, can_direct, io_slot, slot_finish, slot_read
-from escp._fast.libc cimport (c_close, memcpy, memset, pthread_cond_broadcast, pthread_mutex_lock,
-                              pthread_mutex_unlock)
+from escp._fast.gather cimport gather
+from escp._fast.libc cimport (ENXIO, SEEK_DATA, SEEK_HOLE, c_close, errno, lseek, memcpy, memset,
+                              pthread_cond_broadcast, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.send_frames cimport add_entry, count_contents, describe, send_data, send_meta, send_stream
 from escp._fast.sources cimport (N_FLIGHTS, N_ITEMS, flight, flight_end_locked, flight_new_locked, is_changed,
                                  item, large_file, report, send_state)
 from escp._fast.types cimport FAST_CHANGED, MAX_OPEN_LARGE, SLICE_BYTES, clear, fail, fast_err
-from escp._fast.wire cimport (ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END, MESSAGE_ENTRIES, data_header,
-                              entry)
+from escp._fast.wire cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END,
+                              MESSAGE_ENTRIES, data_header, entry)
 
 
 cdef enum:
     NOTE_ANNOUNCE = 1  # this stream has not yet sent the file's entry
+
+
+cdef void find_range_locked(send_state *s, large_file *l) noexcept nogil:
+    """Set l.next and l.n_next to what is to be sent next, from l.next on; l.is_handed_out when nothing is left.
+
+    Of a file with holes: one range of whole slices inside a block, from the first slice with data to the last,
+    found with three calls at most. What is skipped no longer counts as found, so progress ends at 100 %.
+    """
+    cdef uint64_t block = s.config.block
+    cdef uint64_t end
+    cdef uint64_t start = l.next
+    cdef int64_t hole
+    if l.has_holes and l.next < l.size:
+        if l.next_data <= l.next:
+            l.next_data = data_from(l, l.next)
+        if l.next_data >= l.size:
+            l.next = l.size
+        elif l.next_data - l.next_data % SLICE_BYTES > start:
+            l.next = l.next_data - l.next_data % SLICE_BYTES
+    if l.next >= l.size:
+        l.next = l.size
+        l.is_handed_out = True
+        s.n_found_bytes -= l.size - start
+        return
+    end = l.next - l.next % block + block
+    end = end if end < l.size else l.size
+    if l.has_holes:
+        hole = lseek(l.fd, l.next_data, SEEK_HOLE)
+        if 0 <= hole < <int64_t>end:
+            l.next_data = data_from(l, hole)
+            if l.next_data >= end:
+                hole += SLICE_BYTES - 1
+                hole -= hole % SLICE_BYTES
+                end = hole if <uint64_t>hole < end else end
+    s.n_found_bytes -= l.next - start
+    l.n_next = <uint32_t>(end - l.next)
+
+
+cdef uint64_t data_from(large_file *l, uint64_t offset) noexcept nogil:
+    """Where data goes on; the file's size when there is none. Where the system can't tell all is data."""
+    cdef int64_t at = lseek(l.fd, offset, SEEK_DATA)
+    if at < 0:
+        return l.size if errno == ENXIO else offset
+    return at if <uint64_t>at < l.size else l.size
 
 
 cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
@@ -40,6 +85,7 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     l.size = it.status.st_size
     l.id = f.id
     f.large = l
+    f.links = it.links
     f.size = l.size
     f.dev, f.ino = it.status.st_dev, it.status.st_ino
     f.n_name = it.n_name
@@ -47,6 +93,14 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     s.items_head = (s.items_head + 1) % N_ITEMS
     s.n_items -= 1
     pthread_cond_broadcast(&s.room)
+    l.has_holes = (s.config.finds_holes and s.config.engine != ENGINE_DUMMY
+                   and <uint64_t>it.status.st_blocks * 512 < l.size)
+    find_range_locked(s, l)
+    if l.is_handed_out:  # nothing but a hole
+        l.is_ending = True
+        l.next_ending = s.ending
+        s.ending = l
+        return l
     s.current = l
     l.is_direct = s.config.is_direct and s.config.engine != ENGINE_DUMMY and can_direct(l.fd)
     if s.n_items or l.size > s.config.block:
@@ -57,27 +111,28 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
 cdef void claim_block_locked(send_stream *t, large_file *l, io_slot *slot) noexcept nogil:
     """Hand the file's next block to this stream and start reading it."""
     cdef send_state *s = t.state
-    cdef uint64_t n = l.size - l.next
     cdef uint64_t bit = <uint64_t>1 << t.index
-    n = n if n < s.config.block else s.config.block
     slot.owner = l
     slot.note = 0 if l.announced & bit else NOTE_ANNOUNCE
     l.announced |= bit
-    slot_read(&t.ring, slot, l.fd, l.next, <uint32_t>n, l.is_direct)
-    l.next += n
+    slot_read(&t.ring, slot, l.fd, l.next, l.n_next, l.is_direct)
+    l.next += l.n_next
     l.n_claimed += 1
-    if l.next >= l.size:
+    find_range_locked(s, l)
+    if l.is_handed_out:
         s.current = NULL
         pthread_cond_broadcast(&s.work)
 
 
-cdef size_t put_large_entry(send_stream *t, size_t at, large_file *l, int kind) noexcept nogil:
-    """Write an entry of the file at offset *at* of the metadata body; its length."""
+cdef size_t put_large_entry(send_stream *t, size_t at, large_file *l, int kind, uint32_t n_extras) noexcept nogil:
+    """Write an entry of the file at offset *at* of the metadata body, its end with what t.extras holds; its length."""
     cdef entry e
     describe(&e, kind, l.id, &l.what.status)
+    e.flags = ENTRY_HAS_HOLES if l.has_holes else 0
     if kind == ENTRY_LARGE_END:
         e.size = l.n_sent_bytes
-        e.flags = ENTRY_IS_ABANDONED if l.has_failed else 0
+        e.flags |= ENTRY_IS_ABANDONED if l.has_failed else 0
+        e.extras, e.extras_bytes = t.extras, n_extras
         e.digest = l.digest
     t.n_entries += 1
     return add_entry(t, at, &e, l.what.dir, l.what.name, l.what.n_name)
@@ -103,23 +158,28 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     cdef send_state *s = t.state
     cdef fast_err own
     cdef size_t n = 0
+    cdef size_t n_extras = 0
     cdef int count = 1
     cdef flight *f = &s.flights[l.id % N_FLIGHTS]
     clear(&own)
     if not l.has_failed and s.config.engine != ENGINE_DUMMY and is_changed(l.fd, &l.what.status):
         fail(&own, FAST_CHANGED, 0, "read")
         give_up_large(t, l, &own)
+    if not l.has_failed and s.config.has_extras and gather(
+            s, l.fd, &l.what.status, t.extras, &n_extras, &own) < 0:
+        give_up_large(t, l, &own)
+        n_extras = 0
     if s.config.has_checksum:
         digest_finish(&l.digest, l.size)
     pthread_mutex_lock(&s.lock)
     f.digest = l.digest
     c_close(l.fd)
     l.fd = -1
-    if l.n_sent_bytes:
-        if l.has_failed:  # then this stream may have sent no block of it, and its end must not come first
-            n = put_large_entry(t, 0, l, ENTRY_LARGE)
+    if l.n_sent_bytes or (l.has_holes and not l.has_failed):
+        if l.has_failed or l.n_sent_bytes == 0:  # this stream may have sent no block of it; its end must not come first
+            n = put_large_entry(t, 0, l, ENTRY_LARGE, 0)
             count = 2
-        n += put_large_entry(t, n, l, ENTRY_LARGE_END)
+        n += put_large_entry(t, n, l, ENTRY_LARGE_END, <uint32_t>n_extras)
         f.is_sent = True  # from here on the file belongs to its result
     else:
         flight_end_locked(s, f)  # the receiver has not heard of it
@@ -131,10 +191,13 @@ cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil
     """Tell a receiver in this process of the file before any block of it is read: it may not need them."""
     cdef send_state *s = t.state
     l.announced |= <uint64_t>1 << t.index
-    if send_meta(t, MESSAGE_ENTRIES, 1, put_large_entry(t, 0, l, ENTRY_LARGE), False, err) < 0:
+    if send_meta(t, MESSAGE_ENTRIES, 1, put_large_entry(t, 0, l, ENTRY_LARGE, 0), False, err) < 0:
         return -1
     if l.is_cloned:
         l.n_sent_bytes = l.size
+        pthread_mutex_lock(&s.lock)
+        s.n_found_bytes += l.next  # the hole before its first data is copied, too
+        pthread_mutex_unlock(&s.lock)
         count_contents(t, l.size, l.size)
         return finish_large(t, l, err)
     pthread_mutex_lock(&s.lock)
@@ -170,7 +233,7 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
         if slot.offset <= s.config.fault_offset < slot.offset + slot.n_bytes:
             slot.data[s.config.fault_offset - slot.offset] ^= 1
         if slot.note & NOTE_ANNOUNCE and send_meta(
-                t, MESSAGE_ENTRIES, 1, put_large_entry(t, 0, l, ENTRY_LARGE), True, err) < 0:
+                t, MESSAGE_ENTRIES, 1, put_large_entry(t, 0, l, ENTRY_LARGE, 0), True, err) < 0:
             return -1
         h.id, h.offset, h.raw_bytes, h.flags = l.id, slot.offset, slot.n_bytes, 0
         if send_data(t, slot.data, &h, err) < 0:
@@ -181,7 +244,7 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
         digest_add(&l.digest, &part)
         l.n_sent_bytes += slot.n_bytes
     l.n_done += 1
-    is_last = l.n_done == l.n_claimed and (l.has_failed or l.next >= l.size) and not l.is_ending
+    is_last = l.n_done == l.n_claimed and (l.has_failed or l.is_handed_out) and not l.is_ending
     if is_last:
         l.is_ending = True
     pthread_mutex_unlock(&s.lock)

@@ -14,6 +14,7 @@ from escp._fast.digest cimport digest128
 from escp._fast.events cimport event_queue
 from escp._fast.filter cimport filter_set
 from escp._fast.libc cimport pthread_cond_t, pthread_mutex_t, stat_t
+from escp._fast.owners cimport owner_cache
 from escp._fast.types cimport MAX_NAME_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, fast_err
 
 cdef enum:
@@ -48,8 +49,37 @@ ctypedef struct dir_node:
     char *target
 
 
+cdef enum links_state:
+    LINKS_PENDING = 0
+    LINKS_GOOD = 1
+    LINKS_FAILED = 2
+
+
+# An inode with several names, when hard links are kept.
+ctypedef struct hard_link:
+    hard_link *next  # in its bucket
+    uint64_t dev
+    uint64_t ino
+    put_off *waiting  # names that wait for the first one's result
+    int state
+    uint16_t n_path
+    char *path  # of the first one, below the target
+
+
+# One more name of a file, found before the first one's result was known.
+ctypedef struct put_off:
+    put_off *next
+    hard_link *first
+    dir_node *dir  # holds a reference
+    uint16_t n_name
+    char *name
+
+
 ctypedef struct item:
-    int fd  # -1: a question, not yet opened
+    int fd  # -1: what has no contents, or a question, not yet opened
+    uint8_t kind  # ENTRY_SMALL stands for every file with contents
+    char *link  # text of a symbolic link: to be freed
+    hard_link *links  # of a file with several names, when hard links are kept
     dir_node *dir  # holds a reference
     stat_t status
     uint16_t n_name
@@ -64,7 +94,11 @@ ctypedef struct large_file:
     bint is_direct
     uint64_t id
     uint64_t size
+    bint has_holes  # only ranges with data are handed out
+    bint is_handed_out  # no range is left
     uint64_t next  # offset of the next block to hand out
+    uint32_t n_next  # its length
+    uint64_t next_data  # of a file with holes: where data goes on, at or behind *next*
     uint64_t n_claimed
     uint64_t n_done  # blocks read and sent, or given up
     uint64_t n_sent_bytes
@@ -87,6 +121,8 @@ ctypedef struct flight:
     digest128 digest
     dir_node *dir
     large_file *large
+    hard_link *links  # those that wait for its result
+    bint is_good  # it had a good one
     flight *next_wanted
     bint is_digest_known  # of a question: *digest* is that of the receiver's file
     char name[MAX_NAME_BYTES + 1]
@@ -115,6 +151,15 @@ ctypedef struct send_config:
     bint has_checksum
     bint has_compression
     bint is_recursive
+    bint follows_links
+    bint keeps_hard_links
+    bint keeps_xattrs
+    bint keeps_acls
+    bint keeps_owner_names
+    bint has_extras  # any of the three above
+    bint finds_holes
+    bint sends_devices
+    bint is_root  # attributes of root's name spaces can be read
     const filter_set *filters
     int selection  # which files are sent at all
     bint compares_digests
@@ -150,6 +195,12 @@ ctypedef struct send_state:
     flight *last_wanted
     dir_node *finished
     int n_finished
+    hard_link **link_buckets
+    uint64_t n_link_buckets
+    uint64_t n_hard_links
+    put_off *linkable  # names whose first one's result is known
+    int n_put_off  # of them and of those that wait
+    owner_cache owners
     large_file large[MAX_OPEN_LARGE]
     large_file *current  # the file whose blocks are being handed out
     large_file *opened  # files that a receiver in this process has created, of which no block is under way
@@ -181,6 +232,7 @@ cdef void report(send_state *s, const fast_err *err, bint is_remote, dir_node *d
 cdef dir_node *node_new(dir_node *parent, const char *source, size_t n_source,
                         const char *target, size_t n_target) noexcept nogil
 cdef void node_unref_locked(send_state *s, dir_node *node) noexcept nogil
+cdef void item_close(item *it) noexcept nogil  # its descriptor and its link's text
 cdef void item_put(send_state *s, const item *it) noexcept nogil  # waits for room; takes over fd and reference
 cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexcept nogil
 cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil

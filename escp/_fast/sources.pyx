@@ -8,6 +8,7 @@ from escp._fast.libc cimport (SHUT_RDWR, c_close, calloc, escp_flag, escp_raise_
                               memcpy, memset, pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init,
                               pthread_cond_signal, pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init,
                               pthread_mutex_lock, pthread_mutex_unlock, shutdown)
+from escp._fast.owners cimport owners_close, owners_open
 from escp._fast.types cimport FAST_STOPPED, MAX_STREAMS, fast_err
 from escp._fast.wire cimport ENTRY_QUERY
 
@@ -27,12 +28,38 @@ cdef int state_open(send_state *s) except -1:
     for i in range(N_FLIGHTS):
         s.flights[i].next_free = i + 1
     s.n_free = N_FLIGHTS
+    owners_open(&s.owners)
     if s.config.selection != SELECT_ALL:
         s.questions = <item *>calloc(N_QUESTIONS, sizeof(item))
         if s.questions == NULL:
             raise MemoryError("questions")
     events_open(&s.events)
     return 0
+
+
+cdef void free_put_off(send_state *s, put_off *w) noexcept nogil:
+    cdef put_off *next
+    while w != NULL:
+        next = w.next
+        node_unref_locked(s, w.dir)
+        free(w)
+        w = next
+
+
+cdef void free_links(send_state *s) noexcept nogil:
+    cdef hard_link *node
+    cdef uint64_t i
+    free_put_off(s, s.linkable)
+    s.linkable = NULL
+    for i in range(s.n_link_buckets):
+        while s.link_buckets[i] != NULL:
+            node = s.link_buckets[i]
+            s.link_buckets[i] = node.next
+            free_put_off(s, node.waiting)
+            free(node)
+    free(s.link_buckets)
+    s.link_buckets = NULL
+    s.n_link_buckets = 0
 
 
 cdef void state_free(send_state *s) noexcept nogil:
@@ -43,13 +70,14 @@ cdef void state_free(send_state *s) noexcept nogil:
         return
     pthread_mutex_lock(&s.lock)
     while s.n_items:
-        c_close(s.items[s.items_head].fd)
+        item_close(&s.items[s.items_head])
         node_unref_locked(s, s.items[s.items_head].dir)
         s.items_head = (s.items_head + 1) % N_ITEMS
         s.n_items -= 1
     for i in range(N_FLIGHTS):
         if s.flights[i].id:
             flight_end_locked(s, &s.flights[i])
+    free_links(s)
     while s.n_questions:
         node_unref_locked(s, s.questions[s.questions_head].dir)
         s.questions_head = (s.questions_head + 1) % N_QUESTIONS
@@ -74,6 +102,7 @@ cdef void state_free(send_state *s) noexcept nogil:
     s.flights = NULL
     s.questions = NULL
     events_free(&s.events)
+    owners_close(&s.owners)
     pthread_cond_destroy(&s.work)
     pthread_cond_destroy(&s.walk)
     pthread_cond_destroy(&s.room)
@@ -165,12 +194,22 @@ cdef void node_unref_locked(send_state *s, dir_node *node) noexcept nogil:
         node = parent
 
 
+cdef void item_close(item *it) noexcept nogil:
+    if it.fd >= 0:
+        c_close(it.fd)
+    it.fd = -1
+    free(it.link)
+    it.link = NULL
+
+
 cdef void item_put(send_state *s, const item *it) noexcept nogil:
+    cdef item copy
     pthread_mutex_lock(&s.lock)
     while s.n_items == N_ITEMS and not escp_flag(&s.is_stopped):
         pthread_cond_wait(&s.room, &s.lock)
     if escp_flag(&s.is_stopped):
-        c_close(it.fd)
+        copy = it[0]
+        item_close(&copy)
         node_unref_locked(s, it.dir)
     else:
         s.items[(s.items_head + s.n_items) % N_ITEMS] = it[0]
@@ -195,7 +234,8 @@ cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexc
     f.kind = kind
     f.dir = dir
     f.large = NULL
-    f.is_sent = f.is_digest_known = False
+    f.links = NULL
+    f.is_sent = f.is_good = f.is_digest_known = False
     f.size = 0
     f.digest.high = f.digest.low = 0
     f.n_name = 0
@@ -203,10 +243,26 @@ cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexc
     return f
 
 
+cdef void resolve_links_locked(send_state *s, hard_link *first, bint is_good) noexcept nogil:
+    """The first name's result is known: those that wait can go."""
+    cdef put_off *w
+    first.state = LINKS_GOOD if is_good else LINKS_FAILED
+    while first.waiting != NULL:
+        w = first.waiting
+        first.waiting = w.next
+        w.next = s.linkable
+        s.linkable = w
+    if s.linkable != NULL:
+        pthread_cond_broadcast(&s.work)
+
+
 cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
     cdef dir_node *dir = f.dir
     cdef bint was_large = f.large != NULL
     cdef bint was_question = f.kind == ENTRY_QUERY
+    if f.links != NULL:
+        resolve_links_locked(s, f.links, f.is_good)
+        f.links = NULL
     if f.large != NULL:
         if f.large.fd >= 0:
             c_close(f.large.fd)
@@ -234,8 +290,8 @@ cdef bint is_all_done_locked(send_state *s) noexcept nogil:
 
 
 cdef bint is_idle_locked(send_state *s) noexcept nogil:
-    return (s.n_walking == 0 and s.stack == NULL and not s.n_items and s.current == NULL and s.finished == NULL
-            and s.n_questions == 0 and s.n_free == N_FLIGHTS)
+    return (s.n_walking == 0 and s.stack == NULL and not s.n_items and not s.n_put_off and s.current == NULL
+            and s.finished == NULL and s.n_questions == 0 and s.n_free == N_FLIGHTS)
 
 
 cdef bint is_changed(int fd, const stat_t *before) noexcept nogil:

@@ -8,6 +8,7 @@ linkat), or a temporary one where the file system can't do that.
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from escp._fast.owners cimport owner_cache
 from escp._fast.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, fast_err
 from escp._fast.wire cimport entry
 
@@ -20,6 +21,14 @@ ctypedef struct tree:
     int root_fd
     int in_place_fd  # the target itself when it is a pipe or a device; else -1
     bint keeps_attributes  # -p
+    bint keeps_owner
+    bint keeps_xattrs
+    bint keeps_acls
+    bint makes_links  # symbolic ones; then none is followed on the way to a file, not even one that stays inside
+    bint makes_hard_links
+    bint makes_devices
+    bint is_root
+    owner_cache owners
     bint follows_umask  # directories are the user's own, made here; else as scp makes them on the other host
     uint32_t umask  # of this process
     bint has_openat2
@@ -49,8 +58,17 @@ ctypedef struct new_file:
     char name[MAX_NAME_BYTES + 1]
 
 
+cdef void tree_open(tree *t) noexcept nogil
+cdef void tree_close(tree *t) noexcept nogil
 cdef void cache_open(dir_cache *cache) noexcept nogil
 cdef void cache_close(dir_cache *cache) noexcept nogil
+# For nodes.pyx: the directory *path* (n bytes and NUL) in the cache, which keeps the descriptor (-1: missing,
+# and not to be created); the directory and
+# the last component of an entry's path; a new temporary name (TEMP_NAME_BYTES).
+cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, bint creates, int *fd,
+                        fast_err *err) noexcept nogil
+cdef int split_path(tree *t, const entry *e, char *directory, size_t *n, char *name, fast_err *err) noexcept nogil
+cdef void name_temporary(tree *t, char *name) noexcept nogil
 # Both may be called by any thread with its own cache.
 # is_brief: *f* is committed or discarded before the cache is used again, so it may borrow the directory.
 cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f,

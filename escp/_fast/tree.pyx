@@ -1,21 +1,28 @@
 """Creating files and directories below the destination; see tree.pxd."""
 
-from libc.stdint cimport uint32_t
-
+from escp._fast.attributes cimport (PROC_PATH_BYTES, UNFINISHED_MODE, proc_path, set_file_attributes,
+                                    set_path_attributes)
 from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, EEXIST, EINVAL, EISDIR, ELOOP,
-                              ENOENT, ENOSYS, EOPNOTSUPP, EPERM, EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL,
-                              O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY, S_ISDIR, S_ISGID, S_ISREG, c_close, dup, errno,
-                              escp_fetch_add, escp_openat_beneath, escp_set_errno, fchmod, fchmodat, fchown,
-                              fstat, fstatat, futimens, linkat, memcmp, memcpy, mkdirat, openat, renameat, snprintf,
-                              stat_t, strlen, timespec_t, unlinkat, utimensat)
+                              ENOENT, ENOSYS, ENOTDIR, EOPNOTSUPP, EPERM, EXDEV, O_CLOEXEC, O_CREAT,
+                              O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY, S_ISDIR, S_ISLNK,
+                              S_ISREG, c_close, dup, errno, escp_fetch_add, escp_openat_beneath,
+                              escp_set_errno, fchmod, fchown, fstatat, geteuid, linkat, memcmp, memcpy, mkdirat,
+                              openat, renameat, snprintf, stat_t, strlen, unlinkat)
+from escp._fast.owners cimport owners_close, owners_open
 from escp._fast.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
 from escp._fast.wire cimport entry
 
 cdef enum:
     FILE_MODE = 0o777  # scp takes no more of a file's mode, with -p or without
-    DIRECTORY_MODE = 0o1777
-    UNFINISHED_MODE = 0o1700  # of a directory that was made here and waits for its own entry
-    PROC_PATH_BYTES = 32
+
+
+cdef void tree_open(tree *t) noexcept nogil:
+    t.is_root = geteuid() == 0
+    owners_open(&t.owners)
+
+
+cdef void tree_close(tree *t) noexcept nogil:
+    owners_close(&t.owners)
 
 
 cdef void cache_open(dir_cache *cache) noexcept nogil:
@@ -45,12 +52,15 @@ cdef int open_existing(tree *t, const char *path) noexcept nogil:
     cdef char copy[MAX_PATH_BYTES + 1]
     cdef char *at = copy
     cdef char *name
+    cdef stat_t status
+    cdef int number
     cdef int fd
     cdef int deeper
     if path[0] == 0:
         return openat(t.root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
     if t.has_openat2:
-        fd = <int>escp_openat_beneath(t.root_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC, 0)
+        fd = <int>escp_openat_beneath(t.root_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC,
+                                      not t.makes_links)
         if fd >= 0 or (errno != ENOSYS and errno != EPERM):
             return fd
         t.has_openat2 = False  # an old kernel, or a sandbox that forbids the call
@@ -64,6 +74,13 @@ cdef int open_existing(tree *t, const char *path) noexcept nogil:
             at[0] = 0
             at += 1
         deeper = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+        if deeper < 0:
+            number = errno
+            if number == ENOTDIR and fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 and S_ISLNK(status.st_mode):
+                number = ELOOP  # O_DIRECTORY hides that it was a link
+            c_close(fd)
+            escp_set_errno(number)
+            return -1
         c_close(fd)
         fd = deeper
     return fd
@@ -142,39 +159,9 @@ cdef int directory_find(tree *t, dir_cache *cache, const entry *e, int *fd, fast
     return find_directory(t, cache, path, e.path_bytes, False, fd, err)
 
 
-cdef void proc_path(char *out, int fd) noexcept nogil:
-    snprintf(out, PROC_PATH_BYTES, "/proc/self/fd/%d", fd)
-
-
-cdef void set_times(timespec_t *times, const entry *e) noexcept nogil:
-    times[0].tv_sec, times[0].tv_nsec = e.atime_s, e.atime_ns
-    times[1].tv_sec, times[1].tv_nsec = e.mtime_s, e.mtime_ns
-
-
-cdef int set_directory_mode(tree *t, int fd, const char *by_fd, uint32_t mode, fast_err *err) noexcept nogil:
-    """scp pushing sets the source's mode whatever was there. Pulling, and cp, follow the umask: without -p a new
-    directory gets the mode less the umask, one that was there keeps its own; the bit for the group that all in
-    it inherits stays, which a project's directory has from its parent."""
-    cdef stat_t status
-    if fstat(fd, &status) < 0:
-        return fail(err, FAST_SYS, errno, "set mode")
-    mode &= DIRECTORY_MODE
-    if t.follows_umask:
-        mode |= status.st_mode & S_ISGID
-    if t.follows_umask and not t.keeps_attributes:
-        if (status.st_mode & DIRECTORY_MODE) != (UNFINISHED_MODE & ~t.umask):
-            return 0
-        mode &= ~t.umask
-    if fchmodat(AT_FDCWD, by_fd, mode, 0) < 0:
-        return fail(err, FAST_SYS, errno, "set mode")
-    return 0
-
-
 cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil:
-    """Everything in the directory is there: create it if nothing was; its mode, and with -p its times."""
+    """Everything in the directory is there: create it if nothing was, and set its mode and what else is kept."""
     cdef char path[MAX_PATH_BYTES + 1]
-    cdef char by_fd[PROC_PATH_BYTES]
-    cdef timespec_t times[2]
     cdef int fd = -1
     if t.target_name[0]:
         return fail(err, FAST_UNSAFE, 0, "path")  # a file was asked for
@@ -182,14 +169,7 @@ cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *e
     path[e.path_bytes] = 0
     if open_directory(t, cache, path, e.path_bytes, &fd, err) < 0:
         return -1
-    proc_path(by_fd, fd)  # an O_PATH descriptor takes no fchmod
-    if set_directory_mode(t, fd, by_fd, e.mode, err) < 0:
-        return -1
-    if t.keeps_attributes:
-        set_times(times, e)
-        if utimensat(AT_FDCWD, by_fd, times, 0) < 0:
-            return fail(err, FAST_SYS, errno, "set times")
-    return 0
+    return set_path_attributes(t, fd, e, True, err)
 
 
 # ---- Files ----------------------------------------------------------------------------------------
@@ -224,8 +204,8 @@ cdef int file_find(tree *t, dir_cache *cache, const entry *e, char *name, int *d
     return find_directory(t, cache, directory, n, False, dirfd, err)
 
 
-cdef void name_temporary(tree *t, new_file *f) noexcept nogil:
-    snprintf(f.temporary, TEMP_NAME_BYTES, ".escp-%016llx-%llx.part", <unsigned long long>t.session,
+cdef void name_temporary(tree *t, char *name) noexcept nogil:
+    snprintf(name, TEMP_NAME_BYTES, ".escp-%016llx-%llx.part", <unsigned long long>t.session,
              <unsigned long long>escp_fetch_add(&t.n_temporary, 1))
 
 
@@ -250,7 +230,7 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
         if f.fd < 0 and (errno == EOPNOTSUPP or errno == EISDIR or errno == EINVAL or errno == ENOENT):
             t.has_tmpfile = False
     if f.fd < 0 and not t.has_tmpfile:
-        name_temporary(t, f)
+        name_temporary(t, f.temporary)
         f.fd = openat(dirfd, f.temporary, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
         f.has_temporary_name = f.fd >= 0
     if f.fd < 0:
@@ -301,8 +281,9 @@ cdef int inherit(tree *t, new_file *f, fast_err *err) noexcept nogil:
     if S_ISDIR(old.st_mode):
         return fail(err, FAST_SYS, EISDIR, "rename")
     if S_ISREG(old.st_mode) and not t.keeps_attributes:
-        fchown(f.fd, old.st_uid, old.st_gid)  # root only; for others the new owner is right
-        if fchmod(f.fd, old.st_mode & FILE_MODE) < 0:
+        if not t.keeps_owner:
+            fchown(f.fd, old.st_uid, old.st_gid)  # root only; for others the new owner is right
+        if not t.keeps_acls and fchmod(f.fd, old.st_mode & FILE_MODE) < 0:
             return fail(err, FAST_SYS, errno, "set mode")
     return 0
 
@@ -331,25 +312,17 @@ cdef int link_nameless(tree *t, new_file *f, fast_err *err) noexcept nogil:
         return fail(err, FAST_SYS, errno, "link")
     if inherit(t, f, err) < 0:
         return -1
-    name_temporary(t, f)
+    name_temporary(t, f.temporary)
     if linkat(AT_FDCWD, by_fd, f.dirfd, f.temporary, AT_SYMLINK_FOLLOW) < 0:
         return fail(err, FAST_SYS, errno, "link")
     f.has_temporary_name = True
     return rename_temporary(f, err)
 
 
-cdef int set_attributes(new_file *f, const entry *e, fast_err *err) noexcept nogil:
-    cdef timespec_t times[2]
-    set_times(times, e)
-    if fchmod(f.fd, e.mode & FILE_MODE) < 0:
-        return fail(err, FAST_SYS, errno, "set mode")
-    return 0 if futimens(f.fd, times) == 0 else fail(err, FAST_SYS, errno, "set times")
-
-
 cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil:
     cdef int rc = 0
-    if t.keeps_attributes and not f.is_in_place:
-        rc = set_attributes(f, e, err)
+    if not f.is_in_place:
+        rc = set_file_attributes(t, f.fd, e, err)
     if rc == 0 and f.has_temporary_name:
         rc = inherit(t, f, err)
         if rc == 0:

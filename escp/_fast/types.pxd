@@ -19,6 +19,9 @@ cdef enum:
     MAX_NAME_BYTES = 255
     MAX_BATCH = 1024  # entries or results in one metadata frame
     MAX_OPEN_LARGE = 128  # large files begun and not finished at the same time
+    MAX_EXTRAS_BYTES = 131072  # what follows the path of one entry
+    MAX_XATTRS = 256  # extended attributes and ACLs of one file
+    MAX_XATTR_BYTES = 65536  # the value of one of them
 
     # Tuning
     PAGE_BYTES = 4096
@@ -44,6 +47,10 @@ cdef enum fast_code:
     FAST_NAME = 14  # a name or path longer than the protocol carries
     FAST_SAME_FILE = 15  # the file would replace itself (copies within one host)
     FAST_INTO_ITSELF = 16  # the target lies in the directory that is copied (copies within one host)
+    FAST_XATTR = 17  # an extended attribute can't be read, carried or set
+    FAST_ACL = 18  # an ACL can't be read, carried or set
+    FAST_OWNER = 19  # owner or group can't be set
+    FAST_HARD_LINK = 20  # the file of which this is another name was not copied
 
 
 ctypedef struct fast_err:

@@ -1,6 +1,7 @@
 """Walkers: list directories, open and stat files; see walk.pxd.
 
-Links are followed, as scp does; one that leads back to a directory above itself is reported. Opened
+Links are followed, as scp does (one that leads back to a directory above itself is reported), or are
+themselves what is copied. Opened
 small files are announced to the kernel at once (readahead), so that by the time a stream reads them
 the disk has worked on many of them in parallel.
 """
@@ -12,18 +13,21 @@ from escp._fast.digest cimport digest128
 from escp._fast.engine cimport ENGINE_POSIX
 from escp._fast.events cimport EVENT_LISTED, EVENT_ROOM, push_event
 from escp._fast.filter cimport is_excluded
-from escp._fast.libc cimport (AT_FDCWD, DT_DIR, DT_LNK, DT_REG, DT_UNKNOWN, ENAMETOOLONG, ENOMEM, O_CLOEXEC,
-                              O_DIRECTORY, O_NOCTTY, O_NONBLOCK, O_RDONLY, POSIX_FADV_WILLNEED, SEEK_SET,
-                              S_ISDIR, S_ISREG, c_close, dirent64_t, errno, escp_flag, escp_getdents, free, fstat,
-                              fstatat, lseek, malloc, memcpy, openat, posix_fadvise, pthread_cond_broadcast,
+from escp._fast.hard_links cimport take_hard_link
+from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG, ENAMETOOLONG, ENOENT, ENOMEM,
+                              O_CLOEXEC, O_DIRECTORY, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY,
+                              POSIX_FADV_WILLNEED, SEEK_SET, S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISLNK,
+                              S_ISREG, c_close, dirent64_t, errno, escp_flag, escp_getdents, free, fstat, fstatat,
+                              lseek, malloc, memcpy, memset, openat, posix_fadvise, pthread_cond_broadcast,
                               pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock,
-                              stat_t, strlen)
+                              readlinkat, stat_t, strlen)
 from escp._fast.questions cimport is_time_to_ask_locked, take_wanted_locked
 from escp._fast.sources cimport (MAX_STACKED, N_QUESTIONS, N_ROOTS, SELECT_ALL, dir_node, flight, is_idle_locked,
-                                 item, item_put, node_new, node_unref_locked, report, send_state)
+                                 item, item_close, item_put, node_new, node_unref_locked, report, send_state)
 from escp._fast.types cimport (FAST_INTO_ITSELF, FAST_LOOP, FAST_MEMORY, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL,
                                FAST_SYS,
                                MAX_NAME_BYTES, MAX_PATH_BYTES, SMALL_FILE_BYTES, clear, fail, fast_err)
+from escp._fast.wire cimport ENTRY_DEVICE, ENTRY_LINK, ENTRY_SMALL
 
 cdef enum:
     LISTING_BYTES = 32768
@@ -44,11 +48,63 @@ cdef void unref(send_state *s, dir_node *dir) noexcept nogil:
     pthread_mutex_unlock(&s.lock)
 
 
+cdef void queue(send_state *s, item *it, dir_node *dir, const char *name) noexcept nogil:
+    """Takes over the item's descriptor and link text, and a reference to *dir*."""
+    it.dir = dir
+    it.n_name = <unsigned short>strlen(name)
+    memcpy(it.name, name, it.n_name)
+    if s.config.keeps_hard_links and it.status.st_nlink > 1 and take_hard_link(s, it):
+        return
+    item_put(s, it)
+
+
+cdef bint is_node(send_state *s, const stat_t *status) noexcept nogil:
+    """What is copied without contents. Sockets never are."""
+    if S_ISLNK(status.st_mode):  # seen only where links are not followed
+        return True
+    return s.config.sends_devices and (S_ISCHR(status.st_mode) or S_ISBLK(status.st_mode)
+                                       or S_ISFIFO(status.st_mode))
+
+
+cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name,
+                    const stat_t *status) noexcept nogil:
+    """Queue a link or a device; takes over a reference to *dir*."""
+    cdef char text[MAX_PATH_BYTES + 1]
+    cdef ssize_t n = 0
+    cdef item it
+    if s.config.is_dry_run:
+        list_name(s, dir, name, False, 0)
+        unref(s, dir)
+        return
+    memset(&it, 0, sizeof(item))
+    it.fd = -1
+    it.kind = ENTRY_DEVICE
+    it.status = status[0]
+    it.status.st_size = 0
+    if S_ISLNK(status.st_mode):
+        it.kind = ENTRY_LINK
+        n = readlinkat(dirfd, path, text, MAX_PATH_BYTES + 1)
+        if n <= 0 or n > MAX_PATH_BYTES:
+            tell(s, dir, name, FAST_NAME if n > 0 else FAST_SYS, errno if n < 0 else ENOENT, "read link")
+            unref(s, dir)
+            return
+        it.link = <char *>malloc(n + 1)
+        if it.link == NULL:
+            tell(s, dir, name, FAST_SYS, ENOMEM, "read link")
+            unref(s, dir)
+            return
+        memcpy(it.link, text, n)
+        it.link[n] = 0
+    queue(s, &it, dir, name)
+
+
 cdef void take_file(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
     """Open the file *path* (relative to dirfd) and queue it; takes over a reference to *dir*."""
     cdef item it
-    cdef size_t n = strlen(name)
-    it.fd = openat(dirfd, path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
+    it.kind = ENTRY_SMALL
+    it.link, it.links = NULL, NULL
+    it.fd = openat(dirfd, path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC
+                   | (0 if s.config.follows_links else O_NOFOLLOW))
     if it.fd < 0:
         tell(s, dir, name, FAST_SYS, errno, "open")
     elif fstat(it.fd, &it.status) < 0:
@@ -58,13 +114,9 @@ cdef void take_file(send_state *s, int dirfd, const char *path, dir_node *dir, c
     else:
         if s.config.engine == ENGINE_POSIX and 0 < it.status.st_size <= SMALL_FILE_BYTES:
             posix_fadvise(it.fd, 0, 0, POSIX_FADV_WILLNEED)
-        it.dir = dir
-        it.n_name = <unsigned short>n
-        memcpy(it.name, name, n)
-        item_put(s, &it)
+        queue(s, &it, dir, name)
         return
-    if it.fd >= 0:
-        c_close(it.fd)
+    item_close(&it)
     unref(s, dir)
 
 
@@ -120,7 +172,8 @@ cdef void take_wanted(send_state *s, flight *asked) noexcept nogil:
         memcpy(path + n, asked.name, asked.n_name)
     path[n + asked.n_name] = 0
     if asked.is_digest_known:
-        fd = openat(AT_FDCWD, path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
+        fd = openat(AT_FDCWD, path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC
+                    | (0 if s.config.follows_links else O_NOFOLLOW))
         rc = fail(&err, FAST_SYS, errno, "open") if fd < 0 else is_same(s, fd, asked, &err)
         if fd >= 0:
             c_close(fd)
@@ -161,7 +214,7 @@ cdef void ask(send_state *s, const item *q) noexcept nogil:
 cdef void consider(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
     """A file that may not have to be sent: ask for it, or in a dry run list it. Takes over a reference to *dir*."""
     cdef item q
-    if fstatat(dirfd, path, &q.status, 0) < 0:
+    if fstatat(dirfd, path, &q.status, 0 if s.config.follows_links else AT_SYMLINK_NOFOLLOW) < 0:
         tell(s, dir, name, FAST_SYS, errno, "stat")
     elif not S_ISREG(q.status.st_mode):  # it was one a moment ago
         tell(s, dir, name, FAST_SPECIAL, 0, "stat")
@@ -276,6 +329,7 @@ cdef bint list_entry(send_state *s, int fd, dir_node *dir, const dirent64_t *d) 
     cdef const char *name = <const char *>d.d_name
     cdef size_t n = strlen(name)
     cdef stat_t status
+    cdef int look = 0 if s.config.follows_links else AT_SYMLINK_NOFOLLOW
     cdef int type = d.d_type
     cdef dir_node *child
     cdef bint is_full
@@ -284,15 +338,15 @@ cdef bint list_entry(send_state *s, int fd, dir_node *dir, const dirent64_t *d) 
     if n > MAX_NAME_BYTES or dir.n_target + 1 + n > MAX_PATH_BYTES or dir.n_source + 1 + n > MAX_PATH_BYTES:
         tell(s, dir, name, FAST_NAME, ENAMETOOLONG, "path")
         return False
-    if type == DT_LNK or type == DT_UNKNOWN:
-        if fstatat(fd, name, &status, 0) < 0:
+    if type != DT_DIR and type != DT_REG:
+        if fstatat(fd, name, &status, look) < 0:
             if not is_left_out(s, dir, name, n, False):
                 tell(s, dir, name, FAST_SYS, errno, "stat")
             return False
         type = DT_DIR if S_ISDIR(status.st_mode) else DT_REG if S_ISREG(status.st_mode) else -1
     if is_left_out(s, dir, name, n, type == DT_DIR):
         return False
-    if type != DT_DIR and type != DT_REG:
+    if type != DT_DIR and type != DT_REG and not is_node(s, &status):
         tell(s, dir, name, FAST_SPECIAL, 0, "stat")
         return False
     pthread_mutex_lock(&s.lock)
@@ -303,6 +357,9 @@ cdef bint list_entry(send_state *s, int fd, dir_node *dir, const dirent64_t *d) 
             consider(s, fd, name, dir, name)
         else:
             take_file(s, fd, name, dir, name)
+        return False
+    if type != DT_DIR:
+        take_node(s, fd, name, dir, name, &status)
         return False
     child = node_new(dir, name, n, name, n)
     if child == NULL:
@@ -325,7 +382,8 @@ cdef void list_directory(send_state *s, dir_node *dir, char *listing) noexcept n
     cdef int64_t n
     cdef int64_t at
     cdef const dirent64_t *d
-    cdef int fd = openat(AT_FDCWD, dir.source, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    cdef int fd = openat(AT_FDCWD, dir.source, O_RDONLY | O_DIRECTORY | O_CLOEXEC
+                         | (0 if s.config.follows_links else O_NOFOLLOW))
     if fd < 0 or fstat(fd, &status) < 0:
         dir.is_unlisted = not dir.is_open
         tell(s, dir, "", FAST_SYS, errno, "open")
@@ -363,7 +421,7 @@ cdef void list_directory(send_state *s, dir_node *dir, char *listing) noexcept n
 cdef void take_root(send_state *s, dir_node *node) noexcept nogil:
     """A source named by the user: a file, or a directory that is then stacked. Takes over the reference."""
     cdef stat_t status
-    cdef int rc = fstatat(AT_FDCWD, node.source, &status, 0)
+    cdef int rc = fstatat(AT_FDCWD, node.source, &status, 0 if s.config.follows_links else AT_SYMLINK_NOFOLLOW)
     if is_root_left_out(s, node, rc == 0 and S_ISDIR(status.st_mode)):
         node.is_root_file = True
     elif rc < 0:
@@ -375,6 +433,10 @@ cdef void take_root(send_state *s, dir_node *node) noexcept nogil:
             consider(s, AT_FDCWD, node.source, node, "")
         else:
             take_file(s, AT_FDCWD, node.source, node, "")
+        return
+    elif is_node(s, &status):
+        node.is_root_file = True
+        take_node(s, AT_FDCWD, node.source, node, "", &status)
         return
     elif not S_ISDIR(status.st_mode):
         node.is_root_file = True

@@ -11,7 +11,7 @@ from escp._fast.types cimport fast_err
 
 cdef enum:
     META_HEADER_BYTES = 8
-    ENTRY_BYTES = 72  # then the path
+    ENTRY_BYTES = 72  # then the path, then perhaps the extras
     RESULT_BYTES = 32
     END_BYTES = 16
     HELLO_BYTES = 8
@@ -30,10 +30,15 @@ cdef enum entry_kind:
     ENTRY_LARGE = 2  # its blocks follow, on this stream and others
     ENTRY_LARGE_END = 3  # all its blocks have been sent; size = the bytes of them
     ENTRY_DIRECTORY = 4  # everything in it is finished
+    ENTRY_LINK = 5  # a symbolic link
+    ENTRY_HARD_LINK = 6  # another name of a file that is there already
+    ENTRY_DEVICE = 7  # a device or a fifo
     ENTRY_QUERY = 8  # whether to send this at all: nothing follows unless the answer is RESULT_IS_WANTED
 
 cdef enum:
     ENTRY_IS_ABANDONED = 1  # of ENTRY_LARGE_END: the sender could not read it all; discard
+    ENTRY_HAS_EXTRAS = 2  # behind the path: their length (4 bytes) and they (extras.pxd)
+    ENTRY_HAS_HOLES = 4  # of ENTRY_LARGE and its end: what is not sent is zero
     ENTRY_ASKS_DIRECTORY = 128  # of ENTRY_QUERY: whether this directory is there
 
 cdef enum:
@@ -68,6 +73,8 @@ ctypedef struct entry:
     uint32_t gid
     digest128 digest
     const char *path  # into the payload, not ended by NUL
+    uint32_t extras_bytes
+    const uint8_t *extras  # into the payload; well-formed, as get_entry has seen
 
 
 ctypedef struct data_header:
@@ -87,7 +94,8 @@ ctypedef struct result:
 
 cdef void put_meta_header(uint8_t *out, const meta_header *h) noexcept nogil
 cdef int get_meta_header(const uint8_t *payload, size_t n, meta_header *h, fast_err *err) noexcept nogil
-# Returns the bytes written, ENTRY_BYTES + path_bytes.
+# Returns the bytes written. ENTRY_HAS_EXTRAS is set where extras_bytes is.
+cdef size_t entry_length(const entry *e) noexcept nogil
 cdef size_t put_entry(uint8_t *out, const entry *e) noexcept nogil
 # Reads one entry at *at[0]* and moves it on; -1 with FAST_PROTOCOL or FAST_UNSAFE.
 cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *err) noexcept nogil

@@ -2,9 +2,10 @@
 
 from libc.stdint cimport INT64_MAX, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
+from escp._fast.extras cimport extras_view, get_extras
 from escp._fast.libc cimport be16toh, be32toh, be64toh, htobe16, htobe32, htobe64, memchr, memcpy, memset
-from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_INTO_ITSELF, FAST_PROTOCOL, FAST_UNSAFE, MAX_BATCH,
-                               MAX_META_BYTES, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fail, fast_err)
+from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_HARD_LINK, FAST_PROTOCOL, FAST_UNSAFE, MAX_BATCH,
+                               MAX_EXTRAS_BYTES, MAX_META_BYTES, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fail, fast_err)
 
 from escp._fast.errors import raise_error
 
@@ -66,10 +67,14 @@ cdef int get_meta_header(const uint8_t *payload, size_t n, meta_header *h, fast_
     return 0
 
 
+cdef size_t entry_length(const entry *e) noexcept nogil:
+    return ENTRY_BYTES + e.path_bytes + (4 + e.extras_bytes if e.extras_bytes else 0)
+
+
 cdef size_t put_entry(uint8_t *out, const entry *e) noexcept nogil:
     cdef uint8_t *p = out
     p[0] = e.kind
-    p[1] = e.flags
+    p[1] = e.flags | (ENTRY_HAS_EXTRAS if e.extras_bytes else 0)
     p = put16(p + 2, e.path_bytes)
     p = put32(p, e.mode)
     p = put64(p, e.id)
@@ -83,7 +88,9 @@ cdef size_t put_entry(uint8_t *out, const entry *e) noexcept nogil:
     p = put64(p, e.digest.high)
     p = put64(p, e.digest.low)
     memcpy(p, e.path, e.path_bytes)
-    return ENTRY_BYTES + e.path_bytes
+    if e.extras_bytes:
+        memcpy(put32(p + e.path_bytes, e.extras_bytes), e.extras, e.extras_bytes)
+    return entry_length(e)
 
 
 cdef int check_path(const char *path, size_t n, fast_err *err) noexcept nogil:
@@ -107,13 +114,36 @@ cdef int check_path(const char *path, size_t n, fast_err *err) noexcept nogil:
     return 0
 
 
+cdef bint is_node(const entry *e) noexcept nogil:
+    """What has no contents, and extras always."""
+    return ENTRY_LINK <= e.kind <= ENTRY_DEVICE
+
+
 cdef bint is_right_kind(const entry *e) noexcept nogil:
     """A known kind, with flags and a size that go with it."""
-    if e.kind == ENTRY_LARGE or e.kind == ENTRY_LARGE_END:
-        return e.size != 0 and not e.flags & ~(ENTRY_IS_ABANDONED if e.kind == ENTRY_LARGE_END else 0)
+    if e.kind == ENTRY_LARGE:
+        return e.size != 0 and not e.flags & ~ENTRY_HAS_HOLES
+    if e.kind == ENTRY_LARGE_END:
+        return (e.size != 0 or e.flags & ENTRY_HAS_HOLES) and not e.flags & ~(
+            ENTRY_IS_ABANDONED | ENTRY_HAS_HOLES | ENTRY_HAS_EXTRAS)
     if e.kind == ENTRY_QUERY:
         return not e.flags or (e.flags == ENTRY_ASKS_DIRECTORY and e.size == 0)
-    return (e.kind == ENTRY_SMALL or e.kind == ENTRY_DIRECTORY) and not e.flags
+    if is_node(e):
+        return e.flags == ENTRY_HAS_EXTRAS and e.size == 0
+    return (e.kind == ENTRY_SMALL or e.kind == ENTRY_DIRECTORY) and not e.flags & ~ENTRY_HAS_EXTRAS
+
+
+cdef int check_extras(const entry *e, fast_err *err) noexcept nogil:
+    """Items that make no sense for the kind, or lack; the path of a hard link's file is checked as every path."""
+    cdef extras_view x
+    if get_extras(e.extras, e.extras_bytes, &x, err) < 0:
+        return -1
+    if ((x.target != NULL) != (e.kind == ENTRY_LINK or e.kind == ENTRY_HARD_LINK)
+            or (x.device != 0) != (e.kind == ENTRY_DEVICE)
+            or (x.n_xattrs and is_node(e))
+            or ((x.user != NULL or x.group != NULL) and e.kind == ENTRY_HARD_LINK)):
+        return fail(err, FAST_PROTOCOL, 0, "extras")
+    return check_path(x.target, x.n_target, err) if e.kind == ENTRY_HARD_LINK else 0
 
 
 cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *err) noexcept nogil:
@@ -140,8 +170,19 @@ cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *e
     if (not is_right_kind(e) or e.size > <uint64_t>INT64_MAX or e.mode > 0o7777
             or e.mtime_ns >= 1000000000 or e.atime_ns >= 1000000000):
         return fail(err, FAST_PROTOCOL, 0, "entry fields")
-    at[0] = p + ENTRY_BYTES + e.path_bytes
-    return check_path(e.path, e.path_bytes, err)
+    p += ENTRY_BYTES + e.path_bytes
+    e.extras, e.extras_bytes = p, 0
+    if e.flags & ENTRY_HAS_EXTRAS:
+        if end - p < 4:
+            return fail(err, FAST_PROTOCOL, 0, "extras length")
+        e.extras, e.extras_bytes = p + 4, get32(p)
+        if e.extras_bytes == 0 or e.extras_bytes > MAX_EXTRAS_BYTES or e.extras_bytes > <size_t>(end - p) - 4:
+            return fail(err, FAST_PROTOCOL, 0, "extras length")
+        p += 4 + e.extras_bytes
+    at[0] = p
+    if check_path(e.path, e.path_bytes, err) < 0:
+        return -1
+    return check_extras(e, err) if e.extras_bytes else 0
 
 
 cdef void put_data_header(uint8_t *out, const data_header *h) noexcept nogil:
@@ -187,7 +228,7 @@ cdef int get_result(const uint8_t *at, result *r, fast_err *err) noexcept nogil:
     r.digest.low = get64(at + 24)
     is_right = (r.flags & ~RESULT_IS_EARLY) == 0 if r.code else (
         r.flags == 0 or r.flags == RESULT_IS_SAME or r.flags == RESULT_IS_WANTED)
-    if not is_right or r.code > FAST_INTO_ITSELF or get16(at + 10) or r.sys_errno > 4095:
+    if not is_right or r.code > FAST_HARD_LINK or get16(at + 10) or r.sys_errno > 4095:
         return fail(err, FAST_PROTOCOL, 0, "result fields")
     return 0
 
@@ -236,16 +277,18 @@ def encode_meta(int message, int count, bytes body not None, int flags=0, raw_by
 
 
 def encode_entry(*, int kind, uint64_t id, bytes path not None, uint64_t size=0, uint32_t mode=0o644, int flags=0,
-                 int64_t mtime_ns=0, int64_t atime_ns=0, uint32_t uid=0, uint32_t gid=0, bytes digest=bytes(16)):
-    """The bytes of one entry. Checks nothing."""
+                 int64_t mtime_ns=0, int64_t atime_ns=0, uint32_t uid=0, uint32_t gid=0, bytes digest=bytes(16),
+                 bytes extras=b""):
+    """The bytes of one entry; its flag for extras is set by them. Checks nothing."""
     cdef entry e
-    cdef bytearray out = bytearray(ENTRY_BYTES + len(path))
+    cdef bytearray out = bytearray(ENTRY_BYTES + len(path) + (4 + len(extras) if extras else 0))
     e.kind, e.flags, e.path_bytes, e.mode, e.id, e.size = kind, flags, len(path), mode, id, size
     e.mtime_s, e.mtime_ns = divmod(mtime_ns, 1000000000)
     e.atime_s, e.atime_ns = divmod(atime_ns, 1000000000)
     e.uid, e.gid = uid, gid
     e.digest.high, e.digest.low = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
     e.path = path
+    e.extras, e.extras_bytes = extras, len(extras)
     put_entry(out, &e)
     return bytes(out)
 
@@ -272,11 +315,22 @@ def decode_entries(const uint8_t[::1] payload not None):
             "kind": e.kind, "id": e.id, "path": e.path[:e.path_bytes], "size": e.size, "mode": e.mode,
             "flags": e.flags, "uid": e.uid, "gid": e.gid,
             "mtime_ns": int(e.mtime_s) * 1000000000 + e.mtime_ns, "atime_ns": int(e.atime_s) * 1000000000 + e.atime_ns,
+            "extras": (<const char *>e.extras)[:e.extras_bytes],
             "digest": int(e.digest.high).to_bytes(8, "big") + int(e.digest.low).to_bytes(8, "big"),
         })
     if at != end:
         raise_error(FAST_PROTOCOL, 0, "entries length", -1)
     return entries
+
+
+def encode_extra(int type, bytes value not None, n_bytes=None):
+    """One item of an entry's extras. Checks nothing."""
+    return (type << 24 | (len(value) if n_bytes is None else n_bytes)).to_bytes(4, "big") + value
+
+
+def encode_xattr(bytes name not None, bytes value not None):
+    """An extended attribute as an item. Checks nothing."""
+    return encode_extra(2, bytes([len(name) & 255]) + name + value)
 
 
 def encode_data_header(uint64_t id, uint64_t offset, uint32_t raw_bytes, uint32_t flags=0):

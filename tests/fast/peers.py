@@ -23,7 +23,7 @@ from escp._fast.wire import (
 from tests.fast.loopback import BLOCK, LIMIT_S, SECRET, Event, connect, use_blocking, wait_for_events
 
 ENTRIES, RESULTS, END = 2, 3, 4  # message types
-SMALL, LARGE, LARGE_END, DIRECTORY, QUERY = 1, 2, 3, 4, 8  # kinds of entries
+SMALL, LARGE, LARGE_END, DIRECTORY, LINK, HARD_LINK, DEVICE, QUERY = range(1, 9)  # kinds of entries
 IS_BUNDLE, IS_ZSTD = 1, 2  # flags of a data frame
 IS_EARLY, IS_SAME, IS_WANTED = 1, 2, 4  # flags of a result
 IS_ABANDONED, ASKS_DIRECTORY = 1, 128  # flags of an entry

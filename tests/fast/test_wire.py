@@ -109,7 +109,7 @@ def test_reserved_bytes_of_a_data_header_are_zero(at):
 
 
 @pytest.mark.parametrize(
-    ("code", "flags", "number"), [(17, 0, 0), (0, 1, 0), (1, 2, 0), (1, 0, 4096), (255, 255, 0)]
+    ("code", "flags", "number"), [(21, 0, 0), (0, 1, 0), (1, 2, 0), (1, 0, 4096), (255, 255, 0)]
 )
 def test_result_out_of_range_is_refused(code, flags, number):
     with pytest.raises(FastError):

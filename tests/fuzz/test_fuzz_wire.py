@@ -14,9 +14,11 @@ from escp._fast.wire import (
     decode_result,
     encode_data_header,
     encode_entry,
+    encode_extra,
     encode_hello,
     encode_meta,
     encode_result,
+    encode_xattr,
 )
 from escp.errors import FAST_AUTH, FAST_PROTOCOL, FAST_UNSAFE
 
@@ -28,6 +30,21 @@ U32 = st.integers(0, 2**32 - 1) | st.sampled_from([0, 0o7777, 0o10000, BLOCK, 2*
 PATHS = st.binary(max_size=40) | st.lists(
     st.sampled_from([b"a", b"..", b".", b"", b"\0", b"n" * 255]), max_size=9
 ).map(b"/".join)
+XATTR_NAMES = st.sampled_from(
+    [
+        b"user.x",
+        b"trusted.x",
+        b"security.x",
+        b"system.posix_acl_access",
+        b"system.x",
+        b"user.",
+        b"",
+        b"user.\0",
+    ]
+)
+EXTRAS = st.builds(encode_extra, st.integers(0, 6), st.binary(max_size=20) | PATHS) | st.builds(
+    encode_xattr, XATTR_NAMES, st.binary(max_size=20)
+)
 ENTRIES = st.builds(
     lambda **fields: encode_entry(**fields),
     kind=st.integers(0, 9),
@@ -35,12 +52,13 @@ ENTRIES = st.builds(
     path=PATHS,
     size=U64,
     mode=U32,
-    flags=st.integers(0, 3) | st.sampled_from([64, 128, 129]),
+    flags=st.integers(0, 8) | st.sampled_from([64, 128, 129]),
     mtime_ns=st.integers(-(2**62), 2**62),
     atime_ns=st.integers(-(2**62), 2**62),
     uid=U32,
     gid=U32,
     digest=st.binary(min_size=16, max_size=16),
+    extras=st.lists(EXTRAS, max_size=3).map(b"".join) | st.binary(max_size=12),
 )
 
 
@@ -76,8 +94,10 @@ def test_entries(payload):
     if entries is None:
         return
     for entry in entries:
-        assert entry["kind"] in (1, 2, 3, 4, 8) and entry["size"] < 2**63 and len(entry["path"]) <= 4095
-        assert entry["flags"] in {3: (0, 1), 8: (0, 128)}.get(entry["kind"], (0,))
+        assert 1 <= entry["kind"] <= 8 and entry["size"] < 2**63 and len(entry["path"]) <= 4095
+        allowed = {2: {0, 4}, 3: set(range(8)), 5: {2}, 6: {2}, 7: {2}, 8: {0, 128}}
+        assert entry["flags"] in allowed.get(entry["kind"], {0, 2})
+        assert bool(entry["extras"]) is bool(entry["flags"] & 2)
         names = entry["path"].split(b"/") if entry["path"] else []
         assert not {b"", b".", b".."} & set(names) and b"\0" not in entry["path"]
         assert all(len(name) <= 255 for name in names)
@@ -95,12 +115,12 @@ def test_hello(payload):
 
 @given(
     st.binary(min_size=32, max_size=32)
-    | mutated(st.builds(encode_result, U64, st.integers(0, 18), st.integers(0, 9), st.integers(0, 5000)))
+    | mutated(st.builds(encode_result, U64, st.integers(0, 22), st.integers(0, 9), st.integers(0, 5000)))
 )
 def test_result(data):
     fields = decode(decode_result, data)
     if fields is not None:
-        assert encode_result(*fields) == data and fields[1] <= 16
+        assert encode_result(*fields) == data and fields[1] <= 20
         assert fields[2] in ((0, 1) if fields[1] else (0, 2, 4))
 
 

@@ -45,7 +45,18 @@ def meta(message: int, count: int, body: bytes, flags: int = 0, raw_bytes: int |
 
 
 def entry(
-    kind, id, path, size=0, mode=0o644, flags=0, mtime=(0, 0), atime=(0, 0), uid=0, gid=0, digest=bytes(16)
+    kind,
+    id,
+    path,
+    size=0,
+    mode=0o644,
+    flags=0,
+    mtime=(0, 0),
+    atime=(0, 0),
+    uid=0,
+    gid=0,
+    digest=bytes(16),
+    extras=b"",
 ):
     fixed = struct.pack(
         ">BBHIQQqqIIII",
@@ -62,7 +73,16 @@ def entry(
         uid,
         gid,
     )
-    return fixed + digest + path
+    return fixed + digest + path + (struct.pack(">I", len(extras)) + extras if extras else b"")
+
+
+def extra(kind: int, value: bytes) -> bytes:
+    """Section 5.10."""
+    return (kind << 24 | len(value)).to_bytes(4, "big") + value
+
+
+def xattr(name: bytes, value: bytes) -> bytes:
+    return extra(2, bytes([len(name)]) + name + value)
 
 
 def result(id, code=0, flags=0, sys_errno=0, digest=bytes(16)):
@@ -171,6 +191,27 @@ def make_payloads() -> dict:
         },
         {"kind": 3, "id": (1 << 64) - 1, "path": b"", "size": 1, "flags": 1, "digest": b"\xff" * 16},
         {"kind": 4, "id": 1, "path": b"/".join([b"n" * 255] * 16)[:4095], "mode": 0o755},
+        {
+            "kind": 1,
+            "id": 2,
+            "path": b"x",
+            "flags": 2,
+            "extras": extra(3, b"root")
+            + extra(4, b"staff")
+            + xattr(b"user.a", b"\0value")
+            + xattr(b"system.posix_acl_access", b"\2\0\0\0"),
+        },
+        {"kind": 2, "id": 3, "path": b"x", "size": 1 << 40, "flags": 4},
+        {"kind": 3, "id": 3, "path": b"x", "flags": 6, "extras": xattr(b"trusted.x", b"")},
+        {"kind": 5, "id": 4, "path": b"x", "mode": 0o777, "flags": 2, "extras": extra(1, b"/../\xff\n")},
+        {"kind": 6, "id": 5, "path": b"y", "flags": 2, "extras": extra(1, b"a/x")},
+        {
+            "kind": 7,
+            "id": 6,
+            "path": b"z",
+            "flags": 2,
+            "extras": extra(5, struct.pack(">BII", 2, 259, 1 << 19)),
+        },
         {"kind": 8, "id": 32769, "path": b"d/q", "size": 9, "mtime": (1 << 31, 1)},
         {"kind": 8, "id": 2, "path": b"d", "mode": 0o755, "flags": 128},
     ]
@@ -205,7 +246,7 @@ def make_payloads() -> dict:
             for id, code, flags, number in (
                 (16384, 0, 0, 0),
                 (1, 1, 1, 28),
-                ((1 << 64) - 1, 14, 0, 4095),
+                ((1 << 64) - 1, 20, 0, 4095),
                 (16385, 0, 2, 0),
                 (16386, 0, 4, 0),
             )
@@ -278,20 +319,55 @@ BAD_PATHS = {
 }
 
 
+TEXT = extra(1, b"y")
+BAD_EXTRAS = {
+    "link without its text": ("protocol", entry(5, 1, b"x")),
+    "text of 4096 bytes": ("protocol", entry(5, 1, b"x", flags=2, extras=extra(1, b"n" * 4096))),
+    "text with NUL": ("protocol", entry(5, 1, b"x", flags=2, extras=extra(1, b"a\0"))),
+    "two texts": ("protocol", entry(5, 1, b"x", flags=2, extras=TEXT + TEXT)),
+    "link with a size": ("protocol", entry(5, 1, b"x", 1, flags=2, extras=TEXT)),
+    "hard link to a path above": ("unsafe", entry(6, 1, b"x", flags=2, extras=extra(1, b"../y"))),
+    "hard link with attributes": (
+        "protocol",
+        entry(6, 1, b"x", flags=2, extras=TEXT + xattr(b"user.a", b"")),
+    ),
+    "device without its numbers": ("protocol", entry(7, 1, b"x")),
+    "device of kind 4": (
+        "protocol",
+        entry(7, 1, b"x", flags=2, extras=extra(5, struct.pack(">BII", 4, 1, 1))),
+    ),
+    "file with a text": ("protocol", entry(1, 1, b"x", flags=2, extras=TEXT)),
+    "of a large file before its end": ("protocol", entry(2, 1, b"x", 1, flags=2, extras=extra(3, b"root"))),
+    "unknown type": ("protocol", entry(1, 1, b"x", flags=2, extras=extra(6, b"y"))),
+    "attribute of another name space": (
+        "protocol",
+        entry(1, 1, b"x", flags=2, extras=xattr(b"system.x", b"")),
+    ),
+    "attribute without a name": ("protocol", entry(1, 1, b"x", flags=2, extras=xattr(b"", b"y"))),
+    "attribute's name cut": ("protocol", entry(1, 1, b"x", flags=2, extras=extra(2, b"\7user.a"))),
+    "user of 256 bytes": ("protocol", entry(1, 1, b"x", flags=2, extras=extra(3, b"n" * 256))),
+    "item cut": ("protocol", entry(1, 1, b"x", flags=2, extras=extra(3, b"root")[:-1])),
+    "item's header cut": ("protocol", entry(1, 1, b"x", flags=2, extras=b"\3\0\0")),
+    "flag without length": ("protocol", entry(1, 1, b"x", flags=2)),
+    "none": ("protocol", entry(1, 1, b"x", flags=2) + bytes(4)),
+    "longer than the message": ("protocol", entry(1, 1, b"x", flags=2) + b"\0\0\0\7" + extra(3, b"ab")),
+}
+
+
 def make_refused_payloads() -> list[dict]:
     one = entry(1, 1, b"x", 4)
     made = [
         *((f"path: {why}", "unsafe", "entries", meta(2, 1, entry(1, 1, path, 4)))
           for why, path in BAD_PATHS.items()),
         ("kind 0", "protocol", "entries", meta(2, 1, entry(0, 1, b"x"))),
-        ("kind 5", "protocol", "entries", meta(2, 1, entry(5, 1, b"x"))),
+        ("kind 5 without its text", "protocol", "entries", meta(2, 1, entry(5, 1, b"x"))),
         ("negative size", "protocol", "entries", meta(2, 1, entry(1, 1, b"x", 1 << 63))),
         ("empty large file", "protocol", "entries", meta(2, 1, entry(2, 1, b"x", 0))),
         ("empty end of a large file", "protocol", "entries", meta(2, 1, entry(3, 1, b"x", 0))),
         ("file type in mode", "protocol", "entries", meta(2, 1, entry(1, 1, b"x", mode=0o100644))),
         ("a second of 1e9 ns", "protocol", "entries", meta(2, 1, entry(1, 1, b"x", mtime=(0, 10**9)))),
         ("abandoned small file", "protocol", "entries", meta(2, 1, entry(1, 1, b"x", flags=1))),
-        ("unknown flag of an entry", "protocol", "entries", meta(2, 1, entry(3, 1, b"x", 1, flags=2))),
+        ("unknown flag of an entry", "protocol", "entries", meta(2, 1, entry(3, 1, b"x", 1, flags=8))),
         ("question abandoned", "protocol", "entries", meta(2, 1, entry(8, 1, b"x", flags=1))),
         ("question of wrong size", "protocol", "entries", meta(2, 1, entry(8, 1, b"x", 1, flags=128))),
         ("flag of a question elsewhere", "protocol", "entries", meta(2, 1, entry(4, 1, b"x", flags=128))),
@@ -308,7 +384,9 @@ def make_refused_payloads() -> list[dict]:
         ("hello of two", "protocol", "hello", meta(1, 2, bytes(8))),
         ("hello cut", "protocol", "hello", meta(1, 1, bytes(7))),
         ("hello of another type", "protocol", "hello", meta(2, 1, bytes(8))),
-        ("unknown code", "protocol", "result", result(1, 17)),
+        *((f"extras: {why}", failure, "entries", meta(2, 1, one))
+          for why, (failure, one) in BAD_EXTRAS.items()),
+        ("unknown code", "protocol", "result", result(1, 21)),
         ("early success", "protocol", "result", result(1, 0, 1)),
         ("unknown flag of a result", "protocol", "result", result(1, 1, 8)),
         ("same and wanted", "protocol", "result", result(1, 0, 6)),
@@ -336,19 +414,24 @@ def make_refused_payloads() -> list[dict]:
 
 
 def make_digests() -> list[dict] | None:
-    """Section 6, of contents whose byte i is i * 31 + i // 256 mod 256."""
+    """Section 6; the first n_zeroes bytes are 0, byte i of the others is i * 31 + i // 256 mod 256."""
     try:
         from xxhash import xxh3_128_intdigest
     except ImportError:
         return None
     made = []
-    for n in (0, 1, 3, 16, 17, 128, 129, 240, 241, 1024, 4095, 4096, SLICE - 1, SLICE, SLICE + 1, 2 * SLICE,
-              5 * SLICE + 12345):  # fmt: skip
-        data = bytes((i * 31 + i // 256) % 256 for i in range(n))
+    sizes = [(n, 0) for n in (0, 1, 3, 16, 17, 128, 129, 240, 241, 1024, 4095, 4096, SLICE - 1, SLICE,
+                              SLICE + 1, 2 * SLICE, 5 * SLICE + 12345)]  # fmt: skip
+    holes = [(2, 2), (SLICE, SLICE), (2 * SLICE, 2 * SLICE - 1), (2 * SLICE + 1, 2 * SLICE),
+             (5 * SLICE + 12345, 3 * SLICE)]  # fmt: skip
+    for n, n_zeroes in sizes + holes:
+        data = bytes(n_zeroes) + bytes((i * 31 + i // 256) % 256 for i in range(n_zeroes, n))
         total = xxh3_128_intdigest(struct.pack(">Q", n), seed=0)
         for number in range(-(-n // SLICE)):
-            total += xxh3_128_intdigest(data[number * SLICE : (number + 1) * SLICE], seed=number + 1)
-        made.append({"n": n, "digest": f"{total % (1 << 128):032x}"})
+            part = data[number * SLICE : (number + 1) * SLICE]
+            if any(part):
+                total += xxh3_128_intdigest(part, seed=number + 1)
+        made.append({"n": n, "n_zeroes": n_zeroes, "digest": f"{total % (1 << 128):032x}"})
     return made
 
 

@@ -137,7 +137,7 @@ def test_entries(vector):
             seconds, ns = wanted.pop(name, (0, 0))
             assert got[f"{name}_ns"] == seconds * 10**9 + ns
         for name, value in wanted.items():
-            assert got[name] == (bytes.fromhex(value) if name in ("path", "digest") else value)
+            assert got[name] == (bytes.fromhex(value) if name in ("path", "digest", "extras") else value)
     assert encode_meta(2, len(decoded), b"".join(encode_entry(**one) for one in decoded)) == payload
 
 
@@ -162,7 +162,8 @@ def test_end(vector):
     assert encode_end(vector["n_bytes"], vector["n_entries"]).hex() == vector["body"]
 
 
-@pytest.mark.parametrize("vector", load("digests"), ids=lambda vector: str(vector["n"]))
+@pytest.mark.parametrize("vector", load("digests"), ids=lambda vector: f"{vector['n']}-{vector['n_zeroes']}")
 def test_digest(vector):
-    data = bytes((i * 31 + i // 256) % 256 for i in range(vector["n"]))
+    n_zeroes = vector["n_zeroes"]
+    data = bytes(n_zeroes) + bytes((i * 31 + i // 256) % 256 for i in range(n_zeroes, vector["n"]))
     assert digest_of(data).hex() == vector["digest"]

@@ -1,0 +1,149 @@
+"""Links, hard links and devices below the destination; see nodes.pxd.
+
+A link's text is never looked at: it may be absolute or lead out, and nothing is ever written through it.
+"""
+
+from libc.stdint cimport uint32_t
+
+from escp._fast.attributes cimport set_owner, set_path_attributes, times_of
+from escp._fast.extras cimport DEVICE_BLOCK, DEVICE_CHARACTER, extras_view, get_extras
+from escp._fast.libc cimport (AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, EEXIST, EISDIR, ENOENT, O_CLOEXEC, O_NOFOLLOW, O_PATH,
+                              S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISDIR, c_close, dup, errno, fstatat, linkat,
+                              makedev, memcpy, mknodat, openat, renameat, stat_t, symlinkat, timespec_t, unlinkat,
+                              utimensat)
+from escp._fast.tree cimport (TEMP_NAME_BYTES, dir_cache, find_directory, name_temporary, split_path, tree)
+from escp._fast.types cimport (FAST_SPECIAL, FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES, MAX_PATH_BYTES, fail,
+                               fast_err)
+from escp._fast.wire cimport ENTRY_DEVICE, ENTRY_HARD_LINK, ENTRY_LINK, entry
+
+
+# What is to be made, ready for the system's calls.
+ctypedef struct new_node:
+    int kind  # entry_kind
+    char text[MAX_PATH_BYTES + 1]  # of a link, or the directory of a hard link's file
+    char first[MAX_NAME_BYTES + 1]  # name of a hard link's file
+    int first_dirfd
+    uint32_t mode  # of a device, with its type
+    uint32_t major
+    uint32_t minor
+
+
+cdef int make_at(const new_node *node, int dirfd, const char *name) noexcept nogil:
+    if node.kind == ENTRY_LINK:
+        return symlinkat(node.text, dirfd, name)
+    if node.kind == ENTRY_HARD_LINK:
+        return linkat(node.first_dirfd, node.first, dirfd, name, 0)  # a link itself, never what it leads to
+    return mknodat(dirfd, name, node.mode, makedev(node.major, node.minor))
+
+
+cdef int finish_at(tree *t, const new_node *node, const entry *e, int dirfd, const char *name,
+                   fast_err *err) noexcept nogil:
+    """Owner, mode and times of a link or device; a hard link shares those of its file."""
+    cdef timespec_t times[2]
+    cdef stat_t status
+    cdef int fd
+    if node.kind == ENTRY_HARD_LINK or not (t.keeps_owner or t.keeps_attributes):
+        return 0
+    fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
+    if fd < 0 or fstatat(fd, "", &status, AT_EMPTY_PATH) < 0:
+        fail(err, FAST_SYS, errno, "create")
+    elif node.kind == ENTRY_DEVICE:
+        if status.st_mode & S_IFMT != node.mode & S_IFMT or status.st_nlink != 1:  # not what was just made
+            fail(err, FAST_UNSAFE, 0, "create")
+        else:
+            set_path_attributes(t, fd, e, False, err)
+    else:
+        times_of(e, times)
+        if t.keeps_owner:
+            set_owner(t, fd, e, err)
+        if t.keeps_attributes and utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW) < 0:
+            fail(err, FAST_SYS, errno, "set times")
+    if fd >= 0:
+        c_close(fd)
+    return -1 if err.code else 0
+
+
+cdef int place(tree *t, const new_node *node, const entry *e, int dirfd, const char *name,
+               fast_err *err) noexcept nogil:
+    """Under its name if that is free; else under a temporary one that then takes the other's place."""
+    cdef char temporary[TEMP_NAME_BYTES]
+    cdef const char *made = name
+    cdef stat_t old
+    cdef int rc = make_at(node, dirfd, name)
+    if rc < 0 and errno == EEXIST:
+        if fstatat(dirfd, name, &old, AT_SYMLINK_NOFOLLOW) == 0 and S_ISDIR(old.st_mode):
+            return fail(err, FAST_SYS, EISDIR, "rename")
+        name_temporary(t, temporary)
+        made = temporary
+        rc = make_at(node, dirfd, made)
+    if rc < 0:
+        return fail(err, FAST_SYS, errno, "create")
+    rc = finish_at(t, node, e, dirfd, made, err)
+    if rc == 0 and made == name:
+        return 0
+    if rc == 0 and renameat(dirfd, temporary, dirfd, name) < 0:
+        rc = fail(err, FAST_SYS, errno, "rename")
+    if rc < 0 or node.kind == ENTRY_HARD_LINK:  # renaming one name of a file to another of it does nothing
+        unlinkat(dirfd, made, 0)
+    return rc
+
+
+cdef int find_first(tree *t, dir_cache *cache, const extras_view *x, new_node *node, fast_err *err) noexcept nogil:
+    """Directory and name of the file that a hard link is another name of; its directory is not made."""
+    cdef size_t i = x.n_target
+    cdef size_t n
+    cdef int dirfd = -1
+    while i and x.target[i - 1] != 47:
+        i -= 1
+    memcpy(node.first, x.target + i, x.n_target - i)
+    node.first[x.n_target - i] = 0
+    n = i - 1 if i else 0
+    memcpy(node.text, x.target, n)
+    node.text[n] = 0
+    if find_directory(t, cache, node.text, n, False, &dirfd, err) < 0:
+        return -1
+    if dirfd < 0:
+        return fail(err, FAST_SYS, ENOENT, "link")
+    node.first_dirfd = dup(dirfd)  # the cache may close its own for the other directory
+    return 0 if node.first_dirfd >= 0 else fail(err, FAST_SYS, errno, "link")
+
+
+cdef int prepare(tree *t, dir_cache *cache, const entry *e, new_node *node, fast_err *err) noexcept nogil:
+    """Refuses what was not asked for; then what the system's call will need."""
+    cdef extras_view x
+    cdef uint32_t type
+    node.kind = e.kind
+    node.first_dirfd = -1
+    if t.in_place_fd >= 0 or (e.kind == ENTRY_DEVICE and not t.makes_devices):
+        return fail(err, FAST_SPECIAL, 0, "create")
+    if (e.kind == ENTRY_LINK and not t.makes_links) or (
+            e.kind == ENTRY_HARD_LINK and (not t.makes_hard_links or t.target_name[0])):
+        return fail(err, FAST_UNSAFE, 0, "create")
+    if get_extras(e.extras, e.extras_bytes, &x, err) < 0:
+        return -1
+    if e.kind == ENTRY_HARD_LINK:
+        return find_first(t, cache, &x, node, err)
+    if e.kind == ENTRY_LINK:
+        memcpy(node.text, x.target, x.n_target)
+        node.text[x.n_target] = 0
+    else:
+        type = S_IFCHR if x.device == DEVICE_CHARACTER else S_IFBLK if x.device == DEVICE_BLOCK else S_IFIFO
+        node.mode = type | (e.mode & 0o777)
+        node.major, node.minor = x.major, x.minor
+    return 0
+
+
+cdef int make_node(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil:
+    cdef char directory[MAX_PATH_BYTES + 1]
+    cdef char name[MAX_NAME_BYTES + 1]
+    cdef new_node node
+    cdef size_t n = 0
+    cdef int dirfd = -1
+    if prepare(t, cache, e, &node, err) < 0:
+        return -1
+    if (split_path(t, e, directory, &n, name, err) == 0
+            and find_directory(t, cache, directory, n, True, &dirfd, err) == 0):
+        place(t, &node, e, dirfd, name, err)
+    if node.first_dirfd >= 0:
+        c_close(node.first_dirfd)
+    return -1 if err.code else 0
