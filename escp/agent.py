@@ -182,7 +182,7 @@ class Agent:
             raise ProtocolError("the initiator wants two things of one agent")
         if isinstance(message, Receive):
             self._receiver = ReceiveEnd(message, is_remote=True)
-            self._tell(Opened(self._receiver.names_below))
+            self._tell(Opened(self._receiver.names_below, self._receiver.is_in_order))
         elif isinstance(message, Send):
             self._send_wanted = message
             self._found = self._find_roots()

@@ -61,7 +61,8 @@ class Receive(
     namedtuple(
         "Receive",
         "target n_sources is_directory engine is_direct has_checksum has_compression is_recursive has_roots "
-        "keeps_attributes keeps_owner keeps_xattrs keeps_acls makes_sparse makes_devices selection "
+        "keeps_attributes keeps_owner keeps_xattrs keeps_acls makes_links makes_hard_links makes_sparse "
+        "makes_devices selection "
         "compares_digests is_dry_run",
     )
 ):
@@ -85,6 +86,8 @@ class Receive(
     keeps_owner: bool
     keeps_xattrs: bool
     keeps_acls: bool
+    makes_links: bool
+    makes_hard_links: bool
     makes_sparse: bool
     makes_devices: bool
     selection: str
@@ -92,11 +95,16 @@ class Receive(
     is_dry_run: bool
 
 
-class Opened(namedtuple("Opened", "names_below")):
-    """The receiving agent has opened the target; `names_below`: the sources' names go below it."""
+class Opened(namedtuple("Opened", "names_below is_in_order")):
+    """The receiving agent has opened the target.
+
+    `names_below`: the sources' names go below it; `is_in_order`: it is a pipe or device, which one stream must
+    fill, without holes.
+    """
 
     __slots__ = ()
     names_below: bool
+    is_in_order: bool
 
 
 class Sources(namedtuple("Sources", "paths is_last")):

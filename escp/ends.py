@@ -3,12 +3,13 @@
 Both ends of a copy use them: the initiator for what is here, the agent for what is there.
 """
 
+import os
 from collections import deque
 from collections.abc import Sequence
 
 from escp.control import Receive, Result, Send
 from escp.destination import Destination, open_destination
-from escp.errors import Failure, ProtocolError
+from escp.errors import Failure, ProtocolError, RefusedError
 from escp.eventloop import EventLoop
 from escp.plan import SourceOrder
 from escp.transfer import (
@@ -67,6 +68,10 @@ class SendEnd:
                 is_direct=wanted.is_direct, has_checksum=wanted.has_checksum,
                 has_compression=wanted.has_compression,
                 is_recursive=wanted.is_recursive, n_walkers=count_walkers(),
+                follows_links=wanted.follows_links, keeps_hard_links=wanted.keeps_hard_links,
+                keeps_xattrs=wanted.keeps_xattrs, keeps_acls=wanted.keeps_acls,
+                keeps_owner_names=wanted.keeps_owner_names, finds_holes=wanted.finds_holes,
+                sends_devices=wanted.sends_devices,
                 filters=[(rule[:1] == b"+", rule[1:]) for rule in wanted.filters],
                 selection=wanted.selection, compares_digests=wanted.compares_digests,
                 is_dry_run=wanted.is_dry_run, fault_offset=self.fault_offset,
@@ -127,6 +132,7 @@ class ReceiveEnd:
 
     def __init__(self, wanted: Receive, *, is_remote: bool):
         """Opens the target. Raises RefusedError, RemoteFileError or LocalFileError."""
+        _check_rights(wanted, is_remote=is_remote)
         self._wanted = wanted
         self._is_remote = is_remote
         self.destination: Destination = open_destination(
@@ -157,7 +163,10 @@ class ReceiveEnd:
                 follows_umask=not self._is_remote,
                 target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
                 has_roots=wanted.has_roots, selection=wanted.selection,
-                compares_digests=wanted.compares_digests,
+                compares_digests=wanted.compares_digests, keeps_owner=wanted.keeps_owner,
+                keeps_xattrs=wanted.keeps_xattrs, keeps_acls=wanted.keeps_acls,
+                makes_links=wanted.makes_links, makes_hard_links=wanted.makes_hard_links,
+                makes_sparse=wanted.makes_sparse, makes_devices=wanted.makes_devices,
             )  # fmt: skip
         self._loop, self._listener = loop, listener
         loop.watch(self.plane.event_fd, self.take_events)
@@ -206,6 +215,19 @@ class ReceiveEnd:
             self.plane.join()
             self.plane = None
         self.destination.close()
+
+
+def _check_rights(wanted: Receive, *, is_remote: bool) -> None:
+    """What only root can do is refused before anything is copied."""
+    where = "on the remote host" if is_remote else "here"
+    for is_wanted, option, what in (
+        (wanted.keeps_owner, "--owner", "give files to others"),
+        (wanted.makes_devices, "--devices", "make devices"),
+    ):
+        if is_wanted and os.geteuid() != 0:
+            raise RefusedError(
+                f"option {option}: only root can {what}, and escp is not root {where}", "leave the option out"
+            )
 
 
 def start_local(sender: SendEnd, receiver: ReceiveEnd) -> None:

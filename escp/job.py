@@ -7,7 +7,6 @@ host to host  one agent sends, the other receives: through a relay here (-3), or
 """
 
 import os
-import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -36,6 +35,7 @@ from escp.control import (
     Send,
     Sources,
 )
+from escp.destination import is_special
 from escp.ends import ReceiveEnd, SendEnd, start_local
 from escp.errors import (
     FAST_DIGEST,
@@ -122,6 +122,7 @@ class Job:
         self._relay: Relay | None = None
         self._is_started = False
         self._names_below: bool | None = None  # None: the target is not open yet
+        self._is_in_order = False  # the target is a pipe or device: all through one stream, and no holes
         self._asked: deque[Source] = deque()  # sources whose roots have not come yet
         self._n_asked_before = 0  # sources in front of those
         self._has_offer = False  # the first of these sources has at least one root
@@ -221,7 +222,8 @@ class Job:
             self._make_receive(n_sources, is_one_directory, has_roots=False), is_remote=False
         )
         self._names_below = self._receive_end.names_below
-        n_streams = 1 if self._receive_end.is_in_order else options.n_streams
+        self._is_in_order = self._receive_end.is_in_order
+        n_streams = 1 if self._is_in_order else options.n_streams
         self._receive_end.open(
             n_streams=n_streams, block_bytes=options.block_bytes, loop=self._loop, listener=self
         )
@@ -258,7 +260,7 @@ class Job:
         elif isinstance(message, Arrived):
             self._legs[agent].arrived(message.stream)
         elif isinstance(message, Opened) and agent is self._receive_agent:
-            self._names_below = message.names_below
+            self._names_below, self._is_in_order = message.names_below, message.is_in_order
             self._target_is_open()
         elif isinstance(message, Allowed) and agent is self._receive_agent:
             self._accept()
@@ -280,11 +282,11 @@ class Job:
                 self.listed(path)
 
     def _greet_sender(self, agent: AgentLink) -> None:
+        self._is_in_order = self._goal is None and is_special(self._options.target.path)
         agent.send(self._make_send())
         self._feed_agent()
         if self._goal is None:
-            n_streams = 1 if self._is_in_order_here() else count_streams(self._options)
-            self._send_link(agent, n_streams)
+            self._send_link(agent, 1 if self._is_in_order else count_streams(self._options))
         else:
             self._log_in_to_goal()
 
@@ -309,7 +311,7 @@ class Job:
             keeps_xattrs=options.keeps_xattrs,
             keeps_acls=options.keeps_acls,
             keeps_owner_names=options.keeps_owner and not options.has_numeric_ids,
-            finds_holes=options.is_sparse,
+            finds_holes=options.is_sparse and not self._is_in_order,
             sends_devices=options.keeps_devices,
             filters=[(b"+" if is_include else b"-") + pattern for is_include, pattern in options.filters],
             selection=options.selection,
@@ -333,20 +335,14 @@ class Job:
             keeps_owner=options.keeps_owner,
             keeps_xattrs=options.keeps_xattrs,
             keeps_acls=options.keeps_acls,
+            makes_links=options.keeps_links,
+            makes_hard_links=options.keeps_hard_links,
             makes_sparse=options.is_sparse,
             makes_devices=options.keeps_devices,
             selection=options.selection,
             compares_digests=options.compares_digests,
             is_dry_run=options.is_dry_run,
         )
-
-    def _is_in_order_here(self) -> bool:
-        """Whether the local target is a pipe or device, which one stream must fill."""
-        try:
-            mode = os.stat(self._options.target.path).st_mode
-        except OSError:
-            return False
-        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
     # ---- Sources and target -------------------------------------------------------------------------
 
@@ -443,7 +439,7 @@ class Job:
             return
         self._receive_end = ReceiveEnd(wanted, is_remote=False)
         self._names_below = self._receive_end.names_below
-        if self._receive_end.is_in_order and self._n_streams != 1:
+        if self._receive_end.is_in_order != self._is_in_order:
             raise LocalFileError("the target changed while it was looked at")
         self._receive_end.open(
             n_streams=self._n_streams, block_bytes=self._options.block_bytes, loop=self._loop, listener=self

@@ -42,15 +42,15 @@ LINK = Link(
 RECEIVE = Receive(
     target=b"/tmp/\xff\x00\n", n_sources=2, is_directory=True, engine="posix", is_direct=True,
     has_checksum=True, has_compression=False, is_recursive=True, has_roots=False, keeps_attributes=False,
-    keeps_owner=False, keeps_xattrs=False, keeps_acls=False, makes_sparse=False, makes_devices=False,
-    selection="changed", compares_digests=False,
+    keeps_owner=False, keeps_xattrs=False, keeps_acls=False, makes_links=True, makes_hard_links=False,
+    makes_sparse=False, makes_devices=False, selection="changed", compares_digests=False,
     is_dry_run=False,
 )  # fmt: skip
 MESSAGES = [
     HELLO,
     LINK,
     RECEIVE,
-    Opened(True),
+    Opened(True, False),
     Sources([b"a", b"", b"\xff\n/*"], False),
     Roots([0, 0, 1], [b"a", b"b", b"c"], [0, 1, 0], True, False),
     Accept([b"x/y", b""]),
