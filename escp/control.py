@@ -98,8 +98,8 @@ class Receive(
 class Opened(namedtuple("Opened", "names_below is_in_order")):
     """The receiving agent has opened the target.
 
-    `names_below`: the sources' names go below it; `is_in_order`: it is a pipe or device, which one stream must
-    fill, without holes.
+    `names_below`: the sources' names go below it; `is_in_order`: it is a pipe or device, which one stream
+    must fill, without holes.
     """
 
     __slots__ = ()
