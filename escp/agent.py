@@ -26,6 +26,7 @@ from escp.control import (
     Accept,
     Allow,
     Allowed,
+    Arrived,
     Bye,
     Error,
     FileFailed,
@@ -181,7 +182,7 @@ class Agent:
             raise ProtocolError("the initiator wants two things of one agent")
         if isinstance(message, Receive):
             self._receiver = ReceiveEnd(message, is_remote=True)
-            self._tell(Opened(self._receiver.names_below))
+            self._tell(Opened(self._receiver.names_below, self._receiver.is_in_order))
         elif isinstance(message, Send):
             self._send_wanted = message
             self._found = self._find_roots()
@@ -316,8 +317,17 @@ class Agent:
         if link.addresses:  # the user's choice; behind an address translation it is not one of this host
             address = link.addresses[0] if is_own_address(link.addresses[0]) else ""
         listener = listen(address, link.port, link.n_ports)
-        self._acceptor = Acceptor(listener, self._streams, self._loop.watch, self._loop.unwatch, now)
-        self._tell(Listening([address] if address else [], listener.getsockname()[1], n_streams))
+        self._acceptor = Acceptor(
+            listener, self._streams, self._loop.watch, self._loop.unwatch, now, self._arrived
+        )
+        # A link-local address means nothing on another host: its ssh configuration has one with a scope.
+        addresses = [address] if address and "%" not in address else []
+        self._tell(Listening(addresses, listener.getsockname()[1], n_streams))
+
+    def _arrived(self, stream: int) -> None:
+        assert self._link
+        if self._link.is_relayed:
+            self._tell(Arrived(stream))
 
     def _go_through_tunnel(self) -> None:
         """No port of this host could be reached: start anew with sockets that the control channel feeds."""
@@ -334,7 +344,9 @@ class Agent:
         self._streams_due_s = time.monotonic() + STREAMS_TIMEOUT_S
         limit = self._link.limit_bytes_per_s if self._sender else 0
         tunnel = self._channel.open_tunnel(n_streams, limit)
-        self._acceptor = Acceptor(None, self._streams, self._loop.watch, self._loop.unwatch, time.monotonic())
+        self._acceptor = Acceptor(
+            None, self._streams, self._loop.watch, self._loop.unwatch, time.monotonic(), self._arrived
+        )
         for end in tunnel.ends:
             self._acceptor.take(end)
 
@@ -421,7 +433,7 @@ class Agent:
 def ssh_addresses() -> tuple[str, str]:
     """This host's address and the other side's, between which ssh goes; "" where sudo hid them."""
     words = os.environ.get("SSH_CONNECTION", "").split()
-    return (words[2].partition("%")[0], words[0].partition("%")[0]) if len(words) == 4 else ("", "")
+    return (words[2], words[0]) if len(words) == 4 else ("", "")
 
 
 def run_agent(argv: Sequence[str] = ()) -> int:

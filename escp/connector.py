@@ -7,7 +7,7 @@ from escp.constants import PROTOCOL_MAJOR
 from escp.errors import describe_errno
 from escp.eventloop import Watch
 from escp.relay import RelayLeg
-from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams
+from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams, socket_address
 
 _IP_BIND_ADDRESS_NO_PORT = 24  # the port is chosen by connect, or many streams use up the ports
 
@@ -67,7 +67,8 @@ class Connector:
         """Start what is due and give up attempts that take too long."""
         self._now = now
         for stream, (_, since, at) in list(self._attempts.items()):
-            if now - since >= self.ATTEMPT_S and len(self._addresses) > 1:
+            may_be_elsewhere = len(self._addresses) > 1 or isinstance(self._streams, RelayLeg)
+            if now - since >= self.ATTEMPT_S and may_be_elsewhere and self._addresses:
                 self._failed(stream, at, "no answer")
         for stream, (when, at) in list(self._retries.items()):
             if when <= now:
@@ -80,10 +81,10 @@ class Connector:
         sock.setblocking(False)
         self._attempts[stream] = (sock, self._now, at)
         try:
-            if self._bind_address is not None and (":" in self._bind_address) == (":" in address[0]):
+            if self._bind_address is not None:
                 sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-                sock.bind((self._bind_address, 0))
-            sock.connect(address)
+                sock.bind(socket_address(self._bind_address, 0))
+            sock.connect(socket_address(*address))
         except BlockingIOError:
             pass
         except OSError as e:
@@ -113,12 +114,33 @@ class Connector:
         except OSError as e:
             return self._failed(stream, at, describe_errno(e.errno or 0))
         self._unwatch(sock.fileno())
-        if isinstance(self._streams, RelayLeg):
-            del self._attempts[stream]
-            self._streams.adopt(stream, sock)
-            return
+        if isinstance(self._streams, RelayLeg):  # the host tells whether it got this: see `arrived`
+            self._watch(sock.fileno(), lambda: self._spoken(stream))
+            return self.arrived(stream)
         self._received[stream] = bytearray()
         self._watch(sock.fileno(), lambda: self._answered(stream, channel))
+
+    def _spoken(self, stream: int) -> None:
+        """Something came back before the host has told that this connection reached it."""
+        sock, _, at = self._attempts[stream]
+        try:
+            is_closed = not sock.recv(1, socket.MSG_PEEK)
+        except OSError:
+            is_closed = True
+        if is_closed:
+            return self._failed(stream, at, "the connection was closed")
+        self._unwatch(sock.fileno())  # for the other host, if this one is the right one
+
+    def arrived(self, stream: int) -> None:
+        """With a RelayLeg: the host has told that a connection of this stream reached it, now or earlier."""
+        if (
+            isinstance(self._streams, RelayLeg)
+            and stream in self._streams.arrived
+            and stream in self._attempts
+        ):
+            sock, _, _ = self._attempts.pop(stream)
+            self._unwatch(sock.fileno())
+            self._streams.adopt(stream, sock)
 
     def _answered(self, stream: int, channel: Channel) -> None:
         assert isinstance(self._streams, Streams)

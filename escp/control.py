@@ -61,7 +61,8 @@ class Receive(
     namedtuple(
         "Receive",
         "target n_sources is_directory engine is_direct has_checksum has_compression is_recursive has_roots "
-        "keeps_attributes keeps_owner keeps_xattrs keeps_acls makes_sparse makes_devices selection "
+        "keeps_attributes keeps_owner keeps_xattrs keeps_acls makes_links makes_hard_links makes_sparse "
+        "makes_devices selection "
         "compares_digests is_dry_run",
     )
 ):
@@ -85,6 +86,8 @@ class Receive(
     keeps_owner: bool
     keeps_xattrs: bool
     keeps_acls: bool
+    makes_links: bool
+    makes_hard_links: bool
     makes_sparse: bool
     makes_devices: bool
     selection: str
@@ -92,11 +95,16 @@ class Receive(
     is_dry_run: bool
 
 
-class Opened(namedtuple("Opened", "names_below")):
-    """The receiving agent has opened the target; `names_below`: the sources' names go below it."""
+class Opened(namedtuple("Opened", "names_below is_in_order")):
+    """The receiving agent has opened the target.
+
+    `names_below`: the sources' names go below it; `is_in_order`: it is a pipe or device, which one stream
+    must fill, without holes.
+    """
 
     __slots__ = ()
     names_below: bool
+    is_in_order: bool
 
 
 class Sources(namedtuple("Sources", "paths is_last")):
@@ -145,14 +153,16 @@ class Allowed(namedtuple("Allowed", "")):
 class Link(
     namedtuple(
         "Link",
-        "secret mode n_streams block_bytes limit_bytes_per_s addresses port n_ports patience_s speaks_first",
+        "secret mode n_streams block_bytes limit_bytes_per_s addresses port n_ports patience_s "
+        "is_relayed speaks_first",
     )
 ):
     """How the streams come about; the only message that holds a secret.
 
     mode: "listen" on `addresses` (none: the one that ssh arrived on), "connect" to one of them (none: the one
-    that ssh came from), or "tunnel". `speaks_first`: a listener that proves itself first (through a relay).
-    A limit of 0 is none; `patience_s` is how long an agent that connects goes on trying.
+    that ssh came from), or "tunnel". A limit of 0 is none; `patience_s` is how long an agent that connects
+    goes on trying. `is_relayed`: a relay connects, and can't prove anything; `speaks_first`: this end does so
+    before the other.
     """
 
     __slots__ = ()
@@ -165,6 +175,7 @@ class Link(
     port: int
     n_ports: int
     patience_s: int
+    is_relayed: bool
     speaks_first: bool
 
     def __repr__(self) -> str:
@@ -178,6 +189,13 @@ class Listening(namedtuple("Listening", "addresses port n_streams")):
     addresses: list[str]
     port: int
     n_streams: int
+
+
+class Arrived(namedtuple("Arrived", "stream")):
+    """A connection for that stream has come through the relay; nothing is proven yet."""
+
+    __slots__ = ()
+    stream: int
 
 
 class Tunnel(namedtuple("Tunnel", "")):
@@ -281,14 +299,14 @@ class Bye(namedtuple("Bye", "")):
 
 
 Message = (
-    Hello | Send | Receive | Opened | Sources | Roots | Accept | Allow | Allowed | Link | Listening | Tunnel
-    | Credit | Chunk | Progress | FileFailed | Listed | Result | Error | KeepAlive | Bye
+    Hello | Send | Receive | Opened | Sources | Roots | Accept | Allow | Allowed | Link | Listening | Arrived
+    | Tunnel | Credit | Chunk | Progress | FileFailed | Listed | Result | Error | KeepAlive | Bye
 )  # fmt: skip
 
 _TYPES: dict[str, type[Message]] = {
     cls.__name__.lower(): cls
-    for cls in (Hello, Send, Receive, Opened, Sources, Roots, Accept, Allow, Allowed, Link, Listening, Tunnel,
-                Credit, Progress, FileFailed, Listed, Result, Error, KeepAlive, Bye)
+    for cls in (Hello, Send, Receive, Opened, Sources, Roots, Accept, Allow, Allowed, Link, Listening,
+                Arrived, Tunnel, Credit, Progress, FileFailed, Listed, Result, Error, KeepAlive, Bye)
 }  # fmt: skip
 _MAX_INT = 1 << 63
 _MAX_ITEMS = 4096  # of a list

@@ -38,6 +38,15 @@ def expand_home(path: bytes) -> bytes:
     return path or b"."
 
 
+def is_special(path: bytes) -> bool:
+    """Whether *path* is there and no file or directory: a pipe or a device takes its bytes in order."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
 def open_destination(
     target: bytes, *, n_sources: int, is_directory: bool, is_remote: bool = True, is_dry_run: bool = False
 ) -> Destination:

@@ -3,12 +3,13 @@
 Both ends of a copy use them: the initiator for what is here, the agent for what is there.
 """
 
+import os
 from collections import deque
 from collections.abc import Sequence
 
 from escp.control import Receive, Result, Send
 from escp.destination import Destination, open_destination
-from escp.errors import Failure, ProtocolError
+from escp.errors import Failure, ProtocolError, RefusedError
 from escp.eventloop import EventLoop
 from escp.plan import SourceOrder
 from escp.transfer import (
@@ -67,11 +68,15 @@ class SendEnd:
                 is_direct=wanted.is_direct, has_checksum=wanted.has_checksum,
                 has_compression=wanted.has_compression,
                 is_recursive=wanted.is_recursive, n_walkers=count_walkers(),
+                follows_links=wanted.follows_links, keeps_hard_links=wanted.keeps_hard_links,
+                keeps_xattrs=wanted.keeps_xattrs, keeps_acls=wanted.keeps_acls,
+                keeps_owner_names=wanted.keeps_owner_names, finds_holes=wanted.finds_holes,
+                sends_devices=wanted.sends_devices,
                 filters=[(rule[:1] == b"+", rule[1:]) for rule in wanted.filters],
                 selection=wanted.selection, compares_digests=wanted.compares_digests,
                 is_dry_run=wanted.is_dry_run, fault_offset=self.fault_offset,
             )  # fmt: skip
-        loop.watch(self.plane.event_fd, self._take_events)
+        loop.watch(self.plane.event_fd, self.take_events)
 
     def add(self, sources: Sequence[tuple[bytes, bytes]], *, is_last: bool) -> None:
         """Queue (path, path at the target) pairs; `sources_taken` is told when the plane has them all."""
@@ -99,7 +104,7 @@ class SendEnd:
         streams.attach_to(self.plane)
         self.plane.start()
 
-    def _take_events(self) -> None:
+    def take_events(self) -> None:
         for kind, code, sys_errno, where, _, is_remote, path in self.plane.take_events():
             if kind == FINISHED:
                 self._listener.end_finished(self)
@@ -127,6 +132,7 @@ class ReceiveEnd:
 
     def __init__(self, wanted: Receive, *, is_remote: bool):
         """Opens the target. Raises RefusedError, RemoteFileError or LocalFileError."""
+        _check_rights(wanted, is_remote=is_remote)
         self._wanted = wanted
         self._is_remote = is_remote
         self.destination: Destination = open_destination(
@@ -157,10 +163,13 @@ class ReceiveEnd:
                 follows_umask=not self._is_remote,
                 target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
                 has_roots=wanted.has_roots, selection=wanted.selection,
-                compares_digests=wanted.compares_digests,
+                compares_digests=wanted.compares_digests, keeps_owner=wanted.keeps_owner,
+                keeps_xattrs=wanted.keeps_xattrs, keeps_acls=wanted.keeps_acls,
+                makes_links=wanted.makes_links, makes_hard_links=wanted.makes_hard_links,
+                makes_sparse=wanted.makes_sparse, makes_devices=wanted.makes_devices,
             )  # fmt: skip
         self._loop, self._listener = loop, listener
-        loop.watch(self.plane.event_fd, self._take_events)
+        loop.watch(self.plane.event_fd, self.take_events)
 
     def allow(self, names: Sequence[bytes], directories: Sequence[bool]) -> None:
         """These may be written from now on, and what is below them where it is a directory, with -r."""
@@ -174,7 +183,7 @@ class ReceiveEnd:
         streams.attach_to(self.plane)
         self.plane.start()
 
-    def _take_events(self) -> None:
+    def take_events(self) -> None:
         assert self.plane is not None
         for kind, code, sys_errno, where, _, _, path in self.plane.take_events():
             if kind == FINISHED:
@@ -206,6 +215,19 @@ class ReceiveEnd:
             self.plane.join()
             self.plane = None
         self.destination.close()
+
+
+def _check_rights(wanted: Receive, *, is_remote: bool) -> None:
+    """What only root can do is refused before anything is copied."""
+    where = "on the remote host" if is_remote else "here"
+    for is_wanted, option, what in (
+        (wanted.keeps_owner, "--owner", "give files to others"),
+        (wanted.makes_devices, "--devices", "make devices"),
+    ):
+        if is_wanted and os.geteuid() != 0:
+            raise RefusedError(
+                f"option {option}: only root can {what}, and escp is not root {where}", "leave the option out"
+            )
 
 
 def start_local(sender: SendEnd, receiver: ReceiveEnd) -> None:

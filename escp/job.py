@@ -7,7 +7,6 @@ host to host  one agent sends, the other receives: through a relay here (-3), or
 """
 
 import os
-import stat
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -20,6 +19,7 @@ from escp.control import (
     Accept,
     Allow,
     Allowed,
+    Arrived,
     Bye,
     FileFailed,
     Hello,
@@ -35,6 +35,7 @@ from escp.control import (
     Send,
     Sources,
 )
+from escp.destination import is_special
 from escp.ends import ReceiveEnd, SendEnd, start_local
 from escp.errors import (
     FAST_DIGEST,
@@ -121,6 +122,7 @@ class Job:
         self._relay: Relay | None = None
         self._is_started = False
         self._names_below: bool | None = None  # None: the target is not open yet
+        self._is_in_order = False  # the target is a pipe or device: all through one stream, and no holes
         self._asked: deque[Source] = deque()  # sources whose roots have not come yet
         self._n_asked_before = 0  # sources in front of those
         self._has_offer = False  # the first of these sources has at least one root
@@ -151,6 +153,9 @@ class Job:
                     end.plane.join()
             return self.counters()
         except NetworkError as e:
+            for end in (self._send_end, self._receive_end):
+                if end is not None and end.plane is not None:
+                    end.take_events()  # raises what it was, if an agent's complaint is only what followed
             raise self._explain_direct(e) from e
         finally:
             self._close(is_done=is_done)
@@ -195,6 +200,13 @@ class Job:
 
     def _begin(self) -> None:
         """One login after the other: each may ask its user something."""
+        if self._origin and self._goal and not self._options.is_direct_hosts:
+            data_hosts = [self._options.for_host(host).data_host for host in (self._origin, self._goal)]
+            if data_hosts[0] is not None and data_hosts[0] == data_hosts[1]:
+                raise UsageError(
+                    f"option --data-host: {data_hosts[0]} can't be both hosts' address",
+                    "give each its own in the configuration's `hosts`, or use -R",
+                )
         if self._origin is not None:
             self._send_agent = self._log_in(self._origin)
         elif self._goal is not None:
@@ -210,7 +222,8 @@ class Job:
             self._make_receive(n_sources, is_one_directory, has_roots=False), is_remote=False
         )
         self._names_below = self._receive_end.names_below
-        n_streams = 1 if self._receive_end.is_in_order else options.n_streams
+        self._is_in_order = self._receive_end.is_in_order
+        n_streams = 1 if self._is_in_order else options.n_streams
         self._receive_end.open(
             n_streams=n_streams, block_bytes=options.block_bytes, loop=self._loop, listener=self
         )
@@ -244,8 +257,10 @@ class Job:
                 self._greet_receiver(agent)
         elif isinstance(message, Listening):
             self._take_listening(agent, message)
+        elif isinstance(message, Arrived):
+            self._legs[agent].arrived(message.stream)
         elif isinstance(message, Opened) and agent is self._receive_agent:
-            self._names_below = message.names_below
+            self._names_below, self._is_in_order = message.names_below, message.is_in_order
             self._target_is_open()
         elif isinstance(message, Allowed) and agent is self._receive_agent:
             self._accept()
@@ -267,11 +282,11 @@ class Job:
                 self.listed(path)
 
     def _greet_sender(self, agent: AgentLink) -> None:
+        self._is_in_order = self._goal is None and is_special(self._options.target.path)
         agent.send(self._make_send())
         self._feed_agent()
         if self._goal is None:
-            n_streams = 1 if self._is_in_order_here() else count_streams(self._options)
-            self._send_link(agent, n_streams)
+            self._send_link(agent, 1 if self._is_in_order else count_streams(self._options))
         else:
             self._log_in_to_goal()
 
@@ -296,7 +311,7 @@ class Job:
             keeps_xattrs=options.keeps_xattrs,
             keeps_acls=options.keeps_acls,
             keeps_owner_names=options.keeps_owner and not options.has_numeric_ids,
-            finds_holes=options.is_sparse,
+            finds_holes=options.is_sparse and not self._is_in_order,
             sends_devices=options.keeps_devices,
             filters=[(b"+" if is_include else b"-") + pattern for is_include, pattern in options.filters],
             selection=options.selection,
@@ -320,20 +335,14 @@ class Job:
             keeps_owner=options.keeps_owner,
             keeps_xattrs=options.keeps_xattrs,
             keeps_acls=options.keeps_acls,
+            makes_links=options.keeps_links,
+            makes_hard_links=options.keeps_hard_links,
             makes_sparse=options.is_sparse,
             makes_devices=options.keeps_devices,
             selection=options.selection,
             compares_digests=options.compares_digests,
             is_dry_run=options.is_dry_run,
         )
-
-    def _is_in_order_here(self) -> bool:
-        """Whether the local target is a pipe or device, which one stream must fill."""
-        try:
-            mode = os.stat(self._options.target.path).st_mode
-        except OSError:
-            return False
-        return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
 
     # ---- Sources and target -------------------------------------------------------------------------
 
@@ -430,7 +439,7 @@ class Job:
             return
         self._receive_end = ReceiveEnd(wanted, is_remote=False)
         self._names_below = self._receive_end.names_below
-        if self._receive_end.is_in_order and self._n_streams != 1:
+        if self._receive_end.is_in_order != self._is_in_order:
             raise LocalFileError("the target changed while it was looked at")
         self._receive_end.open(
             n_streams=self._n_streams, block_bytes=self._options.block_bytes, loop=self._loop, listener=self
@@ -471,8 +480,9 @@ class Job:
                   limit_bytes_per_s=limit if self._origin is None else 0)  # fmt: skip
         self._legs[agent] = leg
         self._n_streams = n_streams
+        is_relayed = bool(self._origin and self._goal) and not self._options.is_direct_hosts
         agent.send(leg.link(self._secret, n_streams=n_streams, limit_bytes_per_s=limit if is_sender else 0,
-                            speaks_first=speaks_first))  # fmt: skip
+                            is_relayed=is_relayed, speaks_first=speaks_first))  # fmt: skip
 
     def _take_listening(self, agent: AgentLink, listening: Listening) -> None:
         is_receiver = agent is self._receive_agent
@@ -505,7 +515,7 @@ class Job:
                     block_bytes=self._options.block_bytes,
                     limit_bytes_per_s=self._options.limit_bytes_per_s or 0,
                     addresses=addresses, port=listening.port, n_ports=1, patience_s=int(CONNECT_TIMEOUT_S),
-                    speaks_first=False,
+                    is_relayed=False, speaks_first=False,
                 ))  # fmt: skip
                 self._secret = b""
                 self._legs.clear()

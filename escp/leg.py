@@ -6,11 +6,11 @@ from collections.abc import Callable
 
 from escp.agentlink import AgentLink
 from escp.connector import Connector
-from escp.constants import CONNECT_TIMEOUT_S, DEFAULT_PORT, DEFAULT_PORT_COUNT, HELLO_TIMEOUT_S
+from escp.constants import CONNECT_TIMEOUT_S, HELLO_TIMEOUT_S
 from escp.control import Link, Listening, Tunnel
-from escp.errors import NetworkError
+from escp.errors import NetworkError, ProtocolError, UsageError
 from escp.eventloop import EventLoop
-from escp.listener import Acceptor, listen
+from escp.listener import Acceptor, is_own_address, listen
 from escp.options import Options
 from escp.relay import RelayLeg
 from escp.ssh import configured_host_name
@@ -54,17 +54,26 @@ class Leg:
         return "connect" if self._options.is_reverse else "listen"
 
     def link(
-        self, secret: bytes, *, n_streams: int, limit_bytes_per_s: int, speaks_first: bool = False
+        self,
+        secret: bytes,
+        *,
+        n_streams: int,
+        limit_bytes_per_s: int,
+        is_relayed: bool = False,
+        speaks_first: bool = False,
     ) -> Link:
         """What the agent must know; opens this side's port where the agent is to connect."""
         options = self._options
         addresses: list[str] = []
         port = options.port
+        bind = options.bind_address
+        if bind is not None and not is_own_address(bind):
+            raise UsageError(f"option --bind: {bind} is no address of this host", "see `ip address`")
         if self._mode == "connect":
-            self._listener = listen(options.bind_address or "", options.port, options.n_ports)
+            self._listener = listen(bind or "", options.port, options.n_ports)
             port = self._listener.getsockname()[1]
-            addresses = [options.bind_address] if options.bind_address else []
-        elif self._mode == "listen" and options.data_host is not None:
+            addresses = [bind] if bind is not None else []
+        if self._mode != "tunnel" and options.data_host is not None:
             addresses = [address for address, _ in self.resolve(options.data_host)]
         return Link(
             secret=secret,
@@ -76,6 +85,7 @@ class Leg:
             port=port,
             n_ports=1 if self._mode == "connect" else options.n_ports,
             patience_s=PATIENCE_S,
+            is_relayed=is_relayed,
             speaks_first=speaks_first,
         )
 
@@ -90,7 +100,7 @@ class Leg:
         elif self._mode == "connect":
             assert self._listener and isinstance(streams, Streams)
             self._port = self._listener.getsockname()[1]
-            self.place = f"{self._agent.host} from port {self._port}"
+            self.place = f"this host port {self._port}"
             self._acceptor = Acceptor(self._listener, streams, self._loop.watch, self._loop.unwatch, now)
         else:
             self._connect(listening, now)
@@ -116,10 +126,17 @@ class Leg:
                 f"no address is known for {self._agent.host}",
                 "name the host by its address, or use --data-host",
             )
+        bind = self._options.bind_address
+        if bind is not None:
+            addresses = [address for address in addresses if (":" in address[0]) == (":" in bind)]
+            self._other_address_s = float("inf")
+            if not addresses:
+                raise NetworkError(
+                    f"option --bind: the streams go to another kind of address than {bind}",
+                    "give one of the same kind, IPv4 or IPv6, with --data-host",
+                )
         self.place = f"{addresses[0][0]} port {self._port}"
-        self._connector = Connector(
-            addresses, self.streams, self._loop.watch, self._loop.unwatch, now, self._options.bind_address
-        )
+        self._connector = Connector(addresses, self.streams, self._loop.watch, self._loop.unwatch, now, bind)
 
     def _configured_host(self) -> str:
         return configured_host_name(self._options, self._agent.location)
@@ -133,6 +150,14 @@ class Leg:
         except OSError:
             return []
         return [(str(info[4][0]), self._port) for info in found]
+
+    def arrived(self, stream: int) -> None:
+        """The agent tells that a relayed stream has reached it."""
+        if not isinstance(self.streams, RelayLeg) or not 0 <= stream < self.streams.n_streams:
+            raise ProtocolError(f"the remote escp on {self._agent.host} tells of a stream that is not there")
+        self.streams.arrived.add(stream)
+        if self._connector is not None:
+            self._connector.arrived(stream)
 
     @property
     def is_complete(self) -> bool:
@@ -165,16 +190,20 @@ class Leg:
             what = f"{self._agent.host} can't reach port {self._port} of this host"
         else:
             what = f"can't reach the data port on {self._agent.host} ({self.place})"
+        first, last = self._options.port, self._options.port + self._options.n_ports - 1
+        whose = "this host" if self._mode == "connect" else self._agent.host
         if self._options.tunnel != "auto" or self.place == "ssh":
-            raise NetworkError(f"{what}: {reason}")
-        first, last = DEFAULT_PORT, DEFAULT_PORT + DEFAULT_PORT_COUNT - 1
+            hint = f"the ports {first}-{last} (see --escp_port) of {whose} must be open, or use --tunnel=auto"
+            raise NetworkError(f"{what}: {reason}", hint)
         self._warn(
             f"{what}: {reason}; the data goes through ssh, which is slower: open the ports {first}-{last} "
-            "(see --escp_port) between the hosts, or write --tunnel=always to skip this wait"
+            f"(see --escp_port) of {whose}, or write --tunnel=always to skip this wait"
         )
         self.settle()
         assert self.streams
         self.streams.close()
+        if isinstance(self.streams, RelayLeg):
+            self.streams.arrived.clear()
         self._agent.send(Tunnel())
         self._open_tunnel()
         self.place = "ssh"

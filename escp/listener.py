@@ -6,7 +6,7 @@ from collections.abc import Callable
 from escp.constants import HELLO_TIMEOUT_S, MAX_STREAMS, MAX_UNPROVEN, PROTOCOL_MAJOR
 from escp.errors import NetworkError, describe_errno
 from escp.eventloop import Watch
-from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams
+from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams, socket_address
 
 BACKLOG = 2 * MAX_STREAMS
 
@@ -27,7 +27,7 @@ def listen(address: str, first_port: int, n_ports: int) -> socket.socket:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             if not address and family == socket.AF_INET6:
                 sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
-            sock.bind((address, port))
+            sock.bind(socket_address(address, port) if address else ("", port))
             sock.listen(BACKLOG)
             sock.setblocking(False)
             return sock
@@ -45,7 +45,7 @@ def is_own_address(address: str) -> bool:
     """Whether this host has that address, so that a listener may be bound to it."""
     with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
         try:
-            sock.bind((address, 0))
+            sock.bind(socket_address(address, 0))
         except OSError:
             return False
     return True
@@ -65,12 +65,15 @@ class Acceptor:
         watch: Watch,
         unwatch: Callable[[int], None],
         now: float,
+        arrived: Callable[[int], None] | None = None,
     ):
+        """*arrived(stream)* hears of preambles, before anything is proven: a relay wants to know."""
         self._listener = listener
+        self._arrived = arrived
         self._streams = streams
         self._watch, self._unwatch = watch, unwatch
         self._unproven: dict[socket.socket, tuple[float, bytearray]] = {}  # in the order they came
-        self._channels: dict[socket.socket, tuple[int, Channel]] = {}  # to which this end has spoken first
+        self._channels: dict[socket.socket, tuple[int, Channel]] = {}  # of those whose preamble is right
         if listener is not None:
             watch(listener.fileno(), self._accept)
         self._now = now
@@ -107,10 +110,8 @@ class Acceptor:
     def _read(self, sock: socket.socket) -> None:
         got = self._unproven[sock][1]
         whole = PREAMBLE.size + HELLO_FRAME_BYTES
-        if self._streams.speaks_first and len(got) < PREAMBLE.size:
-            whole = PREAMBLE.size
         try:
-            data = sock.recv(whole - len(got))
+            data = sock.recv((PREAMBLE.size if len(got) < PREAMBLE.size else whole) - len(got))
         except BlockingIOError:
             return
         except OSError:
@@ -118,37 +119,32 @@ class Acceptor:
         got += data
         if not data or not (MAGIC.startswith(got[:4]) or got.startswith(MAGIC)):
             self._drop(sock)
-        elif len(got) == PREAMBLE.size and self._streams.speaks_first:
-            self._speak(sock, bytes(got))
-        elif len(got) == PREAMBLE.size + HELLO_FRAME_BYTES:
-            self._prove(sock, bytes(got))
+        elif len(got) == PREAMBLE.size:
+            self._take_preamble(sock, bytes(got))
+        elif len(got) == whole:
+            self._prove(sock, bytes(got[PREAMBLE.size :]))
 
-    def _read_preamble(self, got: bytes) -> int:
-        """The number of the stream, or -1."""
+    def _take_preamble(self, sock: socket.socket, preamble: bytes) -> None:
+        """Whoever connected says which stream this is to be."""
         streams = self._streams
-        _, major, zero, stream, connection, zero2 = PREAMBLE.unpack_from(got)
+        _, major, zero, stream, connection, zero2 = PREAMBLE.unpack(preamble)
         is_right = (major, zero, connection, zero2) == (PROTOCOL_MAJOR, 0, 0, 0)
-        return stream if is_right and stream < streams.n_streams and stream not in streams.proven else -1
-
-    def _speak(self, sock: socket.socket, got: bytes) -> None:
-        """A relay says which stream this is; the other end answers through it."""
-        stream = self._read_preamble(got)
-        if stream < 0:
+        if not is_right or stream >= streams.n_streams or stream in streams.proven:
             return self._drop(sock)
-        channel = self._streams.make_channel(stream)
+        channel = streams.make_channel(stream)
         self._channels[sock] = stream, channel
-        try:
-            sock.send(self._streams.hello(channel))
-        except OSError:
-            self._drop(sock)
+        if self._arrived is not None:
+            self._arrived(stream)
+        if streams.speaks_first:
+            try:
+                sock.send(streams.hello(channel))
+            except OSError:
+                self._drop(sock)
 
-    def _prove(self, sock: socket.socket, got: bytes) -> None:
+    def _prove(self, sock: socket.socket, hello: bytes) -> None:
         streams = self._streams
-        stream = self._read_preamble(got)
-        if stream < 0:
-            return self._drop(sock)
-        stream, channel = self._channels.get(sock) or (stream, streams.make_channel(stream))
-        if not streams.check_hello(channel, got[PREAMBLE.size :]):
+        stream, channel = self._channels[sock]
+        if stream in streams.proven or not streams.check_hello(channel, hello):
             return self._drop(sock)
         if not streams.speaks_first:
             try:

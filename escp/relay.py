@@ -13,6 +13,7 @@ class RelayLeg:
 
     def __init__(self, n_streams: int):
         self.n_streams = n_streams
+        self.arrived: set[int] = set()  # streams of which the host has told that they reached it
         self.sockets: dict[int, socket.socket] = {}
 
     @property

@@ -76,10 +76,15 @@ def describe_build() -> dict[str, str]:
 def is_address(text: str) -> bool:
     """Whether *text* is an IPv4 or IPv6 address, and not a name."""
     try:
-        socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text)
+        socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text.partition("%")[0])
     except (OSError, ValueError):
         return False
     return True
+
+
+def socket_address(host: str, port: int) -> tuple[object, ...]:
+    """What connect and bind take for a numeric address, which may have an IPv6 scope (fe80::1%eth0)."""
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4]
 
 
 def count_walkers() -> int:

@@ -15,7 +15,6 @@ from tests.conformance.arena import Outcome
 from tests.conformance.cases import CASES, make_cases
 from tests.conformance.differences import DOCUMENT, parse_differences
 
-READY = ("push/", "pull/", "relay/")  # the directions that escp has
 DIFFERENCES = parse_differences(DOCUMENT.read_text())
 N_LEAST = 150
 
@@ -58,9 +57,7 @@ def judge(scp: Outcome, escp: Outcome, difference) -> str:
 
 
 @needs_scp
-@pytest.mark.parametrize(
-    "case", [c for c in CASES.values() if c.id.startswith(READY)], ids=lambda case: case.id
-)
+@pytest.mark.parametrize("case", CASES.values(), ids=lambda case: case.id)
 def test_escp_does_what_scp_does(case, outcomes):
     scp, escp = outcomes[case.id].result()
     rows = [row for row in DIFFERENCES if row.find_cases([case.id])]

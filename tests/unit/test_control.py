@@ -9,6 +9,7 @@ from escp.control import (
     Accept,
     Allow,
     Allowed,
+    Arrived,
     Bye,
     Chunk,
     Credit,
@@ -36,20 +37,20 @@ from escp.errors import AgentError, ProtocolError
 HELLO = Hello(1, 0, "0.1.0", ["zstd"])
 LINK = Link(
     secret=bytes(range(32)), mode="listen", n_streams=4, block_bytes=1 << 20, limit_bytes_per_s=0,
-    addresses=["192.0.2.1"], port=1232, n_ports=11, patience_s=5, speaks_first=False,
+    addresses=["192.0.2.1"], port=1232, n_ports=11, patience_s=5, is_relayed=True, speaks_first=False,
 )  # fmt: skip
 RECEIVE = Receive(
     target=b"/tmp/\xff\x00\n", n_sources=2, is_directory=True, engine="posix", is_direct=True,
     has_checksum=True, has_compression=False, is_recursive=True, has_roots=False, keeps_attributes=False,
-    keeps_owner=False, keeps_xattrs=False, keeps_acls=False, makes_sparse=False, makes_devices=False,
-    selection="changed", compares_digests=False,
+    keeps_owner=False, keeps_xattrs=False, keeps_acls=False, makes_links=True, makes_hard_links=False,
+    makes_sparse=False, makes_devices=False, selection="changed", compares_digests=False,
     is_dry_run=False,
 )  # fmt: skip
 MESSAGES = [
     HELLO,
     LINK,
     RECEIVE,
-    Opened(True),
+    Opened(True, False),
     Sources([b"a", b"", b"\xff\n/*"], False),
     Roots([0, 0, 1], [b"a", b"b", b"c"], [0, 1, 0], True, False),
     Accept([b"x/y", b""]),
@@ -57,6 +58,7 @@ MESSAGES = [
     Allowed(),
     Listening(["192.0.2.1", "2001:db8::1"], 1232, 4),
     Listening([], 1, 1),
+    Arrived(63),
     Tunnel(),
     Credit(3, 65536),
     Chunk(63, b"\x00" * MAX_CHUNK_BYTES),

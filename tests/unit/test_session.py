@@ -37,8 +37,8 @@ from escp.errors import (
 from escp.session import AgentCourse, InitiatorCourse
 
 HELLO = Hello(1, 0, __version__, [])
-LINK = Link(bytes(32), "listen", 4, 1 << 20, 0, [], 1232, 11, 5, False)
-RECEIVE = Receive(b"x", 1, False, "posix", *[False] * 11, "all", False, False)
+LINK = Link(bytes(32), "listen", 4, 1 << 20, 0, [], 1232, 11, 5, False, False)
+RECEIVE = Receive(b"x", 1, False, "posix", *[False] * 13, "all", False, False)
 SEND = Send("posix", *[False] * 11, [], "all", False, False)
 SOURCES = Sources([b"a"], True)
 ROOTS = Roots([0], [b"a"], [0], False, True)
@@ -64,7 +64,7 @@ def test_whole_course_of_the_initiator(initiator):
     assert initiator.feed(b"Welcome!\n", 1.0) == []
     assert initiator.feed(MARKER + encode(HELLO), 2.0) == [HELLO]
     assert initiator.feed(encode(KeepAlive()), 3.0) == []
-    rest = [Opened(True), LISTENING, Allowed(), Allowed(), RESULT]
+    rest = [Opened(True, False), LISTENING, Allowed(), Allowed(), RESULT]
     assert messages_of(initiator, *rest[:2], KeepAlive(), *rest[2:]) == rest
 
 
@@ -92,8 +92,8 @@ def test_whole_course_of_the_agent(agent, course):
         [HELLO, RESULT],
         [HELLO, Allowed()],
         [HELLO, LISTENING, LISTENING],
-        [HELLO, Opened(True), Opened(True)],
-        [HELLO, Opened(True), RESULT, RESULT],
+        [HELLO, Opened(True, False), Opened(True, False)],
+        [HELLO, Opened(True, False), RESULT, RESULT],
         [HELLO, LINK],
         [HELLO, SEND],
         [HELLO, SOURCES],
