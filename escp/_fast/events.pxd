@@ -17,7 +17,7 @@ cdef enum event_kind:
     EVENT_FATAL = 2  # the plane has stopped
     EVENT_FINISHED = 3  # the plane has done all its work
     EVENT_ROOM = 4  # a source may be added again
-    EVENT_LISTED = 5  # dry run: this would be copied; err.where says file or directory, err.offset its size
+    EVENT_LISTED = 5  # dry run: what would be copied; err.where: file, directory, link or device, err.offset: its size
 
 
 ctypedef struct event:

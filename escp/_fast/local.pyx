@@ -21,6 +21,7 @@ from escp._fast.receive_state cimport flush_results, receive_stop, receive_strea
 from escp._fast.send cimport send_loop
 from escp._fast.send_frames cimport send_stream
 from escp._fast.sources cimport N_FLIGHTS, flight
+from escp._fast.tree cimport source_id
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_CHANGED, FAST_PROTOCOL, FAST_SYS, IV_BYTES, fail,
                                fast_err)
 from escp._fast.wire cimport MESSAGE_END, RESULT_BYTES, entry, get_result, result
@@ -91,9 +92,9 @@ cdef int take_answer(void *link, int message, int count, const uint8_t *body, fa
     return 0
 
 
-cdef void identify_source(void *link, uint64_t id, uint64_t *dev, uint64_t *ino) noexcept nogil:
+cdef void identify_source(void *link, uint64_t id, source_id *source) noexcept nogil:
     cdef flight *f = &(<local_stream *>link).link.sending.flights[id % N_FLIGHTS]
-    dev[0], ino[0] = f.dev, f.ino
+    source.dev, source.ino = f.dev, f.ino
 
 
 cdef int clone_source(void *link, const entry *e, int fd, fast_err *err) noexcept nogil:

@@ -11,9 +11,10 @@ from escp._fast.libc cimport (AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, EEXIST, EISDIR
                               S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISDIR, c_close, dup, errno, fstatat, linkat,
                               makedev, memcpy, mknodat, openat, renameat, stat_t, symlinkat, timespec_t, unlinkat,
                               utimensat)
-from escp._fast.tree cimport (TEMP_NAME_BYTES, dir_cache, find_directory, name_temporary, split_path, tree)
-from escp._fast.types cimport (FAST_SPECIAL, FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES, MAX_PATH_BYTES, fail,
-                               fast_err)
+from escp._fast.tree cimport (TEMP_NAME_BYTES, dir_cache, find_directory, name_temporary, source_id, split_path,
+                              tree)
+from escp._fast.types cimport (FAST_SAME_FILE, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES,
+                               MAX_PATH_BYTES, fail, fast_err)
 from escp._fast.wire cimport ENTRY_DEVICE, ENTRY_HARD_LINK, ENTRY_LINK, entry
 
 
@@ -63,7 +64,7 @@ cdef int finish_at(tree *t, const new_node *node, const entry *e, int dirfd, con
     return -1 if err.code else 0
 
 
-cdef int place(tree *t, const new_node *node, const entry *e, int dirfd, const char *name,
+cdef int place(tree *t, const new_node *node, const entry *e, const source_id *source, int dirfd, const char *name,
                fast_err *err) noexcept nogil:
     """Under its name if that is free; else under a temporary one that then takes the other's place."""
     cdef char temporary[TEMP_NAME_BYTES]
@@ -71,8 +72,11 @@ cdef int place(tree *t, const new_node *node, const entry *e, int dirfd, const c
     cdef stat_t old
     cdef int rc = make_at(node, dirfd, name)
     if rc < 0 and errno == EEXIST:
-        if fstatat(dirfd, name, &old, AT_SYMLINK_NOFOLLOW) == 0 and S_ISDIR(old.st_mode):
-            return fail(err, FAST_SYS, EISDIR, "rename")
+        if fstatat(dirfd, name, &old, AT_SYMLINK_NOFOLLOW) == 0:
+            if S_ISDIR(old.st_mode):
+                return fail(err, FAST_SYS, EISDIR, "rename")
+            if source.ino and old.st_ino == source.ino and old.st_dev == source.dev:
+                return fail(err, FAST_SAME_FILE, 0, "create")
         name_temporary(t, temporary)
         made = temporary
         rc = make_at(node, dirfd, made)
@@ -133,7 +137,7 @@ cdef int prepare(tree *t, dir_cache *cache, const entry *e, new_node *node, fast
     return 0
 
 
-cdef int make_node(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil:
+cdef int make_node(tree *t, dir_cache *cache, const entry *e, const source_id *source, fast_err *err) noexcept nogil:
     cdef char directory[MAX_PATH_BYTES + 1]
     cdef char name[MAX_NAME_BYTES + 1]
     cdef new_node node
@@ -143,7 +147,7 @@ cdef int make_node(tree *t, dir_cache *cache, const entry *e, fast_err *err) noe
         return -1
     if (split_path(t, e, directory, &n, name, err) == 0
             and find_directory(t, cache, directory, n, True, &dirfd, err) == 0):
-        place(t, &node, e, dirfd, name, err)
+        place(t, &node, e, source, dirfd, name, err)
     if node.first_dirfd >= 0:
         c_close(node.first_dirfd)
     return -1 if err.code else 0

@@ -7,7 +7,7 @@ FILE_FAILED: int
 FATAL: int
 FINISHED: int
 ROOM: int
-LISTED: int  # where: file or directory, offset: its size, path: below the target
+LISTED: int  # where: file, directory, link or device, offset: its size, path: below the target
 SELECTIONS: dict[str, int]
 
 # kind, code, errno, where, offset, is_remote, path

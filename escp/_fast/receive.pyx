@@ -17,10 +17,10 @@ from escp._fast.nodes cimport make_node
 from escp._fast.receive_large cimport begin_large, end_large, end_writes, take_block
 from escp._fast.receive_query cimport answer_query
 from escp._fast.receive_small cimport write_bundle
-from escp._fast.receive_state cimport (add_result, count_contents, flush_results, open_large, receive_state,
-                                       receive_stop, receive_stream, send_answer)
+from escp._fast.receive_state cimport (add_result, count_contents, flush_results, identify, open_large,
+                                       receive_state, receive_stop, receive_stream, send_answer)
 from escp._fast.roots cimport roots_check
-from escp._fast.tree cimport directory_finish
+from escp._fast.tree cimport directory_finish, source_id
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_NET, FAST_PROTOCOL, IV_BYTES, MAX_OPEN_LARGE, TAG_BYTES,
                                clear, fail, fast_err)
 from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LARGE,
@@ -69,6 +69,7 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
     cdef const uint8_t *at = body
     cdef const uint8_t *end = body + h.raw_bytes
     cdef open_large *l = NULL
+    cdef source_id source
     cdef fast_err own
     cdef entry e
     for _ in range(h.count):
@@ -89,7 +90,8 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
                 return -1
         elif ENTRY_LINK <= e.kind <= ENTRY_DEVICE:
             if t.state.config.engine != ENGINE_DUMMY:
-                make_node(&t.state.destination, &t.cache, &e, &own)
+                identify(t, &e, &source)
+                make_node(&t.state.destination, &t.cache, &e, &source, &own)
             if add_result(t, &e, &own, 0, False, NULL, err) < 0:
                 return -1
         elif e.kind == ENTRY_LARGE:

@@ -30,7 +30,7 @@ cdef void create_large(receive_stream *t, open_large *l) noexcept nogil:
     cdef receive_state *s = t.state
     if s.config.engine == ENGINE_DUMMY:
         return
-    identify(t, &l.what, &l.file)
+    identify(t, &l.what, &l.file.source)
     if file_create(&s.destination, &t.cache, &l.what, False, &l.file, &l.failure) < 0:
         return
     if t.sink.link != NULL and not l.file.is_in_place and t.sink.clone(t.sink.link, &l.what, l.file.fd, &l.failure):

@@ -24,7 +24,7 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, dig
             return fail(own, FAST_DIGEST, 0, "verify")
     if s.config.engine == ENGINE_DUMMY:
         return 0
-    identify(t, e, &f)
+    identify(t, e, &f.source)
     if file_create(&s.destination, &t.cache, e, True, &f, own) < 0:
         return -1
     if s.config.makes_sparse and not f.is_in_place and has_zero_page(data, e.size):

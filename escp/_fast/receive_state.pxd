@@ -12,7 +12,7 @@ from escp._fast.events cimport event_queue
 from escp._fast.libc cimport pthread_mutex_t
 from escp._fast.roots cimport root_set
 from escp._fast.sources cimport stream_counters
-from escp._fast.tree cimport dir_cache, new_file, tree
+from escp._fast.tree cimport dir_cache, new_file, source_id, tree
 from escp._fast.types cimport MAX_BATCH, MAX_OPEN_LARGE, MAX_PATH_BYTES, MAX_STREAMS, fast_err
 from escp._fast.wire cimport entry, result
 
@@ -80,8 +80,7 @@ ctypedef struct receive_state:
 ctypedef struct answer_sink:
     void *link  # NULL: there is a socket
     int (*take)(void *link, int message, int count, const uint8_t *body, fast_err *err) noexcept nogil
-    # Device and inode of the file with this id.
-    void (*identify)(void *link, uint64_t id, uint64_t *dev, uint64_t *ino) noexcept nogil
+    void (*identify)(void *link, uint64_t id, source_id *source) noexcept nogil  # the source with this id
     # Gives the large file's contents to *fd* as the file system can, without reading: 1 done, 0 it can't, -1 failed.
     int (*clone)(void *link, const entry *e, int fd, fast_err *err) noexcept nogil
 
@@ -104,8 +103,8 @@ ctypedef struct receive_stream:
     answer_sink sink
 
 
-# Before file_create: what *f* must not replace.
-cdef void identify(receive_stream *t, const entry *e, new_file *f) noexcept nogil
+# Before anything is made of *e*: what it must not replace.
+cdef void identify(receive_stream *t, const entry *e, source_id *source) noexcept nogil
 cdef int receive_open(receive_state *s) except -1
 cdef void receive_free(receive_state *s) noexcept nogil
 cdef void receive_stop(receive_state *s) noexcept nogil  # wakes every thread

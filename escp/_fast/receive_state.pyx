@@ -11,7 +11,7 @@ from escp._fast.libc cimport (CLOCK_MONOTONIC, EINTR, MSG_NOSIGNAL, SHUT_RDWR, c
                               pthread_mutex_lock, pthread_mutex_unlock, send, shutdown, timespec_t)
 from escp._fast.roots cimport roots_free
 from escp._fast.sources cimport stream_counters
-from escp._fast.tree cimport cache_close, cache_open, file_discard, new_file, tree_close, tree_open
+from escp._fast.tree cimport cache_close, cache_open, file_discard, source_id, tree_close, tree_open
 from escp._fast.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH,
                                MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail,
                                fast_err)
@@ -96,11 +96,11 @@ cdef void receive_stream_close(receive_stream *t) noexcept nogil:
     t.state = NULL
 
 
-cdef void identify(receive_stream *t, const entry *e, new_file *f) noexcept nogil:
-    """What *f* must not replace: its own source, where that is on this host."""
-    f.source_dev = f.source_ino = 0
+cdef void identify(receive_stream *t, const entry *e, source_id *source) noexcept nogil:
+    """What *e* must not replace: its own source, where that is on this host."""
+    source.dev = source.ino = 0
     if t.sink.link != NULL:
-        t.sink.identify(t.sink.link, e.id, &f.source_dev, &f.source_ino)
+        t.sink.identify(t.sink.link, e.id, source)
 
 
 cdef int send_answer(receive_stream *t, int message, int count, size_t n_body, fast_err *err) noexcept nogil:

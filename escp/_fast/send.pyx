@@ -34,6 +34,7 @@ cdef bint wants_block_locked(send_stream *t) noexcept nogil:
     """Whether to claim one more block: several where the disk works on them at once, else one at a time,
     so that a block is read, hashed and sealed in the same warm buffer."""
     cdef send_state *s = t.state
+    cdef large_file *l
     if t.n_order and not ((<large_file *>t.order[0].owner).is_direct and t.ring.aio == AIO_ON):
         return False
     if s.current != NULL:
@@ -42,12 +43,24 @@ cdef bint wants_block_locked(send_stream *t) noexcept nogil:
         s.current = s.opened
         s.opened = s.current.next_ending
         return True
-    return t.sink.link == NULL and begins_large_locked(s)
+    if t.sink.link != NULL:
+        return False
+    l = next_large_locked(s)
+    if l != NULL and l.is_handed_out:  # nothing but a hole
+        l.is_ending = True
+        l.next_ending = s.ending
+        s.ending = l
+        return False
+    s.current = l
+    return l != NULL
 
 
-cdef bint begins_large_locked(send_state *s) noexcept nogil:
-    return (s.n_items and s.items[s.items_head].status.st_size > SMALL_FILE_BYTES and s.current == NULL
-            and s.opened == NULL and begin_large_locked(s) != NULL and s.current != NULL)
+cdef large_file *next_large_locked(send_state *s) noexcept nogil:
+    """The large file that is next in the queue, begun; NULL when there is none, or its turn has not come."""
+    if (s.n_items == 0 or s.items[s.items_head].status.st_size <= SMALL_FILE_BYTES or s.current != NULL
+            or s.opened != NULL):
+        return NULL
+    return begin_large_locked(s)
 
 
 cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **chosen) noexcept nogil:
@@ -70,9 +83,8 @@ cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **chose
             if n_files[0]:
                 work = WORK_QUESTIONS
                 break
-        if t.sink.link != NULL and t.n_order < t.ring.depth and begins_large_locked(s):
-            chosen[0] = s.current
-            s.current = NULL
+        chosen[0] = next_large_locked(s) if t.sink.link != NULL and t.n_order < t.ring.depth else NULL
+        if chosen[0] != NULL:
             work = WORK_OPEN
         elif t.n_order:
             work = WORK_BLOCK

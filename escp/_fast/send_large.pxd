@@ -6,10 +6,11 @@ from escp._fast.sources cimport large_file, send_state
 from escp._fast.types cimport fast_err
 
 
-# Gives the large file at the head of the queue a place among the open ones and makes it s.current, or puts it
-# among those to be ended when it is nothing but a hole; NULL when no place is free.
+# Gives the large file at the head of the queue a place among the open ones; NULL when none is free. When it is nothing
+# but a hole it is handed out already.
 cdef large_file *begin_large_locked(send_state *s) noexcept nogil
-# Tells a receiver in this process of a file before any block of it is read: it may not need them.
+# Tells a receiver in this process of a file before any block of it is read: it may not need them, and then the file
+# is ended, too, as it is when there are none. Else it is among s.opened now.
 cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil
 # Hands the file's next block to this stream and starts reading it into *slot*.
 cdef void claim_block_locked(send_stream *t, large_file *l, io_slot *slot) noexcept nogil

@@ -96,12 +96,6 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     l.has_holes = (s.config.finds_holes and s.config.engine != ENGINE_DUMMY
                    and <uint64_t>it.status.st_blocks * 512 < l.size)
     find_range_locked(s, l)
-    if l.is_handed_out:  # nothing but a hole
-        l.is_ending = True
-        l.next_ending = s.ending
-        s.ending = l
-        return l
-    s.current = l
     l.is_direct = s.config.is_direct and s.config.engine != ENGINE_DUMMY and can_direct(l.fd)
     if s.n_items or l.size > s.config.block:
         pthread_cond_broadcast(&s.work)
@@ -175,7 +169,7 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     f.digest = l.digest
     c_close(l.fd)
     l.fd = -1
-    if l.n_sent_bytes or (l.has_holes and not l.has_failed):
+    if l.n_sent_bytes or (l.has_holes and not l.has_failed) or t.sink.link != NULL:
         if l.has_failed or l.n_sent_bytes == 0:  # this stream may have sent no block of it; its end must not come first
             n = put_large_entry(t, 0, l, ENTRY_LARGE, 0)
             count = 2
@@ -196,11 +190,16 @@ cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil
     if l.is_cloned:
         l.n_sent_bytes = l.size
         pthread_mutex_lock(&s.lock)
+        l.is_ending = True
         s.n_found_bytes += l.next  # the hole before its first data is copied, too
         pthread_mutex_unlock(&s.lock)
         count_contents(t, l.size, l.size)
         return finish_large(t, l, err)
     pthread_mutex_lock(&s.lock)
+    if l.is_handed_out:  # nothing but a hole
+        l.is_ending = True
+        pthread_mutex_unlock(&s.lock)
+        return finish_large(t, l, err)
     l.next_ending = s.opened
     s.opened = l
     pthread_cond_broadcast(&s.work)

@@ -178,10 +178,12 @@ cdef int send_batch(send_stream *t, int n_dirs, int n_files, fast_err *err) noex
 cdef void add_flight_locked(send_stream *t, const item *it, int n_dirs, int *n_files) noexcept nogil:
     """The item at the end of t.batch takes one of the free flights."""
     cdef flight *f = flight_new_locked(t.state, it.kind, it.dir)
-    f.dev, f.ino = it.status.st_dev, it.status.st_ino
     f.n_name = it.n_name
     memcpy(f.name, it.name, it.n_name)
-    if it.kind != ENTRY_HARD_LINK:
+    f.dev, f.ino = it.status.st_dev, it.status.st_ino
+    if it.kind == ENTRY_HARD_LINK:
+        f.dev, f.ino = it.links.dev, it.links.ino
+    else:
         f.links = it.links
     t.flights[n_dirs + n_files[0]] = f
     n_files[0] += 1

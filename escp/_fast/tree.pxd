@@ -45,6 +45,12 @@ ctypedef struct dir_cache:
     int next
 
 
+# A file, link or device on this host.
+ctypedef struct source_id:
+    uint64_t dev
+    uint64_t ino  # 0: not known
+
+
 # A file between its creation and its name.
 ctypedef struct new_file:
     int fd
@@ -52,8 +58,7 @@ ctypedef struct new_file:
     bint owns_dirfd
     bint is_in_place
     bint has_temporary_name
-    uint64_t source_dev  # its source, where that is on this host; set before file_create
-    uint64_t source_ino  # 0: not known
+    source_id source  # where that is on this host; set before file_create
     char temporary[TEMP_NAME_BYTES]
     char name[MAX_NAME_BYTES + 1]
 

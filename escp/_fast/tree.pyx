@@ -265,8 +265,8 @@ cdef void file_discard(new_file *f) noexcept nogil:
 cdef int refuse_itself(new_file *f, fast_err *err) noexcept nogil:
     """Whatever path or link leads to it: a source is not replaced by its copy."""
     cdef stat_t there
-    if f.source_ino and fstatat(f.dirfd, f.name, &there, 0) == 0 and (
-            there.st_ino == f.source_ino and there.st_dev == f.source_dev):
+    if f.source.ino and fstatat(f.dirfd, f.name, &there, 0) == 0 and (
+            there.st_ino == f.source.ino and there.st_dev == f.source.dev):
         return fail(err, FAST_SAME_FILE, 0, "create")
     return 0
 

@@ -1,9 +1,8 @@
 """Walkers: list directories, open and stat files; see walk.pxd.
 
 Links are followed, as scp does (one that leads back to a directory above itself is reported), or are
-themselves what is copied. Opened
-small files are announced to the kernel at once (readahead), so that by the time a stream reads them
-the disk has worked on many of them in parallel.
+themselves what is copied. Opened small files are announced to the kernel at once (readahead), so that by the
+time a stream reads them the disk has worked on many of them in parallel.
 """
 
 from libc.stdint cimport int64_t, uint64_t, uint8_t
@@ -27,7 +26,7 @@ from escp._fast.sources cimport (MAX_STACKED, N_QUESTIONS, N_ROOTS, SELECT_ALL, 
 from escp._fast.types cimport (FAST_INTO_ITSELF, FAST_LOOP, FAST_MEMORY, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL,
                                FAST_SYS,
                                MAX_NAME_BYTES, MAX_PATH_BYTES, SMALL_FILE_BYTES, clear, fail, fast_err)
-from escp._fast.wire cimport ENTRY_DEVICE, ENTRY_LINK, ENTRY_SMALL
+from escp._fast.wire cimport ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LINK, ENTRY_SMALL
 
 cdef enum:
     LISTING_BYTES = 32768
@@ -73,7 +72,7 @@ cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, c
     cdef ssize_t n = 0
     cdef item it
     if s.config.is_dry_run:
-        list_name(s, dir, name, False, 0)
+        list_name(s, dir, name, ENTRY_LINK if S_ISLNK(status.st_mode) else ENTRY_DEVICE, 0)
         unref(s, dir)
         return
     memset(&it, 0, sizeof(item))
@@ -120,14 +119,15 @@ cdef void take_file(send_state *s, int dirfd, const char *path, dir_node *dir, c
     unref(s, dir)
 
 
-cdef void list_name(send_state *s, dir_node *dir, const char *name, bint is_directory, uint64_t size) noexcept nogil:
+cdef void list_name(send_state *s, dir_node *dir, const char *name, int kind, uint64_t size) noexcept nogil:
     """A dry run: this would be copied."""
     cdef fast_err what
     clear(&what)
-    what.where = "directory" if is_directory else "file"
-    what.offset = 0 if is_directory else <int64_t>size
+    what.where = ("directory" if kind == ENTRY_DIRECTORY else "link" if kind == ENTRY_LINK
+                  else "device" if kind == ENTRY_DEVICE else "file")
+    what.offset = <int64_t>size
     pthread_mutex_lock(&s.lock)
-    if is_directory:
+    if kind == ENTRY_DIRECTORY:
         s.n_directories += 1
     else:
         s.n_found_files += 1
@@ -181,7 +181,10 @@ cdef void take_wanted(send_state *s, flight *asked) noexcept nogil:
         take_file(s, AT_FDCWD, path, dir, asked.name)
         return
     if rc == 0:
-        list_name(s, dir, asked.name, asked.n_name == 0 and not dir.is_root_file, asked.size)
+        if asked.n_name == 0 and not dir.is_root_file:
+            list_name(s, dir, "", ENTRY_DIRECTORY, 0)
+        else:
+            list_name(s, dir, asked.name, ENTRY_SMALL, asked.size)
     elif rc < 0:
         report(s, &err, False, dir, asked.name, asked.n_name)
     pthread_mutex_lock(&s.lock)
@@ -226,7 +229,7 @@ cdef void consider(send_state *s, int dirfd, const char *path, dir_node *dir, co
         ask(s, &q)
         return
     else:
-        list_name(s, dir, name, False, q.status.st_size)
+        list_name(s, dir, name, ENTRY_SMALL, q.status.st_size)
     unref(s, dir)
 
 
@@ -234,7 +237,7 @@ cdef void consider_directory(send_state *s, dir_node *dir) noexcept nogil:
     """A dry run: list a directory, where the receiver is asked only if it has none."""
     cdef item q
     if s.config.selection == SELECT_ALL:
-        list_name(s, dir, "", True, 0)
+        list_name(s, dir, "", ENTRY_DIRECTORY, 0)
         return
     q.fd = -1
     q.dir = dir

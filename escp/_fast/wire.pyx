@@ -124,7 +124,7 @@ cdef bint is_right_kind(const entry *e) noexcept nogil:
     if e.kind == ENTRY_LARGE:
         return e.size != 0 and not e.flags & ~ENTRY_HAS_HOLES
     if e.kind == ENTRY_LARGE_END:
-        return (e.size != 0 or e.flags & ENTRY_HAS_HOLES) and not e.flags & ~(
+        return (e.size != 0 or e.flags & (ENTRY_HAS_HOLES | ENTRY_IS_ABANDONED)) and not e.flags & ~(
             ENTRY_IS_ABANDONED | ENTRY_HAS_HOLES | ENTRY_HAS_EXTRAS)
     if e.kind == ENTRY_QUERY:
         return not e.flags or (e.flags == ENTRY_ASKS_DIRECTORY and e.size == 0)

@@ -16,7 +16,7 @@ from escp._fast.wire import decode_entries, encode_data_header, encode_end, enco
 from escp.errors import (
     FAST_AUTH,
     FAST_DIGEST,
-    FAST_INTO_ITSELF,
+    FAST_HARD_LINK,
     FAST_NET,
     FAST_PROTOCOL,
     FAST_SYS,
@@ -135,7 +135,7 @@ def test_wrong_digest_names_the_file(small, large, kind):
         assert (counters["files"], counters["failed"]) == (0, 1)
 
 
-@pytest.mark.parametrize("code", range(1, FAST_INTO_ITSELF + 1))
+@pytest.mark.parametrize("code", range(1, FAST_HARD_LINK + 1))
 def test_every_failure_of_the_receiver_names_the_file(small, code):
     with Receiver(small) as receiver:
         receiver.send_result(take_entries(receiver, 1)["id"], code=code, sys_errno=28)
@@ -146,14 +146,14 @@ def test_every_failure_of_the_receiver_names_the_file(small, code):
 @pytest.mark.parametrize(
     "result",
     [
-        encode_result(N_FLIGHTS, FAST_INTO_ITSELF + 1),
+        encode_result(N_FLIGHTS, FAST_HARD_LINK + 1),
         encode_result(N_FLIGHTS, 255),
         encode_result(N_FLIGHTS, 0, 1),
         encode_result(N_FLIGHTS, 1, 2),
         encode_result(N_FLIGHTS, 1, 0, 4096),
         encode_result(N_FLIGHTS, 1)[:11] + b"\1" + encode_result(N_FLIGHTS, 1)[12:],
     ],
-    ids=["code_17", "code_255", "early_success", "flag_2", "errno_4096", "reserved"],
+    ids=["code_21", "code_255", "early_success", "flag_2", "errno_4096", "reserved"],
 )
 def test_malformed_result_is_refused(small, result):
     with Receiver(small) as receiver:
