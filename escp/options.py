@@ -7,25 +7,32 @@ range or as one `UsageError`; later modules don't check again. What the command 
 
 import argparse
 import os
-import re
 from argparse import Namespace
 from collections import namedtuple
 
 from escp import config
-from escp.constants import BLOCK_MULTIPLE_BYTES, KIB, MAX_BLOCK_BYTES, MAX_STREAMS, MIB, MIN_BLOCK_BYTES
 from escp.errors import UsageError
 from escp.location import NOWHERE, Location, parse_location
-from escp.parser import TUNNEL_CHOICES, OptionParser, build_parser
-from escp.values import check_logfile, parse_mask
+from escp.parser import OptionParser, build_parser
+from escp.values import (
+    MAX_PORT,
+    check_address,
+    check_logfile,
+    check_pattern,
+    check_setting,
+    check_tunnel,
+    find_family,
+    parse_block,
+    parse_count,
+    parse_cpumask,
+    parse_engines,
+    parse_nodemask,
+    parse_port,
+    parse_rate,
+    parse_ssh_port,
+    parse_streams,
+)
 
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-MAX_PORT = 65535
-MIN_LIMIT_BYTES_PER_S = 128  # scp's smallest, 1 Kbit/s: two bytes a second for each of 64 streams
-MAX_LIMIT_BYTES_PER_S = 1 << 50  # far beyond any network, far below what a 64-bit pacing rate holds
-ENGINES = ("posix", "dummy")
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 
 # As scp has them: nothing of the user's ssh_config may run, forward, or send other bytes through the channel.
@@ -81,7 +88,7 @@ class Options(
     data_host: str | None
     bind_address: str | None  # numeric
     is_reverse: bool
-    tunnel: str  # one of parser.TUNNEL_CHOICES
+    tunnel: str  # one of values.TUNNEL_CHOICES
     n_streams: int
     block_bytes: int
     port: int  # first port of the data streams
@@ -238,21 +245,15 @@ def _convert(action: argparse.Action, text: str) -> object:
     return action.type(text) if callable(action.type) else text
 
 
-def check_setting(key: str, text: str) -> object:
-    """Check a value of the configuration by itself. Raises UsageError."""
-    check = _CHECKS.get(key)
-    return text if check is None else check(text)
-
-
 def _check_options(args: Namespace) -> Options:
     """Check the values, and what they mean together. Raises UsageError."""
     sources: tuple[Location, ...] = ()
     target = NOWHERE
     if not (args.server or args.shows_help or args.shows_version or args.shows_licence):
         sources, target = _parse_operands(args)
-    port = _parse_port(args.port)
-    n_more_ports = _parse_count(args.port_range, "--escp_portrange", 0, MAX_PORT - port)
-    send_engine, receive_engine = _parse_engines(args.ioengine)
+    port = parse_port(args.port)
+    n_more_ports = parse_count(args.port_range, "--escp_portrange", 0, MAX_PORT - port)
+    send_engine, receive_engine = parse_engines(args.ioengine)
     if args.has_numeric_ids and not args.keeps_owner:
         raise UsageError("option --numeric-ids: there is no --owner", "write both")
     return Options(
@@ -266,7 +267,7 @@ def _check_options(args: Namespace) -> Options:
         has_checksum=not args.nochecksum,
         limit_bytes_per_s=None if args.limit is None else parse_rate(args.limit),
         is_direct_hosts=args.is_direct_hosts,
-        filters=tuple((is_include, _check_pattern(pattern)) for is_include, pattern in args.filters),
+        filters=tuple((is_include, check_pattern(pattern)) for is_include, pattern in args.filters),
         updates=args.updates,
         skips_unchanged=args.skips_unchanged,
         compares_digests=args.compares_digests,
@@ -280,26 +281,26 @@ def _check_options(args: Namespace) -> Options:
         is_sparse=args.is_sparse,
         keeps_devices=args.keeps_devices,
         data_host=args.data_host,
-        bind_address=None if args.bind_address is None else _check_address(args.bind_address),
+        bind_address=None if args.bind_address is None else check_address(args.bind_address),
         is_reverse=args.is_reverse,
-        tunnel=_check_tunnel(args.tunnel),
-        n_streams=_parse_streams(args.n_streams),
-        block_bytes=_parse_block(args.blocksize),
+        tunnel=check_tunnel(args.tunnel),
+        n_streams=parse_streams(args.n_streams),
+        block_bytes=parse_block(args.blocksize),
         port=port,
         n_ports=1 + n_more_ports,
         is_direct=not args.nodirect,
         send_engine=send_engine,
         receive_engine=receive_engine,
-        cpumask=None if args.cpumask is None else _parse_cpumask(args.cpumask),
-        nodemask=None if args.nodemask is None else _parse_nodemask(args.nodemask),
+        cpumask=None if args.cpumask is None else parse_cpumask(args.cpumask),
+        nodemask=None if args.nodemask is None else parse_nodemask(args.nodemask),
         agent_command=args.agent_command,
         is_embedded=args.embedded,
         is_server=args.server,
         ssh_program=args.ssh_program,
         ssh_args=_build_ssh_args(args),
-        ssh_port=None if args.ssh_port is None else _parse_ssh_port(args.ssh_port),
+        ssh_port=None if args.ssh_port is None else parse_ssh_port(args.ssh_port),
         batch=args.batch,
-        address_family=_find_family(args.ip_version),
+        address_family=find_family(args.ip_version),
         is_quiet=args.is_quiet,
         verbosity=args.verbosity,
         json=args.json,
@@ -310,35 +311,6 @@ def _check_options(args: Namespace) -> Options:
         shows_licence=args.shows_licence,
         logins=(),
     )
-
-
-def parse_size(text: str, option: str) -> int:
-    """Bytes of a size such as 1M: K, M and G are powers of 1024. Raises UsageError naming the option."""
-    match = re.fullmatch(r"([0-9]{1,15})([KMG]?)", text, re.IGNORECASE)
-    if not match:
-        raise UsageError(
-            f"option {option}: '{text}' is no size", "write a number of bytes, or one with K, M or G"
-        )
-    return int(match[1]) * {"": 1, "K": KIB, "M": MIB, "G": KIB * MIB}[match[2].upper()]
-
-
-def parse_rate(text: str) -> int:
-    """Bytes per second of a rate: 800 (Kbit/s of 1024 bits, as scp), 100M or 100MB, 800Mbit (powers of 1000).
-
-    The result is between 128 and 2**50. Raises UsageError.
-    """
-    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGTkmgt]?)(B|[Bb]it|)(/s)?", text)
-    if not match or (match[4] and not match[2] + match[3]):
-        hint = "write 8000 (Kbit/s), 100M (bytes/s) or 800Mbit (bits/s)"
-        raise UsageError(f"option -l: '{text}' is no rate", hint)
-    if match[2] or match[3]:
-        unit = 1 if match[3] in ("", "B") else 1 / 8
-        bytes_per_s = float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " ") * unit
-    else:
-        bytes_per_s = float(match[1]) * 1024 / 8
-    if not MIN_LIMIT_BYTES_PER_S <= bytes_per_s <= MAX_LIMIT_BYTES_PER_S:
-        raise UsageError(f"option -l: '{text}' is out of range", "the least is 1 Kbit/s, written 1")
-    return int(bytes_per_s)
 
 
 def _parse_operands(args: Namespace) -> tuple[tuple[Location, ...], Location]:
@@ -371,104 +343,6 @@ def _parse_operands(args: Namespace) -> tuple[tuple[Location, ...], Location]:
 
 
 _USAGE_HINT = "escp SOURCE... TARGET; each is a path or [user@]host:[path]"
-
-
-def _parse_count(text: str, option: str, low: int, high: int) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
-        raise UsageError(f"option {option}: '{text}' is not a number from {low} to {high}")
-    return int(text)
-
-
-def _parse_block(text: str) -> int:
-    block_bytes = parse_size(text, "--blocksize")
-    if block_bytes % BLOCK_MULTIPLE_BYTES or not MIN_BLOCK_BYTES <= block_bytes <= MAX_BLOCK_BYTES:
-        raise UsageError(f"option --blocksize: '{text}' is not a multiple of 256K from 256K to 32M")
-    return block_bytes
-
-
-def _parse_engines(text: str) -> tuple[str, str]:
-    sender, is_pair, receiver = text.partition("::")
-    pair = (sender, receiver if is_pair else sender)
-    for engine in pair:
-        if engine not in ENGINES:
-            raise UsageError(
-                f"option --ioengine: there is no engine '{engine}'",
-                f"engines are {' and '.join(ENGINES)}; SENDER::RECEIVER names one for each side",
-            )
-    return pair
-
-
-def _parse_cpumask(text: str) -> int:
-    return parse_mask(text, "--cpumask")
-
-
-def _parse_nodemask(text: str) -> int:
-    return parse_mask(text, "--nodemask")
-
-
-def _parse_port(text: str) -> int:
-    return _parse_count(text, "--escp_port", 1, MAX_PORT)
-
-
-def _parse_ssh_port(text: str) -> int:
-    return _parse_count(text, "-P", 1, MAX_PORT)
-
-
-def _parse_streams(text: str) -> int:
-    return _parse_count(text, "--parallel", 1, MAX_STREAMS)
-
-
-def _check_tunnel(text: str) -> str:
-    return _check_choice("--tunnel", text, TUNNEL_CHOICES)
-
-
-def _check_pattern(pattern: str) -> bytes:
-    if not pattern.strip("/"):
-        raise UsageError("option --exclude: a pattern is empty")
-    return os.fsencode(pattern)
-
-
-def _check_choice(option: str, value: str, choices: tuple[str, ...]) -> str:
-    if value not in choices:
-        raise UsageError(f"option {option}: '{value}' is none of {', '.join(choices)}")
-    return value
-
-
-def _check_address(text: str) -> str:
-    import ipaddress  # not at the top: few need it
-
-    try:
-        ipaddress.ip_address(text.partition("%")[0])
-    except ValueError:
-        raise UsageError(f"option --bind: '{text}' is no address", "write it in numbers") from None
-    return text
-
-
-# By key of the configuration: what can be said of a value alone.
-_CHECKS: dict[str, "Callable[[str], object]"] = {
-    "ssh-port": _parse_ssh_port,
-    "limit": parse_rate,
-    "include": _check_pattern,
-    "exclude": _check_pattern,
-    "bind": _check_address,
-    "tunnel": _check_tunnel,
-    "escp-port": _parse_port,
-    "escp-portrange": lambda text: _parse_count(text, "--escp_portrange", 0, MAX_PORT),
-    "parallel": _parse_streams,
-    "blocksize": _parse_block,
-    "ioengine": _parse_engines,
-    "cpumask": _parse_cpumask,
-    "nodemask": _parse_nodemask,
-    "logfile": check_logfile,
-}
-
-
-def _find_family(ip_version: int | None) -> int | None:
-    if ip_version is None:
-        return None
-    import socket  # lazy: 4 ms, and most runs don't need it before ssh is started
-
-    return int(socket.AF_INET if ip_version == 4 else socket.AF_INET6)
 
 
 def _build_ssh_args(args: Namespace) -> tuple[str, ...]:

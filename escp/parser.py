@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import NoReturn
 
-TUNNEL_CHOICES = ("auto", "never", "always")
-
 USAGE = "escp [OPTION]... SOURCE... TARGET"
 DESCRIPTION = """\
 Copies files and directories between hosts: to one, from one, between two, or on

@@ -1,8 +1,23 @@
-"""Values of options that both sides read: masks and logs. Without argparse, which an agent must not load."""
+"""Values of options, each by itself: text -> checked value, or a UsageError that names the option.
 
+From the command line, the configuration, and an agent's own words: without argparse, which no agent loads.
+"""
+
+import os
 import re
 
+from escp.constants import BLOCK_MULTIPLE_BYTES, KIB, MAX_BLOCK_BYTES, MAX_STREAMS, MIB, MIN_BLOCK_BYTES
 from escp.errors import UsageError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_PORT = 65535
+MIN_LIMIT_BYTES_PER_S = 128  # scp's smallest, 1 Kbit/s: two bytes a second for each of 64 streams
+MAX_LIMIT_BYTES_PER_S = 1 << 50  # far beyond any network, far below what a 64-bit pacing rate holds
+TUNNEL_CHOICES = ("auto", "never", "always")
+ENGINES = ("posix", "dummy")
 
 
 def parse_mask(text: str, option: str) -> int:
@@ -24,3 +39,139 @@ def check_logfile(text: str) -> str:
 def is_facility(logfile: str) -> bool:
     """Whether a value of --logfile names a syslog facility, not a file."""
     return re.fullmatch(r"LOCAL[0-7]", logfile) is not None
+
+
+def parse_size(text: str, option: str) -> int:
+    """Bytes of a size such as 1M: K, M and G are powers of 1024. Raises UsageError naming the option."""
+    match = re.fullmatch(r"([0-9]{1,15})([KMG]?)", text, re.IGNORECASE)
+    if not match:
+        raise UsageError(
+            f"option {option}: '{text}' is no size", "write a number of bytes, or one with K, M or G"
+        )
+    return int(match[1]) * {"": 1, "K": KIB, "M": MIB, "G": KIB * MIB}[match[2].upper()]
+
+
+def parse_rate(text: str) -> int:
+    """Bytes per second of a rate: 800 (Kbit/s of 1024 bits, as scp), 100M or 100MB, 800Mbit (powers of 1000).
+
+    The result is between 128 and 2**50. Raises UsageError.
+    """
+    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGTkmgt]?)(B|[Bb]it|)(/s)?", text)
+    if not match or (match[4] and not match[2] + match[3]):
+        hint = "write 8000 (Kbit/s), 100M (bytes/s) or 800Mbit (bits/s)"
+        raise UsageError(f"option -l: '{text}' is no rate", hint)
+    if match[2] or match[3]:
+        unit = 1 if match[3] in ("", "B") else 1 / 8
+        bytes_per_s = float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " ") * unit
+    else:
+        bytes_per_s = float(match[1]) * 1024 / 8
+    if not MIN_LIMIT_BYTES_PER_S <= bytes_per_s <= MAX_LIMIT_BYTES_PER_S:
+        raise UsageError(f"option -l: '{text}' is out of range", "the least is 1 Kbit/s, written 1")
+    return int(bytes_per_s)
+
+
+def parse_count(text: str, option: str, low: int, high: int) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+        raise UsageError(f"option {option}: '{text}' is not a number from {low} to {high}")
+    return int(text)
+
+
+def parse_block(text: str) -> int:
+    block_bytes = parse_size(text, "--blocksize")
+    if block_bytes % BLOCK_MULTIPLE_BYTES or not MIN_BLOCK_BYTES <= block_bytes <= MAX_BLOCK_BYTES:
+        raise UsageError(f"option --blocksize: '{text}' is not a multiple of 256K from 256K to 32M")
+    return block_bytes
+
+
+def parse_engines(text: str) -> tuple[str, str]:
+    sender, is_pair, receiver = text.partition("::")
+    pair = (sender, receiver if is_pair else sender)
+    for engine in pair:
+        if engine not in ENGINES:
+            raise UsageError(
+                f"option --ioengine: there is no engine '{engine}'",
+                f"engines are {' and '.join(ENGINES)}; SENDER::RECEIVER names one for each side",
+            )
+    return pair
+
+
+def parse_cpumask(text: str) -> int:
+    return parse_mask(text, "--cpumask")
+
+
+def parse_nodemask(text: str) -> int:
+    return parse_mask(text, "--nodemask")
+
+
+def parse_port(text: str) -> int:
+    return parse_count(text, "--escp_port", 1, MAX_PORT)
+
+
+def parse_ssh_port(text: str) -> int:
+    return parse_count(text, "-P", 1, MAX_PORT)
+
+
+def parse_streams(text: str) -> int:
+    return parse_count(text, "--parallel", 1, MAX_STREAMS)
+
+
+def check_tunnel(text: str) -> str:
+    return check_choice("--tunnel", text, TUNNEL_CHOICES)
+
+
+def check_pattern(pattern: str) -> bytes:
+    """A pattern of --exclude or --include; what is wrong with one is told before anything is started."""
+    if not pattern.strip("/"):
+        raise UsageError("option --exclude: a pattern is empty")
+    if re.search(r"\[(?![]!^]*[^]]*\])", re.sub(r"\\.", "", pattern)):
+        raise UsageError(f"option --exclude: '{pattern}' has a '[' without its ']'", "write \\[ for itself")
+    return os.fsencode(pattern)
+
+
+def check_choice(option: str, value: str, choices: tuple[str, ...]) -> str:
+    if value not in choices:
+        raise UsageError(f"option {option}: '{value}' is none of {', '.join(choices)}")
+    return value
+
+
+def check_address(text: str) -> str:
+    import ipaddress  # not at the top: few need it
+
+    try:
+        ipaddress.ip_address(text.partition("%")[0])
+    except ValueError:
+        raise UsageError(f"option --bind: '{text}' is no address", "write it in numbers") from None
+    return text
+
+
+def find_family(ip_version: int | None) -> int | None:
+    if ip_version is None:
+        return None
+    import socket  # lazy: 4 ms, and most runs don't need it before ssh is started
+
+    return int(socket.AF_INET if ip_version == 4 else socket.AF_INET6)
+
+
+def check_setting(key: str, text: str) -> object:
+    """Check a value of the configuration by itself. Raises UsageError."""
+    check = _CHECKS.get(key)
+    return text if check is None else check(text)
+
+
+# By key of the configuration: what can be said of a value alone.
+_CHECKS: dict[str, "Callable[[str], object]"] = {
+    "ssh-port": parse_ssh_port,
+    "limit": parse_rate,
+    "include": check_pattern,
+    "exclude": check_pattern,
+    "bind": check_address,
+    "tunnel": check_tunnel,
+    "escp-port": parse_port,
+    "escp-portrange": lambda text: parse_count(text, "--escp_portrange", 0, MAX_PORT),
+    "parallel": parse_streams,
+    "blocksize": parse_block,
+    "ioengine": parse_engines,
+    "cpumask": parse_cpumask,
+    "nodemask": parse_nodemask,
+    "logfile": check_logfile,
+}

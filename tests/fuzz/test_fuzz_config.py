@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from escp import config
 from escp.errors import UsageError
-from escp.options import NOT_CONFIGURABLE, check_setting, list_kinds
+from escp.options import NOT_CONFIGURABLE, list_kinds
 from escp.parser import build_parser
+from escp.values import check_setting
 
 KINDS = list_kinds(build_parser())
 # What a file is made of, so that more than its first line is looked at.

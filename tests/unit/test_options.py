@@ -8,8 +8,8 @@ import pytest
 from escp.constants import DEFAULT_PORT_COUNT
 from escp.errors import UsageError
 from escp.location import NOWHERE
-from escp.options import SSH_SAFETY_ARGS, Options, parse_options, parse_rate, parse_size
-from escp.values import is_facility
+from escp.options import SSH_SAFETY_ARGS, Options, parse_options
+from escp.values import is_facility, parse_rate, parse_size
 
 
 def parse(*argv):
