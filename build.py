@@ -30,6 +30,7 @@ import system_packages  # noqa: E402
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 FAST = ROOT / "escp" / "_fast"
+MAX_TEST_WORKERS = 4
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 HINT = "try `python3 build.py --help`; wheels are made with `pip wheel .`"
 IS_DEBUG = os.environ.get("ESCP_BUILD", "") == "debug"
@@ -183,7 +184,9 @@ def demo():
 
 def test(*arguments):
     setup(is_testing=True)
-    become(VENV_PYTHON, "-m", "pytest", *arguments)
+    # A file's tests stay together: many share hosts and servers that take a while to start.
+    n_workers = min(MAX_TEST_WORKERS, len(os.sched_getaffinity(0)))
+    become(VENV_PYTHON, "-m", "pytest", "-n", str(n_workers), "--dist", "loadfile", *arguments)
 
 
 def bench(*arguments):

@@ -4,10 +4,11 @@ from collections.abc import Callable, Iterable
 
 from escp.affinity import apply_affinity
 from escp.errors import EscpError
-from escp.job import Job, Source
+from escp.job import Job
 from escp.location import Location
 from escp.options import Options
 from escp.report import Report
+from escp.sources import Source
 from escp.ssh import AgentProcess
 from escp.transfer import prepare_process
 

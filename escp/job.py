@@ -8,9 +8,7 @@ host to host  one agent sends, the other receives: through a relay here (-3), or
 
 import os
 import time
-from collections import deque
 from collections.abc import Callable, Iterable
-from itertools import islice
 from typing import Protocol
 
 from escp.agentlink import AgentLink
@@ -29,10 +27,8 @@ from escp.control import (
     Message,
     Opened,
     Progress,
-    Receive,
     Result,
     Roots,
-    Send,
     Sources,
 )
 from escp.destination import is_special
@@ -54,24 +50,20 @@ from escp.errors import (
     UsageError,
 )
 from escp.eventloop import EventLoop
-from escp.globbing import check_offered_name, is_directory
+from escp.globbing import is_directory
 from escp.leg import Leg
 from escp.location import Location
+from escp.offers import Offers, take_page
 from escp.options import Options
+from escp.orders import count_streams, make_receive, make_send
 from escp.plan import base_name
 from escp.relay import Relay, RelayLeg
+from escp.sources import Source
 from escp.ssh import AgentProcess
 from escp.transfer import Streams, choose_aead
 
 UPDATE_S = 0.1
-PACED_STREAM_BYTES_PER_S = 16 << 20  # what a stream must at least be allowed, or there are fewer
 LAST_WORDS_S = 2.0  # a broken stream waits so long for the control channel to say why
-MAX_PAGE_SOURCES = 1024
-MAX_PAGE_BYTES = 1 << 17  # of their paths
-
-Source = tuple[
-    bytes, bytes | None
-]  # a path as the user wrote it, and its path below the target if not its name
 
 
 class Watcher(Protocol):
@@ -123,11 +115,7 @@ class Job:
         self._is_started = False
         self._names_below: bool | None = None  # None: the target is not open yet
         self._is_in_order = False  # the target is a pipe or device: all through one stream, and no holes
-        self._asked: deque[Source] = deque()  # sources whose roots have not come yet
-        self._n_asked_before = 0  # sources in front of those
-        self._has_offer = False  # the first of these sources has at least one root
-        self._page: Roots | None = None  # roots that are not accepted yet
-        self._page_names: list[bytes] = []
+        self._offers = Offers(self._sources)
         self._progress: Progress | None = None
         self._n_refused = 0  # sources that were not even tried
         self._failure: EscpError | None = None
@@ -219,7 +207,7 @@ class Job:
         options = self._options
         n_sources, is_one_directory = self._look_at_sources()
         self._receive_end = ReceiveEnd(
-            self._make_receive(n_sources, is_one_directory, has_roots=False), is_remote=False
+            make_receive(options, n_sources, is_one_directory, has_roots=False), is_remote=False
         )
         self._names_below = self._receive_end.names_below
         self._is_in_order = self._receive_end.is_in_order
@@ -228,7 +216,7 @@ class Job:
             n_streams=n_streams, block_bytes=options.block_bytes, loop=self._loop, listener=self
         )
         self._send_end = SendEnd(
-            self._make_send(),
+            make_send(self._options, is_in_order=self._is_in_order),
             n_streams=n_streams,
             block_bytes=options.block_bytes,
             loop=self._loop,
@@ -262,7 +250,7 @@ class Job:
         elif isinstance(message, Opened) and agent is self._receive_agent:
             self._names_below, self._is_in_order = message.names_below, message.is_in_order
             self._target_is_open()
-        elif isinstance(message, Allowed) and agent is self._receive_agent:
+        elif isinstance(message, Allowed) and agent is self._receive_agent and self._send_agent:
             self._accept()
         elif isinstance(message, Result):
             self._results[agent] = message
@@ -283,7 +271,7 @@ class Job:
 
     def _greet_sender(self, agent: AgentLink) -> None:
         self._is_in_order = self._goal is None and is_special(self._options.target.path)
-        agent.send(self._make_send())
+        agent.send(make_send(self._options, is_in_order=self._is_in_order))
         self._feed_agent()
         if self._goal is None:
             self._send_link(agent, 1 if self._is_in_order else count_streams(self._options))
@@ -293,56 +281,8 @@ class Job:
     def _greet_receiver(self, agent: AgentLink) -> None:
         if self._origin is not None:
             return self._open_target()
-        agent.send(self._make_receive(*self._look_at_sources(), has_roots=False))
+        agent.send(make_receive(self._options, *self._look_at_sources(), has_roots=False))
         self._send_link(agent, count_streams(self._options))
-
-    # ---- What is wanted -----------------------------------------------------------------------------
-
-    def _make_send(self) -> Send:
-        options = self._options
-        return Send(
-            engine=options.send_engine,
-            is_direct=options.is_direct,
-            has_checksum=options.has_checksum,
-            has_compression=options.compress,
-            is_recursive=options.recursive,
-            follows_links=not options.keeps_links,
-            keeps_hard_links=options.keeps_hard_links,
-            keeps_xattrs=options.keeps_xattrs,
-            keeps_acls=options.keeps_acls,
-            keeps_owner_names=options.keeps_owner and not options.has_numeric_ids,
-            finds_holes=options.is_sparse and not self._is_in_order,
-            sends_devices=options.keeps_devices,
-            filters=[(b"+" if is_include else b"-") + pattern for is_include, pattern in options.filters],
-            selection=options.selection,
-            compares_digests=options.compares_digests,
-            is_dry_run=options.is_dry_run,
-        )
-
-    def _make_receive(self, n_sources: int, is_one_directory: bool, *, has_roots: bool) -> Receive:
-        options = self._options
-        return Receive(
-            target=options.target.path,
-            n_sources=n_sources,
-            is_directory=is_one_directory,
-            engine=options.receive_engine,
-            is_direct=options.is_direct,
-            has_checksum=options.has_checksum,
-            has_compression=options.compress,
-            is_recursive=options.recursive,
-            has_roots=has_roots,
-            keeps_attributes=options.preserve,
-            keeps_owner=options.keeps_owner,
-            keeps_xattrs=options.keeps_xattrs,
-            keeps_acls=options.keeps_acls,
-            makes_links=options.keeps_links,
-            makes_hard_links=options.keeps_hard_links,
-            makes_sparse=options.is_sparse,
-            makes_devices=options.keeps_devices,
-            selection=options.selection,
-            compares_digests=options.compares_digests,
-            is_dry_run=options.is_dry_run,
-        )
 
     # ---- Sources and target -------------------------------------------------------------------------
 
@@ -354,27 +294,14 @@ class Job:
         self._sources = iter([first])
         return 1, is_directory(first[0], follows_links=not self._options.keeps_links)
 
-    def _take_page(self) -> tuple[list[Source], bool]:
-        """The next sources, not too many at a time, and whether they are the last ones."""
-        page: list[Source] = []
-        n_bytes = 0
-        for source in islice(self._sources, MAX_PAGE_SOURCES):
-            page.append(source)
-            n_bytes += len(source[0])
-            if n_bytes > MAX_PAGE_BYTES:
-                return page, False
-        return page, len(page) < MAX_PAGE_SOURCES
-
     def _feed_agent(self) -> None:
         assert self._send_agent
-        page, is_last = self._take_page()
-        self._asked += page
-        self._send_agent.send(Sources([path for path, _ in page], is_last))
+        self._send_agent.send(Sources(*self._offers.ask()))
 
     def _feed_end(self) -> None:
         """Hand local sources to the plane."""
         assert self._send_end
-        page, is_last = self._take_page()
+        page, is_last = take_page(self._sources)
         pairs = []
         for path, name in page:
             try:
@@ -390,49 +317,23 @@ class Job:
         self._feed_end()
 
     def _take_roots(self, roots: Roots) -> None:
-        """Names that the sending agent has found: take those that were asked for, refuse any other."""
-        if self._page is not None or not len(roots.sources) == len(roots.names) == len(roots.directories):
-            raise ProtocolError("the remote host offers sources out of turn")
-        self._page_names = []
-        for number, name in zip(roots.sources, roots.names, strict=True):
-            path, wanted = self._find_asked(number)
-            check_offered_name(path, name)
-            self._page_names.append(name if wanted is None else wanted)
-        if (roots.wants_more or roots.is_last) and len(self._asked) > self._has_offer:
-            raise ProtocolError("the remote host left out a source")
-        is_first = self._page is None and self._names_below is None
-        self._page = roots
-        if not is_first:
-            return self._allow()
-        if self._goal is None:
+        self._offers.take(roots)
+        if self._names_below is not None:
+            self._allow()
+        elif self._goal is None or (self._receive_agent is not None and self._receive_agent.is_greeted):
             self._open_target()
-        elif self._receive_agent is not None and self._receive_agent in self._results:
-            if self._receive_agent.is_greeted:
-                self._open_target()
-
-    def _find_asked(self, number: int) -> Source:
-        """The source of that number; those before it are done with, each has had a root."""
-        if self._has_offer and number == self._n_asked_before + 1:
-            self._asked.popleft()
-            self._n_asked_before += 1
-            self._has_offer = False
-        if number != self._n_asked_before or not self._asked:
-            raise ProtocolError("the remote host offers what was not asked for")
-        self._has_offer = True
-        return self._asked[0]
 
     def _open_target(self) -> None:
         """The first roots are known, and who receives is there."""
-        page = self._page
-        if page is None:
+        if not self._offers.has_page:
             return
-        is_single = not self._is_many and len(page.names) == 1 and page.is_last
-        is_one_directory = is_single and bool(page.directories[0])
+        is_single = not self._is_many and self._offers.is_single
+        is_one_directory = is_single and bool(self._offers.directories[0])
         if is_one_directory and not self._options.recursive:
             assert self._origin
-            shown = os.fsdecode(self._asked[0][0])
+            shown = os.fsdecode(self._offers.first_path)
             raise SomeFailedError(f"{self._origin.host}:{shown}: is a directory", "copy directories with -r")
-        wanted = self._make_receive(1 if is_single else 2, is_one_directory, has_roots=True)
+        wanted = make_receive(self._options, 1 if is_single else 2, is_one_directory, has_roots=True)
         if self._receive_agent is not None:
             self._receive_agent.send(wanted)
             self._send_link(self._receive_agent, count_streams(self._options))
@@ -453,22 +354,20 @@ class Job:
 
     def _allow(self) -> None:
         """Tell the receiver what may come."""
-        assert self._page
-        if not self._names_below:
-            self._page_names = [b""] * len(self._page_names)
+        names = self._offers.names(names_below=bool(self._names_below))
         if self._receive_end is not None:
-            self._receive_end.allow(self._page_names, [bool(flag) for flag in self._page.directories])
+            self._receive_end.allow(names, [bool(flag) for flag in self._offers.directories])
             self._accept()
         elif self._receive_agent is not None:
-            self._receive_agent.send(Allow(self._page_names, self._page.directories))
+            self._receive_agent.send(Allow(names, self._offers.directories))
 
     def _accept(self) -> None:
         """Tell the sender that its roots may come, and under which names."""
-        if self._page is None or self._send_agent is None:
-            raise ProtocolError("the remote host allows what nobody asked for")
-        page, self._page = self._page, None
-        self._send_agent.send(Accept(self._page_names))
-        if page.wants_more:
+        assert self._send_agent
+        names = self._offers.names(names_below=bool(self._names_below))
+        wants_more = self._offers.close_page()
+        self._send_agent.send(Accept(names))
+        if wants_more:
             self._feed_agent()
 
     # ---- Streams ------------------------------------------------------------------------------------
@@ -551,7 +450,8 @@ class Job:
         self._is_started = True
         if self._goal is not None:
             self._send_end = SendEnd(
-                self._make_send(), n_streams=self._n_streams, block_bytes=self._options.block_bytes,
+                make_send(self._options, is_in_order=self._is_in_order), n_streams=self._n_streams,
+                block_bytes=self._options.block_bytes,
                 loop=self._loop, listener=self,
             )  # fmt: skip
             self._results[self._send_end] = None
@@ -666,10 +566,3 @@ class Job:
         for agent in self._agents():
             agent.close(is_done=is_done)
         self._loop.close()
-
-
-def count_streams(options: Options) -> int:
-    """Fewer than asked for under a low limit: each is paced by itself, and few blocks share out unevenly."""
-    if options.limit_bytes_per_s is None:
-        return options.n_streams
-    return max(1, min(options.n_streams, options.limit_bytes_per_s // PACED_STREAM_BYTES_PER_S))

@@ -13,7 +13,9 @@ from escp.location import Location, parse_location
 from escp.options import LOCAL_HOSTS, Options
 
 _Host = tuple[str | None, str | None, int | None]
-Source = tuple[bytes, bytes | None]
+Source = tuple[
+    bytes, bytes | None
+]  # a path as the user wrote it, and its path below the target if not its name
 
 
 def group_sources(options: Options) -> Iterator[tuple[Location | None, Iterator[Source]]]:

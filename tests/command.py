@@ -30,6 +30,12 @@ needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 needs_source = pytest.mark.skipif(not IS_SOURCE, reason="changes escp's own code")
 
 
+def pick_first_port() -> int:
+    """The first of a range of 20, below the ephemeral ports; tests that run at the same time get others."""
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
+    return 10000 + (secrets.randbelow(250) * 4 + worker) * 20
+
+
 class Done(namedtuple("Done", "code out err")):
     """How a run ended: exit code, standard output, standard error."""
 
@@ -59,7 +65,7 @@ class Escp:
         self.folder = folder
         self.sshd = sshd
         self.mark = secrets.token_hex(8)
-        self.port = 10000 + secrets.randbelow(1000) * 20  # below the range of ephemeral ports
+        self.port = pick_first_port()
         self.home = folder / "home"
         self.home.mkdir()
         self.agent = self.write_agent("agent")

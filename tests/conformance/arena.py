@@ -48,7 +48,7 @@ class Arena:
     def __init__(self, folder: Path):
         self.folder = folder
         self.mark = secrets.token_hex(8)
-        self._first_port = 10000 + secrets.randbelow(1000) * 20  # below the range of ephemeral ports
+        self._first_port = 30000 + secrets.randbelow(20) * 100  # above other tests', below ephemeral ports
         self._ports: queue.SimpleQueue[int] = queue.SimpleQueue()
         for worker in range(N_WORKERS):
             self._ports.put(self._first_port + worker * N_PORTS)

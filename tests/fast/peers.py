@@ -68,8 +68,18 @@ class Peer:
                 sock.close()
 
     def send_raw(self, data: bytes, stream: int = 0) -> None:
+        left = memoryview(data)
+        end_s = time.monotonic() + LIMIT_S
         with suppress(BrokenPipeError, ConnectionResetError):  # refused already: the event tells why
-            self.pairs[stream][0].sendall(data)
+            while left:
+                if select.select([], [self.pairs[stream][0]], [], 0.1)[1]:
+                    left = left[self.pairs[stream][0].send(left) :]
+                elif any(event.kind == FATAL for event in self.seen):
+                    return  # with full buffers the connection does not tell that its other end was shut down
+                elif select.select([self.plane.event_fd], [], [], 0)[0]:
+                    self.seen += [event for _, event in wait_for_events([self.plane])]
+                elif time.monotonic() > end_s:
+                    raise TimeoutError(f"the plane takes nothing: {self.plane.counters()}")
 
     def send(self, payload: bytes, *, is_data: bool = False, stream: int = 0) -> None:
         self.send_raw(self.channels[stream].seal(is_data, payload), stream)

@@ -145,7 +145,11 @@ def tell(folder, seed: int, **options) -> str:
                 near.shutdown(socket.SHUT_WR)  # what has not ended by then fails
         end_s = time.monotonic() + LIMIT_S
         while True:
-            for _, event in wait_for_events([sender.plane], max(0.0, end_s - time.monotonic())):
+            sender.seen = sender.seen or [
+                event for _, event in wait_for_events([sender.plane], max(0.0, end_s - time.monotonic()))
+            ]
+            while sender.seen:
+                event = sender.seen.pop(0)
                 assert isinstance(event, Event)
                 if event.kind == FATAL:
                     return {FAST_PROTOCOL: "protocol", FAST_UNSAFE: "unsafe"}.get(event.code, "network")
