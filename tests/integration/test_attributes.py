@@ -98,7 +98,8 @@ def everything(request, sshd):
     options = "-rp --owner --numeric-ids --xattrs --acls --links --hard-links".split()
     words = request.param.source(source), request.param.target(folder / "copy")
     theirs = {path: path.lstat() for path in list_paths(source)}
-    escp.copy(*options, *words, agent=agent, umask=0o027)
+    result = escp.copy("--json", *options, *words, agent=agent, umask=0o027).json[-1]
+    assert (result["files"], result["directories"], result["failed"]) == (14, 4, 0), result
     pairs = [((folder / "copy" / path.relative_to(source)).lstat(), theirs[path], path) for path in theirs]
     yield source, folder / "copy", pairs
     escp.close()
@@ -256,7 +257,9 @@ def test_setuid_bits_come_last(escp, source, target, folder):
 
 
 @needs_root
-@pytest.mark.parametrize("way", [PUSH, LOCAL, RELAY], ids=lambda way: way.name)  # nobody has no key to pull with
+@pytest.mark.parametrize(
+    "way", [PUSH, LOCAL, RELAY], ids=lambda way: way.name
+)  # nobody has no key to pull with
 def test_any_user_keeps_times_and_attributes_of_his_own(escp, source, target, way):
     """A user who isn't root gets no error for root's attributes either."""
     for name, size in SIZES.items():
@@ -391,7 +394,9 @@ def test_zeroes_become_holes(escp, source, target, way, options):
     data = bytes(4 * MIB) + os.urandom(MIB) + bytes(3 * MIB + 5)
     (source / "large").write_bytes(data)
     (source / "small").write_bytes(bytes(100_000))
-    escp.copy("--sparse", *options, way.source(source / "large"), way.source(source / "small"), way.target(target))
+    escp.copy(
+        "--sparse", *options, way.source(source / "large"), way.source(source / "small"), way.target(target)
+    )
     assert (target / "large").read_bytes() == data and (target / "small").read_bytes() == bytes(100_000)
     assert (target / "large").stat().st_blocks <= (MIB + 8192) // 512
     assert (target / "small").stat().st_blocks <= 16

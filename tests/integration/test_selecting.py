@@ -15,7 +15,17 @@ SECOND_NS = 10**9
 
 # ---- File lists -------------------------------------------------------------------------------------
 
-NAMES = [b"plain", b"with space ", b"#not a comment", b"*", b"[a]", b"back\\slash", b"- dash", b"\xff\xfe", b"~"]
+NAMES = [
+    b"plain",
+    b"with space ",
+    b"#not a comment",
+    b"*",
+    b"[a]",
+    b"back\\slash",
+    b"- dash",
+    b"\xff\xfe",
+    b"~",
+]
 
 
 def make_named(top: Path, names: list[bytes]) -> None:
@@ -99,7 +109,9 @@ def test_filelist_of_several_hosts(escp, source, target, folder, is_to_remote):
     make_named(source, [b"a", b"b", b"c", b"d", b"e"])
     hosts = ["", "box:", "box:", "127.0.0.1:", ""]
     filelist = folder / "list"
-    filelist.write_text("".join(f"{host}{source}/{name}\n" for host, name in zip(hosts, "abcde", strict=True)))
+    filelist.write_text(
+        "".join(f"{host}{source}/{name}\n" for host, name in zip(hosts, "abcde", strict=True))
+    )
     done = escp.copy("--filelist", filelist, remote(target / "new") if is_to_remote else target / "new")
     assert list_tree(target / "new") == list_tree(source) and "5 files" in done.err
 
@@ -154,7 +166,18 @@ def test_list_that_cannot_be_read_or_is_empty(escp, source, target, folder):
 
 # ---- Filters ----------------------------------------------------------------------------------------
 
-TREE = ["a.log", "a.txt", "build/x", "keep.log", "d/build/y", "d/a.log", "d/keep.log", "d/z", "cache/1/2", "cache/k"]
+TREE = [
+    "a.log",
+    "a.txt",
+    "build/x",
+    "keep.log",
+    "d/build/y",
+    "d/a.log",
+    "d/keep.log",
+    "d/z",
+    "cache/1/2",
+    "cache/k",
+]
 
 
 @in_all_directions
@@ -172,7 +195,9 @@ def test_filters(escp, source, target, way):
 @pytest.mark.parametrize("way", ALL[:3], ids=lambda way: way.name)
 def test_filters_hold_for_named_sources_too(escp, source, target, way):
     make_named(source, [b"a.txt", b"b.log"])
-    escp.copy("--exclude", "*.log", way.source(source / "a.txt"), way.source(source / "b.log"), way.target(target))
+    escp.copy(
+        "--exclude", "*.log", way.source(source / "a.txt"), way.source(source / "b.log"), way.target(target)
+    )
     assert os.listdir(target) == ["a.txt"]
     if way is PULL:
         escp.copy("--exclude", "a*", f"box:{source}/*", target / "new")
@@ -240,7 +265,13 @@ def snapshot(top: Path) -> dict[str, tuple]:
     found = {}
     for path in sorted([top, *top.rglob("*")]):
         status = path.lstat()
-        found[str(path)] = (status.st_ino, status.st_mode, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
+        found[str(path)] = (
+            status.st_ino,
+            status.st_mode,
+            status.st_size,
+            status.st_mtime_ns,
+            status.st_ctime_ns,
+        )
     return found
 
 
@@ -253,7 +284,7 @@ def test_dry_run_lists_and_writes_nothing(escp, source, target, folder, way):
     temporary = folder / "temporary"
     temporary.mkdir()
     env = {"TMPDIR": str(temporary)}
-    agent = escp.write_agent("other agent", f"export TMPDIR={temporary}")
+    agent = escp.write_agent("elsewhere", f"export TMPDIR={temporary}")
     before = snapshot(target)
     options = ["-n", "-r", "--exclude", "*.log", "--links"]
     for at, top in ((target, "target/source"), (target / "new", "target/new")):
@@ -278,7 +309,8 @@ def test_dry_run_says_what_an_update_would_copy(escp, source, target, way):
     wanted = set(THERE) - KEPT["--skip-unchanged"]
     assert listed - {f"{target}/source/"} == {f"{target}/source/{name}" for name in wanted}
     result = done.json[-1]
-    assert result["dry_run"] is True and result["skipped"] == 2 and result["files"] == len(wanted)
+    assert result["dry_run"] is True and result["skipped"] == 2
+    assert result["files"] == len(wanted) and result["bytes"] == 0
     assert snapshot(target) == before
 
 
