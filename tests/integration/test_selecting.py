@@ -322,3 +322,16 @@ def test_dry_run_of_one_file_and_of_a_missing_one(escp, source, target, way):
     done = escp.fail(1, "-n", way.source(source / "a"), way.source(source / "missing"), way.target(target))
     assert f"{way.host_of_source(source / 'missing')}: no such file" in done.err
     assert done.out == f"{target}/a\n" and os.listdir(target) == []
+
+
+@in_all_directions
+def test_dry_run_fails_where_the_copy_would(escp, source, target, way):
+    """The target's parent is missing, or is a file."""
+    (source / "a").write_text("a")
+    (target / "file").touch()
+    for parent in ("missing", "file"):
+        words = "-r", way.source(source), way.target(target / parent / "new")
+        wet, dry = escp.run(*words), escp.run("-n", *words)
+        assert dry.code == wet.code == (15 if way.is_to_remote else 14)
+        assert dry.error == wet.error and dry.hint == wet.hint
+    assert os.listdir(target) == ["file"]
