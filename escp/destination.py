@@ -70,6 +70,7 @@ def open_destination(
         sources = [SourceRoot(b"source", is_directory)] * min(n_sources, 2)
         landing = plan_landing(path, kind, sources)
         if landing.makes_root and is_dry_run:
+            _check_parent(landing.root)
             return Destination(_open_nameless(), b"", -1, landing.names[0] != b"")
         if landing.makes_root:
             # A directory that is copied gets its mode at the end; one for several sources has none to get.
@@ -101,6 +102,14 @@ _HINTS = {
     errno.EPERM: "choose a directory that you may write to",
     errno.ENXIO: "start what reads the pipe first",
 }
+
+
+def _check_parent(path: bytes) -> None:
+    """Raises OSError if no directory could be made at *path*, as mkdir would."""
+    parent = os.path.dirname(path.rstrip(b"/")) or b"."
+    os.stat(parent + b"/.")
+    if not os.access(parent, os.W_OK | os.X_OK, effective_ids=True):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
 
 def _open_nameless() -> int:

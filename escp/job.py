@@ -552,7 +552,9 @@ class Job:
         if self._receive_end is not None and self._receive_end.plane is not None:
             own = self._receive_end.counters()
             own["failed"] = max(own["failed"], counts["failed"])  # the sender hears of both sides'
-            counts.update(own if self._send_end is None else {"bytes_disk": own["bytes_disk"]})
+            if self._send_end is not None or self._options.is_dry_run:  # nothing comes in a dry run
+                own = {name: own[name] for name in ("bytes_disk", "failed")}
+            counts.update(own)
         result = self._results.get(self._receive_agent) if self._receive_agent else None
         if result is not None:
             counts["bytes_disk"] = result.bytes_disk

@@ -237,7 +237,7 @@ def test_json_of_a_whole_session(err, clock):
         "ok": True, "exit_code": 0, "files": 20_000, "directories": 200, "bytes": 82_000_000, "seconds": 1.4,
         "data_seconds": 1.0, "rate_bytes_per_s": 82_000_000, "bytes_network": 83_000_000, "verified": True,
         "failed": 0, "aead": "ipsec_mb", "streams": 4, "dummy": False, "error": None,
-        "bytes_disk": 82_000_000, "bytes_compressed": 81_000_000,
+        "bytes_disk": 82_000_000, "bytes_compressed": 81_000_000, "skipped": 0, "dry_run": False,
     }  # fmt: skip
     assert err.getvalue() == ""
 
@@ -302,6 +302,7 @@ def test_json_fields_are_documented():
     out, clock = io.StringIO(), Clock()
     ui = JsonUi(Lines(out), Lines(None), verbosity=1, clock=clock)
     ui.file_error(b"\xff", "x", host=None)
+    ui.listed(b"\xff")
     ui.warn("x")
     play(ui, clock, error=NetworkError("x"))
     for line in read_json(out):
