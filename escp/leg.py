@@ -234,7 +234,7 @@ class Leg:
 
 
 def _with_scope(address: tuple[object, ...]) -> str:
-    """The numeric address; a link-local one with the interface that it is on, which Python tells separately."""
+    """The numeric address; a link-local one with its interface, which Python tells separately."""
     text = str(address[0])
     scope = address[3] if len(address) == 4 else 0
     return text if not scope or "%" in text else f"{text}%{scope}"
