@@ -7,8 +7,7 @@ unfinished file stays.
 import os
 import signal
 import time
-from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from escp import __version__
 from escp.affinity import apply_affinity
@@ -39,19 +38,17 @@ from escp.control import (
     Progress,
     Receive,
     Result,
-    Roots,
     Send,
     Sources,
     Tunnel,
 )
 from escp.controlchannel import ControlChannel
-from escp.destination import expand_home
 from escp.ends import ReceiveEnd, SendEnd
 from escp.errors import EXIT_OK, EscpError, Failure, InternalError, NetworkError, ProtocolError, UsageError
 from escp.eventloop import EventLoop
-from escp.globbing import expand, is_directory, root_name
 from escp.listener import Acceptor, is_own_address, listen
 from escp.log import AgentLog, open_agent_log
+from escp.rootfinder import RootFinder
 from escp.session import AgentCourse
 from escp.transfer import Streams, choose_aead, is_address, prepare_process
 
@@ -60,8 +57,6 @@ STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initia
 IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
 PROGRESS_S = 0.2
 MAX_LISTED = 64  # in one message
-MAX_PAGE_ROOTS = 2048
-MAX_PAGE_BYTES = 1 << 18  # of names
 
 
 class ControlEnded(Exception):
@@ -82,13 +77,7 @@ class Agent:
         self._loop = EventLoop()
         self._channel: ControlChannel | None = None
         self._send_wanted: Send | None = None
-        self._requests: deque[tuple[int, bytes]] = deque()
-        self._n_requests = 0
-        self._has_all_requests = False
-        self._found: Iterator[tuple[int, bytes, bytes, bool]] = iter(())
-        self._offered: list[bytes] | None = None  # paths of the roots that wait for Accept
-        self._offers_last = False
-        self._is_drained = False  # nothing is left of the requests so far
+        self._finder: RootFinder | None = None
         self._has_accept = False
         self._accepted: list[tuple[bytes, bytes]] = []
         self._sender: SendEnd | None = None
@@ -185,9 +174,10 @@ class Agent:
             self._tell(Opened(self._receiver.names_below, self._receiver.is_in_order))
         elif isinstance(message, Send):
             self._send_wanted = message
-            self._found = self._find_roots()
-        elif isinstance(message, Sources):
-            self._take_sources(message)
+            self._finder = RootFinder(follows_links=message.follows_links)
+        elif isinstance(message, Sources) and self._finder:
+            self._finder.ask(message.paths, is_last=message.is_last)
+            self._offer_roots()
         elif isinstance(message, Accept):
             self._take_accept(message)
         elif isinstance(message, Allow):
@@ -204,64 +194,25 @@ class Agent:
 
     # ---- Sources ------------------------------------------------------------------------------------
 
-    def _take_sources(self, message: Sources) -> None:
-        for path in message.paths:
-            self._requests.append((self._n_requests, path))
-            self._n_requests += 1
-        self._has_all_requests = message.is_last
-        self._is_drained = False
-        self._offer_roots()
-
-    def _find_roots(self) -> Iterator[tuple[int, bytes, bytes, bool]]:
-        """(number of the request, path, name, whether a directory) of what the requests lead to so far."""
-        assert self._send_wanted
-        while True:
-            while self._requests:
-                number, request = self._requests.popleft()
-                for path in expand(expand_home(request)):
-                    is_root_directory = is_directory(path, follows_links=self._send_wanted.follows_links)
-                    yield number, path, root_name(request, path), is_root_directory
-            yield -1, b"", b"", False  # no more for now
-
     def _offer_roots(self) -> None:
         """Tell the initiator the next roots; it says what they are to be called."""
-        if self._offered is not None or self._accepted or (self._sender and self._sender.has_waiting):
-            return  # Accept, the plane, or room in it comes first
-        sources: list[int] = []
-        paths: list[bytes] = []
-        names: list[bytes] = []
-        directories: list[int] = []
-        n_bytes = 0
-        while not self._is_drained and len(paths) < MAX_PAGE_ROOTS and n_bytes < MAX_PAGE_BYTES:
-            number, path, name, is_root_directory = next(self._found)
-            if number < 0:
-                self._is_drained = True
-                break
-            sources.append(number)
-            paths.append(path)
-            names.append(name)
-            directories.append(int(is_root_directory))
-            n_bytes += len(name) + len(path)
-        self._offers_last = self._is_drained and self._has_all_requests
-        self._offered = paths
-        wants_more = self._is_drained and not self._has_all_requests
-        self._tell(Roots(sources, names, directories, wants_more, self._offers_last))
+        assert self._finder
+        if not (self._finder.is_offering or self._accepted or (self._sender and self._sender.has_waiting)):
+            self._tell(self._finder.next_page())  # else Accept, the plane, or room in it comes first
 
     def _take_accept(self, message: Accept) -> None:
-        if self._offered is None or len(message.names) != len(self._offered):
-            raise ProtocolError("the initiator accepts what was not offered")
-        self._accepted += zip(self._offered, message.names, strict=True)
-        self._offered = None
+        assert self._finder
+        self._accepted += self._finder.accept(message.names)
         self._has_accept = True
         self._hand_over()
 
     def _hand_over(self) -> None:
-        if self._sender is not None and self._has_accept:
+        if self._sender is not None and self._finder is not None and self._has_accept:
             accepted, self._accepted = self._accepted, []
-            self._sender.add(accepted, is_last=self._offers_last)
+            self._sender.add(accepted, is_last=self._finder.is_last)
 
     def sources_taken(self) -> None:
-        if not self._is_drained:
+        if self._finder is not None and not self._finder.is_drained:
             self._offer_roots()
 
     # ---- Streams ------------------------------------------------------------------------------------

@@ -47,8 +47,8 @@ def apply(lies: dict) -> None:
         add(self, pairs, is_last=is_last)
 
     def accept(self, message):
-        self._offered = self._offered[: len(message.names)]
-        self._offered += [self._offered[-1]] * (len(message.names) - len(self._offered))
+        paths = self._finder._offered[: len(message.names)]
+        self._finder._offered = paths + paths[-1:] * (len(message.names) - len(paths))
         take_accept(self, message)
 
     escp.agent.Agent._tell, escp.agent.Agent._take_accept, SendEnd.add = tell_lies, accept, add_more

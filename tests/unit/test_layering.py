@@ -21,19 +21,8 @@ LAYERS = [
     {"parser", "location", "control", "options", "plan", "procenv", "display"}
     | {"globbing", "filelist", "sources", "config", "values", "agentoptions"},
     {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"},
-    {
-        "affinity",
-        "transfer",
-        "relay",
-        "listener",
-        "connector",
-        "leg",
-        "ends",
-        "orders",
-        "offers",
-        "job",
-        "agent",
-    },
+    {"affinity", "transfer", "relay", "listener", "connector", "leg", "ends"}
+    | {"orders", "offers", "rootfinder", "job", "agent"},
     {"progress", "ui", "selftest"} | {"textui", "jsonui", "meter", "report", "about", "initiator"},
     {"cli"},
     {"__main__", "__init__"},  # the public API: its imports are lazy
