@@ -54,6 +54,7 @@ class SendEnd:
         block_bytes: int,
         loop: EventLoop,
         listener: "Listener",
+        direct_bytes: int = 0,
     ):
         """Raises ProtocolError when *wanted* holds what this escp does not offer."""
         self._loop = loop
@@ -65,7 +66,7 @@ class SendEnd:
         with _OfferErrors():
             self.plane = SendPlane(
                 n_streams=n_streams, block_bytes=block_bytes, engine=wanted.engine,
-                is_direct=wanted.is_direct, has_checksum=wanted.has_checksum,
+                is_direct=wanted.is_direct, direct_bytes=direct_bytes, has_checksum=wanted.has_checksum,
                 has_compression=wanted.has_compression,
                 is_recursive=wanted.is_recursive, n_walkers=count_walkers(),
                 follows_links=wanted.follows_links, keeps_hard_links=wanted.keeps_hard_links,
@@ -152,13 +153,22 @@ class ReceiveEnd:
         """The target is a pipe or device: it takes its bytes one after the other, from one stream."""
         return self.destination.in_place_fd >= 0
 
-    def open(self, *, n_streams: int, block_bytes: int, loop: EventLoop, listener: "Listener") -> None:
+    def open(
+        self,
+        *,
+        n_streams: int,
+        block_bytes: int,
+        loop: EventLoop,
+        listener: "Listener",
+        direct_bytes: int = 0,
+    ) -> None:
         """Make the plane. Raises ProtocolError when what is wanted is not offered here."""
         wanted = self._wanted
         with _OfferErrors():
             self.plane = ReceivePlane(
                 root_fd=self.destination.root_fd, n_streams=n_streams, block_bytes=block_bytes,
-                engine=wanted.engine, is_direct=wanted.is_direct, has_checksum=wanted.has_checksum,
+                engine=wanted.engine, is_direct=wanted.is_direct, direct_bytes=direct_bytes,
+                has_checksum=wanted.has_checksum,
                 has_compression=wanted.has_compression, keeps_attributes=wanted.keeps_attributes,
                 follows_umask=not self._is_remote,
                 target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,

@@ -149,7 +149,7 @@ class Leg:
             )
         except OSError:
             return []
-        return [(str(info[4][0]), self._port) for info in found]
+        return [(_with_scope(info[4]), self._port) for info in found]
 
     def arrived(self, stream: int) -> None:
         """The agent tells that a relayed stream has reached it."""
@@ -231,3 +231,10 @@ class Leg:
         self.settle()
         if self.streams is not None:
             self.streams.close()
+
+
+def _with_scope(address: tuple[object, ...]) -> str:
+    """The numeric address; a link-local one with its interface, which Python tells separately."""
+    text = str(address[0])
+    scope = address[3] if len(address) == 4 else 0
+    return text if not scope or "%" in text else f"{text}%{scope}"

@@ -8,10 +8,11 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.digest cimport is_zero
 from escp._fast.libc cimport (EAGAIN, EINTR, EINVAL, ESPIPE, F_GETFL, F_SETFL, IOCB_CMD_PREAD, IOCB_CMD_PWRITE,
-                              O_DIRECT, aio_context_t, c_write, errno, escp_dio_align, escp_io_destroy,
-                              escp_io_getevents, escp_io_setup, escp_io_submit, escp_is_memory_fs, fcntl, free,
-                              io_event_t, memset, posix_memalign, pread, pthread_mutex_init, pthread_mutex_lock,
-                              pthread_mutex_t, pthread_mutex_unlock, pwrite)
+                              O_DIRECT, POSIX_FADV_WILLNEED, aio_context_t, c_write, errno, escp_dio_align,
+                              escp_io_destroy, escp_io_getevents, escp_io_setup, escp_io_submit,
+                              escp_is_memory_fs, fcntl, free, io_event_t, memset, posix_fadvise, posix_memalign,
+                              pread, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t,
+                              pthread_mutex_unlock, pwrite)
 from escp._fast.types cimport (FAST_CHANGED, FAST_MEMORY, FAST_SYS, MAX_STREAMS, PAGE_BYTES, RING_DEPTH, fail,
                                fast_err)
 
@@ -107,6 +108,8 @@ cdef void submit(io_ring *ring, io_slot *slot, bint is_direct) noexcept nogil:
         slot.state = SLOT_DONE
         return
     if not is_direct:
+        if not slot.is_write:  # the kernel reads it meanwhile, this block and those claimed after it
+            posix_fadvise(slot.fd, slot.offset, slot.n_bytes, POSIX_FADV_WILLNEED)
         return
     if ring.aio == AIO_UNTRIED:
         start_aio(ring)

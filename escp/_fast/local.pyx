@@ -4,7 +4,7 @@ A block's buffer changes hands: the receiver's slot gets the one that was read i
 
 Where the file system can share extents (FICLONE) a large file is whole as soon as it is created. Then nothing
 is read and there is nothing to digest: that the sizes are equal and that the source has not changed is all
-that is verified. copy_file_range is not used: see docs/architecture.md.
+that is verified. copy_file_range is not used, and small files go through the page cache: see docs/architecture.md.
 """
 
 from libc.stdint cimport uint8_t, uint64_t

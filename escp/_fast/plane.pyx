@@ -135,6 +135,8 @@ def check_selection(selection, bint compares_digests):
 cdef class SendPlane:
     """Reads files and sends them over its streams.
 
+    *direct_bytes*: large files below that size are read through the page cache, with is_direct, too.
+
     *follows_links*: False sends symbolic links as they are. *keeps_hard_links*: further names of a file go as such.
     *keeps_owner_names*: owner and group go by name, too. *finds_holes*: holes are neither read nor sent.
     *sends_devices*: devices and fifos, too.
@@ -155,6 +157,7 @@ cdef class SendPlane:
     cdef list held  # channels: they must outlive the threads
 
     def __cinit__(self, *, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
+                  uint64_t direct_bytes=0,
                   bint has_checksum=True, bint has_compression=False, bint is_recursive=False, int n_walkers=2,
                   int64_t fault_offset=-1, bint follows_links=True, bint keeps_hard_links=False,
                   bint keeps_xattrs=False, bint keeps_acls=False, bint keeps_owner_names=False,
@@ -175,6 +178,7 @@ cdef class SendPlane:
         self.state.config.block = block_bytes
         self.state.config.engine = ENGINES[engine]
         self.state.config.is_direct = is_direct
+        self.state.config.direct_bytes = direct_bytes
         self.state.config.has_checksum = has_checksum
         self.state.config.has_compression = has_compression
         self.state.config.is_recursive = is_recursive
@@ -334,6 +338,7 @@ cdef class SendPlane:
 cdef class ReceivePlane:
     """Receives files over its streams and writes them below *root_fd*.
 
+    *direct_bytes*: large files below that size are written through the page cache, with is_direct, too.
     *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
     *follows_umask*: directories are made as the user's own programs make them, not as scp makes them elsewhere.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
@@ -351,6 +356,7 @@ cdef class ReceivePlane:
     cdef list held
 
     def __cinit__(self, *, int root_fd, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
+                  uint64_t direct_bytes=0,
                   bint has_checksum=True, bint has_compression=False, bint keeps_attributes=False,
                   bint follows_umask=False, bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True,
                   bint has_tmpfile=True, bint keeps_owner=False, bint keeps_xattrs=False, bint keeps_acls=False,
@@ -370,6 +376,7 @@ cdef class ReceivePlane:
         self.state.config.block = block_bytes
         self.state.config.engine = ENGINES[engine]
         self.state.config.is_direct = is_direct
+        self.state.config.direct_bytes = direct_bytes
         self.state.config.has_checksum = has_checksum
         self.state.config.has_compression = has_compression
         self.state.config.selection = SELECTIONS[selection]

@@ -43,7 +43,7 @@ cdef void create_large(receive_stream *t, open_large *l) noexcept nogil:
         if l.has_holes:  # a pipe or a device can have none
             fail(&l.failure, FAST_SYS, ESPIPE, "write")
         return
-    l.is_direct = s.config.is_direct and can_direct(l.file.fd)
+    l.is_direct = s.config.is_direct and l.what.size >= s.config.direct_bytes and can_direct(l.file.fd)
     l.is_sparse = s.config.makes_sparse
     if l.is_sparse or (l.has_holes and not l.is_direct):
         if ftruncate(l.file.fd, l.what.size) < 0:

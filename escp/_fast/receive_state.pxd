@@ -51,6 +51,7 @@ ctypedef struct receive_config:
     uint32_t block
     int engine
     bint is_direct
+    uint64_t direct_bytes  # smaller files are written through the page cache all the same
     bint has_checksum
     bint has_compression
     bint makes_sparse

@@ -31,11 +31,11 @@ cdef enum work_kind:
 
 
 cdef bint wants_block_locked(send_stream *t) noexcept nogil:
-    """Whether to claim one more block: several where the disk works on them at once, else one at a time,
-    so that a block is read, hashed and sealed in the same warm buffer."""
+    """Whether to claim one more block: several, because the disk works on them at once, but for O_DIRECT
+    without AIO."""
     cdef send_state *s = t.state
     cdef large_file *l
-    if t.n_order and not ((<large_file *>t.order[0].owner).is_direct and t.ring.aio == AIO_ON):
+    if t.n_order and (<large_file *>t.order[0].owner).is_direct and t.ring.aio != AIO_ON:
         return False
     if s.current != NULL:
         return True

@@ -96,7 +96,8 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     l.has_holes = (s.config.finds_holes and s.config.engine != ENGINE_DUMMY
                    and <uint64_t>it.status.st_blocks * 512 < l.size)
     find_range_locked(s, l)
-    l.is_direct = s.config.is_direct and s.config.engine != ENGINE_DUMMY and can_direct(l.fd)
+    l.is_direct = (s.config.is_direct and l.size >= s.config.direct_bytes and s.config.engine != ENGINE_DUMMY
+                   and can_direct(l.fd))
     if s.n_items or l.size > s.config.block:
         pthread_cond_broadcast(&s.work)
     return l

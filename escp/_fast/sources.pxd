@@ -148,6 +148,7 @@ ctypedef struct send_config:
     uint32_t block
     int engine
     bint is_direct
+    uint64_t direct_bytes  # smaller files are read through the page cache all the same
     bint has_checksum
     bint has_compression
     bint is_recursive
