@@ -90,8 +90,8 @@ def test_filelist_of_pairs(escp, source, target, folder, way):
 
 
 @pytest.mark.parametrize("way", [PUSH, PULL], ids=lambda way: way.name)
-def test_filelist_from_a_pipe_is_read_as_it_comes(escp, source, target, way):
-    """What has been named is copied while the list still grows. Behind the sources of the command line."""
+def test_filelist_from_a_pipe_that_is_slow(escp, source, target, way):
+    """Behind the sources of the command line."""
     make_named(source, [b"a", b"b", b"c"])
     reader, writer = os.pipe()
     process = escp.start("--filelist", "-", way.source(source / "a"), way.target(target), stdin=reader)
