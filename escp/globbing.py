@@ -123,7 +123,7 @@ def root_name(source: bytes, path: bytes) -> bytes:
     return b"" if source.rstrip(b"/") == b"~" else base_name(path)
 
 
-def check_offered_name(source: bytes, name: bytes) -> None:
+def check_offered_name(source: bytes, name: bytes, peer: str) -> None:
     """Raises RefusedError unless *name* may be what *source*, as the user wrote it, is called.
 
     Only the name of another user's home directory is known to its host alone: there any plain name is taken.
@@ -138,6 +138,6 @@ def check_offered_name(source: bytes, name: bytes) -> None:
     ):
         return
     raise RefusedError(
-        f"the remote host offered '{os.fsdecode(name)}', which was not asked for",
+        f"{peer} offered '{os.fsdecode(name)}', which was not asked for",
         "nothing of it was written: is that host to be trusted?",
     )
