@@ -40,6 +40,7 @@ class Connector:
         self._attempts: dict[int, tuple[socket.socket, float, int]] = {}
         self._retries: dict[int, tuple[float, int]] = dict.fromkeys(range(streams.n_streams), (now, 0))
         self._received: dict[int, bytearray] = {}
+        self._greeted: set[int] = set()  # of the attempts, those that are connected
         self.reason = "no answer"
         self._now = now
         if addresses:
@@ -57,8 +58,14 @@ class Connector:
     def next_tick_s(self) -> float:
         """When `tick` has something to do, on the caller's clock; infinity when nothing is planned."""
         times = [t for t, _ in self._retries.values()]
-        times += [since + self.ATTEMPT_S for _, since, _ in self._attempts.values()]
+        if self._may_be_elsewhere:
+            times += [since + self.ATTEMPT_S for _, since, _ in self._attempts.values()]
         return min(times, default=float("inf"))
+
+    @property
+    def _may_be_elsewhere(self) -> bool:
+        """An attempt that gets no answer is worth another one."""
+        return len(self._addresses) > (0 if isinstance(self._streams, RelayLeg) else 1)
 
     def add_addresses(self, addresses: list[tuple[str, int]]) -> None:
         self._addresses += [address for address in addresses if address not in self._addresses]
@@ -67,8 +74,7 @@ class Connector:
         """Start what is due and give up attempts that take too long."""
         self._now = now
         for stream, (_, since, at) in list(self._attempts.items()):
-            may_be_elsewhere = len(self._addresses) > 1 or isinstance(self._streams, RelayLeg)
-            if now - since >= self.ATTEMPT_S and may_be_elsewhere and self._addresses:
+            if self._may_be_elsewhere and since + self.ATTEMPT_S <= now:
                 self._failed(stream, at, "no answer")
         for stream, (when, at) in list(self._retries.items()):
             if when <= now:
@@ -93,6 +99,7 @@ class Connector:
 
     def _failed(self, stream: int, at: int, reason: str, *, is_watched: bool = True) -> None:
         sock, _, _ = self._attempts.pop(stream)
+        self._greeted.discard(stream)
         self.reason = reason
         if is_watched:
             self._unwatch(sock.fileno())
@@ -114,6 +121,7 @@ class Connector:
         except OSError as e:
             return self._failed(stream, at, describe_errno(e.errno or 0))
         self._unwatch(sock.fileno())
+        self._greeted.add(stream)
         if isinstance(self._streams, RelayLeg):  # the host tells whether it got this: see `arrived`
             self._watch(sock.fileno(), lambda: self._spoken(stream))
             return self.arrived(stream)
@@ -136,8 +144,9 @@ class Connector:
         if (
             isinstance(self._streams, RelayLeg)
             and stream in self._streams.arrived
-            and stream in self._attempts
+            and stream in self._greeted
         ):
+            self._greeted.remove(stream)
             sock, _, _ = self._attempts.pop(stream)
             self._unwatch(sock.fileno())
             self._streams.adopt(stream, sock)

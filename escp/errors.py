@@ -111,7 +111,7 @@ def from_exit_code(exit_code: int, message: str, hint: str = "") -> EscpError:
 
 def describe_errno(number: int) -> str:
     """'no space left on device' for ENOSPC: the system's words, in escp's lower-case style."""
-    text = os.strerror(number)
+    text = os.strerror(number if number < 1 << 31 else -1)  # a peer's may be any
     return text[:1].lower() + text[1:] if not text[:2].isupper() else text
 
 

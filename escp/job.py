@@ -115,8 +115,9 @@ class Job:
         self._is_started = False
         self._names_below: bool | None = None  # None: the target is not open yet
         self._is_in_order = False  # the target is a pipe or device: all through one stream, and no holes
-        self._offers = Offers(self._sources)
+        self._offers = Offers(self._sources, (origin and origin.host) or "")
         self._progress: Progress | None = None
+        self._n_told = 0  # files that failed
         self._n_refused = 0  # sources that were not even tried
         self._failure: EscpError | None = None
         self._failure_due_s = float("inf")
@@ -144,7 +145,9 @@ class Job:
             for end in (self._send_end, self._receive_end):
                 if end is not None and end.plane is not None:
                     end.take_events()  # raises what it was, if an agent's complaint is only what followed
-            raise self._explain_direct(e) from e
+            if self._is_direct_failure():
+                raise self._explain_direct(e) from e
+            raise
         finally:
             self._close(is_done=is_done)
 
@@ -253,14 +256,14 @@ class Job:
         elif isinstance(message, Listening):
             self._take_listening(agent, message)
         elif isinstance(message, Arrived):
-            self._legs[agent].arrived(message.stream)
+            self._leg(agent).arrived(message.stream)
         elif isinstance(message, Opened) and agent is self._receive_agent:
             self._names_below, self._is_in_order = message.names_below, message.is_in_order
             self._target_is_open()
         elif isinstance(message, Allowed) and agent is self._receive_agent and self._send_agent:
             self._accept()
         elif isinstance(message, Result):
-            self._results[agent] = message
+            self._take_result(agent, message)
         elif agent is not self._send_agent:
             raise ProtocolError(f"the remote escp on {agent.host} tells what only a sender knows")
         elif isinstance(message, Roots):
@@ -269,12 +272,23 @@ class Job:
             self._progress = message
         elif isinstance(message, FileFailed):
             # Of what is written here this side knows more than it could be told.
-            if not (message.is_receiver and self._receive_end):
+            if not (message.is_receiver and self._goal is None):
                 failure = Failure(message.code, message.sys_errno, message.where)
                 self._fail_file(failure, message.path, is_receiver=message.is_receiver)
-        elif isinstance(message, Listed):
+        elif isinstance(message, Listed) and self._options.is_dry_run:
             for path in message.paths:
                 self.listed(path)
+
+    def _take_result(self, agent: AgentLink, result: Result) -> None:
+        """Before all was asked for, and could be sent, nobody can be done: it would look like success."""
+        if not self._is_started or (agent is self._send_agent and not self._offers.is_finished):
+            raise ProtocolError(f"the remote escp on {agent.host} says that it is done before it can be")
+        self._results[agent] = result
+
+    def _leg(self, agent: AgentLink) -> Leg:
+        if agent not in self._legs:
+            raise ProtocolError(f"the remote escp on {agent.host} tells of streams that nobody asked for")
+        return self._legs[agent]
 
     def _greet_sender(self, agent: AgentLink) -> None:
         self._is_in_order = self._goal is None and is_special(self._options.target.path)
@@ -348,7 +362,8 @@ class Job:
         self._receive_end = ReceiveEnd(wanted, is_remote=False)
         self._names_below = self._receive_end.names_below
         if self._receive_end.is_in_order != self._is_in_order:
-            raise LocalFileError("the target changed while it was looked at")
+            shown = os.fsdecode(self._options.target.path)
+            raise LocalFileError(f"the target '{shown}' changed while it was looked at")
         self._receive_end.open(
             n_streams=self._n_streams, block_bytes=self._options.block_bytes, loop=self._loop, listener=self
         )
@@ -391,6 +406,7 @@ class Job:
                             is_relayed=is_relayed, speaks_first=speaks_first))  # fmt: skip
 
     def _take_listening(self, agent: AgentLink, listening: Listening) -> None:
+        leg = self._leg(agent)
         is_receiver = agent is self._receive_agent
         is_wanted = 1 <= listening.n_streams <= self._n_streams if is_receiver else (
             listening.n_streams == self._n_streams)  # fmt: skip
@@ -405,17 +421,14 @@ class Job:
             limit_bytes_per_s=self._options.limit_bytes_per_s if self._goal is not None else None,
         )  # fmt: skip
         self._secret = b""
-        self._legs[agent].begin(listening, self._streams)
+        leg.begin(listening, self._streams)
 
     def _connect_hosts(self, agent: AgentLink, listening: Listening) -> None:
         """Two agents: the receiving one listens first, then the sending one is told."""
         assert self._send_agent and self._receive_agent
         if self._options.is_direct_hosts:
             if agent is self._receive_agent:
-                addresses = listening.addresses
-                data_host = self._options.for_host(agent.location).data_host
-                if data_host is not None:
-                    addresses = [address for address, _ in self._legs[agent].resolve(data_host)]
+                addresses = [address for address, _ in self._legs[agent].find_addresses(listening)]
                 self._send_agent.send(Link(
                     secret=self._secret, mode="connect", n_streams=self._n_streams,
                     block_bytes=self._options.block_bytes,
@@ -425,9 +438,7 @@ class Job:
                 ))  # fmt: skip
                 self._secret = b""
                 self._legs.clear()
-                self._begin_hosts(
-                    f"{addresses[0] if addresses else self._receive_agent.host}:{listening.port}"
-                )
+                self._begin_hosts(f"{addresses[0]}:{listening.port}")
             return
         self._legs[agent].begin(listening, RelayLeg(self._n_streams))
         if agent is self._receive_agent:
@@ -486,12 +497,14 @@ class Job:
         places = [self._legs[agent].place.replace(" port ", ":") for agent in self._agents()]
         self._begin_hosts(" to ".join(places))
 
+    def _is_direct_failure(self) -> bool:
+        if not (self._options.is_direct_hosts and self._origin and self._goal):
+            return False
+        return self._progress is None or not self._progress.bytes_network
+
     def _explain_direct(self, error: NetworkError) -> NetworkError:
         """-R failed before anything was sent: say what else there is."""
-        if not (self._options.is_direct_hosts and self._origin and self._goal):
-            return error
-        if self._progress is not None and self._progress.bytes_network:
-            return error
+        assert self._origin and self._goal
         return NetworkError(
             f"{self._origin.host} and {self._goal.host} can't reach each other: {error}",
             "leave out -R, or write -3: then the data goes through this host",
@@ -540,6 +553,7 @@ class Job:
                 error = cls(f"{shown}: {failure.reason}", "make room there and run it again")
                 raise error from OSError(failure.sys_errno, os.strerror(failure.sys_errno))
         self._failed_codes.add(failure.code)
+        self._n_told += 1
         self._watcher.file_error(path, failure.reason, host=host)
 
     def counters(self) -> dict[str, int]:
@@ -558,8 +572,8 @@ class Job:
         result = self._results.get(self._receive_agent) if self._receive_agent else None
         if result is not None:
             counts["bytes_disk"] = result.bytes_disk
-            counts["failed"] = max(counts["failed"], result.failed)
-        counts["failed"] += self._n_refused
+        done = [result.failed for result in self._results.values() if result is not None]
+        counts["failed"] = max(counts["failed"], self._n_told, *done) + self._n_refused
         return counts
 
     def _close(self, *, is_done: bool) -> None:

@@ -107,25 +107,9 @@ class Leg:
 
     def _connect(self, listening: Listening, now: float) -> None:
         assert self.streams
-        if not 0 < listening.port < 65536:
-            raise NetworkError(f"the remote escp on {self._agent.host} names a port that can't be")
-        self._port = listening.port
-        if self._options.data_host is not None:
-            addresses = self.resolve(self._options.data_host)
-            if not addresses:
-                raise NetworkError(f"option --data-host: no address is known for {self._options.data_host}")
-        else:
-            # Numbers only: what a peer says is not looked up.
-            addresses = [(text, self._port) for text in listening.addresses if is_address(text)]
-            if not addresses:  # the agent can't tell: ask ssh's configuration where it went
-                addresses = self.resolve(self._configured_host())
-            elif not self._options.is_embedded:
-                self._other_address_s = now + OTHER_ADDRESS_S
-        if not addresses:
-            raise NetworkError(
-                f"no address is known for {self._agent.host}",
-                "name the host by its address, or use --data-host",
-            )
+        addresses = self.find_addresses(listening)
+        if listening.addresses and self._options.data_host is None and not self._options.is_embedded:
+            self._other_address_s = now + OTHER_ADDRESS_S
         bind = self._options.bind_address
         if bind is not None:
             addresses = [address for address in addresses if (":" in address[0]) == (":" in bind)]
@@ -138,6 +122,27 @@ class Leg:
         self.place = f"{addresses[0][0]} port {self._port}"
         self._connector = Connector(addresses, self.streams, self._loop.watch, self._loop.unwatch, now, bind)
 
+    def find_addresses(self, listening: Listening) -> list[tuple[str, int]]:
+        """Where the agent's streams can be reached, one address at least; raises NetworkError."""
+        if not 0 < listening.port < 65536:
+            raise NetworkError(f"the remote escp on {self._agent.host} names a port that can't be")
+        self._port = listening.port
+        if self._options.data_host is not None:
+            addresses = self.resolve(self._options.data_host)
+            if not addresses:
+                raise NetworkError(f"option --data-host: no address is known for {self._options.data_host}")
+        else:
+            # Numbers only: what a peer says is not looked up.
+            addresses = [(text, self._port) for text in listening.addresses if is_address(text)]
+            if not addresses:  # the agent can't tell: ask ssh's configuration where it went
+                addresses = self.resolve(self._configured_host())
+        if not addresses:
+            raise NetworkError(
+                f"no address is known for {self._agent.host}",
+                "name the host by its address, or use --data-host",
+            )
+        return addresses
+
     def _configured_host(self) -> str:
         return configured_host_name(self._options, self._agent.location)
 
@@ -147,7 +152,7 @@ class Leg:
             found = socket.getaddrinfo(
                 host, self._port or None, self._options.address_family or 0, socket.SOCK_STREAM
             )
-        except OSError:
+        except (OSError, UnicodeError):  # UnicodeError: a name that can't be one
             return []
         return [(_with_scope(info[4]), self._port) for info in found]
 

@@ -6,11 +6,11 @@ from itertools import islice
 
 from escp.control import Roots
 from escp.errors import ProtocolError
-from escp.globbing import check_offered_name
+from escp.globbing import check_offered_name, has_magic
 from escp.sources import Source
 
 MAX_PAGE_SOURCES = 1024
-MAX_PAGE_BYTES = 1 << 17  # of their paths
+MAX_PAGE_BYTES = 1 << 17  # of their paths, and those at the target
 
 
 def take_page(sources: Iterator[Source]) -> tuple[list[Source], bool]:
@@ -19,7 +19,7 @@ def take_page(sources: Iterator[Source]) -> tuple[list[Source], bool]:
     n_bytes = 0
     for source in islice(sources, MAX_PAGE_SOURCES):
         page.append(source)
-        n_bytes += len(source[0])
+        n_bytes += len(source[0]) + len(source[1] or b"")
         if n_bytes > MAX_PAGE_BYTES:
             return page, False
     return page, len(page) < MAX_PAGE_SOURCES
@@ -28,31 +28,43 @@ def take_page(sources: Iterator[Source]) -> tuple[list[Source], bool]:
 class Offers:
     """One page of roots at a time: `ask`, `take`, and `close_page` once it has been accepted."""
 
-    def __init__(self, sources: Iterator[Source]):
+    def __init__(self, sources: Iterator[Source], host: str):
         self._sources = sources
+        self._peer = f"the remote escp on {host}"
         self._asked: deque[Source] = deque()  # sources whose roots have not all come
         self._n_before = 0  # sources in front of those
         self._has_root = False  # the first of them has at least one
         self._page: Roots | None = None
         self._names: list[bytes] = []
+        self._has_asked_all = False
+        self.is_finished = False  # the last page has been accepted
 
     def ask(self) -> tuple[list[bytes], bool]:
         """The paths to ask for next, and whether they are the last ones."""
         page, is_last = take_page(self._sources)
+        self._has_asked_all = is_last
         self._asked += page
         return [path for path, _ in page], is_last
 
     def take(self, roots: Roots) -> None:
         """Roots that the agent has found. Raises RefusedError or ProtocolError for what was not asked for."""
         if self._page is not None or not len(roots.sources) == len(roots.names) == len(roots.directories):
-            raise ProtocolError("the remote host offers sources out of turn")
+            raise ProtocolError(f"{self._peer} offers sources out of turn")
+        is_end = roots.wants_more or roots.is_last
+        if self.is_finished or not (roots.names or is_end):
+            raise ProtocolError(f"{self._peer} offers nothing")
+        if is_end and (roots.is_last, roots.wants_more) != (self._has_asked_all, not self._has_asked_all):
+            raise ProtocolError(f"{self._peer} does not know which source is the last one")
         self._names = []
         for number, name in zip(roots.sources, roots.names, strict=True):
             path, wanted = self._find(number)
-            check_offered_name(path, name)
+            check_offered_name(path, name, self._peer)
+            if self._has_root and not has_magic(path):
+                raise ProtocolError(f"{self._peer} offers a source twice")
+            self._has_root = True
             self._names.append(name if wanted is None else wanted)
-        if (roots.wants_more or roots.is_last) and len(self._asked) > self._has_root:
-            raise ProtocolError("the remote host left out a source")
+        if is_end and len(self._asked) > self._has_root:
+            raise ProtocolError(f"{self._peer} left out a source")
         self._page = roots
 
     def _find(self, number: int) -> Source:
@@ -62,8 +74,7 @@ class Offers:
             self._n_before += 1
             self._has_root = False
         if number != self._n_before or not self._asked:
-            raise ProtocolError("the remote host offers what was not asked for")
-        self._has_root = True
+            raise ProtocolError(f"{self._peer} offers what was not asked for")
         return self._asked[0]
 
     @property
@@ -74,7 +85,9 @@ class Offers:
     @property
     def is_single(self) -> bool:
         """The page is the only one, and has one root."""
-        return self._page is not None and self._page.is_last and len(self._names) == 1
+        if self._page is None or len(self._names) != 1:
+            return False
+        return self._page.is_last or not has_magic(self.first_path)
 
     @property
     def directories(self) -> list[int]:
@@ -92,6 +105,7 @@ class Offers:
     def close_page(self) -> bool:
         """The page is accepted; True when the agent wants to be asked for more."""
         if self._page is None:
-            raise ProtocolError("the remote host allows what nobody asked for")
+            raise ProtocolError("the receiving host allows what nobody asked for")
         page, self._page = self._page, None
+        self.is_finished = page.is_last
         return page.wants_more

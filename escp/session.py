@@ -83,6 +83,7 @@ class Course:
 
     rules: _Rules
     peer = "the peer"
+    teller = ""  # goes before what the peer says
 
     def __init__(self, now: float):
         self._decoder = Decoder()
@@ -98,7 +99,7 @@ class Course:
             if isinstance(message, KeepAlive):
                 continue
             if isinstance(message, Error):
-                raise from_exit_code(message.exit_code, message.message, message.hint)
+                raise from_exit_code(message.exit_code, self.teller + message.message, message.hint)
             self._check_turn(type(message))
             if isinstance(message, Hello):
                 self._check_version(message)
@@ -150,6 +151,7 @@ class InitiatorCourse(Course):
     def __init__(self, now: float, host: str):
         super().__init__(now)
         self.peer = f"the remote escp on {host}"
+        self.teller = f"{host}: "
         self.skipper = NoiseSkipper()
 
     def feed(self, data: bytes, now: float) -> list[Message]:

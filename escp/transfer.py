@@ -77,6 +77,7 @@ def is_address(text: str) -> bool:
     """Whether *text* is an IPv4 or IPv6 address, and not a name."""
     try:
         socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text.partition("%")[0])
+        socket_address(text, 0)  # the scope: a peer's may be anything
     except (OSError, ValueError):
         return False
     return True

@@ -51,8 +51,13 @@ class Tunnel:
 
     @property
     def next_tick_s(self) -> float:
-        """When `resume` must be called because of the limit; infinity without one."""
-        return self._next_s if self._limit else float("inf")
+        """When `resume` must be called because of the limit; infinity while that holds up nothing."""
+        is_held_up = self._limit and any(
+            sock.fileno() >= 0 and credit > 0 and not is_reading
+            for sock, credit, is_reading in zip(self._sockets, self._credit, self._is_reading, strict=True)
+        )
+        # With a full channel `resume` comes when it has been written.
+        return self._next_s if is_held_up and self._count_pending() < MAX_PENDING_BYTES else float("inf")
 
     def resume(self) -> None:
         """Read on from streams that were waiting for the channel or for the limit."""

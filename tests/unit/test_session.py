@@ -165,7 +165,7 @@ def test_error_of_the_peer_is_raised_as_its_class(initiator, code, cls):
     with pytest.raises(cls) as caught:
         initiator.feed(MARKER + encode(HELLO) + encode(Error(code, "what happened", "what to do")), 1.0)
     assert type(caught.value) is cls
-    assert (str(caught.value), caught.value.hint) == ("what happened", "what to do")
+    assert (str(caught.value), caught.value.hint) == ("dtn1: what happened", "what to do")
 
 
 def test_error_may_come_before_the_hello(initiator):

@@ -1,0 +1,43 @@
+"""An agent that only talks: says the messages of $ESCP_TEST_SCRIPT (JSON), then keeps quiet until stdin ends.
+
+Each line is [type, {field: value}], the fields as on the wire; ["pause"] waits until something has come in,
+["loop", message, n] says one n times and reads nothing meanwhile.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+
+from escp.constants import MARKER, PROTOCOL_MAJOR
+
+
+def frame(kind: str, fields: dict) -> bytes:
+    body = json.dumps({"type": kind, **fields}).encode()
+    return len(body).to_bytes(4, "big") + body
+
+
+def write(data: bytes) -> None:
+    while data:
+        data = data[os.write(1, data) :]
+
+
+def run(lines: list) -> None:
+    write(MARKER + frame("hello", {"major": PROTOCOL_MAJOR, "minor": 0, "version": "1", "features": []}))
+    for line in lines:
+        if line[0] == "pause":
+            os.read(0, 1 << 20)
+        elif line[0] == "loop":
+            for _ in range(line[2]):
+                write(frame(*line[1]))
+        else:
+            write(frame(*line))
+    while os.read(0, 1 << 20):
+        pass
+
+
+if __name__ == "__main__":
+    script = Path(sys.argv[1]).read_text()
+    with contextlib.suppress(BrokenPipeError):
+        run(json.loads(script))
