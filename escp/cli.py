@@ -127,6 +127,9 @@ class _Agents:
         self._early = self._start(location)
 
     def get(self, location: "Location") -> "AgentProcess":
+        for done in [*self._started]:  # of earlier sources: a list may name hosts without end
+            if done.poll() is not None:
+                self._started.remove(done)
         agent, self._early = self._early, None
         return agent or self._start(location)
 

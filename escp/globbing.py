@@ -15,7 +15,8 @@ from escp.plan import base_name
 
 _MAGIC = re.compile(rb"[*?\[\\]")
 _CLASSES = {  # within a set: [[:digit:]]; of ASCII, as in the C locale
-    b"alnum": b"0-9A-Za-z", b"alpha": b"A-Za-z", b"blank": rb" \t", b"cntrl": rb"\x00-\x1f\x7f", b"digit": b"0-9",
+    b"alnum": b"0-9A-Za-z", b"alpha": b"A-Za-z", b"blank": rb" \t", b"cntrl": rb"\x00-\x1f\x7f",
+    b"digit": b"0-9",
     b"graph": b"!-~", b"lower": b"a-z", b"print": b" -~", b"punct": rb"!-/:-@\[-`{-~", b"space": rb" \t-\r",
     b"upper": b"A-Z", b"xdigit": b"0-9A-Fa-f",
 }  # fmt: skip

@@ -1,5 +1,6 @@
 """The whole command: its sources, in one job for each run of them that are on the same host."""
 
+import gc
 from collections.abc import Callable, Iterable
 
 from escp.affinity import apply_affinity
@@ -40,12 +41,17 @@ class Copy:
         apply_affinity(self._options.cpumask, self._options.nodemask)
         is_many = len(self._options.sources) > 1 or self._options.filelist is not None
         for origin, sources in self._groups:
-            job = Job(
-                self._options, origin, sources, is_many=is_many, start_agent=self._start_agent, watcher=self
-            )
-            self._done = self._add(job.run())
-            self.first_failure = self.first_failure or job.first_failure
+            if self._done:  # a job refers to itself in circles, and the collector can't see its planes' MBs
+                gc.collect()
+            self._run_job(origin, sources, is_many=is_many)
         return self._done
+
+    def _run_job(self, origin: Location | None, sources: Iterable[Source], *, is_many: bool) -> None:
+        job = Job(
+            self._options, origin, sources, is_many=is_many, start_agent=self._start_agent, watcher=self
+        )
+        self._done = self._add(job.run())
+        self.first_failure = self.first_failure or job.first_failure
 
     def _add(self, counters: dict[str, int]) -> dict[str, int]:
         """*counters* of the job that runs, and those of the jobs before it."""
