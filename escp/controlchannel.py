@@ -45,6 +45,9 @@ class ControlChannel:
     def write(self, data: bytes) -> None:
         """Write raw bytes now, as far as the pipe takes them, and the rest when it does."""
         self._pending += data
+        if len(self._pending) > self._course.max_unread_bytes:
+            self._pending.clear()
+            raise ProtocolError(f"{self._course.peer} does not read what it is told")
         self._course.sent(time.monotonic())
         self._write_some()
 
@@ -76,7 +79,7 @@ class ControlChannel:
             self._loop.unwatch(self._read_fd)
             self._end()
             return
-        for message in self._course.feed(data, time.monotonic()):
+        for message in self._course.read(data, time.monotonic()):
             if isinstance(message, Chunk | Credit):
                 if self.tunnel is None:
                     raise ProtocolError(f"{self._course.peer} uses a tunnel that is not there")

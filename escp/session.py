@@ -7,6 +7,8 @@
 `?` is received, `!` is sent. Keepalives and errors may come at any time after the hello.
 """
 
+from collections.abc import Iterator
+
 from escp.constants import (
     AGENT_START_TIMEOUT_S,
     INITIATOR_SILENT_S,
@@ -75,6 +77,9 @@ _FROM_INITIATOR: _Rules = {
 }
 
 
+MAX_UNREAD_BYTES = 16 << 20  # more is only for an agent that asks and asks, and reads no answer
+
+
 class Course:
     """One end's view: what may come next, when to send a keepalive, when the peer counts as lost.
 
@@ -83,6 +88,7 @@ class Course:
 
     rules: _Rules
     peer = "the peer"
+    max_unread_bytes = float("inf")  # waiting to be read by the peer: a suspended initiator has time
     teller = ""  # goes before what the peer says
 
     def __init__(self, now: float):
@@ -92,9 +98,12 @@ class Course:
         self._sent_s = now
 
     def feed(self, data: bytes, now: float) -> list[Message]:
-        """The messages in *data*, each allowed where it stands; raises what an Error message reports."""
+        """All messages in *data*, as `read` gives them."""
+        return list(self.read(data, now))
+
+    def read(self, data: bytes, now: float) -> Iterator[Message]:
+        """The messages in *data*, each allowed where it stands; then raises what an Error message reports."""
         self._heard_s = now
-        messages: list[Message] = []
         for message in self._decoder.feed(data):
             if isinstance(message, KeepAlive):
                 continue
@@ -103,8 +112,7 @@ class Course:
             self._check_turn(type(message))
             if isinstance(message, Hello):
                 self._check_version(message)
-            messages.append(message)
-        return messages
+            yield message
 
     def _check_turn(self, kind: type) -> None:
         before, may_repeat = self.rules.get(kind, ((kind,), False))
@@ -147,6 +155,7 @@ class InitiatorCourse(Course):
     """The initiator's: first noise, then the marker, then the agent's messages."""
 
     rules = _FROM_AGENT
+    max_unread_bytes = MAX_UNREAD_BYTES
 
     def __init__(self, now: float, host: str):
         super().__init__(now)
@@ -154,8 +163,8 @@ class InitiatorCourse(Course):
         self.teller = f"{host}: "
         self.skipper = NoiseSkipper()
 
-    def feed(self, data: bytes, now: float) -> list[Message]:
-        return super().feed(self.skipper.feed(data), now)
+    def read(self, data: bytes, now: float) -> Iterator[Message]:
+        return super().read(self.skipper.feed(data), now)
 
     def limit_s(self) -> float:
         if not self.skipper.is_past_marker:
