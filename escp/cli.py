@@ -8,7 +8,6 @@ import signal
 import stat
 import sys
 import time
-from itertools import chain
 
 from escp.errors import (
     EscpError,
@@ -146,18 +145,18 @@ class _Agents:
 
 
 def _copy(options: "Options", start_s: float) -> int:
-    from escp.sources import group_sources
+    from escp.sources import SourceQueue
 
     _handle_signals(_interrupt)
     _check_sources(options)
-    groups = group_sources(options)
-    first = next(groups, None)
-    if first is None:
+    sources = SourceQueue(options)
+    has_sources, origin = sources.next_host()
+    if not has_sources:
         raise UsageError(f"the file list '{options.filelist}' is empty", "there is nothing to copy")
     agents = _Agents(options)
     try:
-        if first[0] is not None or options.target.is_remote:
-            agents.start_early(first[0] or options.target)
+        if origin is not None or options.target.is_remote:
+            agents.start_early(origin or options.target)
         # Not at the top: ssh logs in meanwhile.
         _handle_signals(_note)
         from escp.initiator import Copy
@@ -168,7 +167,7 @@ def _copy(options: "Options", start_s: float) -> int:
             try:
                 if _noted:
                     raise _Interrupted(_noted[0])
-                copy = Copy(options, chain([first], groups), agents.get, report)
+                copy = Copy(options, sources, agents.get, report)
                 counters = copy.run()
                 return report.finish(counters, copy.first_failure)
             except EscpError as e:

@@ -1,7 +1,7 @@
 """The whole command: its sources, in one job for each run of them that are on the same host."""
 
 import gc
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from escp.affinity import apply_affinity
 from escp.errors import EscpError
@@ -9,7 +9,7 @@ from escp.job import Job
 from escp.location import Location
 from escp.options import Options
 from escp.report import Report
-from escp.sources import Source
+from escp.sources import SourceQueue
 from escp.ssh import AgentProcess
 from escp.transfer import prepare_process
 
@@ -23,13 +23,12 @@ class Copy:
     def __init__(
         self,
         options: Options,
-        groups: Iterable[tuple[Location | None, Iterable[Source]]],
+        sources: SourceQueue,
         start_agent: Callable[[Location], AgentProcess],
         report: Report,
     ):
-        """*groups*: the host of some sources, None for this one, and their paths; read as the jobs go on."""
         self._options = options
-        self._groups = groups
+        self._sources = sources
         self._start_agent = start_agent
         self._report = report
         self._done: dict[str, int] = {}
@@ -40,15 +39,17 @@ class Copy:
         prepare_process()
         apply_affinity(self._options.cpumask, self._options.nodemask)
         is_many = len(self._options.sources) > 1 or self._options.filelist is not None
-        for origin, sources in self._groups:
+        while True:
+            has_more, origin = self._sources.next_host()
+            if not has_more:
+                return self._done
             if self._done:  # a job refers to itself in circles, and the collector can't see its planes' MBs
                 gc.collect()
-            self._run_job(origin, sources, is_many=is_many)
-        return self._done
+            self._run_job(origin, is_many=is_many)
 
-    def _run_job(self, origin: Location | None, sources: Iterable[Source], *, is_many: bool) -> None:
+    def _run_job(self, origin: Location | None, *, is_many: bool) -> None:
         job = Job(
-            self._options, origin, sources, is_many=is_many, start_agent=self._start_agent, watcher=self
+            self._options, origin, self._sources, is_many=is_many, start_agent=self._start_agent, watcher=self
         )
         self._done = self._add(job.run())
         self.first_failure = self.first_failure or job.first_failure

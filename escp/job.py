@@ -8,7 +8,7 @@ host to host  one agent sends, the other receives: through a relay here (-3), or
 
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from escp.agentlink import AgentLink
@@ -53,12 +53,12 @@ from escp.eventloop import EventLoop
 from escp.globbing import is_directory
 from escp.leg import Leg
 from escp.location import Location
-from escp.offers import Offers, take_page
+from escp.offers import Offers
 from escp.options import Options
 from escp.orders import count_streams, make_receive, make_send
 from escp.plan import base_name
 from escp.relay import Relay, RelayLeg
-from escp.sources import Source
+from escp.sources import SourceQueue
 from escp.ssh import AgentProcess
 from escp.transfer import Streams, choose_aead
 
@@ -78,7 +78,7 @@ class Watcher(Protocol):
 
 
 class Job:
-    """Copies *sources*, which are all on one host. `run()` returns the counters, or raises what ended it.
+    """Copies what *sources* has of one host. `run()` returns the counters, or raises what ended it.
 
     *origin*: their host, None for this one. *is_many*: the target must be a directory whatever they are.
     *start_agent* is called when an agent is needed; it may have been started before.
@@ -88,7 +88,7 @@ class Job:
         self,
         options: Options,
         origin: Location | None,
-        sources: Iterable[Source],
+        sources: SourceQueue,
         *,
         is_many: bool,
         start_agent: Callable[[Location], AgentProcess],
@@ -97,7 +97,7 @@ class Job:
         self._options = options
         self._origin = origin
         self._goal = options.target if options.target.is_remote else None
-        self._sources = iter(sources)
+        self._sources = sources
         self._is_many = is_many
         self._start_agent = start_agent
         self._watcher = watcher
@@ -311,18 +311,29 @@ class Job:
         """How many local sources there are, 2 for several, and whether a single one is a directory."""
         if self._is_many:
             return 2, False
-        first = next(self._sources)
-        self._sources = iter([first])
-        return 1, is_directory(first[0], follows_links=not self._options.keeps_links)
+        path = self._options.sources[0].path
+        return 1, is_directory(path, follows_links=not self._options.keeps_links)
 
     def _feed_agent(self) -> None:
         assert self._send_agent
-        self._send_agent.send(Sources(*self._offers.ask()))
+        paths, is_last = self._offers.ask()
+        if self._has_sources(paths, is_last, self._feed_agent):
+            self._send_agent.send(Sources(paths, is_last))
+
+    def _has_sources(self, page: Sequence[object], is_last: bool, feed: Callable[[], None]) -> bool:
+        """Whether there is anything to hand on; otherwise *feed* is called when the list goes on."""
+        if page or is_last:
+            self._loop.unwatch(self._sources.fd)
+            return True
+        self._loop.watch(self._sources.fd, feed)
+        return False
 
     def _feed_end(self) -> None:
         """Hand local sources to the plane."""
         assert self._send_end
-        page, is_last = take_page(self._sources)
+        page, is_last = self._sources.take()
+        if not self._has_sources(page, is_last, self._feed_end):
+            return
         pairs = []
         for path, name in page:
             try:

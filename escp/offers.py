@@ -1,34 +1,17 @@
 """What a sending agent is asked for and what it offers: each name is checked against the user's words."""
 
 from collections import deque
-from collections.abc import Iterator
-from itertools import islice
 
 from escp.control import Roots
 from escp.errors import ProtocolError
 from escp.globbing import check_offered_name, has_magic
-from escp.sources import Source
-
-MAX_PAGE_SOURCES = 1024
-MAX_PAGE_BYTES = 1 << 17  # of their paths, and those at the target
-
-
-def take_page(sources: Iterator[Source]) -> tuple[list[Source], bool]:
-    """The next sources, not too many at a time, and whether they are the last ones."""
-    page: list[Source] = []
-    n_bytes = 0
-    for source in islice(sources, MAX_PAGE_SOURCES):
-        page.append(source)
-        n_bytes += len(source[0]) + len(source[1] or b"")
-        if n_bytes > MAX_PAGE_BYTES:
-            return page, False
-    return page, len(page) < MAX_PAGE_SOURCES
+from escp.sources import Source, SourceQueue
 
 
 class Offers:
     """One page of roots at a time: `ask`, `take`, and `close_page` once it has been accepted."""
 
-    def __init__(self, sources: Iterator[Source], host: str):
+    def __init__(self, sources: SourceQueue, host: str):
         self._sources = sources
         self._peer = f"the remote escp on {host}"
         self._asked: deque[Source] = deque()  # sources whose roots have not all come
@@ -40,8 +23,8 @@ class Offers:
         self.is_finished = False  # the last page has been accepted
 
     def ask(self) -> tuple[list[bytes], bool]:
-        """The paths to ask for next, and whether they are the last ones."""
-        page, is_last = take_page(self._sources)
+        """The paths to ask for next, as far as they are known, and whether they are the last ones."""
+        page, is_last = self._sources.take()
         self._has_asked_all = is_last
         self._asked += page
         return [path for path, _ in page], is_last

@@ -91,7 +91,7 @@ def test_filelist_of_pairs(escp, source, target, folder, way):
 
 @pytest.mark.parametrize("way", [PUSH, PULL], ids=lambda way: way.name)
 def test_filelist_from_a_pipe_that_is_slow(escp, source, target, way):
-    """Behind the sources of the command line."""
+    """Behind the sources of the command line; what has come is copied before the rest comes."""
     make_named(source, [b"a", b"b", b"c"])
     reader, writer = os.pipe()
     process = escp.start("--filelist", "-", way.source(source / "a"), way.target(target), stdin=reader)
@@ -99,7 +99,10 @@ def test_filelist_from_a_pipe_that_is_slow(escp, source, target, way):
     with open(writer, "wb", 0) as pipe:
         for name in (b"b", b"c"):
             pipe.write(os.fsencode(way.source(source / os.fsdecode(name))) + b"\n")
-            time.sleep(0.1)
+            end_s = time.monotonic() + 10
+            while not (target / os.fsdecode(name)).exists() and time.monotonic() < end_s:
+                time.sleep(0.02)
+            assert (target / os.fsdecode(name)).exists()
     done = escp.finish(process)
     assert done.code == 0 and list_tree(target) == list_tree(source), done.err
 
