@@ -57,6 +57,7 @@ STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initia
 IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
 PROGRESS_S = 0.2
 MAX_LISTED = 64  # in one message
+MAX_UNREAD_BYTES = 1 << 20  # for an initiator that is suspended, or whose output nobody reads
 
 
 class ControlEnded(Exception):
@@ -89,6 +90,7 @@ class Agent:
         self._streams_due_s = float("inf")
         self._told: Progress | None = None
         self._listed: list[bytes] = []  # of a dry run, not yet told
+        self._is_holding = False  # nothing is taken from the plane: the initiator does not read
         self._is_done = False
 
     def run(self) -> int:
@@ -149,6 +151,10 @@ class Agent:
                 raise self._explain_missing_streams()
         if self._sender is not None:
             self._tell_progress()
+            is_full = self._channel.n_pending > MAX_UNREAD_BYTES
+            if is_full != self._is_holding:
+                self._is_holding = is_full
+                self._sender.hold_events(is_held=is_full)
 
     def _explain_missing_streams(self) -> NetworkError:
         assert self._link

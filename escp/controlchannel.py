@@ -64,6 +64,11 @@ class ControlChannel:
         if self.tunnel is not None:
             self.tunnel.resume()
 
+    @property
+    def n_pending(self) -> int:
+        """Bytes that the peer has not taken yet."""
+        return len(self._pending)
+
     def flush(self) -> None:
         """Wait a little until all is written, or nobody is there to read it."""
         end_s = time.monotonic() + FLUSH_S

@@ -119,6 +119,13 @@ class SendEnd:
             elif kind == LISTED:
                 self._listener.listed(path + b"/" if where == "directory" else path)
 
+    def hold_events(self, *, is_held: bool) -> None:
+        """Let the plane wait with what it has to tell, while nobody listens."""
+        if is_held:
+            self._loop.unwatch(self.plane.event_fd)
+        else:
+            self._loop.watch(self.plane.event_fd, self.take_events)
+
     def counters(self) -> dict[str, int]:
         return self.plane.counters()
 

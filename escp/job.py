@@ -417,7 +417,6 @@ class Job:
                             is_relayed=is_relayed, speaks_first=speaks_first))  # fmt: skip
 
     def _take_listening(self, agent: AgentLink, listening: Listening) -> None:
-        leg = self._leg(agent)
         is_receiver = agent is self._receive_agent
         is_wanted = 1 <= listening.n_streams <= self._n_streams if is_receiver else (
             listening.n_streams == self._n_streams)  # fmt: skip
@@ -432,14 +431,14 @@ class Job:
             limit_bytes_per_s=self._options.limit_bytes_per_s if self._goal is not None else None,
         )  # fmt: skip
         self._secret = b""
-        leg.begin(listening, self._streams)
+        self._leg(agent).begin(listening, self._streams)
 
     def _connect_hosts(self, agent: AgentLink, listening: Listening) -> None:
         """Two agents: the receiving one listens first, then the sending one is told."""
         assert self._send_agent and self._receive_agent
         if self._options.is_direct_hosts:
             if agent is self._receive_agent:
-                addresses = [address for address, _ in self._legs[agent].find_addresses(listening)]
+                addresses = [address for address, _ in self._leg(agent).find_addresses(listening)]
                 self._send_agent.send(Link(
                     secret=self._secret, mode="connect", n_streams=self._n_streams,
                     block_bytes=self._options.block_bytes,
@@ -451,7 +450,7 @@ class Job:
                 self._legs.clear()
                 self._begin_hosts(f"{addresses[0]}:{listening.port}")
             return
-        self._legs[agent].begin(listening, RelayLeg(self._n_streams))
+        self._leg(agent).begin(listening, RelayLeg(self._n_streams))
         if agent is self._receive_agent:
             self._send_link(self._send_agent, self._n_streams, speaks_first=True)
             self._secret = b""

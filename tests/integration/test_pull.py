@@ -3,10 +3,13 @@
 import os
 import stat
 import sys
+import time
+from pathlib import Path
 
 import pytest
 
 from tests.command import DRIVER, needs_source, remote
+from tests.leftovers import find_agents
 from tests.trees import list_tree, make_tree
 
 
@@ -135,3 +138,25 @@ def test_corrupt_byte_is_found(escp, source, target, offset):
     done = escp.run(remote(source / "a"), target, agent=agent)
     assert done.code == 12 and f"{target}/a" in done.err, done.err
     assert not os.listdir(target)
+
+
+@pytest.mark.parametrize("way", ["push", "pull", "local"])
+def test_dry_run_counts_what_it_would_copy(escp, source, target, way):
+    for number in range(3):
+        (source / str(number)).write_text("x")
+    paths = [remote(source) if way == "pull" else source, remote(target) if way == "push" else target]
+    done = escp.copy("-r", "--dry-run", *paths)
+    assert "would copy 3 files" in done.err and list(target.iterdir()) == []
+
+
+def test_dry_run_whose_output_nobody_reads_takes_no_memory_there(escp, source, target):
+    """The agent waits, and does not collect what it can't tell."""
+    for number in range(30_000):
+        os.close(os.open(source / f"{number:0240}", os.O_CREAT | os.O_WRONLY))
+    process = escp.start("-r", "--dry-run", remote(source), target)
+    time.sleep(4)
+    (agent,) = find_agents(escp.mark)
+    status = Path(f"/proc/{agent}/status").read_text()
+    assert int(status.partition("VmRSS:")[2].split()[0]) < 38_000  # kB; 44,000 with all names
+    done = escp.finish(process)
+    assert done.code == 0 and done.out.count("\n") == 30_001
