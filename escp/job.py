@@ -216,7 +216,7 @@ class Job:
         self._is_in_order = self._receive_end.is_in_order
         n_streams = 1 if self._is_in_order else options.n_streams
         # Within one host the page cache is the faster way, as long as the file does not push out all else.
-        direct_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 4
+        direct_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8
         self._receive_end.open(
             n_streams=n_streams,
             block_bytes=options.block_bytes,

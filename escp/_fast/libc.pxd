@@ -104,10 +104,11 @@ cdef extern from "<fcntl.h>" nogil:
     int fcntl(int, int, ...)
     int posix_fadvise(int, int64_t, int64_t, int)
     int fallocate(int, int, int64_t, int64_t)
+    int sync_file_range(int, int64_t, int64_t, unsigned int)
     ssize_t splice(int, int64_t *, int, int64_t *, size_t, unsigned int)
     enum:
         O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_DIRECT, O_DIRECTORY, O_CLOEXEC
-        SPLICE_F_MOVE, SPLICE_F_NONBLOCK
+        SPLICE_F_MOVE, SPLICE_F_NONBLOCK, SYNC_FILE_RANGE_WRITE
         O_NOFOLLOW, O_TMPFILE, O_NONBLOCK, O_NOCTTY, O_PATH, O_NOATIME
         F_GETFL, F_SETFL, F_SETPIPE_SZ, POSIX_FADV_WILLNEED, AT_FDCWD, AT_EMPTY_PATH, AT_SYMLINK_FOLLOW
         AT_SYMLINK_NOFOLLOW

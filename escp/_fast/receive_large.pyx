@@ -6,8 +6,9 @@ from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_upda
 from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direct, has_zero_page,
                                 io_slot, ring_done_slot, ring_reap, slot_finish, slot_write, write_all,
                                 write_pages)
-from escp._fast.libc cimport (EDQUOT, EFBIG, ENOSPC, ESPIPE, calloc, errno, escp_fetch_add, fallocate, free,
-                              ftruncate, malloc, memcmp, memcpy, pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.libc cimport (EDQUOT, EFBIG, ENOSPC, ESPIPE, SYNC_FILE_RANGE_WRITE, calloc, errno,
+                              escp_fetch_add, fallocate, free, ftruncate, malloc, memcmp, memcpy,
+                              pthread_mutex_lock, pthread_mutex_unlock, sync_file_range)
 from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, count_contents, flush_results, identify,
                                        open_large, receive_state, receive_stream)
 from escp._fast.roots cimport roots_drop
@@ -267,6 +268,8 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
     if not is_dropped:  # through the page cache: one writer at a time, or they fight for the inode's lock
         write_all(l.file.fd, slot.data, h.raw_bytes, h.offset, &own)
     pthread_mutex_unlock(&l.writing)
+    if s.config.direct_bytes and not is_dropped:  # within one host the disk begins at once, and not when memory is full
+        sync_file_range(l.file.fd, h.offset, h.raw_bytes, SYNC_FILE_RANGE_WRITE)
     if own.code == FAST_OK and not is_dropped:
         escp_fetch_add(&s.n_disk, h.raw_bytes)
     return count_block(t, l, h.raw_bytes, &part, &own, err)
