@@ -169,7 +169,7 @@ class InitiatorCourse(Course):
     def limit_s(self) -> float:
         if not self.skipper.is_past_marker:
             return float("inf")  # ssh may be asking for a password; it has its own limits
-        return PEER_SILENT_S if len(self._seen) >= 2 else AGENT_START_TIMEOUT_S
+        return PEER_SILENT_S if self._seen else AGENT_START_TIMEOUT_S
 
     def is_keepalive_due(self, now: float) -> bool:
         return Hello in self._seen and super().is_keepalive_due(now)
