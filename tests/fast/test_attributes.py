@@ -20,6 +20,7 @@ from escp._fast.wire import encode_entry, encode_extra, encode_xattr
 from escp.errors import FAST_ACL, FAST_OWNER, FAST_PROTOCOL, FAST_XATTR
 from tests.fast.loopback import BLOCK, copy
 from tests.fast.peers import DIRECTORY, IS_BUNDLE, LARGE_END, LINK, SMALL, Receiver, Sender
+from tests.nobody import needs_nobody
 
 ROOT = Path(__file__).parents[2]
 USER, GROUP = 3, 4  # types of extras
@@ -379,7 +380,7 @@ def copy_as_nobody(source, target, **options):
     return json.loads(done.stdout)
 
 
-@is_root
+@needs_nobody
 @pytest.mark.parametrize("has_tmpfile", [True, False])
 def test_any_user_keeps_user_attributes_of_read_only_files_too(public, has_tmpfile):
     paths = make_tree(public / "tree")
@@ -399,7 +400,7 @@ def test_any_user_keeps_user_attributes_of_read_only_files_too(public, has_tmpfi
         assert stat.S_IMODE(copied.stat().st_mode) == stat.S_IMODE(path.stat().st_mode)
 
 
-@is_root
+@needs_nobody
 def test_owner_that_may_not_be_set_is_reported(public):
     (public / "x").write_bytes(b"x")
     (public / "target").mkdir()

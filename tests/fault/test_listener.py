@@ -201,7 +201,7 @@ def test_silent_address_is_left_for_another_that_comes_later(ends):
 
 
 def test_wakes_up_when_something_is_due(ends):
-    ends.connect([("127.0.0.1", ends.address[1])])
+    ends.connect([ends.address, ("127.0.0.2", ends.address[1])])
     assert ends.connector.next_tick_s <= ends.now + Connector.ATTEMPT_S
     ends.run()
     assert ends.connector.next_tick_s == float("inf")

@@ -17,12 +17,11 @@ import pytest
 from tests.command import COMMAND, Escp, needs_root
 from tests.conftest import remove_folder
 from tests.directions import ALL, LOCAL, PULL, PUSH, RELAY, in_all_directions
+from tests.nobody import AS_NOBODY, NOBODY, needs_nobody
 from tests.trees import list_tree, mode_of, write_random
 
 MIB, GIB = 1 << 20, 1 << 30
 TIME_NS = 1_234_567_890_123_456_789
-NOBODY = 65534
-AS_NOBODY = ("setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups")
 SIZES = {"small": 10, "large": 300_001, "empty": 0}
 LINK_TEXTS = {
     "to-file": "d/small",
@@ -218,7 +217,7 @@ REFUSED = [
 ]
 
 
-@needs_root
+@needs_nobody
 @pytest.mark.parametrize(("options", "message"), REFUSED, ids=["owner", "devices"])
 @pytest.mark.parametrize("way", [PUSH, PULL, LOCAL], ids=lambda way: way.name)
 def test_what_only_root_may_is_refused_to_others(escp, source, target, way, options, message):
@@ -229,11 +228,11 @@ def test_what_only_root_may_is_refused_to_others(escp, source, target, way, opti
     if way is PUSH:
         agent = escp.write_agent("nobody", command=f'exec {" ".join((*AS_NOBODY, *COMMAND))} "$@"')
         done = escp.fail(16, *words, agent=agent)
-        assert done.error == message + "on the remote host"
+        assert done.error == f"box: {message}on the remote host"
     else:
         words[-2] = f"localhost:{source}" if way is PULL else source
         done = escp.fail(16, *words, prefix=AS_NOBODY, is_embedded=True)
-        assert done.error == message + "here"
+        assert done.error.endswith(message + ("on the remote host" if way is PULL else "here"))
     assert done.hint == "leave the option out" and os.listdir(target) == []
 
 
@@ -257,7 +256,7 @@ def test_setuid_bits_come_last(escp, source, target, folder):
     assert not [line for line in lines if "O_CREAT" in line and "06755" in line]
 
 
-@needs_root
+@needs_nobody
 @pytest.mark.parametrize(
     "way", [PUSH, LOCAL, RELAY], ids=lambda way: way.name
 )  # nobody has no key to pull with

@@ -232,6 +232,7 @@ def test_masks_bind_each_side_by_its_own_word(escp, source, target, folder, conf
     env = config(f"cpumask: {1 << CPUS[0]:X}\n")
     process = escp.start("-l", "8M", path, remote(target), agent=agent, env=env)
     wait_for(lambda: (folder / "agent.log").exists() and (folder / "agent.log").read_text())
+    wait_for(lambda: len(os.listdir(f"/proc/{process.pid}/task")) >= 3)
     try:
         found = {}
         for pid in find_processes(escp.mark):
