@@ -1,4 +1,4 @@
-"""Tests as a user without rights: started by root, and only where such a user can read this Python and escp."""
+"""Tests as a user without rights: started by root, where such a user can read this Python and escp."""
 
 import os
 import subprocess
