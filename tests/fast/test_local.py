@@ -171,7 +171,8 @@ def test_selection_sends_what_differs(tmp_path, target, n_streams, compares_dige
         if number % 3 == 0:
             there = target / "tree" / f"{number % 7}" / f"{number}"
             data = (tree / f"{number % 7}" / f"{number}").read_bytes()
-            write(there, data if number % 2 else data[:-1] + b"?" * (1 + (not compares_digests)))
+            other = data[:-1] + bytes([data[-1] ^ 1]) if compares_digests else data + b"?"
+            write(there, data if number % 2 else other)
     selection = {"selection": "changed", "compares_digests": compares_digests}
     outcome = copy_local(tree, target, n_streams=n_streams, both=selection)
     assert outcome.events == [] and read_tree(target / "tree") == read_tree(tree)
