@@ -5,7 +5,10 @@
           compile escp/_fast in place, leave a working .venv/bin/escp
   demo    setup, then copy real files over loopback (sealed, verified, no ssh) and compare them
   test    setup, then pytest; arguments go to pytest:    build.py test -k layering
+          with --frozen: freeze, then tests/cli and tests/integration with the frozen programs,
+          and with one of them at one end and the source at the other
   bench   setup, then tests/bench/bench.py; arguments go to it:    build.py bench -- --help
+  freeze  setup, then dist/escp/ and dist/escp-VERSION-linux-ARCH: escp for hosts without Python
   lint    setup, then ruff, mypy, cython-lint and the layering test
 
 What is done already is not done again. System packages need root or passwordless sudo;
@@ -30,6 +33,8 @@ import system_packages  # noqa: E402
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 FAST = ROOT / "escp" / "_fast"
+DIST = ROOT / "dist"
+FROZEN_TESTS = ("tests/cli", "tests/integration")
 MAX_TEST_WORKERS = 4
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 HINT = "try `python3 build.py --help`; wheels are made with `pip wheel .`"
@@ -186,7 +191,35 @@ def test(*arguments):
     setup(is_testing=True)
     # A file's tests stay together: many share hosts and servers that take a while to start.
     n_workers = min(MAX_TEST_WORKERS, len(os.sched_getaffinity(0)))
-    become(VENV_PYTHON, "-m", "pytest", "-n", str(n_workers), "--dist", "loadfile", *arguments)
+    pytest = [VENV_PYTHON, "-m", "pytest", "-n", str(n_workers), "--dist", "loadfile"]
+    if "--frozen" in arguments:
+        test_frozen([*pytest, *(word for word in arguments if word != "--frozen")])
+    else:
+        become(*pytest, *arguments)
+
+
+def test_frozen(pytest):
+    """The suites that start escp, with the frozen programs in the roles they have in real life."""
+    freeze_programs()
+    tree, one_file = DIST / "escp" / "bin" / "escp", next(DIST.glob("escp-*-linux-*"))
+    source = f"{VENV_PYTHON} -m escp"
+    failed = []
+    for command, agent in ((tree, tree), (one_file, tree), (tree, one_file), (source, tree), (tree, source)):
+        say(f"{command} with {agent} at the other end")
+        env = dict(native_env(), ESCP_TEST_COMMAND=str(command), ESCP_TEST_AGENT_COMMAND=str(agent))
+        if subprocess.call([str(word) for word in [*pytest, *FROZEN_TESTS]], cwd=str(ROOT), env=env):
+            failed.append(f"{command} with {agent}")
+    if failed:
+        raise Stop("failed: " + "; ".join(failed))
+
+
+def freeze_programs():
+    run(VENV_PYTHON, ROOT / "packaging" / "freeze.py", DIST, what="freezing", is_quiet=False)
+
+
+def freeze():
+    setup()
+    freeze_programs()
 
 
 def bench(*arguments):
@@ -215,7 +248,7 @@ def lint():
         raise Stop("not clean: " + "; ".join(failed))
 
 
-VERBS = {"setup": setup, "demo": demo, "test": test, "bench": bench, "lint": lint}
+VERBS = {"setup": setup, "demo": demo, "test": test, "freeze": freeze, "bench": bench, "lint": lint}
 
 
 def require_python(argv):

@@ -17,6 +17,7 @@ from escp.errors import (
     UsageError,
     describe_errno,
 )
+from escp.procenv import unpacked_folder
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -27,12 +28,23 @@ if TYPE_CHECKING:
     from escp.ssh import AgentProcess
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_ECHO_S = 0.05  # timeout(1) and the one-file program's parent send a signal twice
 
 
 def main(argv: list[str] | None = None) -> int:
     """Run escp with the arguments in *argv* (default: the process's); returns the exit status."""
     start_s = time.monotonic()
     argv = sys.argv[1:] if argv is None else argv
+    folder = unpacked_folder()
+    if folder is None:
+        return _run(argv, start_s)
+    from escp.onefile import tidy_up  # not at the top: for the one-file program only
+
+    with tidy_up(folder):
+        return _run(argv, start_s)
+
+
+def _run(argv: list[str], start_s: float) -> int:
     if "--server" in (*argv[:1], *argv[-1:]):  # last of what -D names, or first
         from escp.agent import run_agent
 
@@ -77,7 +89,10 @@ class _Interrupted(BaseException):
 
 
 def _interrupt(number: int, _frame: object) -> None:
-    for other in _SIGNALS:  # a second one ends the process at once
+    for other in _SIGNALS:
+        signal.signal(other, signal.SIG_IGN)
+    time.sleep(_ECHO_S)
+    for other in _SIGNALS:  # one that somebody sends again ends the process at once
         signal.signal(other, signal.SIG_DFL)
     raise _Interrupted(number)
 

@@ -11,10 +11,27 @@ def is_frozen() -> bool:
     return bool(getattr(sys, "frozen", False))
 
 
+def unpacked_folder() -> str | None:
+    """Where the one-file program has unpacked itself for this run; None for all other ways to start."""
+    folder = str(getattr(sys, "_MEIPASS", ""))
+    if not is_frozen() or os.path.dirname(folder) == os.path.dirname(os.path.realpath(sys.executable)):
+        return None
+    return folder
+
+
+def is_program(pid: int) -> bool:
+    """Whether the process runs this very program: true of a one-file program's parent."""
+    try:
+        return os.readlink(f"/proc/{pid}/exe") == os.path.realpath(sys.executable)
+    except OSError:
+        return False
+
+
 def child_environment() -> dict[bytes, bytes]:
     """The environment for ssh and for an embedded agent.
 
-    A frozen program's loader points LD_LIBRARY_PATH to its own libraries; ssh must not load those.
+    A frozen program's loader points LD_LIBRARY_PATH to its own libraries; ssh must not load those. What else
+    it notes there would make a child that is escp too believe it is part of this process.
     """
     env = dict(os.environb)
     if is_frozen():
@@ -22,6 +39,7 @@ def child_environment() -> dict[bytes, bytes]:
         env.pop(b"LD_LIBRARY_PATH", None)
         if original is not None:
             env[b"LD_LIBRARY_PATH"] = original
+        env = {name: value for name, value in env.items() if not name.startswith(b"_PYI_")}
     return env
 
 

@@ -1,4 +1,6 @@
-"""The escp under test: from source, or what $ESCP_TEST_COMMAND says (a frozen binary for example).
+"""The escp under test: from source, or what $ESCP_TEST_COMMAND says (a frozen program for example).
+
+$ESCP_TEST_AGENT_COMMAND, if it is set, is the one at the other end.
 
 Each test gets an `Escp` of its own, with a home directory, a range of ports, and a mark in the environment
 of all its processes by which `leftovers` finds them.
@@ -21,8 +23,10 @@ from tests.sshd import HOST, Sshd
 
 ROOT = Path(__file__).parents[1]
 DRIVER = Path(__file__).with_name("driver.py")
-IS_SOURCE = not os.environ.get("ESCP_TEST_COMMAND")
-COMMAND = [sys.executable, "-m", "escp"] if IS_SOURCE else shlex.split(os.environ["ESCP_TEST_COMMAND"])
+SOURCE_COMMAND = shlex.join([sys.executable, "-m", "escp"])
+COMMAND = shlex.split(os.environ.get("ESCP_TEST_COMMAND") or SOURCE_COMMAND)
+AGENT_COMMAND = shlex.split(os.environ.get("ESCP_TEST_AGENT_COMMAND") or shlex.join(COMMAND))
+IS_SOURCE = shlex.join(COMMAND) == shlex.join(AGENT_COMMAND) == SOURCE_COMMAND
 N_PORTS = 11
 TIMEOUT_S = 30.0
 
@@ -74,7 +78,7 @@ class Escp:
     def write_agent(self, name: str, *lines: str, command: str | None = None) -> Path:
         """A script for -D that runs shell *lines*, then the agent (or *command*) from `home`."""
         path = self.folder / name
-        start = command if command is not None else f'exec {shlex.join(COMMAND)} "$@"'
+        start = command if command is not None else f'exec {shlex.join(AGENT_COMMAND)} "$@"'
         settings = {MARK: self.mark, "PYTHONPATH": str(ROOT), "HOME": str(self.home), "ESCP_CONFIG": ""}
         setting = "export " + shlex.join(f"{name}={value}" for name, value in settings.items())
         path.write_text("\n".join(["#!/bin/sh", setting, 'cd "$HOME"', *lines, start, ""]))

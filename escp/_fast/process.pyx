@@ -1,10 +1,14 @@
-"""The process's memory policy: set_mempolicy(2), for which Python has no function."""
+"""What Python has no function for: the memory policy, set_mempolicy(2), and the end of the parent, prctl(2)."""
 
 from libc.errno cimport errno
 from libc.stdint cimport uint64_t
 
 cdef extern from "native.h" nogil:
     int escp_bind_memory(const uint64_t *nodes, unsigned n_words)
+
+cdef extern from "<sys/prctl.h>" nogil:
+    int PR_SET_PDEATHSIG
+    int prctl(int option, ...)
 
 cdef enum:
     N_WORDS = 16  # 1024 nodes: MAX_NUMNODES of the largest kernels
@@ -23,3 +27,11 @@ def bind_memory(mask):
         words[i] = (mask >> 64 * i) & 0xFFFFFFFFFFFFFFFF
     if escp_bind_memory(words, N_WORDS) < 0:
         raise OSError(errno, "set_mempolicy")
+
+
+def signal_at_parents_end(int number):
+    """From now on the kernel sends this process the signal when its parent ends. A parent that is gone already
+    sends nothing: look for it afterwards.
+    """
+    if prctl(PR_SET_PDEATHSIG, <unsigned long> number) < 0:
+        raise OSError(errno, "prctl")

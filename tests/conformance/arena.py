@@ -15,7 +15,7 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
-from tests.command import COMMAND, N_PORTS, ROOT
+from tests.command import AGENT_COMMAND, COMMAND, N_PORTS, ROOT
 from tests.conformance.cases import Case
 from tests.conformance.tree import make_tree, read_tree
 from tests.leftovers import MARK, assert_nothing_left
@@ -53,7 +53,7 @@ class Arena:
         for worker in range(N_WORKERS):
             self._ports.put(self._first_port + worker * N_PORTS)
         self._numbers = itertools.count()
-        self._agent = self._write_script("agent", f'exec {shlex.join(COMMAND)} "$@"')
+        self._agent = self._write_script("agent", f'exec {shlex.join(AGENT_COMMAND)} "$@"')
         sftp = next((path for path in SFTP_SERVERS if os.access(path, os.X_OK)), "sftp-server")
         subsystem = self._write_script("sftp", f"exec {sftp}")
         self.sshd = Sshd(

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import COMMAND, Escp, needs_root
+from tests.command import AGENT_COMMAND, COMMAND, Escp, needs_root
 from tests.conftest import remove_folder
 from tests.directions import ALL, LOCAL, PULL, PUSH, RELAY, in_all_directions
 from tests.nobody import AS_NOBODY, NOBODY, needs_nobody
@@ -188,7 +188,7 @@ def write_other_agent(escp: Escp, folder: Path, *, daemon: int) -> Path:
     script = folder / "inside"
     script.write_text(f'#!/bin/sh\n{mounts} && exec "$@"\n')
     script.chmod(0o755)
-    start = f'exec unshare -m {script} {" ".join(COMMAND)} "$@"'
+    start = f'exec unshare -m {script} {" ".join(AGENT_COMMAND)} "$@"'
     return escp.write_agent("other", command=start)
 
 
@@ -226,7 +226,7 @@ def test_what_only_root_may_is_refused_to_others(escp, source, target, way, opti
     target.chmod(0o777)
     words = ["-r", *options, way.source(source), way.target(target / "new")]
     if way is PUSH:
-        agent = escp.write_agent("nobody", command=f'exec {" ".join((*AS_NOBODY, *COMMAND))} "$@"')
+        agent = escp.write_agent("nobody", command=f'exec {" ".join((*AS_NOBODY, *AGENT_COMMAND))} "$@"')
         done = escp.fail(16, *words, agent=agent)
         assert done.error == f"box: {message}on the remote host"
     else:
@@ -269,7 +269,7 @@ def test_any_user_keeps_times_and_attributes_of_his_own(escp, source, target, wa
         os.utime(source / name, ns=(TIME_NS, TIME_NS + 1))
         (source / name).chmod(0o444)
     target.chmod(0o777)
-    agent = escp.write_agent("nobody", command=f'exec {" ".join((*AS_NOBODY, *COMMAND))} "$@"')
+    agent = escp.write_agent("nobody", command=f'exec {" ".join((*AS_NOBODY, *AGENT_COMMAND))} "$@"')
     prefix = AS_NOBODY if way is LOCAL else ()
     escp.copy("-rp", "--xattrs", "--acls", way.source(source), way.target(target), agent=agent, prefix=prefix)
     for name in SIZES:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import COMMAND, ROOT, needs_root, remote
+from tests.command import AGENT_COMMAND, ROOT, needs_root, remote
 from tests.leftovers import find_processes
 
 CPUS = sorted(os.sched_getaffinity(0))
@@ -39,7 +39,7 @@ def configured_agent(escp, folder):
 
     def write(text: str, *words: str) -> Path:
         path = write_config(folder / "agent.conf", text)
-        command = " ".join([*COMMAND, *words])
+        command = " ".join([*AGENT_COMMAND, *words])
         return escp.write_agent("configured", f"export ESCP_CONFIG={path}", command=f'exec {command} "$@"')
 
     return write

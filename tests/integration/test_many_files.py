@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests import peak
-from tests.command import COMMAND, local, remote
+from tests.command import AGENT_COMMAND, local, remote
 from tests.trees import write_random
 
 PEAK = str(Path(peak.__file__))
@@ -50,7 +50,7 @@ def measure(escp, *words) -> tuple[int, int, dict]:
     """Peak memory of initiator and agent, and the result."""
     ours, theirs = escp.folder / "ours", escp.folder / "theirs"
     agent = escp.write_agent(
-        "measured", command=shlex.join([sys.executable, PEAK, str(theirs), *COMMAND]) + ' "$@"'
+        "measured", command=shlex.join([sys.executable, PEAK, str(theirs), *AGENT_COMMAND]) + ' "$@"'
     )
     done = escp.copy("--json", *words, agent=agent, prefix=(sys.executable, PEAK, str(ours)), timeout_s=110)
     return int(ours.read_text()), int(theirs.read_text()), done.json[-1]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests import poorer_kernel
-from tests.command import COMMAND, remote
+from tests.command import AGENT_COMMAND, remote
 from tests.leftovers import find_agents, find_unfinished
 from tests.trees import list_tree, make_tree, mode_of, write_random
 
@@ -19,7 +19,7 @@ SCRIPT = str(Path(poorer_kernel.__file__))
 
 @pytest.fixture(params=["O_TMPFILE", "openat2", "O_TMPFILE openat2"])
 def agent(request, escp):
-    words = [sys.executable, SCRIPT, *request.param.split(), "--", *COMMAND]
+    words = [sys.executable, SCRIPT, *request.param.split(), "--", *AGENT_COMMAND]
     return escp.write_agent("poorer", "umask 022", command=f'exec {shlex.join(words)} "$@"')
 
 

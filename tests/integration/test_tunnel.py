@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests import peak
-from tests.command import COMMAND, remote
+from tests.command import AGENT_COMMAND, COMMAND, remote
 from tests.leftovers import find_agents, find_processes
 from tests.trees import list_tree, write_random
 
@@ -85,7 +85,7 @@ def test_memory_is_bounded_when_the_receiver_is_slow(escp, folder, source, targe
     measured = folder / "peak"
     peak_command = [sys.executable, peak.__file__]
     agent = escp.write_agent(
-        "measured", command=f'exec {" ".join(peak_command)} {measured}-agent {" ".join(COMMAND)} "$@"'
+        "measured", command=f'exec {" ".join(peak_command)} {measured}-agent {" ".join(AGENT_COMMAND)} "$@"'
     )
     reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
     process = escp.start(

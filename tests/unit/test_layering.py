@@ -22,12 +22,12 @@ LAYERS = [
     | {"globbing", "filelist", "sources", "config", "values", "agentoptions"},
     {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"},
     {"affinity", "transfer", "relay", "listener", "connector", "leg", "ends"}
-    | {"orders", "offers", "rootfinder", "job", "agent"},
+    | {"onefile", "orders", "offers", "rootfinder", "job", "agent"},
     {"progress", "ui", "selftest"} | {"textui", "jsonui", "meter", "report", "about", "initiator"},
     {"cli"},
     {"__main__", "__init__"},  # the public API: its imports are lazy
 ]
-MAY_IMPORT_FAST = {"transfer", "selftest", "affinity"}
+MAY_IMPORT_FAST = {"transfer", "selftest", "affinity", "onefile"}
 ONLY_LOWEST = {"parser"}  # the man page is built from it, with nothing compiled or installed
 MAY_PRINT = {"ui", "cli"}
 MAY_EXIT = {"ui", "cli", "__main__"}

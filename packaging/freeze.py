@@ -1,0 +1,89 @@
+"""Freezes escp with PyInstaller: `python packaging/freeze.py FOLDER`, under the Python that shall be frozen.
+
+    FOLDER/escp/                     the tree (one-dir): bin/escp, lib/escp/
+    FOLDER/escp-VERSION-linux-ARCH   the same as one file, which unpacks itself at every start
+
+The same sources give the same bytes (SOURCE_DATE_EPOCH, else the time of the last commit).
+"""
+
+import hashlib
+import os
+import platform
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "escp" / "__init__.py").read_text()).group(1)
+ONE_FILE = f"escp-{VERSION}-linux-{platform.machine()}"
+DEFAULT_EPOCH = "1767225600"  # 2026-01-01, where there is neither SOURCE_DATE_EPOCH nor git
+MANIFEST = Path("lib", "escp", "MANIFEST")
+
+
+def source_date_epoch():
+    """Seconds since 1970 that every file of the build is dated with."""
+    if epoch := os.environ.get("SOURCE_DATE_EPOCH"):
+        return epoch
+    try:
+        done = subprocess.run(["git", "log", "-1", "--format=%ct"], cwd=ROOT, capture_output=True, text=True)
+    except OSError:
+        return DEFAULT_EPOCH
+    return done.stdout.strip() or DEFAULT_EPOCH
+
+
+def finish_tree(library_folder):
+    """Makes of PyInstaller's FOLDER/lib/escp a tree that can be installed anywhere: bin/escp and MANIFEST."""
+    tree = library_folder.parent
+    shutil.rmtree(tree / "bin", ignore_errors=True)
+    (tree / "bin").mkdir()
+    (tree / "bin" / "escp").symlink_to(Path("..", "lib", "escp", "escp"))
+    for path in tree.rglob("*"):
+        if not path.is_symlink():
+            path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
+    (tree / MANIFEST).write_text(describe_tree(tree))
+
+
+def describe_tree(tree):
+    """MANIFEST's text, as `sha256sum -c` reads it. Its own SHA-256 is the name of exactly this tree."""
+    files = sorted(path for path in tree.rglob("*") if path.is_file() and not path.is_symlink())
+    lines = []
+    for path in files:
+        name = path.relative_to(tree)
+        if name != MANIFEST:
+            lines.append(f"{hashlib.sha256(path.read_bytes()).hexdigest()}  {name}\n")
+    return "".join(lines)
+
+
+def list_carried(library_folder):
+    """What the one file carries besides its own parts, so that it too can make a tree: `--push-agent`."""
+    folder = library_folder / "escp"
+    return [
+        ("agent/escp", str(folder / "escp"), "DATA"),
+        ("agent/MANIFEST", str(folder / "MANIFEST"), "DATA"),
+    ]
+
+
+def freeze(folder):
+    """Freezes into FOLDER, replacing what was there only once all of it is made."""
+    folder = Path(folder).resolve()
+    folder.mkdir(parents=True, exist_ok=True)
+    env = dict(os.environ, SOURCE_DATE_EPOCH=source_date_epoch(), PYTHONHASHSEED="1", LC_ALL="C.UTF-8")
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".freeze-") as scratch:
+        tree = Path(scratch, "escp")
+        command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN"]
+        command += ["--distpath", str(tree / "lib"), "--workpath", str(Path(scratch, "work"))]
+        subprocess.run([*command, str(ROOT / "packaging" / "escp.spec")], cwd=scratch, env=env, check=True)
+        one_file = tree / "lib" / ONE_FILE
+        shutil.rmtree(folder / "escp", ignore_errors=True)
+        os.replace(one_file, folder / ONE_FILE)
+        os.replace(tree, folder / "escp")
+    print(f"build: {folder / 'escp'}, {folder / ONE_FILE}")
+
+
+if __name__ == "__main__":
+    freeze(sys.argv[1])
