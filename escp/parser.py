@@ -279,13 +279,13 @@ def _add_path_options(group: argparse._ArgumentGroup) -> None:
         "5 s (default: %(default)s)")
     add("--escp_port", dest="port", default=str(DEFAULT_PORT), metavar="PORT",
         help="first TCP port that the data may use on the host that listens (default: %(default)s)")
-    add("--escp_portrange", dest="port_range", default=str(DEFAULT_PORT_COUNT - 1), metavar="N",
+    add("--escp_portrange", dest="port_range", default=str(DEFAULT_PORT_COUNT - 1), metavar="PORTS",
         help="number of ports after the first that may be used when it is taken (default: %(default)s)")
 
 
 def _add_tuning_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("-t", "--parallel", dest="n_streams", default=str(DEFAULT_STREAMS), metavar="N",
+    add("-t", "--parallel", dest="n_streams", default=str(DEFAULT_STREAMS), metavar="STREAMS",
         help=f"number of TCP streams, 1 to {MAX_STREAMS} (default: %(default)s)")
     add("--blocksize", default=f"{DEFAULT_BLOCK_BYTES // MIB}M", metavar="SIZE",
         help="unit of disk I/O in bytes, or with K, M: a multiple of 256K up to 32M (default: %(default)s)")
