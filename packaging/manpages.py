@@ -9,9 +9,6 @@ Run by `build.py man` with .venv's Python; nothing compiled is needed. $SOURCE_D
 import sys
 from pathlib import Path
 
-HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE.parent), str(HERE)]
-
 from argparse_manpage.manpage import Manpage
 from confpage import build_conf_page
 from roff import bold, escape, mark_placeholders
@@ -22,6 +19,7 @@ from escp.errors import EXIT_MEANINGS
 from escp.options import list_kinds
 from escp.parser import USAGE, OptionParser, build_parser
 
+HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "dist" / "man"
 SUMMARY = "copy files between hosts over several encrypted TCP streams, and verify them"
 _HELP = "--HELP"  # argparse-manpage leaves out what is called --help

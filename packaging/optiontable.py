@@ -1,6 +1,6 @@
-"""What the manual pages and the completions know of an option besides its name and help: type, unit, choices, side.
+"""What manual pages and completions say of an option besides its help: kind of value, unit, choices, side.
 
-By the placeholder of the value (`metavar`), so that a new option with a known kind of value needs nothing here.
+Values go by their placeholder (`metavar`): a new option with a known kind of value needs nothing here.
 """
 
 from collections import namedtuple
