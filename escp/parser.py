@@ -29,15 +29,15 @@ escp [OPTION]... FILE... [USER@]HOST:[PATH]        to another host
 DESCRIPTION = """\
 Copies files and directories over several TCP streams, encrypted with
 AES-128-GCM, and verifies them. ssh logs in and starts escp on the other host,
-where it must be installed. Options stand before the first operand, as with scp;
-`--` ends them. PATH on another host begins at the home directory unless it
-starts with a slash.
+where it must be installed. A path there is relative to the home directory
+unless it begins with a slash. Options stand before the first operand, as with
+scp; `--` ends them.
 
 examples:
   escp results.h5 dtn2:                       to your home directory on dtn2
   escp -r run42 user@dtn2:/scratch/           a whole tree
   escp -rp 'dtn2:runs/run4?' .                from dtn2, with times and modes
-  escp -r --skip-unchanged -p run42 dtn2:     only what is not there yet
+  escp -rp --skip-unchanged run42 dtn2:       only what is not there yet
   escp -n -r run42 dtn2:                      only list what would be copied"""
 EPILOG = """\
 An IPv6 address stands in brackets, a local file with a colon in its name is
