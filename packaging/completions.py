@@ -21,6 +21,7 @@ SHELLS = {"bash": "escp", "zsh": "_escp", "fish": "escp.fish"}  # with the name 
 # What completes the value of a placeholder. Where it is not here and there are no choices, nothing does.
 _BASH = {
     "FILE": "_filedir",
+    "DIR": "_filedir -d",
     "PROGRAM": 'COMPREPLY=($(compgen -c -- "$cur"))',
     "PATH": 'COMPREPLY=($(compgen -c -- "$cur"))',
     "HOST": '_known_hosts_real -a -- "$cur"',
@@ -29,6 +30,7 @@ _BASH = {
 }
 _ZSH = {
     "FILE": "_files",
+    "DIR": "_files -/",
     "PROGRAM": "_command_names -e",
     "PATH": "_command_names -e",
     "HOST": "_ssh_hosts",
@@ -37,6 +39,7 @@ _ZSH = {
 }
 _FISH = {
     "FILE": "-rF",
+    "DIR": "-xa '(__fish_complete_directories)'",
     "PROGRAM": "-xa '(__fish_complete_command)'",
     "PATH": "-xa '(__fish_complete_command)'",
     "HOST": "-xa '(__fish_print_hostnames)'",

@@ -23,6 +23,7 @@ VALUE_TYPES = {
     "ADDRESS": ValueType("IP address in numbers"),
     "CIPHER": ValueType("name of one of ssh's ciphers"),
     "DEST": ValueType("[USER@]HOST[:PORT], several with commas"),
+    "DIR": ValueType("directory"),
     "ENGINE": ValueType("ENGINE or SENDER::RECEIVER, each", choices=ENGINES),
     "FILE": ValueType("path"),
     "HOST": ValueType("host name or address"),
@@ -60,5 +61,9 @@ def find_side(group: str, key: str) -> str:
 
 
 def find_value_type(action) -> ValueType | None:
-    """Of the value that an option takes; None for a flag. KeyError: nobody has said what it is."""
-    return None if action.nargs == 0 else VALUE_TYPES[action.metavar]
+    """Of the value that an option takes; None for a flag."""
+    if action.nargs == 0:
+        return None
+    if action.metavar not in VALUE_TYPES:
+        raise ValueError(f"VALUE_TYPES must say what {action.metavar} of {action.option_strings[-1]} is")
+    return VALUE_TYPES[action.metavar]
