@@ -50,7 +50,7 @@ from escp.listener import Acceptor, is_own_address, listen
 from escp.log import AgentLog, open_agent_log
 from escp.rootfinder import RootFinder
 from escp.session import AgentCourse
-from escp.transfer import Streams, choose_aead, is_address, prepare_process
+from escp.transfer import Streams, choose_aead, is_address, prepare_process, warm_up
 
 FEATURES = ["zstd", "dummy"]
 STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initiator gives up long before
@@ -107,6 +107,7 @@ class Agent:
             self._channel.write(MARKER)
             self._tell(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, FEATURES))
             self._take_own_options()
+            warm_up()
             while not self._is_done:
                 self._step()
             return EXIT_OK

@@ -15,6 +15,7 @@ from escp._fast.errors import FastError
 from escp._fast.plane import FATAL, FILE_FAILED, FINISHED, LISTED, ROOM, ReceivePlane, SendPlane, link_local
 from escp._fast.relay import RelayPlane
 from escp._fast.wire import decode_hello, encode_hello
+from escp.constants import DEFAULT_BLOCK_BYTES, SECRET_BYTES
 from escp.errors import UsageError
 
 PREAMBLE = struct.Struct(">4sBBHII")  # docs/protocol.md 4.5: magic, major, zero, stream, connection, zero
@@ -59,6 +60,11 @@ def choose_aead() -> str:
         return str(aead.choose_backend())
     except ValueError as e:
         raise UsageError(str(e), "leave ESCP_AEAD unset to let escp choose") from e
+
+
+def warm_up() -> None:
+    """Do once, while the other side is waited for, what the first channel would: libcrypto reads its files."""
+    Channel(bytes(SECRET_BYTES), 0, is_sender=True, block_bytes=DEFAULT_BLOCK_BYTES, backend=choose_aead())
 
 
 def describe_build() -> dict[str, str]:
