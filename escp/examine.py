@@ -14,7 +14,7 @@ import socket
 import struct
 
 from escp import __version__
-from escp.affinity import find_nodes, parse_numbers
+from escp.affinity import parse_numbers
 from escp.destination import expand_home
 from escp.errors import EscpError, describe_errno
 from escp.facts import NO_FACTS, NO_ROUTE, HostFacts, RouteFacts
@@ -60,7 +60,7 @@ def examine_system(root: str = "/") -> HostFacts:
         cpu_flags=_read_cpu_flags(root),
         n_cpus=len(os.sched_getaffinity(0)),
         n_cpus_online=n_online,
-        n_nodes=n_nodes or (len(find_nodes()) if root == "/" else None),
+        n_nodes=n_nodes,
         open_files=UNLIMITED if hard_limit == resource.RLIM_INFINITY else hard_limit,
         aio_free=None if aio_max is None or aio_used is None else max(0, aio_max - aio_used),
         tcp_rmem=_read_three(root, f"{ipv4}_rmem"),

@@ -7,6 +7,7 @@ None; of a peer's words unknown names are ignored, so that later releases can te
 import re
 from collections import namedtuple
 
+from escp.display import show_text
 from escp.errors import ProtocolError
 
 MAX_TEXT = 200  # of one fact, in characters
@@ -73,7 +74,10 @@ def _show(value: object) -> str:
 
 
 def decode_facts(words: list[str]) -> HostFacts:
-    """The facts that a peer sent. Raises ProtocolError; texts may still hold any character."""
+    """The facts that a peer sent. Raises ProtocolError.
+
+    Texts are escaped here already: a line break in one would look like a line of advice.
+    """
     found: dict[str, object] = {}
     for word in words:
         name, has_value, text = word.partition("=")
@@ -87,7 +91,9 @@ def decode_facts(words: list[str]) -> HostFacts:
 def _read(name: str, text: str) -> object:
     kind = HostFacts.__annotations__[name]
     if kind == str | None and len(text) <= MAX_TEXT:
-        return text
+        if name == "device" and not re.fullmatch(r"[\w.:@+-]{1,15}", text, re.ASCII):
+            return None  # it would stand in commands for root
+        return show_text(text)
     if kind == bool | None and text in ("0", "1"):
         return text == "1"
     if kind == int | None and re.fullmatch(r"[0-9]{1,19}", text, re.ASCII) and int(text) < _MAX_INT:
