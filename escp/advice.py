@@ -147,14 +147,14 @@ def _advise_limits(facts: HostFacts, where: str) -> list[Finding]:
     if n is not None:
         value = "no limit" if n >= 1 << 62 else f"{n:,} at most"
         status = OK if n >= WANTED_FILES else NOTE if n >= LEAST_FILES else WARNING
-        advice = f"escp wants {WANTED_FILES:,} for many small files. " + _as_root(
+        advice = f"escp wants {WANTED_FILES:,} for many small files\n" + _as_root(
             where, f"echo '* hard nofile {WANTED_FILES}' > /etc/security/limits.d/escp.conf",
             "(or LimitNOFILE= where systemd starts it), and log in anew",
         )  # fmt: skip
         found.append(_make("open_files", status, value, "" if status == OK else advice, n))
     if facts.aio_free is not None:
         is_enough = facts.aio_free >= WANTED_AIO
-        advice = "others have used them up: without them the disk has less to do at a time. " + _as_root(
+        advice = "others have used them up: without them the disk has less to do at a time\n" + _as_root(
             where, "sysctl -w fs.aio-max-nr=1048576"
         )
         found.append(_make("aio", OK if is_enough else NOTE, f"{facts.aio_free:,} requests left",
@@ -186,8 +186,8 @@ def _advise_buffers(facts: HostFacts, situation: Situation, where: str) -> list[
             advice = _as_root(where, f"sysctl -w net.ipv4.{setting}=1")
             found.append(_make(setting, WARNING, f"off: {what}", advice))
     if facts.core_rmem_max is not None:
-        sizes_text = f"{_show_size(facts.core_rmem_max)}, {_show_size(facts.core_wmem_max or 0)}"
-        value = f"{sizes_text} (wmem_max); escp leaves the sizes to the kernel: no limit"
+        sizes_text = f"{_show_size(facts.core_rmem_max)}, wmem_max {_show_size(facts.core_wmem_max or 0)}"
+        value = f"{sizes_text}: no limit, escp leaves the sizes to the kernel"
         found.append(_make("rmem_max", OK, value, "", facts.core_rmem_max))
     return found
 
@@ -234,7 +234,7 @@ def _advise_congestion(facts: HostFacts, situation: Situation, where: str) -> li
     if not is_old or (situation.rtt_s is not None and not situation.is_far):
         return [_make("congestion", OK, value)]
     load = [] if "bbr" in there else ["modprobe tcp_bbr"]
-    advice = "where packets get lost on a long way bbr keeps its rate. " + _as_root(
+    advice = "where packets get lost on a long way bbr keeps its rate\n" + _as_root(
         where, *load, "sysctl -w net.core.default_qdisc=fq", "sysctl -w net.ipv4.tcp_congestion_control=bbr"
     )
     return [_make("congestion", NOTE, value, advice)]
@@ -252,7 +252,7 @@ def _advise_device(facts: HostFacts, situation: Situation, where: str) -> list[F
         if mtu >= JUMBO_MTU or not is_fast:
             found.append(_make("mtu", OK, f"{mtu} bytes", "", mtu))
         else:
-            advice = "larger packets cost less CPU time, if every switch on the way takes them. " + _as_root(
+            advice = "larger packets cost less CPU time, if every switch on the way takes them\n" + _as_root(
                 where, f"ip link set {facts.device} mtu {JUMBO_MTU}"
             )
             found.append(_make("mtu", NOTE, f"{mtu} bytes", advice, mtu))

@@ -214,6 +214,7 @@ class Agent:
                 peer, own = sock.getpeername()[0], sock.getsockname()[0]
         device = find_device(peer, own) if peer else None
         self._tell(Examined(encode_facts(examine_host(path, device))))
+        self._log.examined()
 
     # ---- Sources ------------------------------------------------------------------------------------
 

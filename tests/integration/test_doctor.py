@@ -1,7 +1,7 @@
 """`escp --doctor` between two hosts: what it finds, what an agent may tell, and what is left afterwards."""
 
 import re
-import shutil
+import shlex
 import sys
 import tempfile
 import time
@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from escp.jsonui import JsonUi
-from tests.command import ROOT, Escp, local, needs_source, remote
+from tests.command import COMMAND, ROOT, Escp, local, needs_source, remote
 from tests.conftest import remove_folder
 from tests.netns import Namespace, join, why_none
 from tests.sshd import Sshd
@@ -62,6 +62,14 @@ def test_both_hosts_and_the_way_between_them(escp, target, sshd):
     assert 0 < found["route", "rtt"]["number"] < 1
     assert found["remote", "device"]["value"].startswith("lo,")
     assert list(target.iterdir()) == [] and list(escp.home.iterdir()) == []
+
+
+def test_the_log_of_the_agent_tells_of_no_failure(escp, target):
+    log = escp.folder / "log"
+    agent = escp.write_agent("logging", command=f'exec {shlex.join(COMMAND)} --logfile {log} "$@"')
+    examine(escp, remote(target), agent=agent, code=0)
+    events = [line.split()[2] for line in log.read_text().splitlines()]
+    assert events == ["start", "examined"]
 
 
 def test_text_fits_80_columns_and_has_no_colour(escp, target):
@@ -184,11 +192,10 @@ pytest_reason = why_none()
 needs_network = pytest.mark.skipif(bool(pytest_reason), reason=pytest_reason or "none")
 HERE, BOX = "10.88.0.1", "10.88.0.2"
 MTU = 1300
-DELAY_MS = 20
 
 
 class Network:
-    """here and box, with a cable of a small MTU and a delay, if the kernel can, and a firewall in box."""
+    """here and box, with a cable of a small MTU."""
 
     def __init__(self, folder: Path):
         self.here, self.box = Namespace(folder), Namespace(folder)
@@ -227,27 +234,20 @@ def far(folder: Path, network: Network) -> Iterator[Escp]:
 
 @needs_network
 def test_buffers_are_held_against_the_measured_delay(far, network):
-    prefix = network.here.prefix
-    network.box.run("sysctl", "-qw", "net.ipv4.tcp_rmem=4096 16384 65536")
+    """This kernel can't delay packets; buffers that are too small for a delay of 0.1 ms are the same."""
+    network.box.run("sysctl", "-qw", "net.ipv4.tcp_rmem=4096 8192 8192")
     network.box.run("sysctl", "-qw", "net.ipv4.tcp_congestion_control=reno")
-    has_delay = bool(shutil.which("tc")) and "Error" not in network.here.run(
-        "sh", "-c", f"tc qdisc add dev cable0 root netem delay {DELAY_MS}ms 2>&1 || echo Error"
-    )
-    found = examine(far, "box", prefix=prefix, code=0)
-    assert found["local", "device"]["value"].startswith("cable0, 10 Gbit/s")  # what veth says of itself
-    assert found["remote", "device"]["value"].startswith("cable1,")
+    found = examine(far, "-t", "1", "box", prefix=network.here.prefix, code=0)
+    assert found["local", "device"]["value"] == "cable0, 10 Gbit/s"  # what veth says of itself
+    assert found["remote", "device"]["value"] == "cable1, 10 Gbit/s"
+    assert found["route", "bandwidth"]["number"] == 10**10
     assert found["local", "mtu"]["number"] == found["route", "path_mtu"]["number"] == MTU
-    assert found["remote", "tcp_rmem"]["number"] == 65536
     assert found["remote", "congestion"]["value"].startswith("reno")
-    if has_delay:
-        assert DELAY_MS <= 1e3 * found["route", "rtt"]["number"] < 5 * DELAY_MS
-        assert found["remote", "tcp_rmem"]["status"] == "warning"
-        assert (
-            "as root on box:\nsysctl -w net.ipv4.tcp_rmem='4096 16384 "
-            in found["remote", "tcp_rmem"]["advice"]
-        )
-        assert found["remote", "congestion"]["status"] == "note"
-    network.here.run("sh", "-c", "tc qdisc del dev cable0 root 2>/dev/null; true")
+    assert 0 < found["route", "rtt"]["number"] < 0.1
+    buffer = found["remote", "tcp_rmem"]
+    assert (buffer["status"], buffer["number"]) == ("warning", 8192)
+    assert "as root on box:\nsysctl -w net.ipv4.tcp_rmem='4096 8192 " in buffer["advice"]
+    assert found["local", "tcp_rmem"]["number"] != 8192
 
 
 @needs_network
