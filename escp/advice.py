@@ -8,7 +8,7 @@ import re
 from collections import namedtuple
 
 from escp.constants import MAX_STREAMS, MIB
-from escp.display import format_bytes, format_count, format_rate
+from escp.display import format_bytes, format_count, format_rate, show_name
 from escp.facts import HostFacts, RouteFacts
 from escp.finding import LOCAL, NOTE, OK, PROBLEM, ROUTE, WARNING, Finding
 
@@ -24,7 +24,7 @@ MEMORY_TYPES = ("tmpfs", "ramfs")
 NETWORK_TYPES = ("nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "smb3", "ceph", "panfs", "pvfs2", "9p")
 
 
-class Situation(namedtuple("Situation", "host rates n_streams rtt_s", defaults=(None,))):
+class Situation(namedtuple("Situation", "host rates n_streams rtt_s path", defaults=(None, b""))):
     """What the facts are held against. *rates*: bits/s, one that is known or the usual ones."""
 
     __slots__ = ()
@@ -32,6 +32,7 @@ class Situation(namedtuple("Situation", "host rates n_streams rtt_s", defaults=(
     rates: tuple[int, ...]
     n_streams: int
     rtt_s: float | None
+    path: bytes  # the directory that the facts are about, as the user wrote it
 
     @property
     def is_far(self) -> bool:
@@ -51,7 +52,7 @@ def advise_host(facts: HostFacts, scope: str, situation: Situation) -> list[Find
     found = [
         *_advise_programs(facts),
         *_advise_cpu(facts, situation),
-        *_advise_directory(facts),
+        *_advise_directory(facts, situation.path),
         *_advise_limits(facts, where),
         *_advise_buffers(facts, situation, where),
         *_advise_congestion(facts, situation, where),
@@ -117,12 +118,14 @@ def _advise_aead(facts: HostFacts, situation: Situation, n_cpus: int) -> Finding
     return _make("aead", status, value, advice, one)
 
 
-def _advise_directory(facts: HostFacts) -> list[Finding]:
+def _advise_directory(facts: HostFacts, path: bytes) -> list[Finding]:
     if facts.path_error is None:
         return []
+    shown = f"{show_name(path)}: " if path else ""
     if facts.path_error:
-        return [_make("directory", PROBLEM, f"can't be used: {facts.path_error}", "name another directory")]
-    kind = facts.file_system or "file system not known"
+        value = f"{shown}can't be used: {facts.path_error}"
+        return [_make("directory", PROBLEM, value, "name another directory")]
+    kind = shown + (facts.file_system or "file system not known")
     space = f"{kind}, {format_bytes(facts.free_bytes)} free" if facts.free_bytes is not None else kind
     if not facts.is_writable:
         advice = f"nothing can be copied to it: {facts.direct_error or 'not writable'}"

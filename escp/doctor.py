@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable
 
 from escp.advice import Situation, advise_host, advise_ports, advise_route, find_rates
+from escp.affinity import apply_affinity
 from escp.agentlink import AgentLink
 from escp.constants import PROTOCOL_MAJOR, PROTOCOL_MINOR, SECRET_BYTES, SHUTDOWN_TIMEOUT_S
 from escp.control import Allow, Allowed, Arrived, Bye, Examine, Examined, Hello, Listening, Message, Opened
@@ -46,15 +47,20 @@ class Doctor:
 
     def run(self) -> int:
         prepare_process()
+        apply_affinity(self._options.cpumask, self._options.nodemask)
         if not self._options.target.is_remote:
-            facts = self._examine_here(pick_device())
-            self._tell(self._advise_here(facts, Situation("", find_rates(facts), self._options.n_streams)))
+            self._tell_alone()
         else:
             self._examine_both()
         is_healthy = not any(finding.status == PROBLEM for finding in self._found)
         exit_code = EXIT_OK if is_healthy else EXIT_SOME_FAILED
         self._report.conclude(exit_code, format_count_of(self._found))
         return exit_code
+
+    def _tell_alone(self) -> None:
+        """The findings about this host, without another one."""
+        facts = self._examine_here(pick_device())
+        self._tell(self._advise_here(facts, Situation("", find_rates(facts), self._options.n_streams)))
 
     def _examine_here(self, device: str | None) -> HostFacts:
         path = self._options.sources[0].path
@@ -64,15 +70,14 @@ class Doctor:
 
     def _advise_here(self, facts: HostFacts, situation: Situation) -> list[Finding]:
         named = facts._replace(version=_name_release(facts.version or "", PROTOCOL_MAJOR, PROTOCOL_MINOR))
-        return advise_host(named, LOCAL, situation)
+        return advise_host(named, LOCAL, situation._replace(path=self._options.sources[0].path))
 
     def _examine_both(self) -> None:
         visit = Visit(self._options, self._start_agent(self._options.target), self._report)
         try:
             visit.run()
         except EscpError:
-            facts = self._examine_here(pick_device())
-            self._tell(self._advise_here(facts, Situation("", find_rates(facts), self._options.n_streams)))
+            self._tell_alone()
             raise
         finally:
             visit.close()
@@ -85,7 +90,8 @@ class Doctor:
             value = f"{visit.release}: it can't examine its host"
             self._tell([Finding(REMOTE, "escp", WARNING, value, "install the same release on both hosts")])
         else:
-            self._tell(advise_host(remote._replace(version=visit.release), REMOTE, situation))
+            there = situation._replace(path=self._options.target.path or b"~")
+            self._tell(advise_host(remote._replace(version=visit.release), REMOTE, there))
         self._tell([visit.advise_ports()])
         self._tell(advise_route(visit.route, local, remote or NO_FACTS, is_tunnel=visit.is_tunnel))
 

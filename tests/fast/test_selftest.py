@@ -151,3 +151,13 @@ def test_nowhere_to_write(run, monkeypatch):
     notes = run()
     assert set(notes.failed) == {"engine", "loopback", "compression"}
     assert notes.exit_code == LocalFileError.exit_code
+
+
+def test_a_copy_that_differs_fails_even_if_no_digest_says_so(run, monkeypatch):
+    for name in ("_order_send", "_order_receive"):
+        order = getattr(loopback.LoopbackCopy, name)
+        monkeypatch.setattr(
+            loopback.LoopbackCopy, name, lambda *a, order=order: order(*a)._replace(has_checksum=False)
+        )
+    monkeypatch.setattr(SendEnd, "fault_offset", 7)
+    assert "the copy of the large file differs" in run().failed["engine"]
