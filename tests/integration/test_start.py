@@ -8,7 +8,6 @@ import time
 import pytest
 
 from tests.command import IS_SOURCE, local, remote
-from tests.sshd import pick_port
 from tests.trees import list_tree, write_random
 
 START_LIMIT_S = 15
@@ -115,7 +114,7 @@ def test_agent_that_talks_nonsense(escp, small, target, garbage):
 
 
 def test_closed_ssh_port(escp, small, target):
-    done = fail_soon(escp, 10, "-P", str(pick_port()), small, remote(target))
+    done = fail_soon(escp, 10, "-P", str(escp.port), small, remote(target))
     assert "box" in done.error and "ssh" in done.hint
 
 
