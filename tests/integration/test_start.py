@@ -111,7 +111,7 @@ def test_agent_that_says_nothing_after_its_marker(escp, small, target):
 def test_agent_that_talks_nonsense(escp, small, target, garbage):
     agent = escp.write_agent("mad", MARK, garbage, command=MUTE)
     done = fail_soon(escp, 12, small, remote(target), agent=agent)
-    assert "control message" in done.error
+    assert "the remote escp on box" in done.error and "control message" in done.error
 
 
 # ---- ssh --------------------------------------------------------------------------------------------
