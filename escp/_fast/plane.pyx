@@ -408,7 +408,7 @@ cdef class ReceivePlane(Plane):
         self.state.destination.session = int.from_bytes(os.urandom(8), "big")
         for i, c in enumerate(target_name):
             self.state.destination.target_name[i] = <char><int>c  # above 127 too
-        roots_open(&self.state.roots, has_roots, makes_hard_links)
+        roots_open(&self.state.roots, has_roots, makes_hard_links, int.from_bytes(os.urandom(8), "big"))
         receive_open(self.state)
 
     def allow(self, bytes name not None, bint is_directory=False):
