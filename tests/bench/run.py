@@ -43,7 +43,7 @@ class Run:
 
 
 def child_environment() -> dict[str, str]:
-    """Without what leads Python elsewhere or keeps it from its .pyc files, the user's keys and configuration."""
+    """Without what leads Python elsewhere or keeps it from its .pyc files, the user's keys and defaults."""
     environment = dict(os.environ, LC_ALL="C")
     for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED", "SSH_AUTH_SOCK"):
         environment.pop(name, None)
