@@ -180,6 +180,19 @@ def test_log_file_that_cannot_be_opened(escp, small, target):
     assert list_tree(target) == {}
 
 
+@pytest.mark.parametrize("is_here", [True, False])
+def test_too_few_files_may_be_open_for_the_streams(escp, small, target, is_here):
+    """A limit of the process, which only its user can raise."""
+    agent = escp.agent if is_here else escp.write_agent("few", "ulimit -n 40")
+    prefix = ("prlimit", "--nofile=40:40") if is_here else ()
+    done = fail_soon(
+        escp, 14 if is_here else 15, "-t", "64", small, remote(target), agent=agent, prefix=prefix
+    )
+    assert "too many open files: the limit is 40" in done.error and "-t" in done.hint
+    assert is_here or "box" in done.error
+    assert list_tree(target) == {}
+
+
 def test_embedded_agent_leaves_ssh_alone(escp, small, target):
     before = escp.sshd.n_logins
     escp.copy("-S", "/no/such/ssh", small, local(target), is_embedded=True)
