@@ -96,7 +96,7 @@ class Course:
     teller = ""  # goes before what the peer says
 
     def __init__(self, now: float):
-        self._decoder = Decoder()
+        self._decoder = Decoder(self.peer)
         self._seen: set[type] = set()
         self._heard_s = now
         self._sent_s = now
@@ -162,8 +162,8 @@ class InitiatorCourse(Course):
     max_unread_bytes = MAX_UNREAD_BYTES
 
     def __init__(self, now: float, host: str):
-        super().__init__(now)
         self.peer = f"the remote escp on {host}"
+        super().__init__(now)
         self.teller = f"{host}: "
         self.skipper = NoiseSkipper()
 
