@@ -2,11 +2,15 @@
 
 import time
 from collections.abc import Callable
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], object], timeout_s: float = 20.0) -> None:
-    """Until it does; a failure if it takes longer."""
+def wait_for(condition: Callable[[], T], timeout_s: float = 20.0) -> T:
+    """Until it does: what the condition returned then. A failure if it takes longer."""
     end_s = time.monotonic() + timeout_s
-    while not condition():
+    while not (found := condition()):
         assert time.monotonic() < end_s, f"still not so after {timeout_s} s"
         time.sleep(0.005)
+    return found

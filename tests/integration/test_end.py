@@ -168,3 +168,10 @@ def test_reader_of_messages_that_went_away_does_not_stop_the_copy(escp, source, 
     process.stdout = process.stderr = None
     assert process.wait(30) == 0
     assert list_tree(target) == list_tree(source)
+
+
+def test_signal_that_comes_twice_at_once_counts_once(escp, sources, target):
+    """timeout(1) tells first its child and then the whole group."""
+    done = escp.run("-r", "-l", "8M", *sources, remote(target), prefix=("timeout", "-s", "TERM", "2"))
+    assert done.code == 124 and "ended by signal" in done.error, done.err
+    escp.assert_nothing_left()
