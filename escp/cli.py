@@ -57,6 +57,8 @@ def _run(argv: list[str], start_s: float) -> int:
         is_json = options.json
         if options.shows_help or options.shows_version or options.shows_licence:
             return _show_page(options)
+        if options.cleans_agents:
+            return _clean_agents(options)
         return _copy(options, start_s)
     except EscpError as e:
         from escp.ui import show_early_failure
@@ -78,6 +80,28 @@ def _show_page(options: "Options") -> int:
     else:
         print_page(about.describe_version(verbose=options.verbosity > 0))
     return 0
+
+
+def _clean_agents(options: "Options") -> int:
+    """Each host in its turn, whatever became of those before it; the first failure is the exit status."""
+    from escp.cleanagents import clean_agents  # lazy: hardly a run needs it
+    from escp.ui import show_cleaned, show_early_failure
+
+    _handle_signals(_interrupt)
+    started: list[AgentProcess] = []
+    exit_code = 0
+    try:
+        for location in options.sources:
+            try:
+                trees = clean_agents(options, location, started)
+                show_cleaned(location.host or "", trees, is_json=options.json)
+            except EscpError as e:
+                show_early_failure(e, is_json=options.json)
+                exit_code = exit_code or e.exit_code
+    finally:
+        for process in started:
+            process.stop()
+    return exit_code
 
 
 class _Interrupted(BaseException):

@@ -78,6 +78,9 @@ class JsonUi(TextUi):
         if self._verbosity:
             self._emit("note", message=to_valid_text(text))
 
+    def announce(self, text: str) -> None:
+        self._emit("note", message=to_valid_text(text))
+
     def warn(self, text: str) -> None:
         self._emit("warning", message=to_valid_text(text))
         self._write_log("warning", message=text)

@@ -6,6 +6,7 @@
 
 import sys
 
+from escp.display import format_bytes, format_count, show_text, to_valid_text
 from escp.errors import EscpError
 from escp.lines import Lines
 from escp.options import Options
@@ -14,6 +15,10 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.log import TransferLog
     from escp.textui import TextUi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.cleanagents import Tree
 
 
 def make_ui(options: Options) -> "TextUi":
@@ -35,6 +40,25 @@ def make_ui(options: Options) -> "TextUi":
 def show_early_failure(error: EscpError, *, is_json: bool) -> None:
     """Report an error from before there were options or a log: bad usage, or a log that can't be opened."""
     _make_ui(json=is_json).fail(error)
+
+
+def show_cleaned(host: str, trees: "list[Tree]", *, is_json: bool) -> None:
+    """What `--clean-agents` did on a host, on standard output."""
+    from escp.cleanagents import ACTIONS, REMOVED  # lazy: hardly a run needs it
+
+    out = Lines(sys.stdout)
+    if is_json:
+        import json  # lazy, too
+
+        for tree in trees:
+            out.write(json.dumps({"type": "tree", "host": to_valid_text(host), **tree._asdict()}))
+        return
+    for tree in trees:
+        size = format_bytes(tree.n_bytes)
+        out.write(f"{show_text(host)}: {tree.identity[:16]}…  {size}  {ACTIONS[tree.action]}")
+    removed = [tree.n_bytes for tree in trees if tree.action in REMOVED]
+    freed = f", {format_bytes(sum(removed))}" if removed else ""
+    out.write(f"{show_text(host)}: {format_count(len(removed), 'version')} of escp removed{freed}")
 
 
 def print_page(text: str) -> None:

@@ -19,8 +19,10 @@ PACKAGE = Path(__file__).parents[2] / "escp"
 LAYERS = [
     {"constants", "errors"},
     {"parser", "location", "control", "options", "plan", "procenv", "display"}
+    | {"agenttree", "pushscript"}
     | {"globbing", "filelist", "sources", "config", "values", "agentoptions"},
-    {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"},
+    {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"}
+    | {"pushagent", "cleanagents"},
     {"affinity", "transfer", "relay", "listener", "connector", "leg", "ends"}
     | {"onefile", "orders", "offers", "rootfinder", "job", "agent"},
     {"progress", "ui", "selftest"} | {"lines", "textui", "jsonui", "meter", "report", "about", "initiator"},
