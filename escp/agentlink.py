@@ -36,11 +36,8 @@ class AgentLink:
         self._take_message = take
         self._note = note
         self._course = InitiatorCourse(time.monotonic(), self.host)
-        self._pusher: PushSkipper | None = None
-        if process.tree is not None:
-            from escp.pushagent import PushSkipper  # lazy: most hosts have escp
-
-            self._pusher = PushSkipper(process, process.tree, loop, self._hear, announce)
+        self._pusher = None if process.tree is None else _make_pusher(process, loop, self._hear, announce)
+        if self._pusher is not None:
             self._course.skipper = self._pusher
         self.channel = ControlChannel(
             loop, self._course, process.read_fd, process.write_fd, self._take, self._end
@@ -74,3 +71,12 @@ class AgentLink:
         if self._pusher is not None:
             self._pusher.close()
         self._process.close_channel()
+
+
+def _make_pusher(
+    process: AgentProcess, loop: EventLoop, heard: Callable[[], None], announce: Callable[[str], None]
+) -> "PushSkipper":
+    from escp.pushagent import PushSkipper  # lazy: most hosts have escp
+
+    assert process.tree
+    return PushSkipper(process, process.tree, loop, heard, announce)

@@ -1,4 +1,4 @@
-"""`--clean-agents`: removes from a host what `--push-agent` left there, one login, one script (`pushscript`)."""
+"""`--clean-agents`: removes from a host what `--push-agent` left there: one login, one script."""
 
 import contextlib
 import os

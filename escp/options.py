@@ -54,7 +54,8 @@ class Options(
         "keeps_owner has_numeric_ids keeps_xattrs keeps_acls keeps_links keeps_hard_links is_sparse "
         "keeps_devices data_host bind_address is_reverse tunnel "
         "n_streams block_bytes port n_ports is_direct send_engine receive_engine cpumask nodemask "
-        "agent_command agent_tree cleans_agents is_embedded is_server ssh_program ssh_args ssh_port batch address_family "
+        "agent_command agent_tree cleans_agents is_embedded is_server ssh_program ssh_args ssh_port batch "
+        "address_family "
         "is_quiet verbosity json shows_bits logfile shows_help shows_version shows_licence logins",
     )
 ):

@@ -199,14 +199,14 @@ def _add_ssh_options(group: argparse._ArgumentGroup) -> None:
         help="command that starts escp on the remote host; the remote shell reads it as it is. "
         "Not scp's -D (default: %(default)s)")
     add("--push-agent", dest="agent_command", action="store_const", const=PUSHED_AGENT,
-        help="send this escp to the remote host, once, and start it from ~/.cache/escp there, whether escp is "
+        help="send this escp to the remote host, once, and start it from ~/.cache/escp there, whether one is "
         "installed there or not; of this and -D the last one counts (default: off)")
     add("--agent-tree", dest="agent_tree", metavar="DIR",
         help="the frozen escp that --push-agent sends: a folder with bin/escp and lib/escp (default: this "
         "program, if it is a frozen one)")
     add("--clean-agents", dest="cleans_agents", action="store_true",
-        help="remove what --push-agent left on the hosts that are named instead of SOURCE and TARGET, but for "
-        "the version that this escp would send, and exit (default: off)")
+        help="remove what --push-agent left on the hosts that stand in place of SOURCE and TARGET, but for the "
+        "version that this escp would send, and exit (default: off)")
 
 
 def _add_copy_options(group: argparse._ArgumentGroup) -> None:

@@ -191,7 +191,7 @@ class PushSkipper(NoiseSkipper):
             if reason in text:
                 return RemoteFileError(
                     f"can't put escp on {host}: {reason[:1].lower() + reason[1:]}",
-                    "make room in the home directory there, or set XDG_CACHE_HOME there to where there is some",
+                    "make room in the home directory there, or set XDG_CACHE_HOME there to where some is",
                 )
         return RemoteFileError(f"can't put escp on {host}: {text.removeprefix('mkdir: ')}", _OWN_HINT)
 

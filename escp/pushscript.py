@@ -98,7 +98,7 @@ for name in * .[0-9a-f]*; do
   id=${name#.} id=${id%.??????}
   case $id in *[!0-9a-f]*) continue ;; esac
   [ ${#id} -eq 64 ] && [ -O "$name" ] || continue
-  [ -L "$name" ] && { say link 0 "$name"; continue; }
+  [ -L "$name" ] && { say link 0 "$id"; continue; }
   [ -d "$name" ] || continue
   size=$(du -sk "./$name" | cut -f 1)
   case $name in

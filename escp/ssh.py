@@ -105,8 +105,13 @@ class AgentProcess:
         if status is not None and status >= 128:
             return SshError(f"ssh to {self.host} was ended by signal {status - 128}")
         said = f"; it printed: {noise[-200:].decode(errors='replace')}" if noise else ""
-        who = "escp" if self._is_escp else "POSIX shell"
-        return AgentError(f"no {who} answered on {self.host} (exit status {status}){said}")
+        how = f"(exit status {status}){said}"
+        if not self._is_escp:
+            return AgentError(
+                f"no POSIX shell answered on {self.host} {how}",
+                "does this login allow other commands than a few?",
+            )
+        return AgentError(f"no escp answered on {self.host} {how}")
 
 
 def _ssh_words(options: Options, location: Location) -> list[str]:
