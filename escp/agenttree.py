@@ -92,15 +92,24 @@ def _read_manifest(tree: AgentTree) -> bytes:
         return file.read(MAX_MANIFEST_BYTES)
 
 
+def _open_scratch() -> int:
+    if hasattr(os, "memfd_create"):
+        return os.memfd_create("escp-agent")
+    import tempfile  # lazy: a Python that was built for a glibc older than 2.27
+
+    with tempfile.TemporaryFile() as file:
+        return os.dup(file.fileno())
+
+
 class Archive:
-    """The tree as a tar.gz in memory that no file system has to hold. `close()` gives it back.
+    """The tree as a tar.gz, in memory where the system can: no file system need hold it. `close()` frees it.
 
     `pack()` makes it, a piece each time it is asked for the next; it checks every file against MANIFEST.
     """
 
     def __init__(self, tree: AgentTree):
         self._tree = tree
-        self._fd = os.memfd_create("escp-agent")
+        self._fd = _open_scratch()
         self.n_bytes = 0
 
     def pack(self) -> "Iterator[None]":

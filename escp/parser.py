@@ -205,8 +205,8 @@ def _add_ssh_options(group: argparse._ArgumentGroup) -> None:
         help="the frozen escp that --push-agent sends: a folder with bin/escp and lib/escp (default: this "
         "program, if it is a frozen one)")
     add("--clean-agents", dest="cleans_agents", action="store_true",
-        help="remove what --push-agent left on the hosts that stand in place of SOURCE and TARGET, but for the "
-        "version that this escp would send, and exit (default: off)")
+        help="remove what --push-agent left on the hosts that stand in place of SOURCE and TARGET, but for "
+        "the version that this escp would send, and exit (default: off)")
 
 
 def _add_copy_options(group: argparse._ArgumentGroup) -> None:

@@ -64,7 +64,8 @@ class PushSkipper(NoiseSkipper):
         self._packing: Iterator[None] = iter(())
         self._head = b""  # to be written before the archive
         self._n_sent = 0
-        self._told_s = 0.0
+        self._begin_s = self._told_s = 0.0
+        self._patience_s = PEER_SILENT_S
 
     def feed(self, data: bytes) -> bytes:
         if self.is_past_marker:
@@ -76,7 +77,7 @@ class PushSkipper(NoiseSkipper):
 
     def limit_s(self) -> float:
         """For as long as ssh may be asking for a password, without end."""
-        return PEER_SILENT_S if self._is_found or self._state != _ASKED else super().limit_s()
+        return self._patience_s if self._is_found or self._state != _ASKED else super().limit_s()
 
     def _answer(self, word: str, text: str) -> None:
         if word == "refused":
@@ -127,6 +128,8 @@ class PushSkipper(NoiseSkipper):
             if self._state == _SENDING:
                 self._close_archive()
                 self._state = _SENT
+                # What ssh and the network have taken is not there yet: as long again, on a slow one.
+                self._patience_s += time.monotonic() - self._begin_s
             return
         self._heard()
         if self._head:
@@ -142,7 +145,7 @@ class PushSkipper(NoiseSkipper):
         assert self._archive
         size = format_bytes(self._archive.n_bytes)
         self._announce(f"sending escp to {self._host}, {size}, only this once")
-        self._told_s = time.monotonic()
+        self._begin_s = self._told_s = time.monotonic()
         self._write(b"%d\n" % self._archive.n_bytes, _SENDING)
 
     def _tell(self) -> None:
@@ -193,7 +196,7 @@ class PushSkipper(NoiseSkipper):
                     f"can't put escp on {host}: {reason[:1].lower() + reason[1:]}",
                     "make room in the home directory there, or set XDG_CACHE_HOME there to where some is",
                 )
-        return RemoteFileError(f"can't put escp on {host}: {text.removeprefix('mkdir: ')}", _OWN_HINT)
+        return RemoteFileError(f"can't put escp on {host}: {text}", _OWN_HINT)
 
     def _explain_start(self, status: str, text: str) -> EscpError:
         if needed := re.search(r"GLIBC_([0-9.]*[0-9])", text):

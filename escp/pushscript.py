@@ -14,7 +14,7 @@ Both sides speak in lines like the agent's marker, "\\n\\x1eESCP agent WORD TEXT
 
 # `c` the cache, `d` ours in it, `t` the tree, `e` the program. Usable is what nobody else could have made.
 _FIND = """\
-case ${XDG_CACHE_HOME-} in /*) c=$XDG_CACHE_HOME;; *) c=$HOME/.cache;; esac; \
+case ${XDG_CACHE_HOME-} in /*) c=$XDG_CACHE_HOME;; *) c=${HOME:-.}/.cache;; esac; \
 d=$c/escp; t=$d/IDENTITY; e=$t/bin/escp; \
 safe() { [ -O "$1" ] && [ -z "$(find "$1/." -prune "(" -perm -020 -o -perm -002 ")" 2>&1)" ]; }; \
 usable() { [ -x "$e" ] && [ -O "$e" ] && [ -O "$t" ] && safe "$d"; }; \
@@ -41,8 +41,8 @@ trap clean EXIT
 trap 'exit 1' HUP INT TERM PIPE
 umask 077
 lacking=
-for tool in cut find gzip head mkdir mktemp mv rm sha256sum tar tr wc; do
-  command -v $tool >/dev/null 2>&1 || lacking="$lacking $tool"
+for tool in cat chmod cut find gzip head ln mkdir mktemp mv rm sha256sum tar tr wc; do
+  command -v "$tool" >/dev/null 2>&1 || lacking="$lacking $tool"
 done
 [ -z "$lacking" ] || refuse tools $lacking
 case $c in /*) ;; *) refuse home "$c" ;; esac
@@ -56,14 +56,14 @@ chmod 700 "$tmp/try"
 [ $? -eq 42 ] || refuse noexec "$d"
 rm "$tmp/try"
 new=$tmp/IDENTITY
-mkdir "$new" && cd "$new" || refuse write "$new"
+said=$(LC_ALL=C mkdir "$new" 2>&1) && cd "$new" || refuse write "$said"
 say send
 IFS= read -r size
 case $size in ''|*[!0-9]*) exit 1 ;; esac
 said=$( { head -c "$size" | LC_ALL=C gzip -dc | LC_ALL=C tar -xmof - ; } 2>&1) || refuse write "$said"
 [ "$(sha256sum < lib/escp/MANIFEST)" = "IDENTITY  -" ] && sha256sum -c lib/escp/MANIFEST >/dev/null 2>&1 &&
   [ $(find . -type f | wc -l) -eq $(($(wc -l < lib/escp/MANIFEST) + 1)) ] || refuse damaged
-mkdir bin && ln -s ../lib/escp/escp bin/escp || refuse write "$new"
+said=$(LC_ALL=C mkdir bin 2>&1 && LC_ALL=C ln -s ../lib/escp/escp bin/escp 2>&1) || refuse write "$said"
 said=$(bin/escp --version 2>&1 </dev/null) || refuse start $? "$said"
 cd "$home"
 if ! mv -f "$new" "$d/" 2>/dev/null && ! usable; then
@@ -88,7 +88,7 @@ is_intact() (
   sha256sum -c lib/escp/MANIFEST >/dev/null 2>&1 && [ -x bin/escp ]
 )
 unused() { case $running in *"/escp/$1/"*) return 1 ;; esac; }
-case ${XDG_CACHE_HOME-} in /*) c=$XDG_CACHE_HOME ;; *) c=$HOME/.cache ;; esac
+case ${XDG_CACHE_HOME-} in /*) c=$XDG_CACHE_HOME ;; *) c=${HOME:-.}/.cache ;; esac
 umask 077
 [ -d "$c/escp" ] || { say done; exit; }
 cd "$c/escp" || exit

@@ -51,7 +51,7 @@ def show_cleaned(host: str, trees: "list[Tree]", *, is_json: bool) -> None:
         import json  # lazy, too
 
         for tree in trees:
-            out.write(json.dumps({"type": "tree", "host": to_valid_text(host), **tree._asdict()}))
+            out.write(json.dumps({"type": "agent", "host": to_valid_text(host), **tree._asdict()}))
         return
     for tree in trees:
         size = format_bytes(tree.n_bytes)

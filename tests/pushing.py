@@ -7,9 +7,10 @@ as sshd itself does. The trees that are pushed are small: a shell script that st
 import hashlib
 import os
 import shlex
+import shutil
 from pathlib import Path
 
-from tests.command import COMMAND, ROOT, Done, Escp
+from tests.command import AGENT_COMMAND, ROOT, Done, Escp
 from tests.leftovers import MARK
 from tests.sshd import Sshd
 
@@ -26,7 +27,7 @@ def write_tree(folder: Path, program: str | bytes | None = None, n_bytes: int = 
     internal = folder / "lib" / "escp" / "_internal"
     internal.mkdir(parents=True)
     if program is None:
-        program = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {shlex.join(COMMAND)} "$@"\n'
+        program = f'#!/bin/sh\nPYTHONPATH={ROOT} exec {shlex.join(AGENT_COMMAND)} "$@"\n'
     (folder / "lib/escp/escp").write_bytes(program.encode() if isinstance(program, str) else program)
     (folder / "lib/escp/escp").chmod(0o755)
     (internal / "library.so").write_bytes(os.urandom(n_bytes))
@@ -43,27 +44,28 @@ def write_manifest(folder: Path) -> str:
     lines = [f"{hashlib.sha256((folder / name).read_bytes()).hexdigest()}  {name}\n"
              for name in names if str(name) != MANIFEST]  # fmt: skip
     (folder / MANIFEST).write_text("".join(lines))
+    return find_identity(folder)
+
+
+def find_identity(folder: Path) -> str:
     return hashlib.sha256((folder / MANIFEST).read_bytes()).hexdigest()
 
 
 class PushedHost:
     """What the ssh user finds there; `write()` makes changes count."""
 
-    def __init__(self, escp: Escp):
+    def __init__(self, escp: Escp, tree: Path | None = None):
         self.escp = escp
         self.home = escp.home
         self.cache = self.home / ".cache" / "escp"
-        self.tree = escp.folder / "tree"
-        self.identity = write_tree(self.tree)
+        self.tree = tree or escp.folder / "tree"
+        self.identity = find_identity(self.tree) if tree else write_tree(self.tree)
         self.shell = "/bin/sh"
         self.path = os.environ["PATH"]
         self.lines: list[str] = []  # of the user's login script
-        self.counter = escp.folder / "n_stdin_bytes"
-        self.is_counting = False
         self.write()
 
     def write(self) -> None:
-        """The user's login: with `is_counting` what the client sends before the agent's marker is counted."""
         home, mark, path = map(shlex.quote, (str(self.home), self.escp.mark, self.path))
         start = f'exec {self.shell} -c "$SSH_ORIGINAL_COMMAND"'
         text = f"""\
@@ -113,6 +115,15 @@ cd "$HOME"
             (there / name).read_bytes() == (self.tree / name).read_bytes()
             for name in names if (self.tree / name).is_file()
         )  # fmt: skip
+
+    def replace_sh(self, sh: str) -> None:
+        """Another one than this host's /bin/sh, as other systems have it."""
+        program, option = sh.split()
+        self.lines.append(
+            "case $SSH_ORIGINAL_COMMAND in 'exec /bin/sh '*) eval \"exec "
+            f'{shutil.which(program)} {option} ${{SSH_ORIGINAL_COMMAND#exec /bin/sh }}";; esac'
+        )
+        self.write()
 
     def lack(self, *tools: str) -> None:
         """A PATH without these."""

@@ -67,17 +67,16 @@ def test_first_copy_sends_escp_and_the_second_nothing(host, small, target, count
 
 
 def test_second_copy_takes_no_more_time(host, small, target):
-    def measure(login: tuple) -> float:
-        times = []
-        for _ in range(7):
-            begin_s = time.monotonic()
-            host.escp.copy(small, remote(target), login=login)
-            times.append(time.monotonic() - begin_s)
-        return min(times)
-
     host.copy(small, remote(target))
     installed = ("-D", host.cache / host.identity / "bin" / "escp")
-    assert measure(host.words) < measure(installed) + 0.05  # some ms are meant; the machine is shared
+    times: dict[tuple, list[float]] = {host.words: [], installed: []}
+    for _ in range(4):
+        for login, found in times.items():
+            begin_s = time.monotonic()
+            host.escp.copy(small, remote(target), login=login)
+            found.append(time.monotonic() - begin_s)
+    # 2 ms on the other host, and here 5 for the digest of MANIFEST; the machine is shared.
+    assert min(times[host.words]) < min(times[installed]) + 0.05, times
 
 
 @pytest.mark.parametrize("way", ["push", "pull", "-3", "-R"])
@@ -155,9 +154,7 @@ def test_other_cache_directory(host, small, target):
     assert host.is_in_place()  # as the specification wants it
 
 
-@pytest.mark.parametrize(
-    "shell", ["/bin/dash", "/bin/bash", "busybox sh", "/bin/tcsh", "fish", "bash --posix"]
-)
+@pytest.mark.parametrize("shell", ["/bin/bash", "busybox sh", "/bin/tcsh", "fish"])
 def test_shell_of_the_user(host, small, target, shell):
     host.shell = shell
     host.write()
@@ -170,19 +167,19 @@ def test_shell_of_the_user(host, small, target, shell):
 @pytest.mark.parametrize("sh", ["bash --posix", "busybox sh"])
 def test_other_sh_and_tools(host, small, target, sh):
     """What /bin/sh is elsewhere, and where all tools are busybox's."""
+    host.replace_sh(sh)
     if sh.startswith("busybox"):
         folder = host.escp.folder / "busybox"
         folder.mkdir()
         subprocess.run(["busybox", "--install", "-s", folder], check=True, timeout=20)
         host.path = f"{folder}:/usr/local/bin"
-    host.shell = "/bin/sh"
-    host.lines = [f"case $SSH_ORIGINAL_COMMAND in 'exec /bin/sh '*) "
-                  f'''eval "exec {shutil.which(sh.split()[0])} {sh.split()[1]} ${{SSH_ORIGINAL_COMMAND#exec /bin/sh }}";; esac''']  # fmt: skip
-    host.write()
+        host.write()
     for name in ("b", "c"):
         host.copy(small, remote(target / name))
         assert (target / name).exists()
     assert host.is_in_place()
+    put_tree(host)
+    assert "1 version of escp removed" in host.clean().out and host.is_in_place()
 
 
 @pytest.mark.parametrize(
@@ -365,6 +362,8 @@ def stop_midway(host: PushedHost, small: Path, target: Path) -> subprocess.Popen
     while not (host.escp.folder / "begun").exists():
         assert process.poll() is None and time.monotonic() < end_s
         time.sleep(0.01)
+    (unfinished,) = host.list_cache()
+    assert unfinished.startswith(".")
     return process
 
 
@@ -468,7 +467,7 @@ def test_clean_leaves_what_is_running(host):
 def test_clean_json(host):
     old = put_tree(host)
     (line,) = host.escp.run("--json", "--clean-agents", "box", login=(), has_ports=False).json
-    assert line["type"] == "tree" and line["identity"] == old and line["action"] == "removed"
+    assert line["type"] == "agent" and line["identity"] == old and line["action"] == "removed"
     assert line["host"] == "box" and line["n_bytes"] > 300_000
 
 
