@@ -22,13 +22,13 @@ _ANSWER = re.compile(rb"\n\x1eESCP agent ([a-z]+)(?: ([^\x1e\n]{0,1500}))?\x1e\n
 _TREE = re.compile(r"(\d{1,12}) ([0-9a-f]{64})")
 
 
-class Tree(namedtuple("Tree", "action identity n_bytes")):
+class Tree(namedtuple("Tree", "action identity bytes")):
     """What became of one of the host's trees."""
 
     __slots__ = ()
     action: str  # a key of ACTIONS
     identity: str
-    n_bytes: int  # on the disk there
+    bytes: int  # on the disk there
 
 
 ACTIONS = {

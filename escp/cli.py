@@ -85,23 +85,24 @@ def _show_page(options: "Options") -> int:
 def _clean_agents(options: "Options") -> int:
     """Each host in its turn, whatever became of those before it; the first failure is the exit status."""
     from escp.cleanagents import clean_agents  # lazy: hardly a run needs it
-    from escp.ui import show_cleaned, show_early_failure
+    from escp.ui import show_cleaned, show_host_failure, show_last_failure
 
     _handle_signals(_interrupt)
     started: list[AgentProcess] = []
-    exit_code = 0
+    first: EscpError | None = None
     try:
         for location in options.sources:
             try:
                 trees = clean_agents(options, location, started)
                 show_cleaned(location.host or "", trees, is_json=options.json)
             except EscpError as e:
-                show_early_failure(e, is_json=options.json)
-                exit_code = exit_code or e.exit_code
+                show_host_failure(e, is_json=options.json)
+                first = first or e
     finally:
         for process in started:
             process.stop()
-    return exit_code
+    show_last_failure(first, is_json=options.json)
+    return first.exit_code if first else 0
 
 
 class _Interrupted(BaseException):

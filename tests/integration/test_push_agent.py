@@ -466,9 +466,11 @@ def test_clean_leaves_what_is_running(host):
 
 def test_clean_json(host):
     old = put_tree(host)
-    (line,) = host.escp.run("--json", "--clean-agents", "box", login=(), has_ports=False).json
+    words = ("--json", "--clean-agents", "box", "no-such-host.invalid")
+    line, warning, result = host.escp.run(*words, login=(), has_ports=False).json
     assert line["type"] == "agent" and line["identity"] == old and line["action"] == "removed"
-    assert line["host"] == "box" and line["n_bytes"] > 300_000
+    assert "no-such-host" in warning["message"] and result["exit_code"] == 10
+    assert line["host"] == "box" and line["bytes"] > 300_000
 
 
 def test_clean_goes_on_after_a_host_that_fails(host):

@@ -181,7 +181,7 @@ def test_every_example_can_be_run(pages, monkeypatch):
     assert len(examples) >= 15 and len(readme) >= 20
     for example in examples + readme:
         options = parse_options(shlex.split(example.partition(" | ")[0], comments=True))
-        assert options.target.path or options.target.is_remote, example
+        assert options.target.path or options.target.is_remote or options.cleans_agents, example
 
 
 # --- escp.conf.5 ----------------------------------------------------------------------------------
