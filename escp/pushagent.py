@@ -83,10 +83,11 @@ class PushSkipper(NoiseSkipper):
         if word == "refused":
             raise self._explain(*text.partition(" ")[::2])
         is_first = self._state == _ASKED and not self._is_found
+        if word in ("found", "missing") and is_first:
+            self._check_system(text)  # of what is found, too: hosts of two kinds may share a home directory
         if word == "found" and is_first:
             self._is_found = True
         elif word == "missing" and is_first:
-            self._check_system(text)
             self._write(install_script(self._tree.identity), _OFFERED)
         elif word == "send" and self._state == _OFFERED:
             self._archive = Archive(self._tree)
@@ -215,7 +216,7 @@ class PushSkipper(NoiseSkipper):
         how = f" (exit status {status})" if status else ""
         if self._is_found:
             return AgentError(
-                f"the escp that was sent to {self._host} does not start any more{how}",
+                f"the escp that was sent to {self._host} does not start there{how}",
                 f"escp --clean-agents {self._host} removes it if it is damaged; then run the copy again",
             )
         return NetworkError(f"{self._host} went away while escp was sent to it{how}")

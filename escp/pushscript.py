@@ -6,8 +6,8 @@ or a quote. What it can't do itself comes through its standard input and is only
 
 Both sides speak in lines like the agent's marker, "\\n\\x1eESCP agent WORD TEXT\\x1e\\n":
 
-    found              the tree is there; the agent's own marker is next
-    missing SYSTEM     it is not: `install_script` is wanted; SYSTEM as `uname -sm` has it: Linux x86_64
+    found SYSTEM       the tree is there; the agent's own marker is next; SYSTEM is what `uname -sm` prints
+    missing SYSTEM     it is not: `install_script` is wanted
     send               the host will do: the archive's size in decimal, a newline, and the archive are wanted
     refused WHY TEXT   it will not; TEXT is a tool's or the system's, and may be empty
 """
@@ -21,7 +21,7 @@ usable() { [ -x "$e" ] && [ -O "$e" ] && [ -O "$t" ] && safe "$d"; }; \
 say() { printf "\\n\\036ESCP agent %s\\036\\n" "$*"; }; """
 
 _START = """\
-if usable; then say found; exec "$e" --server; fi; say missing "$(uname -sm)"; """
+o=$(uname -sm); if usable; then say found "$o"; exec "$e" --server; fi; say missing "$o"; """
 
 _READ_SCRIPT = """\
 s=$(head -c LENGTH) && [ ${#s} -eq LENGTH ] && eval "$s\""""

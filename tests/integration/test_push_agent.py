@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import Escp, needs_root, remote
+from tests.command import IS_SOURCE, Escp, needs_root, remote
 from tests.pushing import PushedHost, start_sshd, write_manifest, write_tree
 from tests.sshd import Sshd
 from tests.trees import list_tree, make_tree, write_random
@@ -120,9 +120,10 @@ def test_loser_of_a_race_uses_what_the_winner_put_there(host, small, target):
     winner = host.escp.folder / "winner"
     shutil.copytree(host.tree, winner, symlinks=True)
     there = host.cache / host.identity
-    host.fake("mv", f'[ -d {there} ] || cp -a {winner} {there}\nexec /usr/bin/mv "$@"')
+    host.fake("mv", f'[ -d {there} ] || /usr/bin/mv {winner} {there}\nexec /usr/bin/mv "$@"')
+    inode = winner.stat().st_ino
     host.copy(small, remote(target))
-    assert host.is_in_place()
+    assert host.is_in_place() and there.stat().st_ino == inode
 
 
 def test_umask_of_the_first_copy_is_the_users(host, source, target):
@@ -204,7 +205,7 @@ def test_sending_is_told_with_json_too(host, small, target):
 
 
 def test_without_a_tree(host, small, target, folder):
-    if os.environ.get("ESCP_TEST_COMMAND"):
+    if not IS_SOURCE:
         pytest.skip("a frozen program is its own tree")
     logins = host.escp.sshd.n_logins
     done = host.escp.fail(2, small, remote(target), login=("--push-agent",))
@@ -253,6 +254,12 @@ def test_other_architecture(host, small, target, counting):
     done = host.fail(11, "-S", counting, small, remote(target))
     assert "riscv64" in done.error and f"Linux {os.uname().machine}" in done.error
     assert (host.escp.folder / "sent").read_bytes() == b"" and not host.cache.exists()
+
+
+def test_home_directory_shared_with_another_architecture(host, small, target):
+    host.copy(small, remote(target))
+    host.fake("uname", "echo Linux riscv64")
+    assert "riscv64" in host.fail(11, small, remote(target)).error and host.is_in_place()
 
 
 def test_tree_of_another_architecture(host, small, target):
@@ -329,7 +336,7 @@ def test_tree_that_starts_no_more(host, small, target):
     host.copy(small, remote(target))
     (host.cache / host.identity / "lib/escp/escp").write_text("#!/bin/sh\nexit 255\n")
     done = host.fail(11, small, remote(target))
-    assert "does not start any more" in done.error and "--clean-agents" in done.hint
+    assert "does not start there" in done.error and "--clean-agents" in done.hint
     assert "damaged" in host.clean().out and host.list_cache() == []
     host.copy(small, remote(target))
 
@@ -379,12 +386,10 @@ def test_ended_midway_leaves_nothing(host, small, target, number):
 
 
 def test_login_that_says_it_all_in_the_wrong_order(host, small, target):
-    for line in (
-        "send",
-        "found\\036\\n\\n\\036ESCP agent missing Linux",
-        "missing Linux x86_64\\036\\n\\n\\036ESCP agent found",
-    ):
-        host.lines = [f"printf '\\n\\036ESCP agent {line}\\036\\n'; exec cat > /dev/null"]
+    found, missing = (f"{word} Linux {os.uname().machine}" for word in ("found", "missing"))
+    for words in (["send"], [found, missing], [missing, found]):
+        lines = "".join(f"\\n\\036ESCP agent {word}\\036\\n" for word in words)
+        host.lines = [f"printf '{lines}'; exec cat > /dev/null"]
         host.write()
         done = host.fail(11, small, remote(target))
         assert "box says" in done.error

@@ -88,13 +88,14 @@ def test_whole_dialogue_in_pieces(talk, tree, tmp_path, n, noise):
 
 
 def test_found_then_marker(talk):
-    assert talk.skipper.feed(line(b"found") + MARKER + b"x") == b"x"
+    assert talk.skipper.feed(line(b"found " + SYSTEM) + MARKER + b"x") == b"x"
     assert talk.write() == b"" and talk.said == []
 
 
 @pytest.mark.parametrize(
     "answers",
-    [[b"send"], [b"found", b"found"], [b"found", b"missing " + SYSTEM], [b"missing " + SYSTEM] * 2,
+    [[b"send"], [b"found " + SYSTEM] * 2, [b"found " + SYSTEM, b"missing " + SYSTEM], [b"found Linux pdp11"],
+     [b"missing " + SYSTEM] * 2,
      [b"missing " + SYSTEM, b"send", b"send"], [b"missing"], [b"missing Linux pdp11"], [b"missing \xff\xff"]],
 )  # fmt: skip
 def test_answer_out_of_turn(talk, answers):
