@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import IS_SOURCE, Escp, needs_root, remote
+from tests.leftovers import find_processes
 from tests.pushing import PushedHost, start_sshd, write_manifest, write_tree
 from tests.sshd import Sshd
 from tests.trees import list_tree, make_tree, write_random
@@ -381,6 +382,20 @@ def test_ended_midway_leaves_nothing(host, small, target, number):
     process = stop_midway(host, small, target)
     os.killpg(process.pid, number)
     assert host.escp.finish(process).code == (-9 if number == signal.SIGKILL else 128 + number)
+    host.escp.assert_nothing_left()
+    assert host.list_cache() == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGTERM])
+def test_script_that_is_ended_midway_leaves_nothing(host, small, target, number):
+    shutil.rmtree(host.tree)
+    write_tree(host.tree, n_bytes=8 << 20)
+    process = stop_midway(host, small, target)
+    for pid, line in find_processes(host.escp.mark).items():
+        if line.startswith("/bin/sh -c"):
+            os.kill(pid, number)
+    done = host.escp.finish(process)
+    assert done.code == 13 and "went away while escp was sent" in done.error
     host.escp.assert_nothing_left()
     assert host.list_cache() == []
 
