@@ -417,6 +417,10 @@ class NoiseSkipper:
         self._n_noise = 0
         self.is_past_marker = False
 
+    def limit_s(self) -> float:
+        """How long nothing may come: ssh may be asking for a password, and has its own limits."""
+        return float("inf")
+
     @property
     def noise(self) -> bytes:
         """The last of what came before the marker."""

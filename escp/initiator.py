@@ -85,5 +85,8 @@ class Copy:
     def note(self, text: str) -> None:
         self._report.note(text)
 
+    def announce(self, text: str) -> None:
+        self._report.announce(text)
+
     def warn(self, text: str) -> None:
         self._report.warn(text)

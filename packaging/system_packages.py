@@ -36,6 +36,9 @@ PACKAGES = [
     Package("bash-completion", "bash-completion", "test", ""),
     Package("zsh", "zsh", "test", ""),
     Package("fish", "fish", "test", ""),  # RHEL: from EPEL
+    # With fish, shells that a remote user may have: all must read what --push-agent hands to ssh alike.
+    Package("busybox", "busybox", "test", ""),  # RHEL: from EPEL
+    Package("tcsh", "tcsh", "test", ""),
 ]
 OPTIONAL = {"libipsec-mb-dev"}  # without it libcrypto seals everything
 

@@ -91,6 +91,7 @@ class Escp:
         self,
         *words: str | bytes | Path,
         agent: Path | None = None,
+        login: tuple[str | Path, ...] | None = None,  # in place of -D and the agent
         is_embedded: bool = False,
         env: dict[str, str] | None = None,
         command: list[str] | None = None,
@@ -103,7 +104,8 @@ class Escp:
         if is_embedded:
             base += ["--embedded"]
         else:
-            base += ["-F", str(self.sshd.client_config), "-D", str(agent or self.agent)]
+            base += ["-F", str(self.sshd.client_config)]
+            base += ["-D", str(agent or self.agent)] if login is None else map(str, login)
         if has_ports:
             base += ["--escp_port", str(self.port)]
         environment = dict(os.environ, PYTHONPATH=str(ROOT), **{MARK: self.mark}, **(env or {}))

@@ -172,6 +172,6 @@ def test_reader_of_messages_that_went_away_does_not_stop_the_copy(escp, source, 
 
 def test_signal_that_comes_twice_at_once_counts_once(escp, sources, target):
     """timeout(1) tells first its child and then the whole group."""
-    done = escp.run("-r", "-l", "8M", *sources, remote(target), prefix=("timeout", "-s", "TERM", "2"))
+    done = escp.run("-r", *SLOW, sources, remote(target), prefix=("timeout", "-s", "TERM", "3"))
     assert done.code == 124 and "ended by signal" in done.error, done.err
     escp.assert_nothing_left()

@@ -83,6 +83,8 @@ EXAMPLES = {
     "forward-agent": ("true", "ssh_args", ("-A",)),
     "batch": ("true", "batch", True),
     "escp": ("/opt/escp --logfile x", "agent_command", "/opt/escp --logfile x"),
+    "push-agent": ("true", "agent_command", ""),
+    "agent-tree": ("~/tree", "agent_tree", os.path.expanduser("~/tree")),
     "recursive": ("true", "recursive", True),
     "compress": ("on", "compress", True),
     "limit": ("100M", "limit_bytes_per_s", 100_000_000),
