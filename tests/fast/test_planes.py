@@ -310,7 +310,7 @@ def test_file_that_shrinks_is_reported_and_not_kept(tmp_path, target, size):
     source.write_bytes(bytes(size))
     for name in ("0", "1"):
         (tmp_path / name).write_bytes(bytes(SMALL_BYTES))
-    with Loopback(target, buffer_bytes=4096) as loopback:
+    with Loopback(target, buffer_bytes=4096, sending={"n_walkers": 1}) as loopback:  # it comes last
         loopback.sender.start()
         loopback.add(*[(os.fsencode(tmp_path / name), name.encode()) for name in ("0", "1", "x")])
         while loopback.sender.counters()["found_files"] < 3:  # opened, and nobody takes the bundle before it
