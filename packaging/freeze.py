@@ -18,6 +18,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
+import build  # noqa: E402, F401 (packaging/escp.spec asks it for the native modules)
 
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "escp" / "__init__.py").read_text()).group(1)
 ONE_FILE = f"escp-{VERSION}-linux-{platform.machine()}"
