@@ -10,6 +10,7 @@
   bench   setup, then tests/bench/bench.py; arguments go to it:    build.py bench -- --help
   freeze  setup, then dist/escp/ and dist/escp-VERSION-linux-ARCH: escp for hosts without Python
   lint    setup, then ruff, mypy, cython-lint and the layering test
+  man     setup, then the manual pages into dist/man, the shells' completions into dist/completions
 
 What is done already is not done again. System packages need root or passwordless sudo;
 without them, build.py names what to install and stops. ESCP_BUILD=debug compiles with bounds
@@ -248,7 +249,15 @@ def lint():
         raise Stop("not clean: " + "; ".join(failed))
 
 
-VERBS = {"setup": setup, "demo": demo, "test": test, "freeze": freeze, "bench": bench, "lint": lint}
+def man():
+    setup()
+    for script in ("manpages.py", "completions.py"):
+        run(VENV_PYTHON, ROOT / "packaging" / script, what=script, is_quiet=False)
+
+
+VERBS = {
+    "setup": setup, "demo": demo, "test": test, "freeze": freeze, "bench": bench, "lint": lint, "man": man,
+}  # fmt: skip
 
 
 def require_python(argv):

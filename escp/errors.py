@@ -20,6 +20,22 @@ EXIT_REMOTE_FS = 15
 EXIT_REFUSED = 16
 EXIT_SIGNAL_BASE = 128
 
+# What `--help` and escp.1 say of each.
+EXIT_MEANINGS: dict[int | str, str] = {
+    EXIT_OK: "every file was copied and verified",
+    EXIT_SOME_FAILED: "finished, but some files failed",
+    EXIT_USAGE: "wrong usage or configuration",
+    EXIT_INTERNAL: "internal error",
+    EXIT_SSH: "ssh failed",
+    EXIT_AGENT: "the remote escp is missing or of another version",
+    EXIT_INTEGRITY: "wrong key, or something was changed on the way",
+    EXIT_NETWORK: "network lost, blocked or timed out",
+    EXIT_LOCAL_FS: "error of the local file system",
+    EXIT_REMOTE_FS: "error of the remote file system",
+    EXIT_REFUSED: "target refused: unsafe, or not what the command needs",
+    f"{EXIT_SIGNAL_BASE}+n": "ended by signal n",
+}
+
 
 class EscpError(Exception):
     """Base of all errors that a user can meet; `str()` is one sentence without a full stop."""

@@ -14,31 +14,41 @@ from escp.constants import (
     MAX_STREAMS,
     MIB,
 )
-from escp.errors import UsageError
+from escp.errors import EXIT_MEANINGS, UsageError
 
 TYPE_CHECKING = False  # mypy takes it for true; typing itself would cost 4 ms before ssh can start
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import NoReturn
 
-USAGE = "escp [OPTION]... SOURCE... TARGET"
+USAGE = """\
+escp [OPTION]... FILE... [USER@]HOST:[PATH]        to another host
+       escp [OPTION]... [USER@]HOST:FILE... PATH          from other hosts
+       escp [OPTION]... HOST1:FILE... HOST2:[PATH]        between two hosts
+       escp [OPTION]... FILE... PATH                      on this host"""
 DESCRIPTION = """\
-Copies files and directories between hosts: to one, from one, between two, or on
-this one. ssh logs in and starts escp there; the data goes over several TCP
-streams, encrypted with AES-128-GCM, and is verified. SOURCE and TARGET are
-[USER@]HOST:[PATH], or a path on this host.
-Options stand before the first SOURCE, as with scp; `--` ends them."""
+Copies files and directories over several TCP streams, encrypted with
+AES-128-GCM, and verifies them. ssh logs in and starts escp on the other host,
+where it must be installed. A path there is relative to the home directory
+unless it begins with a slash. Options stand before the first operand, as with
+scp; `--` ends them.
+
+examples:
+  escp results.h5 dtn2:                       to your home directory on dtn2
+  escp -r run42 user@dtn2:/scratch/           a whole tree
+  escp -rp 'dtn2:runs/run4?' .                from dtn2, with times and modes
+  escp -rp --skip-unchanged run42 dtn2:       only what is not there yet
+  escp -n -r run42 dtn2:                      only list what would be copied"""
 EPILOG = """\
-HOST:PATH is relative to the home directory of the remote user unless it starts
-with a slash; an IPv6 address stands in brackets; a source may hold the patterns
-* ? [...]. The form scp://[USER@]HOST[:PORT][/PATH] is understood too. A local
-file with a colon in its name is written ./a:b.
+An IPv6 address stands in brackets, a local file with a colon in its name is
+written ./a:b, and scp://[USER@]HOST[:PORT][/PATH] is understood too. Remote
+sources may hold the patterns * ? [...].
+
 Every long option may get its default from /etc/escp.conf, ~/.config/escp.conf
 or the environment (--compress: ESCP_COMPRESS=1; ESCP_COMPRESS=0 takes it back).
 
-exit status: 0 all copied and verified, 1 some files failed, 2 usage, 3 internal
-error, 10 ssh, 11 remote escp, 12 integrity, 13 network, 14 local file system,
-15 remote file system, 16 target refused, 128+n ended by signal n"""
+exit status:
+""" + "\n".join(f"  {code:<6}  {meaning}" for code, meaning in EXIT_MEANINGS.items())
 
 
 class OptionParser(argparse.ArgumentParser):
@@ -116,6 +126,18 @@ class _Formatter(argparse.RawDescriptionHelpFormatter):
     def __init__(self, prog: str):
         super().__init__(prog, width=80, max_help_position=26)
 
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """`-P, --ssh-port PORT`: Python before 3.13 says `-P PORT, --ssh-port PORT`."""
+        if not action.option_strings:
+            return str(action.metavar)
+        value = "" if action.nargs == 0 else f" {action.metavar}"
+        return ", ".join(action.option_strings) + value
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """Wrapped lines; "(default:" stays with what comes next."""
+        lines = super()._split_lines(text.replace("(default: ", "(default:\0"), width)
+        return [line.replace("\0", " ") for line in lines]
+
 
 def build_parser() -> OptionParser:
     """Return the parser of the whole command line. Values stay text: `options` converts and checks them."""
@@ -133,13 +155,13 @@ def build_parser() -> OptionParser:
         "operands",
         nargs="*",
         metavar="SOURCE... TARGET",
-        help="what to copy, and where to; in a TARGET that is a directory, sources keep their names",
+        help="what to copy and, last, where to; in a TARGET that is a directory sources keep their names",
     )
-    _add_ssh_options(parser.add_argument_group("ssh"))
     _add_copy_options(parser.add_argument_group("copying"))
     _add_selecting_options(parser.add_argument_group("selecting"))
     _add_attribute_options(parser.add_argument_group("attributes"))
-    _add_path_options(parser.add_argument_group("data path"))
+    _add_ssh_options(parser.add_argument_group("ssh"))
+    _add_path_options(parser.add_argument_group("network"))
     _add_tuning_options(parser.add_argument_group("tuning"))
     _add_output_options(parser.add_argument_group("output"))
     return parser
@@ -165,9 +187,9 @@ def _add_ssh_options(group: argparse._ArgumentGroup) -> None:
     add("-S", "--ssh", dest="ssh_program", default="ssh", metavar="PROGRAM",
         help="program to log in with (default: %(default)s)")
     add("-4", "--ipv4", dest="ip_version", action="store_const", const=4,
-        help="use IPv4 only, for login and data")
+        help="use IPv4 only, for login and data (default: either)")
     add("-6", "--ipv6", dest="ip_version", action="store_const", const=6,
-        help="use IPv6 only, for login and data")
+        help="use IPv6 only, for login and data (default: either)")
     add("-A", "--forward-agent", dest="forwards_agent", action="store_true",
         help="forward the ssh agent to the remote host (default: off)")
     add("-B", "--batch", dest="batch", action="store_true",
@@ -257,13 +279,13 @@ def _add_path_options(group: argparse._ArgumentGroup) -> None:
         "5 s (default: %(default)s)")
     add("--escp_port", dest="port", default=str(DEFAULT_PORT), metavar="PORT",
         help="first TCP port that the data may use on the host that listens (default: %(default)s)")
-    add("--escp_portrange", dest="port_range", default=str(DEFAULT_PORT_COUNT - 1), metavar="N",
+    add("--escp_portrange", dest="port_range", default=str(DEFAULT_PORT_COUNT - 1), metavar="PORTS",
         help="number of ports after the first that may be used when it is taken (default: %(default)s)")
 
 
 def _add_tuning_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("-t", "--parallel", dest="n_streams", default=str(DEFAULT_STREAMS), metavar="N",
+    add("-t", "--parallel", dest="n_streams", default=str(DEFAULT_STREAMS), metavar="STREAMS",
         help=f"number of TCP streams, 1 to {MAX_STREAMS} (default: %(default)s)")
     add("--blocksize", default=f"{DEFAULT_BLOCK_BYTES // MIB}M", metavar="SIZE",
         help="unit of disk I/O in bytes, or with K, M: a multiple of 256K up to 32M (default: %(default)s)")

@@ -32,6 +32,10 @@ PACKAGES = [
     Package("openssh-server", "openssh-server", "test", ""),
     Package("iproute2", "iproute", "test", ""),
     Package("nftables", "nftables", "test", ""),
+    Package("mandoc", "mandoc", "test", ""),  # RHEL: from EPEL
+    Package("bash-completion", "bash-completion", "test", ""),
+    Package("zsh", "zsh", "test", ""),
+    Package("fish", "fish", "test", ""),  # RHEL: from EPEL
 ]
 OPTIONAL = {"libipsec-mb-dev"}  # without it libcrypto seals everything
 

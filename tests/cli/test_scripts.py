@@ -18,7 +18,7 @@ def call(*words, env=None, **settings):
 
 @pytest.mark.parametrize(
     ("words", "part"),
-    [(["-h"], "exit status: 0 all copied"), (["--help"], "--blocksize"), (["-V"], "escp 0."),
+    [(["-h"], "0       every file was copied"), (["--help"], "--blocksize"), (["-V"], "escp 0."),
      (["--version"], "escp "), (["-V", "-v"], "AES-128-GCM by"), (["-L"], "BSD")],
 )  # fmt: skip
 def test_pages_go_to_standard_output(words, part):

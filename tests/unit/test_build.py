@@ -52,7 +52,7 @@ def run_build(*arguments):
 def test_help_explains_each_verb(arguments):
     done = run_build(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
-    for verb in ("setup", "demo", "test", "bench", "lint"):
+    for verb in ("setup", "demo", "test", "bench", "lint", "man"):
         assert re.search(rf"^  {verb} +\w+", done.stdout, re.MULTILINE)
 
 
@@ -161,7 +161,9 @@ def test_only_tests_need_an_ssh_server(packages):
     names = {
         testing: {package.debian for package in packages.list_wanted(testing)} for testing in (False, True)
     }
-    assert names[True] - names[False] == {"openssh-server", "iproute2", "nftables"}
+    assert names[True] - names[False] == {
+        "openssh-server", "iproute2", "nftables", "mandoc", "bash-completion", "zsh", "fish",
+    }  # fmt: skip
 
 
 # --- .venv and what is compiled -----------------------------------------------------------------

@@ -1,12 +1,15 @@
 """The grammar: scp's manners, help that fits and says enough, one sentence for each mistake."""
 
 import re
+import shlex
 import subprocess
 import sys
 
 import pytest
+from optiontable import VALUE_TYPES
 
 from escp.errors import UsageError
+from escp.options import parse_options
 from escp.parser import build_parser
 
 
@@ -32,21 +35,70 @@ def test_help_does_not_depend_on_the_terminal(monkeypatch):
     assert build_parser().format_help() == wide
 
 
+def find_faults(action):
+    """What the help of an option leaves out: what it does, its default, its unit or the words it takes."""
+    if not action.help:
+        return ["no help"]
+    text = action.help % vars(action)
+    faults = []
+    if not re.match(r"[a-z]|POSIX ", text) or text.endswith("."):
+        faults.append("style")
+    is_exempt = action.nargs == 0 and re.search(r"exit$|no effect$", text)
+    if not is_exempt and "default: " not in text:
+        faults.append("no default")
+    if isinstance(action.default, str) and not text.endswith(f"default: {action.default})"):
+        faults.append("another default")
+    if action.nargs == 0:
+        return faults
+    if action.metavar not in VALUE_TYPES:
+        return [*faults, "unknown placeholder"]
+    value = VALUE_TYPES[action.metavar]
+    if value.unit not in text:
+        faults.append("no unit")
+    faults += [f"no {choice}" for choice in value.choices if choice not in text]
+    return faults
+
+
 @pytest.mark.parametrize("action", visible_actions(), ids=lambda a: a.option_strings[0])
-def test_help_of_each_option_names_its_default(action):
-    assert action.help
-    is_plain_flag = action.nargs == 0
-    assert "default: " in action.help or (is_plain_flag and re.search(r"exit$|no effect|only, ", action.help))
+def test_help_of_each_option_says_what_it_does_its_default_and_its_unit(action):
+    assert find_faults(action) == []
 
 
 @pytest.mark.parametrize(
-    ("name", "unit"),
-    [("-l", "Kbit/s"), ("--blocksize", "bytes"), ("-t", "number of"), ("--escp_portrange", "number of ports"),
-     ("--escp_port", "TCP port"), ("-P", "port"), ("--bits", "bits per second")],
-)  # fmt: skip
-def test_help_of_each_number_names_its_unit(name, unit):
-    (action,) = (a for a in visible_actions() if name in a.option_strings)
-    assert unit in action.help
+    ("settings", "faults"),
+    [
+        ({"metavar": "PORT"}, ["no help"]),
+        ({"metavar": "PORT", "help": "port to use"}, ["no default"]),
+        ({"metavar": "PORT", "help": "where to (default: 7)"}, ["no unit"]),
+        ({"metavar": "PORT", "help": "port to use (default: 7)", "default": "8"}, ["another default"]),
+        ({"metavar": "N", "help": "number of things (default: 7)"}, ["unknown placeholder"]),
+        ({"help": "number of things (default: 7)"}, ["unknown placeholder"]),
+        ({"metavar": "WHEN", "help": "auto or always (default: auto)"}, ["no never"]),
+        ({"action": "store_true", "help": "do it"}, ["no default"]),
+        ({"action": "store_true", "help": ".do it (default: off)"}, ["style"]),
+        ({"action": "store_true", "help": "do it and exit"}, []),
+    ],
+)
+def test_option_that_says_too_little_is_found(settings, faults):
+    assert find_faults(build_parser().add_argument("--new", **settings)) == faults
+
+
+def test_help_begins_with_the_directions_and_its_examples_can_be_run(monkeypatch):
+    monkeypatch.setenv("ESCP_CONFIG", "")
+    text = build_parser().format_help()
+    assert re.search(
+        r"\A(.* to another host\n.* from other hosts\n.* between two hosts\n.* on this host)\n", text
+    )
+    examples = re.findall(r"^  (escp .*?)  +\w", text.partition("examples:")[2], flags=re.MULTILINE)
+    assert len(examples) >= 5
+    for example in examples:
+        assert parse_options(shlex.split(example)[1:]).sources
+
+
+def test_groups_of_the_help():
+    groups = re.findall(r"^(\w+):$", build_parser().format_help(), flags=re.MULTILINE)
+    options = ["copying", "selecting", "attributes", "ssh", "network", "tuning", "output"]
+    assert groups == ["examples", "operands", *options]
 
 
 def test_server_is_hidden_but_understood():
