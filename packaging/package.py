@@ -42,6 +42,8 @@ def package(folder: Path, out: Path, has_wheels: bool) -> None:
         if has_wheels:
             build_wheels(made / "wheels", Path(scratch), release.epoch)
         write_sums(made)
+        for path in [made, *made.rglob("*")]:
+            path.chmod(0o755 if path.is_dir() or path.name == freeze.ONE_FILE else 0o644)
         shutil.rmtree(out, ignore_errors=True)
         os.replace(made, out)
     print(f"build: {out}: of {tree}, for glibc {release.glibc} or newer")

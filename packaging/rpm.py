@@ -63,7 +63,7 @@ def build_rpm(staged: Path, scratch: Path, out: Path, release: Release) -> Path:
     settings["_rpmfilename"] = "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm"
     defines = [word for name, value in settings.items() for word in ("--define", f"{name} {value}")]
     command = ["rpmbuild", "--quiet", "-bb", "--target", f"{release.machine}-linux", *defines, str(spec)]
-    subprocess.run(command, env=env, check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
     return out / f"escp-{release.version}-1.{release.machine}.rpm"
 
 

@@ -62,7 +62,8 @@ def stage(tree: Path, folder: Path, release: Release) -> None:
 
 def _make_pages(share: Path, release: Release) -> None:
     """Manual pages and completions, from the parser."""
-    env = dict(os.environ, SOURCE_DATE_EPOCH=str(release.epoch), PYTHONPATH=str(freeze.ROOT))
+    # TZ: the pages bear a date.
+    env = dict(os.environ, SOURCE_DATE_EPOCH=str(release.epoch), TZ="UTC", PYTHONPATH=str(freeze.ROOT))
     for script in ("manpages.py", "completions.py"):
         subprocess.run([sys.executable, str(HERE / script)], env=env, check=True, stdout=subprocess.DEVNULL)
     dist = freeze.ROOT / "dist"

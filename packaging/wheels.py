@@ -1,0 +1,1 @@
+def build_wheels(*a): raise SystemExit("later")
