@@ -105,7 +105,7 @@ def is_stamped(name, text):
 
 def launcher_text(python):
     """What .venv/bin/escp contains. With -I nothing of the user's Python settings leaks in."""
-    body = "import sys\nfrom escp.cli import main\nsys.exit(main())\n"
+    body = "from escp.__main__ import run\nrun()\n"
     if " " not in str(python) and len(str(python)) < 120:  # what old kernels take after #!
         return f"#!{python} -I\n{body}"
     return f"#!/bin/sh\n'''exec' \"{python}\" -I \"$0\" \"$@\"\n' '''\n{body}"

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from escp import __version__
 from escp.display import to_valid_text
 from escp.errors import EXIT_INTEGRITY, EXIT_NETWORK, EXIT_SIGNAL_BASE, EXIT_SSH, EscpError
+from escp.lines import Lines
 from escp.log import TransferLog
 from escp.progress import Snapshot, StartInfo, Summary
-from escp.textui import Lines, TextUi, find_exit_code
+from escp.textui import TextUi, find_exit_code
 
 PROGRESS_EVERY_S = 1.0
 _RETRYABLE = (EXIT_SSH, EXIT_INTEGRITY, EXIT_NETWORK)

@@ -14,7 +14,7 @@ from escp.listener import Acceptor, is_own_address, listen
 from escp.options import Options
 from escp.relay import RelayLeg
 from escp.ssh import configured_host_name
-from escp.transfer import Streams, is_address
+from escp.transfer import Streams, find_addresses, is_address
 
 OTHER_ADDRESS_S = 1.0  # before asking ssh's configuration for another address of the host
 PATIENCE_S = int(3 * HELLO_TIMEOUT_S)  # of an agent that connects, where the tunnel is an alternative
@@ -149,12 +149,10 @@ class Leg:
     def resolve(self, host: str) -> list[tuple[str, int]]:
         """Addresses of *host* and the agent's port; none where the name is unknown."""
         try:
-            found = socket.getaddrinfo(
-                host, self._port or None, self._options.address_family or 0, socket.SOCK_STREAM
-            )
+            found = find_addresses(host, self._port or None, self._options.address_family or 0)
         except (OSError, UnicodeError):  # UnicodeError: a name that can't be one
             return []
-        return [(_with_scope(info[4]), self._port) for info in found]
+        return [(_with_scope(address), self._port) for address in found]
 
     def arrived(self, stream: int) -> None:
         """The agent tells that a relayed stream has reached it."""

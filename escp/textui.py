@@ -3,13 +3,13 @@
 A reader that went away (`escp … 2>&1 | head`) silences a stream; the copy goes on. See `ui` for the calls.
 """
 
-import os
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, TextIO
+from typing import TYPE_CHECKING
 
 from escp.display import format_bytes, format_count, format_duration, format_rate, show_name, show_text
 from escp.errors import EXIT_OK, EXIT_SOME_FAILED, EscpError
+from escp.lines import Lines
 from escp.log import TransferLog
 from escp.progress import RateMeter, Snapshot, StartInfo, Summary
 
@@ -17,46 +17,6 @@ if TYPE_CHECKING:
     from escp.meter import Meter
 
 FIRST_DRAW_S = 0.3  # a copy that is done by then gets no meter, and needs no rich
-
-
-class Lines:
-    """Writes whole lines to one stream, each flushed; silent for good once the stream can't take them."""
-
-    def __init__(self, stream: TextIO | None):
-        self._stream = stream  # None: Python found the descriptor closed
-
-    def write(self, text: str) -> None:
-        if self._stream is None:
-            return
-        try:
-            self._stream.write(text + "\n")
-            self._stream.flush()
-        except (OSError, ValueError):
-            self.silence()
-
-    def silence(self) -> None:
-        """Point the descriptor at /dev/null, so that Python's flush at exit doesn't fail either."""
-        stream, self._stream = self._stream, None
-        try:
-            null_fd = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
-            os.dup2(null_fd, stream.fileno())  # type: ignore[union-attr]
-            os.close(null_fd)
-        except (OSError, ValueError, AttributeError):
-            pass  # no descriptor behind it, or it is closed: nothing will be flushed there
-
-    def is_foreground_terminal(self) -> bool:
-        """Whether a person sees it now: a terminal whose foreground process group is ours."""
-        if self._stream is None:
-            return False
-        try:
-            fd = self._stream.fileno()
-            return os.isatty(fd) and os.tcgetpgrp(fd) == os.getpgrp()
-        except (OSError, ValueError):
-            return False
-
-    @property
-    def stream(self) -> TextIO | None:
-        return self._stream
 
 
 class TextUi:

@@ -85,7 +85,16 @@ def is_address(text: str) -> bool:
 
 def socket_address(host: str, port: int) -> tuple[object, ...]:
     """What connect and bind take for a numeric address, which may have an IPv6 scope (fe80::1%eth0)."""
-    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST)[0][4]
+    return find_addresses(host, port, flags=socket.AI_NUMERICHOST)[0]
+
+
+def find_addresses(host: str, port: int | None, family: int = 0, flags: int = 0) -> list[tuple[object, ...]]:
+    """The socket addresses of a host for TCP. Raises OSError, or UnicodeError for what can't be a name.
+
+    A name in bytes saves Python 3 ms of importing IDNA.
+    """
+    name = host.encode() if host.isascii() else host
+    return [info[4] for info in socket.getaddrinfo(name, port, family, socket.SOCK_STREAM, flags=flags)]
 
 
 def count_walkers() -> int:

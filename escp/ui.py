@@ -7,14 +7,22 @@
 import sys
 
 from escp.errors import EscpError
-from escp.log import TransferLog
+from escp.lines import Lines
 from escp.options import Options
-from escp.textui import Lines, TextUi
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.log import TransferLog
+    from escp.textui import TextUi
 
 
-def make_ui(options: Options) -> TextUi:
+def make_ui(options: Options) -> "TextUi":
     """The user interface that the options ask for. Raises LocalFileError if the log can't be opened."""
-    log = None if options.logfile is None else TransferLog(options.logfile)
+    log = None
+    if options.logfile is not None:
+        from escp.log import TransferLog  # not at the top: most have none
+
+        log = TransferLog(options.logfile)
     return _make_ui(
         json=options.json,
         is_quiet=options.is_quiet,
@@ -40,13 +48,15 @@ def _make_ui(
     is_quiet: bool = False,
     verbosity: int = 0,
     shows_bits: bool = False,
-    log: TransferLog | None = None,
-) -> TextUi:
+    log: "TransferLog | None" = None,
+) -> "TextUi":
     err = Lines(sys.stderr)
     if json:
         from escp.jsonui import JsonUi  # lazy: few need it
 
         return JsonUi(Lines(sys.stdout), err, verbosity=verbosity, log=log)
+    from escp.textui import TextUi  # not at the top: pages need none
+
     return TextUi(
         err, out=Lines(sys.stdout), is_quiet=is_quiet, verbosity=verbosity, shows_bits=shows_bits, log=log
     )

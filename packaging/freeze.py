@@ -22,7 +22,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
-import build  # noqa: E402, F401 (packaging/escp.spec asks it for the native modules)
+from build import extension_modules  # noqa: E402 - build.py
 
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "escp" / "__init__.py").read_text()).group(1)
 ONE_FILE = f"escp-{VERSION}-linux-{platform.machine()}"
@@ -40,6 +40,11 @@ def source_date_epoch():
     except OSError:
         return DEFAULT_EPOCH
     return done.stdout.strip() or DEFAULT_EPOCH
+
+
+def native_modules():
+    """All of escp/_fast: PyInstaller cannot see what one native module imports from another."""
+    return [*extension_modules(), "escp._fast._build_info"]
 
 
 def finish_tree(library_folder):

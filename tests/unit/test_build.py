@@ -174,7 +174,7 @@ def test_launcher_runs_from_a_path_with_spaces(build, tmp_path):
     python.parent.mkdir()
     python.symlink_to(sys.executable)
     launcher = tmp_path / "launcher"
-    launcher.write_text(build.launcher_text(python).replace("escp.cli", "escp_not_there"))
+    launcher.write_text(build.launcher_text(python).replace("escp.__main__", "escp_not_there"))
     launcher.chmod(0o755)
     done = subprocess.run([launcher], capture_output=True, text=True, timeout=60, check=False)
     assert "No module named 'escp_not_there'" in done.stderr

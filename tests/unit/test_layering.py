@@ -23,7 +23,7 @@ LAYERS = [
     {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"},
     {"affinity", "transfer", "relay", "listener", "connector", "leg", "ends"}
     | {"onefile", "orders", "offers", "rootfinder", "job", "agent"},
-    {"progress", "ui", "selftest"} | {"textui", "jsonui", "meter", "report", "about", "initiator"},
+    {"progress", "ui", "selftest"} | {"lines", "textui", "jsonui", "meter", "report", "about", "initiator"},
     {"cli"},
     {"__main__", "__init__"},  # the public API: its imports are lazy
 ]

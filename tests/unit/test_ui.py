@@ -27,10 +27,11 @@ from escp.display import (
 )
 from escp.errors import InterruptedBySignal, LocalFileError, NetworkError, UsageError
 from escp.jsonui import JsonUi
+from escp.lines import Lines
 from escp.log import TransferLog
 from escp.options import parse_options
 from escp.progress import Snapshot, StartInfo, Summary
-from escp.textui import Lines, TextUi, compose_summary
+from escp.textui import TextUi, compose_summary
 from escp.ui import make_ui, print_page, show_early_failure
 
 INFO = StartInfo("dtn1", 4, 1 << 20, "ipsec_mb", address="192.0.2.7:1232")

@@ -1,0 +1,50 @@
+"""The frozen programs, made once for all tests of a run: half a minute."""
+
+import fcntl
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.command import ROOT
+
+FOLDER = ROOT / "build" / "test-freeze"
+
+
+@pytest.fixture(scope="session")
+def frozen_folder(request) -> Path:
+    """What packaging/freeze.py made of these sources: `escp/` and the one file."""
+    run = os.environ.get("PYTEST_XDIST_TESTRUNUID", f"{os.getpid()}")
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    stamp = FOLDER / "run"
+    with open(FOLDER / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the workers of one run share it
+        if not stamp.exists() or stamp.read_text() != run:
+            command = [sys.executable, str(ROOT / "packaging" / "freeze.py"), str(FOLDER)]
+            done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+            assert done.returncode == 0, done.stdout + done.stderr
+            stamp.write_text(run)
+    return FOLDER
+
+
+@pytest.fixture(scope="session")
+def frozen_tree(frozen_folder) -> Path:
+    """The folder with bin/ and lib/."""
+    return frozen_folder / "escp"
+
+
+@pytest.fixture(scope="session")
+def one_file(frozen_folder) -> Path:
+    (path,) = frozen_folder.glob("escp-*-linux-*")
+    return path
+
+
+@pytest.fixture
+def installed_tree(frozen_tree, folder) -> Path:
+    """A copy of the tree that any user may read, as an installation is."""
+    folder.chmod(0o755)
+    shutil.copytree(frozen_tree, folder / "opt", symlinks=True)
+    return folder / "opt"
