@@ -1,9 +1,9 @@
 """What a frozen tree is made of, and whose it is: the ground of the licences and of the SBOM.
 
-    MANIFEST, the modules inside the executable, `escp --version -v`, frozen-by.json ──► list of Component
+    MANIFEST, modules in the executable, `escp --version -v`, frozen-by.json ──► list of Component
 
-Every file and every top-level module must belong to a component, and every component's licence is read where the
-thing came from (dist-info, Debian's copyright file). What fits nowhere stops the build with its name.
+Every file and every top-level module must belong to a component, and a component's licence is read where
+the thing came from (dist-info, Debian's copyright file). What fits nowhere stops the build with its name.
 """
 
 import fnmatch
@@ -21,7 +21,7 @@ from PyInstaller.archive.readers import CArchiveReader
 DOC = Path("/usr/share/doc")
 COMMON_LICENCES = Path("/usr/share/common-licenses")
 
-# Licences as their sources declare them, in SPDX's names. These may go into a BSD-3-Clause program; a licence that
+# Licences as their sources declare them, in SPDX's names. These may go into a BSD-3-Clause program; one that
 # is not here stops the build, so that somebody looks at it.
 SPDX = {
     "Apache-2.0": "Apache-2.0",
@@ -32,8 +32,8 @@ SPDX = {
     "MIT": "MIT",
     "PSF-2.0": "PSF-2.0",
     "Zlib": "Zlib",
-    "GPLv2-or-later with a special exception which allows to use PyInstaller to build and distribute non-free "
-    "programs (including commercial ones)": "GPL-2.0-or-later WITH Bootloader-exception",
+    "GPLv2-or-later with a special exception which allows to use PyInstaller to build and distribute "
+    "non-free programs (including commercial ones)": "GPL-2.0-or-later WITH Bootloader-exception",
 }
 PYTHON_SPDX = "Python-2.0.1"
 OWN_SPDX = "BSD-3-Clause"
@@ -41,7 +41,7 @@ OWN_SPDX = "BSD-3-Clause"
 
 @dataclass(frozen=True)
 class CLibrary:
-    """A C library from Debian: bundled as *bundled*, or linked or compiled into escp's modules from *inputs*."""
+    """A C library from Debian: bundled as *bundled*, or put into escp's modules from *inputs*."""
 
     name: str  # as `escp --version -v` calls it, where it does
     debian: str  # package that holds `copyright` and what was linked
@@ -70,7 +70,8 @@ FILES = {
 }
 # Top-level modules in the executable beside the standard library's.
 MODULES = {
-    "escp": "escp", "__main__": "escp", "yaml": "PyYAML", "rich": "rich", "typing_extensions": "typing_extensions",
+    "escp": "escp", "__main__": "escp",
+    "yaml": "PyYAML", "rich": "rich", "typing_extensions": "typing_extensions",
     "pyimod*": "PyInstaller", "pyiboot*": "PyInstaller", "pyi_rth_*": "PyInstaller", "_pyi_*": "PyInstaller",
 }  # fmt: skip
 FROM_PYPI = ("PyInstaller", "PyYAML", "rich", "typing_extensions")
@@ -100,15 +101,19 @@ def find_components(tree: Path) -> list[Component]:
     modules = _assign_modules(list_modules(tree), set(facts["standard_modules"]))
     names = owned.keys() | modules
     found = [
-        Component("escp", freeze.VERSION, OWN_SPDX, f"pkg:generic/escp@{freeze.VERSION}", [freeze.ROOT / "LICENSE"]),
+        Component(
+            "escp", freeze.VERSION, OWN_SPDX, f"pkg:generic/escp@{freeze.VERSION}", [freeze.ROOT / "LICENSE"]
+        ),
         *_describe_python(facts),
         *(_describe_distribution(name, facts) for name in FROM_PYPI if name in names),
         *_describe_c_libraries(tree, owned),
-        _describe_debian(ZLIB, "" if ZLIB.name in owned else "CPython"),
+        describe_debian(ZLIB, "" if ZLIB.name in owned else "CPython"),
     ]
     if "PyYAML" in names:
         version = facts["libyaml"]  # of the wheel; Debian's is the one whose licence can be read
-        found.append(replace(_describe_debian(LIBYAML, "PyYAML", version), purl=f"pkg:generic/libyaml@{version}"))
+        found.append(
+            replace(describe_debian(LIBYAML, "PyYAML", version), purl=f"pkg:generic/libyaml@{version}")
+        )
     if missing := names - {component.name for component in found}:
         raise UnknownPart(f"nothing is known about {', '.join(sorted(missing))}")
     for component in found:
@@ -127,7 +132,9 @@ def hash_files(files: dict[str, str]) -> str:
     """One file's SHA-256; of several, that of their lines as `sha256sum` writes them."""
     if len(files) == 1:
         return next(iter(files.values()))
-    return hashlib.sha256("".join(f"{digest}  {name}\n" for name, digest in files.items()).encode()).hexdigest()
+    return hashlib.sha256(
+        "".join(f"{digest}  {name}\n" for name, digest in files.items()).encode()
+    ).hexdigest()
 
 
 # --- Whose is it? -------------------------------------------------------------------------------
@@ -171,7 +178,7 @@ def _assign_modules(names: set[str], standard: set[str]) -> set[str]:
 def _describe_python(facts: dict) -> list[Component]:
     version = facts["python"]
     minor = version.rsplit(".", 1)[0]
-    # CPython's own file leaves out what is under other licences inside it (libmpdec, for one); Debian's has all.
+    # CPython's own file leaves out other people's parts of it (libmpdec, for one); Debian's has all.
     folders = [path for pattern in (f"python{minor}", f"libpython{minor}-minimal", "libpython3*-minimal")
                for path in sorted(DOC.glob(pattern))]  # fmt: skip
     texts = [Path(facts["standard_library"], "LICENSE.txt"), *[path / "copyright" for path in folders[:1]]]
@@ -180,7 +187,9 @@ def _describe_python(facts: dict) -> list[Component]:
     mpdec = facts["libmpdec"]
     return [
         Component("CPython", version, PYTHON_SPDX, f"pkg:generic/cpython@{version}", texts),
-        Component("libmpdec", mpdec, "BSD-2-Clause", f"pkg:generic/libmpdec@{mpdec}", texts[1:], inside="CPython"),
+        Component(
+            "libmpdec", mpdec, "BSD-2-Clause", f"pkg:generic/libmpdec@{mpdec}", texts[1:], inside="CPython"
+        ),
     ]
 
 
@@ -197,7 +206,8 @@ def _describe_distribution(name: str, facts: dict) -> Component:
     texts = [Path(str(path.locate())) for path in found.files or [] if ".dist-info/licenses/" in str(path)]
     record = found.read_text("RECORD") or ""
     return Component(
-        name, found.version, translate_licence(name, declared), f"pkg:pypi/{wanted}@{found.version}", sorted(texts),
+        name, found.version, translate_licence(name, declared), f"pkg:pypi/{wanted}@{found.version}",
+        sorted(texts),
         digest=hashlib.sha256(record.encode()).hexdigest(), digest_of=f"{found.metadata['Name']}'s RECORD",
     )  # fmt: skip
 
@@ -205,20 +215,24 @@ def _describe_distribution(name: str, facts: dict) -> Component:
 def _describe_c_libraries(tree: Path, owned: dict) -> list[Component]:
     """What is bundled, and what the native modules say that they were linked or compiled with."""
     program = [str(tree / "bin" / "escp"), "--version", "-v"]
-    said = subprocess.run(program, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL).stdout
+    said = subprocess.run(
+        program, capture_output=True, text=True, check=True, stdin=subprocess.DEVNULL
+    ).stdout
     line = next(line for line in said.splitlines() if line.startswith("libraries: "))
     versions = dict(word.rsplit(" ", 1) for word in line.removeprefix("libraries: ").split(", "))
     known = {library.name: library for library in C_LIBRARIES}
     if unknown := versions.keys() - known.keys():
-        raise UnknownPart(f"escp is linked with {', '.join(unknown)}, which packaging/components.py does not know")
+        raise UnknownPart(
+            f"escp is linked with {', '.join(unknown)}, which packaging/components.py does not know"
+        )
     return [
-        _describe_debian(library, "" if name in owned else "escp", versions.get(name, ""))
+        describe_debian(library, "" if name in owned else "escp", versions.get(name, ""))
         for name, library in known.items()
         if name in versions or name in owned
     ]
 
 
-def _describe_debian(library: CLibrary, inside: str, version: str = "") -> Component:
+def describe_debian(library: CLibrary, inside: str, version: str = "") -> Component:
     path = DOC / library.debian / "copyright"
     try:
         text = path.read_text()
@@ -251,4 +265,6 @@ def translate_licence(name: str, declared: str) -> str:
     try:
         return SPDX[declared]
     except KeyError:
-        raise UnknownPart(f"the licence of {name} is {declared!r}: may it go into a BSD-3-Clause program?") from None
+        raise UnknownPart(
+            f"the licence of {name} is {declared!r}: may it go into a BSD-3-Clause program?"
+        ) from None

@@ -47,10 +47,7 @@ def build_deb(staged: Path, scratch: Path, out: Path, release: Release) -> Path:
         version=release.version, architecture=architecture, depends=", ".join(depends),
         kibibytes=sum((path.stat().st_size + 1023) // 1024 for path in files),
     )  # fmt: skip
-    sums = [
-        f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(root)}\n"  # noqa: S324 (dpkg's format)
-        for path in files
-    ]
+    sums = [f"{hashlib.md5(path.read_bytes()).hexdigest()}  {path.relative_to(root)}\n" for path in files]
     (root / "DEBIAN").mkdir()
     (root / "DEBIAN" / "control").write_text(control)
     (root / "DEBIAN" / "md5sums").write_text("".join(sums))

@@ -2,7 +2,7 @@
 
     FOLDER/escp/                     the tree (one-dir): bin/escp, lib/escp/
     FOLDER/escp-VERSION-linux-ARCH   the same as one file, which unpacks itself at every start
-    FOLDER/frozen-by.json            which Python and packages went in, and where their licences lie: build.py package
+    FOLDER/frozen-by.json            which Python and packages went in, and where they lie: for `package`
 
 The same sources give the same bytes (SOURCE_DATE_EPOCH, else the time of the last commit).
 """

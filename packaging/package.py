@@ -1,7 +1,7 @@
 """Makes dist/packages/ of a frozen tree: `python packaging/package.py FOLDER`, FOLDER as freeze.py made it.
 
     escp_VERSION_ARCH.deb  escp-VERSION-1.ARCH.rpm  escp-VERSION-linux-ARCH.tar.gz  escp-VERSION-linux-ARCH
-    wheels/  SHA256SUMS
+    escp-VERSION.tar.gz (the source)  wheels/  SHA256SUMS
 
 The same tree gives the same bytes. With --no-wheels nothing is compiled or downloaded.
 """
@@ -40,7 +40,7 @@ def package(folder: Path, out: Path, has_wheels: bool) -> None:
         build_tarball(staged, made, release)
         shutil.copy2(folder / freeze.ONE_FILE, made)
         if has_wheels:
-            build_wheels(made / "wheels", Path(scratch), release.epoch)
+            build_wheels(made, Path(scratch), release.epoch)
         write_sums(made)
         for path in [made, *made.rglob("*")]:
             path.chmod(0o755 if path.is_dir() or path.name == freeze.ONE_FILE else 0o644)

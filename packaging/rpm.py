@@ -8,8 +8,8 @@ from pathlib import Path
 import stage
 from stage import Release
 
-# Nothing is looked at or changed by rpm's scripts: they would strip, take the bundled libraries for something that
-# others may use, and ask for libraries that are bundled. gzip: rpm of RHEL 7 and 8 can read it.
+# Nothing is looked at or changed by rpm's scripts: they would strip, offer the bundled libraries to other
+# packages, and ask for libraries that are bundled. gzip: rpm of RHEL 7 and 8 can read it.
 SPEC = """\
 %global debug_package %{{nil}}
 %global __os_install_post %{{nil}}
@@ -59,7 +59,12 @@ def build_rpm(staged: Path, scratch: Path, out: Path, release: Release) -> Path:
         )
     )  # fmt: skip
     env = dict(os.environ, SOURCE_DATE_EPOCH=str(release.epoch), LC_ALL="C")
-    settings = {"_topdir": scratch / "rpmbuild", "_dbpath": scratch / "rpmdb", "_tmppath": scratch, "_rpmdir": out}
+    settings = {
+        "_topdir": scratch / "rpmbuild",
+        "_dbpath": scratch / "rpmdb",
+        "_tmppath": scratch,
+        "_rpmdir": out,
+    }
     settings["_rpmfilename"] = "%%{NAME}-%%{VERSION}-%%{RELEASE}.%%{ARCH}.rpm"
     defines = [word for name, value in settings.items() for word in ("--define", f"{name} {value}")]
     command = ["rpmbuild", "--quiet", "-bb", "--target", f"{release.machine}-linux", *defines, str(spec)]

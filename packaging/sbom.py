@@ -16,7 +16,10 @@ def build_sbom(components: list[Component], tree_digest: str, epoch: int) -> dic
     described = _describe(whole, kind="application")
     described["hashes"] = [_hash(tree_digest)]
     described["properties"] = [{"name": "escp:sha256-of", "value": "lib/escp/MANIFEST"}]
-    inside = {component.name: [part.purl for part in parts if part.inside == component.name] for component in components}
+    inside = {
+        component.name: [part.purl for part in parts if part.inside == component.name]
+        for component in components
+    }
     top = [part.purl for part in parts if part.inside in ("", whole.name)]
     return {
         "$schema": "http://cyclonedx.org/schema/bom-1.6.schema.json",
@@ -49,7 +52,8 @@ def _describe(component: Component, kind: str) -> dict:
     }
     if component.files:
         entry["components"] = [
-            {"type": "file", "name": name, "hashes": [_hash(digest)]} for name, digest in component.files.items()
+            {"type": "file", "name": name, "hashes": [_hash(digest)]}
+            for name, digest in component.files.items()
         ]
     return entry
 

@@ -1,4 +1,4 @@
-"""Lays out what is installed: the frozen tree, pages, completions, documents, licences, SBOM; all of one date."""
+"""Lays out what is installed: the frozen tree, pages, completions, documents, licences, SBOM."""
 
 import gzip
 import hashlib
@@ -16,9 +16,11 @@ import sbom
 from components import find_components
 
 HERE = Path(__file__).resolve().parent
-DOCUMENTS = ("README.md", "CHANGELOG.md", "LICENSE", "docs/escp.conf.example", "docs/install.md",
-             "docs/troubleshooting.md", "docs/scp-differences.md", "docs/security.md", "docs/json.md")  # fmt: skip
-# What the executable itself takes from the host before it can look at its own libraries: library -> packages.
+DOCUMENTS = (
+    *("README.md", "CHANGELOG.md", "LICENSE", "docs/escp.conf.example", "docs/install.md"),
+    *("docs/troubleshooting.md", "docs/scp-differences.md", "docs/security.md", "docs/json.md"),
+)
+# What the executable takes from the host before it can look at its own libraries: Debian's and rpm's name.
 HOST_LIBRARIES = {"libz.so.1": ("zlib1g", "libz.so.1()(64bit)")}
 
 

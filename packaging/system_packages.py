@@ -36,6 +36,11 @@ PACKAGES = [
     Package("bash-completion", "bash-completion", "test", ""),
     Package("zsh", "zsh", "test", ""),
     Package("fish", "fish", "test", ""),  # RHEL: from EPEL
+    # `package` installs what tests need: it makes an rpm, and reads licences out of the others.
+    Package("rpm", "rpm-build", "test", ""),
+    Package("cpio", "cpio", "test", ""),
+    Package("libyaml-0-2", "libyaml", "test", ""),
+    Package("python3-minimal", RHEL_PYTHON, "test", ""),
 ]
 OPTIONAL = {"libipsec-mb-dev"}  # without it libcrypto seals everything
 
