@@ -57,6 +57,8 @@ C_LIBRARIES = (
 )
 ZLIB = CLibrary("zlib", "zlib1g", "libz.so.*")
 LIBYAML = CLibrary("libyaml", "libyaml-0-2")
+LIBFFI = CLibrary("libffi", "libffi-dev", inputs=("libffi_pic.a",))
+PYTHON_PARTS = {"_decimal": ("libmpdec", "BSD-2-Clause"), "pyexpat": ("expat", "MIT")}  # copies in its source
 # Below lib/escp/. The first that fits counts.
 FILES = {
     "escp": "PyInstaller",
@@ -104,7 +106,7 @@ def find_components(tree: Path) -> list[Component]:
         Component(
             "escp", freeze.VERSION, OWN_SPDX, f"pkg:generic/escp@{freeze.VERSION}", [freeze.ROOT / "LICENSE"]
         ),
-        *_describe_python(facts),
+        *_describe_python(facts, _list_extensions(facts, owned)),
         *(_describe_distribution(name, facts) for name in FROM_PYPI if name in names),
         *_describe_c_libraries(tree, owned),
         describe_debian(ZLIB, "" if ZLIB.name in owned else "CPython"),
@@ -175,22 +177,31 @@ def _assign_modules(names: set[str], standard: set[str]) -> set[str]:
 # --- What is it, and under which licence? -------------------------------------------------------
 
 
-def _describe_python(facts: dict) -> list[Component]:
+def _list_extensions(facts: dict, owned: dict) -> set[str]:
+    """CPython's modules of native code: linked into it, or files of their own."""
+    files = (Path(name).name.split(".")[0] for name in owned["CPython"] if "/lib-dynload/" in name)
+    return {*facts["builtin_modules"], *files}
+
+
+def _describe_python(facts: dict, extensions: set[str]) -> list[Component]:
     version = facts["python"]
     minor = version.rsplit(".", 1)[0]
     # CPython's own file leaves out other people's parts of it (libmpdec, for one); Debian's has all.
+    given = [Path(facts["python_copyright"])] if facts["python_copyright"] else []
     folders = [path for pattern in (f"python{minor}", f"libpython{minor}-minimal", "libpython3*-minimal")
                for path in sorted(DOC.glob(pattern))]  # fmt: skip
-    texts = [Path(facts["standard_library"], "LICENSE.txt"), *[path / "copyright" for path in folders[:1]]]
-    if len(texts) < 2:
+    copyrights = given + [path / "copyright" for path in folders]
+    if not copyrights:
         raise UnknownPart(f"no licences of what CPython contains: install Debian's libpython{minor}-minimal")
-    mpdec = facts["libmpdec"]
-    return [
-        Component("CPython", version, PYTHON_SPDX, f"pkg:generic/cpython@{version}", texts),
-        Component(
-            "libmpdec", mpdec, "BSD-2-Clause", f"pkg:generic/libmpdec@{mpdec}", texts[1:], inside="CPython"
-        ),
-    ]
+    texts = [Path(facts["standard_library"], "LICENSE.txt"), copyrights[0]]
+    found = [Component("CPython", version, PYTHON_SPDX, f"pkg:generic/cpython@{version}", texts)]
+    for module, (name, licence) in PYTHON_PARTS.items():
+        if module in extensions:
+            purl = f"pkg:generic/{name}@{facts[name]}"
+            found.append(Component(name, facts[name], licence, purl, texts[1:], inside="CPython"))
+    if "_ctypes" in extensions:
+        found.append(describe_debian(LIBFFI, "CPython"))
+    return found
 
 
 def _describe_distribution(name: str, facts: dict) -> Component:

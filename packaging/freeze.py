@@ -88,6 +88,9 @@ def describe_python():
         "standard_modules": sorted(sys.stdlib_module_names),
         "libyaml": importlib.import_module("yaml._yaml").get_version_string(),
         "libmpdec": importlib.import_module("decimal").__libmpdec_version__,
+        "expat": importlib.import_module("pyexpat").EXPAT_VERSION.removeprefix("expat_"),
+        "builtin_modules": sorted(sys.builtin_module_names),
+        "python_copyright": os.environ.get("ESCP_PYTHON_COPYRIGHT", ""),  # where Python is not the system's
         "packages": {name: str(found.locate_file("")) for name, found in sorted(distributions.items())},
     }
 

@@ -24,9 +24,9 @@ COMPATIBLE = {
 }  # fmt: skip
 DOCUMENTS = "share/doc/escp"
 INSTALLED = {
-    "bin/escp", "lib/escp/escp", "lib/escp/MANIFEST",
-    f"{DOCUMENTS}/escp.conf.example", f"{DOCUMENTS}/sbom.cdx.json", f"{DOCUMENTS}/licenses/LIST", f"{DOCUMENTS}/install.md", "share/bash-completion/completions/escp",
-    "share/fish/vendor_completions.d/escp.fish",
+    "bin/escp", "lib/escp/escp", "lib/escp/MANIFEST", f"{DOCUMENTS}/escp.conf.example",
+    f"{DOCUMENTS}/sbom.cdx.json", f"{DOCUMENTS}/licenses/LIST", f"{DOCUMENTS}/install.md",
+    "share/bash-completion/completions/escp", "share/fish/vendor_completions.d/escp.fish",
 }  # fmt: skip
 pytestmark = pytest.mark.timeout(300)
 

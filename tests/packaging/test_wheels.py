@@ -1,4 +1,4 @@
-"""The wheels: installed without an index, they copy; they are made of the source distribution that goes with them."""
+"""The wheels: installed without an index, they copy; and the source that they are made of."""
 
 import re
 import subprocess
