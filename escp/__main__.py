@@ -1,10 +1,12 @@
 """`python -m escp`, the installed command and the frozen program."""
 
+import gc
 import os
 import sys
 from contextlib import suppress
 
-from escp.cli import main
+gc.disable()  # until what a copy needs is loaded: nothing of it is garbage, and looking takes 1 ms
+from escp.cli import main  # noqa: E402
 
 
 def run() -> None:

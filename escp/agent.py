@@ -6,6 +6,7 @@ unfinished file stays.
 
 import os
 import signal
+import socket
 import time
 from collections.abc import Sequence
 
@@ -28,6 +29,8 @@ from escp.control import (
     Arrived,
     Bye,
     Error,
+    Examine,
+    Examined,
     FileFailed,
     Hello,
     Link,
@@ -50,9 +53,9 @@ from escp.listener import Acceptor, is_own_address, listen
 from escp.log import AgentLog, open_agent_log
 from escp.rootfinder import RootFinder
 from escp.session import AgentCourse
-from escp.transfer import Streams, choose_aead, is_address, prepare_process
+from escp.transfer import Streams, choose_aead, is_address, prepare_process, warm_up
 
-FEATURES = ["zstd", "dummy"]
+FEATURES = ["zstd", "dummy", "examine"]
 STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initiator gives up long before
 IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
 PROGRESS_S = 0.2
@@ -107,6 +110,7 @@ class Agent:
             self._channel.write(MARKER)
             self._tell(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, FEATURES))
             self._take_own_options()
+            warm_up()
             while not self._is_done:
                 self._step()
             return EXIT_OK
@@ -195,8 +199,23 @@ class Agent:
             self._make_link(message)
         elif isinstance(message, Tunnel):
             self._go_through_tunnel()
+        elif isinstance(message, Examine):
+            self._examine(message.path)
         elif isinstance(message, Bye):
             self._is_done = True
+
+    def _examine(self, path: bytes) -> None:
+        """Tell the facts about this host, that directory, and the device that the streams go through."""
+        from escp.examine import examine_host, find_device  # not at the top: no copy needs it
+        from escp.facts import encode_facts  # not at the top, as above
+
+        peer, own = self._peer_address, self._own_address
+        for sock, _ in self._streams.proven.values() if self._streams is not None else ():
+            if sock.family != socket.AF_UNIX:  # of a tunnel
+                peer, own = sock.getpeername()[0], sock.getsockname()[0]
+        device = find_device(peer, own) if peer else None
+        self._tell(Examined(encode_facts(examine_host(path, device))))
+        self._log.examined()
 
     # ---- Sources ------------------------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from escp.location import Location
     from escp.options import Options
+    from escp.report import Report
     from escp.ssh import AgentProcess
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
@@ -57,6 +58,8 @@ def _run(argv: list[str], start_s: float) -> int:
         is_json = options.json
         if options.shows_help or options.shows_version or options.shows_licence:
             return _show_page(options)
+        if options.is_selftest or options.is_doctor:
+            return _examine(options, start_s)
         return _copy(options, start_s)
     except EscpError as e:
         from escp.ui import show_early_failure
@@ -179,20 +182,50 @@ def _copy(options: "Options", start_s: float) -> int:
 
         _handle_signals(_interrupt)
         with Report(options, start_s) as report:
-            try:
-                if _noted:
-                    raise _Interrupted(_noted[0])
-                copy = Copy(options, sources, agents.get, report)
-                counters = copy.run()
-                return report.finish(counters, copy.first_failure)
-            except EscpError as e:
-                return report.fail(e)
-            except _Interrupted as e:
-                return report.fail(InterruptedBySignal(e.number))
-            except Exception as e:
-                import traceback
 
-                traceback.print_exc()
-                return report.fail(InternalError(f"{type(e).__name__}: {e}"))
+            def copy() -> int:
+                one = Copy(options, sources, agents.get, report)
+                return report.finish(one.run(), one.first_failure)
+
+            return _guard(report, copy)
     finally:
         agents.stop()
+
+
+def _examine(options: "Options", start_s: float) -> int:
+    """--selftest and --doctor."""
+    _handle_signals(_interrupt)
+    agents = _Agents(options)
+    try:
+        if options.target.is_remote:
+            agents.start_early(options.target)
+        _handle_signals(_note)
+        from escp.report import Report  # not at the top: ssh logs in meanwhile
+
+        if options.is_selftest:
+            from escp.selftest import SelfTest  # not at the top, as above
+        else:
+            from escp.doctor import Doctor  # not at the top, as above
+        _handle_signals(_interrupt)
+        with Report(options, start_s) as report:
+            work = SelfTest(report).run if options.is_selftest else Doctor(options, agents.get, report).run
+            return _guard(report, work)
+    finally:
+        agents.stop()
+
+
+def _guard(report: "Report", work: "Callable[[], int]") -> int:
+    """The exit status of *work*, or of what ended it, once that is shown."""
+    try:
+        if _noted:
+            raise _Interrupted(_noted[0])
+        return work()
+    except EscpError as e:
+        return report.fail(e)
+    except _Interrupted as e:
+        return report.fail(InterruptedBySignal(e.number))
+    except Exception as e:
+        import traceback
+
+        traceback.print_exc()
+        return report.fail(InternalError(f"{type(e).__name__}: {e}"))

@@ -286,6 +286,20 @@ class Error(namedtuple("Error", "exit_code message hint")):
     hint: str
 
 
+class Examine(namedtuple("Examine", "path")):
+    """Tell the facts about your host and this directory of it; only for an agent with that feature."""
+
+    __slots__ = ()
+    path: bytes
+
+
+class Examined(namedtuple("Examined", "facts")):
+    """The answer: NAME=VALUE, as `facts` reads them."""
+
+    __slots__ = ()
+    facts: list[str]
+
+
 class KeepAlive(namedtuple("KeepAlive", "")):
     """Nothing happened, and its author is alive."""
 
@@ -300,13 +314,15 @@ class Bye(namedtuple("Bye", "")):
 
 Message = (
     Hello | Send | Receive | Opened | Sources | Roots | Accept | Allow | Allowed | Link | Listening | Arrived
-    | Tunnel | Credit | Chunk | Progress | FileFailed | Listed | Result | Error | KeepAlive | Bye
+    | Tunnel | Credit | Chunk | Progress | FileFailed | Listed | Result | Error
+    | Examine | Examined | KeepAlive | Bye
 )  # fmt: skip
 
 _TYPES: dict[str, type[Message]] = {
     cls.__name__.lower(): cls
     for cls in (Hello, Send, Receive, Opened, Sources, Roots, Accept, Allow, Allowed, Link, Listening,
-                Arrived, Tunnel, Credit, Progress, FileFailed, Listed, Result, Error, KeepAlive, Bye)
+                Arrived, Tunnel, Credit, Progress, FileFailed, Listed, Result, Error,
+                Examine, Examined, KeepAlive, Bye)
 }  # fmt: skip
 _MAX_INT = 1 << 63
 _MAX_ITEMS = 4096  # of a list

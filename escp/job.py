@@ -60,7 +60,7 @@ from escp.plan import base_name
 from escp.relay import Relay, RelayLeg
 from escp.sources import SourceQueue
 from escp.ssh import AgentProcess
-from escp.transfer import Streams, choose_aead
+from escp.transfer import Streams, choose_aead, warm_up
 
 UPDATE_S = 0.1
 LAST_WORDS_S = 2.0  # a broken stream waits so long for the control channel to say why
@@ -132,6 +132,8 @@ class Job:
         is_done = False
         try:
             self._begin()
+            if len(self._agents()) == 1 and not (self._origin and self._goal):
+                warm_up()  # a relay makes no channels
             while not self._is_finished():
                 self._step()
             for agent in self._agents():

@@ -15,6 +15,10 @@ from escp.log import TransferLog
 from escp.progress import Snapshot, StartInfo, Summary
 from escp.textui import TextUi, find_exit_code
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.finding import Check, Finding
+
 PROGRESS_EVERY_S = 1.0
 _RETRYABLE = (EXIT_SSH, EXIT_INTEGRITY, EXIT_NETWORK)
 
@@ -81,6 +85,25 @@ class JsonUi(TextUi):
     def warn(self, text: str) -> None:
         self._emit("warning", message=to_valid_text(text))
         self._write_log("warning", message=text)
+
+    def finding(self, finding: "Finding", *, host: str) -> None:
+        self._emit(
+            "finding",
+            scope=finding.scope,
+            host=to_valid_text(host) if finding.scope != "local" else None,
+            subject=finding.subject,
+            status=finding.status,
+            value=to_valid_text(finding.value),
+            number=finding.number,
+            advice=to_valid_text(finding.advice) or None,
+        )
+
+    def check(self, check: "Check") -> None:
+        self._emit("check", name=check.name, ok=check.is_ok, message=to_valid_text(check.text))
+
+    def conclude(self, exit_code: int, text: str) -> None:
+        self._emit("result", ok=exit_code == 0, exit_code=exit_code, **_NO_NUMBERS, error=None)
+        self._is_ended = True
 
     def finish(self, summary: Summary, error: EscpError | None = None) -> None:
         exit_code = find_exit_code(summary, error)

@@ -45,6 +45,7 @@ class Leg:
         self._port = 0
         self._due_s = self._other_address_s = float("inf")
         self.place = ""  # where the data goes, for people
+        self.failure = ""  # why it could not go there
 
     @property
     def _mode(self) -> str:
@@ -198,8 +199,9 @@ class Leg:
         if self._options.tunnel != "auto" or self.place == "ssh":
             hint = f"the ports {first}-{last} (see --escp_port) of {whose} must be open, or use --tunnel=auto"
             raise NetworkError(f"{what}: {reason}", hint)
+        self.failure = f"{what}: {reason}"
         self._warn(
-            f"{what}: {reason}; the data goes through ssh, which is slower: open the ports {first}-{last} "
+            f"{self.failure}; the data goes through ssh, which is slower: open the ports {first}-{last} "
             f"(see --escp_port) of {whose}, or write --tunnel=always to skip this wait"
         )
         self.settle()

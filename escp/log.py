@@ -77,6 +77,11 @@ class AgentLog:
     def file_error(self, path: bytes, message: str) -> None:
         self._write("error", is_error=True, path=path, message=message)
 
+    def examined(self) -> None:
+        """The initiator only wanted to know about this host: nothing is missing when it goes."""
+        self._is_open = False
+        self._write("examined")
+
     def finish(self, counters: dict[str, int]) -> None:
         """All is done. *counters*: of the plane that ran here."""
         self._is_open = False

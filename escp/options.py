@@ -55,10 +55,14 @@ class Options(
         "keeps_devices data_host bind_address is_reverse tunnel "
         "n_streams block_bytes port n_ports is_direct send_engine receive_engine cpumask nodemask "
         "agent_command is_embedded is_server ssh_program ssh_args ssh_port batch address_family "
-        "is_quiet verbosity json shows_bits logfile shows_help shows_version shows_licence logins",
+        "is_quiet verbosity json shows_bits logfile shows_help shows_version shows_licence "
+        "is_selftest is_doctor logins",
     )
 ):
-    """What the user asked for. With `is_server` or one of `shows_…` there are no sources and no target."""
+    """What the user asked for. With `is_server` or one of `shows_…` there are no sources and no target.
+
+    Nor with `is_selftest`. With `is_doctor` one source, a local directory, and the target if it is remote.
+    """
 
     # namedtuple, because the import of typing or dataclasses takes 4 and 10 ms before ssh can start.
     __slots__ = ()
@@ -114,6 +118,8 @@ class Options(
     shows_help: bool
     shows_version: bool
     shows_licence: bool
+    is_selftest: bool
+    is_doctor: bool
     logins: tuple[tuple[str, "Login"], ...]  # by host or user@host, where the configuration tells them apart
 
     def for_host(self, location: Location) -> "Options":
@@ -148,9 +154,11 @@ NOT_CONFIGURABLE = {
     "help": _FOR_ONE_COMMAND,
     "version": _FOR_ONE_COMMAND,
     "licence": _FOR_ONE_COMMAND,
+    "selftest": _FOR_ONE_COMMAND,
+    "doctor": _FOR_ONE_COMMAND,
     "server": "is what escp calls itself with: it can't be set",
 }
-_PAGES = frozenset("-h --help -V --version -L --licence --server".split())
+_PAGES = frozenset("-h --help -V --version -L --licence --server --selftest".split())
 
 
 def parse_options(argv: list[str]) -> Options:
@@ -160,6 +168,8 @@ def parse_options(argv: list[str]) -> Options:
     """
     parser = build_parser()
     words, operands = parser.split_options(argv)
+    if "--doctor" in words:
+        operands = [_find_meaning(word) for word in operands]
     if not _PAGES.isdisjoint(words):  # these work whatever the configuration holds, and without operands
         args = parser.parse_args(words)
         args.operands = []
@@ -249,7 +259,9 @@ def _check_options(args: Namespace) -> Options:
     """Check the values, and what they mean together. Raises UsageError."""
     sources: tuple[Location, ...] = ()
     target = NOWHERE
-    if not (args.server or args.shows_help or args.shows_version or args.shows_licence):
+    if args.is_doctor:
+        sources, target = _parse_patient(args)
+    elif not (args.server or args.shows_help or args.shows_version or args.shows_licence or args.is_selftest):
         sources, target = _parse_operands(args)
     port = parse_port(args.port)
     n_more_ports = parse_count(args.port_range, "--escp_portrange", 0, MAX_PORT - port)
@@ -309,13 +321,15 @@ def _check_options(args: Namespace) -> Options:
         shows_help=args.shows_help,
         shows_version=args.shows_version,
         shows_licence=args.shows_licence,
+        is_selftest=args.is_selftest,
+        is_doctor=args.is_doctor,
         logins=(),
     )
 
 
 def _parse_operands(args: Namespace) -> tuple[tuple[Location, ...], Location]:
     words = args.operands
-    is_embedded, has_filelist = args.embedded, args.filelist is not None
+    has_filelist = args.filelist is not None
     if len(words) < (1 if has_filelist else 2):
         raise UsageError("no target given" if words or has_filelist else "nothing to copy", _USAGE_HINT)
     *sources, target = (parse_location(os.fsencode(word)) for word in words)
@@ -333,13 +347,35 @@ def _parse_operands(args: Namespace) -> tuple[tuple[Location, ...], Location]:
             raise UsageError("option --reverse is not for copies between two remote hosts", "leave it out")
         if args.is_direct_hosts and args.tunnel == "always":
             raise UsageError("option -R and --tunnel=always contradict each other", "leave out one of them")
-    if is_embedded:
-        for location, word in zip([*sources, target], words, strict=True):
+    _check_embedded(args, words, [*sources, target])
+    return tuple(sources), target
+
+
+def _find_meaning(word: str) -> str:
+    """An operand of --doctor: a word without slash and colon that is no directory here is a host."""
+    is_host = word and "/" not in word and ":" not in word and not os.path.isdir(word)
+    return f"{word}:" if is_host else word
+
+
+def _parse_patient(args: Namespace) -> tuple[tuple[Location, ...], Location]:
+    """A directory of this host, and one of another or NOWHERE."""
+    locations = [parse_location(os.fsencode(word)) for word in args.operands]
+    remote = [location for location in locations if location.is_remote]
+    local = [location for location in locations if not location.is_remote]
+    if len(remote) > 1 or len(local) > 1:
+        what = "hosts" if len(remote) > 1 else "directories of this host"
+        raise UsageError(f"option --doctor: two {what}", "write escp --doctor [DIR] [HOST:[DIR]]")
+    _check_embedded(args, args.operands, locations)
+    return (local[0] if local else Location(None, None, None, b"."),), remote[0] if remote else NOWHERE
+
+
+def _check_embedded(args: Namespace, words: list[str], locations: list[Location]) -> None:
+    if args.embedded:
+        for location, word in zip(locations, words, strict=True):
             if location.is_remote and (location.host not in LOCAL_HOSTS or location.user is not None):
                 raise UsageError(
                     f"option --embedded: '{word}' is not this host", "write localhost:path, without a user"
                 )
-    return tuple(sources), target
 
 
 _USAGE_HINT = "escp SOURCE... TARGET; each is a path or [user@]host:[path]"

@@ -318,6 +318,11 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     add("--logfile", metavar="FILE",
         help="append start, errors and summary to FILE, or to the syslog facility LOCAL0 to LOCAL7 "
         "(default: none)")
+    add("--selftest", dest="is_selftest", action="store_true",
+        help="check this escp, this directory and the loopback network, within a second, and exit")
+    add("--doctor", dest="is_doctor", action="store_true",
+        help="tell what limits copies on this host, or between it and another one, and what to do about it "
+        "(operands: [DIR] [HOST[:DIR]]; default: this directory), and exit")
     add("-L", "--licence", dest="shows_licence", action="store_true", help="print the licence and exit")
     add("-V", "--version", dest="shows_version", action="store_true", help="print the version and exit")
     add("-h", "--help", dest="shows_help", action="store_true", help="print this help and exit")

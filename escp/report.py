@@ -8,6 +8,10 @@ from escp.progress import Snapshot, StartInfo, Summary
 from escp.textui import find_exit_code
 from escp.ui import make_ui
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.finding import Check, Finding
+
 
 class Report:
     """One session's user interface. `finish` and `fail` return the exit status."""
@@ -52,6 +56,15 @@ class Report:
 
     def warn(self, text: str) -> None:
         self._ui.warn(text)
+
+    def finding(self, finding: "Finding", *, host: str) -> None:
+        self._ui.finding(finding, host=host)
+
+    def check(self, check: "Check") -> None:
+        self._ui.check(check)
+
+    def conclude(self, exit_code: int, text: str) -> None:
+        self._ui.conclude(exit_code, text)
 
     def finish(self, counters: dict[str, int], error: EscpError | None) -> int:
         options = self._options

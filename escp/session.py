@@ -26,6 +26,8 @@ from escp.control import (
     Credit,
     Decoder,
     Error,
+    Examine,
+    Examined,
     FileFailed,
     Hello,
     KeepAlive,
@@ -61,6 +63,7 @@ _FROM_AGENT: _Rules = {
     FileFailed: ((Hello,), True),
     Listed: ((Roots,), True),
     Result: ((Opened, Roots), False),
+    Examined: ((Hello,), False),
 }
 _FROM_INITIATOR: _Rules = {
     Hello: ((), False),
@@ -73,6 +76,7 @@ _FROM_INITIATOR: _Rules = {
     Tunnel: ((Link,), False),
     Credit: ((Link,), True),
     Chunk: ((Link,), True),
+    Examine: ((Hello,), False),
     Bye: ((Hello,), False),
 }
 

@@ -14,6 +14,7 @@ from escp.log import TransferLog
 from escp.progress import RateMeter, Snapshot, StartInfo, Summary
 
 if TYPE_CHECKING:
+    from escp.finding import Check, Finding
     from escp.meter import Meter
 
 FIRST_DRAW_S = 0.3  # a copy that is done by then gets no meter, and needs no rich
@@ -44,6 +45,7 @@ class TextUi:
         self._rate: RateMeter | None = None
         self._meter: Meter | None = None
         self._has_meter = not is_quiet
+        self._scope = ""  # of the last finding
 
     def begin(self, info: StartInfo) -> None:
         """The streams are open: the login is over, and with it ssh's questions on the terminal."""
@@ -108,6 +110,30 @@ class TextUi:
         self._write_log("summary", exit_code=find_exit_code(summary, error), **summary._asdict())
         if error is not None:
             self._say_error(error)
+
+    def finding(self, finding: "Finding", *, host: str) -> None:
+        """Of --doctor: lines on standard output, under a headline for each host. Quiet: what matters."""
+        from escp.finding import NOTE, OK, format_finding, format_scope  # lazy: no copy needs it
+
+        if self._is_quiet and finding.status in (OK, NOTE):
+            return
+        if finding.scope != self._scope:
+            self._scope = finding.scope
+            self._out.write(format_scope(finding.scope, host))
+        for line in format_finding(finding):
+            self._out.write(line)
+
+    def check(self, check: "Check") -> None:
+        """Of --selftest."""
+        from escp.finding import format_check  # lazy: as above
+
+        for line in format_check(check) if not (self._is_quiet and check.is_ok) else ():
+            self._out.write(line)
+
+    def conclude(self, exit_code: int, text: str) -> None:
+        """The last word of --doctor and --selftest."""
+        if not self._is_quiet:
+            self._out.write(text)
 
     def fail(self, error: EscpError) -> None:
         """The session ended early, or never began."""

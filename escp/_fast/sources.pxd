@@ -111,7 +111,7 @@ ctypedef struct large_file:
 
 ctypedef struct flight:
     uint64_t id  # 0: free
-    int next_free
+    int to_next_free  # free: 0 is the one behind it; so zeroed memory is a list, and nobody touches 2 MB to make one
     uint8_t kind  # entry_kind
     bint is_sent  # its entry (the last one, of a large file) is on its way: a final result may come
     uint16_t n_name

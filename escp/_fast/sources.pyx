@@ -25,8 +25,6 @@ cdef int state_open(send_state *s) except -1:
     s.flights = <flight *>calloc(N_FLIGHTS, sizeof(flight))
     if s.flights == NULL:
         raise MemoryError("flights")
-    for i in range(N_FLIGHTS):
-        s.flights[i].next_free = i + 1
     s.n_free = N_FLIGHTS
     owners_open(&s.owners)
     if s.config.selection != SELECT_ALL:
@@ -227,7 +225,7 @@ cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexc
     if s.n_free == 0:
         return NULL
     f = &s.flights[i]
-    s.first_free = f.next_free
+    s.first_free = i + 1 + f.to_next_free
     s.n_free -= 1
     s.next_serial += 1
     f.id = s.next_serial * N_FLIGHTS + i  # its place in the table is the id's remainder
@@ -258,6 +256,7 @@ cdef void resolve_links_locked(send_state *s, hard_link *first, bint is_good) no
 
 cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
     cdef dir_node *dir = f.dir
+    cdef int i = <int>(f - s.flights)
     cdef bint was_large = f.large != NULL
     cdef bint was_question = f.kind == ENTRY_QUERY
     if f.links != NULL:
@@ -270,8 +269,8 @@ cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
     f.id = 0
     f.large = NULL
     f.dir = NULL
-    f.next_free = s.first_free
-    s.first_free = <int>(f - s.flights)
+    f.to_next_free = s.first_free - i - 1
+    s.first_free = i
     s.n_free += 1
     node_unref_locked(s, dir)
     if was_question:

@@ -19,11 +19,13 @@ PACKAGE = Path(__file__).parents[2] / "escp"
 LAYERS = [
     {"constants", "errors"},
     {"parser", "location", "control", "options", "plan", "procenv", "display"}
-    | {"globbing", "filelist", "sources", "config", "values", "agentoptions"},
+    | {"globbing", "filelist", "sources", "config", "values", "agentoptions"}
+    | {"facts", "finding", "advice"},
     {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"},
     {"affinity", "transfer", "relay", "listener", "connector", "leg", "ends"}
-    | {"onefile", "orders", "offers", "rootfinder", "job", "agent"},
-    {"progress", "ui", "selftest"} | {"lines", "textui", "jsonui", "meter", "report", "about", "initiator"},
+    | {"onefile", "orders", "offers", "rootfinder", "job", "agent", "examine", "loopback"},
+    {"progress", "ui", "selftest", "doctor"}
+    | {"lines", "textui", "jsonui", "meter", "report", "about", "initiator"},
     {"cli"},
     {"__main__", "__init__"},  # the public API: its imports are lazy
 ]
@@ -34,7 +36,14 @@ MAY_EXIT = {"ui", "cli", "__main__"}
 LAZY_COMMENT = re.compile(r"#.*(lazy|lazily|start-up|not at the top)", re.IGNORECASE)
 LAZY_DOCSTRING = re.compile(r"lazily|start-up|is imported|are imported")  # said once for a whole module
 
-PURE = {"plan", "control", "session"}  # no I/O, no clock: time and randomness are arguments
+PURE = {
+    "plan",
+    "control",
+    "session",
+    "facts",
+    "finding",
+    "advice",
+}  # no I/O, no clock: time and randomness are arguments
 IMPURE_MODULES = set(
     "asyncio datetime fcntl glob io mmap multiprocessing pathlib random secrets select selectors shutil "
     "signal socket ssl subprocess tempfile threading time uuid".split()

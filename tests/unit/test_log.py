@@ -130,6 +130,10 @@ def test_agent_log_of_a_session_that_just_ended(tmp_path):
     assert write_agent_log(tmp_path / "log", BEGIN)[1] == 'failure message="ended before all was copied"'
 
 
+def test_agent_log_of_a_session_that_only_examined(tmp_path):
+    assert write_agent_log(tmp_path / "log", BEGIN, ("examined", {})) == [BEGUN, "examined"]
+
+
 def test_agent_without_a_log_writes_none(tmp_path):
     log = open_agent_log(None)
     log.begin(**BEGIN[1])

@@ -85,13 +85,12 @@ def test_an_option_behind_the_operands_is_hinted_at():
     assert "before the first source" in caught.value.hint
 
 
-@pytest.mark.parametrize("flag", ["--server", "-h", "--help", "-V", "--version", "-L"])
+@pytest.mark.parametrize("flag", ["--server", "-h", "--help", "-V", "--version", "-L", "--selftest"])
 def test_no_operands_are_needed_for_pages_and_the_agent(flag):
     options = parse_options([flag])
     assert options.sources == () and options.target == NOWHERE
-    assert [options.is_server, options.shows_help, options.shows_version, options.shows_licence].count(
-        True
-    ) == 1
+    what = [options.is_server, options.shows_help, options.shows_version, options.shows_licence]
+    assert [*what, options.is_selftest].count(True) == 1
 
 
 @pytest.mark.parametrize(
@@ -200,6 +199,43 @@ def test_log_destinations(text, expected):
 def test_log_facilities_that_do_not_exist_refused(text):
     with pytest.raises(UsageError, match="--logfile"):
         parse("--logfile", text)
+
+
+@pytest.mark.parametrize(
+    ("words", "local", "host", "path"),
+    [
+        ([], b".", None, b""),
+        (["dtn2"], b".", "dtn2", b""),
+        (["me@dtn2"], b".", "dtn2", b""),
+        (["dtn2:/data"], b".", "dtn2", b"/data"),
+        (["[fd00::1]:"], b".", "fd00::1", b""),
+        (["/data"], b"/data", None, b""),
+        (["here"], b"here", None, b""),  # a directory
+        (["./no/such/one"], b"./no/such/one", None, b""),
+        ([".", "dtn2"], b".", "dtn2", b""),
+        (["dtn2:x", "/data"], b"/data", "dtn2", b"x"),
+    ],
+)
+def test_operands_of_the_doctor(tmp_path, monkeypatch, words, local, host, path):
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path)
+    options = parse_options(["--doctor", *words])
+    assert options.is_doctor and [source.path for source in options.sources] == [local]
+    assert (options.target.host, options.target.path) == (host, path)
+
+
+@pytest.mark.parametrize("words", [["a:", "b:"], ["/a", "/b"], ["a", "b"], ["-x:"], ["/a", "b:", "c:"]])
+def test_operands_that_the_doctor_can_not_take(words):
+    with pytest.raises(UsageError):
+        parse_options(["--doctor", "--", *words])
+
+
+def test_doctor_takes_the_blocks_of_the_configuration_for_its_host(tmp_path, monkeypatch):
+    (tmp_path / "conf").write_text("hosts:\n  dtn2: {escp: /opt/escp}\n")
+    (tmp_path / "conf").chmod(0o600)
+    monkeypatch.setenv("ESCP_CONFIG", str(tmp_path / "conf"))
+    assert parse_options(["--doctor", "dtn2"]).agent_command == "/opt/escp"
+    assert parse_options(["--doctor", "dtn3"]).agent_command == "escp"
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])

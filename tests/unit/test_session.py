@@ -12,6 +12,8 @@ from escp.control import (
     Chunk,
     Credit,
     Error,
+    Examine,
+    Examined,
     Hello,
     KeepAlive,
     Link,
@@ -77,7 +79,8 @@ def test_course_with_a_sending_agent(initiator):
 @pytest.mark.parametrize(
     "course",
     [[RECEIVE, LINK, Allow([b"a"], [0]), Allow([], [])], [SEND, SOURCES, LINK, Accept([b"a"]), SOURCES],
-     [SEND, LINK, Tunnel(), Chunk(0, b"x"), Credit(0, 1)]],
+     [SEND, LINK, Tunnel(), Chunk(0, b"x"), Credit(0, 1)], [Examine(b"/")],
+     [RECEIVE, LINK, Allow([], []), Examine(b"/")]],
 )  # fmt: skip
 def test_whole_course_of_the_agent(agent, course):
     assert messages_of(agent, HELLO, *course) == [HELLO, *course]
@@ -91,6 +94,9 @@ def test_whole_course_of_the_agent(agent, course):
         [HELLO, HELLO],
         [HELLO, RESULT],
         [HELLO, Allowed()],
+        [Examined([])],
+        [HELLO, Examined([]), Examined([])],
+        [HELLO, Examine(b"")],
         [HELLO, LISTENING, LISTENING],
         [HELLO, Opened(True, False), Opened(True, False)],
         [HELLO, Opened(True, False), RESULT, RESULT],
@@ -111,6 +117,9 @@ def test_message_out_of_turn_is_refused_by_the_initiator(initiator, order):
     "order",
     [
         [RECEIVE],
+        [Examine(b"")],
+        [HELLO, Examine(b""), Examine(b"")],
+        [HELLO, Examined([])],
         [HELLO, HELLO],
         [HELLO, LINK],
         [HELLO, SOURCES],
