@@ -70,7 +70,7 @@ FILES = {
     "_internal/yaml/*.so": "PyYAML",
     **{f"_internal/{library.bundled}": library.name for library in (*C_LIBRARIES, ZLIB) if library.bundled},
 }
-# Top-level modules in the executable beside the standard library's.
+# Top-level modules beside the standard library's: .pyc files, or in the executable.
 MODULES = {
     "escp": "escp", "__main__": "escp",
     "yaml": "PyYAML", "rich": "rich", "typing_extensions": "typing_extensions",
@@ -99,8 +99,9 @@ class Component:
 def find_components(tree: Path) -> list[Component]:
     """All that *tree* is made of, escp itself first."""
     facts = json.loads((tree.parent / freeze.FROZEN_BY).read_text())
-    owned = _assign_files((tree / freeze.MANIFEST).read_text())
-    modules = _assign_modules(list_modules(tree), set(facts["standard_modules"]))
+    standard = set(facts["standard_modules"])
+    owned = _assign_files((tree / freeze.MANIFEST).read_text(), standard)
+    modules = {_find_owner(name, standard) for name in sorted(list_modules(tree))}
     names = owned.keys() | modules
     found = [
         Component(
@@ -142,12 +143,14 @@ def hash_files(files: dict[str, str]) -> str:
 # --- Whose is it? -------------------------------------------------------------------------------
 
 
-def _assign_files(manifest: str) -> dict[str, dict[str, str]]:
+def _assign_files(manifest: str, standard: set[str]) -> dict[str, dict[str, str]]:
     owned: dict[str, dict[str, str]] = {}
     for line in manifest.splitlines():
         digest, name = line.split("  ", 1)
         inner = name.removeprefix("lib/escp/")
         owner = next((own for pattern, own in FILES.items() if fnmatch.fnmatchcase(inner, pattern)), None)
+        if owner is None and re.fullmatch(r"_internal/.+\.pyc", inner):
+            owner = _find_owner(re.split("[/.]", inner)[1], standard)
         if owner is None:
             raise UnknownPart(f"{name} belongs to no component of packaging/components.py")
         owned.setdefault(owner, {})[name] = digest
@@ -164,14 +167,11 @@ def list_modules(tree: Path) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-def _assign_modules(names: set[str], standard: set[str]) -> set[str]:
-    owners = set()
-    for name in sorted(names):
-        owner = next((own for pattern, own in MODULES.items() if fnmatch.fnmatchcase(name, pattern)), None)
-        if owner is None and name not in standard:
-            raise UnknownPart(f"the module {name} belongs to no component of packaging/components.py")
-        owners.add(owner or "CPython")
-    return owners
+def _find_owner(module: str, standard: set[str]) -> str:
+    owner = next((own for pattern, own in MODULES.items() if fnmatch.fnmatchcase(module, pattern)), None)
+    if owner is None and module not in standard:
+        raise UnknownPart(f"the module {module} belongs to no component of packaging/components.py")
+    return owner or "CPython"
 
 
 # --- What is it, and under which licence? -------------------------------------------------------
