@@ -98,7 +98,12 @@ class Component:
 
 def find_components(tree: Path) -> list[Component]:
     """All that *tree* is made of, escp itself first."""
-    facts = json.loads((tree.parent / freeze.FROZEN_BY).read_text())
+    try:
+        facts = json.loads((tree.parent / freeze.FROZEN_BY).read_text())
+    except FileNotFoundError as error:
+        raise UnknownPart(f"{error.filename} is missing: freeze the tree again") from None
+    if facts.keys() < freeze.describe_python().keys():
+        raise UnknownPart(f"{freeze.FROZEN_BY} is of an older build.py: freeze the tree again")
     standard = set(facts["standard_modules"])
     owned = _assign_files((tree / freeze.MANIFEST).read_text(), standard)
     modules = {_find_owner(name, standard) for name in sorted(list_modules(tree))}
@@ -117,6 +122,8 @@ def find_components(tree: Path) -> list[Component]:
         found.append(
             replace(describe_debian(LIBYAML, "PyYAML", version), purl=f"pkg:generic/libyaml@{version}")
         )
+    if facts["zig"]:
+        found.append(_describe_zig(Path(facts["zig"])))
     if missing := names - {component.name for component in found}:
         raise UnknownPart(f"nothing is known about {', '.join(sorted(missing))}")
     for component in found:
@@ -221,6 +228,13 @@ def _describe_distribution(name: str, facts: dict) -> Component:
         sorted(texts),
         digest=hashlib.sha256(record.encode()).hexdigest(), digest_of=f"{found.metadata['Name']}'s RECORD",
     )  # fmt: skip
+
+
+def _describe_zig(program: Path) -> Component:
+    """The run-time library of the compiler, of which a little is in every object."""
+    version = subprocess.check_output([str(program), "version"], text=True).strip()
+    licence = [program.with_name("LICENSE")]
+    return Component("zig", version, "MIT", f"pkg:pypi/ziglang@{version}", licence, inside="escp")
 
 
 def _describe_c_libraries(tree: Path, owned: dict) -> list[Component]:

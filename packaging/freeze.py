@@ -90,6 +90,7 @@ def describe_python():
         "libmpdec": importlib.import_module("decimal").__libmpdec_version__,
         "expat": importlib.import_module("pyexpat").EXPAT_VERSION.removeprefix("expat_"),
         "builtin_modules": sorted(sys.builtin_module_names),
+        "zig": os.environ.get("ESCP_ZIG", ""),  # release.py's compiler
         "python_copyright": os.environ.get("ESCP_PYTHON_COPYRIGHT", ""),  # where Python is not the system's
         "packages": {name: str(found.locate_file("")) for name, found in sorted(distributions.items())},
     }

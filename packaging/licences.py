@@ -12,6 +12,7 @@ folders beside this file. sbom.cdx.json says the same to programs.
 """
 NOTES = {
     "PyInstaller": "only its bootloader, which the exception in its licence lets anybody embed",
+    "zig": "only its compiler-rt",
     "libzstd": "used under BSD-3-Clause",
 }
 

@@ -10,6 +10,7 @@ import argparse
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
 import tempfile
 from pathlib import Path
@@ -23,11 +24,18 @@ from tarball import build_tarball
 from wheels import build_wheels
 
 OUT = freeze.ROOT / "dist" / "packages"
+PROGRAMS = ("dpkg-query", "dpkg-deb", "rpmbuild", "objdump")
+
+
+class Missing(Exception):
+    """Something to make packages with, or of, is not there."""
 
 
 def package(folder: Path, out: Path, has_wheels: bool) -> None:
     """Replaces *out* only once everything is made."""
     tree = folder / "escp"
+    if not (tree / freeze.MANIFEST).is_file() or not (folder / freeze.ONE_FILE).is_file():
+        raise Missing(f"{folder} has no frozen escp {freeze.VERSION}: `build.py freeze` makes one")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".package-") as scratch:
         made = Path(scratch, "packages")
@@ -66,9 +74,15 @@ def main() -> int:
     parser.add_argument("--no-wheels", action="store_true")
     arguments = parser.parse_args()
     try:
+        for program in PROGRAMS:
+            if shutil.which(program) is None:
+                raise Missing(f"{program} is needed and not in PATH; packages are made on Debian")
         package(arguments.folder.resolve(), arguments.out.resolve(), has_wheels=not arguments.no_wheels)
-    except UnknownPart as error:
+    except (UnknownPart, Missing) as error:
         print(f"build: error: {error}", file=sys.stderr)
+        return 1
+    except subprocess.CalledProcessError as error:
+        print(f"build: error: {error.cmd[0]} failed; its output is above", file=sys.stderr)
         return 1
     return 0
 

@@ -267,6 +267,12 @@ def test_unknown_linked_library_stops_the_build(copied_tree, monkeypatch):
         find_components(copied_tree)
 
 
+def test_tree_of_an_unknown_python_stops_the_build(copied_tree):
+    (copied_tree.parent / "frozen-by.json").unlink()
+    with pytest.raises(UnknownPart, match="is missing: freeze"):
+        find_components(copied_tree)
+
+
 def test_unknown_licence_stops_the_build():
     with pytest.raises(UnknownPart, match="'AGPL-3'"):
         translate_licence("something", "AGPL-3")
