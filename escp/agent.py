@@ -47,13 +47,22 @@ from escp.control import (
 )
 from escp.controlchannel import ControlChannel
 from escp.ends import ReceiveEnd, SendEnd
-from escp.errors import EXIT_OK, EscpError, Failure, InternalError, NetworkError, ProtocolError, UsageError
+from escp.errors import (
+    EXIT_OK,
+    EscpError,
+    Failure,
+    InternalError,
+    NetworkError,
+    ProtocolError,
+    RemoteFileError,
+    UsageError,
+)
 from escp.eventloop import EventLoop
 from escp.listener import Acceptor, is_own_address, listen
 from escp.log import AgentLog, open_agent_log
 from escp.rootfinder import RootFinder
 from escp.session import AgentCourse
-from escp.transfer import Streams, choose_aead, is_address, prepare_process, warm_up
+from escp.transfer import Streams, choose_aead, explain_limit, is_address, prepare_process, warm_up
 
 FEATURES = ["zstd", "dummy", "examine"]
 STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initiator gives up long before
@@ -117,14 +126,19 @@ class Agent:
         except ControlEnded:
             return NetworkError.exit_code
         except EscpError as e:
-            self._log.fail(e)
-            self._tell(Error(e.exit_code, str(e), e.hint))
-            return e.exit_code
+            return self._fail(e)
         except Exception as e:
+            if isinstance(e, OSError) and (said := explain_limit(e)):
+                return self._fail(RemoteFileError(*said))
             self._tell(Error(InternalError.exit_code, f"the remote escp failed: {type(e).__name__}: {e}", ""))
             raise
         finally:
             self._close()
+
+    def _fail(self, error: EscpError) -> int:
+        self._log.fail(error)
+        self._tell(Error(error.exit_code, str(error), error.hint))
+        return error.exit_code
 
     def _take_own_options(self) -> None:
         """This host's say in it; after Hello, so that the initiator is told what is wrong with it."""

@@ -12,6 +12,10 @@ from escp.location import Location
 from escp.session import InitiatorCourse
 from escp.ssh import AgentProcess
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.pushagent import PushSkipper
+
 
 class AgentLink:
     """*take(link, message)* hears of every message, of `Hello` once it has been answered."""
@@ -23,6 +27,7 @@ class AgentLink:
         loop: EventLoop,
         take: "Callable[[AgentLink, Message], None]",
         note: Callable[[str], None],
+        announce: Callable[[str], None],
     ):
         self.location = location
         self.host = location.host or ""
@@ -31,10 +36,16 @@ class AgentLink:
         self._take_message = take
         self._note = note
         self._course = InitiatorCourse(time.monotonic(), self.host)
+        self._pusher = None if process.tree is None else _make_pusher(process, loop, self._hear, announce)
+        if self._pusher is not None:
+            self._course.skipper = self._pusher
         self.channel = ControlChannel(
             loop, self._course, process.read_fd, process.write_fd, self._take, self._end
         )
         self.send = self.channel.send
+
+    def _hear(self) -> None:
+        self._course.heard(time.monotonic())
 
     def _take(self, message: Message) -> None:
         if isinstance(message, Hello):
@@ -48,6 +59,8 @@ class AgentLink:
 
     def _end(self) -> None:
         skipper = self._course.skipper
+        if self._pusher is not None and not skipper.is_past_marker:
+            raise self._pusher.explain_end()
         raise self._process.explain_end(skipper.noise, is_past_marker=skipper.is_past_marker)
 
     def close(self, *, is_done: bool) -> None:
@@ -55,4 +68,15 @@ class AgentLink:
         if is_done:
             self.channel.flush()
         self.channel.close()
+        if self._pusher is not None:
+            self._pusher.close()
         self._process.close_channel()
+
+
+def _make_pusher(
+    process: AgentProcess, loop: EventLoop, heard: Callable[[], None], announce: Callable[[str], None]
+) -> "PushSkipper":
+    from escp.pushagent import PushSkipper  # lazy: most hosts have escp
+
+    assert process.tree
+    return PushSkipper(process, process.tree, loop, heard, announce)

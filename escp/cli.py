@@ -60,6 +60,8 @@ def _run(argv: list[str], start_s: float) -> int:
             return _show_page(options)
         if options.is_selftest or options.is_doctor:
             return _examine(options, start_s)
+        if options.cleans_agents:
+            return _clean_agents(options)
         return _copy(options, start_s)
     except EscpError as e:
         from escp.ui import show_early_failure
@@ -81,6 +83,29 @@ def _show_page(options: "Options") -> int:
     else:
         print_page(about.describe_version(verbose=options.verbosity > 0))
     return 0
+
+
+def _clean_agents(options: "Options") -> int:
+    """Each host in its turn, whatever became of those before it; the first failure is the exit status."""
+    from escp.cleanagents import clean_agents  # lazy: hardly a run needs it
+    from escp.ui import show_cleaned, show_host_failure, show_last_failure
+
+    _handle_signals(_interrupt)
+    started: list[AgentProcess] = []
+    first: EscpError | None = None
+    try:
+        for location in options.sources:
+            try:
+                trees = clean_agents(options, location, started)
+                show_cleaned(location.host or "", trees, is_json=options.json)
+            except EscpError as e:
+                show_host_failure(e, is_json=options.json)
+                first = first or e
+    finally:
+        for process in started:
+            process.stop()
+    show_last_failure(first, is_json=options.json)
+    return first.exit_code if first else 0
 
 
 class _Interrupted(BaseException):

@@ -401,8 +401,13 @@ def _check_contradictions(settings: list[Setting], kinds: "Mapping[str, Kind]") 
 
 def _load(path: str, text: str) -> _Node | None:
     """The one document of a YAML text as nodes. Raises UsageError with the line."""
-    import yaml  # lazy: 20 ms, and only if there is a file
-
+    try:
+        import yaml  # lazy: 20 ms, and only if there is a file
+    except ImportError as e:
+        raise UsageError(
+            f"cannot read the configuration {path}: the Python package PyYAML is missing",
+            "install it, or set ESCP_CONFIG to nothing: then no configuration is read",
+        ) from e
     loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
         return _compose(path, yaml.parse(text, Loader=loader))

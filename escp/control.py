@@ -346,7 +346,7 @@ def encode(message: Message) -> bytes:
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
 
 
-def _check(name: str, wanted: object, value: object) -> object:
+def _check(name: str, wanted: object, value: object, peer: str) -> object:
     if wanted is bytes and isinstance(value, str):
         try:
             return bytes.fromhex(value)
@@ -357,30 +357,32 @@ def _check(name: str, wanted: object, value: object) -> object:
     ):
         return value
     elif type(value) is list and len(value) <= _MAX_ITEMS and wanted in _ITEM_TYPES:
-        return [_check(name, _ITEM_TYPES[wanted], item) for item in value]
-    raise ProtocolError(f"the peer's control message has a wrong {name!r}")
+        return [_check(name, _ITEM_TYPES[wanted], item, peer) for item in value]
+    raise ProtocolError(f"{peer} sent a control message with a wrong {name!r}")
 
 
 _ITEM_TYPES: dict[object, type] = {list[str]: str, list[bytes]: bytes, list[int]: int}
 
 
-def decode(body: bytes) -> Message:
-    """The message of one JSON body; raises ProtocolError."""
+def decode(body: bytes, peer: str = "the peer") -> Message:
+    """The message of one JSON body; raises ProtocolError, which names *peer*."""
     try:
         fields = json.loads(body)
     except (ValueError, RecursionError) as e:
-        raise ProtocolError("the peer's control message is no JSON") from e
+        raise ProtocolError(f"{peer} sent a control message that is no JSON") from e
     name = fields.get("type") if isinstance(fields, dict) else None
     cls = _TYPES.get(name) if isinstance(name, str) else None
     if cls is None:
-        raise ProtocolError("the peer sent a control message of an unknown type")
-    return cls(*(_check(k, t, fields.get(k)) for k, t in cls.__annotations__.items()))
+        raise ProtocolError(f"{peer} sent a control message of an unknown type")
+    return cls(*(_check(k, t, fields.get(k), peer) for k, t in cls.__annotations__.items()))
 
 
 class Decoder:
     """Cuts a byte stream into messages. `feed` what was read; it returns the messages now complete."""
 
-    def __init__(self) -> None:
+    def __init__(self, peer: str = "the peer") -> None:
+        """*peer*: who errors are about."""
+        self._peer = peer
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> list[Message]:
@@ -392,14 +394,14 @@ class Decoder:
             is_chunk = n & _IS_CHUNK
             n &= ~_IS_CHUNK
             if n > (1 + MAX_CHUNK_BYTES if is_chunk else MAX_MESSAGE_BYTES) or (is_chunk and n < 2):
-                raise ProtocolError(f"the peer announced a control message of {n} bytes")
+                raise ProtocolError(f"{self._peer} announced a control message of {n} bytes")
             at = start + _LENGTH_BYTES
             if len(self._buffer) < at + n:
                 break
             if is_chunk:
                 messages.append(Chunk(self._buffer[at], bytes(self._buffer[at + 1 : at + n])))
             else:
-                messages.append(decode(bytes(self._buffer[at : at + n])))
+                messages.append(decode(bytes(self._buffer[at : at + n]), self._peer))
             start = at + n
         del self._buffer[:start]
         return messages
@@ -414,6 +416,10 @@ class NoiseSkipper:
         self._tail = b""
         self._n_noise = 0
         self.is_past_marker = False
+
+    def limit_s(self) -> float:
+        """How long nothing may come: ssh may be asking for a password, and has its own limits."""
+        return float("inf")
 
     @property
     def noise(self) -> bytes:

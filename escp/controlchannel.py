@@ -79,7 +79,10 @@ class ControlChannel:
             self._write_some()
 
     def _read(self) -> None:
-        data = os.read(self._read_fd, READ_BYTES)
+        try:
+            data = os.read(self._read_fd, READ_BYTES)
+        except ConnectionResetError:  # sshd gives sockets: its end went away before it had read all of ours
+            data = b""
         if not data:
             self._loop.unwatch(self._read_fd)
             self._end()
@@ -97,7 +100,8 @@ class ControlChannel:
 
     def open_tunnel(self, n_streams: int, limit_bytes_per_s: int = 0) -> Tunnel:
         """From now on this channel carries streams as well."""
-        self.tunnel = Tunnel(self._loop, self.send, lambda: len(self._pending), n_streams, limit_bytes_per_s)
+        self.tunnel = Tunnel(self._loop, self.send, lambda: len(self._pending), n_streams, limit_bytes_per_s,
+                             self._course.peer)  # fmt: skip
         return self.tunnel
 
     @property

@@ -115,7 +115,7 @@ class Visit:
         self._process = process
         self._loop = EventLoop()
         self._secret = os.urandom(SECRET_BYTES)
-        self._agent = AgentLink(process, options.target, self._loop, self._take, report.note)
+        self._agent = AgentLink(process, options.target, self._loop, self._take, report.note, report.announce)
         self._leg = Leg(self._agent, self._options, self._loop, report.note)
         self._streams: Streams | None = None
         self._has_feature = False

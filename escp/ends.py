@@ -63,6 +63,8 @@ class SendEnd:
         self._waiting: deque[tuple[bytes, bytes, bool]] = deque()
         self._is_last = False
         self._has_ended_sources = False
+        self._is_handing_over = False
+        self._has_more = False  # `add` was called meanwhile
         with _OfferErrors():
             self.plane = SendPlane(
                 n_streams=n_streams, block_bytes=block_bytes, engine=wanted.engine,
@@ -83,21 +85,30 @@ class SendEnd:
         """Queue (path, path at the target) pairs; `sources_taken` is told when the plane has them all."""
         self._waiting += [(path, name, self._order.must_wait(name)) for path, name in sources]
         self._is_last = is_last
-        self._hand_over()
+        self._has_more = True
+        if not self._is_handing_over:
+            self._hand_over()
 
     @property
     def has_waiting(self) -> bool:
         return bool(self._waiting)
 
     def _hand_over(self) -> None:
-        while self._waiting:
-            path, name, waits = self._waiting[0]
-            if not self.plane.add_source(path, name, waits=waits):
-                return  # a ROOM event comes when there is room
-            self._waiting.popleft()
-        if not self._is_last:
-            self._listener.sources_taken()
-        elif not self._has_ended_sources:
+        """Not by recursion: `sources_taken` may add the next page at once, as often as there are pages."""
+        self._is_handing_over = self._has_more = True
+        try:
+            while self._has_more:
+                self._has_more = False
+                while self._waiting:
+                    path, name, waits = self._waiting[0]
+                    if not self.plane.add_source(path, name, waits=waits):
+                        return  # a ROOM event comes when there is room
+                    self._waiting.popleft()
+                if not self._is_last:
+                    self._listener.sources_taken()
+        finally:
+            self._is_handing_over = False
+        if self._is_last and not self._has_ended_sources:
             self._has_ended_sources = True
             self.plane.end_sources()
 

@@ -172,7 +172,13 @@ class _YamlText:
 
 
 def _read_yaml(chunks: Iterator[bytes], name: str) -> Iterator[Entry]:
-    import yaml  # not at the top: 15 ms that only a YAML list needs
+    try:
+        import yaml  # not at the top: 15 ms that only a YAML list needs
+    except ImportError as e:
+        raise UsageError(
+            f"can't read the file list {name}: the Python package PyYAML is missing",
+            "install it, or give a list with one name a line",
+        ) from e
 
     text = _YamlText(chunks, name, yaml.reader.Reader.NON_PRINTABLE)
     # From libyaml where PyYAML has it: a million entries in 4 s instead of 40.

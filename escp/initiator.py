@@ -4,14 +4,14 @@ import gc
 from collections.abc import Callable
 
 from escp.affinity import apply_affinity
-from escp.errors import EscpError
+from escp.errors import EscpError, LocalFileError
 from escp.job import Job
 from escp.location import Location
 from escp.options import Options
 from escp.report import Report
 from escp.sources import SourceQueue
 from escp.ssh import AgentProcess
-from escp.transfer import prepare_process
+from escp.transfer import explain_limit, prepare_process
 
 # Of one job; all other counters add up.
 _MOMENTS = ("first_ns", "last_ns", "is_walked")
@@ -51,7 +51,12 @@ class Copy:
         job = Job(
             self._options, origin, self._sources, is_many=is_many, start_agent=self._start_agent, watcher=self
         )
-        self._done = self._add(job.run())
+        try:
+            self._done = self._add(job.run())
+        except OSError as e:
+            if said := explain_limit(e):
+                raise LocalFileError(*said) from e
+            raise
         self.first_failure = self.first_failure or job.first_failure
 
     def _add(self, counters: dict[str, int]) -> dict[str, int]:
@@ -79,6 +84,9 @@ class Copy:
 
     def note(self, text: str) -> None:
         self._report.note(text)
+
+    def announce(self, text: str) -> None:
+        self._report.announce(text)
 
     def warn(self, text: str) -> None:
         self._report.warn(text)

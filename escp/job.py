@@ -74,6 +74,7 @@ class Watcher(Protocol):
     def file_error(self, path: bytes, message: str, *, host: str | None) -> None: ...
     def listed(self, path: bytes) -> None: ...
     def note(self, text: str) -> None: ...
+    def announce(self, text: str) -> None: ...
     def warn(self, text: str) -> None: ...
 
 
@@ -241,7 +242,14 @@ class Job:
         self._watcher.begin(host="", n_streams=n_streams, aead="", address="")
 
     def _log_in(self, location: Location) -> AgentLink:
-        agent = AgentLink(self._start_agent(location), location, self._loop, self._take, self._watcher.note)
+        agent = AgentLink(
+            self._start_agent(location),
+            location,
+            self._loop,
+            self._take,
+            self._watcher.note,
+            self._watcher.announce,
+        )
         self._results[agent] = None
         return agent
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from escp import __version__
 from escp.display import to_valid_text
-from escp.errors import EXIT_INTEGRITY, EXIT_NETWORK, EXIT_SIGNAL_BASE, EXIT_SSH, EscpError
+from escp.errors import EXIT_INTEGRITY, EXIT_NETWORK, EXIT_OK, EXIT_SIGNAL_BASE, EXIT_SSH, EscpError
 from escp.lines import Lines
 from escp.log import TransferLog
 from escp.progress import Snapshot, StartInfo, Summary
@@ -82,6 +82,9 @@ class JsonUi(TextUi):
         if self._verbosity:
             self._emit("note", message=to_valid_text(text))
 
+    def announce(self, text: str) -> None:
+        self._emit("note", message=to_valid_text(text))
+
     def warn(self, text: str) -> None:
         self._emit("warning", message=to_valid_text(text))
         self._write_log("warning", message=text)
@@ -109,6 +112,10 @@ class JsonUi(TextUi):
         exit_code = find_exit_code(summary, error)
         self._write_log("summary", exit_code=exit_code, **summary._asdict())
         self._end(exit_code, summary, error)
+
+    def end(self, error: EscpError | None) -> None:
+        """What was no copy is over."""
+        self._end(EXIT_OK if error is None else error.exit_code, None, error)
 
     def fail(self, error: EscpError) -> None:
         self._end(error.exit_code, None, error)

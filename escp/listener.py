@@ -6,7 +6,7 @@ from collections.abc import Callable
 from escp.constants import HELLO_TIMEOUT_S, MAX_STREAMS, MAX_UNPROVEN, PROTOCOL_MAJOR
 from escp.errors import NetworkError, describe_errno
 from escp.eventloop import Watch
-from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams, socket_address
+from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams, explain_limit, socket_address
 
 BACKLOG = 2 * MAX_STREAMS
 
@@ -88,8 +88,12 @@ class Acceptor:
         assert self._listener
         try:
             sock, _ = self._listener.accept()
-        except OSError:
-            return  # gone again before it was accepted
+        except OSError as e:
+            if explain_limit(e) is None:
+                return  # gone again before it was accepted
+            if not self._unproven:
+                raise  # it would wait here for ever, and this process with it
+            return self._drop(next(iter(self._unproven)))
         n_missing = self._streams.n_streams - len(self._streams.proven)
         if len(self._unproven) >= MAX_UNPROVEN + n_missing:  # the oldest: a true stream proves itself at once
             self._drop(next(iter(self._unproven)))

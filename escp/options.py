@@ -13,7 +13,7 @@ from collections import namedtuple
 from escp import config
 from escp.errors import UsageError
 from escp.location import NOWHERE, Location, parse_location
-from escp.parser import OptionParser, build_parser
+from escp.parser import PUSHED_AGENT, OptionParser, build_parser
 from escp.values import (
     MAX_PORT,
     check_address,
@@ -54,14 +54,15 @@ class Options(
         "keeps_owner has_numeric_ids keeps_xattrs keeps_acls keeps_links keeps_hard_links is_sparse "
         "keeps_devices data_host bind_address is_reverse tunnel "
         "n_streams block_bytes port n_ports is_direct send_engine receive_engine cpumask nodemask "
-        "agent_command is_embedded is_server ssh_program ssh_args ssh_port batch address_family "
-        "is_quiet verbosity json shows_bits logfile shows_help shows_version shows_licence "
+        "agent_command agent_tree cleans_agents is_embedded is_server ssh_program ssh_args ssh_port batch "
+        "address_family is_quiet verbosity json shows_bits logfile shows_help shows_version shows_licence "
         "is_selftest is_doctor logins",
     )
 ):
     """What the user asked for. With `is_server` or one of `shows_…` there are no sources and no target.
 
     Nor with `is_selftest`. With `is_doctor` one source, a local directory, and the target if it is remote.
+    With `cleans_agents` the sources are hosts, and there is no target.
     """
 
     # namedtuple, because the import of typing or dataclasses takes 4 and 10 ms before ssh can start.
@@ -102,7 +103,9 @@ class Options(
     receive_engine: str
     cpumask: int | None  # bits
     nodemask: int | None
-    agent_command: str  # for the remote shell, as it is
+    agent_command: str  # for the remote shell, as it is; or PUSHED_AGENT
+    agent_tree: str | None
+    cleans_agents: bool
     is_embedded: bool
     is_server: bool
     ssh_program: str
@@ -128,6 +131,11 @@ class Options(
         return self if login is None else self._replace(**login._asdict())
 
     @property
+    def pushes_agent(self) -> bool:
+        """Whether the agent is this program, sent along."""
+        return self.agent_command == PUSHED_AGENT
+
+    @property
     def selection(self) -> str:
         """Which files are sent, for the planes: "all", "changed" or "newer"."""
         if self.skips_unchanged or self.compares_digests:
@@ -135,7 +143,7 @@ class Options(
         return "newer" if self.updates else "all"
 
 
-class Login(namedtuple("Login", "ssh_program ssh_args ssh_port agent_command data_host")):
+class Login(namedtuple("Login", "ssh_program ssh_args ssh_port agent_command agent_tree data_host")):
     """The fields of Options that are about one host, not about the command."""
 
     __slots__ = ()
@@ -143,6 +151,7 @@ class Login(namedtuple("Login", "ssh_program ssh_args ssh_port agent_command dat
     ssh_args: tuple[str, ...]
     ssh_port: int | None
     agent_command: str
+    agent_tree: str | None
     data_host: str | None
 
 
@@ -151,6 +160,7 @@ _FOR_ONE_COMMAND = "is for one command: write it there"
 NOT_CONFIGURABLE = {
     "filelist": _FOR_ONE_COMMAND,
     "embedded": _FOR_ONE_COMMAND,
+    "clean-agents": _FOR_ONE_COMMAND,
     "help": _FOR_ONE_COMMAND,
     "version": _FOR_ONE_COMMAND,
     "licence": _FOR_ONE_COMMAND,
@@ -177,6 +187,8 @@ def parse_options(argv: list[str]) -> Options:
     kinds = list_kinds(parser)
     blocks = config.read_files(os.environ, kinds, NOT_CONFIGURABLE)
     last = config.read_environment(os.environ, kinds)
+    if "--clean-agents" in words:
+        operands = [_add_colon(word) for word in operands]
     hosts = _find_hosts(operands)
 
     def parse(hosts: list[tuple[str, str]]) -> Options:
@@ -248,7 +260,8 @@ def _parse_words(
     return args
 
 
-_PATHS = ("ssh_config", "logfile")  # no shell expands ~ in a configuration; ssh itself does it for -i
+# No shell expands ~ in a configuration; ssh itself does it for -i.
+_PATHS = ("ssh_config", "logfile", "agent_tree")
 
 
 def _convert(action: argparse.Action, text: str) -> object:
@@ -261,6 +274,8 @@ def _check_options(args: Namespace) -> Options:
     target = NOWHERE
     if args.is_doctor:
         sources, target = _parse_patient(args)
+    elif args.cleans_agents:
+        sources = _parse_hosts(args)
     elif not (args.server or args.shows_help or args.shows_version or args.shows_licence or args.is_selftest):
         sources, target = _parse_operands(args)
     port = parse_port(args.port)
@@ -306,6 +321,8 @@ def _check_options(args: Namespace) -> Options:
         cpumask=None if args.cpumask is None else parse_cpumask(args.cpumask),
         nodemask=None if args.nodemask is None else parse_nodemask(args.nodemask),
         agent_command=args.agent_command,
+        agent_tree=args.agent_tree,
+        cleans_agents=args.cleans_agents,
         is_embedded=args.embedded,
         is_server=args.server,
         ssh_program=args.ssh_program,
@@ -376,6 +393,24 @@ def _check_embedded(args: Namespace, words: list[str], locations: list[Location]
                 raise UsageError(
                     f"option --embedded: '{word}' is not this host", "write localhost:path, without a user"
                 )
+
+
+def _add_colon(word: str) -> str:
+    """A host as --clean-agents has it, in the form of an operand; both are taken."""
+    return word if word.startswith("scp://") or parse_location(os.fsencode(word)).is_remote else word + ":"
+
+
+def _parse_hosts(args: Namespace) -> tuple[Location, ...]:
+    """What --clean-agents is about."""
+    if not args.operands:
+        raise UsageError("option --clean-agents: no host given", "escp --clean-agents [user@]host...")
+    hosts = tuple(parse_location(os.fsencode(word)) for word in args.operands)
+    for host, word in zip(hosts, args.operands, strict=True):
+        if not host.is_remote or host.path:
+            raise UsageError(
+                f"option --clean-agents: '{word}' is not a host", "escp --clean-agents [user@]host..."
+            )
+    return hosts
 
 
 _USAGE_HINT = "escp SOURCE... TARGET; each is a path or [user@]host:[path]"

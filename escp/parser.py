@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import NoReturn
 
+PUSHED_AGENT = ""  # the command that starts the agent, which can't be empty, where escp is sent along
 USAGE = """\
 escp [OPTION]... FILE... [USER@]HOST:[PATH]        to another host
        escp [OPTION]... [USER@]HOST:FILE... PATH          from other hosts
@@ -29,9 +30,9 @@ escp [OPTION]... FILE... [USER@]HOST:[PATH]        to another host
 DESCRIPTION = """\
 Copies files and directories over several TCP streams, encrypted with
 AES-128-GCM, and verifies them. ssh logs in and starts escp on the other host,
-where it must be installed. A path there is relative to the home directory
-unless it begins with a slash. Options stand before the first operand, as with
-scp; `--` ends them.
+where it must be installed (or see --push-agent). A path there is relative to
+the home directory unless it begins with a slash. Options stand before the first
+operand, as with scp; `--` ends them.
 
 examples:
   escp results.h5 dtn2:                       to your home directory on dtn2
@@ -197,6 +198,15 @@ def _add_ssh_options(group: argparse._ArgumentGroup) -> None:
     add("-D", "--escp", dest="agent_command", default="escp", metavar="PATH",
         help="command that starts escp on the remote host; the remote shell reads it as it is. "
         "Not scp's -D (default: %(default)s)")
+    add("--push-agent", dest="agent_command", action="store_const", const=PUSHED_AGENT,
+        help="send this escp to the remote host, once, and start it from ~/.cache/escp there, whether one is "
+        "installed there or not; of this and -D the last one counts (default: off)")
+    add("--agent-tree", dest="agent_tree", metavar="DIR",
+        help="the frozen escp that --push-agent sends: a folder with bin/escp and lib/escp (default: this "
+        "program, if it is a frozen one)")
+    add("--clean-agents", dest="cleans_agents", action="store_true",
+        help="remove what --push-agent left on the hosts that stand in place of SOURCE and TARGET, but for "
+        "the version that this escp would send, and exit (default: off)")
 
 
 def _add_copy_options(group: argparse._ArgumentGroup) -> None:

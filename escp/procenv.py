@@ -27,6 +27,11 @@ def is_program(pid: int) -> bool:
         return False
 
 
+def frozen_folder() -> str | None:
+    """Where a frozen program has its libraries and modules; None: this one runs from source."""
+    return getattr(sys, "_MEIPASS", None) if is_frozen() else None
+
+
 def child_environment() -> dict[bytes, bytes]:
     """The environment for ssh and for an embedded agent.
 

@@ -54,6 +54,9 @@ class Report:
     def note(self, text: str) -> None:
         self._ui.note(text)
 
+    def announce(self, text: str) -> None:
+        self._ui.announce(text)
+
     def warn(self, text: str) -> None:
         self._ui.warn(text)
 

@@ -96,7 +96,7 @@ class Course:
     teller = ""  # goes before what the peer says
 
     def __init__(self, now: float):
-        self._decoder = Decoder()
+        self._decoder = Decoder(self.peer)
         self._seen: set[type] = set()
         self._heard_s = now
         self._sent_s = now
@@ -135,6 +135,10 @@ class Course:
                 "install the same release on both hosts, or name another remote escp with -D",
             )
 
+    def heard(self, now: float) -> None:
+        """Something showed that the peer is there."""
+        self._heard_s = now
+
     def sent(self, now: float) -> None:
         """A message was sent: no keepalive is due for a while."""
         self._sent_s = now
@@ -162,8 +166,8 @@ class InitiatorCourse(Course):
     max_unread_bytes = MAX_UNREAD_BYTES
 
     def __init__(self, now: float, host: str):
-        super().__init__(now)
         self.peer = f"the remote escp on {host}"
+        super().__init__(now)
         self.teller = f"{host}: "
         self.skipper = NoiseSkipper()
 
@@ -172,7 +176,7 @@ class InitiatorCourse(Course):
 
     def limit_s(self) -> float:
         if not self.skipper.is_past_marker:
-            return float("inf")  # ssh may be asking for a password; it has its own limits
+            return self.skipper.limit_s()
         return PEER_SILENT_S if self._seen else AGENT_START_TIMEOUT_S
 
     def is_keepalive_due(self, now: float) -> bool:

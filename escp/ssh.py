@@ -8,10 +8,14 @@ import os
 import signal
 
 from escp.constants import SHUTDOWN_TIMEOUT_S, SSH_CONNECT_TIMEOUT_S
-from escp.errors import AgentError, EscpError, NetworkError, SshError
+from escp.errors import AgentError, EscpError, NetworkError, SshError, UsageError
 from escp.location import Location
 from escp.options import Options
-from escp.procenv import child_environment, own_command
+from escp.procenv import child_environment, is_frozen, own_command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.agenttree import AgentTree
 
 _SSH_FAILED = 255
 _NOT_FOUND = 127
@@ -24,7 +28,21 @@ class AgentProcess:
     `write_fd` and `read_fd` are the channel's ends here. `stop()` leaves no process behind.
     """
 
-    def __init__(self, pid: int, write_fd: int, read_fd: int, host: str, *, is_embedded: bool):
+    def __init__(
+        self,
+        pid: int,
+        write_fd: int,
+        read_fd: int,
+        host: str,
+        *,
+        is_embedded: bool = False,
+        is_escp: bool = True,
+        tree: "AgentTree | None" = None,
+        can_push: bool = False,
+    ):
+        self.tree = tree  # what has to be started there, and to be sent first if it is not there
+        self._can_push = can_push
+        self._is_escp = is_escp  # what was started there, and not a script of ours
         self.write_fd = write_fd
         self.read_fd = read_fd
         self.host = host
@@ -77,16 +95,23 @@ class AgentProcess:
                                 "it may have been killed, or the ssh connection was lost")  # fmt: skip
         if self._is_embedded:
             return AgentError(f"the embedded agent did not start (exit status {status})", "")
+        if status == _NOT_FOUND and self._is_escp:
+            more = f"{AgentError.hint}; or send it along: --push-agent" if self._can_push else None
+            return AgentError(f"there is no escp on {self.host}", more)
+        if status == _NOT_EXECUTABLE and self._is_escp:
+            return AgentError(f"escp on {self.host} can't be executed")
         if status == _SSH_FAILED:
             return SshError(f"ssh could not log in to {self.host}")
-        if status == _NOT_FOUND:
-            return AgentError(f"there is no escp on {self.host}")
-        if status == _NOT_EXECUTABLE:
-            return AgentError(f"escp on {self.host} can't be executed")
         if status is not None and status >= 128:
             return SshError(f"ssh to {self.host} was ended by signal {status - 128}")
         said = f"; it printed: {noise[-200:].decode(errors='replace')}" if noise else ""
-        return AgentError(f"no escp answered on {self.host} (exit status {status}){said}")
+        how = f"(exit status {status}){said}"
+        if not self._is_escp:
+            return AgentError(
+                f"no POSIX shell answered on {self.host} {how}",
+                "does this login allow other commands than a few?",
+            )
+        return AgentError(f"no escp answered on {self.host} {how}")
 
 
 def _ssh_words(options: Options, location: Location) -> list[str]:
@@ -96,18 +121,50 @@ def _ssh_words(options: Options, location: Location) -> list[str]:
 
 
 def start_agent(options: Options, location: Location) -> AgentProcess:
-    """Start the agent on the location's host. Raises SshError when ssh itself can't be started."""
+    """Start the agent on the location's host.
+
+    Raises SshError when ssh itself can't be started, UsageError when there is no tree that could be pushed.
+    """
     options = options.for_host(location)
+    host = location.host or ""
     if options.is_embedded:
-        command = [*own_command(), "--server", "--embedded"]
-    else:
-        command = [
-            *_ssh_words(options, location),
-            f"-oConnectTimeout={SSH_CONNECT_TIMEOUT_S}",  # the user's own -o comes first and wins
-            "--",
-            location.ssh_destination(),
-            f"{options.agent_command} --server",
-        ]
+        return AgentProcess(*_spawn([*own_command(), "--server", "--embedded"]), host, is_embedded=True)
+    if not options.pushes_agent:
+        command = _log_in_command(options, location, f"{options.agent_command} --server")
+        return AgentProcess(*_spawn(command), host, can_push=is_frozen() or options.agent_tree is not None)
+    # Lazy: most hosts have escp.
+    from escp.agenttree import find_tree
+    from escp.pushscript import find_command
+
+    tree = find_tree(options.agent_tree)
+    if tree is None:
+        raise UsageError(
+            "option --push-agent: this escp runs from source, which can't be sent to another host",
+            "freeze it (`build.py freeze`) and run that, or name it with --agent-tree dist/escp",
+        )
+    command = _log_in_command(options, location, find_command(tree.identity))
+    return AgentProcess(*_spawn(command), host, is_escp=False, tree=tree)
+
+
+def start_command(options: Options, location: Location, remote_command: str) -> AgentProcess:
+    """Run *remote_command* in the location's shell; *options* are already that host's. Raises SshError."""
+    return AgentProcess(
+        *_spawn(_log_in_command(options, location, remote_command)), location.host or "", is_escp=False
+    )
+
+
+def _log_in_command(options: Options, location: Location, remote_command: str) -> list[str]:
+    return [
+        *_ssh_words(options, location),
+        f"-oConnectTimeout={SSH_CONNECT_TIMEOUT_S}",  # the user's own -o comes first and wins
+        "--",
+        location.ssh_destination(),
+        remote_command,
+    ]
+
+
+def _spawn(command: list[str]) -> tuple[int, int, int]:
+    """Start a child; its number, and the ends here of its standard input and output."""
     child_in, write_fd = os.pipe2(os.O_CLOEXEC)
     read_fd, child_out = os.pipe2(os.O_CLOEXEC)
     try:
@@ -127,7 +184,7 @@ def start_agent(options: Options, location: Location) -> AgentProcess:
     finally:
         os.close(child_in)
         os.close(child_out)
-    return AgentProcess(pid, write_fd, read_fd, location.host or "", is_embedded=options.is_embedded)
+    return pid, write_fd, read_fd
 
 
 def configured_host_name(options: Options, location: Location) -> str:

@@ -94,6 +94,11 @@ class TextUi:
         if self._verbosity:
             self._say(f"escp: {show_text(text)}")
 
+    def announce(self, text: str) -> None:
+        """What takes its time before there is a meter."""
+        if not self._is_quiet:
+            self._say(f"escp: {show_text(text)}")
+
     def warn(self, text: str) -> None:
         if not self._is_quiet:
             self._say(f"escp: warning: {show_text(text)}")

@@ -22,7 +22,7 @@ class Tunnel:
     """`ends` are the planes' sockets; what they write goes to *send*, `take` and `grant` are the way back.
 
     *count_pending* tells how many bytes the channel has not written yet; call `resume` when they got fewer.
-    *limit_bytes_per_s* (0: none) holds for all streams together.
+    *limit_bytes_per_s* (0: none) holds for all streams together. *peer*: who errors are about.
     """
 
     def __init__(
@@ -32,8 +32,10 @@ class Tunnel:
         count_pending: Callable[[], int],
         n_streams: int,
         limit_bytes_per_s: int = 0,
+        peer: str = "the peer",
     ):
         self._loop = loop
+        self._peer = peer
         self._send = send
         self._count_pending = count_pending
         self._limit = limit_bytes_per_s
@@ -101,7 +103,7 @@ class Tunnel:
         i = self._check(chunk.stream)
         self._unwritten[i] += chunk.data
         if len(self._unwritten[i]) > TUNNEL_WINDOW_BYTES:
-            raise ProtocolError("the peer sent more through the tunnel than there is room for")
+            raise ProtocolError(f"{self._peer} sent more through the tunnel than there is room for")
         self._write(i)
 
     def grant(self, credit: Credit) -> None:
@@ -109,12 +111,12 @@ class Tunnel:
         i = self._check(credit.stream)
         self._credit[i] += credit.n
         if self._credit[i] > TUNNEL_WINDOW_BYTES:
-            raise ProtocolError("the peer granted more of the tunnel than its window")
+            raise ProtocolError(f"{self._peer} granted more of the tunnel than its window")
         self._read_on(i)
 
     def _check(self, stream: int) -> int:
         if not 0 <= stream < len(self._sockets):
-            raise ProtocolError("the peer named a stream that is not there")
+            raise ProtocolError(f"{self._peer} named a stream that is not there")
         return stream
 
     def _write(self, i: int) -> None:

@@ -36,6 +36,9 @@ PACKAGES = [
     Package("bash-completion", "bash-completion", "test", ""),
     Package("zsh", "zsh", "test", ""),
     Package("fish", "fish", "test", ""),  # RHEL: from EPEL
+    # With fish, shells that a remote user may have: all must read what --push-agent hands to ssh alike.
+    Package("busybox", "busybox", "test", ""),  # RHEL: from EPEL
+    Package("tcsh", "tcsh", "test", ""),
     # `package` installs what tests need: it makes an rpm, and reads licences out of the others.
     Package("rpm", "rpm-build", "test", ""),
     Package("cpio", "cpio", "test", ""),

@@ -19,6 +19,7 @@ from pathlib import Path
 import pytest
 
 from tests.leftovers import MARK, assert_nothing_left, find_processes
+from tests.ports import Ports
 from tests.sshd import HOST, Sshd
 
 ROOT = Path(__file__).parents[1]
@@ -32,12 +33,6 @@ TIMEOUT_S = 30.0
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 needs_source = pytest.mark.skipif(not IS_SOURCE, reason="changes escp's own code")
-
-
-def pick_first_port() -> int:
-    """The first of a range of 20, below the ephemeral ports; tests that run at the same time get others."""
-    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0")[2:]) % 4
-    return 10000 + (secrets.randbelow(250) * 4 + worker) * 20
 
 
 class Done(namedtuple("Done", "code out err")):
@@ -69,7 +64,8 @@ class Escp:
         self.folder = folder
         self.sshd = sshd
         self.mark = secrets.token_hex(8)
-        self.port = pick_first_port()
+        self._ports = Ports()
+        self.port = self._ports.first
         self.home = folder / "home"
         self.home.mkdir()
         self.agent = self.write_agent("agent")
@@ -95,6 +91,7 @@ class Escp:
         self,
         *words: str | bytes | Path,
         agent: Path | None = None,
+        login: tuple[str | Path, ...] | None = None,  # in place of -D and the agent
         is_embedded: bool = False,
         env: dict[str, str] | None = None,
         command: list[str] | None = None,
@@ -107,7 +104,8 @@ class Escp:
         if is_embedded:
             base += ["--embedded"]
         else:
-            base += ["-F", str(self.sshd.client_config), "-D", str(agent or self.agent)]
+            base += ["-F", str(self.sshd.client_config)]
+            base += ["-D", str(agent or self.agent)] if login is None else map(str, login)
         if has_ports:
             base += ["--escp_port", str(self.port)]
         environment = dict(os.environ, PYTHONPATH=str(ROOT), **{MARK: self.mark}, **(env or {}))
@@ -151,7 +149,7 @@ class Escp:
         assert_nothing_left(self.mark, self.folder, self.port, N_PORTS, within_s)
 
     def close(self) -> None:
-        """End what a failed test left running."""
+        """End what a failed test left running, and let others have the ports."""
         for process in self.running:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
@@ -164,6 +162,7 @@ class Escp:
                 os.kill(pid, signal.SIGKILL)
             except ProcessLookupError:
                 continue
+        self._ports.close()
 
 
 def remote(path: str | bytes | Path) -> bytes:

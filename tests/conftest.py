@@ -11,15 +11,23 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
-from escp.config import variable_name
-from escp.parser import build_parser
 from tests.command import Escp
+from tests.configuration import forget_configuration
 from tests.sshd import Sshd
 
-for key in build_parser().list_keys():
-    os.environ.pop(variable_name(key), None)
-os.environ["ESCP_CONFIG"] = ""  # no configuration file, neither the system's nor the user's
+forget_configuration(os.environ)
+
+# How long an example takes says something about who else is at work on this machine; pytest's own time limit
+# finds what hangs. Each run looks at other examples, but in CI: there a commit is always judged alike.
+settings.register_profile(
+    "escp",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow],
+    derandomize=bool(os.environ.get("CI")),
+)
+settings.load_profile("escp")
 
 
 def remove_folder(folder: Path) -> None:

@@ -10,6 +10,8 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.configuration import forget_configuration
+
 ESCP = Path(sys.executable).with_name("escp")
 N_SMALL = 2000
 
@@ -50,7 +52,9 @@ def main() -> int:
         what = [str(source / "large.bin"), str(source / "tree")]
         command = [str(ESCP), "-r", "--embedded", *what, f"localhost:{target}"]
         print("demo: " + " ".join(command), flush=True)
-        if code := subprocess.call(command):
+        environment = dict(os.environ)
+        forget_configuration(environment)
+        if code := subprocess.call(command, env=environment):
             print(f"demo: error: the copy failed with exit code {code}", file=sys.stderr)
             return 1
         if difference := find_difference(source, target):

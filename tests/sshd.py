@@ -3,19 +3,14 @@
 import getpass
 import os
 import shutil
-import socket
 import subprocess
 import time
 from pathlib import Path
 
+from tests.ports import Ports
+
 HOST = "box"  # what ssh's configuration calls it: the name alone resolves to nothing
 START_TIMEOUT_S = 10.0
-
-
-def pick_port() -> int:
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", 0))
-        return sock.getsockname()[1]
 
 
 class Sshd:
@@ -40,7 +35,8 @@ class Sshd:
         self.settings = settings
         self.client_settings = client_settings
         self.address = address
-        self.port = port or pick_port()
+        self._ports = None if port else Ports()
+        self.port = port or self._ports.first
         self._addresses = (address, *addresses)
         self.client_config = folder / "ssh_config"
         self._log = folder / "sshd.log"
@@ -121,3 +117,5 @@ Host *
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
+        if self._ports is not None:
+            self._ports.close()

@@ -15,9 +15,11 @@ import os
 cimport cython
 
 from escp._fast.acks cimport ack_close, ack_loop, ack_open, ack_reader
-from escp._fast.channel cimport Channel
+from escp._fast.channel cimport Channel, channel as stream_channel
+from escp._fast.counters cimport stream_counters
 from escp._fast.engine cimport ENGINE_DUMMY, ENGINE_POSIX
-from escp._fast.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_LISTED, EVENT_ROOM, take_events
+from escp._fast.events cimport (EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_LISTED, EVENT_ROOM, event_queue,
+                                take_events)
 from escp._fast.filter cimport filter_set, filters_compile, filters_free
 from escp._fast.libc cimport (calloc, escp_load, escp_thread_start, free, geteuid, pthread_cond_broadcast, pthread_join,
                               pthread_mutex_lock, pthread_mutex_unlock, pthread_t)
@@ -29,7 +31,7 @@ from escp._fast.roots cimport roots_allow, roots_open
 from escp._fast.send cimport send_loop
 from escp._fast.send_frames cimport send_stream, send_stream_close, send_stream_open
 from escp._fast.sources cimport (N_ROOTS, SELECT_ALL, SELECT_CHANGED, SELECT_NEWER, dir_node, node_new, send_state,
-                                 state_free, state_open, state_stop, stream_counters)
+                                 state_free, state_open, state_stop)
 from escp._fast.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_STREAMS, clear, fast_err
 from escp._fast.walk cimport walk_loop
 
@@ -132,7 +134,37 @@ def check_selection(selection, bint compares_digests):
 
 
 @cython.no_gc_clear  # __dealloc__ needs all of it to end the threads
-cdef class SendPlane:
+cdef class Plane:
+    """What both planes have. The pointers lead into their state."""
+    cdef event_queue *events
+    cdef int *sockets
+    cdef stream_channel **channels
+    cdef Threads threads
+    cdef list held  # channels: they must outlive the threads
+
+    def attach(self, int fd, Channel channel not None):
+        """Give the stream of *channel* its connected socket; the caller keeps it open until after join()."""
+        self.sockets[channel.c.stream] = fd
+        self.channels[channel.c.stream] = &channel.c
+        self.held.append(channel)
+
+    @property
+    def event_fd(self):
+        """Readable when take_events() has something."""
+        return self.events.fd
+
+    def take_events(self):
+        """(kind, code, errno, where, offset, is_remote, path) of each waiting event."""
+        return take_events(self.events)
+
+    def join(self):
+        """Wait for the threads: after FINISHED, FATAL or stop()."""
+        with nogil:
+            self.threads.join()
+
+
+@cython.no_gc_clear
+cdef class SendPlane(Plane):
     """Reads files and sends them over its streams.
 
     *direct_bytes*: large files below that size are read through the page cache, with is_direct, too.
@@ -153,8 +185,6 @@ cdef class SendPlane:
     cdef ReceivePlane local  # its partner in this process, which it keeps alive
     cdef local_link link
     cdef local_stream *links
-    cdef Threads threads
-    cdef list held  # channels: they must outlive the threads
 
     def __cinit__(self, *, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
                   uint64_t direct_bytes=0,
@@ -173,6 +203,7 @@ cdef class SendPlane:
         self.links = <local_stream *>calloc(n_streams, sizeof(local_stream))
         if self.state == NULL or self.streams == NULL or self.links == NULL:
             raise MemoryError
+        self.events, self.sockets, self.channels = &self.state.events, self.state.sockets, self.state.channels
         self.state.config.n_streams = n_streams
         self.state.config.n_walkers = min(max(n_walkers, 1), MAX_WALKERS)
         self.state.config.block = block_bytes
@@ -198,12 +229,6 @@ cdef class SendPlane:
         self.state.config.compares_digests = compares_digests
         self.state.config.is_dry_run = is_dry_run
         state_open(self.state)
-
-    def attach(self, int fd, Channel channel not None):
-        """Give the stream of *channel* its connected socket; the caller keeps it open until after join()."""
-        self.state.sockets[channel.c.stream] = fd
-        self.state.channels[channel.c.stream] = &channel.c
-        self.held.append(channel)
 
     def start(self):
         cdef fast_err err
@@ -279,15 +304,6 @@ cdef class SendPlane:
         pthread_cond_broadcast(&self.state.walk)
         pthread_mutex_unlock(&self.state.lock)
 
-    @property
-    def event_fd(self):
-        """Readable when take_events() has something."""
-        return self.state.events.fd
-
-    def take_events(self):
-        """(kind, code, errno, where, offset, is_remote, path) of each waiting event."""
-        return take_events(&self.state.events)
-
     def counters(self):
         counts = sum_counters(self.state.streams, self.state.config.n_streams)
         counts.update(
@@ -303,11 +319,6 @@ cdef class SendPlane:
             state_stop(self.state)
             if self.link.receiving != NULL:
                 receive_stop(self.link.receiving)
-
-    def join(self):
-        """Wait for the threads: after FINISHED, FATAL or stop()."""
-        with nogil:
-            self.threads.join()
 
     def __dealloc__(self):
         cdef int i
@@ -335,7 +346,7 @@ cdef class SendPlane:
 
 
 @cython.no_gc_clear
-cdef class ReceivePlane:
+cdef class ReceivePlane(Plane):
     """Receives files over its streams and writes them below *root_fd*.
 
     *direct_bytes*: large files below that size are written through the page cache, with is_direct, too.
@@ -351,9 +362,7 @@ cdef class ReceivePlane:
     """
     cdef receive_state *state
     cdef receive_stream *streams
-    cdef send_state *partner  # the sender in this process, as long as there is one
-    cdef Threads threads  # with a partner: the same as its
-    cdef list held
+    cdef send_state *partner  # the sender in this process, as long as there is one; *threads* are its
 
     def __cinit__(self, *, int root_fd, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
                   uint64_t direct_bytes=0,
@@ -372,6 +381,7 @@ cdef class ReceivePlane:
         self.streams = <receive_stream *>calloc(n_streams, sizeof(receive_stream))
         if self.state == NULL or self.streams == NULL:
             raise MemoryError
+        self.events, self.sockets, self.channels = &self.state.events, self.state.sockets, self.state.channels
         self.state.config.n_streams = n_streams
         self.state.config.block = block_bytes
         self.state.config.engine = ENGINES[engine]
@@ -398,7 +408,7 @@ cdef class ReceivePlane:
         self.state.destination.session = int.from_bytes(os.urandom(8), "big")
         for i, c in enumerate(target_name):
             self.state.destination.target_name[i] = <char><int>c  # above 127 too
-        roots_open(&self.state.roots, has_roots, makes_hard_links)
+        roots_open(&self.state.roots, has_roots, makes_hard_links, int.from_bytes(os.urandom(8), "big"))
         receive_open(self.state)
 
     def allow(self, bytes name not None, bint is_directory=False):
@@ -407,12 +417,6 @@ cdef class ReceivePlane:
             raise ValueError("the name is too long")
         if roots_allow(&self.state.roots, name, len(name), is_directory) < 0:
             raise MemoryError
-
-    def attach(self, int fd, Channel channel not None):
-        """Give the stream of *channel* its connected socket; the caller keeps it open until after join()."""
-        self.state.sockets[channel.c.stream] = fd
-        self.state.channels[channel.c.stream] = &channel.c
-        self.held.append(channel)
 
     def start(self):
         cdef fast_err err
@@ -428,15 +432,6 @@ cdef class ReceivePlane:
         for i in range(self.state.config.n_streams):
             self.threads.add(run_receiver, &self.streams[i], "escp-receive")
 
-    @property
-    def event_fd(self):
-        """Readable when take_events() has something."""
-        return self.state.events.fd
-
-    def take_events(self):
-        """(kind, code, errno, where, offset, is_remote, path) of each waiting event."""
-        return take_events(&self.state.events)
-
     def counters(self):
         counts = sum_counters(self.state.streams, self.state.config.n_streams)
         counts.update(files=escp_load(&self.state.n_files), directories=escp_load(&self.state.n_directories),
@@ -449,11 +444,6 @@ cdef class ReceivePlane:
             receive_stop(self.state)
             if self.partner != NULL:
                 state_stop(self.partner)
-
-    def join(self):
-        """Wait for the threads, then drop what is unfinished: after FINISHED, FATAL or stop()."""
-        with nogil:
-            self.threads.join()
 
     def __dealloc__(self):
         cdef int i

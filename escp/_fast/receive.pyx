@@ -9,6 +9,7 @@ found them.
 from libc.stdint cimport uint64_t, uint8_t
 
 from escp._fast.channel cimport FRAME_DATA, channel_expect, channel_open
+from escp._fast.counters cimport count_contents
 from escp._fast.engine cimport ENGINE_DUMMY, io_slot, ring_free_slot
 from escp._fast.events cimport EVENT_FATAL, EVENT_FINISHED, push_event
 from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, MSG_WAITALL, errno, escp_count,
@@ -17,7 +18,7 @@ from escp._fast.nodes cimport make_node
 from escp._fast.receive_large cimport begin_large, end_large, end_writes, take_block
 from escp._fast.receive_query cimport answer_query
 from escp._fast.receive_small cimport write_bundle
-from escp._fast.receive_state cimport (add_result, count_contents, flush_results, identify, open_large,
+from escp._fast.receive_state cimport (add_result, flush_results, identify, open_large,
                                        receive_state, receive_stop, receive_stream, send_answer)
 from escp._fast.roots cimport roots_check
 from escp._fast.tree cimport directory_finish, source_id
@@ -144,7 +145,7 @@ cdef int take_data(receive_stream *t, io_slot *slot, uint8_t *frame, size_t n, f
             return fail(err, FAST_PROTOCOL, 0, "decompress")
     elif contents != slot.data:
         memcpy(slot.data, contents, h.raw_bytes)
-    count_contents(t, n - DATA_HEADER_BYTES, h.raw_bytes)
+    count_contents(&t.state.streams[t.index], n - DATA_HEADER_BYTES, h.raw_bytes)
     if ((h.flags & DATA_IS_BUNDLE) != 0) != (t.n_bundle > 0):
         return fail(err, FAST_PROTOCOL, 0, "bundle")
     if not t.n_bundle:

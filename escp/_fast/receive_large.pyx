@@ -2,6 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
+from escp._fast.counters cimport count_contents
 from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_update
 from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direct, has_zero_page,
                                 io_slot, ring_done_slot, ring_reap, slot_finish, slot_write, write_all,
@@ -9,7 +10,7 @@ from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direc
 from escp._fast.libc cimport (EDQUOT, EFBIG, ENOSPC, ESPIPE, SYNC_FILE_RANGE_WRITE, calloc, errno,
                               escp_fetch_add, fallocate, free, ftruncate, malloc, memcmp, memcpy,
                               pthread_mutex_lock, pthread_mutex_unlock, sync_file_range)
-from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, count_contents, flush_results, identify,
+from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, flush_results, identify,
                                        open_large, receive_state, receive_stream)
 from escp._fast.roots cimport roots_drop
 from escp._fast.tree cimport file_commit, file_create, file_discard
@@ -36,7 +37,7 @@ cdef void create_large(receive_stream *t, open_large *l) noexcept nogil:
         return
     if t.sink.link != NULL and not l.file.is_in_place and t.sink.clone(t.sink.link, &l.what, l.file.fd, &l.failure):
         l.n_begun = l.n_done = l.what.size  # no block of it will come
-        count_contents(t, l.what.size, l.what.size)
+        count_contents(&t.state.streams[t.index], l.what.size, l.what.size)
         if l.failure.code == FAST_OK:
             escp_fetch_add(&s.n_disk, l.what.size)
         return

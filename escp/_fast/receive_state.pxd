@@ -6,12 +6,12 @@ Streams share the table of open large files; everything else is a stream's own.
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from escp._fast.channel cimport channel
+from escp._fast.counters cimport stream_counters
 from escp._fast.digest cimport digest128
 from escp._fast.engine cimport io_ring
 from escp._fast.events cimport event_queue
 from escp._fast.libc cimport pthread_mutex_t
 from escp._fast.roots cimport root_set
-from escp._fast.sources cimport stream_counters
 from escp._fast.tree cimport dir_cache, new_file, source_id, tree
 from escp._fast.types cimport MAX_BATCH, MAX_OPEN_LARGE, MAX_PATH_BYTES, MAX_STREAMS, fast_err
 from escp._fast.wire cimport entry, result
@@ -117,6 +117,4 @@ cdef int send_answer(receive_stream *t, int message, int count, size_t n_body, f
 # is_told: this side's Python knows of the failure already.
 cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, bint is_told,
                     const digest128 *digest, fast_err *err) noexcept nogil
-# Counts contents of a file that have come.
-cdef void count_contents(receive_stream *t, uint64_t n_payload, uint64_t n_raw) noexcept nogil
 cdef int flush_results(receive_stream *t, fast_err *err) noexcept nogil

@@ -1,16 +1,15 @@
 """What receivers' streams share and what each is made of, and the results they send; see receive_state.pxd."""
 
-from libc.stdint cimport uint32_t, uint64_t, uint8_t
+from libc.stdint cimport uint32_t, uint8_t
 
 from escp._fast.channel cimport FRAME_META, channel_seal
 from escp._fast.digest cimport digest128
 from escp._fast.engine cimport ring_close, ring_open
 from escp._fast.events cimport EVENT_FILE_FAILED, events_close, events_free, events_open, push_event
-from escp._fast.libc cimport (CLOCK_MONOTONIC, EINTR, MSG_NOSIGNAL, SHUT_RDWR, clock_gettime, errno, escp_count,
-                              escp_raise_flag, free, malloc, memset, pthread_mutex_destroy, pthread_mutex_init,
-                              pthread_mutex_lock, pthread_mutex_unlock, send, shutdown, timespec_t)
+from escp._fast.libc cimport (EINTR, MSG_NOSIGNAL, SHUT_RDWR, errno, escp_raise_flag, free, malloc,
+                              memset, pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
+                              pthread_mutex_unlock, send, shutdown)
 from escp._fast.roots cimport roots_free
-from escp._fast.sources cimport stream_counters
 from escp._fast.tree cimport cache_close, cache_open, file_discard, source_id, tree_close, tree_open
 from escp._fast.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH,
                                MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail,
@@ -124,20 +123,6 @@ cdef int send_answer(receive_stream *t, int message, int count, size_t n_body, f
         at += k
         left -= k
     return 0
-
-
-cdef void count_contents(receive_stream *t, uint64_t n_payload, uint64_t n_raw) noexcept nogil:
-    """Count contents of a file that have come, and note the time."""
-    cdef timespec_t now
-    cdef uint64_t now_ns
-    cdef stream_counters *counters = &t.state.streams[t.index]
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    now_ns = now.tv_sec * <uint64_t>1000000000 + now.tv_nsec
-    if counters.first_ns == 0:
-        escp_count(&counters.first_ns, now_ns)
-    escp_count(&counters.last_ns, now_ns - counters.last_ns)
-    escp_count(&counters.n_payload, n_payload)
-    escp_count(&counters.n_bytes, n_raw)
 
 
 cdef int flush_results(receive_stream *t, fast_err *err) noexcept nogil:

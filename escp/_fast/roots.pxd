@@ -24,9 +24,11 @@ ctypedef struct root_set:
     root_name **buckets
     unsigned int n_buckets
     unsigned int n_names
+    uint64_t seed  # of the hashes: who chooses the names must not choose where they lie
 
 
-cdef int roots_open(root_set *r, bint is_on, bint keeps_names) except -1
+# *seed*: random.
+cdef int roots_open(root_set *r, bint is_on, bint keeps_names, uint64_t seed) except -1
 cdef void roots_free(root_set *r) noexcept nogil
 # 0, or -1 without memory.
 cdef int roots_allow(root_set *r, const char *name, size_t n, bint is_directory) noexcept nogil

@@ -23,15 +23,21 @@ cdef inline uint64_t hash_more(uint64_t h, char c) noexcept nogil:
     return (h ^ <unsigned char>c) * <uint64_t>FNV_PRIME
 
 
-cdef uint64_t hash_name(const char *name, size_t n) noexcept nogil:
-    cdef uint64_t h = <uint64_t>0xcbf29ce484222325
+cdef uint64_t hash_name(const root_set *r, const char *name, size_t n) noexcept nogil:
+    """FNV-1a from a secret beginning."""
+    cdef uint64_t h = r.seed
     cdef size_t i
     for i in range(n):
         h = hash_more(h, name[i])
     return h
 
 
-cdef int roots_open(root_set *r, bint is_on, bint keeps_names) except -1:
+cdef inline unsigned int bucket_of(uint64_t h, unsigned int n_buckets) noexcept nogil:
+    return (h ^ (h >> 32)) % n_buckets  # the low bits alone depend on few bits of the seed
+
+
+cdef int roots_open(root_set *r, bint is_on, bint keeps_names, uint64_t seed) except -1:
+    r.seed = seed
     r.is_on = is_on
     r.keeps_names = keeps_names
     r.n_names = 0
@@ -60,7 +66,7 @@ cdef void roots_free(root_set *r) noexcept nogil:
 
 cdef root_name **find_locked(root_set *r, uint64_t h, const char *name, size_t n) noexcept nogil:
     """Where the pointer to that name stands, or to NULL."""
-    cdef root_name **at = &r.buckets[h % r.n_buckets]
+    cdef root_name **at = &r.buckets[bucket_of(h, r.n_buckets)]
     while at[0] != NULL and not (at[0].hash == h and at[0].n == n and memcmp(at[0].name, name, n) == 0):
         at = &at[0].next
     return at
@@ -70,22 +76,24 @@ cdef void grow_locked(root_set *r) noexcept nogil:
     cdef unsigned int n = 4 * r.n_buckets
     cdef root_name **buckets = <root_name **>calloc(n, sizeof(void *))
     cdef root_name *at
-    cdef unsigned int i
+    cdef unsigned int i, to
     if buckets == NULL:
         return  # slower, no more
     for i in range(r.n_buckets):
         while r.buckets[i] != NULL:
             at = r.buckets[i]
             r.buckets[i] = at.next
-            at.next = buckets[at.hash % n]
-            buckets[at.hash % n] = at
+            to = bucket_of(at.hash, n)
+            at.next = buckets[to]
+            buckets[to] = at
     free(r.buckets)
     r.buckets, r.n_buckets = buckets, n
 
 
 cdef int roots_allow(root_set *r, const char *name, size_t n, bint is_directory) noexcept nogil:
-    cdef uint64_t h = hash_name(name, n)
+    cdef uint64_t h = hash_name(r, name, n)
     cdef root_name *one
+    cdef unsigned int to
     pthread_mutex_lock(&r.lock)
     one = find_locked(r, h, name, n)[0]
     if one != NULL:  # two sources of one name: the later one wins, as with scp
@@ -100,8 +108,9 @@ cdef int roots_allow(root_set *r, const char *name, size_t n, bint is_directory)
         one.hash, one.n, one.n_times, one.is_directory = h, <unsigned int>n, 1, is_directory
         one.has_come = False
         memcpy(one.name, name, n)
-        one.next = r.buckets[h % r.n_buckets]
-        r.buckets[h % r.n_buckets] = one
+        to = bucket_of(h, r.n_buckets)
+        one.next = r.buckets[to]
+        r.buckets[to] = one
         r.n_names += 1
     pthread_mutex_unlock(&r.lock)
     return 0 if one != NULL else -1
@@ -120,7 +129,7 @@ cdef void drop_locked(root_set *r, root_name **at) noexcept nogil:
 cdef bint is_below_locked(root_set *r, const char *path, size_t n, bint has_come) noexcept nogil:
     """Whether the path lies below a directory that was asked for; *has_come*: or that was, and is finished."""
     cdef root_name *one
-    cdef uint64_t h = hash_name(NULL, 0)
+    cdef uint64_t h = hash_name(r, NULL, 0)
     cdef size_t i
     for i in range(n):
         if i == 0 or path[i] == 47:  # '/'; "": the contents of a directory, straight into the destination
@@ -141,7 +150,7 @@ cdef bint may_link_locked(root_set *r, const entry *e) noexcept nogil:
         return False
     if is_below_locked(r, x.target, x.n_target, True):
         return True
-    one = find_locked(r, hash_name(x.target, x.n_target), x.target, x.n_target)[0]
+    one = find_locked(r, hash_name(r, x.target, x.n_target), x.target, x.n_target)[0]
     return one != NULL and one.has_come
 
 
@@ -154,7 +163,7 @@ cdef int roots_check(root_set *r, const entry *e, fast_err *err) noexcept nogil:
     pthread_mutex_lock(&r.lock)
     is_wanted = is_below_locked(r, e.path, e.path_bytes, False)
     if not is_wanted:
-        at = find_locked(r, hash_name(e.path, e.path_bytes), e.path, e.path_bytes)
+        at = find_locked(r, hash_name(r, e.path, e.path_bytes), e.path, e.path_bytes)
         if at[0] != NULL and at[0].n_times and (at[0].is_directory or not is_directory):
             is_wanted = True
             if not (e.kind == ENTRY_LARGE or e.kind == ENTRY_LARGE_END or e.kind == ENTRY_QUERY):
@@ -170,7 +179,7 @@ cdef void roots_drop(root_set *r, const entry *e) noexcept nogil:
     if not r.is_on:
         return
     pthread_mutex_lock(&r.lock)
-    at = find_locked(r, hash_name(e.path, e.path_bytes), e.path, e.path_bytes)
+    at = find_locked(r, hash_name(r, e.path, e.path_bytes), e.path, e.path_bytes)
     if at[0] != NULL and at[0].n_times:
         drop_locked(r, at)
     pthread_mutex_unlock(&r.lock)

@@ -47,8 +47,6 @@ cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *er
 cdef void send_stream_close(send_stream *t) noexcept nogil
 # Sends the body of n_body bytes, compressed where that pays. has_more: a data frame follows at once.
 cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint has_more, fast_err *err) noexcept nogil
-# Counts contents of a file that are with the receiver.
-cdef void count_contents(send_stream *t, uint64_t n_payload, uint64_t n_raw) noexcept nogil
 # Sends what lies at *data* in a ring's slot; the frame is built around it.
 cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_err *err) noexcept nogil
 # As it is taken from stat; no extras.

@@ -3,11 +3,12 @@
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.channel cimport FRAME_DATA, FRAME_META, channel_seal
+from escp._fast.counters cimport count_contents
 from escp._fast.engine cimport ring_close, ring_open
 from escp._fast.gather cimport GATHER_BYTES
-from escp._fast.libc cimport (CLOCK_MONOTONIC, EINTR, MSG_MORE, MSG_NOSIGNAL, clock_gettime, errno, escp_count,
-                              free, malloc, memcpy, memset, send, stat_t, timespec_t)
-from escp._fast.sources cimport N_ITEMS, dir_node, flight, item, send_state, stream_counters
+from escp._fast.libc cimport (EINTR, MSG_MORE, MSG_NOSIGNAL, errno, escp_count, free, malloc, memcpy, memset,
+                              send, stat_t)
+from escp._fast.sources cimport N_ITEMS, dir_node, flight, item, send_state
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NET, IV_BYTES, MAX_BATCH, MAX_META_BYTES,
                                MAX_PATH_BYTES, PAGE_BYTES, TAG_BYTES, fail, fast_err)
 from escp._fast.wire cimport (DATA_IS_ZSTD, ENTRY_DIRECTORY, META_HEADER_BYTES, META_IS_ZSTD, data_header,
@@ -95,20 +96,6 @@ cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint h
     return send_frame(t, FRAME_META, t.meta, META_HEADER_BYTES + n_body, has_more, err)
 
 
-cdef void count_contents(send_stream *t, uint64_t n_payload, uint64_t n_raw) noexcept nogil:
-    """Count contents of a file that are with the receiver, and note the time."""
-    cdef timespec_t now
-    cdef uint64_t now_ns
-    cdef stream_counters *counters = &t.state.streams[t.index]
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    now_ns = now.tv_sec * <uint64_t>1000000000 + now.tv_nsec
-    if counters.first_ns == 0:
-        escp_count(&counters.first_ns, now_ns)
-    escp_count(&counters.n_payload, n_payload)
-    escp_count(&counters.n_bytes, n_raw)
-    escp_count(&counters.last_ns, now_ns - counters.last_ns)
-
-
 cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_err *err) noexcept nogil:
     """Send a data frame whose contents lie at *data*, in a ring's slot."""
     cdef data_header h = what[0]
@@ -124,10 +111,10 @@ cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_
             k = n
     put_data_header(frame + IV_BYTES, &h)
     if t.state.streams[t.index].first_ns == 0:
-        count_contents(t, 0, 0)
+        count_contents(&t.state.streams[t.index], 0, 0)
     if send_frame(t, FRAME_DATA, frame, DATA_HEADER_BYTES + k, False, err) < 0:
         return -1
-    count_contents(t, k, h.raw_bytes)
+    count_contents(&t.state.streams[t.index], k, h.raw_bytes)
     return 0
 
 

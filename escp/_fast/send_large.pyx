@@ -2,12 +2,13 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from escp._fast.counters cimport count_contents
 from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_update
 from escp._fast.engine cimport ENGINE_DUMMY, SLOT_FREE, can_direct, io_slot, slot_finish, slot_read
 from escp._fast.gather cimport gather
 from escp._fast.libc cimport (ENXIO, SEEK_DATA, SEEK_HOLE, c_close, errno, lseek, memcpy, memset,
                               pthread_cond_broadcast, pthread_mutex_lock, pthread_mutex_unlock)
-from escp._fast.send_frames cimport add_entry, count_contents, describe, send_data, send_meta, send_stream
+from escp._fast.send_frames cimport add_entry, describe, send_data, send_meta, send_stream
 from escp._fast.sources cimport (N_FLIGHTS, N_ITEMS, flight, flight_end_locked, flight_new_locked, is_changed,
                                  item, large_file, report, send_state)
 from escp._fast.types cimport FAST_CHANGED, MAX_OPEN_LARGE, SLICE_BYTES, clear, fail, fast_err
@@ -194,7 +195,7 @@ cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil
         l.is_ending = True
         s.n_found_bytes += l.next  # the hole before its first data is copied, too
         pthread_mutex_unlock(&s.lock)
-        count_contents(t, l.size, l.size)
+        count_contents(&t.state.streams[t.index], l.size, l.size)
         return finish_large(t, l, err)
     pthread_mutex_lock(&s.lock)
     if l.is_handed_out:  # nothing but a hole

@@ -10,6 +10,7 @@ set last, and so that memory depends on what is in flight, not on the size of th
 from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from escp._fast.channel cimport channel
+from escp._fast.counters cimport stream_counters
 from escp._fast.digest cimport digest128
 from escp._fast.events cimport event_queue
 from escp._fast.filter cimport filter_set
@@ -131,15 +132,6 @@ ctypedef struct flight:
 ctypedef struct root:
     dir_node *node
     bint waits  # until all before it is acknowledged: it may write to the same names
-
-
-ctypedef struct stream_counters:
-    uint64_t n_bytes  # of file contents, sent or received
-    uint64_t n_wire  # of frames
-    uint64_t n_payload  # of data frames, after compression
-    uint64_t first_ns  # monotonic clock of the first and the last data frame
-    uint64_t last_ns
-    uint64_t padding[3]  # a cache line of its own
 
 
 ctypedef struct send_config:

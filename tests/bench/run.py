@@ -13,6 +13,8 @@ import scratch
 from cpu import CpuMeter
 from processes import end_started, wait_until_alone
 
+from tests.configuration import forget_configuration
+
 LOOK_S = 0.01  # between two looks at a process's memory
 SETTLE_S = 3  # sshd's session ends a little after the client
 GRACE_S = 12  # either side of escp ends within 10 s when the other is killed
@@ -41,9 +43,12 @@ class Run:
 
 
 def child_environment() -> dict[str, str]:
-    """Without what keeps Python from its .pyc files or leads it elsewhere, and without the user's keys."""
-    dropped = ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED", "SSH_AUTH_SOCK")
-    return {name: value for name, value in os.environ.items() if name not in dropped} | {"LC_ALL": "C"}
+    """Without what leads Python elsewhere or keeps it from its .pyc files, the user's keys and defaults."""
+    environment = dict(os.environ, LC_ALL="C")
+    for name in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH", "PYTHONUNBUFFERED", "SSH_AUTH_SOCK"):
+        environment.pop(name, None)
+    forget_configuration(environment)
+    return environment
 
 
 class Runner:

@@ -15,7 +15,8 @@ SFTP_SERVERS = (
     "/usr/lib/ssh/sftp-server",
 )
 
-# SHLVL=2 keeps Debian's bash from reading ~/.bashrc for each command (0.07 s here, and what it prints).
+# SHLVL=2 keeps Debian's bash from reading ~/.bashrc for each command (0.07 s here, and what it prints);
+# ESCP_CONFIG keeps the agent from the user's configuration.
 SERVER = """\
 Port {port}
 ListenAddress 127.0.0.1
@@ -32,7 +33,7 @@ PrintMotd no
 PrintLastLog no
 LogLevel ERROR
 Subsystem sftp {sftp}
-SetEnv SHLVL=2
+SetEnv SHLVL=2 ESCP_CONFIG=
 """
 
 CLIENT = """\

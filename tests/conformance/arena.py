@@ -19,6 +19,7 @@ from tests.command import AGENT_COMMAND, COMMAND, N_PORTS, ROOT
 from tests.conformance.cases import Case
 from tests.conformance.tree import make_tree, read_tree
 from tests.leftovers import MARK, assert_nothing_left
+from tests.ports import Ports
 from tests.sshd import HOST, Sshd
 
 SCP, ESCP = "scp", "escp"
@@ -48,10 +49,10 @@ class Arena:
     def __init__(self, folder: Path):
         self.folder = folder
         self.mark = secrets.token_hex(8)
-        self._first_port = 30000 + secrets.randbelow(20) * 100  # above other tests', below ephemeral ports
+        self._claims = [Ports() for _ in range(N_WORKERS)]
         self._ports: queue.SimpleQueue[int] = queue.SimpleQueue()
-        for worker in range(N_WORKERS):
-            self._ports.put(self._first_port + worker * N_PORTS)
+        for claim in self._claims:
+            self._ports.put(claim.first)
         self._numbers = itertools.count()
         self._agent = self._write_script("agent", f'exec {shlex.join(AGENT_COMMAND)} "$@"')
         sftp = next((path for path in SFTP_SERVERS if os.access(path, os.X_OK)), "sftp-server")
@@ -141,6 +142,9 @@ class Arena:
         self._master.terminate()
         self._master.wait()
         self.sshd.stop()
+        for claim in self._claims:
+            claim.close()
 
     def assert_nothing_left(self) -> None:
-        assert_nothing_left(self.mark, self.folder, self._first_port, N_WORKERS * N_PORTS, within_s=5.0)
+        for claim in self._claims:
+            assert_nothing_left(self.mark, self.folder, claim.first, N_PORTS, within_s=5.0)

@@ -517,7 +517,7 @@ def fill_large(top, n_files, n_bytes):
 
 def test_file_that_shrinks_before_it_is_shared(shared):
     (shared / "target").mkdir()
-    outcome = copy_shrinking(shared, shared / "target", 5 * BLOCK)
+    outcome = copy_shrinking(shared, shared / "target", 5 * BLOCK, 5 * BLOCK // 2)
     # Counted whole, so it was not read; only the 80 that failed in the end were written.
     assert outcome.received["bytes"] == 80 * SMALL_BYTES + 5 * BLOCK
     assert outcome.received["bytes_disk"] == 80 * SMALL_BYTES

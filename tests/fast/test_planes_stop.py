@@ -102,7 +102,10 @@ def test_plane_without_all_its_streams_does_not_start(target, plane):
 @pytest.mark.parametrize("end", [0, 1])
 def test_killed_socket_ends_both_sides(target, source, end):
     for n_bytes in (0, 1 << 19, 4 << 20):
-        with begin(target, source) as loopback:
+        with Loopback(target, n_streams=3) as loopback:
+            loopback.start()
+            # Without the end of sources: the planes can't have finished before the socket is killed.
+            loopback.sender.add_source(os.fsencode(source), b"tree")
             end_s = time.monotonic() + 20
             while loopback.receiver.counters()["bytes"] < n_bytes:
                 assert time.monotonic() < end_s

@@ -5,13 +5,13 @@ import re
 import stat
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
 
 from tests.command import AGENT_COMMAND, ROOT, needs_root, remote
-from tests.leftovers import find_processes
+from tests.leftovers import find_agents, find_processes
+from tests.waiting import wait_for
 
 CPUS = sorted(os.sched_getaffinity(0))
 
@@ -232,7 +232,9 @@ def test_masks_bind_each_side_by_its_own_word(escp, source, target, folder, conf
     env = config(f"cpumask: {1 << CPUS[0]:X}\n")
     process = escp.start("-l", "8M", path, remote(target), agent=agent, env=env)
     wait_for(lambda: (folder / "agent.log").exists() and (folder / "agent.log").read_text())
-    wait_for(lambda: len(os.listdir(f"/proc/{process.pid}/task")) >= 3)
+    (theirs,) = find_agents(escp.mark)
+    for pid, n_threads in ((process.pid, 3), (theirs, 2)):
+        wait_for(lambda pid=pid, n=n_threads: len(os.listdir(f"/proc/{pid}/task")) >= n)
     try:
         found = {}
         for pid in find_processes(escp.mark):
@@ -250,10 +252,3 @@ def test_masks_bind_each_side_by_its_own_word(escp, source, target, folder, conf
     assert set(found["initiator"]) == {str(CPUS[0])} and len(found["initiator"]) >= 3
     assert set(found["agent"]) == {str(CPUS[1])} and len(found["agent"]) >= 2
     assert str(CPUS[0]) not in found["ssh"]
-
-
-def wait_for(condition, timeout_s: float = 20.0) -> None:
-    due_s = time.monotonic() + timeout_s
-    while not condition():
-        assert time.monotonic() < due_s
-        time.sleep(0.05)

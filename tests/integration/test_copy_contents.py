@@ -92,7 +92,7 @@ def test_limit_is_that_of_all_streams_together(escp, source, target, limit, size
     write_random(source / "a", size)
     done = escp.copy("-l", limit, "--json", source / "a", local(target), is_embedded=True)
     assert list_tree(target) == list_tree(source)
-    assert 0.6 < done.json[-1]["seconds"] / (size / bytes_per_s) < 1.8, done.json[-1]
+    assert 0.6 < done.json[-1]["data_seconds"] / (size / bytes_per_s) < 1.8, done.json[-1]
 
 
 def test_file_above_8_gib_with_the_dummy_engine(escp, source, target):

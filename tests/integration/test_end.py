@@ -10,6 +10,7 @@ import pytest
 from tests.command import local, remote
 from tests.leftovers import find_agents, find_processes
 from tests.trees import list_tree, write_random
+from tests.waiting import wait_for
 
 SLOW = ("-l", "300K")  # with the files below: for half a minute
 GONE_S = 10.0
@@ -112,8 +113,7 @@ def test_signal_ends_both_sides(escp, sources, target, number, is_embedded):
 def test_ctrl_c_prints_no_traceback(escp, source, target):
     write_random(source / "large", 9_000_000)
     process = escp.start(*SLOW, source / "large", remote(target))
-    while not find_agents(escp.mark):
-        time.sleep(0.02)
+    wait_for(lambda: find_agents(escp.mark))
     time.sleep(0.7)
     os.killpg(process.pid, signal.SIGINT)
     done = escp.finish(process, GONE_S)
@@ -127,8 +127,7 @@ def test_ctrl_c_at_any_moment_of_the_start(escp, source, target, after_s):
     """From the start of ssh on: before that Python itself may still be starting, and swallow it."""
     write_random(source / "large", 9_000_000)
     process = escp.start(*SLOW, source / "large", remote(target))
-    while not any(line.startswith("ssh ") for line in find_processes(escp.mark).values()):
-        time.sleep(0.002)
+    wait_for(lambda: any(line.startswith("ssh ") for line in find_processes(escp.mark).values()))
     time.sleep(after_s)
     os.killpg(process.pid, signal.SIGINT)
     done = escp.finish(process, GONE_S)
@@ -142,7 +141,7 @@ def test_ctrl_c_while_ssh_waits_for_a_silent_host(escp, source, target):
     write_random(source / "a", 10)
     agent = escp.write_agent("hanging", command="exec cat > /dev/null")
     process = escp.start(source / "a", remote(target), agent=agent)
-    time.sleep(1)
+    wait_for(lambda: "cat" in find_processes(escp.mark).values())
     os.killpg(process.pid, signal.SIGINT)
     assert escp.finish(process, GONE_S).code == 130
     escp.assert_nothing_left(GONE_S)
@@ -152,8 +151,7 @@ def test_suspended_initiator_goes_on(escp, source, target):
     """Ctrl-Z and `fg`: both sides take up where they were."""
     write_random(source / "large", 1_000_000)
     process = escp.start("-l", "500K", source / "large", remote(target))
-    while not find_agents(escp.mark):
-        time.sleep(0.02)
+    wait_for(lambda: find_agents(escp.mark))
     time.sleep(0.5)
     os.killpg(process.pid, signal.SIGSTOP)
     time.sleep(1.5)
@@ -170,3 +168,10 @@ def test_reader_of_messages_that_went_away_does_not_stop_the_copy(escp, source, 
     process.stdout = process.stderr = None
     assert process.wait(30) == 0
     assert list_tree(target) == list_tree(source)
+
+
+def test_signal_that_comes_twice_at_once_counts_once(escp, sources, target):
+    """timeout(1) tells first its child and then the whole group."""
+    done = escp.run("-r", *SLOW, sources, remote(target), prefix=("timeout", "-s", "TERM", "3"))
+    assert done.code == 124 and "ended by signal" in done.error, done.err
+    escp.assert_nothing_left()

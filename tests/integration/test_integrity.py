@@ -1,5 +1,6 @@
 """A fault between read and seal, and a source that changes, is found, named and not kept."""
 
+import contextlib
 import os
 import sys
 import time
@@ -8,6 +9,7 @@ import pytest
 
 from tests.command import DRIVER, local, needs_source, remote
 from tests.trees import list_tree, write_random
+from tests.waiting import wait_for
 
 
 def copy_with_fault(escp, offset, *words, **start):
@@ -75,6 +77,20 @@ def test_without_checksum_the_summary_does_not_say_verified(escp, source, target
     assert (target / "a").read_bytes() != (source / "a").read_bytes()
 
 
+def wait_until_open(process, path) -> None:
+    """Until escp has it open, and has looked at its size and time."""
+
+    def is_open() -> bool:
+        for fd in os.listdir(f"/proc/{process.pid}/fd"):
+            with contextlib.suppress(FileNotFoundError):  # closed meanwhile
+                if os.readlink(f"/proc/{process.pid}/fd/{fd}") == str(path):
+                    return True
+        return False
+
+    wait_for(is_open)
+    time.sleep(0.1)
+
+
 def grow(path) -> None:
     with open(path, "ab") as file:
         file.write(b"more")
@@ -96,8 +112,7 @@ def test_source_that_changes_while_it_is_read_is_reported(escp, source, target, 
     process = escp.start(
         "-l", "3M", "--nodirect", "--json", source / "changing", source / "steady", remote(target)
     )
-    assert b'"start"' in process.stdout.readline()
-    time.sleep(0.3)
+    wait_until_open(process, source / "changing")
     change(source / "changing")
     done = escp.finish(process)
     assert done.code == 1
@@ -108,15 +123,14 @@ def test_source_that_changes_while_it_is_read_is_reported(escp, source, target, 
     escp.assert_nothing_left()
 
 
-def test_source_replaced_by_a_rename_arrives_whole(escp, source, target):
+def test_source_replaced_by_a_rename_arrives_whole(escp, folder, source, target):
     """The usual way to write a file: the old one is still open, and goes on unchanged."""
     write_random(source / "a", 4_000_000, seed=1)
     before = (source / "a").read_bytes()
+    write_random(folder / "new", 3_000_000, seed=2)
     process = escp.start("-l", "4M", "--json", source / "a", remote(target))
-    assert b'"start"' in process.stdout.readline()
-    time.sleep(0.3)
-    write_random(source / "new", 3_000_000, seed=2)
-    os.rename(source / "new", source / "a")
+    wait_until_open(process, source / "a")
+    os.rename(folder / "new", source / "a")
     done = escp.finish(process)
     assert done.code == 0
     assert (target / "a").read_bytes() == before

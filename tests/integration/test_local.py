@@ -1,6 +1,7 @@
 """Copies within this host: no ssh, no network, the same care."""
 
 import os
+import select
 import socket
 import sys
 from pathlib import Path
@@ -43,9 +44,12 @@ def test_pipe_and_device_as_target(escp, source, target):
     reader = os.open(target / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(reader, True)
     process = escp.start(source / "a", target / "pipe")
+    assert select.select([reader], [], [], 30)[0]
     got = b""
     while len(got) < 3 << 20:
-        got += os.read(reader, 1 << 20)
+        more = os.read(reader, 1 << 20)
+        assert more, "it ended early"
+        got += more
     os.close(reader)
     assert got == (source / "a").read_bytes() and escp.finish(process).code == 0
     escp.copy(source / "a", "/dev/null")

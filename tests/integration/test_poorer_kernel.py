@@ -13,6 +13,7 @@ from tests import poorer_kernel
 from tests.command import AGENT_COMMAND, remote
 from tests.leftovers import find_agents, find_unfinished
 from tests.trees import list_tree, make_tree, mode_of, write_random
+from tests.waiting import wait_for
 
 SCRIPT = str(Path(poorer_kernel.__file__))
 
@@ -66,9 +67,10 @@ def test_temporary_names_are_removed(escp, agent, source, target, how):
     write_random(source / "large", 4_000_000)
     process = escp.start("-l", "500K", "--nodirect", "--json", source / "large", remote(target), agent=agent)
     assert b'"start"' in process.stdout.readline()
-    time.sleep(1)
+    if "O_TMPFILE" in agent.read_text():
+        wait_for(lambda: find_unfinished(target))
+    time.sleep(0.5)
     assert find_agents(escp.mark)
-    assert find_unfinished(target) or "O_TMPFILE" not in agent.read_text()
     process.send_signal(signal.SIGKILL if how == "initiator killed" else signal.SIGINT)
     process.wait(10)
     escp.assert_nothing_left(10)

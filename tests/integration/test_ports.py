@@ -25,11 +25,11 @@ def small(source):
 
 
 def test_no_free_port(escp, small, target):
-    sockets = [socket.socket() for _ in range(3)]
+    sockets = []
     try:
-        for number, sock in enumerate(sockets):
-            sock.bind(("0.0.0.0", escp.port + number))
-            sock.listen()
+        # Of create_server's kind: connections of an earlier test may still wait there for their last packets.
+        for number in range(3):
+            sockets.append(socket.create_server(("0.0.0.0", escp.port + number)))
         words = ["--escp_portrange", "2", small, remote(target)]
         done = escp.run(*words)
         assert done.code == 13 and f"{escp.port}-{escp.port + 2}" in done.error and "--escp_port" in done.hint
@@ -41,9 +41,7 @@ def test_no_free_port(escp, small, target):
 
 
 def test_taken_port_is_passed_over(escp, small, target):
-    with socket.socket() as sock:
-        sock.bind(("127.0.0.1", escp.port))
-        sock.listen()
+    with socket.create_server(("127.0.0.1", escp.port)):
         done = escp.copy("--json", small, remote(target))
         assert done.json[0]["address"] == f"127.0.0.1:{escp.port + 1}"
 

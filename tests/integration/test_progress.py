@@ -1,7 +1,6 @@
 """What a whole run shows: on a terminal, in a pipe, with -q, with --json, and in the log."""
 
 import fcntl
-import itertools
 import json
 import os
 import pty
@@ -15,7 +14,7 @@ import pytest
 from tests.command import local, remote
 from tests.trees import write_random
 
-SUMMARY = re.compile(r"^escp: 1 file, 3\.00? MB in [0-9.]+ s \([0-9.]+ MB/s\), verified$", re.MULTILINE)
+SUMMARY = re.compile(r"^escp: 1 file, 3\.00? MB in [0-9.]+ s \([0-9.]+ [kM]B/s\), verified$", re.MULTILINE)
 BAD_NAME = "bad \x1b[31m\x07\nname"
 
 
@@ -53,7 +52,7 @@ def remove_escapes(shown: str) -> str:
 @pytest.mark.parametrize("columns", [40, 80, 200])
 def test_terminal_gets_a_meter_of_its_width_and_a_summary(escp, source, target, columns):
     write_random(source / "a", 3_000_000)
-    shown = run_on_terminal(escp, "-l", "2M", source / "a", remote(target), columns=columns)
+    shown = run_on_terminal(escp, "-l", "1M", source / "a", remote(target), columns=columns)
     drawn = [line for line in re.split(r"[\r\n]+", remove_escapes(shown)) if "%" in line]
     assert len(drawn) >= 3 and all(len(line) <= columns for line in drawn)
     percents = [int(line.split("%")[0].split()[-1]) for line in drawn]
@@ -102,10 +101,10 @@ def test_json_reports_once_a_second_and_ends_with_the_result(escp, source, targe
     assert done.code == 0 and done.err == ""
     kinds = [line["type"] for _, line in lines]
     assert kinds[0] == "start" and kinds[-1] == "result" and set(kinds[1:-1]) == {"progress"}
-    times_s = [when for when, line in lines if line["type"] == "progress"]
-    assert 2 <= len(times_s) <= 5
-    assert all(0.7 < later - earlier < 1.6 for earlier, later in itertools.pairwise(times_s))
     progress = [line for _, line in lines if line["type"] == "progress"]
+    # Not each by itself: this process may get to see one late and the next one in time.
+    took_s = lines[-1][0] - lines[0][0]
+    assert took_s > 3 and took_s / 1.6 - 1 <= len(progress) <= took_s + 1, (took_s, len(progress))
     assert [line["bytes"] for line in progress] == sorted(line["bytes"] for line in progress)
     assert all(
         line["bytes"] <= line["bytes_total"] == 3_500_000 for line in progress if line["total_is_final"]

@@ -1,6 +1,7 @@
 """Pull: from one host or several to this one. What an honest agent sends arrives, from `~` to patterns."""
 
 import os
+import select
 import stat
 import sys
 import time
@@ -107,9 +108,12 @@ def test_local_pipe_gets_its_bytes_in_order(escp, source, target):
     reader = os.open(target / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     os.set_blocking(reader, True)
     process = escp.start(remote(source / "a"), target / "pipe")
+    assert select.select([reader], [], [], 30)[0]
     got = b""
     while len(got) < len(data):
-        got += os.read(reader, 1 << 20)
+        more = os.read(reader, 1 << 20)
+        assert more, "it ended early"
+        got += more
     os.close(reader)
     assert got == data and escp.finish(process).code == 0
 
@@ -154,9 +158,10 @@ def test_dry_run_whose_output_nobody_reads_takes_no_memory_there(escp, source, t
     for number in range(30_000):
         os.close(os.open(source / f"{number:0240}", os.O_CREAT | os.O_WRONLY))
     process = escp.start("-r", "--dry-run", remote(source), target)
+    assert select.select([process.stdout], [], [], 30)[0]
     time.sleep(4)
     (agent,) = find_agents(escp.mark)
     status = Path(f"/proc/{agent}/status").read_text()
     assert int(status.partition("VmRSS:")[2].split()[0]) < 38_000  # kB; 44,000 with all names
-    done = escp.finish(process)
+    done = escp.finish(process, 90)
     assert done.code == 0 and done.out.count("\n") == 30_001

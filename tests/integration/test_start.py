@@ -8,7 +8,6 @@ import time
 import pytest
 
 from tests.command import IS_SOURCE, local, remote
-from tests.sshd import pick_port
 from tests.trees import list_tree, write_random
 
 START_LIMIT_S = 15
@@ -104,18 +103,22 @@ def test_agent_that_says_nothing_after_its_marker(escp, small, target):
     assert "nothing heard" in done.error
 
 
-@pytest.mark.parametrize("garbage", ["head -c 100 /dev/zero", "head -c 100 /dev/urandom", "echo hello there"])
+@pytest.mark.parametrize(
+    "garbage",
+    # 0xff first: four random bytes may be a length that is allowed, and then the rest is waited for.
+    ["head -c 100 /dev/zero", "printf '\\377'; head -c 100 /dev/urandom", "echo hello there"],
+)
 def test_agent_that_talks_nonsense(escp, small, target, garbage):
     agent = escp.write_agent("mad", MARK, garbage, command=MUTE)
     done = fail_soon(escp, 12, small, remote(target), agent=agent)
-    assert "control message" in done.error
+    assert "the remote escp on box" in done.error and "control message" in done.error
 
 
 # ---- ssh --------------------------------------------------------------------------------------------
 
 
 def test_closed_ssh_port(escp, small, target):
-    done = fail_soon(escp, 10, "-P", str(pick_port()), small, remote(target))
+    done = fail_soon(escp, 10, "-P", str(escp.port), small, remote(target))
     assert "box" in done.error and "ssh" in done.hint
 
 
@@ -174,6 +177,19 @@ def test_log_file_that_cannot_be_opened(escp, small, target):
     done = escp.fail(14, "--logfile", "/no/such/place/log", small, remote(target))
     assert "/no/such/place/log" in done.error
     assert time.monotonic() - begin_s < START_LIMIT_S
+    assert list_tree(target) == {}
+
+
+@pytest.mark.parametrize("is_here", [True, False])
+def test_too_few_files_may_be_open_for_the_streams(escp, small, target, is_here):
+    """A limit of the process, which only its user can raise."""
+    agent = escp.agent if is_here else escp.write_agent("few", "ulimit -n 40")
+    prefix = ("prlimit", "--nofile=40:40") if is_here else ()
+    done = fail_soon(
+        escp, 14 if is_here else 15, "-t", "64", small, remote(target), agent=agent, prefix=prefix
+    )
+    assert "too many open files: the limit is 40" in done.error and "-t" in done.hint
+    assert is_here or "box" in done.error
     assert list_tree(target) == {}
 
 

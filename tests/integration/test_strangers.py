@@ -10,9 +10,11 @@ import time
 
 import pytest
 
-from tests.command import DRIVER, local, needs_source, remote
+from tests.command import DRIVER, N_PORTS, local, needs_source, remote
+from tests.leftovers import find_listeners
 from tests.proxy import Proxy
 from tests.trees import list_tree, make_tree, write_random
+from tests.waiting import wait_for
 
 GARBAGE = {
     "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",
@@ -46,10 +48,10 @@ def start_through(escp, proxy, *words, is_embedded=True):
 
 
 def connect_when_open(port: int) -> socket.socket:
-    end_s = time.monotonic() + 5
+    end_s = time.monotonic() + 20
     while True:
         try:
-            return socket.create_connection(("127.0.0.1", port), timeout=3)
+            return socket.create_connection(("127.0.0.1", port), timeout=10)
         except ConnectionRefusedError:
             if time.monotonic() > end_s:
                 raise
@@ -170,9 +172,10 @@ def test_port_is_closed_once_the_streams_are_there(escp, source, target):
     write_random(source / "a", 2_000_000)
     process = escp.start("-l", "1M", "--json", source / "a", remote(target))
     assert b'"start"' in process.stdout.readline()
-    time.sleep(0.3)
+    wait_for(lambda: not find_listeners(escp.port, N_PORTS))
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", escp.port), timeout=3)
+    assert process.poll() is None, "it may have ended before the port was closed"
     assert escp.finish(process).code == 0
 
 

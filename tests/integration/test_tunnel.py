@@ -1,6 +1,7 @@
 """Data through the ssh connection: how it ends before its time, waits, and what memory it takes."""
 
 import os
+import select
 import signal
 import sys
 import time
@@ -91,6 +92,7 @@ def test_memory_is_bounded_when_the_receiver_is_slow(escp, folder, source, targe
     process = escp.start(
         "--tunnel=always", *paths, agent=agent, command=[*peak_command, str(measured), *COMMAND]
     )
+    assert select.select([reader], [], [], 30)[0]  # until a writer has come, read() finds the end
     time.sleep(3)
     os.set_blocking(reader, True)
     with open(reader, "rb") as file:

@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -14,6 +13,7 @@ import pytest
 from tests.command import ROOT, SOURCE_COMMAND, local, needs_root, remote
 from tests.leftovers import find_processes, find_unfinished
 from tests.nobody import AS_NOBODY
+from tests.waiting import wait_for
 
 BOTH = pytest.mark.parametrize("kind", ["tree", "one file"])
 
@@ -28,14 +28,6 @@ def file(source) -> Path:
     path = source / "a"
     path.write_bytes(os.urandom(3_000_001))
     return path
-
-
-def wait_for(condition, what: str, timeout_s: float = 20.0):
-    end_s = time.monotonic() + timeout_s
-    while not (found := condition()):
-        assert time.monotonic() < end_s, what
-        time.sleep(0.02)
-    return found
 
 
 # ---- The tree ----------------------------------------------------------------------------------
@@ -156,8 +148,8 @@ def test_ssh_loads_nothing_of_ours_and_has_the_users_environment(escp, program, 
     def find_ssh():
         return [pid for pid, line in find_processes(escp.mark).items() if line.startswith("ssh ")]
 
-    (pid,) = wait_for(find_ssh, "no ssh")
-    wait_for(lambda: "/libcrypto" in Path(f"/proc/{pid}/maps").read_text(), "ssh without libcrypto")
+    (pid,) = wait_for(find_ssh)
+    wait_for(lambda: "/libcrypto" in Path(f"/proc/{pid}/maps").read_text())
     maps = {
         Path(line.split()[5]) for line in Path(f"/proc/{pid}/maps").read_text().splitlines() if "/" in line
     }
@@ -198,10 +190,7 @@ def slow_copy(escp, one_file, folder, scratch, source, target):
     words = ("-l", "10M", source / "large", remote(target))
     process = escp.start(*words, command=[str(one_file)], agent=agent, env=scratch)
     wait_for(
-        lambda: (
-            len(find_unpacked(folder / "tmp")) == 2 and find_unfinished(target) + open_files(escp, target)
-        ),
-        "no copy",
+        lambda: len(find_unpacked(folder / "tmp")) == 2 and find_unfinished(target) + open_files(escp, target)
     )
     return process
 
@@ -239,7 +228,7 @@ def test_end_of_the_parent_leaves_nothing(escp, slow_copy, folder, target, numbe
         assert done.code == 128 + number and done.error
     escp.assert_nothing_left(within_s=20)
     assert os.listdir(target) == []
-    wait_for(lambda: not find_unpacked(folder / "tmp"), f"left {find_unpacked(folder / 'tmp')}")
+    wait_for(lambda: not find_unpacked(folder / "tmp"))
 
 
 def test_interrupt_at_the_terminal_comes_twice_and_counts_once(escp, slow_copy, folder, target):

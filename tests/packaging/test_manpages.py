@@ -181,8 +181,8 @@ def test_every_example_can_be_run(pages, monkeypatch):
     assert len(examples) >= 15 and len(readme) >= 20
     for example in examples + readme:
         options = parse_options(shlex.split(example.partition(" | ")[0], comments=True))
-        is_check = options.is_selftest or options.is_doctor
-        assert is_check or options.target.path or options.target.is_remote, example
+        is_other = options.is_selftest or options.is_doctor or options.cleans_agents
+        assert is_other or options.target.path or options.target.is_remote, example
 
 
 # --- escp.conf.5 ----------------------------------------------------------------------------------

@@ -59,6 +59,14 @@ def refuse(*argv, operands=COMMAND):
     return str(caught.value)
 
 
+def test_without_pyyaml_a_file_is_refused_in_one_sentence(write, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    path = write("parallel: 2\n")
+    assert refuse() == f"cannot read the configuration {path}: the Python package PyYAML is missing"
+    monkeypatch.setenv("ESCP_CONFIG", "")
+    assert parse().n_streams == 4
+
+
 # --- Every key ---------------------------------------------------------------------------------------
 
 # key: what stands in the file, the field of Options and what it has then.
@@ -75,6 +83,8 @@ EXAMPLES = {
     "forward-agent": ("true", "ssh_args", ("-A",)),
     "batch": ("true", "batch", True),
     "escp": ("/opt/escp --logfile x", "agent_command", "/opt/escp --logfile x"),
+    "push-agent": ("true", "agent_command", ""),
+    "agent-tree": ("~/tree", "agent_tree", os.path.expanduser("~/tree")),
     "recursive": ("true", "recursive", True),
     "compress": ("on", "compress", True),
     "limit": ("100M", "limit_bytes_per_s", 100_000_000),

@@ -1,5 +1,6 @@
 """File lists: lines, NUL-separated names and YAML; what is refused, and where it is said to be."""
 
+import gc
 import itertools
 import os
 import subprocess
@@ -300,6 +301,14 @@ def test_standard_input_entry_by_entry(is_blocking):
         assert reader.stdout.read().startswith("file list standard input, line 4: a NUL")
 
 
+def test_yaml_list_without_pyyaml(path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "yaml", None)
+    path.write_bytes(b"- a\n")
+    with pytest.raises(UsageError, match=r"list '.*': the Python package PyYAML is missing") as caught:
+        next(read_filelist(str(path), is_nul=False))
+    assert "one name a line" in caught.value.hint
+
+
 def test_unreadable_lists(tmp_path):
     for path, said in [(tmp_path / "none", "no such file"), (tmp_path, "is a directory")]:
         entries = read_filelist(str(path), is_nul=False)
@@ -310,6 +319,7 @@ def test_unreadable_lists(tmp_path):
 
 def test_file_is_closed_when_nobody_reads_on(path):
     path.write_bytes(b"a\nb\n")
+    gc.collect()  # what earlier tests left may close a descriptor meanwhile
     before = os.listdir("/proc/self/fd")
     entries = read_filelist(str(path), is_nul=False)
     next(entries)

@@ -19,9 +19,10 @@ PACKAGE = Path(__file__).parents[2] / "escp"
 LAYERS = [
     {"constants", "errors"},
     {"parser", "location", "control", "options", "plan", "procenv", "display"}
-    | {"globbing", "filelist", "sources", "config", "values", "agentoptions"}
-    | {"facts", "finding", "advice"},
-    {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"},
+    | {"agenttree", "pushscript", "facts", "finding", "advice"}
+    | {"globbing", "filelist", "sources", "config", "values", "agentoptions"},
+    {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"}
+    | {"pushagent", "cleanagents"},
     {"affinity", "transfer", "relay", "listener", "connector", "leg", "ends"}
     | {"onefile", "orders", "offers", "rootfinder", "job", "agent", "examine", "loopback"},
     {"progress", "ui", "selftest", "doctor"}

@@ -1,0 +1,33 @@
+"""--push-agent with the real frozen programs; tests/integration/test_push_agent.py has the cases."""
+
+import pytest
+
+from tests.command import remote
+from tests.pushing import PushedHost, start_sshd
+from tests.trees import list_tree, make_tree
+
+
+@pytest.fixture(scope="module")
+def sshd(tmp_path_factory):
+    """One whose user has another home in each test."""
+    server = start_sshd(tmp_path_factory.mktemp("sshd"))
+    yield server
+    server.stop()
+
+
+@pytest.mark.parametrize("kind", ["tree", "one file"])
+def test_frozen_program_sends_its_tree(escp, source, target, installed_tree, one_file, kind):
+    make_tree(source)
+    host = PushedHost(escp, installed_tree)
+    command = [str(installed_tree / "bin" / "escp" if kind == "tree" else one_file)]
+    ways = {
+        "push": (source, remote(target)),
+        "pull": (remote(source), target),
+        "-R": ("-R", remote(source), remote(target)),
+    }
+    for way, words in ways.items():
+        done = escp.copy("-r", "-p", *words, login=("--push-agent",), command=command)
+        assert list_tree(source) == list_tree(target / "source") and host.is_in_place()
+        assert ("sending escp to box" in done.err) == (way == "push")
+    said = escp.run("--clean-agents", "box", login=(), command=command, has_ports=False).out
+    assert "kept" in said and host.is_in_place()
