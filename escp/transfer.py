@@ -49,7 +49,8 @@ __all__ = [
 
 def prepare_process() -> None:
     """Before the first secret: no core dumps. And room for the files that are open at the same time."""
-    gc.enable()  # see __main__
+    gc.freeze()  # what is loaded by now stays; see __main__
+    gc.enable()
     forbid_dumps()
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

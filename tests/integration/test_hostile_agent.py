@@ -8,9 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import needs_source, remote
+from tests.command import remote
 
-pytestmark = needs_source
 PROGRAM = Path(__file__).parents[1] / "hostile_agent.py"
 
 

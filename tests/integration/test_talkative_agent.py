@@ -9,9 +9,8 @@ from pathlib import Path
 import pytest
 
 from escp.control import Progress, Result
-from tests.command import COMMAND, needs_source, remote
+from tests.command import AGENT_COMMAND, remote
 
-pytestmark = needs_source
 PROGRAM = Path(__file__).parents[1] / "scripted_agent.py"
 RESULT = ["result", dict.fromkeys(Result._fields, 0)]
 OPENED = ["opened", {"names_below": True, "is_in_order": False}]
@@ -43,7 +42,7 @@ def talking(escp):
         command = f"exec {sys.executable} {PROGRAM} {script}"
         logins = [
             f"mkdir {escp.folder}/first 2>/dev/null",
-            f"[ $? -eq {login} ] || exec {shlex.join(COMMAND)} --server",
+            f"[ $? -eq {login} ] || exec {shlex.join(AGENT_COMMAND)} --server",
         ]
         return escp.write_agent("talking", *([] if login is None else logins), command=command)
 
