@@ -9,6 +9,8 @@
           and with one of them at one end and the source at the other
   bench   setup, then tests/bench/bench.py; arguments go to it:    build.py bench -- --help
   freeze  setup, then dist/escp/ and dist/escp-VERSION-linux-ARCH: escp for hosts without Python
+  package setup, then dist/packages/: deb, rpm, tar.gz, wheels, SHA256SUMS; of what `release` made
+          if that is there, else of a new frozen tree; or of the one in a folder:    build.py package dist
   lint    setup, then ruff, mypy, cython-lint and the layering test
   man     setup, then the manual pages into dist/man, the shells' completions into dist/completions
 
@@ -223,6 +225,15 @@ def freeze():
     freeze_programs()
 
 
+def package(folder=None):
+    setup(is_testing=True)  # which brings what reads and makes packages
+    chosen = Path(folder) if folder else DIST / "release"
+    if not folder and not (chosen / "escp").is_dir():
+        chosen = DIST
+        freeze_programs()
+    become(VENV_PYTHON, ROOT / "packaging" / "package.py", chosen.resolve())
+
+
 def bench(*arguments):
     setup(is_testing=True)
     become(VENV_PYTHON, ROOT / "tests" / "bench" / "bench.py", *arguments)
@@ -257,6 +268,7 @@ def man():
 
 VERBS = {
     "setup": setup, "demo": demo, "test": test, "freeze": freeze, "bench": bench, "lint": lint, "man": man,
+    "package": package,
 }  # fmt: skip
 
 
@@ -282,8 +294,8 @@ def main(argv):
         require_python(argv)
         if verb not in VERBS:
             raise Stop(f"unknown argument {verb!r}\nbuild: hint: {HINT}", code=2)
-        if arguments and verb not in ("test", "bench"):
-            raise Stop(f"`{verb}` takes no arguments, got {arguments[0]!r}\nbuild: hint: {HINT}", code=2)
+        if arguments and verb not in ("test", "bench") and (verb != "package" or arguments[1:]):
+            raise Stop(f"`{verb}` takes no arguments, got {arguments[-1]!r}\nbuild: hint: {HINT}", code=2)
         VERBS[verb](*arguments)
     except Stop as stop:
         sys.stdout.flush()

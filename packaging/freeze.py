@@ -2,17 +2,21 @@
 
     FOLDER/escp/                     the tree (one-dir): bin/escp, lib/escp/
     FOLDER/escp-VERSION-linux-ARCH   the same as one file, which unpacks itself at every start
+    FOLDER/frozen-by.json            which Python and packages went in, and where they lie: for `package`
 
 The same sources give the same bytes (SOURCE_DATE_EPOCH, else the time of the last commit).
 """
 
 import hashlib
+import importlib.metadata
+import json
 import os
 import platform
 import re
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
@@ -24,6 +28,7 @@ VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "escp" / "__init__.py").rea
 ONE_FILE = f"escp-{VERSION}-linux-{platform.machine()}"
 DEFAULT_EPOCH = "1767225600"  # 2026-01-01, where there is neither SOURCE_DATE_EPOCH nor git
 MANIFEST = Path("lib", "escp", "MANIFEST")
+FROZEN_BY = "frozen-by.json"
 
 
 def source_date_epoch():
@@ -74,6 +79,23 @@ def list_carried(library_folder):
     ]
 
 
+def describe_python():
+    """What packaging/components.py can't see in the tree: it may run under another Python than this one."""
+    distributions = {found.metadata["Name"].lower(): found for found in importlib.metadata.distributions()}
+    return {
+        "python": platform.python_version(),
+        "standard_library": sysconfig.get_path("stdlib"),
+        "standard_modules": sorted(sys.stdlib_module_names),
+        "libyaml": importlib.import_module("yaml._yaml").get_version_string(),
+        "libmpdec": importlib.import_module("decimal").__libmpdec_version__,
+        "expat": importlib.import_module("pyexpat").EXPAT_VERSION.removeprefix("expat_"),
+        "builtin_modules": sorted(sys.builtin_module_names),
+        "zig": os.environ.get("ESCP_ZIG", ""),  # release.py's compiler
+        "python_copyright": os.environ.get("ESCP_PYTHON_COPYRIGHT", ""),  # where Python is not the system's
+        "packages": {name: str(found.locate_file("")) for name, found in sorted(distributions.items())},
+    }
+
+
 def freeze(folder):
     """Freezes into FOLDER, replacing what was there only once all of it is made."""
     folder = Path(folder).resolve()
@@ -88,6 +110,7 @@ def freeze(folder):
         shutil.rmtree(folder / "escp", ignore_errors=True)
         os.replace(one_file, folder / ONE_FILE)
         os.replace(tree, folder / "escp")
+        (folder / FROZEN_BY).write_text(json.dumps(describe_python(), indent=1) + "\n")
     print(f"build: {folder / 'escp'}, {folder / ONE_FILE}")
 
 

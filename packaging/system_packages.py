@@ -39,6 +39,11 @@ PACKAGES = [
     # With fish, shells that a remote user may have: all must read what --push-agent hands to ssh alike.
     Package("busybox", "busybox", "test", ""),  # RHEL: from EPEL
     Package("tcsh", "tcsh", "test", ""),
+    # `package` installs what tests need: it makes an rpm, and reads licences out of the others.
+    Package("rpm", "rpm-build", "test", ""),
+    Package("cpio", "cpio", "test", ""),
+    Package("libyaml-0-2", "libyaml", "test", ""),
+    Package("python3-minimal", RHEL_PYTHON, "test", ""),
 ]
 OPTIONAL = {"libipsec-mb-dev"}  # without it libcrypto seals everything
 
