@@ -96,7 +96,7 @@ LIBRARIES = {
         call="alloc_mb_mgr(0) != 0", macro="ESCP_HAVE_IMB", is_optional=True,
     ),
     "crypto": Library(
-        name="libcrypto", header="openssl/evp.h", debian="libssl-dev", rhel="openssl-devel",
+        name="libcrypto", header="openssl/kdf.h", debian="libssl-dev", rhel="openssl-devel",
         env="CRYPTO", pkg_config="libcrypto", link="crypto", needs="OPENSSL_VERSION_NUMBER >= 0x30000000L",
         version="OPENSSL_VERSION_STR", call='EVP_KDF_fetch(0, "HKDF", 0) != 0',
     ),
