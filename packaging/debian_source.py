@@ -1,7 +1,7 @@
-"""Sources from Debian's archive, as `apt-get source` gets them, without a word in the system's apt configuration.
+"""Sources from Debian's archive, as `apt-get source` gets them; the system's apt settings stay as they are.
 
-apt checks the archive's signature, the index against it, and each file against the index. What Debian has patched since
-(security fixes above all) is applied.
+apt checks the archive's signature, the index against it, and each file against the index. What Debian has
+patched since (security fixes above all) is applied.
 """
 
 import subprocess
@@ -20,8 +20,8 @@ def fetch_source(package: str, suite: str, folder: Path) -> str:
     (description,) = folder.glob("*.dsc")
     # It says that it lacks the maintainer's key: apt has checked the same files against the archive's.
     _run(["dpkg-source", "-x", str(description), "source"], folder, f"unpacking {package}")
-    changes = _run(["dpkg-parsechangelog", "-l", "source/debian/changelog", "-S", "Version"], folder, "reading")
-    return changes.strip()
+    ask = ["dpkg-parsechangelog", "-l", "source/debian/changelog", "-S", "Version"]
+    return _run(ask, folder, f"reading the changelog of {package}").strip()
 
 
 def _private_apt(folder: Path, suite: str) -> list[str]:

@@ -47,11 +47,14 @@ def format_version(version: tuple[int, ...]) -> str:
 
 
 def list_faults(folder: Path, files: list[Path], limit: tuple[int, ...]) -> tuple[list[str], tuple[int, ...]]:
-    """(what is wrong with any of *files*, one line each; the newest glibc version that one of them asks for)."""
+    """(what is wrong with any of *files*, a line each; the newest glibc version that one of them asks for).
+
+    They may need what glibc has and what lies in *folder*.
+    """
     carried = {path.name for path in folder.rglob("*")} | set(GLIBC_LIBRARIES)
     faults, newest = [], ()
     for path in files:
-        name = path.relative_to(folder)
+        name = path.relative_to(folder) if path.is_relative_to(folder) else path.name
         needs = read_needs(path)
         newest = max(newest, needs.glibc)
         if needs.glibc > limit:

@@ -1,10 +1,10 @@
-"""Freezes escp for old systems: `python packaging/release.py FOLDER`; nothing in it needs a glibc newer than 2.17.
+"""Freezes escp for old systems: `python packaging/release.py FOLDER`; glibc 2.17 is enough for all of it.
 
     FOLDER/escp/                     as of packaging/freeze.py
     FOLDER/escp-VERSION-linux-ARCH
 
-CPython (Debian's source) and escp/_fast are compiled by zig, which knows every glibc's symbols, with Debian's static
-libraries; other Python packages are their projects' wheels for manylinux2014. docs/release.md tells why, and how to test.
+CPython (Debian's source) and escp/_fast are compiled by zig, which knows every glibc's symbols, with Debian's
+static libraries; other Python packages are their projects' wheels for manylinux2014: see docs/release.md.
 Everything is made below build/release/ and kept there until what it is made of changes.
 """
 
@@ -14,7 +14,7 @@ import re
 import shutil
 import subprocess
 import sys
-import sysconfig
+from collections.abc import Callable
 from pathlib import Path
 
 import cpython
@@ -31,16 +31,17 @@ SUITE = "trixie"
 PYTHON = "3.13"  # Debian maintains this source until 2028, with LTS until 2030
 
 # What the release's Python gets; versions and hashes are those of the project's lists.
-PACKAGES = ["pyyaml", "rich", "cython", "setuptools", "pyinstaller", "pyinstaller-hooks-contrib", "altgraph", "packaging"]  # fmt: skip
+PACKAGES = ["pyyaml", "rich", "cython", "setuptools", "pyinstaller-hooks-contrib", "altgraph", "packaging"]
 LISTS = ["requirements.txt", "requirements-dev.txt"]
 
-LIBRARY_FOLDER = Path("/usr/lib", sysconfig.get_config_var("MULTIARCH") or f"{ARCH}-linux-gnu")
+LIBRARY_FOLDER = Path("/usr/lib", f"{ARCH}-linux-gnu")
 INCLUDES = [Path("/usr/include"), Path("/usr/include", LIBRARY_FOLDER.name)]
 STATIC = ["crypto", "zstd", "z", "ffi_pic"] + (["IPSec_MB"] if ARCH == "x86_64" else [])
-HEADERS = ["openssl/*.h", "zstd*.h", "xxh*.h", "zlib.h", "zconf.h", "ffi.h", "ffitarget.h", "intel-ipsec-mb.h"]
+HEADERS = ["openssl/*.h", "zstd*.h", "xxh*.h", "zlib.h", "zconf.h", "ffi*.h", "intel-ipsec-mb.h"]
 
-# What the compiled copy is made of.
-SOURCES = ["build.py", "setup.py", "pyproject.toml", "README.md", "LICENSE", "escp/**/*", "packaging/**/*"]
+# What native code is compiled from, and what is frozen with it.
+NATIVE_SOURCES = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "escp/__init__.py", "escp/_fast/*"]
+OTHER_SOURCES = ["build.py", "escp/**/*", "packaging/**/*"]
 MADE_ELSEWHERE = {".so", ".pyc"}
 INHERITED = ["PATH", "HOME", "TMPDIR"]  # of the environment; the rest could change what is made
 
@@ -49,60 +50,87 @@ def say(text: str) -> None:
     print(f"build: {text}", flush=True)
 
 
-def run(command: list, what: str, *, cwd: Path = ROOT, env: dict[str, str] | None = None) -> str:
-    done = subprocess.run([str(word) for word in command], cwd=cwd, env=env, stdin=subprocess.DEVNULL,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)  # fmt: skip
+def run(command: list, what: str, *, cwd: Path = ROOT, env: dict[str, str] | None = None) -> None:
+    words = [str(word) for word in command]
+    streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    done = subprocess.run(words, cwd=cwd, env=env, text=True, errors="replace", check=False, **streams)
     if done.returncode:
         raise SystemExit(f"{done.stdout}build: error: {what} failed; its output is above")
-    return done.stdout
 
 
-def pip_install(folder: Path, requirements: Path, *options: str) -> None:
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q", "--no-compile"]
-    pip += ["--no-deps", "--require-hashes", "--only-binary=:all:", "--target", folder, "-r", requirements]
-    run([*pip, *options], "pip install")
+def pip_install(folder: Path, requirements: Path, *options: str, env: dict[str, str] | None = None) -> None:
+    """Into FOLDER, with the user's settings of pip: wheels, unless the options name an exception."""
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q"]
+    pip += ["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--target", folder]
+    run([*pip, *options, "-r", requirements], "pip install", env=dict(os.environ, **(env or {})))
+
+
+def read_pins() -> dict[str, str]:
+    """The project's requirements by name, with versions and hashes."""
+    text = "\n".join((ROOT / name).read_text() for name in LISTS)
+    entries = re.split(r"^(?=[\w.-]+==)", re.sub(r"^ *#.*\n", "", text, flags=re.M), flags=re.M)[1:]
+    return {entry.partition("==")[0]: entry for entry in entries}
 
 
 def describe(env: dict[str, str]) -> str:
-    return "\n".join(f"{name}={env[name]}" for name in sorted(env) if name not in [*INHERITED, "SOURCE_DATE_EPOCH"])
+    """What of an environment changes what is compiled in it."""
+    names = sorted(env.keys() - {*INHERITED, "SOURCE_DATE_EPOCH"})
+    return "\n".join(f"{name}={env[name]}" for name in names)
 
 
-# --- What is made, in this order ----------------------------------------------------------------
+def list_sources(patterns: list[str]) -> list[Path]:
+    paths = {path for pattern in patterns for path in ROOT.glob(pattern) if path.is_file()}
+    return [path for path in paths if path.suffix not in MADE_ELSEWHERE and path.name != "_build_info.py"]
+
+
+def copy_sources(paths: list[Path], folder: Path) -> None:
+    for path in paths:
+        to = folder / path.relative_to(ROOT)
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, to)
+
+
+Make = Callable[[Path], None]  # fills a new folder
 
 
 class Release:
+    """Its methods are the steps, in their order: all that was made before is an input of what is compiled."""
+
     def __init__(self, cache: Cache):
         self._cache = cache
         self._keys: list[str] = []
+        self.env = {name: os.environ[name] for name in INHERITED if name in os.environ}
 
-    def get(self, name: str, inputs: str, make, what: str) -> Path:
-        """A folder that depends on *inputs* and on all that was made before it."""
-        key = hash_of(name, inputs, *self._keys)
+    def _get(self, name: str, inputs: str, make: Make, what: str, *, is_fetched: bool = False) -> Path:
+        key = hash_of(name, inputs, *([] if is_fetched else self._keys))
         self._keys.append(key)
         return self._cache.get(name, key, make, what)
 
-    def zig(self) -> dict[str, str]:
-        """The compiler; returns an environment in which it is CC and nothing of ours or the user's gets in its way."""
+    def add_compiler(self) -> None:
         pins = ZIG / "requirements.txt"
-        folder = self.get("zig", hash_of(pins), lambda to: pip_install(to, pins), "fetching zig (100 MB)")
-        env = {name: os.environ[name] for name in INHERITED if name in os.environ}
-        own_cache = str(self._cache.folder / "zig-objects")
-        return env | {
+        zig = self._get("zig", hash_of(pins), lambda to: pip_install(to, pins), "fetching zig (100 MB)")
+        self._builders = str(zig)  # hatchling
+        objects = str(self._cache.folder / "zig-objects")
+        self.env |= {
             "CC": str(ZIG / "cc"),
-            "ESCP_ZIG": str(folder / "ziglang" / "zig"),
+            "ESCP_ZIG": str(zig / "ziglang" / "zig"),
             "ESCP_ZIG_TARGET": f"{ARCH}-linux-gnu.{elf.format_version(GLIBC)}",
-            "ZIG_GLOBAL_CACHE_DIR": own_cache,
-            "ZIG_LOCAL_CACHE_DIR": own_cache,
+            "ZIG_GLOBAL_CACHE_DIR": objects,
+            "ZIG_LOCAL_CACHE_DIR": objects,
             "SOURCE_DATE_EPOCH": source_date_epoch(),
             "LC_ALL": "C.UTF-8",
         }
 
-    def libraries(self, env: dict[str, str]) -> Path:
-        """A prefix with Debian's static libraries and their headers, and none of the host's C library."""
+    def gather_libraries(self) -> Path:
+        """A prefix with Debian's static libraries and their headers, and without its C library."""
         archives = [LIBRARY_FOLDER / f"lib{name}.a" for name in STATIC]
         if missing := [path.name for path in archives if not path.exists()]:
-            raise SystemExit(f"build: error: {missing[0]} is not in {LIBRARY_FOLDER}: Debian's -dev packages have it")
-        headers = {path.relative_to(top): path for top in INCLUDES for glob in HEADERS for path in top.glob(glob)}
+            raise SystemExit(
+                f"build: error: {LIBRARY_FOLDER} has no {', '.join(missing)}\n"
+                "build: hint: they are in libssl-dev, libzstd-dev, zlib1g-dev, libffi-dev and libipsec-mb-dev"
+            )
+        found = [(top, path) for top in INCLUDES for name in HEADERS for path in top.glob(name)]
+        headers = {path.relative_to(top): path for top, path in found}
 
         def make(folder: Path) -> None:
             (folder / "lib").mkdir()
@@ -112,102 +140,123 @@ class Release:
                 (folder / "include" / name.parent).mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, folder / "include" / name)
             more = folder / "newer_glibc.o"
-            run([env["CC"], "-O2", "-fPIC", "-c", ZIG / "newer_glibc.c", "-o", more], "compiling", env=env)
-            run(["ar", "rs", folder / "lib" / "libffi_pic.a", more], "ar", env=env)
+            run([ZIG / "cc", "-O2", "-fPIC", "-c", ZIG / "newer_glibc.c", "-o", more], "zig cc", env=self.env)
+            run(["ar", "rs", folder / "lib" / "libffi_pic.a", more], "ar")
 
-        inputs = hash_of(*archives, *headers.values(), *sorted(ZIG.iterdir()))
-        return self.get("libraries", inputs, make, "gathering static libraries")
+        inputs = hash_of(*archives, *headers.values(), hash_of_files(ZIG, list(ZIG.iterdir())))
+        return self._get("libraries", inputs, make, "gathering static libraries")
 
-    def python_source(self) -> Path:
+    def fetch_python(self) -> Path:
+        """A folder with source/ and its version."""
+
         def make(folder: Path) -> None:
             (folder / "version").write_text(fetch_source(f"python{PYTHON}", SUITE, folder))
 
-        what = f"fetching the source of Python {PYTHON} from Debian"
-        return self.get("source", hash_of(PYTHON, SUITE), make, what)
+        what = f"fetching the source of Python {PYTHON} from Debian's {SUITE}"
+        return self._get("source", hash_of(PYTHON, SUITE), make, what, is_fetched=True)
 
-    def python(self, env: dict[str, str], source: Path, libraries: Path) -> Path:
+    def compile_python(self, fetched: Path, libraries: Path) -> Path:
         def make(folder: Path) -> None:
-            cpython.build(source / "source", folder, libraries, env, run)
+            cpython.build(fetched / "source", folder, libraries, self.env, run)
 
-        what = f"compiling CPython {(source / 'version').read_text()} (some minutes)"
-        return self.get("python", hash_of(Path(cpython.__file__), describe(env)), make, what)
+        inputs = hash_of(Path(cpython.__file__), describe(self.env))
+        what = f"compiling CPython {(fetched / 'version').read_text()}; this takes some minutes"
+        return self._get("python", inputs, make, what)
 
-    def site(self) -> Path:
+    def fetch_packages(self) -> Path:
         """The Python packages, in wheels for any glibc from 2.17 on."""
-        pins = "\n".join((ROOT / name).read_text() for name in LISTS)
-        entries = {}
-        for entry in re.split(r"^(?=[\w.-]+==)", pins, flags=re.MULTILINE)[1:]:
-            entries[entry.partition("==")[0]] = entry
-        wanted = "".join(entries[name].partition("    # via")[0].rstrip() + "\n" for name in PACKAGES)
+        pins = read_pins()
+        wanted = "".join(pins[name] for name in PACKAGES)
 
         def make(folder: Path) -> None:
-            listed = folder / "requirements.txt"
-            listed.write_text(wanted)
-            pip_install(folder / "site", listed, f"--platform=manylinux2014_{ARCH}", f"--python-version={PYTHON}")
+            (folder / "requirements.txt").write_text(wanted)
+            kind = [f"--platform=manylinux2014_{ARCH}", f"--python-version={PYTHON}"]
+            pip_install(folder / "site", folder / "requirements.txt", *kind)
 
-        return self.get("site", wanted, make, "fetching Python packages") / "site"
+        return self._get("packages", wanted, make, "fetching Python packages", is_fetched=True) / "site"
 
-    def compiled(self, python: str, env: dict[str, str]) -> Path:
+    def compile_pyinstaller(self) -> Path:
+        """PyInstaller with a start-up program of our own: the one in its wheel needs the host's libz."""
+        wanted = read_pins()["pyinstaller"]
+        settings = {
+            "PYINSTALLER_COMPILE_BOOTLOADER": "1",
+            "PYI_STATIC_ZLIB": "1",
+            "PYTHONPATH": self._builders,
+        }
+
+        def make(folder: Path) -> None:
+            (folder / "requirements.txt").write_text(wanted)
+            kind = ["--no-binary=pyinstaller", "--no-build-isolation", "--no-cache-dir"]
+            pip_install(folder / "site", folder / "requirements.txt", *kind, env=self.env | settings)
+
+        inputs = hash_of(wanted, describe(self.env | settings))
+        return self._get("pyinstaller", inputs, make, "compiling PyInstaller's start-up program") / "site"
+
+    def compile_fast(self, python: Path) -> Path:
         """A copy of the sources with escp/_fast compiled in place: the checkout keeps its own."""
-        paths = {path for glob in SOURCES for path in ROOT.glob(glob) if path.is_file()}
-        paths = {path for path in paths if path.suffix not in MADE_ELSEWHERE and path.name != "_build_info.py"}
+        paths = list_sources(NATIVE_SOURCES)
 
         def make(folder: Path) -> None:
-            for path in paths:
-                to = folder / path.relative_to(ROOT)
-                to.parent.mkdir(parents=True, exist_ok=True)
-                shutil.copy(path, to)
-            run([python, "setup.py", "-q", "build_ext", "-i", "-j2"], "compiling escp/_fast", cwd=folder, env=env)
+            copy_sources(paths, folder)
+            command = [python, "setup.py", "-q", "build_ext", "-i"]
+            run(command, "compiling escp/_fast", cwd=folder, env=self.env)
 
-        inputs = hash_of(hash_of_files(ROOT, paths), describe(env))
-        return self.get("escp", inputs, make, "compiling escp/_fast")
+        inputs = hash_of(hash_of_files(ROOT, paths), describe(self.env))
+        return self._get("escp", inputs, make, "compiling escp/_fast")
+
+    def freeze(self, python: Path, compiled: Path) -> Path:
+        paths = list_sources(OTHER_SOURCES)
+
+        def make(folder: Path) -> None:
+            tree = folder / "sources"
+            shutil.copytree(compiled, tree, ignore=shutil.ignore_patterns("build"))
+            copy_sources(paths, tree)
+            run([python, tree / "packaging" / "freeze.py", folder], "freezing", cwd=tree, env=self.env)
+
+        inputs = hash_of(hash_of_files(ROOT, paths), self.env["SOURCE_DATE_EPOCH"])
+        return self._get("frozen", inputs, make, "freezing")
 
 
 def make_release(to: Path) -> None:
     release = Release(Cache(ROOT / "build" / "release", say))
-    env = release.zig()
-    libraries = release.libraries(env)
-    source = release.python_source()
-    prefix = release.python(env, source, libraries)
-    python = str(prefix / "bin" / f"python{PYTHON}")
-    names = ("CRYPTO", "ZSTD", "XXHASH") + (("IPSEC_MB",) if ARCH == "x86_64" else ())
-    env |= {f"ESCP_{name}_PREFIX": str(libraries) for name in names}
-    env |= {
+    release.add_compiler()
+    libraries = release.gather_libraries()
+    fetched = release.fetch_python()
+    prefix = release.compile_python(fetched, libraries)
+    python = prefix / "bin" / f"python{PYTHON}"
+    names = ["CRYPTO", "ZSTD", "XXHASH"] + (["IPSEC_MB"] if ARCH == "x86_64" else [])
+    packages = [release.fetch_packages(), release.compile_pyinstaller()]
+    release.env |= {f"ESCP_{name}_PREFIX": str(libraries) for name in names}
+    release.env |= {
         "ESCP_REQUIRE": "imb" if ARCH == "x86_64" else "",
-        "LDSHARED": f"{env['CC']} -shared",
+        "LDSHARED": f"{ZIG / 'cc'} -shared",
         # Bsymbolic: Debian's libzstd.a is not compiled for shared libraries.
         "LDFLAGS": f"-Wl,-Bsymbolic -Wl,--version-script={ZIG / 'exports.map'}",
         "LD_LIBRARY_PATH": str(prefix / "lib"),  # not a run path: it would end in what is frozen
-        "PYTHONPATH": str(release.site()),
+        "PYTHONPATH": ":".join(str(folder) for folder in packages),
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    tree = release.compiled(python, env)
-    epoch = env["SOURCE_DATE_EPOCH"]
-
-    def make(folder: Path) -> None:
-        run([python, tree / "packaging" / "freeze.py", folder], "freezing", cwd=tree, env=env)
-
-    frozen = release.get("frozen", epoch, make, "freezing")
-    version = check(frozen)
+    frozen = release.freeze(python, release.compile_fast(python))
+    glibc = check(frozen)
     to.mkdir(parents=True, exist_ok=True)
     shutil.rmtree(to / "escp", ignore_errors=True)
     shutil.copytree(frozen / "escp", to / "escp", symlinks=True)
     shutil.copy2(frozen / ONE_FILE, to / ONE_FILE)
-    say(f"CPython is Debian's {(source / 'version').read_text()}; `rm -r build/release` to ask for a newer one")
-    say(f"{to / 'escp'}, {to / ONE_FILE}: glibc {version} or newer")
+    version = (fetched / "version").read_text()
+    say(f"CPython is Debian's {version}; to ask for a newer one: rm -r build/release")
+    say(f"{to / 'escp'}, {to / ONE_FILE}: for glibc {glibc} and newer")
 
 
 def check(frozen: Path) -> str:
     """The glibc that the release needs. It is no release if that is too new or anything else is missing."""
-    files = list(elf.list_elf_files(frozen))
-    faults, newest = elf.list_faults(frozen, files, GLIBC_LIMIT)
-    if faults or not files:
-        lines = "".join(f"  {fault}\n" for fault in faults)
-        raise SystemExit(f"build: error: the release would not run on old systems:\n{lines}".rstrip())
+    files = [*elf.list_elf_files(frozen / "escp"), frozen / ONE_FILE]
+    faults, newest = elf.list_faults(frozen / "escp", files, GLIBC_LIMIT)
+    if faults:
+        lines = "\n".join(f"  {fault}" for fault in faults)
+        raise SystemExit(f"build: error: the release would not run on old systems:\n{lines}")
     return elf.format_version(newest)
 
 
 if __name__ == "__main__":
-    cache = Cache(ROOT / "build" / "release", say)
-    with cache.locked():
+    with Cache(ROOT / "build" / "release", say).locked():
         make_release(Path(sys.argv[1]).resolve())

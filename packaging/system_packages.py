@@ -13,8 +13,8 @@ import sysconfig
 from collections import namedtuple
 from pathlib import Path
 
-# group: "all" verbs, only "test" and bench, "release" (its tests, too) and "chroot" (for these) where a release can be
-# made, "headers" and "venv" where the Python that runs us lacks them, or a machine.
+# group: "all" verbs, only "test" and bench, "release" and its tests, "chroot" for these tests where a release
+# can be made, "headers" and "venv" where the Python that runs us lacks them, or a machine.
 # elsewhere: the variable that says "I have it in another place".
 Package = namedtuple("Package", "debian rhel group elsewhere")
 
@@ -62,7 +62,7 @@ def find_system():
 
 
 def can_release(os_release=Path("/etc/os-release")):
-    """Whether this is Debian 12: the static libraries of newer systems need a newer glibc, others have none."""
+    """Whether this is Debian 12: static libraries of newer systems need a newer glibc, others have none."""
     try:
         lines = os_release.read_text().splitlines()
     except OSError:

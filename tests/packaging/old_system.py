@@ -11,7 +11,7 @@ from pathlib import Path
 
 SUITE = "bullseye"
 MIRROR = "http://deb.debian.org/debian"
-# What only the command sees: /proc and /dev, this system's temporary files under their own name, escp read-only.
+# What only the command sees: /proc, /dev, this system's temporary files under their own name, escp read-only.
 ENTER = """
 set -e
 root=$1 tree=$2 temporary=$3
@@ -33,8 +33,9 @@ def make_chroot(root: Path) -> None:
         return
     shutil.rmtree(root, ignore_errors=True)
     root.parent.mkdir(parents=True, exist_ok=True)
-    command = ["debootstrap", "--variant=minbase", "--include=openssh-client,openssh-server", SUITE, str(root)]
-    made = subprocess.run([*command, MIRROR], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
+    command = ["debootstrap", "--variant=minbase", "--include=openssh-client,openssh-server"]
+    command += [SUITE, str(root), MIRROR]
+    made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
     assert made.returncode == 0, f"no Debian 11 to test with: {' '.join(command)} said\n{made.stdout[-2000:]}"
     done.touch()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "packaging"))
-import elf  # noqa: E402
+import elf
 
 pytestmark = pytest.mark.skipif(not shutil.which("gcc"), reason="no gcc")
 LIMIT = (2, 28)
