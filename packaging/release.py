@@ -110,9 +110,19 @@ class Release:
         pins = ZIG / "requirements.txt"
         zig = self._get("zig", hash_of(pins), lambda to: pip_install(to, pins), "fetching zig (100 MB)")
         self._builders = str(zig)  # hatchling
+        # A copy: the checkout may change while this runs.
+        names = sorted(path for path in ZIG.iterdir() if path.name != pins.name)
+
+        def make(folder: Path) -> None:
+            for path in names:
+                shutil.copy(path, folder)
+
+        what = "setting up the compiler"
+        self._compiler = self._get("compiler", hash_of_files(ZIG, names), make, what)
         objects = str(self._cache.folder / "zig-objects")
         self.env |= {
-            "CC": str(ZIG / "cc"),
+            "CC": str(self._compiler / "cc"),
+            "LDSHARED": f"{self._compiler / 'cc'} -shared",
             "ESCP_ZIG": str(zig / "ziglang" / "zig"),
             "ESCP_ZIG_TARGET": f"{ARCH}-linux-gnu.{elf.format_version(GLIBC)}",
             "ZIG_GLOBAL_CACHE_DIR": objects,
@@ -140,10 +150,11 @@ class Release:
                 (folder / "include" / name.parent).mkdir(parents=True, exist_ok=True)
                 shutil.copy(path, folder / "include" / name)
             more = folder / "newer_glibc.o"
-            run([ZIG / "cc", "-O2", "-fPIC", "-c", ZIG / "newer_glibc.c", "-o", more], "zig cc", env=self.env)
+            source = self._compiler / "newer_glibc.c"
+            run([self.env["CC"], "-O2", "-fPIC", "-c", source, "-o", more], "zig cc", env=self.env)
             run(["ar", "rs", folder / "lib" / "libffi_pic.a", more], "ar")
 
-        inputs = hash_of(*archives, *headers.values(), hash_of_files(ZIG, list(ZIG.iterdir())))
+        inputs = hash_of(*archives, *headers.values(), describe(self.env))
         return self._get("libraries", inputs, make, "gathering static libraries")
 
     def fetch_python(self) -> Path:
@@ -195,13 +206,15 @@ class Release:
     def compile_fast(self, python: Path) -> Path:
         """A copy of the sources with escp/_fast compiled in place: the checkout keeps its own."""
         paths = list_sources(NATIVE_SOURCES)
+        # Bsymbolic: Debian's libzstd.a is not compiled for shared libraries.
+        settings = {"LDFLAGS": f"-Wl,-Bsymbolic -Wl,--version-script={self._compiler / 'exports.map'}"}
 
         def make(folder: Path) -> None:
             copy_sources(paths, folder)
             command = [python, "setup.py", "-q", "build_ext", "-i"]
-            run(command, "compiling escp/_fast", cwd=folder, env=self.env)
+            run(command, "compiling escp/_fast", cwd=folder, env=self.env | settings)
 
-        inputs = hash_of(hash_of_files(ROOT, paths), describe(self.env))
+        inputs = hash_of(hash_of_files(ROOT, paths), describe(self.env | settings))
         return self._get("escp", inputs, make, "compiling escp/_fast")
 
     def freeze(self, python: Path, compiled: Path) -> Path:
@@ -229,9 +242,6 @@ def make_release(to: Path) -> None:
     release.env |= {f"ESCP_{name}_PREFIX": str(libraries) for name in names}
     release.env |= {
         "ESCP_REQUIRE": "imb" if ARCH == "x86_64" else "",
-        "LDSHARED": f"{ZIG / 'cc'} -shared",
-        # Bsymbolic: Debian's libzstd.a is not compiled for shared libraries.
-        "LDFLAGS": f"-Wl,-Bsymbolic -Wl,--version-script={ZIG / 'exports.map'}",
         "LD_LIBRARY_PATH": str(prefix / "lib"),  # not a run path: it would end in what is frozen
         "PYTHONPATH": ":".join(str(folder) for folder in packages),
         "PYTHONDONTWRITEBYTECODE": "1",
