@@ -8,7 +8,7 @@ from pathlib import Path
 # Modules that escp and PyInstaller never import, or that would need further libraries.
 LEFT_OUT = """
     _bz2 _codecs_cn _codecs_hk _codecs_iso2022 _codecs_jp _codecs_kr _codecs_tw _curses _curses_panel _dbm
-    _decimal _elementtree _gdbm _hashlib _interpchannels _interpqueues _interpreters _lsprof _lzma
+    _elementtree _gdbm _hashlib _interpchannels _interpqueues _interpreters _lsprof _lzma
     _multibytecodec _sqlite3 _ssl _statistics _tkinter _uuid _zoneinfo nis readline xxlimited xxlimited_35
     xxsubtype
 """.split()
