@@ -9,6 +9,7 @@
           and with one of them at one end and the source at the other
   bench   setup, then tests/bench/bench.py; arguments go to it:    build.py bench -- --help
   freeze  setup, then dist/escp/ and dist/escp-VERSION-linux-ARCH: escp for hosts without Python
+  release setup, then the same in dist/release/ for old systems too (glibc 2.17); on Debian 12 only
   package setup, then dist/packages/: deb, rpm, tar.gz, wheels, SHA256SUMS; of what `release` made
           if that is there, else of a new frozen tree; or of the one in a folder:    build.py package dist
   lint    setup, then ruff, mypy, cython-lint and the layering test
@@ -171,12 +172,12 @@ def compile_fast():
 # --- Verbs --------------------------------------------------------------------------------------
 
 
-def setup(is_testing=False):
+def setup(is_testing=False, is_releasing=False):
     folder = os.open(str(ROOT), os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # two build.py at once take turns
         try:
-            system_packages.install_missing(is_testing, try_run, say)
+            system_packages.install_missing(is_testing, try_run, say, is_releasing)
         except system_packages.CannotInstall as error:
             raise Stop(str(error), code=2) from None
         prepare_venv()
@@ -234,6 +235,13 @@ def package(folder=None):
     become(VENV_PYTHON, ROOT / "packaging" / "package.py", chosen.resolve())
 
 
+def release():
+    if not system_packages.can_release():
+        raise Stop("`release` works on Debian 12 only: it needs that system's static libraries", code=2)
+    setup(is_releasing=True)
+    become(VENV_PYTHON, ROOT / "packaging" / "release.py", DIST / "release")
+
+
 def bench(*arguments):
     setup(is_testing=True)
     become(VENV_PYTHON, ROOT / "tests" / "bench" / "bench.py", *arguments)
@@ -267,8 +275,8 @@ def man():
 
 
 VERBS = {
-    "setup": setup, "demo": demo, "test": test, "freeze": freeze, "bench": bench, "lint": lint, "man": man,
-    "package": package,
+    "setup": setup, "demo": demo, "test": test, "freeze": freeze, "release": release, "bench": bench,
+    "lint": lint, "man": man, "package": package,
 }  # fmt: skip
 
 

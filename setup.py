@@ -96,7 +96,7 @@ LIBRARIES = {
         call="alloc_mb_mgr(0) != 0", macro="ESCP_HAVE_IMB", is_optional=True,
     ),
     "crypto": Library(
-        name="libcrypto", header="openssl/evp.h", debian="libssl-dev", rhel="openssl-devel",
+        name="libcrypto", header="openssl/kdf.h", debian="libssl-dev", rhel="openssl-devel",
         env="CRYPTO", pkg_config="libcrypto", link="crypto", needs="OPENSSL_VERSION_NUMBER >= 0x30000000L",
         version="OPENSSL_VERSION_STR", call='EVP_KDF_fetch(0, "HKDF", 0) != 0',
     ),
@@ -141,7 +141,9 @@ def _flags_of(library: Library) -> tuple[list[str], list[str]] | None:
         if not Path(prefix, "include", library.header).exists():
             return None  # not the one that was asked for
         folders = [str(path) for path in (Path(prefix, "lib64"), Path(prefix, "lib")) if path.is_dir()]
-        rpaths = [f"-Wl,-rpath,{folder}" for folder in folders] if links else []
+        # A static library is part of the module: there is nothing to find when it is loaded.
+        shared = [folder for folder in folders if any(Path(folder).glob(f"lib{library.link}.so*"))]
+        rpaths = [f"-Wl,-rpath,{folder}" for folder in shared] if links else []
         return [f"-I{prefix}/include"], [f"-L{folder}" for folder in folders] + rpaths + links
     if library.pkg_config and _output_of("pkg-config", "--exists", library.pkg_config) is not None:
         # Two calls: asked for a version and flags at once, pkg-config prints no flags and returns 0.

@@ -13,7 +13,8 @@ import sysconfig
 from collections import namedtuple
 from pathlib import Path
 
-# group: "all" verbs, only "test" and bench, "python" where the Python that runs us lacks it, or a machine.
+# group: "all" verbs, only "test" and bench, "release" and its tests, "chroot" for these tests where a release
+# can be made, "headers" and "venv" where the Python that runs us lacks them, or a machine.
 # elsewhere: the variable that says "I have it in another place".
 Package = namedtuple("Package", "debian rhel group elsewhere")
 
@@ -44,6 +45,12 @@ PACKAGES = [
     Package("cpio", "cpio", "test", ""),
     Package("libyaml-0-2", "libyaml", "test", ""),
     Package("python3-minimal", RHEL_PYTHON, "test", ""),
+    Package("debian-archive-keyring", "", "release", ""),
+    Package("dpkg-dev", "", "release", ""),
+    Package("libffi-dev", "", "release", ""),
+    Package("make", "", "release", ""),
+    Package("zlib1g-dev", "", "release", ""),
+    Package("debootstrap", "", "chroot", ""),
 ]
 OPTIONAL = {"libipsec-mb-dev"}  # without it libcrypto seals everything
 
@@ -59,11 +66,25 @@ def find_system():
     return "rhel" if shutil.which("rpm") and shutil.which("dnf") else ""
 
 
-def list_wanted(is_testing):
+def can_release(os_release=Path("/etc/os-release")):
+    """Whether this is Debian 12: static libraries of newer systems need a newer glibc, others have none."""
+    try:
+        lines = os_release.read_text().splitlines()
+    except OSError:
+        return False
+    return "ID=debian" in lines and 'VERSION_ID="12"' in lines
+
+
+def list_wanted(is_testing, is_releasing=False):
     """All packages that are needed on this machine, there or not."""
     groups = {"all", platform.machine()}
     if is_testing:
         groups.add("test")
+        is_releasing = can_release()
+        if is_releasing:
+            groups.add("chroot")
+    if is_releasing:
+        groups.add("release")
     # Asked of Python itself: pyenv's has both, Debian's gets them from two packages.
     if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
         groups.add("headers")
@@ -98,14 +119,14 @@ def find_root_prefix():
     return None
 
 
-def install_missing(is_testing, run, say):
+def install_missing(is_testing, run, say, is_releasing=False):
     """Installs what is missing.
 
     run(*command, what=...) runs a command and returns whether it succeeded, having shown its output if not;
     say(text) tells what is under way. Raises CannotInstall.
     """
     system = find_system()
-    missing = list_missing(list_wanted(is_testing), system)
+    missing = list_missing(list_wanted(is_testing, is_releasing), system)
     required = [package for package in missing if package.debian not in OPTIONAL]
     if not missing:
         return
@@ -114,7 +135,7 @@ def install_missing(is_testing, run, say):
         return  # setup.py says what it does without
     how_to = (
         "  Debian:  apt-get install " + " ".join(package.debian for package in missing) + "\n"
-        "  RHEL:    dnf install " + " ".join(package.rhel for package in missing)
+        "  RHEL:    dnf install " + " ".join(package.rhel for package in missing if package.rhel)
     )
     if prefix is None:
         raise CannotInstall("system packages are missing that only root can install:\n" + how_to)

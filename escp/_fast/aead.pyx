@@ -8,7 +8,7 @@ from libc.stdint cimport uint32_t, uint8_t
 
 import os
 
-from escp._fast.libc cimport explicit_bzero, free, htobe32, memcpy
+from escp._fast.libc cimport escp_wipe, free, htobe32, memcpy
 from escp._fast.types cimport (FAST_AUTH, FAST_MEMORY, IV_BYTES, KEY_BYTES, SALT_BYTES, SECRET_BYTES, TAG_BYTES,
                                fail, fast_err)
 
@@ -102,7 +102,7 @@ cdef int aead_rekey(aead_key *key, int backend, bint is_sealing, const uint8_t *
             EVP_CIPHER_CTX_free(ctx)
             ctx = NULL
         key.schedule = ctx
-    explicit_bzero(material, sizeof(material))
+    escp_wipe(material, sizeof(material))
     return 0 if key.schedule != NULL else fail(err, FAST_MEMORY, 0, "AEAD key")
 
 
@@ -110,12 +110,12 @@ cdef void aead_wipe(aead_key *key) noexcept nogil:
     if key.schedule == NULL:
         return
     if key.backend == AEAD_IPSEC_MB:
-        explicit_bzero(key.schedule, escp_imb_key_size())
+        escp_wipe(key.schedule, escp_imb_key_size())
         free(key.schedule)
     else:
         EVP_CIPHER_CTX_free(<EVP_CIPHER_CTX *>key.schedule)  # wipes the schedule itself
     key.schedule = NULL
-    explicit_bzero(key.salt, SALT_BYTES)
+    escp_wipe(key.salt, SALT_BYTES)
 
 
 cdef inline void make_nonce(const aead_key *key, const uint8_t *frame, uint8_t *nonce) noexcept nogil:

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from escp._fast.aead cimport aead_open, aead_rekey, aead_seal, aead_wipe
-from escp._fast.libc cimport be64toh, explicit_bzero, htobe64, memcpy, memset
+from escp._fast.libc cimport be64toh, escp_wipe, htobe64, memcpy, memset
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_AUTH, FAST_KEY_LIMIT, IV_BYTES, MAX_BLOCK_BYTES,
                                MAX_META_BYTES, MAX_STREAMS, SECRET_BYTES, TAG_BYTES, clear, fail, fast_err)
 
@@ -105,7 +105,7 @@ cdef class Channel:
     def __dealloc__(self):
         aead_wipe(&self.c.sealing.key)
         aead_wipe(&self.c.opening.key)
-        explicit_bzero(self.c.secret, SECRET_BYTES)
+        escp_wipe(self.c.secret, SECRET_BYTES)
 
     def __reduce__(self):
         raise TypeError("a channel holds keys and is not copied")

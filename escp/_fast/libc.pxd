@@ -33,6 +33,7 @@ cdef extern from "native.h" nogil:
     int64_t escp_getdents(int fd, void *buf, uint64_t len)
     int escp_clone(int to, int source)  # 0, or -1 with errno
     void escp_set_errno(int)
+    void escp_wipe(void *secret, size_t)  # never optimised away
     int escp_dio_align(int fd, uint32_t *align)
     bint escp_is_memory_fs(int fd)
     uint64_t htobe64(uint64_t)
@@ -66,7 +67,6 @@ cdef extern from "<string.h>" nogil:
     int strncmp(const char *, const char *, size_t)
     int strcmp(const char *, const char *)
     size_t strlen(const char *)
-    void explicit_bzero(void *, size_t)
 
 cdef extern from "<stdlib.h>" nogil:
     void *malloc(size_t)

@@ -10,6 +10,7 @@
 #include <linux/magic.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stddef.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -103,17 +104,32 @@ static inline int escp_is_memory_fs(int fd) {
     return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
-/* O_DIRECT's alignment of FD into *ALIGN (0: the file system has none); -1 where the kernel can't tell (before 6.1). */
-static inline int escp_dio_align(int fd, uint32_t *align) {
+/* O_DIRECT's alignment of FD into *ALIGN (0: the file system has none); -1 where the kernel can't tell (before 6.1).
+   statx(2) spelled out: the function is in glibc from 2.28 on, the field in headers from 6.1 on. */
+#define ESCP_STATX_DIOALIGN 0x2000u
+struct escp_statx {
+    uint32_t mask, other[37], dio_mem_align, dio_offset_align, spare[24];
+};
+_Static_assert(sizeof(struct escp_statx) == 256, "struct statx has 256 bytes");
 #ifdef STATX_DIOALIGN
-    struct statx sx;
-    memset(&sx, 0, sizeof sx);
-    if (statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &sx) || !(sx.stx_mask & STATX_DIOALIGN)) return -1;
-    *align = sx.stx_dio_mem_align > sx.stx_dio_offset_align ? sx.stx_dio_mem_align : sx.stx_dio_offset_align;
+_Static_assert(offsetof(struct escp_statx, dio_mem_align) == offsetof(struct statx, stx_dio_mem_align), "statx");
+#endif
+
+static inline int escp_dio_align(int fd, uint32_t *align) {
+#ifdef SYS_statx
+    struct escp_statx sx = {0};
+    if (syscall(SYS_statx, fd, "", AT_EMPTY_PATH, ESCP_STATX_DIOALIGN, &sx) || !(sx.mask & ESCP_STATX_DIOALIGN)) return -1;
+    *align = sx.dio_mem_align > sx.dio_offset_align ? sx.dio_mem_align : sx.dio_offset_align;
     return 0;
 #else
     (void)fd, (void)align;
     return -1;
 #endif
+}
+
+/* explicit_bzero(3), which glibc has from 2.25 on: the compiler must believe that somebody reads the zeroes. */
+static inline void escp_wipe(void *secret, size_t n) {
+    memset(secret, 0, n);
+    __asm__ __volatile__("" : : "r"(secret) : "memory");
 }
 #endif

@@ -1,11 +1,12 @@
 """The cases: which tools copy which data under which conditions, and what the project asks of escp there."""
 
+import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from dataset import Dataset
 from scratch import Scratch
-from tools import Tool, Toolbox, durable_rate, take_data_rate, take_limit_rate, take_seconds
+from tools import RIVAL, Tool, Toolbox, durable_rate, take_data_rate, take_limit_rate, take_seconds
 
 MIB, GIB = 1 << 20, 1 << 30
 BLOCK_BYTES = 4096  # what a small file takes on the disk
@@ -83,9 +84,16 @@ class Cases:
             f"mem{n_streams}",
             "GB/s",
             self._n_rounds,
-            [self._box.escp(data, take_data_rate, *options), limit],
-            [Bound("escp", (f"limit {n_streams} × 1M",), 0.90)],
+            [
+                self._box.escp(data, take_data_rate, *options),
+                self._box.rival(data, take_data_rate, *options),
+                limit,
+            ],
+            [Bound("escp", (f"limit {n_streams} × 1M",), 0.90), *self._rival_bounds()],
         )
+
+    def _rival_bounds(self) -> list[Bound]:
+        return [Bound("escp", (RIVAL,), 0.97)] if os.environ.get("ESCP_BENCH_RIVAL") else []
 
     def mem2(self) -> Case:
         return self._mem(2)
@@ -98,10 +106,12 @@ class Cases:
         box = self._box
         tools = [
             box.escp(data, rate),
+            box.rival(data, rate),
             box.limit(data, rate, 4, MIB),
             box.limit(data, rate, 8, 4 * MIB),
             box.scp(data, rate),
         ]
+        bounds = [*bounds, *self._rival_bounds()]
         return Case(name, "GB/s", self._n_rounds, tools, bounds, is_cold=True, is_durable=True, in_shm=in_shm)
 
     def disk(self) -> Case:
@@ -163,7 +173,11 @@ class Cases:
             "one",
             "s",
             self._scale.one_rounds,
-            [self._box.escp(data, take_seconds), self._box.ssh(take_seconds)],
+            [
+                self._box.escp(data, take_seconds),
+                self._box.rival(data, take_seconds),
+                self._box.ssh(take_seconds),
+            ],
             [Bound("escp", ("ssh lo true",), 1.6, is_at_least=False)],
             warms_up=True,
         )

@@ -14,6 +14,7 @@ from run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
 LIMIT_SOURCE = ROOT.parent / "shared" / "tools" / "limit.c"
+RIVAL = "rival escp"
 GCM = ("-c", "aes128-gcm@openssh.com")
 
 
@@ -38,6 +39,7 @@ class Toolbox:
     def __init__(self, client_config: Path, build_folder: Path):
         self._config = str(client_config)
         self.escp_command = shlex.split(os.environ.get("ESCP_BENCH_COMMAND") or str(ROOT / ".venv/bin/escp"))
+        self._rival = shlex.split(os.environ.get("ESCP_BENCH_RIVAL", ""))
         self._limit = build_folder / "limit"
         self.why_no_limit = build_limit(self._limit)
         self._agent = build_folder / "agent"
@@ -59,6 +61,17 @@ class Toolbox:
             return [*words, str(dataset.path), f"lo:{target}/"]
 
         return Tool(name, build, measure, dataset, is_escp=True, copies="--ioengine=dummy" not in options)
+
+    def rival(self, dataset: Dataset, measure, *options: str) -> Tool | None:
+        """Another build of escp, on both sides; None where $ESCP_BENCH_RIVAL names none."""
+        if not self._rival:
+            return None
+
+        def build(target: Path) -> list[str]:
+            words = [*self._rival, "-F", self._config, "-D", shlex.join(self._rival), *options]
+            return [*words, str(dataset.path), f"lo:{target}/"]
+
+        return Tool(RIVAL, build, measure, dataset, is_escp=True, copies="--ioengine=dummy" not in options)
 
     def local_escp(self, dataset: Dataset, measure) -> Tool:
         """Within this host: no ssh, no agent."""

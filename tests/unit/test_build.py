@@ -52,7 +52,7 @@ def run_build(*arguments):
 def test_help_explains_each_verb(arguments):
     done = run_build(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
-    for verb in ("setup", "demo", "test", "bench", "lint", "man"):
+    for verb in ("setup", "demo", "test", "freeze", "release", "bench", "lint", "man"):
         assert re.search(rf"^  {verb} +\w+", done.stdout, re.MULTILINE)
 
 
@@ -157,7 +157,8 @@ def test_library_that_is_elsewhere_is_not_installed(packages, monkeypatch):
     assert "libzstd-dev" not in [package.debian for package in packages.list_wanted(False)]
 
 
-def test_only_tests_need_an_ssh_server(packages):
+def test_only_tests_need_an_ssh_server(packages, monkeypatch):
+    monkeypatch.setattr(packages, "can_release", lambda: False)
     names = {
         testing: {package.debian for package in packages.list_wanted(testing)} for testing in (False, True)
     }
@@ -165,6 +166,32 @@ def test_only_tests_need_an_ssh_server(packages):
         "openssh-server", "iproute2", "nftables", "mandoc", "bash-completion", "zsh", "fish", "busybox",
         "tcsh", "rpm", "cpio", "libyaml-0-2", "python3-minimal",
     }  # fmt: skip
+
+
+def test_release_needs_more_on_debian_12_only(packages, monkeypatch, tmp_path):
+    def names(*flags):
+        return {package.debian for package in packages.list_wanted(*flags)}
+
+    monkeypatch.setattr(packages, "can_release", lambda: True)
+    assert names(False, True) - names(False) == {
+        *["debian-archive-keyring", "dpkg-dev", "libffi-dev", "make", "zlib1g-dev"],
+    }
+    assert {"debootstrap", "openssh-server"} <= names(True) - names(False, True)
+    monkeypatch.undo()
+    for text, expected in (
+        ('ID=debian\nVERSION_ID="12"\n', True),
+        ('ID=debian\nVERSION_ID="13"\n', False),
+        ('ID="rhel"\nVERSION_ID="9.4"\n', False),
+    ):
+        (tmp_path / "os-release").write_text(text)
+        assert packages.can_release(tmp_path / "os-release") is expected
+    assert not packages.can_release(tmp_path / "absent")
+
+
+def test_release_elsewhere_says_where_it_works(build, monkeypatch, capsys):
+    monkeypatch.setattr(build.system_packages, "can_release", lambda: False)
+    assert build.main(["release"]) == 2
+    assert "build: error: `release` works on Debian 12 only" in capsys.readouterr().err
 
 
 # --- .venv and what is compiled -----------------------------------------------------------------
