@@ -21,13 +21,30 @@ def find_processes(mark: str) -> dict[int, str]:
     return found
 
 
+def find_worker(pid: int) -> int:
+    """The process that does the work: of a frozen one-file program its child, else itself."""
+    try:
+        program = os.readlink(f"/proc/{pid}/exe")
+        for other in filter(str.isdigit, os.listdir("/proc")):
+            try:
+                parent = int(Path("/proc", other, "stat").read_text().rpartition(")")[2].split()[1])
+                if parent == pid and os.readlink(f"/proc/{other}/exe") == program:
+                    return int(other)
+            except OSError:
+                continue  # ended meanwhile, or another user's
+    except OSError:
+        pass
+    return pid
+
+
 def find_agents(mark: str) -> dict[int, str]:
     """The processes `escp --server` among them; wrappers not yet replaced by escp are none."""
-    return {
+    found = {
         pid: line
         for pid, line in find_processes(mark).items()
         if " --server" in line and not line.startswith("ssh ") and "/sh " not in line
     }
+    return {pid: line for pid, line in found.items() if find_worker(pid) == pid}
 
 
 def find_listeners(first_port: int, n_ports: int, net: Path = Path("/proc/net")) -> list[int]:

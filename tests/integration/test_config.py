@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import AGENT_COMMAND, ROOT, needs_root, remote
-from tests.leftovers import find_agents, find_processes
+from tests.leftovers import find_agents, find_processes, find_worker
 from tests.waiting import wait_for
 
 CPUS = sorted(os.sched_getaffinity(0))
@@ -233,15 +233,14 @@ def test_masks_bind_each_side_by_its_own_word(escp, source, target, folder, conf
     process = escp.start("-l", "8M", path, remote(target), agent=agent, env=env)
     wait_for(lambda: (folder / "agent.log").exists() and (folder / "agent.log").read_text())
     (theirs,) = find_agents(escp.mark)
-    for pid, n_threads in ((process.pid, 3), (theirs, 2)):
+    ours = find_worker(process.pid)
+    for pid, n_threads in ((ours, 3), (theirs, 2)):
         wait_for(lambda pid=pid, n=n_threads: len(os.listdir(f"/proc/{pid}/task")) >= n)
     try:
         found = {}
         for pid in find_processes(escp.mark):
-            words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
-            kind = (
-                "initiator" if pid == process.pid else "agent" if b"--server" in words else words[0].decode()
-            )
+            word = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0]
+            kind = {ours: "initiator", theirs: "agent"}.get(pid, word.decode())
             for task in os.listdir(f"/proc/{pid}/task"):
                 status = Path(f"/proc/{pid}/task/{task}/status").read_text()
                 cpus = re.search(r"Cpus_allowed_list:\s*(\S+)", status)[1]

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.command import DRIVER, needs_source, remote
-from tests.leftovers import find_processes
+from tests.leftovers import find_processes, find_worker
 from tests.trees import list_tree, make_tree, write_random
 
 WAYS = [["-3"], ["-R"], [], ["--tunnel", "always"]]
@@ -69,9 +69,10 @@ def test_relay_never_holds_plaintext(escp, source, target):
             file.write(mark * (4096 // len(mark)))
     process = escp.start("-l", "2M", "-q", remote(source / "a"), remote(target))
     wait_for_growth(process, target)
-    assert mark not in read_memory(process.pid), "plaintext in the relay"
-    names = {Path(f"/proc/{process.pid}/task/{task}/comm").read_text().strip()
-             for task in os.listdir(f"/proc/{process.pid}/task")}  # fmt: skip
+    relay = find_worker(process.pid)
+    assert mark not in read_memory(relay), "plaintext in the relay"
+    names = {Path(f"/proc/{relay}/task/{task}/comm").read_text().strip()
+             for task in os.listdir(f"/proc/{relay}/task")}  # fmt: skip
     assert "escp-relay" in names and not names & {"escp-send", "escp-receive"}
     agents = [pid for pid in find_processes(escp.mark) if mark in read_memory(pid)]
     assert agents, "the search finds plaintext where it is"

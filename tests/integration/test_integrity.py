@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.command import DRIVER, local, needs_source, remote
+from tests.leftovers import find_worker
 from tests.trees import list_tree, write_random
 from tests.waiting import wait_for
 
@@ -81,9 +82,10 @@ def wait_until_open(process, path) -> None:
     """Until escp has it open, and has looked at its size and time."""
 
     def is_open() -> bool:
-        for fd in os.listdir(f"/proc/{process.pid}/fd"):
+        pid = find_worker(process.pid)
+        for fd in os.listdir(f"/proc/{pid}/fd"):
             with contextlib.suppress(FileNotFoundError):  # closed meanwhile
-                if os.readlink(f"/proc/{process.pid}/fd/{fd}") == str(path):
+                if os.readlink(f"/proc/{pid}/fd/{fd}") == str(path):
                     return True
         return False
 

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 from tests.command import COMMAND
+from tests.leftovers import find_worker
 
 N_FILES = 60
 LIMIT_FDS, LIMIT_BYTES, LIMIT_ZOMBIES = 60, 90 << 20, 4
@@ -19,7 +20,7 @@ def test_resources_do_not_grow_with_the_groups(escp, source, target, folder):
     most_fds = most_bytes = most_zombies = 0
     while process.poll() is None:
         try:
-            proc = Path("/proc", str(process.pid))
+            proc = Path("/proc", str(find_worker(process.pid)))
             most_fds = max(most_fds, len(os.listdir(proc / "fd")))
             rss = [line.split()[1] for line in (proc / "status").open() if line.startswith("VmRSS")]
             most_bytes = max(most_bytes, *(1024 * int(size) for size in rss), 0)
