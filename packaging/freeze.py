@@ -61,7 +61,9 @@ def drop_run_paths(binaries, folder):
         file = Path(path).resolve()
         if elf.is_elf(file) and elf.read_needs(file).run_paths:
             if not patchelf:
-                raise SystemExit(f"build: error: {path} has a run path, and patchelf is not there to remove it")
+                raise SystemExit(
+                    f"build: error: {path} has a run path, and patchelf is not there to remove it"
+                )
             copy = folder / name
             copy.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, copy)
