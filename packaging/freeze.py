@@ -73,16 +73,19 @@ def drop_run_paths(binaries, folder):
     return kept
 
 
-def finish_tree(library_folder):
-    """Makes of PyInstaller's FOLDER/lib/escp a tree that can be installed anywhere: bin/escp and MANIFEST."""
-    tree = library_folder.parent
-    shutil.rmtree(tree / "bin", ignore_errors=True)
+def finish_tree(collected):
+    """Makes of what PyInstaller collected a tree that can be installed anywhere, and returns its folder."""
+    tree = collected.with_name(collected.name + "-tree")
+    shutil.rmtree(tree, ignore_errors=True)
+    (tree / "lib").mkdir(parents=True)
+    collected.rename(tree / "lib" / "escp")
     (tree / "bin").mkdir()
     (tree / "bin" / "escp").symlink_to(Path("..", "lib", "escp", "escp"))
     for path in tree.rglob("*"):
         if not path.is_symlink():
             path.chmod(0o755 if path.is_dir() or os.access(path, os.X_OK) else 0o644)
     (tree / MANIFEST).write_text(describe_tree(tree))
+    return tree
 
 
 def describe_tree(tree):
@@ -96,13 +99,10 @@ def describe_tree(tree):
     return "".join(lines)
 
 
-def list_carried(library_folder):
+def list_carried(tree):
     """What the one file carries besides its own parts, so that it too can make a tree: `--push-agent`."""
-    folder = library_folder / "escp"
-    return [
-        ("agent/escp", str(folder / "escp"), "DATA"),
-        ("agent/MANIFEST", str(folder / "MANIFEST"), "DATA"),
-    ]
+    names = ("escp", "MANIFEST")
+    return [(f"agent/{name}", str(tree / MANIFEST.with_name(name)), "DATA") for name in names]
 
 
 def describe_python():
@@ -128,14 +128,13 @@ def freeze(folder):
     folder.mkdir(parents=True, exist_ok=True)
     env = dict(os.environ, SOURCE_DATE_EPOCH=source_date_epoch(), PYTHONHASHSEED="1", LC_ALL="C.UTF-8")
     with tempfile.TemporaryDirectory(dir=folder, prefix=".freeze-") as scratch:
-        tree = Path(scratch, "escp")
+        made = Path(scratch, "made")
         command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN"]
-        command += ["--distpath", str(tree / "lib"), "--workpath", str(Path(scratch, "work"))]
+        command += ["--distpath", str(made), "--workpath", str(Path(scratch, "work"))]
         subprocess.run([*command, str(ROOT / "packaging" / "escp.spec")], cwd=scratch, env=env, check=True)
-        one_file = tree / "lib" / ONE_FILE
         shutil.rmtree(folder / "escp", ignore_errors=True)
-        os.replace(one_file, folder / ONE_FILE)
-        os.replace(tree, folder / "escp")
+        os.replace(made / ONE_FILE, folder / ONE_FILE)
+        os.replace(made / "escp-tree", folder / "escp")
         (folder / FROZEN_BY).write_text(json.dumps(describe_python(), indent=1) + "\n")
     print(f"build: {folder / 'escp'}, {folder / ONE_FILE}")
 
