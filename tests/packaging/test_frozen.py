@@ -6,6 +6,7 @@ import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 from pathlib import Path
 
@@ -45,6 +46,13 @@ def test_tree_is_whole_and_movable(installed_tree):
     assert os.readlink(installed_tree / "bin" / "escp") == "../lib/escp/escp"
     links = [path for path in installed_tree.rglob("*") if path.is_symlink()]
     assert not [path for path in links if os.path.isabs(os.readlink(path))]
+
+
+def test_freezing_again_gives_the_same_bytes(frozen_folder, one_file, folder):
+    command = [sys.executable, ROOT / "packaging" / "freeze.py", folder]
+    subprocess.run(command, check=True, capture_output=True, timeout=600)
+    for name in (one_file.name, "escp/lib/escp/MANIFEST"):  # which has the digests of the tree
+        assert (folder / name).read_bytes() == (frozen_folder / name).read_bytes(), name
 
 
 def test_libraries_are_looked_for_in_the_tree_and_the_system_only(frozen_tree):
