@@ -48,3 +48,19 @@ def nothing_left() -> Iterator[None]:
 @pytest.fixture(params=aead.available_backends())
 def backend(request) -> str:
     return str(request.param)
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Path:
+    """An empty directory to copy to."""
+    path = tmp_path / "target"
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def small(tmp_path: Path) -> tuple[bytes, bytes]:
+    """A file that travels in a bundle: its path, and its name at the target."""
+    path = tmp_path / "small"
+    path.write_bytes(b"contents")
+    return os.fsencode(path), b"named"

@@ -40,12 +40,6 @@ NOBODY = 0xFFFFFFFF
 SAMPLE = acl((1, 6, NOBODY), (2, 4, 1234), (4, 4, NOBODY), (16, 4, NOBODY), (32, 0, NOBODY))
 
 
-@pytest.fixture
-def target(tmp_path):
-    (tmp_path / "target").mkdir()
-    return tmp_path / "target"
-
-
 def make_tree(top):
     """Files, small and large, in a directory; what they have is the caller's business."""
     (top / "d" / "e").mkdir(parents=True)

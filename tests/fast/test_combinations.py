@@ -20,12 +20,6 @@ HOLES = {"sending": {"finds_holes": True, "keeps_xattrs": True},
          "receiving": {"makes_sparse": True, "keeps_xattrs": True}}  # fmt: skip
 
 
-@pytest.fixture
-def target(tmp_path):
-    (tmp_path / "target").mkdir()
-    return tmp_path / "target"
-
-
 def expect_unsafe_name(sender):
     event = sender.wait(FATAL)
     assert (event.code, event.where) == (FAST_UNSAFE, "name")

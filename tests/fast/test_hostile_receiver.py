@@ -29,13 +29,6 @@ SMALL_BYTES = 1 << 17  # the largest file that travels in a bundle
 
 
 @pytest.fixture
-def small(tmp_path):
-    path = tmp_path / "small"
-    path.write_bytes(b"contents")
-    return os.fsencode(path), b"named"
-
-
-@pytest.fixture
 def large(tmp_path):
     path = tmp_path / "large"
     path.write_bytes(bytes(range(256)) * 1024 * 3)  # three blocks

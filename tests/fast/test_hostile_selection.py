@@ -24,20 +24,6 @@ DIGESTS = {"selection": "changed", "compares_digests": True}
 TIME_NS = 1_700_000_000_000_000_001
 
 
-@pytest.fixture
-def small(tmp_path):
-    path = tmp_path / "small"
-    path.write_bytes(b"contents")
-    return os.fsencode(path), b"named"
-
-
-@pytest.fixture
-def target(tmp_path):
-    path = tmp_path / "target"
-    path.mkdir()
-    return path
-
-
 def ask(path, id=1, **fields):
     return encode_entry(kind=QUERY, id=id, path=path, **{"size": 8, "mtime_ns": TIME_NS, **fields})
 

@@ -19,12 +19,6 @@ DEVICES = {"sending": {"sends_devices": True}, "receiving": {"makes_devices": Tr
 TARGET, GROUP, NODE = 1, 4, 5  # types of extras
 
 
-@pytest.fixture
-def target(tmp_path):
-    (tmp_path / "target").mkdir()
-    return tmp_path / "target"
-
-
 def assert_clean(top):
     for _, _, names in os.walk(top):
         assert not [name for name in names if name.startswith(".escp-")]

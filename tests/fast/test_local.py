@@ -33,12 +33,6 @@ def tree(tmp_path_factory):
     return fill(tmp_path_factory.mktemp("trees") / "tree")
 
 
-@pytest.fixture
-def target(tmp_path):
-    (tmp_path / "target").mkdir()
-    return tmp_path / "target"
-
-
 def copy_local(source, target, **options):
     outcome = copy(source, target, is_local=True, **options)
     assert outcome.sent["bytes_network"] == outcome.received["bytes_network"] == 0

@@ -50,12 +50,6 @@ def tree(tmp_path_factory):
     return fill(tmp_path_factory.mktemp("trees") / "tree")
 
 
-@pytest.fixture
-def target(tmp_path):
-    (tmp_path / "target").mkdir()
-    return tmp_path / "target"
-
-
 def assert_copied(source, target, outcome):
     assert outcome.events == []
     wanted = read_tree(source)

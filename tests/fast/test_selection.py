@@ -36,13 +36,6 @@ def source(tmp_path):
     return path
 
 
-@pytest.fixture
-def target(tmp_path):
-    path = tmp_path / "target"
-    path.mkdir()
-    return path
-
-
 def write(path, data=b"contents", time_ns=OLD_NS):
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_bytes(data)

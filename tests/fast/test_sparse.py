@@ -18,12 +18,6 @@ HAS_HOLES = 4
 SLICE = 256 * KIB
 
 
-@pytest.fixture
-def target(tmp_path):
-    (tmp_path / "target").mkdir()
-    return tmp_path / "target"
-
-
 def make(path, size, *regions):
     """A file of *size* with data at each (offset, length)."""
     generator = random.Random(5)
