@@ -33,6 +33,8 @@ PACKAGES = [
     Package("openssh-server", "openssh-server", "test", ""),
     Package("iproute2", "iproute", "test", ""),
     Package("nftables", "nftables", "test", ""),
+    Package("strace", "strace", "test", ""),
+    Package("xfsprogs", "xfsprogs", "test", ""),  # a file system with reflinks
     Package("mandoc", "mandoc", "test", ""),  # RHEL: from EPEL
     Package("bash-completion", "bash-completion", "test", ""),
     Package("zsh", "zsh", "test", ""),

@@ -164,7 +164,7 @@ def test_only_tests_need_an_ssh_server(packages, monkeypatch):
     }
     assert names[True] - names[False] == {
         "openssh-server", "iproute2", "nftables", "mandoc", "bash-completion", "zsh", "fish", "busybox",
-        "tcsh", "rpm", "cpio", "libyaml-0-2", "python3-minimal",
+        "tcsh", "strace", "xfsprogs", "rpm", "cpio", "libyaml-0-2", "python3-minimal",
     }  # fmt: skip
 
 
