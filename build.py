@@ -194,7 +194,8 @@ def demo():
 def test(*arguments):
     setup(is_testing=True)
     # A file's tests stay together: many share hosts and servers that take a while to start.
-    n_workers = min(MAX_TEST_WORKERS, len(os.sched_getaffinity(0)))
+    # And they wait more than they work, so there are two workers a CPU.
+    n_workers = min(MAX_TEST_WORKERS, 2 * len(os.sched_getaffinity(0)))
     pytest = [VENV_PYTHON, "-m", "pytest", "-n", str(n_workers), "--dist", "loadfile"]
     if "--frozen" in arguments:
         test_frozen([*pytest, *(word for word in arguments if word != "--frozen")])
