@@ -37,6 +37,7 @@ import system_packages  # noqa: E402
 VENV = ROOT / ".venv"
 VENV_PYTHON = VENV / "bin" / "python"
 FAST = ROOT / "escp" / "_fast"
+NATIVE_LIBRARY = "_native.*.so"
 DIST = ROOT / "dist"
 FROZEN_TESTS = ("tests/cli", "tests/integration")
 MAX_TEST_WORKERS = 4
@@ -136,11 +137,6 @@ def prepare_venv():
     (VENV / "escp-environment").write_text(wanted)
 
 
-def extension_modules():
-    """The names of all native modules; packaging/escp.spec takes its hidden imports from here."""
-    return sorted(f"escp._fast.{pyx.stem}" for pyx in FAST.glob("*.pyx"))
-
-
 def describe_sources():
     """Whatever changes this text may change what is compiled."""
     paths = [ROOT / "setup.py", VENV / "pyvenv.cfg"]
@@ -153,18 +149,14 @@ def describe_sources():
 
 
 def compile_fast():
-    modules = extension_modules()
-    built = {path: "escp._fast." + path.name.split(".")[0] for path in FAST.glob("*.so")}
-    for path, module in built.items():
-        if module not in modules:
-            path.unlink()  # its source is gone: it must not be imported any more
     sources = describe_sources()
-    if set(modules) <= set(built.values()) and is_stamped("escp-compiled", sources):
+    if list(FAST.glob(NATIVE_LIBRARY)) and is_stamped("escp-compiled", sources):
         return
     say("compiling escp/_fast" + (" with sanitizers" if IS_DEBUG else ""))
     n_jobs = min(4, os.cpu_count() or 1)
     run(VENV_PYTHON, "setup.py", "-q", "build_ext", "-i", f"-j{n_jobs}", what="compiling", is_quiet=False)
     imports = "import sys, importlib; [importlib.import_module(name) for name in sys.argv[1:]]"
+    modules = sorted(f"escp._fast.{pyx.stem}" for pyx in FAST.glob("*.pyx"))
     run(VENV_PYTHON, "-c", imports, *modules, what="importing what was compiled", env=native_env())
     (VENV / "escp-compiled").write_text(sources)
 

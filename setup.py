@@ -1,4 +1,6 @@
-"""Compiles escp/_fast: one extension module per .pyx. Everything else about the package is in pyproject.toml.
+"""Compiles escp/_fast: one extension module per .pyx, all of them in one shared library.
+
+Everything else about the package is in pyproject.toml.
 
 In place, for development: python setup.py build_ext -i -j2 (build.py does it). The environment can say:
     ESCP_IPSEC_MB_PREFIX, ESCP_CRYPTO_PREFIX, ESCP_ZSTD_PREFIX, ESCP_XXHASH_PREFIX   where a library lives
@@ -16,29 +18,21 @@ import sys
 import sysconfig
 import tempfile
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, redirect_stderr, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from setuptools import Extension, setup
 from setuptools.command.build_ext import build_ext
+from setuptools.modified import newer_group
 
 ROOT = Path(__file__).resolve().parent
 FAST = Path("escp/_fast")  # relative: setuptools and Cython want it so
+LIBRARY = "escp._fast._native"  # escp/_fast/__init__.py finds the modules in it
 BUILD_DIR = "build/cython"  # the generated C; tests/fast/test_no_gil.py reads it
 INFO_NAME = "_build_info.py"
 IS_DEBUG = os.environ.get("ESCP_BUILD", "") == "debug"
-
-# --- What each module is made of, beside its .pyx -----------------------------------------------
-# A module that is not named needs the C library and threads only.
-#   module           libraries           further C files
-MODULES = {
-    "aead":          (("imb", "crypto"), ()),
-    "digest":        (("xxhash",),       ("xxh_avx2.c",)),
-    "send_frames":   (("zstd",),         ()),
-    "receive_state": (("zstd",),         ()),
-    "receive":       (("zstd",),         ()),
-}  # fmt: skip
 
 # --- How they are compiled ----------------------------------------------------------------------
 
@@ -221,9 +215,9 @@ def describe_build(found: dict[str, Found]) -> str:
     )
 
 
-def declare_extensions() -> list[Extension]:
-    """One for each .pyx that there is; what they need is filled in once the build starts."""
-    return [Extension(f"escp._fast.{pyx.stem}", [str(pyx)]) for pyx in sorted(FAST.glob("*.pyx"))]
+def declare_library() -> Extension:
+    """Of all .pyx and .c that there are; what it needs is filled in once the build starts."""
+    return Extension(LIBRARY, [str(path) for path in sorted((*FAST.glob("*.pyx"), *FAST.glob("*.c")))])
 
 
 def headers_of(paths: list[str]) -> list[str]:
@@ -286,7 +280,7 @@ def translate(extensions: list[Extension], build_dir: str, *, force: bool = Fals
 
 
 class BuildFast(build_ext):
-    """Finds the libraries, fills in the extensions, translates, compiles, and writes down what was chosen."""
+    """Finds the libraries, translates, compiles, links one library, and writes down what was chosen."""
 
     def finalize_options(self):
         super().finalize_options()
@@ -298,18 +292,48 @@ class BuildFast(build_ext):
         found = find_libraries()
         info = describe_build(found)
         self._forget_other_builds(info)
-        for extension in self.extensions:
-            self._fill_in(extension, found)
-        translate(self.extensions, BUILD_DIR, force=bool(self.force), n_jobs=self.parallel)
-        for header in Path(BUILD_DIR).rglob("*.h"):
-            header.unlink()  # Cython's copies: the originals are found by -I, and never out of date
-        for extension in self.extensions:
-            extension.depends = headers_of([*extension.depends, *extension.sources])
+        self._headers = self._translate_all()
+        library = self.extensions[0]
+        library.sources = list(self._headers)
+        library.include_dirs = [str(FAST)]
+        library.define_macros = MACROS + [(m, "1") for name in found if (m := LIBRARIES[name].macro)]
+        library.extra_compile_args = [*CFLAGS, *(flag for hit in found.values() for flag in hit.cflags)]
+        library.extra_link_args = [*LDFLAGS, *(flag for hit in found.values() for flag in hit.ldflags)]
         info_path = (FAST if self.inplace else Path(self.build_lib) / FAST) / INFO_NAME
         super().run()
         if not info_path.exists() or info_path.read_text() != info:
             info_path.parent.mkdir(parents=True, exist_ok=True)
             info_path.write_text(info)
+
+    def _translate_all(self) -> dict[str, list[str]]:
+        """Every C file, translated or ours, and the headers of ours that it includes."""
+        modules = [Extension(f"escp._fast.{pyx.stem}", [str(pyx)]) for pyx in sorted(FAST.glob("*.pyx"))]
+        translate(modules, BUILD_DIR, force=bool(self.force), n_jobs=self.parallel)
+        for header in Path(BUILD_DIR).rglob("*.h"):
+            header.unlink()  # Cython's copies: the originals are found by -I, and never out of date
+        files = {module.sources[0]: headers_of(module.depends) for module in modules}
+        return files | {str(path): headers_of([str(path)]) for path in sorted(FAST.glob("*.c"))}
+
+    def build_extension(self, ext: Extension) -> None:
+        """Compiles what has changed, several files at a time, and links all of it.
+
+        setuptools would compile every file of an extension again, one after the other.
+        """
+
+        def compile_file(source: str) -> str:
+            (made,) = self.compiler.object_filenames([source], output_dir=self.build_temp)
+            if self.force or newer_group([source, *self._headers[source]], made):
+                self.compiler.compile(
+                    [source], output_dir=self.build_temp, macros=ext.define_macros,
+                    include_dirs=ext.include_dirs, extra_postargs=ext.extra_compile_args,
+                )  # fmt: skip
+            return made
+
+        with ThreadPoolExecutor(self.parallel) as pool:
+            objects = list(pool.map(compile_file, ext.sources))
+        path = self.get_ext_fullpath(ext.name)
+        if self.force or newer_group(objects, path):
+            self.compiler.link_shared_object(objects, path, extra_postargs=ext.extra_link_args)
 
     def _forget_other_builds(self, info: str) -> None:
         """What was compiled with other flags or libraries is not up to date, whatever its time says."""
@@ -323,17 +347,7 @@ class BuildFast(build_ext):
         stamp.parent.mkdir(parents=True)
         stamp.write_text(info)
 
-    @staticmethod
-    def _fill_in(extension: Extension, found: dict[str, Found]) -> None:
-        names, c_files = MODULES.get(extension.name.rpartition(".")[2], ((), ()))
-        hits = {name: found[name] for name in names if name in found}
-        extension.sources += [str(FAST / name) for name in c_files]
-        extension.include_dirs = [str(FAST)]
-        extension.define_macros = MACROS + [(m, "1") for name in hits if (m := LIBRARIES[name].macro)]
-        extension.extra_compile_args = [*CFLAGS, *(flag for hit in hits.values() for flag in hit.cflags)]
-        extension.extra_link_args = [*LDFLAGS, *(flag for hit in hits.values() for flag in hit.ldflags)]
-
 
 if __name__ == "__main__":
     os.chdir(ROOT)
-    setup(ext_modules=declare_extensions(), cmdclass={"build_ext": BuildFast})
+    setup(ext_modules=[declare_library()], cmdclass={"build_ext": BuildFast})

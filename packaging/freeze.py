@@ -23,9 +23,6 @@ from pathlib import Path
 import elf
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.insert(0, str(ROOT))
-from build import extension_modules  # noqa: E402 - build.py
-
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "escp" / "__init__.py").read_text()).group(1)
 ONE_FILE = f"escp-{VERSION}-linux-{platform.machine()}"
 DEFAULT_EPOCH = "1767225600"  # 2026-01-01, where there is neither SOURCE_DATE_EPOCH nor git
@@ -44,9 +41,8 @@ def source_date_epoch():
     return done.stdout.strip() or DEFAULT_EPOCH
 
 
-def native_modules():
-    """All of escp/_fast: PyInstaller cannot see what one native module imports from another."""
-    return [*extension_modules(), "escp._fast._build_info"]
+# PyInstaller can see neither that the native modules are in one library nor what they import.
+HIDDEN_IMPORTS = ["escp._fast._native", "escp._fast._build_info", "escp._fast.errors"]
 
 
 def drop_run_paths(binaries, folder):
