@@ -5,12 +5,12 @@ known, 10 and 100 Gbit/s. A stream's window is half of its buffer: the rest is t
 """
 
 import re
-from collections import namedtuple
 
 from escp.constants import MAX_STREAMS, MIB
 from escp.display import format_bytes, format_count, format_rate, show_name
 from escp.facts import HostFacts, RouteFacts
 from escp.finding import LOCAL, NOTE, OK, PROBLEM, ROUTE, WARNING, Finding
+from escp.record import Record
 
 USUAL_RATES = (10_000_000_000, 100_000_000_000)  # bits/s
 FAR_S = 0.010  # from here on a loss costs cubic much
@@ -24,15 +24,14 @@ MEMORY_TYPES = ("tmpfs", "ramfs")
 NETWORK_TYPES = ("nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "smb3", "ceph", "panfs", "pvfs2", "9p")
 
 
-class Situation(namedtuple("Situation", "host rates n_streams rtt_s path", defaults=(None, b""))):
+class Situation(Record):
     """What the facts are held against. *rates*: bits/s, one that is known or the usual ones."""
 
-    __slots__ = ()
     host: str  # the other one; "" without
     rates: tuple[int, ...]
     n_streams: int
-    rtt_s: float | None
-    path: bytes  # the directory that the facts are about, as the user wrote it
+    rtt_s: float | None = None
+    path: bytes = b""  # the directory that the facts are about, as the user wrote it
 
     @property
     def is_far(self) -> bool:

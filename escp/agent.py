@@ -384,7 +384,7 @@ class Agent:
             return
         self._tell_progress()
         counts = end.counters()
-        self._tell(Result(**{name: counts.get(name, 0) for name in Result._fields}))
+        self._tell(Result._make(counts.get(name, 0) for name in Result._fields))
 
     def end_failed(self, failure: Failure) -> None:
         raise failure.as_error("the data streams")
@@ -393,7 +393,7 @@ class Agent:
         assert self._sender
         self._tell_listed()
         counts = self._sender.counters()
-        now = Progress(**{name: counts.get(name, 0) for name in Progress._fields})
+        now = Progress._make(counts.get(name, 0) for name in Progress._fields)
         if now != self._told:
             self._told = now
             self._tell(now)

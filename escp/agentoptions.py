@@ -6,10 +6,10 @@ file: an agent must start fast.
 """
 
 import os
-from collections import namedtuple
 
 from escp import config
 from escp.errors import EscpError, UsageError
+from escp.record import Record
 from escp.values import check_logfile, parse_mask
 
 TYPE_CHECKING = False
@@ -21,10 +21,9 @@ KEYS = ("cpumask", "nodemask", "logfile")  # of the files' keys; the others are 
 _KINDS = {key: config.Kind(config.VALUE, key) for key in KEYS}
 
 
-class AgentOptions(namedtuple("AgentOptions", "cpumask nodemask logfile is_embedded")):
+class AgentOptions(Record):
     """What the agent's own side asked for."""
 
-    __slots__ = ()
     cpumask: int | None  # bits
     nodemask: int | None
     logfile: str | None  # a path or LOCAL0 to LOCAL7

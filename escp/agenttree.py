@@ -8,10 +8,10 @@ folder/lib/escp/MANIFEST      `sha256sum -c` lines of all files but itself; its 
 
 import os
 import re
-from collections import namedtuple
 
 from escp.errors import EscpError, IntegrityError, UsageError, describe_errno
 from escp.procenv import frozen_folder, unpacked_folder
+from escp.record import Record
 
 TYPE_CHECKING = False  # typing would cost 4 ms before ssh can start
 if TYPE_CHECKING:
@@ -34,10 +34,9 @@ COMPRESSION = 4
 _MACHINES = {62: "x86_64", 183: "aarch64", 21: "ppc64le", 22: "s390x", 243: "riscv64"}
 
 
-class AgentTree(namedtuple("AgentTree", "identity folder is_one_file")):
+class AgentTree(Record):
     """A tree whose MANIFEST was read; its files are looked at when they are packed."""
 
-    __slots__ = ()
     identity: str  # 64 hexadecimal digits
     folder: str  # what holds lib/escp; of the one-file program: where it unpacked itself
     is_one_file: bool

@@ -3,7 +3,6 @@
 import contextlib
 import os
 import re
-from collections import namedtuple
 
 from escp.agenttree import find_tree
 from escp.constants import MIB
@@ -11,6 +10,7 @@ from escp.errors import AgentError, RefusedError
 from escp.location import Location
 from escp.options import Options
 from escp.pushscript import clean_command, clean_script
+from escp.record import Record
 from escp.ssh import AgentProcess, start_command
 
 TYPE_CHECKING = False
@@ -22,10 +22,9 @@ _ANSWER = re.compile(rb"\n\x1eESCP agent ([a-z]+)(?: ([^\x1e\n]{0,1500}))?\x1e\n
 _TREE = re.compile(r"(\d{1,12}) ([0-9a-f]{64})")
 
 
-class Tree(namedtuple("Tree", "action identity bytes")):
+class Tree(Record):
     """What became of one of the host's trees."""
 
-    __slots__ = ()
     action: str  # a key of ACTIONS
     identity: str
     bytes: int  # on the disk there

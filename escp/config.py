@@ -11,9 +11,9 @@ object is made, aliases and tags are refused, so nothing in a file can grow or r
 
 import os
 import stat
-from collections import namedtuple
 
 from escp.errors import UsageError, describe_errno
+from escp.record import Record
 
 TYPE_CHECKING = False  # typing would cost 4 ms before ssh can start
 if TYPE_CHECKING:
@@ -39,40 +39,36 @@ _SHAPES = {
 _BOOLEANS = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
 
 
-class Kind(namedtuple("Kind", "shape dest const default", defaults=(None, None))):
+class Kind(Record):
     """How a key is used: `shape` is one of FLAG to LIST; `const` is what a FLAG or CHOICE sets `dest` to.
 
     A CHOICE is one of several keys that set the same `dest`: relay and direct, ipv4 and ipv6.
     """
 
-    __slots__ = ()
     shape: str
     dest: str
-    const: object
-    default: object  # what the parser has without any configuration
+    const: object = None
+    default: object = None  # what the parser has without any configuration
 
 
-class Setting(namedtuple("Setting", "key value origin")):
+class Setting(Record):
     """One key of one place. `value` is a bool, an int (COUNT), a str, a tuple (LIST), or None: no default."""
 
-    __slots__ = ()
     key: str  # with dashes
     value: "Any"
     origin: str  # '/etc/escp.conf, line 3'
 
 
-class Block(namedtuple("Block", "pattern settings")):
+class Block(Record):
     """Settings for all hosts (`pattern` is None) or for those that a pattern names."""
 
-    __slots__ = ()
     pattern: str | None
     settings: tuple[Setting, ...]
 
 
-class _Node(namedtuple("_Node", "kind value line is_plain")):
+class _Node(Record):
     """A piece of the file: kind is "scalar", "list" or "map"; a map's value is a list of pairs of nodes."""
 
-    __slots__ = ()
     kind: str
     value: "Any"
     line: int

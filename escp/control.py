@@ -1,4 +1,4 @@
-"""Messages of the control channel: bytes <-> tuples. Pure, bounded, and the only reader and writer of them.
+"""Messages of the control channel: bytes <-> records. Pure, bounded, and the only reader and writer of them.
 
 A message is a 4-byte big-endian length and a JSON object with a `type` (docs/protocol.md 3), or a chunk of a
 tunnelled stream. Unknown fields are ignored, so that a later minor version can add some; a missing or
@@ -6,39 +6,27 @@ wrongly typed one is an error.
 """
 
 import json
-from collections import namedtuple
 
 from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
 from escp.errors import AgentError, ProtocolError
+from escp.record import Record
 
 _LENGTH_BYTES = 4
 _IS_CHUNK = 1 << 31  # in the length: not JSON but a stream's number and its bytes
 
 
-# namedtuple, because the import of typing costs 3 ms at every start of an agent.
-
-
-class Hello(namedtuple("Hello", "major minor version features")):
+class Hello(Record):
     """The agent's first message, and the initiator's answer to it."""
 
-    __slots__ = ()
     major: int
     minor: int
     version: str
     features: list[str]
 
 
-class Send(
-    namedtuple(
-        "Send",
-        "engine is_direct has_checksum has_compression is_recursive follows_links keeps_hard_links "
-        "keeps_xattrs keeps_acls keeps_owner_names finds_holes sends_devices filters selection "
-        "compares_digests is_dry_run",
-    )
-):
+class Send(Record):
     """Be the sender; `Sources` follow. `filters`: + or - and a pattern each, the first match counts."""
 
-    __slots__ = ()
     engine: str
     is_direct: bool
     has_checksum: bool
@@ -57,22 +45,13 @@ class Send(
     is_dry_run: bool
 
 
-class Receive(
-    namedtuple(
-        "Receive",
-        "target n_sources is_directory engine is_direct has_checksum has_compression is_recursive has_roots "
-        "keeps_attributes keeps_owner keeps_xattrs keeps_acls makes_links makes_hard_links makes_sparse "
-        "makes_devices selection "
-        "compares_digests is_dry_run",
-    )
-):
+class Receive(Record):
     """Be the receiver.
 
     `n_sources` above 1 only tells that there are several; `is_directory` is about a single one. `has_roots`:
     only what `Allow` names may be written.
     """
 
-    __slots__ = ()
     target: bytes
     n_sources: int
     is_directory: bool
@@ -95,33 +74,30 @@ class Receive(
     is_dry_run: bool
 
 
-class Opened(namedtuple("Opened", "names_below is_in_order")):
+class Opened(Record):
     """The receiving agent has opened the target.
 
     `names_below`: the sources' names go below it; `is_in_order`: it is a pipe or device, which one stream
     must fill, without holes.
     """
 
-    __slots__ = ()
     names_below: bool
     is_in_order: bool
 
 
-class Sources(namedtuple("Sources", "paths is_last")):
+class Sources(Record):
     """What to send, as the user named it; more follow unless `is_last`, when the agent asks for them."""
 
-    __slots__ = ()
     paths: list[bytes]
     is_last: bool
 
 
-class Roots(namedtuple("Roots", "sources names directories wants_more is_last")):
+class Roots(Record):
     """What the sending agent found: the number of the source each came from, its name, 1 for a directory.
 
     Nothing of it is sent before `Accept` says what each is to be called at the target.
     """
 
-    __slots__ = ()
     sources: list[int]
     names: list[bytes]
     directories: list[int]
@@ -129,34 +105,24 @@ class Roots(namedtuple("Roots", "sources names directories wants_more is_last"))
     is_last: bool
 
 
-class Accept(namedtuple("Accept", "names")):
+class Accept(Record):
     """The target path of each root of the last `Roots`, below the destination."""
 
-    __slots__ = ()
     names: list[bytes]
 
 
-class Allow(namedtuple("Allow", "names directories")):
+class Allow(Record):
     """These paths below the destination may be written from now on; what lies below them, where it says 1."""
 
-    __slots__ = ()
     names: list[bytes]
     directories: list[int]
 
 
-class Allowed(namedtuple("Allowed", "")):
+class Allowed(Record):
     """The answer to `Allow`."""
 
-    __slots__ = ()
 
-
-class Link(
-    namedtuple(
-        "Link",
-        "secret mode n_streams block_bytes limit_bytes_per_s addresses port n_ports patience_s "
-        "is_relayed speaks_first",
-    )
-):
+class Link(Record):
     """How the streams come about; the only message that holds a secret.
 
     mode: "listen" on `addresses` (none: the one that ssh arrived on), "connect" to one of them (none: the one
@@ -165,7 +131,6 @@ class Link(
     before the other.
     """
 
-    __slots__ = ()
     secret: bytes
     mode: str
     n_streams: int
@@ -182,54 +147,41 @@ class Link(
         return f"Link(mode={self.mode!r})"
 
 
-class Listening(namedtuple("Listening", "addresses port n_streams")):
+class Listening(Record):
     """The agent is ready for the streams, here or, without addresses, wherever ssh reached it."""
 
-    __slots__ = ()
     addresses: list[str]
     port: int
     n_streams: int
 
 
-class Arrived(namedtuple("Arrived", "stream")):
+class Arrived(Record):
     """A connection for that stream has come through the relay; nothing is proven yet."""
 
-    __slots__ = ()
     stream: int
 
 
-class Tunnel(namedtuple("Tunnel", "")):
+class Tunnel(Record):
     """No data port can be reached: from here on chunks carry the streams on this channel."""
 
-    __slots__ = ()
 
-
-class Credit(namedtuple("Credit", "stream n")):
+class Credit(Record):
     """The reader of a tunnelled stream has room for `n` more bytes."""
 
-    __slots__ = ()
     stream: int
     n: int
 
 
-class Chunk(namedtuple("Chunk", "stream data")):
+class Chunk(Record):
     """Bytes of a tunnelled stream: the one message that is no JSON."""
 
-    __slots__ = ()
     stream: int
     data: bytes
 
 
-class Progress(
-    namedtuple(
-        "Progress",
-        "bytes files directories failed skipped found_bytes found_files is_walked bytes_network "
-        "bytes_compressed first_ns last_ns",
-    )
-):
+class Progress(Record):
     """The sending agent's counters, several times a second."""
 
-    __slots__ = ()
     bytes: int
     files: int
     directories: int
@@ -244,10 +196,9 @@ class Progress(
     last_ns: int
 
 
-class FileFailed(namedtuple("FileFailed", "path code sys_errno where is_receiver")):
+class FileFailed(Record):
     """One file that the sending agent could not send, or the receiver not write. `code`: fast_code."""
 
-    __slots__ = ()
     path: bytes
     code: int
     sys_errno: int
@@ -255,19 +206,15 @@ class FileFailed(namedtuple("FileFailed", "path code sys_errno where is_receiver
     is_receiver: bool
 
 
-class Listed(namedtuple("Listed", "paths")):
+class Listed(Record):
     """What a dry run would copy, as target paths; directories end with a slash."""
 
-    __slots__ = ()
     paths: list[bytes]
 
 
-class Result(
-    namedtuple("Result", "files directories failed bytes bytes_network bytes_disk bytes_compressed")
-):
+class Result(Record):
     """The agent's own account of what it did."""
 
-    __slots__ = ()
     files: int
     directories: int
     failed: int
@@ -277,39 +224,32 @@ class Result(
     bytes_compressed: int
 
 
-class Error(namedtuple("Error", "exit_code message hint")):
+class Error(Record):
     """The agent can't go on; `exit_code` as in escp.errors."""
 
-    __slots__ = ()
     exit_code: int
     message: str
     hint: str
 
 
-class Examine(namedtuple("Examine", "path")):
+class Examine(Record):
     """Tell the facts about your host and this directory of it; only for an agent with that feature."""
 
-    __slots__ = ()
     path: bytes
 
 
-class Examined(namedtuple("Examined", "facts")):
+class Examined(Record):
     """The answer: NAME=VALUE, as `facts` reads them."""
 
-    __slots__ = ()
     facts: list[str]
 
 
-class KeepAlive(namedtuple("KeepAlive", "")):
+class KeepAlive(Record):
     """Nothing happened, and its author is alive."""
 
-    __slots__ = ()
 
-
-class Bye(namedtuple("Bye", "")):
+class Bye(Record):
     """The initiator needs nothing more."""
-
-    __slots__ = ()
 
 
 Message = (
@@ -374,7 +314,7 @@ def decode(body: bytes, peer: str = "the peer") -> Message:
     cls = _TYPES.get(name) if isinstance(name, str) else None
     if cls is None:
         raise ProtocolError(f"{peer} sent a control message of an unknown type")
-    return cls(*(_check(k, t, fields.get(k), peer) for k, t in cls.__annotations__.items()))
+    return cls._make(_check(k, t, fields.get(k), peer) for k, t in cls.__annotations__.items())
 
 
 class Decoder:

@@ -7,16 +7,15 @@ What the user named may be a link and is followed; what the peer names later may
 import errno
 import os
 import stat
-from collections import namedtuple
 
 from escp.errors import LocalFileError, RefusedError, RemoteFileError, describe_errno
 from escp.plan import DIRECTORY, MISSING, OTHER, SourceRoot, plan_landing
+from escp.record import Record
 
 
-class Destination(namedtuple("Destination", "root_fd name in_place_fd is_directory")):
+class Destination(Record):
     """Files go below `root_fd`, only under `name` unless that is b"", or into `in_place_fd` (-1: none)."""
 
-    __slots__ = ()
     root_fd: int
     name: bytes
     in_place_fd: int

@@ -227,7 +227,7 @@ class ReceiveEnd:
 
     def result(self) -> Result:
         counts = self.counters()
-        return Result(**{name: counts[name] for name in Result._fields})
+        return Result._make(counts[name] for name in Result._fields)
 
     def stop(self) -> None:
         """Begin to end; `close` waits for it."""

@@ -5,27 +5,18 @@ None; of a peer's words unknown names are ignored, so that later releases can te
 """
 
 import re
-from collections import namedtuple
 
 from escp.display import show_text
 from escp.errors import ProtocolError
+from escp.record import Record
 
 MAX_TEXT = 200  # of one fact, in characters
 _MAX_INT = 1 << 63
 
 
-class HostFacts(
-    namedtuple(
-        "HostFacts",
-        "version ssh kernel machine cpu_flags n_cpus n_cpus_online n_nodes aead aead_bytes_per_s open_files "
-        "aio_free tcp_rmem tcp_wmem core_rmem_max core_wmem_max has_window_scaling has_autotuning congestion "
-        "congestions path_error file_system is_writable has_direct direct_error free_bytes device "
-        "device_bits_per_s device_mtu device_node device_cpus",
-    )
-):
+class HostFacts(Record):
     """One host, one directory of it and the network device of one route."""
 
-    __slots__ = ()
     version: str | None  # escp's
     ssh: str | None  # the OpenSSH client's
     kernel: str | None
@@ -103,10 +94,9 @@ def _read(name: str, text: str) -> object:
     raise ProtocolError(f"the peer's facts have a wrong {name!r}")
 
 
-class RouteFacts(namedtuple("RouteFacts", "rtt_s mtu has_window_scaling n_lost")):
+class RouteFacts(Record):
     """What one TCP connection between the two hosts tells, seen from this one."""
 
-    __slots__ = ()
     rtt_s: float | None
     mtu: int | None  # as far as it has been found out
     has_window_scaling: bool | None

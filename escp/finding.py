@@ -1,8 +1,7 @@
 """What `--doctor` and `--selftest` find: the records, and how they look as text. Pure."""
 
-from collections import namedtuple
-
 from escp.display import format_count, show_text
+from escp.record import Record
 
 OK, NOTE, WARNING, PROBLEM = "ok", "note", "warning", "problem"
 LOCAL, REMOTE, ROUTE = "local", "remote", "route"
@@ -11,22 +10,20 @@ _INDENT = 23  # two blanks, the longest status, the longest subject, and a blank
 _ADVICE_INDENT = 10  # a command shall fit on its line, to be copied
 
 
-class Finding(namedtuple("Finding", "scope subject status value advice number", defaults=("", None))):
+class Finding(Record):
     """One thing that was looked at. *advice* is empty where it is ok; *number*: *value* in figures."""
 
-    __slots__ = ()
     scope: str  # LOCAL, REMOTE, or ROUTE: between the two
     subject: str
     status: str
     value: str
-    advice: str
-    number: int | float | None
+    advice: str = ""
+    number: int | float | None = None
 
 
-class Check(namedtuple("Check", "name is_ok text")):
+class Check(Record):
     """One check of the self-test, and why it failed, or what it saw."""
 
-    __slots__ = ()
     name: str
     is_ok: bool
     text: str

@@ -7,9 +7,9 @@ by a ProxyCommand that holds %h or %r, is refused here.
 
 import os
 import re
-from collections import namedtuple
 
 from escp.errors import UsageError
+from escp.record import Record
 
 _URI_PREFIX = b"scp://"
 # ssh 9.6's own rules (ssh.c: valid_hostname, valid_ruser), for older ssh programs as well.
@@ -18,14 +18,12 @@ _BAD_IN_USER = frozenset("'`\";&<>|(){} ")
 _PLAIN_PATH = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789/._-~")
 
 
-class Location(namedtuple("Location", "user host port path")):
+class Location(Record):
     """A source or a target. `host` is None for a local one; an IPv6 address has no brackets.
 
     A remote `path` is relative to the home directory unless it begins with a slash; b"" is that directory.
     """
 
-    # namedtuple, because the import of typing or dataclasses takes 4 and 10 ms before ssh can start.
-    __slots__ = ()
     user: str | None
     host: str | None
     port: int | None

@@ -14,6 +14,10 @@ from escp.eventloop import EventLoop
 from escp.listener import Acceptor, listen
 from escp.transfer import Streams, choose_aead
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 N_STREAMS = 2
 BLOCK_BYTES = 1 << 18
 LARGE_BYTES, SMALL_BYTES = 4 * BLOCK_BYTES + 12345, 1000  # blocks and a part of one; a bundle
@@ -82,18 +86,18 @@ class LoopbackCopy:
             self._loop.close()
 
     def _order_send(self) -> Send:
-        plain = dict.fromkeys(Send._fields, False)
-        own = {"is_direct": self._is_direct, "has_compression": self._has_compression}
-        return Send(
-            **{**plain, **own, "engine": "posix", "has_checksum": True, "filters": [], "selection": "all"}
-        )
+        values: dict[str, Any] = dict.fromkeys(Send._fields, False)
+        return Send(**values | self._common() | {"filters": []})
 
     def _order_receive(self, target: bytes) -> Receive:
-        plain = dict.fromkeys(Receive._fields, False)
-        own = {"is_direct": self._is_direct, "has_compression": self._has_compression, "target": target}
-        return Receive(
-            **{**plain, **own, "n_sources": 2, "engine": "posix", "has_checksum": True, "selection": "all"}
-        )
+        values: dict[str, Any] = dict.fromkeys(Receive._fields, False)
+        return Receive(**values | self._common() | {"target": target, "n_sources": 2})
+
+    def _common(self) -> "dict[str, Any]":
+        return {
+            "is_direct": self._is_direct, "has_compression": self._has_compression,
+            "engine": "posix", "has_checksum": True, "selection": "all",
+        }  # fmt: skip
 
     def _connect(self, near: Streams, far: Streams) -> None:
         loop, now = self._loop, time.monotonic()

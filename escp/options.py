@@ -8,12 +8,12 @@ range or as one `UsageError`; later modules don't check again. What the command 
 import argparse
 import os
 from argparse import Namespace
-from collections import namedtuple
 
 from escp import config
 from escp.errors import UsageError
 from escp.location import NOWHERE, Location, parse_location
 from escp.parser import PUSHED_AGENT, OptionParser, build_parser
+from escp.record import Record
 from escp.values import (
     MAX_PORT,
     check_address,
@@ -46,27 +46,13 @@ SSH_SAFETY_ARGS = (
 )
 
 
-class Options(
-    namedtuple(
-        "Options",
-        "sources target filelist is_null_separated recursive preserve compress has_checksum "
-        "limit_bytes_per_s is_direct_hosts filters updates skips_unchanged compares_digests is_dry_run "
-        "keeps_owner has_numeric_ids keeps_xattrs keeps_acls keeps_links keeps_hard_links is_sparse "
-        "keeps_devices data_host bind_address is_reverse tunnel "
-        "n_streams block_bytes port n_ports is_direct send_engine receive_engine cpumask nodemask "
-        "agent_command agent_tree cleans_agents is_embedded is_server ssh_program ssh_args ssh_port batch "
-        "address_family is_quiet verbosity json shows_bits logfile shows_help shows_version shows_licence "
-        "is_selftest is_doctor logins",
-    )
-):
+class Options(Record):
     """What the user asked for. With `is_server` or one of `shows_…` there are no sources and no target.
 
     Nor with `is_selftest`. With `is_doctor` one source, a local directory, and the target if it is remote.
     With `cleans_agents` the sources are hosts, and there is no target.
     """
 
-    # namedtuple, because the import of typing or dataclasses takes 4 and 10 ms before ssh can start.
-    __slots__ = ()
     sources: tuple[Location, ...]  # those of the command line; a file list may add more
     target: Location
     filelist: str | None  # a path, or - for standard input
@@ -143,10 +129,9 @@ class Options(
         return "newer" if self.updates else "all"
 
 
-class Login(namedtuple("Login", "ssh_program ssh_args ssh_port agent_command agent_tree data_host")):
+class Login(Record):
     """The fields of Options that are about one host, not about the command."""
 
-    __slots__ = ()
     ssh_program: str
     ssh_args: tuple[str, ...]
     ssh_port: int | None

@@ -4,23 +4,22 @@ The sender asks `base_name` what a source is called, the receiver looks at the t
 where that goes. Checked against scp of OpenSSH 9.2; where this differs from it, it says so.
 """
 
-from collections import namedtuple
 from collections.abc import Sequence
 
 from escp.errors import RefusedError, UsageError
+from escp.record import Record
 
 MISSING, DIRECTORY, OTHER = "missing", "directory", "other"  # what the target is, links followed
 
 
-class SourceRoot(namedtuple("SourceRoot", "name is_directory")):
+class SourceRoot(Record):
     """One source as the receiver knows it: its base_name() and whether it is a directory being copied."""
 
-    __slots__ = ()
     name: bytes
     is_directory: bool
 
 
-class Landing(namedtuple("Landing", "root makes_root names")):
+class Landing(Record):
     """Where the sources go.
 
     root: path of the directory below which everything is written; relative means the home directory.
@@ -28,7 +27,6 @@ class Landing(namedtuple("Landing", "root makes_root names")):
     names: for each source its name in root; b"" where a directory's contents go straight into root.
     """
 
-    __slots__ = ()
     root: bytes
     makes_root: bool
     names: tuple[bytes, ...]

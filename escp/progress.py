@@ -5,12 +5,13 @@ The records are filled from the planes' counters; `ui` shows them.
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+
+from escp.record import Record
 
 SMOOTH_S = 3.0  # the rate forgets to 1/e in this time: calm enough to read, quick enough to show a stall
 
 
-class StartInfo(NamedTuple):
+class StartInfo(Record):
     """What was agreed with the agent, known once the data streams are open."""
 
     host: str
@@ -21,7 +22,7 @@ class StartInfo(NamedTuple):
     address: str = ""  # where the data goes, for example "192.0.2.7:1232"
 
 
-class Snapshot(NamedTuple):
+class Snapshot(Record):
     """Progress at one moment. Until `is_total_final` the sources are still being listed."""
 
     bytes_done: int
@@ -41,7 +42,7 @@ class Snapshot(NamedTuple):
         return min(1.0, done / total) if total > 0 else 1.0
 
 
-class Summary(NamedTuple):
+class Summary(Record):
     """The outcome of a session that ran to its end; failed files are counted in `n_failed` only."""
 
     files: int

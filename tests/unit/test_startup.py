@@ -10,13 +10,14 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # `-V` reads the command line; everything about copying is for later.
 VERSION_PAGE = set(
-    "__main__ about cli config constants errors lines location options parser procenv ui values".split()
+    "__main__ about cli config constants errors lines location options parser procenv record ui "
+    "values".split()
 )
 # An agent is loaded while somebody waits for it: no command line, no files' YAML, no meter.
 AGENT = set(
     "__main__ _fast affinity agent agentoptions cli config connector constants control controlchannel "
-    "destination display ends errors eventloop globbing listener log plan procenv relay rootfinder session "
-    "transfer tunnel values".split()
+    "destination display ends errors eventloop globbing listener log plan procenv record relay rootfinder "
+    "session transfer tunnel values".split()
 )
 # Each of these takes 2 ms or more, or brings some that do.
 SLOW = set(
