@@ -5,15 +5,14 @@ range or as one `UsageError`; later modules don't check again. What the command 
 `config`.
 """
 
-import argparse
 import os
-from argparse import Namespace
 
 from escp import config
 from escp.errors import UsageError
 from escp.location import NOWHERE, Location, parse_location
 from escp.parser import PUSHED_AGENT, OptionParser, build_parser
 from escp.record import Record
+from escp.untranslated import argparse
 from escp.values import (
     MAX_PORT,
     check_address,
@@ -228,11 +227,11 @@ def _parse_words(
     words: list[str],
     values: dict[str, object],
     lists: dict[str, list[tuple[str, str]]],
-) -> Namespace:
+) -> argparse.Namespace:
     """Parse the options, with the configuration's values where none is given. Lists of both add up."""
     keys = parser.list_keys()
     verbosity = values.pop("verbosity", 0)
-    args = parser.parse_args(words, Namespace(**values))
+    args = parser.parse_args(words, argparse.Namespace(**values))
     args.verbosity = args.verbosity or verbosity
     for dest, items in lists.items():
         more = [_convert(keys[key], text) for key, text in items]
@@ -253,7 +252,7 @@ def _convert(action: argparse.Action, text: str) -> object:
     return action.type(text) if callable(action.type) else text
 
 
-def _check_options(args: Namespace) -> Options:
+def _check_options(args: argparse.Namespace) -> Options:
     """Check the values, and what they mean together. Raises UsageError."""
     sources: tuple[Location, ...] = ()
     target = NOWHERE
@@ -329,7 +328,7 @@ def _check_options(args: Namespace) -> Options:
     )
 
 
-def _parse_operands(args: Namespace) -> tuple[tuple[Location, ...], Location]:
+def _parse_operands(args: argparse.Namespace) -> tuple[tuple[Location, ...], Location]:
     words = args.operands
     has_filelist = args.filelist is not None
     if len(words) < (1 if has_filelist else 2):
@@ -359,7 +358,7 @@ def _find_meaning(word: str) -> str:
     return f"{word}:" if is_host else word
 
 
-def _parse_patient(args: Namespace) -> tuple[tuple[Location, ...], Location]:
+def _parse_patient(args: argparse.Namespace) -> tuple[tuple[Location, ...], Location]:
     """A directory of this host, and one of another or NOWHERE."""
     locations = [parse_location(os.fsencode(word)) for word in args.operands]
     remote = [location for location in locations if location.is_remote]
@@ -371,7 +370,7 @@ def _parse_patient(args: Namespace) -> tuple[tuple[Location, ...], Location]:
     return (local[0] if local else Location(None, None, None, b"."),), remote[0] if remote else NOWHERE
 
 
-def _check_embedded(args: Namespace, words: list[str], locations: list[Location]) -> None:
+def _check_embedded(args: argparse.Namespace, words: list[str], locations: list[Location]) -> None:
     if args.embedded:
         for location, word in zip(locations, words, strict=True):
             if location.is_remote and (location.host not in LOCAL_HOSTS or location.user is not None):
@@ -385,7 +384,7 @@ def _add_colon(word: str) -> str:
     return word if word.startswith("scp://") or parse_location(os.fsencode(word)).is_remote else word + ":"
 
 
-def _parse_hosts(args: Namespace) -> tuple[Location, ...]:
+def _parse_hosts(args: argparse.Namespace) -> tuple[Location, ...]:
     """What --clean-agents is about."""
     if not args.operands:
         raise UsageError("option --clean-agents: no host given", "escp --clean-agents [user@]host...")
@@ -401,7 +400,7 @@ def _parse_hosts(args: Namespace) -> tuple[Location, ...]:
 _USAGE_HINT = "escp SOURCE... TARGET; each is a path or [user@]host:[path]"
 
 
-def _build_ssh_args(args: Namespace) -> tuple[str, ...]:
+def _build_ssh_args(args: argparse.Namespace) -> tuple[str, ...]:
     """ssh's arguments in front of `-p port -- destination command`: ours, the user's, ForwardAgent=no.
 
     That one is last, as with scp, so that an explicit `-o ForwardAgent=yes` counts but ssh_config does not.

@@ -4,8 +4,6 @@ Standard library and constants only, because it runs before ssh is started. It k
 what they are called; what their values may be is checked in `options`.
 """
 
-import argparse
-
 from escp.constants import (
     DEFAULT_BLOCK_BYTES,
     DEFAULT_PORT,
@@ -15,6 +13,7 @@ from escp.constants import (
     MIB,
 )
 from escp.errors import EXIT_MEANINGS, UsageError
+from escp.untranslated import argparse
 
 TYPE_CHECKING = False  # mypy takes it for true; typing itself would cost 4 ms before ssh can start
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[2]
 # `-V` reads the command line; everything about copying is for later.
 VERSION_PAGE = set(
     "__main__ about cli config constants errors lines location options parser procenv record ui "
-    "values".split()
+    "untranslated values".split()
 )
 # An agent is loaded while somebody waits for it: no command line, no files' YAML, no meter.
 AGENT = set(
@@ -26,7 +26,7 @@ SLOW = set(
     "zoneinfo zstandard".split()
 )
 SLOW_FOR = {
-    "--version": SLOW | {"_socket", "json", "socket"},
+    "--version": SLOW | {"_socket", "gettext", "json", "locale", "socket"},
     "--server": SLOW | {"argparse", "encodings.idna", "gettext", "locale"},
 }
 
