@@ -3,7 +3,6 @@
 import gc
 import os
 import sys
-from contextlib import suppress
 
 gc.disable()  # until what a copy needs is loaded: nothing of it is garbage, and looking takes 1 ms
 from escp.cli import main  # noqa: E402
@@ -15,10 +14,11 @@ def run() -> None:
     That takes 8 ms, and at the remote end ssh waits for it.
     """
     code = main()
-    # Closed, or nobody reads it: whoever wrote there has dealt with it.
-    with suppress(OSError, ValueError, AttributeError):
+    try:
         sys.stdout.flush()
         sys.stderr.flush()
+    except (OSError, ValueError, AttributeError):
+        pass  # closed, or nobody reads it: whoever wrote there has dealt with it
     os._exit(code)
 
 

@@ -8,6 +8,7 @@ file: an agent must start fast.
 import os
 
 from escp import config
+from escp.constants import EMBEDDED, SERVER
 from escp.errors import EscpError, UsageError
 from escp.record import Record
 from escp.values import check_logfile, parse_mask
@@ -16,7 +17,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-SERVER, EMBEDDED = "--server", "--embedded"
 KEYS = ("cpumask", "nodemask", "logfile")  # of the files' keys; the others are the initiator's affair
 _KINDS = {key: config.Kind(config.VALUE, key) for key in KEYS}
 

@@ -9,6 +9,7 @@ import stat
 import sys
 import time
 
+from escp.constants import SERVER
 from escp.errors import (
     EscpError,
     InternalError,
@@ -46,7 +47,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def _run(argv: list[str], start_s: float) -> int:
-    if "--server" in (*argv[:1], *argv[-1:]):  # last of what -D names, or first
+    if SERVER in (*argv[:1], *argv[-1:]):  # last of what -D names, or first
         from escp.agent import run_agent
 
         return run_agent(argv)

@@ -1,4 +1,4 @@
-"""Numbers that more than one module must agree on: first the protocol's, then the tuning ones.
+"""Numbers and words that more than one module must agree on: first the protocol's, then the tuning ones.
 
 The native code has its own copy of the protocol constants in `_fast/types.pxd`;
 `tests/fast/test_types.py` compares the two.
@@ -24,6 +24,11 @@ BLOCK_MULTIPLE_BYTES = 256 * KIB  # 4.4
 MAX_STREAMS = 64  # 4.5
 MAX_PATH_BYTES = 4095  # 4.6: relative path of an entry
 MAX_NAME_BYTES = 255  # 4.6: one component of it
+
+# --- The agent's command line -------------------------------------------------------------------
+
+SERVER = "--server"
+EMBEDDED = "--embedded"  # one that is started on the initiator's own host, without ssh
 
 # --- Tuning: free to change --------------------------------------------------------------------
 

@@ -9,7 +9,10 @@ from escp.control import Chunk, Credit, KeepAlive, Message, encode
 from escp.errors import ProtocolError
 from escp.eventloop import EventLoop
 from escp.session import Course
-from escp.tunnel import Tunnel
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.tunnel import Tunnel
 
 READ_BYTES = 1 << 18
 FLUSH_S = 2.0
@@ -98,8 +101,10 @@ class ControlChannel:
             else:
                 self._take(message)
 
-    def open_tunnel(self, n_streams: int, limit_bytes_per_s: int = 0) -> Tunnel:
+    def open_tunnel(self, n_streams: int, limit_bytes_per_s: int = 0) -> "Tunnel":
         """From now on this channel carries streams as well."""
+        from escp.tunnel import Tunnel  # not at the top: hardly a session needs it
+
         self.tunnel = Tunnel(self._loop, self.send, lambda: len(self._pending), n_streams, limit_bytes_per_s,
                              self._course.peer)  # fmt: skip
         return self.tunnel

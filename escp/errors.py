@@ -131,6 +131,15 @@ def describe_errno(number: int) -> str:
     return text[:1].lower() + text[1:] if not text[:2].isupper() else text
 
 
+def explain_limit(error: OSError) -> tuple[str, str] | None:
+    """What to say, and its hint, if *error* is that no more files, sockets among them, may be open."""
+    if error.errno not in (errno.EMFILE, errno.ENFILE):
+        return None
+    hint = "raise that limit, or use fewer streams with -t"
+    limit = os.sysconf("SC_OPEN_MAX")  # not of the module `resource`: it may be a file that can't be opened
+    return f"too many open files: the limit is {limit} for a process (ulimit -n)", hint
+
+
 FAST_SYS, FAST_NET, FAST_AUTH, FAST_PROTOCOL, FAST_DIGEST, FAST_CHANGED, FAST_UNSAFE = range(1, 8)
 FAST_LOOP, FAST_SPECIAL, FAST_STOPPED, FAST_MEMORY, FAST_KEY_LIMIT, FAST_NEEDS_RECURSIVE, FAST_NAME = range(
     8, 15

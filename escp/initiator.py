@@ -4,14 +4,14 @@ import gc
 from collections.abc import Callable
 
 from escp.affinity import apply_affinity
-from escp.errors import EscpError, LocalFileError
+from escp.errors import EscpError, LocalFileError, explain_limit
 from escp.job import Job
 from escp.location import Location
 from escp.options import Options
 from escp.report import Report
 from escp.sources import SourceQueue
 from escp.ssh import AgentProcess
-from escp.transfer import explain_limit, prepare_process
+from escp.transfer import prepare_process
 
 # Of one job; all other counters add up.
 _MOMENTS = ("first_ns", "last_ns", "is_walked")

@@ -4,9 +4,9 @@ import socket
 from collections.abc import Callable
 
 from escp.constants import HELLO_TIMEOUT_S, MAX_STREAMS, MAX_UNPROVEN, PROTOCOL_MAJOR
-from escp.errors import NetworkError, describe_errno
+from escp.errors import NetworkError, describe_errno, explain_limit
 from escp.eventloop import Watch
-from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams, explain_limit, socket_address
+from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams, socket_address
 
 BACKLOG = 2 * MAX_STREAMS
 

@@ -7,7 +7,7 @@ the control channel.
 import os
 import signal
 
-from escp.constants import SHUTDOWN_TIMEOUT_S, SSH_CONNECT_TIMEOUT_S
+from escp.constants import EMBEDDED, SERVER, SHUTDOWN_TIMEOUT_S, SSH_CONNECT_TIMEOUT_S
 from escp.errors import AgentError, EscpError, NetworkError, SshError, UsageError
 from escp.location import Location
 from escp.options import Options
@@ -128,9 +128,9 @@ def start_agent(options: Options, location: Location) -> AgentProcess:
     options = options.for_host(location)
     host = location.host or ""
     if options.is_embedded:
-        return AgentProcess(*_spawn([*own_command(), "--server", "--embedded"]), host, is_embedded=True)
+        return AgentProcess(*_spawn([*own_command(), SERVER, EMBEDDED]), host, is_embedded=True)
     if not options.pushes_agent:
-        command = _log_in_command(options, location, f"{options.agent_command} --server")
+        command = _log_in_command(options, location, f"{options.agent_command} {SERVER}")
         return AgentProcess(*_spawn(command), host, can_push=is_frozen() or options.agent_tree is not None)
     # Lazy: most hosts have escp.
     from escp.agenttree import find_tree

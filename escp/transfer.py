@@ -4,7 +4,6 @@ With `listener`, `connector`, `relay` and `tunnel` the only modules above `_fast
 Nothing in them waits: the event loop of `agent` or `job` drives them.
 """
 
-import errno
 import gc
 import os
 import resource
@@ -57,15 +56,6 @@ def prepare_process() -> None:
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def explain_limit(error: OSError) -> tuple[str, str] | None:
-    """What to say, and its hint, if *error* is that no more files, sockets among them, may be open."""
-    if error.errno not in (errno.EMFILE, errno.ENFILE):
-        return None
-    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-    hint = "raise that limit, or use fewer streams with -t"
-    return f"too many open files: the limit is {limit} for a process (ulimit -n)", hint
 
 
 def choose_aead() -> str:

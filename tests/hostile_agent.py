@@ -17,6 +17,7 @@ import sys
 import escp.agent
 from escp.control import Error, Roots
 from escp.ends import SendEnd
+from escp.service import Service
 
 
 def unhex(names: dict[str, str]) -> dict[bytes, bytes]:
@@ -24,7 +25,7 @@ def unhex(names: dict[str, str]) -> dict[bytes, bytes]:
 
 
 def apply(lies: dict) -> None:
-    tell, take_accept, add = escp.agent.Agent._tell, escp.agent.Agent._take_accept, SendEnd.add
+    tell, take_accept, add = Service._tell, Service._take_accept, SendEnd.add
     offered, sent_as = unhex(lies.get("offer", {})), unhex(lies.get("sends_as", {}))
     extra = [bytes.fromhex(name) for name in lies.get("more", [])]
 
@@ -51,7 +52,7 @@ def apply(lies: dict) -> None:
         self._finder._offered = paths + paths[-1:] * (len(message.names) - len(paths))
         take_accept(self, message)
 
-    escp.agent.Agent._tell, escp.agent.Agent._take_accept, SendEnd.add = tell_lies, accept, add_more
+    Service._tell, Service._take_accept, SendEnd.add = tell_lies, accept, add_more
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ VERSION_PAGE = set(
 AGENT = set(
     "__main__ _fast affinity agent agentoptions cli config connector constants control controlchannel "
     "destination display ends errors eventloop globbing listener log plan procenv record relay rootfinder "
-    "session transfer tunnel values".split()
+    "service session transfer values".split()
 )
 # Each of these takes 2 ms or more, or brings some that do.
 SLOW = set(
