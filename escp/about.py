@@ -47,13 +47,13 @@ def describe_version(*, verbose: bool) -> str:
         import platform
         import sys
 
-        from escp import transfer  # not at the top, as above
+        from escp import sealing  # not at the top, as above
         from escp.constants import PROTOCOL_MAJOR, PROTOCOL_MINOR  # not at the top
 
         lines += [
             f"protocol: {PROTOCOL_MAJOR}.{PROTOCOL_MINOR}",
-            f"AEAD: AES-128-GCM by {transfer.choose_aead()}",
-            *(f"{name}: {value}" for name, value in transfer.describe_build().items()),
+            f"AEAD: AES-128-GCM by {sealing.choose_aead()}",
+            *(f"{name}: {value}" for name, value in sealing.describe_build().items()),
             f"Python: {sys.version.split()[0]}",
             f"system: {platform.platform()}",
         ]

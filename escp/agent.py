@@ -86,11 +86,14 @@ class Agent:
 
     def _prepare(self) -> None:
         """All that the initiator need not wait for; before anything that it says is read."""
-        # Not at the top: Hello goes first.
+        from escp.sealing import warm_up  # not at the top: Hello goes first
+
+        warm_up()  # at the same time as what follows
+        # Not at the top, as above.
         from escp.affinity import apply_affinity
         from escp.agentoptions import parse_agent_options
         from escp.service import Service
-        from escp.transfer import prepare_process, warm_up
+        from escp.transfer import prepare_process
 
         prepare_process()
         for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
@@ -103,7 +106,6 @@ class Agent:
             raise UsageError(f"the remote escp's own options: {e}", e.hint) from e
         assert self._channel
         self._service = Service(self._loop, self._channel, self._log, self._own_address, self._peer_address)
-        warm_up()
 
     def _serve(self) -> None:
         channel, service = self._channel, self._service

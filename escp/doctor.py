@@ -26,8 +26,9 @@ from escp.location import Location
 from escp.options import Options
 from escp.orders import make_receive
 from escp.report import Report
+from escp.sealing import choose_aead
 from escp.ssh import AgentProcess
-from escp.transfer import Streams, choose_aead, prepare_process
+from escp.transfer import Streams, prepare_process
 
 STEP_S = 0.1
 N_PINGS = 5

@@ -19,7 +19,7 @@ from escp.destination import expand_home
 from escp.errors import EscpError, describe_errno
 from escp.facts import NO_FACTS, NO_ROUTE, HostFacts, RouteFacts
 from escp.procenv import child_environment
-from escp.transfer import choose_aead, measure_aead
+from escp.sealing import choose_aead, measure_aead
 
 MEASURE_S = 0.1
 SSH_TIMEOUT_S = 2.0

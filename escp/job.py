@@ -58,9 +58,10 @@ from escp.options import Options
 from escp.orders import count_streams, make_receive, make_send
 from escp.plan import base_name
 from escp.relay import Relay, RelayLeg
+from escp.sealing import choose_aead, warm_up
 from escp.sources import SourceQueue
 from escp.ssh import AgentProcess
-from escp.transfer import Streams, choose_aead, warm_up
+from escp.transfer import Streams
 
 UPDATE_S = 0.1
 LAST_WORDS_S = 2.0  # a broken stream waits so long for the control channel to say why

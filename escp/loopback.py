@@ -12,7 +12,8 @@ from escp.ends import ReceiveEnd, SendEnd, start_local
 from escp.errors import Failure, IntegrityError, NetworkError
 from escp.eventloop import EventLoop
 from escp.listener import Acceptor, listen
-from escp.transfer import Streams, choose_aead
+from escp.sealing import choose_aead
+from escp.transfer import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -22,7 +22,8 @@ from escp.facts import NO_FACTS
 from escp.finding import Check
 from escp.loopback import N_STREAMS, LoopbackCopy
 from escp.report import Report
-from escp.transfer import choose_aead, prepare_process
+from escp.sealing import choose_aead
+from escp.transfer import prepare_process
 
 BLOCK_BYTES = 1 << 18
 # For the copies, where the working directory can't be written to: $TMPDIR and its like, then memory.

@@ -4,7 +4,6 @@ import signal
 import socket
 import time
 
-from escp.connector import Connector
 from escp.constants import HELLO_TIMEOUT_S, KEEPALIVE_S, SECRET_BYTES
 from escp.control import (
     Accept,
@@ -33,8 +32,13 @@ from escp.errors import Failure, NetworkError, ProtocolError
 from escp.eventloop import EventLoop
 from escp.listener import Acceptor, is_own_address, listen
 from escp.log import AgentLog
-from escp.rootfinder import RootFinder
-from escp.transfer import Streams, choose_aead, is_address
+from escp.sealing import choose_aead
+from escp.transfer import Streams, is_address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.connector import Connector
+    from escp.rootfinder import RootFinder
 
 STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initiator gives up long before
 IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
@@ -115,6 +119,8 @@ class Service:
             self._receiver = ReceiveEnd(message, is_remote=True)
             self._tell(Opened(self._receiver.names_below, self._receiver.is_in_order))
         elif isinstance(message, Send):
+            from escp.rootfinder import RootFinder  # not at the top: a receiver needs none
+
             self._send_wanted = message
             self._finder = RootFinder(follows_links=message.follows_links)
         elif isinstance(message, Sources) and self._finder:
@@ -199,6 +205,8 @@ class Service:
         if link.mode == "listen":
             self._listen(link, n_streams, now)
         elif link.mode == "connect":
+            from escp.connector import Connector  # not at the top: hardly an agent connects
+
             assert self._streams
             hosts = link.addresses or [self._peer_address]
             addresses = [(host, link.port) for host in hosts if is_address(host)]

@@ -9,16 +9,12 @@ import os
 import resource
 import socket
 import struct
-import time
 
-from escp._fast import aead
 from escp._fast.channel import Channel, forbid_dumps
 from escp._fast.errors import FastError
 from escp._fast.plane import FATAL, FILE_FAILED, FINISHED, LISTED, ROOM, ReceivePlane, SendPlane, link_local
 from escp._fast.relay import RelayPlane
 from escp._fast.wire import decode_hello, encode_hello
-from escp.constants import DEFAULT_BLOCK_BYTES, SECRET_BYTES
-from escp.errors import UsageError
 
 PREAMBLE = struct.Struct(">4sBBHII")  # docs/protocol.md 4.5: magic, major, zero, stream, connection, zero
 MAGIC = b"ESCP"
@@ -56,43 +52,6 @@ def prepare_process() -> None:
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def choose_aead() -> str:
-    """The AEAD backend of this end; raises UsageError when $ESCP_AEAD names one that is not here."""
-    try:
-        return str(aead.choose_backend())
-    except ValueError as e:
-        raise UsageError(str(e), "leave ESCP_AEAD unset to let escp choose") from e
-
-
-def warm_up() -> None:
-    """Do while the other side is waited for what the first channel would: libcrypto reads its files."""
-    Channel(bytes(SECRET_BYTES), 0, is_sender=True, block_bytes=DEFAULT_BLOCK_BYTES, backend=choose_aead())
-
-
-def measure_aead(seconds: float) -> int:
-    """Bytes per second of CPU time that one core seals with the chosen backend; takes about *seconds*."""
-    block_bytes = 1 << 20
-    channel = Channel(os.urandom(SECRET_BYTES), 0, is_sender=True, block_bytes=block_bytes)
-    channel.seal_memory(block_bytes, 1)  # now the code and the keys are in the caches
-    n_blocks, begin_s, end_s = 0, time.thread_time(), time.monotonic() + seconds
-    while not n_blocks or time.monotonic() < end_s:
-        channel.seal_memory(block_bytes, 4)
-        n_blocks += 4
-    return int(n_blocks * block_bytes / max(time.thread_time() - begin_s, 1e-9))
-
-
-def describe_build() -> dict[str, str]:
-    """What the native modules were built from and with."""
-    from escp._fast import _build_info as info
-
-    return {
-        "AEAD backends here": ", ".join(aead.available_backends()),
-        "libraries": ", ".join(f"{name} {version}" for name, version in info.LIBRARIES.items()),
-        "compiler": info.COMPILER,
-        "build": info.BUILD,
-    }
 
 
 def is_address(text: str) -> bool:

@@ -19,6 +19,7 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_cond_wait(pthread_cond_t *, pthread_mutex_t *)
     int pthread_cond_signal(pthread_cond_t *)
     int pthread_cond_broadcast(pthread_cond_t *)
+    int pthread_detach(pthread_t)
     int pthread_join(pthread_t, void **)
 
 cdef extern from "native.h" nogil:

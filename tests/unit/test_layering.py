@@ -23,14 +23,14 @@ LAYERS = [
     | {"globbing", "filelist", "sources", "config", "values", "agentoptions"},
     {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"}
     | {"pushagent", "cleanagents"},
-    {"affinity", "transfer", "relay", "listener", "connector", "leg", "ends"}
+    {"affinity", "sealing", "transfer", "relay", "listener", "connector", "leg", "ends"}
     | {"onefile", "orders", "offers", "rootfinder", "job", "service", "agent", "examine", "loopback"},
     {"progress", "ui", "selftest", "doctor"}
     | {"lines", "textui", "jsonui", "meter", "report", "about", "initiator"},
     {"cli"},
     {"__main__", "__init__"},  # the public API: its imports are lazy
 ]
-MAY_IMPORT_FAST = {"transfer", "selftest", "affinity", "onefile"}
+MAY_IMPORT_FAST = {"sealing", "transfer", "selftest", "affinity", "onefile"}
 ONLY_LOWEST = {"parser"}  # the man page is built from it, with nothing compiled or installed
 MAY_PRINT = {"ui", "cli"}
 MAY_EXIT = {"ui", "cli", "__main__"}
