@@ -5,10 +5,14 @@ import os
 import re
 import subprocess
 import sys
+import time
 import tomllib
 from pathlib import Path
 
 import pytest
+from setuptools import Distribution
+from setuptools._distutils.ccompiler import new_compiler
+from setuptools._distutils.sysconfig import customize_compiler
 
 ROOT = Path(__file__).parents[2]
 
@@ -307,6 +311,33 @@ def test_cython_error_stops_without_traceback(native, tmp_path, monkeypatch, cap
     err = capfd.readouterr().err
     assert "undeclared name not builtin: nothing" in err
     assert "Traceback" not in err
+
+
+def test_only_what_changed_is_compiled_again(native, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("one.h").write_text("int one(void);")
+    Path("one.c").write_text('#include "one.h"\nint one(void) { return 1; }')
+    Path("two.c").write_text("int two(void) { return 2; }")
+    library = native.Extension("library", ["one.c", "two.c"])
+    command = native.BuildFast(Distribution({"ext_modules": [library]}))
+    command.ensure_finalized()
+    command.compiler, command.build_lib, command.build_temp = new_compiler(), ".", "made"
+    customize_compiler(command.compiler)
+    command._headers = {"one.c": ["one.h"], "two.c": []}
+
+    def build() -> set[str]:
+        before = {path: path.stat().st_mtime_ns for path in Path().rglob("*.*o")}
+        command.build_extension(library)
+        return {path.name.split(".")[0] for path in Path().rglob("*.*o")
+                if before.get(path) != path.stat().st_mtime_ns}  # fmt: skip
+
+    assert build() == {"one", "two", "library"}
+    assert build() == set()
+    os.utime("two.c", (time.time() + 2, time.time() + 2))
+    assert build() == {"two", "library"}
+    os.utime("two.c", (1, 1))
+    os.utime("one.h", (time.time() + 2, time.time() + 2))
+    assert build() == {"one", "library"}
 
 
 def test_headers_are_followed(native, tmp_path, monkeypatch):
