@@ -20,7 +20,7 @@ from escp._fast.wire import encode_entry, encode_extra, encode_xattr
 from escp.errors import FAST_ACL, FAST_OWNER, FAST_PROTOCOL, FAST_XATTR
 from tests.fast.loopback import BLOCK, copy
 from tests.fast.peers import DIRECTORY, IS_BUNDLE, LARGE_END, LINK, SMALL, Receiver, Sender
-from tests.nobody import needs_nobody
+from tests.nobody import AS_NOBODY, needs_nobody
 
 ROOT = Path(__file__).parents[2]
 USER, GROUP = 3, 4  # types of extras
@@ -366,8 +366,8 @@ def public():
 
 def copy_as_nobody(source, target, **options):
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, source, target, json.dumps(options)],
-        user=65534, group=65534, extra_groups=[], cwd=ROOT, env={**os.environ, "PYTHONPATH": os.fspath(ROOT)},
+        [*AS_NOBODY, sys.executable, "-c", SCRIPT, source, target, json.dumps(options)],
+        cwd=ROOT, env={**os.environ, "PYTHONPATH": os.fspath(ROOT)},
         capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr

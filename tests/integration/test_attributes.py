@@ -5,6 +5,7 @@ Most of it is one copy a direction of one tree with all there is, which several 
 
 import os
 import resource
+import shlex
 import socket
 import stat
 import struct
@@ -226,7 +227,7 @@ def test_what_only_root_may_is_refused_to_others(escp, source, target, way, opti
     target.chmod(0o777)
     words = ["-r", *options, way.source(source), way.target(target / "new")]
     if way is PUSH:
-        agent = escp.write_agent("nobody", command=f'exec {" ".join((*AS_NOBODY, *AGENT_COMMAND))} "$@"')
+        agent = escp.write_agent("nobody", command=f'exec {shlex.join((*AS_NOBODY, *AGENT_COMMAND))} "$@"')
         done = escp.fail(16, *words, agent=agent)
         assert done.error == f"box: {message}on the remote host"
     else:
@@ -269,7 +270,7 @@ def test_any_user_keeps_times_and_attributes_of_his_own(escp, source, target, wa
         os.utime(source / name, ns=(TIME_NS, TIME_NS + 1))
         (source / name).chmod(0o444)
     target.chmod(0o777)
-    agent = escp.write_agent("nobody", command=f'exec {" ".join((*AS_NOBODY, *AGENT_COMMAND))} "$@"')
+    agent = escp.write_agent("nobody", command=f'exec {shlex.join((*AS_NOBODY, *AGENT_COMMAND))} "$@"')
     prefix = AS_NOBODY if way is LOCAL else ()
     escp.copy("-rp", "--xattrs", "--acls", way.source(source), way.target(target), agent=agent, prefix=prefix)
     for name in SIZES:
