@@ -11,6 +11,7 @@ import re
 from escp.errors import UsageError
 from escp.record import Record
 
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
 _URI_PREFIX = b"scp://"
 # ssh 9.6's own rules (ssh.c: valid_hostname, valid_ruser), for older ssh programs as well.
 _BAD_IN_HOST = frozenset("'`\"$\\;&<>|(){}@/,[] ")

@@ -9,7 +9,8 @@ import os
 
 from escp import config
 from escp.errors import UsageError
-from escp.location import NOWHERE, Location, parse_location
+from escp.location import Location
+from escp.operands import find_hosts, parse_operands, read_operands
 from escp.parser import PUSHED_AGENT, OptionParser, build_parser
 from escp.record import Record
 from escp.untranslated import argparse
@@ -32,7 +33,9 @@ from escp.values import (
     parse_streams,
 )
 
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # As scp has them: nothing of the user's ssh_config may run, forward, or send other bytes through the channel.
 # They come first because the first value of an option is the one that ssh takes.
@@ -162,8 +165,6 @@ def parse_options(argv: list[str]) -> Options:
     """
     parser = build_parser()
     words, operands = parser.split_options(argv)
-    if "--doctor" in words:
-        operands = [_find_meaning(word) for word in operands]
     if not _PAGES.isdisjoint(words):  # these work whatever the configuration holds, and without operands
         args = parser.parse_args(words)
         args.operands = []
@@ -171,9 +172,8 @@ def parse_options(argv: list[str]) -> Options:
     kinds = list_kinds(parser)
     blocks = config.read_files(os.environ, kinds, NOT_CONFIGURABLE)
     last = config.read_environment(os.environ, kinds)
-    if "--clean-agents" in words:
-        operands = [_add_colon(word) for word in operands]
-    hosts = _find_hosts(operands)
+    operands = read_operands(operands, words)
+    hosts = find_hosts(operands)
 
     def parse(hosts: list[tuple[str, str]]) -> Options:
         chosen = [*config.select_blocks(blocks, hosts), last]
@@ -208,20 +208,6 @@ def _find_shape(action: argparse.Action) -> str:
     return config.FLAG if isinstance(action, argparse._StoreTrueAction) else config.CHOICE
 
 
-def _find_hosts(operands: list[str]) -> list[tuple[str, str]]:
-    """The command's hosts, the target's first: each as host and as written, with the user if there is one."""
-    found = {}
-    for word in operands[-1:] + operands[:-1]:
-        try:
-            location = parse_location(os.fsencode(word))
-        except UsageError:
-            continue  # comes again when the operands are checked
-        if location.host is not None:
-            destination = location.ssh_destination()
-            found[destination] = (location.host, destination)
-    return list(found.values())
-
-
 def _parse_words(
     parser: OptionParser,
     words: list[str],
@@ -248,156 +234,47 @@ def _parse_words(
 _PATHS = ("ssh_config", "logfile", "agent_tree")
 
 
+def _check_given(check: "Callable[[str], object]", text: str | None) -> object:
+    return None if text is None else check(text)
+
+
 def _convert(action: argparse.Action, text: str) -> object:
     return action.type(text) if callable(action.type) else text
 
 
 def _check_options(args: argparse.Namespace) -> Options:
     """Check the values, and what they mean together. Raises UsageError."""
-    sources: tuple[Location, ...] = ()
-    target = NOWHERE
-    if args.is_doctor:
-        sources, target = _parse_patient(args)
-    elif args.cleans_agents:
-        sources = _parse_hosts(args)
-    elif not (args.server or args.shows_help or args.shows_version or args.shows_licence or args.is_selftest):
-        sources, target = _parse_operands(args)
+    sources, target = parse_operands(args)
     port = parse_port(args.port)
     n_more_ports = parse_count(args.port_range, "--escp_portrange", 0, MAX_PORT - port)
     send_engine, receive_engine = parse_engines(args.ioengine)
     if args.has_numeric_ids and not args.keeps_owner:
         raise UsageError("option --numeric-ids: there is no --owner", "write both")
-    return Options(
-        sources=sources,
-        target=target,
-        filelist=args.filelist,
-        is_null_separated=args.is_null_separated,
-        recursive=args.recursive,
-        preserve=args.preserve,
-        compress=args.compress,
-        has_checksum=not args.nochecksum,
-        limit_bytes_per_s=None if args.limit is None else parse_rate(args.limit),
-        is_direct_hosts=args.is_direct_hosts,
-        filters=tuple((is_include, check_pattern(pattern)) for is_include, pattern in args.filters),
-        updates=args.updates,
-        skips_unchanged=args.skips_unchanged,
-        compares_digests=args.compares_digests,
-        is_dry_run=args.is_dry_run,
-        keeps_owner=args.keeps_owner,
-        has_numeric_ids=args.has_numeric_ids,
-        keeps_xattrs=args.keeps_xattrs,
-        keeps_acls=args.keeps_acls,
-        keeps_links=args.keeps_links,
-        keeps_hard_links=args.keeps_hard_links,
-        is_sparse=args.is_sparse,
-        keeps_devices=args.keeps_devices,
-        data_host=args.data_host,
-        bind_address=None if args.bind_address is None else check_address(args.bind_address),
-        is_reverse=args.is_reverse,
-        tunnel=check_tunnel(args.tunnel),
-        n_streams=parse_streams(args.n_streams),
-        block_bytes=parse_block(args.blocksize),
-        port=port,
-        n_ports=1 + n_more_ports,
-        is_direct=not args.nodirect,
-        send_engine=send_engine,
-        receive_engine=receive_engine,
-        cpumask=None if args.cpumask is None else parse_cpumask(args.cpumask),
-        nodemask=None if args.nodemask is None else parse_nodemask(args.nodemask),
-        agent_command=args.agent_command,
-        agent_tree=args.agent_tree,
-        cleans_agents=args.cleans_agents,
-        is_embedded=args.embedded,
-        is_server=args.server,
-        ssh_program=args.ssh_program,
-        ssh_args=_build_ssh_args(args),
-        ssh_port=None if args.ssh_port is None else parse_ssh_port(args.ssh_port),
-        batch=args.batch,
-        address_family=find_family(args.ip_version),
-        is_quiet=args.is_quiet,
-        verbosity=args.verbosity,
-        json=args.json,
-        shows_bits=args.bits,
-        logfile=None if args.logfile is None else check_logfile(args.logfile),
-        shows_help=args.shows_help,
-        shows_version=args.shows_version,
-        shows_licence=args.shows_licence,
-        is_selftest=args.is_selftest,
-        is_doctor=args.is_doctor,
-        logins=(),
-    )
-
-
-def _parse_operands(args: argparse.Namespace) -> tuple[tuple[Location, ...], Location]:
-    words = args.operands
-    has_filelist = args.filelist is not None
-    if len(words) < (1 if has_filelist else 2):
-        raise UsageError("no target given" if words or has_filelist else "nothing to copy", _USAGE_HINT)
-    *sources, target = (parse_location(os.fsencode(word)) for word in words)
-    if not target.is_remote and not target.path:
-        raise UsageError("the target is empty", "write . for this directory")
-    if any(not source.is_remote and not source.path for source in sources):
-        raise UsageError("a source is empty")
-    if not target.is_remote and words[-1].startswith("-"):
-        raise UsageError(
-            f"the target '{words[-1]}' begins with a dash",
-            f"options stand before the first source; a file of that name is written ./{words[-1]}",
-        )
-    if target.is_remote and any(source.is_remote for source in sources):
-        if args.is_reverse:
-            raise UsageError("option --reverse is not for copies between two remote hosts", "leave it out")
-        if args.is_direct_hosts and args.tunnel == "always":
-            raise UsageError("option -R and --tunnel=always contradict each other", "leave out one of them")
-    _check_embedded(args, words, [*sources, target])
-    return tuple(sources), target
-
-
-def _find_meaning(word: str) -> str:
-    """An operand of --doctor: a word without slash and colon that is no directory here is a host."""
-    is_host = word and "/" not in word and ":" not in word and not os.path.isdir(word)
-    return f"{word}:" if is_host else word
-
-
-def _parse_patient(args: argparse.Namespace) -> tuple[tuple[Location, ...], Location]:
-    """A directory of this host, and one of another or NOWHERE."""
-    locations = [parse_location(os.fsencode(word)) for word in args.operands]
-    remote = [location for location in locations if location.is_remote]
-    local = [location for location in locations if not location.is_remote]
-    if len(remote) > 1 or len(local) > 1:
-        what = "hosts" if len(remote) > 1 else "directories of this host"
-        raise UsageError(f"option --doctor: two {what}", "write escp --doctor [DIR] [HOST:[DIR]]")
-    _check_embedded(args, args.operands, locations)
-    return (local[0] if local else Location(None, None, None, b"."),), remote[0] if remote else NOWHERE
-
-
-def _check_embedded(args: argparse.Namespace, words: list[str], locations: list[Location]) -> None:
-    if args.embedded:
-        for location, word in zip(locations, words, strict=True):
-            if location.is_remote and (location.host not in LOCAL_HOSTS or location.user is not None):
-                raise UsageError(
-                    f"option --embedded: '{word}' is not this host", "write localhost:path, without a user"
-                )
-
-
-def _add_colon(word: str) -> str:
-    """A host as --clean-agents has it, in the form of an operand; both are taken."""
-    return word if word.startswith("scp://") or parse_location(os.fsencode(word)).is_remote else word + ":"
-
-
-def _parse_hosts(args: argparse.Namespace) -> tuple[Location, ...]:
-    """What --clean-agents is about."""
-    if not args.operands:
-        raise UsageError("option --clean-agents: no host given", "escp --clean-agents [user@]host...")
-    hosts = tuple(parse_location(os.fsencode(word)) for word in args.operands)
-    for host, word in zip(hosts, args.operands, strict=True):
-        if not host.is_remote or host.path:
-            raise UsageError(
-                f"option --clean-agents: '{word}' is not a host", "escp --clean-agents [user@]host..."
-            )
-    return hosts
-
-
-_USAGE_HINT = "escp SOURCE... TARGET; each is a path or [user@]host:[path]"
+    checked = {
+        "sources": sources,
+        "target": target,
+        "has_checksum": not args.nochecksum,
+        "limit_bytes_per_s": _check_given(parse_rate, args.limit),
+        "filters": tuple((is_include, check_pattern(pattern)) for is_include, pattern in args.filters),
+        "bind_address": _check_given(check_address, args.bind_address),
+        "tunnel": check_tunnel(args.tunnel),
+        "n_streams": parse_streams(args.n_streams),
+        "block_bytes": parse_block(args.blocksize),
+        "port": port,
+        "n_ports": 1 + n_more_ports,
+        "is_direct": not args.nodirect,
+        "send_engine": send_engine,
+        "receive_engine": receive_engine,
+        "cpumask": _check_given(parse_cpumask, args.cpumask),
+        "nodemask": _check_given(parse_nodemask, args.nodemask),
+        "ssh_args": _build_ssh_args(args),
+        "ssh_port": _check_given(parse_ssh_port, args.ssh_port),
+        "address_family": find_family(args.ip_version),
+        "logfile": _check_given(check_logfile, args.logfile),
+        "logins": (),
+    }
+    given = {name: value for name, value in vars(args).items() if name in Options._fields}
+    return Options(**given | checked)
 
 
 def _build_ssh_args(args: argparse.Namespace) -> tuple[str, ...]:

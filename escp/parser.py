@@ -96,12 +96,12 @@ class OptionParser(argparse.ArgumentParser):
                         raise UsageError(f"option {name} takes no value")
                     words.append(name)
                     continue
-                words.append(f"{name}={value or _next_value(name, left)}")
+                words.append(f"{name}={_find_value(name, value, left)}")
                 continue
             for at, letter in enumerate(word[1:], 2):
                 name = "-" + letter
                 if self._takes_value(name):
-                    words.append(name + (word[at:] or _next_value(name, left)))
+                    words.append(name + _find_value(name, word[at:], left))
                     break
                 words.append(name)
         return words, []
@@ -113,9 +113,10 @@ class OptionParser(argparse.ArgumentParser):
         return action.nargs != 0
 
 
-def _next_value(name: str, left: "Iterator[str]") -> str:
-    value = next(left, "")
-    if not value:
+def _find_value(name: str, value: str, left: "Iterator[str]") -> str:
+    """*value*, or where that is empty the next word. `--` is none: argparse would make nothing of it."""
+    value = value or next(left, "")
+    if value in ("", "--"):
         raise UsageError(f"option {name} needs a value")
     return value
 
@@ -308,10 +309,10 @@ def _add_tuning_options(group: argparse._ArgumentGroup) -> None:
     add("--nodemask", metavar="MASK",
         help="take memory only from these NUMA nodes of this host: bits as a hexadecimal number "
         "(default: all)")
-    add("--embedded", action="store_true",
+    add("--embedded", dest="is_embedded", action="store_true",
         help="start the other side on this host directly, without ssh; HOST must be localhost "
         "(default: off)")
-    add("--server", action="store_true", help=argparse.SUPPRESS)
+    add("--server", dest="is_server", action="store_true", help=argparse.SUPPRESS)
 
 
 def _add_output_options(group: argparse._ArgumentGroup) -> None:
@@ -320,7 +321,7 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
         help="show errors only: no meter, no summary, no warnings; ssh -q (default: off)")
     add("-v", "--verbose", dest="verbosity", action="count", default=0,
         help="say more; from -vv on, ssh gets -v as well (default: off)")
-    add("--bits", action="store_true",
+    add("--bits", dest="shows_bits", action="store_true",
         help="show rates in bits per second (default: bytes per second)")
     add("--json", action="store_true",
         help="print one JSON object a line on standard output (docs/json.md; default: off)")

@@ -10,8 +10,8 @@ from collections import deque
 from collections.abc import Iterator
 
 from escp.errors import UsageError
-from escp.location import Location, parse_location
-from escp.options import LOCAL_HOSTS, Options
+from escp.location import LOCAL_HOSTS, Location, parse_location
+from escp.options import Options
 
 Source = tuple[
     bytes, bytes | None

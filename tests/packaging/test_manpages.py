@@ -108,7 +108,7 @@ def test_sections_of_the_command(pages):
 def test_every_option_is_explained(pages):
     text = pages["escp.1"]["OPTIONS"]
     for action in build_parser()._actions:
-        if not action.option_strings or action.dest == "server":
+        if not action.option_strings or action.dest == "is_server":
             continue
         value = "" if action.nargs == 0 else f" {action.metavar}"
         names = ", ".join(name + value for name in action.option_strings)

@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[2] / "escp"
 # Lowest first. A module imports from its own layer and from those below it, without cycles.
 LAYERS = [
     {"constants", "errors", "record", "untranslated"},
-    {"parser", "location", "control", "options", "plan", "procenv", "display"}
+    {"parser", "location", "operands", "control", "options", "plan", "procenv", "display"}
     | {"agenttree", "pushscript", "facts", "finding", "advice"}
     | {"globbing", "filelist", "sources", "config", "values", "agentoptions"},
     {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"}

@@ -103,7 +103,7 @@ def test_groups_of_the_help():
 
 def test_server_is_hidden_but_understood():
     assert "--server" not in build_parser().format_help()
-    assert parse("--server").server
+    assert parse("--server").is_server
 
 
 def test_options_end_at_the_first_operand_as_with_scp():
@@ -156,6 +156,8 @@ def test_options_of_scp_without_effect_are_accepted():
         (["-rP"], "option -P needs a value"),
         (["-i", ""], "option -i needs a value"),
         (["--logfile="], "option --logfile needs a value"),
+        (["-t", "--", "a", "h:"], "option -t needs a value"),
+        (["--logfile=--", "a", "h:"], "option --logfile needs a value"),
         (["--json=1"], "option --json takes no value"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # `-V` reads the command line; everything about copying is for later.
 VERSION_PAGE = set(
-    "__main__ about cli config constants errors lines location options parser procenv record ui "
+    "__main__ about cli config constants errors lines location operands options parser procenv record ui "
     "untranslated values".split()
 )
 # An agent is loaded while somebody waits for it: no command line, no files' YAML, no meter.
