@@ -15,6 +15,7 @@ import subprocess
 import sys
 from collections import namedtuple
 from pathlib import Path
+from typing import Self
 
 import pytest
 
@@ -58,7 +59,10 @@ class Done(namedtuple("Done", "code out err")):
 
 
 class Escp:
-    """Runs escp against an sshd. `box:` in an argument is that sshd's host."""
+    """Runs escp against an sshd. `box:` in an argument is that sshd's host.
+
+    As a context it ends with nothing of it running, whatever the test did, or fails.
+    """
 
     def __init__(self, folder: Path, sshd: Sshd):
         self.folder = folder
@@ -144,6 +148,16 @@ class Escp:
         assert "Traceback" not in done.err
         self.assert_nothing_left()
         return done
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            if kind is None:
+                self.assert_nothing_left()
+        finally:
+            self.close()
 
     def assert_nothing_left(self, within_s: float = 5.0) -> None:
         assert_nothing_left(self.mark, self.folder, self.port, N_PORTS, within_s)

@@ -1,12 +1,9 @@
-"""Fixtures of the tests that run whole copies: integration, cli and fault. The others need none of them.
+"""Fixtures of the tests that run whole copies: integration, cli and fault; those in fast use `target`.
 
 What the developer has configured for escp does not count: the environment is cleared of it, for children too.
 """
 
 import os
-import shutil
-import stat
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -15,6 +12,7 @@ from hypothesis import HealthCheck, settings
 
 from tests.command import Escp
 from tests.configuration import forget_configuration
+from tests.folders import new_folder
 from tests.sshd import Sshd
 
 forget_configuration(os.environ)
@@ -30,42 +28,24 @@ settings.register_profile(
 settings.load_profile("escp")
 
 
-def remove_folder(folder: Path) -> None:
-    """Not pytest's tmp_path: that keeps the last three runs, and these files are large."""
-    for top, names, _ in os.walk(folder):  # shutil alone stops at directories that forbid it
-        for name in names:
-            path = os.path.join(top, name)
-            if stat.S_ISDIR(os.lstat(path).st_mode):
-                os.chmod(path, 0o700)
-    shutil.rmtree(folder)
-
-
 @pytest.fixture(scope="session")
 def sshd() -> Iterator[Sshd]:
-    folder = Path(tempfile.mkdtemp(prefix="escp-sshd-"))
-    server = Sshd(folder)
-    yield server
-    server.stop()
-    remove_folder(folder)
+    with new_folder("escp-sshd-") as folder, Sshd(folder) as server:
+        yield server
 
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
     """An empty directory, removed at the end."""
-    path = Path(tempfile.mkdtemp(prefix="escp-test-"))
-    yield path
-    remove_folder(path)
+    with new_folder() as path:
+        yield path
 
 
 @pytest.fixture
 def escp(folder: Path, sshd: Sshd) -> Iterator[Escp]:
     """escp with a home and ports of its own. Whatever the test did, nothing of it may be left running."""
-    one = Escp(folder, sshd)
-    try:
+    with Escp(folder, sshd) as one:
         yield one
-        one.assert_nothing_left()
-    finally:
-        one.close()
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import time
 from pathlib import Path
+from typing import Self
 
 from tests.ports import Ports
 
@@ -109,6 +110,12 @@ Host *
                 self.stop()
                 raise AssertionError(f"sshd did not start: {self._log.read_text()}")
             time.sleep(0.02)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
 
     def stop(self) -> None:
         self._process.terminate()

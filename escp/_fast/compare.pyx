@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.digest cimport digest128, digest_finish, digest_update
-from escp._fast.libc cimport EINTR, errno, escp_flag, pread, stat_t
+from escp._fast.libc cimport errno, escp_flag, escp_pread_all, stat_t
 from escp._fast.sources cimport SELECT_NEWER
 from escp._fast.types cimport FAST_CHANGED, FAST_STOPPED, FAST_SYS, SLICE_BYTES, fail, fast_err
 from escp._fast.wire cimport entry
@@ -21,24 +21,18 @@ cdef bint is_current(int selection, const entry *e, const stat_t *there) noexcep
 cdef int digest_file(int fd, uint64_t size, uint8_t *buffer, size_t n_buffer, const int *is_stopped,
                      digest128 *digest, fast_err *err) noexcept nogil:
     cdef uint64_t at = 0
-    cdef size_t have
     cdef size_t want
-    cdef ssize_t k
+    cdef int64_t k
     digest.high = digest.low = 0
     while at < size:
         if escp_flag(is_stopped):
             return fail(err, FAST_STOPPED, 0, "compare")
         want = n_buffer if size - at > n_buffer else <size_t>(size - at)
-        have = 0
-        while have < want:
-            k = pread(fd, buffer + have, want - have, <int64_t>(at + have))
-            if k < 0 and errno == EINTR:
-                continue
-            if k < 0:
-                return fail(err, FAST_SYS, errno, "read")
-            if k == 0:
-                return fail(err, FAST_CHANGED, 0, "read")
-            have += k
+        k = escp_pread_all(fd, buffer, want, <int64_t>at)
+        if k < 0:
+            return fail(err, FAST_SYS, errno, "read")
+        if <size_t>k < want:
+            return fail(err, FAST_CHANGED, 0, "read")
         digest_update(digest, buffer, want, at // SLICE_BYTES)
         at += want
     digest_finish(digest, size)

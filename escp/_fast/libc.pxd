@@ -32,6 +32,8 @@ cdef extern from "native.h" nogil:
     void escp_raise_flag(int *)  # release
     int64_t escp_openat_beneath(int dirfd, const char *path, uint64_t flags, bint follows_links)
     int64_t escp_getdents(int fd, void *buf, uint64_t len)
+    int64_t escp_pread_all(int fd, void *to, size_t n, int64_t offset)  # fewer than n: the file's end; -1 with errno
+    int escp_send_all(int sock, const void *data, size_t n, int flags)  # 0, or -1 with errno
     int escp_clone(int to, int source)  # 0, or -1 with errno
     void escp_set_errno(int)
     void escp_wipe(void *secret, size_t)  # never optimised away
@@ -179,11 +181,10 @@ cdef extern from "<sys/socket.h>" nogil:
     ctypedef struct iovec_t "struct iovec":
         void *iov_base
         size_t iov_len
-    ssize_t send(int, const void *, size_t, int)
     ssize_t recv(int, void *, size_t, int)
     int shutdown(int, int)
     enum:
-        MSG_NOSIGNAL, MSG_MORE, MSG_WAITALL, MSG_DONTWAIT, SHUT_RDWR, SHUT_WR
+        MSG_MORE, MSG_WAITALL, MSG_DONTWAIT, SHUT_RDWR, SHUT_WR
 
 cdef extern from "<poll.h>" nogil:
     ctypedef struct pollfd_t "struct pollfd":

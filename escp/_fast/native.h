@@ -14,6 +14,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
@@ -77,6 +78,29 @@ struct linux_dirent64 {
 enum { DT_UNKNOWN = 0, DT_DIR = 4, DT_REG = 8, DT_LNK = 10 };
 #endif
 static inline int64_t escp_getdents(int fd, void *buf, uint64_t len) { return syscall(SYS_getdents64, fd, buf, len); }
+
+/* N bytes from OFFSET on, whatever interrupts: how many there are (fewer: the file ends), or -1 with errno. */
+static inline int64_t escp_pread_all(int fd, void *to, size_t n, int64_t offset) {
+    size_t have = 0;
+    while (have < n) {
+        ssize_t k = pread(fd, (char *)to + have, n - have, offset + (int64_t)have);
+        if (k == 0) break;
+        if (k > 0) have += (size_t)k;
+        else if (errno != EINTR) return -1;
+    }
+    return (int64_t)have;
+}
+
+/* All N bytes, whatever interrupts: 0, or -1 with errno, and without SIGPIPE. FLAGS: of send(2). */
+static inline int escp_send_all(int sock, const void *data, size_t n, int flags) {
+    const char *at = data;
+    while (n) {
+        ssize_t k = send(sock, at, n, flags | MSG_NOSIGNAL);
+        if (k >= 0) at += k, n -= (size_t)k;
+        else if (errno != EINTR) return -1;
+    }
+    return 0;
+}
 
 /* Kernel AIO: asynchronous for O_DIRECT on every kernel since 2.6, and allowed where io_uring is not. */
 static inline int escp_io_setup(unsigned n, aio_context_t *ctx) { return (int)syscall(SYS_io_setup, n, ctx); }

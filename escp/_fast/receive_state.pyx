@@ -6,9 +6,9 @@ from escp._fast.channel cimport FRAME_META, channel_seal
 from escp._fast.digest cimport digest128
 from escp._fast.engine cimport ring_close, ring_open
 from escp._fast.events cimport EVENT_FILE_FAILED, events_close, events_free, events_open, push_event
-from escp._fast.libc cimport (EINTR, MSG_NOSIGNAL, SHUT_RDWR, errno, escp_raise_flag, free, malloc,
-                              memset, pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
-                              pthread_mutex_unlock, send, shutdown)
+from escp._fast.libc cimport (SHUT_RDWR, errno, escp_raise_flag, escp_send_all, free, malloc, memset,
+                              pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock,
+                              shutdown)
 from escp._fast.roots cimport roots_free
 from escp._fast.tree cimport cache_close, cache_open, file_discard, source_id, tree_close, tree_open
 from escp._fast.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH,
@@ -105,23 +105,14 @@ cdef void identify(receive_stream *t, const entry *e, source_id *source) noexcep
 cdef int send_answer(receive_stream *t, int message, int count, size_t n_body, fast_err *err) noexcept nogil:
     """Seal and send the body of n_body bytes at t.answer + 16."""
     cdef meta_header h
-    cdef uint8_t *at = t.answer
-    cdef size_t left = IV_BYTES + META_HEADER_BYTES + n_body + TAG_BYTES
-    cdef ssize_t k
     if t.sink.link != NULL:
-        return t.sink.take(t.sink.link, message, count, at + IV_BYTES + META_HEADER_BYTES, err)
+        return t.sink.take(t.sink.link, message, count, t.answer + IV_BYTES + META_HEADER_BYTES, err)
     h.message, h.flags, h.count, h.raw_bytes = <uint8_t>message, 0, <unsigned short>count, <uint32_t>n_body
     put_meta_header(t.answer + IV_BYTES, &h)
     if channel_seal(t.state.channels[t.index], t.answer, FRAME_META, META_HEADER_BYTES + n_body, err) < 0:
         return -1
-    while left:
-        k = send(t.state.sockets[t.index], at, left, MSG_NOSIGNAL)
-        if k < 0:
-            if errno == EINTR:
-                continue
-            return fail(err, FAST_NET, errno, "send")
-        at += k
-        left -= k
+    if escp_send_all(t.state.sockets[t.index], t.answer, IV_BYTES + META_HEADER_BYTES + n_body + TAG_BYTES, 0) < 0:
+        return fail(err, FAST_NET, errno, "send")
     return 0
 
 

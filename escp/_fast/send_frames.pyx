@@ -6,8 +6,8 @@ from escp._fast.channel cimport FRAME_DATA, FRAME_META, channel_seal
 from escp._fast.counters cimport count_contents
 from escp._fast.engine cimport ring_close, ring_open
 from escp._fast.gather cimport GATHER_BYTES
-from escp._fast.libc cimport (EINTR, MSG_MORE, MSG_NOSIGNAL, errno, escp_count, free, malloc, memcpy, memset,
-                              send, stat_t)
+from escp._fast.libc cimport (MSG_MORE, errno, escp_count, escp_send_all, free, malloc, memcpy, memset,
+                              stat_t)
 from escp._fast.sources cimport N_ITEMS, dir_node, flight, item, send_state
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NET, IV_BYTES, MAX_BATCH, MAX_META_BYTES,
                                MAX_PATH_BYTES, PAGE_BYTES, TAG_BYTES, fail, fast_err)
@@ -62,21 +62,14 @@ cdef void send_stream_close(send_stream *t) noexcept nogil:
 
 cdef int send_frame(send_stream *t, int type, uint8_t *frame, size_t n, bint has_more, fast_err *err) noexcept nogil:
     """Seal the payload of n bytes at frame + 8 and send it."""
-    cdef ssize_t k
-    cdef size_t left = IV_BYTES + n + TAG_BYTES
+    cdef size_t n_wire = IV_BYTES + n + TAG_BYTES
     if t.sink.link != NULL:
         return t.sink.take(t.sink.link, type, frame, n, err)
     if channel_seal(t.state.channels[t.index], frame, type, n, err) < 0:
         return -1
-    escp_count(&t.state.streams[t.index].n_wire, left)
-    while left:
-        k = send(t.state.sockets[t.index], frame, left, MSG_NOSIGNAL | (MSG_MORE if has_more else 0))
-        if k < 0:
-            if errno == EINTR:
-                continue
-            return fail(err, FAST_NET, errno, "send")
-        frame += k
-        left -= k
+    escp_count(&t.state.streams[t.index].n_wire, n_wire)
+    if escp_send_all(t.state.sockets[t.index], frame, n_wire, MSG_MORE if has_more else 0) < 0:
+        return fail(err, FAST_NET, errno, "send")
     return 0
 
 

@@ -8,8 +8,8 @@ from escp._fast.extras cimport (DEVICE_BLOCK, DEVICE_CHARACTER, DEVICE_FIFO, EXT
                                 put_extra)
 from escp._fast.gather cimport gather
 from escp._fast.hard_links cimport pop_link_locked
-from escp._fast.libc cimport (AT_FDCWD, EINTR, O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFBLK, S_IFIFO, S_IFMT,
-                              c_close, errno, major, memcpy, minor, openat, pread, pthread_cond_broadcast,
+from escp._fast.libc cimport (AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFBLK, S_IFIFO, S_IFMT, c_close,
+                              errno, escp_pread_all, major, memcpy, minor, openat, pthread_cond_broadcast,
                               pthread_mutex_lock, pthread_mutex_unlock, strlen)
 from escp._fast.send_frames cimport add_entry, describe, send_data, send_meta, send_stream
 from escp._fast.sources cimport (LINKS_GOOD, N_ITEMS, dir_node, flight, flight_end_locked, flight_new_locked,
@@ -25,20 +25,13 @@ cdef enum:
 
 
 cdef int read_small(send_stream *t, const item *it, uint8_t *to, fast_err *err) noexcept nogil:
-    cdef int64_t have = 0
-    cdef ssize_t k
+    cdef int64_t k
     if t.state.config.engine == ENGINE_DUMMY:
         return 0
-    while have < it.status.st_size:
-        k = pread(it.fd, to + have, it.status.st_size - have, have)
-        if k < 0 and errno == EINTR:
-            continue
-        if k < 0:
-            return fail(err, FAST_SYS, errno, "read")
-        if k == 0:
-            return fail(err, FAST_CHANGED, 0, "read")
-        have += k
-    return fail(err, FAST_CHANGED, 0, "read") if is_changed(it.fd, &it.status) else 0
+    k = escp_pread_all(it.fd, to, it.status.st_size, 0)
+    if k < 0:
+        return fail(err, FAST_SYS, errno, "read")
+    return fail(err, FAST_CHANGED, 0, "read") if k < it.status.st_size or is_changed(it.fd, &it.status) else 0
 
 
 cdef void drop(send_stream *t, flight *f, const fast_err *err, const item *it) noexcept nogil:

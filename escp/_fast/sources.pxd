@@ -224,6 +224,7 @@ cdef void report(send_state *s, const fast_err *err, bint is_remote, dir_node *d
                  const char *name, size_t n_name) noexcept nogil  # one file failed
 cdef dir_node *node_new(dir_node *parent, const char *source, size_t n_source,
                         const char *target, size_t n_target) noexcept nogil
+cdef void node_unref(send_state *s, dir_node *node) noexcept nogil
 cdef void node_unref_locked(send_state *s, dir_node *node) noexcept nogil
 cdef void item_close(item *it) noexcept nogil  # its descriptor and its link's text
 cdef void item_put(send_state *s, const item *it) noexcept nogil  # waits for room; takes over fd and reference

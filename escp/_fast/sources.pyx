@@ -192,6 +192,12 @@ cdef void node_unref_locked(send_state *s, dir_node *node) noexcept nogil:
         node = parent
 
 
+cdef void node_unref(send_state *s, dir_node *node) noexcept nogil:
+    pthread_mutex_lock(&s.lock)
+    node_unref_locked(s, node)
+    pthread_mutex_unlock(&s.lock)
+
+
 cdef void item_close(item *it) noexcept nogil:
     if it.fd >= 0:
         c_close(it.fd)

@@ -1,252 +1,28 @@
-"""Walkers: list directories, open and stat files; see walk.pxd.
+"""Walkers: list directories, and see to what they find there; see walk.pxd.
 
 Links are followed, as scp does (one that leads back to a directory above itself is reported), or are
-themselves what is copied. Opened small files are announced to the kernel at once (readahead), so that by the
-time a stream reads them the disk has worked on many of them in parallel.
+themselves what is copied.
 """
 
-from libc.stdint cimport int64_t, uint64_t, uint8_t
+from libc.stdint cimport int64_t
 
-from escp._fast.compare cimport digest_file
-from escp._fast.digest cimport digest128
-from escp._fast.engine cimport ENGINE_POSIX
-from escp._fast.events cimport EVENT_LISTED, EVENT_ROOM, push_event
+from escp._fast.events cimport EVENT_ROOM, push_event
 from escp._fast.filter cimport is_excluded
-from escp._fast.hard_links cimport take_hard_link
-from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG, ENAMETOOLONG, ENOENT, ENOMEM,
-                              O_CLOEXEC, O_DIRECTORY, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY,
-                              POSIX_FADV_WILLNEED, SEEK_SET, S_ISBLK, S_ISCHR, S_ISDIR, S_ISFIFO, S_ISLNK,
-                              S_ISREG, c_close, dirent64_t, errno, escp_flag, escp_getdents, free, fstat, fstatat,
-                              lseek, malloc, memcpy, memset, openat, posix_fadvise, pthread_cond_broadcast,
+from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG, ENAMETOOLONG, ENOMEM, O_CLOEXEC,
+                              O_DIRECTORY, O_NOFOLLOW, O_RDONLY, SEEK_SET, S_ISDIR, S_ISREG, c_close, dirent64_t, errno,
+                              escp_flag, escp_getdents, fstat, fstatat, lseek, memcpy, openat, pthread_cond_broadcast,
                               pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock,
-                              readlinkat, stat_t, strlen)
-from escp._fast.questions cimport is_time_to_ask_locked, take_wanted_locked
-from escp._fast.sources cimport (MAX_STACKED, N_QUESTIONS, N_ROOTS, SELECT_ALL, dir_node, flight, is_idle_locked,
-                                 item, item_close, item_put, node_new, node_unref_locked, report, send_state)
-from escp._fast.types cimport (FAST_INTO_ITSELF, FAST_LOOP, FAST_MEMORY, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL,
-                               FAST_SYS,
-                               MAX_NAME_BYTES, MAX_PATH_BYTES, SMALL_FILE_BYTES, clear, fail, fast_err)
-from escp._fast.wire cimport ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LINK, ENTRY_SMALL
+                              stat_t, strlen)
+from escp._fast.questions cimport take_wanted_locked
+from escp._fast.sources cimport (MAX_STACKED, N_ROOTS, SELECT_ALL, dir_node, flight, is_idle_locked, node_new,
+                                 node_unref, send_state)
+from escp._fast.types cimport (FAST_INTO_ITSELF, FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS,
+                               MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err)
+from escp._fast.walk_files cimport is_node, take_file, take_node, tell
+from escp._fast.walk_query cimport consider, consider_directory, take_wanted
 
 cdef enum:
     LISTING_BYTES = 32768
-    COMPARED_BYTES = 1048576  # read at a time
-
-
-cdef void tell(send_state *s, dir_node *dir, const char *name, int code, int sys_errno,
-               const char *where) noexcept nogil:
-    cdef fast_err err
-    clear(&err)
-    fail(&err, code, sys_errno, where)
-    report(s, &err, False, dir, name, strlen(name))
-
-
-cdef void unref(send_state *s, dir_node *dir) noexcept nogil:
-    pthread_mutex_lock(&s.lock)
-    node_unref_locked(s, dir)
-    pthread_mutex_unlock(&s.lock)
-
-
-cdef void queue(send_state *s, item *it, dir_node *dir, const char *name) noexcept nogil:
-    """Takes over the item's descriptor and link text, and a reference to *dir*."""
-    it.dir = dir
-    it.n_name = <unsigned short>strlen(name)
-    memcpy(it.name, name, it.n_name)
-    if s.config.keeps_hard_links and it.status.st_nlink > 1 and take_hard_link(s, it):
-        return
-    item_put(s, it)
-
-
-cdef bint is_node(send_state *s, const stat_t *status) noexcept nogil:
-    """What is copied without contents. Sockets never are."""
-    if S_ISLNK(status.st_mode):  # seen only where links are not followed
-        return True
-    return s.config.sends_devices and (S_ISCHR(status.st_mode) or S_ISBLK(status.st_mode)
-                                       or S_ISFIFO(status.st_mode))
-
-
-cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name,
-                    const stat_t *status) noexcept nogil:
-    """Queue a link or a device; takes over a reference to *dir*."""
-    cdef char text[MAX_PATH_BYTES + 1]
-    cdef ssize_t n = 0
-    cdef item it
-    if s.config.is_dry_run:
-        list_name(s, dir, name, ENTRY_LINK if S_ISLNK(status.st_mode) else ENTRY_DEVICE, 0)
-        unref(s, dir)
-        return
-    memset(&it, 0, sizeof(item))
-    it.fd = -1
-    it.kind = ENTRY_DEVICE
-    it.status = status[0]
-    it.status.st_size = 0
-    if S_ISLNK(status.st_mode):
-        it.kind = ENTRY_LINK
-        n = readlinkat(dirfd, path, text, MAX_PATH_BYTES + 1)
-        if n <= 0 or n > MAX_PATH_BYTES:
-            tell(s, dir, name, FAST_NAME if n > 0 else FAST_SYS, errno if n < 0 else ENOENT, "read link")
-            unref(s, dir)
-            return
-        it.link = <char *>malloc(n + 1)
-        if it.link == NULL:
-            tell(s, dir, name, FAST_SYS, ENOMEM, "read link")
-            unref(s, dir)
-            return
-        memcpy(it.link, text, n)
-        it.link[n] = 0
-    queue(s, &it, dir, name)
-
-
-cdef void take_file(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
-    """Open the file *path* (relative to dirfd) and queue it; takes over a reference to *dir*."""
-    cdef item it
-    it.kind = ENTRY_SMALL
-    it.link, it.links = NULL, NULL
-    it.fd = openat(dirfd, path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC
-                   | (0 if s.config.follows_links else O_NOFOLLOW))
-    if it.fd < 0:
-        tell(s, dir, name, FAST_SYS, errno, "open")
-    elif fstat(it.fd, &it.status) < 0:
-        tell(s, dir, name, FAST_SYS, errno, "stat")
-    elif not S_ISREG(it.status.st_mode):  # it was one a moment ago
-        tell(s, dir, name, FAST_SPECIAL, 0, "open")
-    else:
-        if s.config.engine == ENGINE_POSIX and 0 < it.status.st_size <= SMALL_FILE_BYTES:
-            posix_fadvise(it.fd, 0, 0, POSIX_FADV_WILLNEED)
-        queue(s, &it, dir, name)
-        return
-    item_close(&it)
-    unref(s, dir)
-
-
-cdef void list_name(send_state *s, dir_node *dir, const char *name, int kind, uint64_t size) noexcept nogil:
-    """A dry run: this would be copied."""
-    cdef fast_err what
-    clear(&what)
-    what.where = ("directory" if kind == ENTRY_DIRECTORY else "link" if kind == ENTRY_LINK
-                  else "device" if kind == ENTRY_DEVICE else "file")
-    what.offset = <int64_t>size
-    pthread_mutex_lock(&s.lock)
-    if kind == ENTRY_DIRECTORY:
-        s.n_directories += 1
-    else:
-        s.n_found_files += 1
-        s.n_found_bytes += size
-        s.n_files += 1
-    pthread_mutex_unlock(&s.lock)
-    push_event(&s.events, EVENT_LISTED, &what, False, dir.target, dir.n_target, name, strlen(name))
-
-
-cdef int is_same(send_state *s, int fd, const flight *asked, fast_err *err) noexcept nogil:
-    """1: the file has the digest that the receiver's has; 0: it has not."""
-    cdef stat_t status
-    cdef digest128 digest
-    cdef uint8_t *buffer
-    cdef int rc
-    if fstat(fd, &status) < 0:
-        return fail(err, FAST_SYS, errno, "stat")
-    if <uint64_t>status.st_size != asked.size:
-        return 0
-    buffer = <uint8_t *>malloc(COMPARED_BYTES)
-    if buffer == NULL:
-        return fail(err, FAST_MEMORY, 0, "compare")
-    rc = digest_file(fd, asked.size, buffer, COMPARED_BYTES, &s.is_stopped, &digest, err)
-    free(buffer)
-    return rc if rc < 0 else digest.high == asked.digest.high and digest.low == asked.digest.low
-
-
-cdef void take_wanted(send_state *s, flight *asked) noexcept nogil:
-    """Send a file, or list it, that the receiver says it has not. Takes over the reference to the directory."""
-    cdef char path[2 * MAX_PATH_BYTES + 2]
-    cdef dir_node *dir = asked.dir
-    cdef size_t n = dir.n_source
-    cdef fast_err err
-    cdef int fd
-    cdef int rc = 0
-    clear(&err)
-    asked.name[asked.n_name] = 0
-    memcpy(path, dir.source, n)
-    if asked.n_name:
-        path[n] = 47  # '/'
-        n += 1
-        memcpy(path + n, asked.name, asked.n_name)
-    path[n + asked.n_name] = 0
-    if asked.is_digest_known:
-        fd = openat(AT_FDCWD, path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC
-                    | (0 if s.config.follows_links else O_NOFOLLOW))
-        rc = fail(&err, FAST_SYS, errno, "open") if fd < 0 else is_same(s, fd, asked, &err)
-        if fd >= 0:
-            c_close(fd)
-    if rc == 0 and not s.config.is_dry_run:
-        take_file(s, AT_FDCWD, path, dir, asked.name)
-        return
-    if rc == 0:
-        if asked.n_name == 0 and not dir.is_root_file:
-            list_name(s, dir, "", ENTRY_DIRECTORY, 0)
-        else:
-            list_name(s, dir, asked.name, ENTRY_SMALL, asked.size)
-    elif rc < 0:
-        report(s, &err, False, dir, asked.name, asked.n_name)
-    pthread_mutex_lock(&s.lock)
-    s.n_skipped += rc == 1
-    node_unref_locked(s, dir)
-    pthread_mutex_unlock(&s.lock)
-
-
-cdef void ask(send_state *s, const item *q) noexcept nogil:
-    """Queue a question; takes over its reference. While there is no room, wanted files are sent."""
-    cdef flight wanted
-    pthread_mutex_lock(&s.lock)
-    while s.n_questions == N_QUESTIONS and not escp_flag(&s.is_stopped):
-        if take_wanted_locked(s, &wanted):
-            pthread_mutex_unlock(&s.lock)
-            take_wanted(s, &wanted)
-            pthread_mutex_lock(&s.lock)
-        else:
-            pthread_cond_wait(&s.room, &s.lock)
-    if escp_flag(&s.is_stopped):
-        node_unref_locked(s, q.dir)
-    else:
-        s.questions[(s.questions_head + s.n_questions) % N_QUESTIONS] = q[0]
-        s.n_questions += 1
-        if is_time_to_ask_locked(s):
-            pthread_cond_signal(&s.work)
-    pthread_mutex_unlock(&s.lock)
-
-
-cdef void consider(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
-    """A file that may not have to be sent: ask for it, or in a dry run list it. Takes over a reference to *dir*."""
-    cdef item q
-    if fstatat(dirfd, path, &q.status, 0 if s.config.follows_links else AT_SYMLINK_NOFOLLOW) < 0:
-        tell(s, dir, name, FAST_SYS, errno, "stat")
-    elif not S_ISREG(q.status.st_mode):  # it was one a moment ago
-        tell(s, dir, name, FAST_SPECIAL, 0, "stat")
-    elif s.config.selection != SELECT_ALL:
-        q.fd = -1
-        q.dir = dir
-        q.n_name = <unsigned short>strlen(name)
-        memcpy(q.name, name, q.n_name)
-        ask(s, &q)
-        return
-    else:
-        list_name(s, dir, name, ENTRY_SMALL, q.status.st_size)
-    unref(s, dir)
-
-
-cdef void consider_directory(send_state *s, dir_node *dir) noexcept nogil:
-    """A dry run: list a directory, where the receiver is asked only if it has none."""
-    cdef item q
-    if s.config.selection == SELECT_ALL:
-        list_name(s, dir, "", ENTRY_DIRECTORY, 0)
-        return
-    q.fd = -1
-    q.dir = dir
-    q.n_name = 0
-    q.status = dir.status
-    pthread_mutex_lock(&s.lock)
-    dir.n_refs += 1
-    pthread_mutex_unlock(&s.lock)
-    ask(s, &q)
 
 
 cdef bint is_left_out(send_state *s, dir_node *dir, const char *name, size_t n, bint is_directory) noexcept nogil:
@@ -367,7 +143,7 @@ cdef bint list_entry(send_state *s, int fd, dir_node *dir, const dirent64_t *d) 
     child = node_new(dir, name, n, name, n)
     if child == NULL:
         tell(s, dir, name, FAST_SYS, ENOMEM, "stat")
-        unref(s, dir)
+        node_unref(s, dir)
         return False
     pthread_mutex_lock(&s.lock)
     is_full = s.n_stacked >= MAX_STACKED
@@ -452,7 +228,7 @@ cdef void take_root(send_state *s, dir_node *node) noexcept nogil:
         stack_locked(s, node)
         pthread_mutex_unlock(&s.lock)
         return
-    unref(s, node)
+    node_unref(s, node)
 
 
 cdef void offer_room(send_state *s) noexcept nogil:
@@ -502,7 +278,7 @@ cdef void walk_loop(send_state *s) noexcept nogil:
             take_root(s, node)
         else:
             list_directory(s, node, listing)
-            unref(s, node)
+            node_unref(s, node)
         pthread_mutex_lock(&s.lock)
         s.n_walking -= 1
         if s.n_questions and s.n_walking == 0:  # nobody adds to them: they are to be asked

@@ -1,25 +1,21 @@
 """Runs the selected cases a few at a time, each with scp and with escp."""
 
-import tempfile
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from pathlib import Path
+from contextlib import closing
 
 import pytest
 
 from tests.conformance.arena import ESCP, N_WORKERS, SCP, Arena, Outcome
-from tests.conftest import remove_folder
+from tests.folders import new_folder
 
 Outcomes = dict[str, "Future[tuple[Outcome, Outcome]]"]
 
 
 @pytest.fixture(scope="session")
 def arena() -> Iterator[Arena]:
-    folder = Path(tempfile.mkdtemp(prefix="escp-arena-"))
-    one = Arena(folder)
-    yield one
-    one.close()
-    remove_folder(folder)
+    with new_folder("escp-arena-") as folder, closing(Arena(folder)) as one:
+        yield one
 
 
 @pytest.fixture(scope="session")

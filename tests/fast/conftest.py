@@ -51,14 +51,6 @@ def backend(request) -> str:
 
 
 @pytest.fixture
-def target(tmp_path: Path) -> Path:
-    """An empty directory to copy to."""
-    path = tmp_path / "target"
-    path.mkdir()
-    return path
-
-
-@pytest.fixture
 def small(tmp_path: Path) -> tuple[bytes, bytes]:
     """A file that travels in a bundle: its path, and its name at the target."""
     path = tmp_path / "small"

@@ -4,12 +4,10 @@ import grp
 import json
 import os
 import pwd
-import shutil
 import stat
 import struct
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
 import pytest
@@ -20,6 +18,7 @@ from escp._fast.wire import encode_entry, encode_extra, encode_xattr
 from escp.errors import FAST_ACL, FAST_OWNER, FAST_PROTOCOL, FAST_XATTR
 from tests.fast.loopback import BLOCK, copy
 from tests.fast.peers import DIRECTORY, IS_BUNDLE, LARGE_END, LINK, SMALL, Receiver, Sender
+from tests.folders import new_folder
 from tests.nobody import AS_NOBODY, needs_nobody
 
 ROOT = Path(__file__).parents[2]
@@ -358,10 +357,8 @@ print(json.dumps([[event.code, event.errno, event.path.decode()] for _, event in
 @pytest.fixture
 def public():
     """A place where another user may work."""
-    place = Path(tempfile.mkdtemp(prefix="escp-test-"))
-    os.chmod(place, 0o755)
-    yield place
-    shutil.rmtree(place)
+    with new_folder(mode=0o755) as place:
+        yield place
 
 
 def copy_as_nobody(source, target, **options):

@@ -9,15 +9,15 @@ import shlex
 import socket
 import stat
 import struct
-import tempfile
 import time
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
 from tests.command import AGENT_COMMAND, COMMAND, Escp, needs_root
-from tests.conftest import remove_folder
 from tests.directions import ALL, LOCAL, PULL, PUSH, RELAY, in_all_directions
+from tests.folders import new_folder
 from tests.nobody import AS_NOBODY, NOBODY, needs_nobody
 from tests.trees import list_tree, mode_of, write_random
 
@@ -48,10 +48,8 @@ ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
 @pytest.fixture
 def folder():
     """As the usual one, but others may look into it: some tests are run as another user."""
-    path = Path(tempfile.mkdtemp(prefix="escp-test-"))
-    path.chmod(0o755)
-    yield path
-    remove_folder(path)
+    with new_folder(mode=0o755) as path:
+        yield path
 
 
 # ---- Everything at once -----------------------------------------------------------------------------
@@ -91,20 +89,17 @@ def everything(request, sshd):
     """(the source tree, its copy, what lstat said of both when nobody had read them), for each direction."""
     if os.getuid() != 0:
         pytest.skip("needs root")
-    folder = Path(tempfile.mkdtemp(prefix="escp-test-"))
-    source = folder / "source"
-    make_everything(source)
-    escp = Escp(folder, sshd)
-    agent = escp.write_agent("masked", "umask 027")
-    options = "-rp --owner --numeric-ids --xattrs --acls --links --hard-links".split()
-    words = request.param.source(source), request.param.target(folder / "copy")
-    theirs = {path: path.lstat() for path in list_paths(source)}
-    result = escp.copy("--json", *options, *words, agent=agent, umask=0o027).json[-1]
-    assert (result["files"], result["directories"], result["failed"]) == (14, 4, 0), result
-    pairs = [((folder / "copy" / path.relative_to(source)).lstat(), theirs[path], path) for path in theirs]
-    yield source, folder / "copy", pairs
-    escp.close()
-    remove_folder(folder)
+    with new_folder() as folder, closing(Escp(folder, sshd)) as escp:
+        source, copy = folder / "source", folder / "copy"
+        make_everything(source)
+        agent = escp.write_agent("masked", "umask 027")
+        options = "-rp --owner --numeric-ids --xattrs --acls --links --hard-links".split()
+        words = request.param.source(source), request.param.target(copy)
+        theirs = {path: path.lstat() for path in list_paths(source)}
+        result = escp.copy("--json", *options, *words, agent=agent, umask=0o027).json[-1]
+        assert (result["files"], result["directories"], result["failed"]) == (14, 4, 0), result
+        pairs = [((copy / path.relative_to(source)).lstat(), theirs[path], path) for path in theirs]
+        yield source, copy, pairs
 
 
 def test_tree_is_whole(everything):
@@ -360,16 +355,15 @@ def cpu_s() -> float:
 
 @pytest.fixture(scope="module")
 def hundred_gib():
-    folder = Path(tempfile.mkdtemp(prefix="escp-test-"))
-    with open(folder / "a", "wb") as file:
-        file.truncate(100 * GIB)
-        for number in range(N_REGIONS):
-            file.seek(number * (100 * GIB // N_REGIONS))
-            file.write(os.urandom(MIB))
-        file.flush()
-        os.fsync(file.fileno())
-    yield folder / "a"
-    remove_folder(folder)
+    with new_folder() as folder:
+        with open(folder / "a", "wb") as file:
+            file.truncate(100 * GIB)
+            for number in range(N_REGIONS):
+                file.seek(number * (100 * GIB // N_REGIONS))
+                file.write(os.urandom(MIB))
+            file.flush()
+            os.fsync(file.fileno())
+        yield folder / "a"
 
 
 @in_all_directions

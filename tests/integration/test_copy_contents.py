@@ -1,14 +1,12 @@
 """The bytes arrive as they are: every size near a limit, with each option that changes their way."""
 
 import os
-import shutil
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.command import local, needs_source, remote
+from tests.folders import new_folder
 from tests.trees import list_tree, write_random
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
@@ -23,13 +21,12 @@ LARGE_BYTES = 8 * GIB + 12345  # more than 32 bits of anything
 @pytest.fixture(scope="module")
 def sizes():
     """A directory with a file of each size, of random bytes and of text that compresses well."""
-    folder = Path(tempfile.mkdtemp(prefix="escp-sizes-"))
-    for size in SIZES:
-        write_random(folder / f"random-{size}", size)
-        text = b"%d bottles of beer on the wall\n" * (size // 20 + 1)
-        (folder / f"text-{size}").write_bytes(text[:size])
-    yield folder
-    shutil.rmtree(folder)
+    with new_folder("escp-sizes-") as folder:
+        for size in SIZES:
+            write_random(folder / f"random-{size}", size)
+            text = b"%d bottles of beer on the wall\n" * (size // 20 + 1)
+            (folder / f"text-{size}").write_bytes(text[:size])
+        yield folder
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=" ".join)

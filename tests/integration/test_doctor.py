@@ -3,7 +3,6 @@
 import re
 import shlex
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,7 +11,7 @@ import pytest
 
 from escp.jsonui import JsonUi
 from tests.command import COMMAND, ROOT, Escp, local, needs_source, remote
-from tests.conftest import remove_folder
+from tests.folders import new_folder
 from tests.netns import Namespace, join, why_none
 from tests.sshd import Sshd
 
@@ -214,22 +213,17 @@ class Network:
 
 @pytest.fixture(scope="module")
 def network() -> Iterator[Network]:
-    folder = Path(tempfile.mkdtemp(prefix="escp-doctor-"))
-    one = Network(folder)
-    yield one
-    one.stop()
-    remove_folder(folder)
+    with new_folder("escp-doctor-") as folder:
+        one = Network(folder)
+        yield one
+        one.stop()
 
 
 @pytest.fixture
 def far(folder: Path, network: Network) -> Iterator[Escp]:
-    one = Escp(folder, network.sshd)
-    try:
+    with Escp(folder, network.sshd) as one:
         yield one
-        one.assert_nothing_left()
-    finally:
         network.box.run("nft", "flush", "ruleset")
-        one.close()
 
 
 @needs_network

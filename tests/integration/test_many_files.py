@@ -4,7 +4,6 @@ import os
 import shlex
 import shutil
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +11,7 @@ import pytest
 
 from tests import peak
 from tests.command import AGENT_COMMAND, local, remote
+from tests.folders import new_folder
 from tests.trees import write_random
 
 PEAK = str(Path(peak.__file__))
@@ -35,9 +35,8 @@ def make_files(top: Path, n_files: int) -> None:
 def memory_folder() -> Iterator[Path]:
     """In memory where there is room: this is not about the disk."""
     place = "/dev/shm" if os.access("/dev/shm", os.W_OK) else None
-    path = Path(tempfile.mkdtemp(prefix="escp-many-", dir=place))
-    yield path
-    shutil.rmtree(path)
+    with new_folder("escp-many-", place=place) as path:
+        yield path
 
 
 @pytest.fixture(scope="module")

@@ -2,16 +2,14 @@
 
 import contextlib
 import os
-import shutil
 import socket
 import subprocess
-import tempfile
 import time
-from pathlib import Path
 
 import pytest
 
 from tests.command import Escp, needs_root, remote
+from tests.folders import new_folder
 from tests.sshd import Sshd
 from tests.trees import list_tree, write_random
 
@@ -64,23 +62,21 @@ def test_blocked_data_port(folder, source, target, verdict):
         if holder.stdout.readline() != "ready\n":
             pytest.skip("no network namespace with nftables can be made here")
         inside = ("nsenter", "-t", str(holder.pid), "-n")
-        place = Path(tempfile.mkdtemp(prefix="escp-sshd-"))
-        sshd = Sshd(place, prefix=inside)
-        try:
+        with (
+            new_folder("escp-sshd-") as place,
+            Sshd(place, prefix=inside) as sshd,
+            contextlib.closing(Escp(folder, sshd)) as escp,
+        ):
             write_random(source / "a", 100)
-            with contextlib.closing(Escp(folder, sshd)) as escp:
-                begin_s = time.monotonic()
-                words = ("--tunnel", "never", source / "a", remote(target))
-                done = escp.fail(13, *words, prefix=inside, has_ports=False)
-                assert time.monotonic() - begin_s < START_LIMIT_S
-                assert "port 1232" in done.error and "127.0.0.1" in done.error and "1232-1242" in done.hint
-                assert list_tree(target) == {}
-                escp.copy(*words, prefix=inside)  # the same, at another port
-                done = escp.copy(*words[2:], prefix=inside, has_ports=False)
-                assert "1232-1242" in done.err and "through ssh" in done.err
-        finally:
-            sshd.stop()
-            shutil.rmtree(place)
+            begin_s = time.monotonic()
+            words = ("--tunnel", "never", source / "a", remote(target))
+            done = escp.fail(13, *words, prefix=inside, has_ports=False)
+            assert time.monotonic() - begin_s < START_LIMIT_S
+            assert "port 1232" in done.error and "127.0.0.1" in done.error and "1232-1242" in done.hint
+            assert list_tree(target) == {}
+            escp.copy(*words, prefix=inside)  # the same, at another port
+            done = escp.copy(*words[2:], prefix=inside, has_ports=False)
+            assert "1232-1242" in done.err and "through ssh" in done.err
     finally:
         holder.kill()
         holder.wait()
@@ -98,23 +94,17 @@ def test_several_copies_at_a_time_share_the_range(escp, source, target):
 
 
 def test_ipv6(folder, source, target):
-    place = Path(tempfile.mkdtemp(prefix="escp-sshd-"))
-    try:
-        sshd = Sshd(place, address="::1")
-    except AssertionError:
-        shutil.rmtree(place)
-        pytest.skip("no IPv6 on the loopback interface")
-    try:
+    with new_folder("escp-sshd-") as place, contextlib.ExitStack() as stack:
+        try:
+            sshd = stack.enter_context(Sshd(place, address="::1"))
+        except AssertionError:
+            pytest.skip("no IPv6 on the loopback interface")
+        escp = stack.enter_context(Escp(folder, sshd))
         write_random(source / "a", 1000)
-        with contextlib.closing(Escp(folder, sshd)) as escp:
-            for words in (
-                ["-6", source / "a", remote(target)],
-                [source / "a", b"[::1]:" + os.fsencode(target)],
-            ):
-                done = escp.copy("--json", *words)
-                assert done.json[0]["address"].startswith("::1")
-                assert list_tree(target) == list_tree(source)
-            escp.assert_nothing_left()
-    finally:
-        sshd.stop()
-        shutil.rmtree(place)
+        for words in (
+            ["-6", source / "a", remote(target)],
+            [source / "a", b"[::1]:" + os.fsencode(target)],
+        ):
+            done = escp.copy("--json", *words)
+            assert done.json[0]["address"].startswith("::1")
+            assert list_tree(target) == list_tree(source)

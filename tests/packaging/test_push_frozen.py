@@ -12,9 +12,8 @@ from tests.trees import list_tree, make_tree
 @pytest.fixture(scope="module")
 def sshd(tmp_path_factory):
     """One whose user has another home in each test."""
-    server = start_sshd(tmp_path_factory.mktemp("sshd"))
-    yield server
-    server.stop()
+    with start_sshd(tmp_path_factory.mktemp("sshd")) as server:
+        yield server
 
 
 def is_whole(host: PushedHost) -> bool:

@@ -7,14 +7,13 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.command import COMMAND, Done, Escp, local, remote
-from tests.conftest import remove_folder
+from tests.folders import new_folder
 from tests.packaging.old_system import list_mounts_below, make_chroot, prefix_for
 from tests.sshd import Sshd
 
@@ -51,23 +50,16 @@ def old(release: Path) -> Iterator[tuple[str, ...]]:
 @pytest.fixture(scope="session")
 def old_sshd(old: tuple[str, ...]) -> Iterator[Sshd]:
     """Debian 11's sshd, in there."""
-    folder = Path(tempfile.mkdtemp(prefix="escp-old-sshd-"))
-    server = Sshd(folder, prefix=old)
-    yield server
-    server.stop()
-    remove_folder(folder)
+    with new_folder("escp-old-sshd-") as folder, Sshd(folder, prefix=old) as server:
+        yield server
 
 
 @pytest.fixture
 def old_escp(folder: Path, old_sshd: Sshd) -> Iterator[Escp]:
     """This system's escp, and the release as its agent on Debian 11."""
-    one = Escp(folder, old_sshd)
-    one.agent = one.write_agent("old-agent", command='exec /opt/escp/bin/escp "$@"')
-    try:
+    with Escp(folder, old_sshd) as one:
+        one.agent = one.write_agent("old-agent", command='exec /opt/escp/bin/escp "$@"')
         yield one
-        one.assert_nothing_left()
-    finally:
-        one.close()
 
 
 def list_objects(release: Path) -> list[Path]:
