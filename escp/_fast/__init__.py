@@ -1,7 +1,6 @@
 """Native code: the data plane. Nothing here knows of hosts, options or printing.
 
-One subject a module, lowest first: types, libc (declarations only) | aead, digest, wire |
-channel | engine | inflight, walk, tree | send, receive | plane (the classes that Python sees).
+One subject a module (docs/architecture.md, Modules); all that are compiled are in one library, _native.
 """
 
 import sys
