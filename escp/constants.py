@@ -1,4 +1,4 @@
-"""Numbers and words that more than one module must agree on: first the protocol's, then the tuning ones.
+"""Numbers and words that more than one module must agree on: the protocol's, tuning, the agent's words.
 
 The native code has its own copy of the protocol constants in `_fast/types.pxd`;
 `tests/fast/test_types.py` compares the two.
@@ -25,11 +25,6 @@ MAX_STREAMS = 64  # 4.5
 MAX_PATH_BYTES = 4095  # 4.6: relative path of an entry
 MAX_NAME_BYTES = 255  # 4.6: one component of it
 
-# --- The agent's command line -------------------------------------------------------------------
-
-SERVER = "--server"
-EMBEDDED = "--embedded"  # one that is started on the initiator's own host, without ssh
-
 # --- Tuning: free to change --------------------------------------------------------------------
 
 DEFAULT_STREAMS = 4
@@ -45,3 +40,8 @@ KEEPALIVE_S = 5.0  # on the control channel, both ways
 PEER_SILENT_S = 120.0  # no control message for so long: the agent is lost
 INITIATOR_SILENT_S = 600.0  # the same for the initiator, which its user may have suspended
 SHUTDOWN_TIMEOUT_S = 3.0  # for the agent and ssh to end by themselves once asked to
+
+# --- The agent's command line -------------------------------------------------------------------
+
+SERVER = "--server"
+EMBEDDED = "--embedded"  # one that is started on the initiator's own host, without ssh

@@ -9,7 +9,6 @@ host to host  one agent sends, the other receives: through a relay here (-3), or
 import os
 import time
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from escp.agentlink import AgentLink
 from escp.constants import CONNECT_TIMEOUT_S, SECRET_BYTES
@@ -34,18 +33,13 @@ from escp.control import (
 from escp.destination import is_special
 from escp.ends import ReceiveEnd, SendEnd, start_local
 from escp.errors import (
-    FAST_DIGEST,
-    FAST_SYS,
     FAST_UNSAFE,
-    FULL_DISK_ERRNOS,
     EscpError,
     Failure,
-    IntegrityError,
     LocalFileError,
     NetworkError,
     ProtocolError,
     RefusedError,
-    RemoteFileError,
     SomeFailedError,
     UsageError,
 )
@@ -61,22 +55,12 @@ from escp.relay import Relay, RelayLeg
 from escp.sealing import choose_aead, warm_up
 from escp.sources import SourceQueue
 from escp.ssh import AgentProcess
+from escp.tally import Tally
 from escp.transfer import Streams
+from escp.watcher import Watcher
 
 UPDATE_S = 0.1
 LAST_WORDS_S = 2.0  # a broken stream waits so long for the control channel to say why
-
-
-class Watcher(Protocol):
-    """What a job tells while it works."""
-
-    def begin(self, *, host: str, n_streams: int, aead: str, address: str) -> None: ...
-    def update(self, counters: dict[str, int]) -> None: ...
-    def file_error(self, path: bytes, message: str, *, host: str | None) -> None: ...
-    def listed(self, path: bytes) -> None: ...
-    def note(self, text: str) -> None: ...
-    def announce(self, text: str) -> None: ...
-    def warn(self, text: str) -> None: ...
 
 
 class Job:
@@ -118,14 +102,9 @@ class Job:
         self._names_below: bool | None = None  # None: the target is not open yet
         self._is_in_order = False  # the target is a pipe or device: all through one stream, and no holes
         self._offers = Offers(self._sources, (origin and origin.host) or "")
-        self._progress: Progress | None = None
-        self._n_told = 0  # files that failed
-        self._n_refused = 0  # sources that were not even tried
+        self._tally = Tally(options, origin, watcher)
         self._failure: EscpError | None = None
         self._failure_due_s = float("inf")
-        self._failed_codes: set[int] = set()
-        # Of each end, here or at an agent: None until it is done.
-        self._results: dict[AgentLink | SendEnd | ReceiveEnd, Result | None] = {}
 
     def run(self) -> dict[str, int]:
         if self._origin is not None or self._goal is not None:
@@ -136,7 +115,7 @@ class Job:
             self._begin()
             if len(self._agents()) == 1 and not (self._origin and self._goal):
                 warm_up()  # a relay makes no channels
-            while not self._is_finished():
+            while not self._tally.is_finished:
                 self._step()
             for agent in self._agents():
                 agent.send(Bye())
@@ -157,20 +136,13 @@ class Job:
 
     @property
     def first_failure(self) -> EscpError | None:
-        """What the exit status is about when files failed for a reason worse than 'some failed'."""
-        if FAST_DIGEST in self._failed_codes:
-            return IntegrityError("what arrived is not what was read; the files named above were not kept")
-        if FAST_UNSAFE in self._failed_codes:
-            where = self._goal.host if self._goal else "this escp"
-            return RefusedError(f"{where} refused to write outside the destination")
-        return None
+        return self._tally.first_failure
+
+    def counters(self) -> dict[str, int]:
+        return self._tally.counters(self._send_end, self._receive_end, self._receive_agent)
 
     def _agents(self) -> list[AgentLink]:
         return [agent for agent in (self._send_agent, self._receive_agent) if agent is not None]
-
-    def _is_finished(self) -> bool:
-        """Both ends have told their account, or done their part here."""
-        return bool(self._results) and all(result is not None for result in self._results.values())
 
     # ---- Waiting ------------------------------------------------------------------------------------
 
@@ -236,7 +208,8 @@ class Job:
             listener=self,
             direct_bytes=direct_bytes,
         )
-        self._results = {self._send_end: None, self._receive_end: None}
+        self._tally.expect(self._send_end)
+        self._tally.expect(self._receive_end)
         start_local(self._send_end, self._receive_end)
         self._is_started = True
         self._feed_end()
@@ -251,7 +224,7 @@ class Job:
             self._watcher.note,
             self._watcher.announce,
         )
-        self._results[agent] = None
+        self._tally.expect(agent)
         return agent
 
     def _log_in_to_goal(self) -> None:
@@ -280,12 +253,12 @@ class Job:
         elif isinstance(message, Roots):
             self._take_roots(message)
         elif isinstance(message, Progress):
-            self._progress = message
+            self._tally.progress = message
         elif isinstance(message, FileFailed):
             # Of what is written here this side knows more than it could be told.
             if not (message.is_receiver and self._goal is None):
                 failure = Failure(message.code, message.sys_errno, message.where)
-                self._fail_file(failure, message.path, is_receiver=message.is_receiver)
+                self._tally.fail_file(failure, message.path, is_receiver=message.is_receiver)
         elif isinstance(message, Listed) and self._options.is_dry_run:
             for path in message.paths:
                 self.listed(path)
@@ -294,7 +267,7 @@ class Job:
         """Before all was asked for, and could be sent, nobody can be done: it would look like success."""
         if not self._is_started or (agent is self._send_agent and not self._offers.is_finished):
             raise ProtocolError(f"the remote escp on {agent.host} says that it is done before it can be")
-        self._results[agent] = result
+        self._tally.close(agent, result)
 
     def _leg(self, agent: AgentLink) -> Leg:
         if agent not in self._legs:
@@ -350,8 +323,7 @@ class Job:
             try:
                 own_name = base_name(path) if name is None else name
             except UsageError as e:
-                self._watcher.file_error(path, str(e), host=None)
-                self._n_refused += 1
+                self._tally.refuse(path, e)
                 continue
             pairs.append((path, own_name if self._names_below else b""))
         self._send_end.add(pairs, is_last=is_last)
@@ -493,12 +465,12 @@ class Job:
                 block_bytes=self._options.block_bytes,
                 loop=self._loop, listener=self,
             )  # fmt: skip
-            self._results[self._send_end] = None
+            self._tally.expect(self._send_end)
             self._send_end.start(self._streams)
             self._feed_end()
         else:
             assert self._receive_end
-            self._results[self._receive_end] = None
+            self._tally.expect(self._receive_end)
             self._receive_end.start(self._streams)
         self._watcher.begin(
             host=agent.host, n_streams=self._n_streams, aead=self._aead,
@@ -521,7 +493,7 @@ class Job:
     def _is_direct_failure(self) -> bool:
         if not (self._options.is_direct_hosts and self._origin and self._goal):
             return False
-        return self._progress is None or not self._progress.bytes_network
+        return not (self._tally.progress and self._tally.progress.bytes_network)
 
     def _explain_direct(self, error: NetworkError) -> NetworkError:
         """-R failed before anything was sent: say what else there is."""
@@ -534,7 +506,7 @@ class Job:
     # ---- What the ends tell -------------------------------------------------------------------------
 
     def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
-        self._results[end] = Result(0, 0, 0, 0, 0, 0, 0)  # its account is in its counters
+        self._tally.close(end)
 
     def end_failed(self, failure: Failure) -> None:
         host = (self._goal or self._origin or self._options.target).host
@@ -560,42 +532,7 @@ class Job:
     ) -> None:
         if end is self._receive_end and self._send_end is not None:
             return  # both are here: the sending one has told it
-        self._fail_file(failure, path, is_receiver=is_receiver)
-
-    def _fail_file(self, failure: Failure, path: bytes, *, is_receiver: bool) -> None:
-        location = self._goal if is_receiver else self._origin
-        host = location.host if location else None
-        if is_receiver:
-            target = self._options.target.path
-            path = os.path.join(target, path) if path else target
-            if failure.code == FAST_SYS and failure.sys_errno in FULL_DISK_ERRNOS:
-                shown = f"{host}:{os.fsdecode(path)}" if host else os.fsdecode(path)
-                cls = RemoteFileError if host else LocalFileError
-                error = cls(f"{shown}: {failure.reason}", "make room there and run it again")
-                raise error from OSError(failure.sys_errno, os.strerror(failure.sys_errno))
-        self._failed_codes.add(failure.code)
-        self._n_told += 1
-        self._watcher.file_error(path, failure.reason, host=host)
-
-    def counters(self) -> dict[str, int]:
-        """As SendPlane.counters(), wherever the sending plane is; what was written here was counted here."""
-        counts = dict.fromkeys(Progress._fields, 0)
-        if self._send_end is not None:
-            counts.update(self._send_end.counters())
-        elif self._progress is not None:
-            counts.update(self._progress._asdict())
-        if self._receive_end is not None and self._receive_end.plane is not None:
-            own = self._receive_end.counters()
-            own["failed"] = max(own["failed"], counts["failed"])  # the sender hears of both sides'
-            if self._send_end is not None or self._options.is_dry_run:  # nothing comes in a dry run
-                own = {name: own[name] for name in ("bytes_disk", "failed")}
-            counts.update(own)
-        result = self._results.get(self._receive_agent) if self._receive_agent else None
-        if result is not None:
-            counts["bytes_disk"] = result.bytes_disk
-        done = [result.failed for result in self._results.values() if result is not None]
-        counts["failed"] = max(counts["failed"], self._n_told, *done) + self._n_refused
-        return counts
+        self._tally.fail_file(failure, path, is_receiver=is_receiver)
 
     def _close(self, *, is_done: bool) -> None:
         for leg in self._legs.values():

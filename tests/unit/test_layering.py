@@ -24,7 +24,8 @@ LAYERS = [
     {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"}
     | {"pushagent", "cleanagents"},
     {"affinity", "sealing", "transfer", "relay", "listener", "connector", "leg", "ends"}
-    | {"onefile", "orders", "offers", "rootfinder", "job", "service", "agent", "examine", "loopback"},
+    | {"onefile", "orders", "offers", "rootfinder", "watcher", "tally", "job"}
+    | {"service", "agent", "examine", "loopback"},
     {"progress", "ui", "selftest", "doctor"}
     | {"lines", "textui", "jsonui", "meter", "report", "about", "initiator"},
     {"cli"},
