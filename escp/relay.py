@@ -5,7 +5,8 @@ Nothing here has a key: the ends prove themselves to each other through the rela
 
 import socket
 
-from escp.transfer import RelayPlane, tune
+from escp._fast.relay import RelayPlane
+from escp.transfer import tune
 
 
 class RelayLeg:

@@ -13,7 +13,6 @@ import struct
 from escp._fast.channel import Channel, forbid_dumps
 from escp._fast.errors import FastError
 from escp._fast.plane import FATAL, FILE_FAILED, FINISHED, LISTED, ROOM, ReceivePlane, SendPlane, link_local
-from escp._fast.relay import RelayPlane
 from escp._fast.wire import decode_hello, encode_hello
 
 PREAMBLE = struct.Struct(">4sBBHII")  # docs/protocol.md 4.5: magic, major, zero, stream, connection, zero
@@ -35,7 +34,6 @@ __all__ = [
     "ROOM",
     "Channel",
     "ReceivePlane",
-    "RelayPlane",
     "SendPlane",
     "Streams",
     "link_local",

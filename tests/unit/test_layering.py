@@ -31,7 +31,7 @@ LAYERS = [
     {"cli"},
     {"__main__", "__init__"},  # the public API: its imports are lazy
 ]
-MAY_IMPORT_FAST = {"sealing", "transfer", "selftest", "affinity", "onefile"}
+MAY_IMPORT_FAST = {"sealing", "transfer", "relay", "selftest", "affinity", "onefile"}
 ONLY_LOWEST = {"parser"}  # the man page is built from it, with nothing compiled or installed
 MAY_PRINT = {"ui", "cli"}
 MAY_EXIT = {"ui", "cli", "__main__"}

@@ -16,7 +16,7 @@ VERSION_PAGE = set(
 # An agent is loaded while somebody waits for it: no command line, no files' YAML, no meter.
 AGENT = set(
     "__main__ _fast affinity agent agentoptions cli config constants control controlchannel "
-    "destination display ends errors eventloop listener log plan procenv record relay "
+    "destination display ends errors eventloop listener log plan procenv record "
     "sealing service session transfer values".split()
 )
 # Each of these takes 2 ms or more, or brings some that do.
