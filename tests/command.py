@@ -19,6 +19,7 @@ from typing import Self
 
 import pytest
 
+from tests.configuration import copy_environment
 from tests.leftovers import MARK, assert_nothing_left, find_processes
 from tests.ports import Ports
 from tests.sshd import HOST, Sshd
@@ -112,7 +113,7 @@ class Escp:
             base += ["-D", str(agent or self.agent)] if login is None else map(str, login)
         if has_ports:
             base += ["--escp_port", str(self.port)]
-        environment = dict(os.environ, PYTHONPATH=str(ROOT), **{MARK: self.mark}, **(env or {}))
+        environment = {**copy_environment(), "PYTHONPATH": str(ROOT), MARK: self.mark, **(env or {})}
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen([*base, *words], env=environment, start_new_session=True,
                                    **{**streams, **popen})  # fmt: skip

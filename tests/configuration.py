@@ -1,5 +1,6 @@
-"""What a developer has configured for escp, and that it does not count here."""
+"""The environment of the tests, and that what a developer has configured for escp does not count in it."""
 
+import os
 from collections.abc import MutableMapping
 
 from escp.config import variable_name
@@ -11,3 +12,12 @@ def forget_configuration(environ: MutableMapping[str, str]) -> None:
     for key in build_parser().list_keys():
         environ.pop(variable_name(key), None)
     environ["ESCP_CONFIG"] = ""
+
+
+def copy_environment() -> dict[str, str]:
+    """os.environ as it is now, in threads too: pytest takes a variable out of it after each test."""
+    while True:
+        try:
+            return dict(os.environ)
+        except KeyError:
+            continue

@@ -16,6 +16,7 @@ from collections import namedtuple
 from pathlib import Path
 
 from tests.command import AGENT_COMMAND, COMMAND, N_PORTS, ROOT
+from tests.configuration import copy_environment
 from tests.conformance.cases import Case
 from tests.conformance.tree import make_tree, read_tree
 from tests.leftovers import MARK, assert_nothing_left
@@ -116,7 +117,7 @@ class Arena:
         words = [self._fill(word, top) for word in case.words]
         command = [*base, "-F", os.fspath(self.sshd.client_config), *case.options, *words]
         environment = {
-            **os.environ,
+            **copy_environment(),
             "PYTHONPATH": str(ROOT),
             "HOME": f"{top}/nobody",  # no configuration of the user's; ssh asks the system for its own home
             "CASE_HOME": f"{top}/home",
