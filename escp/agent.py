@@ -22,6 +22,7 @@ from escp.errors import (
     NetworkError,
     RemoteFileError,
     UsageError,
+    explain_import,
     explain_limit,
 )
 from escp.eventloop import EventLoop
@@ -68,6 +69,8 @@ class Agent:
         except Exception as e:
             if isinstance(e, OSError) and (said := explain_limit(e)):
                 return self._fail(RemoteFileError(*said))
+            if isinstance(e, ImportError) and (broken := explain_import(e)):
+                return self._fail(broken)
             self._tell(Error(InternalError.exit_code, f"the remote escp failed: {type(e).__name__}: {e}", ""))
             raise
         finally:

@@ -17,6 +17,7 @@ from escp.errors import (
     SomeFailedError,
     UsageError,
     describe_errno,
+    explain_import,
 )
 from escp.procenv import unpacked_folder
 
@@ -69,6 +70,13 @@ def _run(argv: list[str], start_s: float) -> int:
 
         show_early_failure(e, is_json=is_json)
         return e.exit_code
+    except ImportError as e:
+        if (broken := explain_import(e)) is None:
+            raise
+        from escp.ui import show_early_failure
+
+        show_early_failure(broken, is_json=is_json)
+        return broken.exit_code
     except _Interrupted as e:
         return 128 + e.number
 

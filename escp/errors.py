@@ -63,6 +63,10 @@ class InternalError(EscpError):
     hint = "this is a bug in escp: please report it with the output of `escp --version -v`"
 
 
+class BrokenInstallationError(InternalError):
+    hint = "install escp on that host anew; in a checkout run python3 build.py setup"
+
+
 class SshError(EscpError):
     exit_code = EXIT_SSH
     hint = "try `ssh` with the same host and options: escp logs in exactly as it does"
@@ -129,6 +133,13 @@ def describe_errno(number: int) -> str:
     """'no space left on device' for ENOSPC: the system's words, in escp's lower-case style."""
     text = os.strerror(number if number < 1 << 31 else -1)  # a peer's may be any
     return text[:1].lower() + text[1:] if not text[:2].isupper() else text
+
+
+def explain_import(error: ImportError) -> EscpError | None:
+    """What to say if *error* is that the native code, or a library that it needs, could not be loaded."""
+    if not os.path.basename(error.path or "").startswith("_native."):
+        return None
+    return BrokenInstallationError(f"the native code of this escp can't be loaded: {error}")
 
 
 def explain_limit(error: OSError) -> tuple[str, str] | None:

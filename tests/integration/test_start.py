@@ -1,13 +1,14 @@
 """How a session starts, and each way in which it fails: one sentence, a hint, an exit code, in 15 s."""
 
 import getpass
+import shutil
 import subprocess
 import sys
 import time
 
 import pytest
 
-from tests.command import IS_SOURCE, local, remote
+from tests.command import IS_SOURCE, ROOT, local, needs_source, remote
 from tests.trees import list_tree, write_random
 
 START_LIMIT_S = 15
@@ -191,6 +192,20 @@ def test_too_few_files_may_be_open_for_the_streams(escp, small, target, is_here)
     assert "too many open files: the limit is 40" in done.error and "-t" in done.hint
     assert is_here or "box" in done.error
     assert list_tree(target) == {}
+
+
+@needs_source
+@pytest.mark.parametrize("is_here", [True, False], ids=["here", "remote"])
+def test_native_code_that_cannot_be_loaded(escp, small, target, folder, is_here):
+    """As after half an update, or where a library is missing that it was linked with."""
+    shutil.copytree(ROOT / "escp", folder / "copy" / "escp", ignore=shutil.ignore_patterns("_native*"))
+    command = f"cd {folder}/copy && PYTHONPATH=. exec {sys.executable} -m escp"
+    agent = escp.agent if is_here else escp.write_agent("broken", command=f'{command} "$@"')
+    prefix = ("sh", "-c", f'shift 3; {command} "$@"', "sh") if is_here else ()
+    done = escp.fail(3, small, remote(target), agent=agent, prefix=prefix)
+    assert "the native code of this escp can't be loaded: " in done.error and "_native" in done.error
+    assert "install escp" in done.hint and "Traceback" not in done.err
+    assert is_here or done.error.startswith("box: ")
 
 
 def test_embedded_agent_leaves_ssh_alone(escp, small, target):
