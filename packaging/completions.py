@@ -15,7 +15,7 @@ from optiontable import find_value_type
 from escp.parser import build_parser
 
 HERE = Path(__file__).resolve().parent
-OUT = HERE.parent / "dist" / "completions"
+OUT = HERE.parent / "dist" / "completions"  # unless the command names another folder
 SHELLS = {"bash": "escp", "zsh": "_escp", "fish": "escp.fish"}  # with the name that its file has to have
 
 # What completes the value of a placeholder. Where it is not here and there are no choices, nothing does.
@@ -147,10 +147,11 @@ def _format_fish(action: Action) -> str:
 
 
 def main() -> None:
-    OUT.mkdir(parents=True, exist_ok=True)
+    out = Path(*sys.argv[1:] or [OUT])
+    out.mkdir(parents=True, exist_ok=True)
     for shell, name in SHELLS.items():
-        (OUT / name).write_text(build_completion(shell))
-        sys.stdout.write(f"{OUT / name}\n")
+        (out / name).write_text(build_completion(shell))
+        sys.stdout.write(f"{out / name}\n")
 
 
 if __name__ == "__main__":

@@ -20,7 +20,7 @@ from escp.options import list_kinds
 from escp.parser import USAGE, OptionParser, build_parser
 
 HERE = Path(__file__).resolve().parent
-OUT = HERE.parent / "dist" / "man"
+OUT = HERE.parent / "dist" / "man"  # unless the command names another folder
 SUMMARY = "copy files between hosts over several encrypted TCP streams, and verify them"
 _HELP = "--HELP"  # argparse-manpage leaves out what is called --help
 
@@ -88,10 +88,11 @@ def _nest_groups(lines: list[str], parser: OptionParser) -> list[str]:
 
 
 def main() -> None:
-    OUT.mkdir(parents=True, exist_ok=True)
+    out = Path(*sys.argv[1:] or [OUT])
+    out.mkdir(parents=True, exist_ok=True)
     for name, text in (("escp.1", build_command_page()), ("escp.conf.5", build_conf_page())):
-        (OUT / name).write_text(text)
-        sys.stdout.write(f"{OUT / name}\n")
+        (out / name).write_text(text)
+        sys.stdout.write(f"{out / name}\n")
 
 
 if __name__ == "__main__":

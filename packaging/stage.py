@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -66,19 +67,20 @@ def _make_pages(share: Path, release: Release) -> None:
     """Manual pages and completions, from the parser."""
     # TZ: the pages bear a date.
     env = dict(os.environ, SOURCE_DATE_EPOCH=str(release.epoch), TZ="UTC", PYTHONPATH=str(freeze.ROOT))
-    for script in ("manpages.py", "completions.py"):
-        subprocess.run([sys.executable, str(HERE / script)], env=env, check=True, stdout=subprocess.DEVNULL)
-    dist = freeze.ROOT / "dist"
     places = {
-        dist / "man" / "escp.1": share / "man" / "man1" / "escp.1",
-        dist / "man" / "escp.conf.5": share / "man" / "man5" / "escp.conf.5",
-        dist / "completions" / "escp": share / "bash-completion" / "completions" / "escp",
-        dist / "completions" / "_escp": share / "zsh" / "site-functions" / "_escp",
-        dist / "completions" / "escp.fish": share / "fish" / "vendor_completions.d" / "escp.fish",
+        "escp.1": share / "man" / "man1",
+        "escp.conf.5": share / "man" / "man5",
+        "escp": share / "bash-completion" / "completions",
+        "_escp": share / "zsh" / "site-functions",
+        "escp.fish": share / "fish" / "vendor_completions.d",
     }
-    for source, target in places.items():
-        target.parent.mkdir(parents=True)
-        shutil.copyfile(source, target)
+    with tempfile.TemporaryDirectory() as made:
+        for script in ("manpages.py", "completions.py"):
+            command = [sys.executable, str(HERE / script), made]
+            subprocess.run(command, env=env, check=True, stdout=subprocess.DEVNULL)
+        for name, folder in places.items():
+            folder.mkdir(parents=True)
+            shutil.copyfile(Path(made, name), folder / name)
 
 
 def compress(path: Path) -> None:
