@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from escp.affinity import apply_affinity
 from escp.errors import EscpError, LocalFileError, explain_limit
-from escp.job import Job
+from escp.job import Job, Task
 from escp.location import Location
 from escp.options import Options
 from escp.report import Report
@@ -48,9 +48,7 @@ class Copy:
             self._run_job(origin, is_many=is_many)
 
     def _run_job(self, origin: Location | None, *, is_many: bool) -> None:
-        job = Job(
-            self._options, origin, self._sources, is_many=is_many, start_agent=self._start_agent, watcher=self
-        )
+        job = make_job(Task(self._options, origin, self._sources, is_many, self._start_agent, self))
         try:
             self._done = self._add(job.run())
         except OSError as e:
@@ -90,3 +88,22 @@ class Copy:
 
     def warn(self, text: str) -> None:
         self._report.warn(text)
+
+
+def make_job(task: Task) -> Job:
+    """The one place that decides which plane runs where. Only the job that is needed is imported."""
+    if task.origin is None and not task.options.target.is_remote:
+        from escp.localjob import LocalJob  # lazy
+
+        return LocalJob(task)
+    if task.origin is None:
+        from escp.pushjob import PushJob  # lazy
+
+        return PushJob(task)
+    if not task.options.target.is_remote:
+        from escp.pulljob import PullJob  # lazy
+
+        return PullJob(task)
+    from escp.hostsjob import HostsJob  # lazy
+
+    return HostsJob(task)

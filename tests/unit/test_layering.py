@@ -24,7 +24,8 @@ LAYERS = [
     {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"}
     | {"pushagent", "cleanagents"},
     {"affinity", "sealing", "transfer", "relay", "listener", "connector", "leg", "ends"}
-    | {"onefile", "orders", "offers", "rootfinder", "watcher", "tally", "job"}
+    | {"onefile", "orders", "offers", "rootfinder", "watcher", "tally"}
+    | {"job", "localjob", "agentjob", "pushjob", "fetchjob", "pulljob", "hostsjob"}
     | {"service", "agent", "examine", "loopback"},
     {"progress", "ui", "selftest", "doctor"}
     | {"lines", "textui", "jsonui", "meter", "report", "about", "initiator"},
