@@ -1,17 +1,17 @@
 """Results from the receiver; see acks.pxd. Each is compared with what the sender knows of that file."""
 
-from libc.stdint cimport uint64_t, uint8_t
+from libc.stdint cimport uint16_t, uint64_t, uint8_t
 
 from escp._fast.channel cimport FRAME_META, channel_expect, channel_open
 from escp._fast.events cimport EVENT_FINISHED, push_event
-from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, errno, escp_flag, free, malloc,
+from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, errno, escp_flag, free, malloc, memcpy,
                               memset, poll, pollfd_t, pthread_cond_broadcast, pthread_mutex_lock,
                               pthread_mutex_unlock, recv)
 from escp._fast.questions cimport take_answer_locked
-from escp._fast.sources cimport (N_FLIGHTS, flight, flight_end_locked, is_all_done_locked, large_file,
-                                 node_unref_locked, report, send_state, state_fail)
+from escp._fast.sources cimport (N_FLIGHTS, dir_node, flight, flight_end_locked, flight_name, is_all_done_locked,
+                                 large_file, node_unref_locked, report, send_state, state_fail)
 from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
-                               MAX_META_BYTES, TAG_BYTES, clear, fail, fast_err)
+                               MAX_META_BYTES, MAX_NAME_BYTES, TAG_BYTES, clear, fail, fast_err)
 from escp._fast.wire cimport (END_BYTES, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY, MESSAGE_END, MESSAGE_RESULTS,
                               META_HEADER_BYTES, RESULT_BYTES, RESULT_IS_EARLY, get_meta_header, get_result,
                               meta_header, result)
@@ -55,7 +55,9 @@ cdef int fail_large_locked(send_state *s, large_file *l) noexcept nogil:
 
 cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nogil:
     cdef flight *f = &s.flights[r.id % N_FLIGHTS]
-    cdef flight copy
+    cdef dir_node *dir = NULL
+    cdef char name[MAX_NAME_BYTES]
+    cdef uint16_t n_name = 0
     cdef fast_err own
     cdef bint is_told = False
     cdef int rc
@@ -76,12 +78,10 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
     if r.flags & ~RESULT_IS_EARLY:
         pthread_mutex_unlock(&s.lock)
         return fail(err, FAST_PROTOCOL, 0, "answer")
-    copy = f[0]
     if r.flags & RESULT_IS_EARLY:
         if fail_large_locked(s, f.large):
             fail(&own, r.code, r.sys_errno, "write")
-            copy.dir.n_refs += 1
-        pthread_mutex_unlock(&s.lock)
+            f.dir.n_refs += 1
     else:
         is_told = f.large != NULL and f.large.has_failed
         if r.code == FAST_OK and not is_told and s.config.has_checksum and f.kind <= ENTRY_LARGE and (
@@ -97,12 +97,15 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
                 s.n_files += 1
         if own.code == FAST_OK:
             flight_end_locked(s, f)
-        pthread_mutex_unlock(&s.lock)
     if own.code:
-        report(s, &own, True, copy.dir, copy.name, copy.n_name)
+        dir, n_name = f.dir, f.n_name
+        memcpy(name, flight_name(s, f), n_name)
+    pthread_mutex_unlock(&s.lock)
+    if own.code:
+        report(s, &own, True, dir, name, n_name)
         pthread_mutex_lock(&s.lock)
         if r.flags & RESULT_IS_EARLY:
-            node_unref_locked(s, copy.dir)
+            node_unref_locked(s, dir)
         else:  # not before the report: it needs the path, and with the last flight the streams end
             flight_end_locked(s, f)
         pthread_mutex_unlock(&s.lock)

@@ -9,10 +9,23 @@ waits for anybody but walkers for room, and while they do so they take wanted on
 Questions may fill half of the flights at most, so that the files behind them always find some.
 """
 
+from libc.stdint cimport uint16_t, uint64_t
+
+from escp._fast.digest cimport digest128
 from escp._fast.send_frames cimport send_stream
-from escp._fast.sources cimport flight, send_state
-from escp._fast.types cimport fast_err
+from escp._fast.sources cimport dir_node, flight, send_state
+from escp._fast.types cimport MAX_NAME_BYTES, fast_err
 from escp._fast.wire cimport result
+
+
+# A file that the receiver has not, or that digests are to be compared of.
+ctypedef struct wanted_file:
+    dir_node *dir  # holds a reference
+    uint64_t size
+    digest128 digest  # of the receiver's file
+    bint is_digest_known
+    uint16_t n_name
+    char name[MAX_NAME_BYTES + 1]
 
 
 # Whether streams should ask now: when a batch has come together, or nobody adds to it.
@@ -22,5 +35,5 @@ cdef int take_questions_locked(send_stream *t) noexcept nogil
 cdef int send_questions(send_stream *t, int n, fast_err *err) noexcept nogil
 # The receiver's answer to a question that was asked. 0; or -1, an answer that is none.
 cdef int take_answer_locked(send_state *s, flight *f, const result *r, fast_err *err) noexcept nogil
-# Moves the oldest wanted one into *copy*, with its reference to the directory; False when there is none.
-cdef bint take_wanted_locked(send_state *s, flight *copy) noexcept nogil
+# The oldest wanted one; False when there is none.
+cdef bint take_wanted_locked(send_state *s, wanted_file *w) noexcept nogil

@@ -6,7 +6,7 @@ from escp._fast.libc cimport (memcpy, pthread_cond_broadcast, pthread_cond_signa
                               pthread_mutex_unlock)
 from escp._fast.send_frames cimport add_entry, describe, send_meta, send_stream
 from escp._fast.sources cimport (ASK_ROOM, MAX_ASKED, N_ITEMS, N_QUESTIONS, flight, flight_end_locked,
-                                 flight_new_locked, item, send_state)
+                                 flight_name, flight_new_locked, flight_set_name, item, send_state)
 from escp._fast.types cimport FAST_PROTOCOL, MAX_META_BYTES, fail, fast_err
 from escp._fast.wire cimport (ENTRY_ASKS_DIRECTORY, ENTRY_BYTES, ENTRY_QUERY, MESSAGE_ENTRIES, META_HEADER_BYTES,
                               RESULT_IS_SAME, RESULT_IS_WANTED, entry, result)
@@ -37,8 +37,7 @@ cdef int take_questions_locked(send_stream *t) noexcept nogil:
         f = flight_new_locked(s, ENTRY_QUERY, q.dir)
         if f == NULL:
             break
-        f.n_name = q.n_name
-        memcpy(f.name, q.name, q.n_name)
+        flight_set_name(s, f, q.name, q.n_name)
         f.size = q.status.st_size
         t.flights[n] = f
         t.batch[n] = q[0]
@@ -93,12 +92,17 @@ cdef int take_answer_locked(send_state *s, flight *f, const result *r, fast_err 
     return 0
 
 
-cdef bint take_wanted_locked(send_state *s, flight *copy) noexcept nogil:
+cdef bint take_wanted_locked(send_state *s, wanted_file *w) noexcept nogil:
     cdef flight *f = s.wanted
     if f == NULL:
         return False
     s.wanted = f.next_wanted
-    copy[0] = f[0]
-    f.dir = NULL
+    w.dir, f.dir = f.dir, NULL
+    w.size = f.size
+    w.digest = f.digest
+    w.is_digest_known = f.is_digest_known
+    w.n_name = f.n_name
+    memcpy(w.name, flight_name(s, f), f.n_name)
+    w.name[f.n_name] = 0
     flight_end_locked(s, f)
     return True

@@ -6,11 +6,11 @@ from escp._fast.counters cimport count_contents
 from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_update
 from escp._fast.engine cimport ENGINE_DUMMY, SLOT_FREE, can_direct, io_slot, slot_finish, slot_read
 from escp._fast.gather cimport gather
-from escp._fast.libc cimport (ENXIO, SEEK_DATA, SEEK_HOLE, c_close, errno, lseek, memcpy, memset,
+from escp._fast.libc cimport (ENXIO, SEEK_DATA, SEEK_HOLE, c_close, errno, lseek, memset,
                               pthread_cond_broadcast, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.send_frames cimport add_entry, describe, send_data, send_meta, send_stream
-from escp._fast.sources cimport (N_FLIGHTS, N_ITEMS, flight, flight_end_locked, flight_new_locked, is_changed,
-                                 item, large_file, report, send_state)
+from escp._fast.sources cimport (N_FLIGHTS, N_ITEMS, flight, flight_end_locked, flight_new_locked, flight_set_name,
+                                 is_changed, item, large_file, report, send_state)
 from escp._fast.types cimport FAST_CHANGED, MAX_OPEN_LARGE, SLICE_BYTES, clear, fail, fast_err
 from escp._fast.wire cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END,
                               MESSAGE_ENTRIES, data_header, entry)
@@ -89,8 +89,7 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     f.links = it.links
     f.size = l.size
     f.dev, f.ino = it.status.st_dev, it.status.st_ino
-    f.n_name = it.n_name
-    memcpy(f.name, it.name, it.n_name)
+    flight_set_name(s, f, it.name, it.n_name)
     s.items_head = (s.items_head + 1) % N_ITEMS
     s.n_items -= 1
     pthread_cond_broadcast(&s.room)

@@ -9,11 +9,11 @@ from escp._fast.extras cimport (DEVICE_BLOCK, DEVICE_CHARACTER, DEVICE_FIFO, EXT
 from escp._fast.gather cimport gather
 from escp._fast.hard_links cimport pop_link_locked
 from escp._fast.libc cimport (AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFBLK, S_IFIFO, S_IFMT, c_close,
-                              errno, escp_pread_all, major, memcpy, minor, openat, pthread_cond_broadcast,
+                              errno, escp_pread_all, major, minor, openat, pthread_cond_broadcast,
                               pthread_mutex_lock, pthread_mutex_unlock, strlen)
 from escp._fast.send_frames cimport add_entry, describe, send_data, send_meta, send_stream
 from escp._fast.sources cimport (LINKS_GOOD, N_ITEMS, dir_node, flight, flight_end_locked, flight_new_locked,
-                                 is_changed, item, item_close, report, send_state)
+                                 flight_set_name, is_changed, item, item_close, report, send_state)
 from escp._fast.types cimport (FAST_CHANGED, FAST_HARD_LINK, FAST_SYS, FAST_XATTR, MAX_BATCH, MAX_META_BYTES,
                                SMALL_FILE_BYTES, clear, fail, fast_err)
 from escp._fast.wire cimport (DATA_IS_BUNDLE, ENTRY_BYTES, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_HARD_LINK,
@@ -171,8 +171,7 @@ cdef int send_batch(send_stream *t, int n_dirs, int n_files, fast_err *err) noex
 cdef void add_flight_locked(send_stream *t, const item *it, int n_dirs, int *n_files) noexcept nogil:
     """The item at the end of t.batch takes one of the free flights."""
     cdef flight *f = flight_new_locked(t.state, it.kind, it.dir)
-    f.n_name = it.n_name
-    memcpy(f.name, it.name, it.n_name)
+    flight_set_name(t.state, f, it.name, it.n_name)
     f.dev, f.ino = it.status.st_dev, it.status.st_ino
     if it.kind == ENTRY_HARD_LINK:
         f.dev, f.ino = it.links.dev, it.links.ino

@@ -21,7 +21,8 @@ from escp._fast.types cimport MAX_NAME_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, fast_
 cdef enum:
     N_ITEMS = 256  # opened files waiting for a stream
     N_ROOTS = 256  # sources waiting for a walker
-    N_FLIGHTS = 16384  # files sent and not yet acknowledged; a power of two
+    N_FLIGHTS = 8192  # files sent and not yet acknowledged; a power of two
+    SHORT_NAME_BYTES = 38  # of a name that a flight has room for
     N_QUESTIONS = 1024  # files to be asked about, waiting for a stream
     MAX_ASKED = N_FLIGHTS // 2  # of the flights, so that files always find some
     ASK_ROOM = 256  # questions are asked while so many more may be in the air
@@ -110,12 +111,16 @@ ctypedef struct large_file:
     item what
 
 
+# 128 bytes: a long copy has all of them in memory.
 ctypedef struct flight:
     uint64_t id  # 0: free
-    int to_next_free  # free: 0 is the one behind it; so zeroed memory is a list, and nobody touches 2 MB to make one
-    uint8_t kind  # entry_kind
-    bint is_sent  # its entry (the last one, of a large file) is on its way: a final result may come
+    int to_next_free  # free: 0 is the one behind it; so zeroed memory is a list, and nobody touches 1 MB to make one
     uint16_t n_name
+    uint8_t kind  # entry_kind
+    uint8_t is_sent  # its entry (the last one, of a large file) is on its way: a final result may come
+    uint8_t is_good  # it had a good one
+    uint8_t is_digest_known  # of a question: *digest* is that of the receiver's file
+    char short_name[SHORT_NAME_BYTES]  # see flight_name
     uint64_t size
     uint64_t dev  # of the source
     uint64_t ino
@@ -123,10 +128,7 @@ ctypedef struct flight:
     dir_node *dir
     large_file *large
     hard_link *links  # those that wait for its result
-    bint is_good  # it had a good one
     flight *next_wanted
-    bint is_digest_known  # of a question: *digest* is that of the receiver's file
-    char name[MAX_NAME_BYTES + 1]
 
 
 ctypedef struct root:
@@ -199,6 +201,7 @@ ctypedef struct send_state:
     large_file *opened  # files that a receiver in this process has created, of which no block is under way
     large_file *ending  # files that the receiver gave up on, and of which no block is under way
     flight *flights
+    char *long_names  # MAX_NAME_BYTES for each flight, in memory only where a long name has been
     int first_free
     int n_free
     uint64_t next_serial
@@ -230,6 +233,9 @@ cdef void item_close(item *it) noexcept nogil  # its descriptor and its link's t
 cdef void item_put(send_state *s, const item *it) noexcept nogil  # waits for room; takes over fd and reference
 cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexcept nogil
 cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil
+# The last part of its path, n_name bytes, until the flight ends. A directory has none.
+cdef const char *flight_name(send_state *s, const flight *f) noexcept nogil
+cdef void flight_set_name(send_state *s, flight *f, const char *name, uint16_t n_name) noexcept nogil
 cdef bint is_all_done_locked(send_state *s) noexcept nogil
 cdef bint is_idle_locked(send_state *s) noexcept nogil  # all that was walked so far is acknowledged
 # Whether the file's size or time is no longer what *before* says.

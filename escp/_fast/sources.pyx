@@ -1,6 +1,6 @@
 """The sender's shared state; see sources.pxd."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint16_t
 
 from escp._fast.events cimport (EVENT_FATAL, EVENT_FILE_FAILED, events_close, events_free, events_open,
                                 push_event)
@@ -9,7 +9,7 @@ from escp._fast.libc cimport (SHUT_RDWR, c_close, calloc, escp_flag, escp_raise_
                               pthread_cond_signal, pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init,
                               pthread_mutex_lock, pthread_mutex_unlock, shutdown)
 from escp._fast.owners cimport owners_close, owners_open
-from escp._fast.types cimport FAST_STOPPED, MAX_STREAMS, fast_err
+from escp._fast.types cimport FAST_STOPPED, MAX_NAME_BYTES, MAX_STREAMS, fast_err
 from escp._fast.wire cimport ENTRY_QUERY
 
 
@@ -23,7 +23,11 @@ cdef int state_open(send_state *s) except -1:
     pthread_cond_init(&s.walk, NULL)
     pthread_cond_init(&s.room, NULL)
     s.flights = <flight *>calloc(N_FLIGHTS, sizeof(flight))
-    if s.flights == NULL:
+    s.long_names = <char *>calloc(N_FLIGHTS, MAX_NAME_BYTES)
+    if s.flights == NULL or s.long_names == NULL:
+        free(s.flights)
+        free(s.long_names)
+        s.flights = NULL
         raise MemoryError("flights")
     s.n_free = N_FLIGHTS
     owners_open(&s.owners)
@@ -96,6 +100,7 @@ cdef void state_free(send_state *s) noexcept nogil:
         free(node)
     pthread_mutex_unlock(&s.lock)
     free(s.flights)
+    free(s.long_names)
     free(s.questions)
     s.flights = NULL
     s.questions = NULL
@@ -245,6 +250,19 @@ cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexc
     f.n_name = 0
     s.n_asked += kind == ENTRY_QUERY
     return f
+
+
+cdef char *name_room(send_state *s, const flight *f, uint16_t n_name) noexcept nogil:
+    return <char *>f.short_name if n_name <= SHORT_NAME_BYTES else s.long_names + (f - s.flights) * MAX_NAME_BYTES
+
+
+cdef const char *flight_name(send_state *s, const flight *f) noexcept nogil:
+    return name_room(s, f, f.n_name)
+
+
+cdef void flight_set_name(send_state *s, flight *f, const char *name, uint16_t n_name) noexcept nogil:
+    f.n_name = n_name
+    memcpy(name_room(s, f, n_name), name, n_name)
 
 
 cdef void resolve_links_locked(send_state *s, hard_link *first, bint is_good) noexcept nogil:

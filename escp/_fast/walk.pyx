@@ -13,8 +13,8 @@ from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG, ENA
                               escp_flag, escp_getdents, fstat, fstatat, lseek, memcpy, openat, pthread_cond_broadcast,
                               pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock,
                               stat_t, strlen)
-from escp._fast.questions cimport take_wanted_locked
-from escp._fast.sources cimport (MAX_STACKED, N_ROOTS, SELECT_ALL, dir_node, flight, is_idle_locked, node_new,
+from escp._fast.questions cimport take_wanted_locked, wanted_file
+from escp._fast.sources cimport (MAX_STACKED, N_ROOTS, SELECT_ALL, dir_node, is_idle_locked, node_new,
                                  node_unref, send_state)
 from escp._fast.types cimport (FAST_INTO_ITSELF, FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS,
                                MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err)
@@ -243,7 +243,7 @@ cdef void offer_room(send_state *s) noexcept nogil:
 cdef void walk_loop(send_state *s) noexcept nogil:
     cdef char listing[LISTING_BYTES]
     cdef dir_node *node
-    cdef flight wanted
+    cdef wanted_file wanted
     cdef bint is_root
     cdef bint is_wanted
     pthread_mutex_lock(&s.lock)

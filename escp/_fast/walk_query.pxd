@@ -3,7 +3,8 @@
 All of it is called by walkers' threads, without the state's lock. Names are given as in walk_files.pxd.
 """
 
-from escp._fast.sources cimport dir_node, flight, send_state
+from escp._fast.questions cimport wanted_file
+from escp._fast.sources cimport dir_node, send_state
 
 
 # A file: ask for it, or in a dry run without a selection list it. Takes over a reference to *dir*. May wait for
@@ -13,4 +14,4 @@ cdef void consider(send_state *s, int dirfd, const char *path, dir_node *dir, co
 cdef void consider_directory(send_state *s, dir_node *dir) noexcept nogil
 # Send a file that the receiver says it has not, or list it; with digests to compare, only if they differ.
 # Takes over the reference to its directory.
-cdef void take_wanted(send_state *s, flight *asked) noexcept nogil
+cdef void take_wanted(send_state *s, const wanted_file *asked) noexcept nogil

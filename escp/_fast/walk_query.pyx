@@ -7,8 +7,8 @@ from escp._fast.digest cimport digest128
 from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_ISREG, c_close, errno, escp_flag, free, fstat, fstatat,
                               malloc, memcpy, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
                               pthread_mutex_unlock, stat_t, strlen)
-from escp._fast.questions cimport is_time_to_ask_locked, take_wanted_locked
-from escp._fast.sources cimport (N_QUESTIONS, SELECT_ALL, dir_node, flight, item, node_unref, node_unref_locked,
+from escp._fast.questions cimport is_time_to_ask_locked, take_wanted_locked, wanted_file
+from escp._fast.sources cimport (N_QUESTIONS, SELECT_ALL, dir_node, item, node_unref, node_unref_locked,
                                  report, send_state)
 from escp._fast.types cimport FAST_MEMORY, FAST_SPECIAL, FAST_SYS, MAX_PATH_BYTES, clear, fail, fast_err
 from escp._fast.walk_files cimport list_name, open_file, take_file, tell
@@ -18,7 +18,7 @@ cdef enum:
     COMPARED_BYTES = 1048576  # read at a time
 
 
-cdef int is_same(send_state *s, int fd, const flight *asked, fast_err *err) noexcept nogil:
+cdef int is_same(send_state *s, int fd, const wanted_file *asked, fast_err *err) noexcept nogil:
     """1: the file has the digest that the receiver's has; 0: it has not."""
     cdef stat_t status
     cdef digest128 digest
@@ -36,7 +36,7 @@ cdef int is_same(send_state *s, int fd, const flight *asked, fast_err *err) noex
     return rc if rc < 0 else digest.high == asked.digest.high and digest.low == asked.digest.low
 
 
-cdef void take_wanted(send_state *s, flight *asked) noexcept nogil:
+cdef void take_wanted(send_state *s, const wanted_file *asked) noexcept nogil:
     cdef char path[2 * MAX_PATH_BYTES + 2]
     cdef dir_node *dir = asked.dir
     cdef size_t n = dir.n_source
@@ -44,7 +44,6 @@ cdef void take_wanted(send_state *s, flight *asked) noexcept nogil:
     cdef int fd
     cdef int rc = 0
     clear(&err)
-    asked.name[asked.n_name] = 0
     memcpy(path, dir.source, n)
     if asked.n_name:
         path[n] = 47  # '/'
@@ -74,7 +73,7 @@ cdef void take_wanted(send_state *s, flight *asked) noexcept nogil:
 
 cdef void ask(send_state *s, const item *q) noexcept nogil:
     """Queue a question; takes over its reference. While there is no room, wanted files are sent."""
-    cdef flight wanted
+    cdef wanted_file wanted
     pthread_mutex_lock(&s.lock)
     while s.n_questions == N_QUESTIONS and not escp_flag(&s.is_stopped):
         if take_wanted_locked(s, &wanted):

@@ -22,9 +22,9 @@ from escp.errors import (
     FAST_SYS,
 )
 from tests.fast.loopback import BLOCK
-from tests.fast.peers import END, ENTRIES, LARGE, LARGE_END, RESULTS, Receiver
+from tests.fast.peers import END, ENTRIES, LARGE, LARGE_END, RESULTS, SMALL, Receiver, unpack
 
-N_FLIGHTS = 16384
+N_FLIGHTS = 8192
 SMALL_BYTES = 1 << 17  # the largest file that travels in a bundle
 
 
@@ -73,6 +73,27 @@ def test_result_of_a_file_never_sent_is_refused(small, id, flags):
         assert take_entries(receiver, 1)["id"] == N_FLIGHTS
         receiver.send_result(id, code=FAST_SYS, flags=flags)
         expect_fatal(receiver, "result of an unknown file")
+
+
+def test_failed_files_are_told_by_name_however_long_it_is(tmp_path):
+    """A flight has room for a short name (SHORT_NAME_BYTES); longer ones are beside it."""
+    wanted = set()
+    for n in (1, 37, 38, 39, 40, 254, 255):
+        for size in (1, SMALL_BYTES + 1):
+            name = f"{size % 10}" + "n" * (n - 1)
+            (tmp_path / name).write_bytes(bytes(size))
+            wanted.add(b"x/" + name.encode())
+    n_failed = 0
+    with Receiver((os.fsencode(tmp_path), b"x")) as receiver:
+        while n_failed < len(wanted):
+            is_data, payload = receiver.receive_frame()
+            if is_data:
+                continue
+            for entry in decode_entries(unpack(payload)):
+                if entry["kind"] in (SMALL, LARGE_END):
+                    receiver.send_result(entry["id"], code=FAST_SYS)
+                    n_failed += 1
+        assert {receiver.wait(FILE_FAILED).path for _ in wanted} == wanted
 
 
 def test_second_result_is_refused(small, large):

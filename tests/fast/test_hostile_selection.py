@@ -69,7 +69,7 @@ def test_second_answer_is_refused(small, options, first, second):
 
 
 @pytest.mark.parametrize("flags", [IS_SAME, IS_WANTED])
-@pytest.mark.parametrize("offset", [-16384, 1, 16384])
+@pytest.mark.parametrize("offset", [-8192, 1, 8192])
 def test_answer_to_a_question_never_asked_is_refused(small, flags, offset):
     with Receiver(small, **CHANGED) as receiver:
         receiver.send_result(take_question(receiver)["id"] + offset, flags=flags)

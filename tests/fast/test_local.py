@@ -86,7 +86,7 @@ def test_more_large_files_arrive_than_can_be_open(tmp_path, target, n_streams):
 
 @pytest.mark.parametrize("n_streams", [1, 4])
 def test_thousands_of_files_arrive(tmp_path, target, n_streams):
-    """More than there are flights (16384)."""
+    """More than there are flights (8192)."""
     source = tmp_path / "many"
     for number in range(100):
         (source / f"{number}").mkdir(parents=True)

@@ -126,7 +126,7 @@ def test_files_are_read_and_thrown_away_by_a_dummy_receiver(tree, target):
 
 
 def test_thousands_of_files_arrive(tmp_path, target):
-    """More than there are flights (16384), over few and small buffers."""
+    """More than there are flights (8192), over few and small buffers."""
     source = tmp_path / "many"
     for number in range(100):
         (source / f"{number}").mkdir(parents=True)
