@@ -1,8 +1,8 @@
 """The connecting end of the data streams: reaches the listener and proves the key on every stream."""
 
-import socket
 from collections.abc import Callable
 
+from escp import sockets
 from escp.constants import PROTOCOL_MAJOR
 from escp.errors import describe_errno
 from escp.eventloop import Watch
@@ -37,7 +37,7 @@ class Connector:
         self._bind_address = bind_address
         self._streams = streams
         self._watch, self._unwatch = watch, unwatch
-        self._attempts: dict[int, tuple[socket.socket, float, int]] = {}
+        self._attempts: dict[int, tuple[sockets.Socket, float, int]] = {}
         self._retries: dict[int, tuple[float, int]] = dict.fromkeys(range(streams.n_streams), (now, 0))
         self._received: dict[int, bytearray] = {}
         self._greeted: set[int] = set()  # of the attempts, those that are connected
@@ -46,7 +46,7 @@ class Connector:
         if addresses:
             self.tick(now)
 
-    def take(self, sockets: list[socket.socket]) -> None:
+    def take(self, sockets: list[sockets.Socket]) -> None:
         """Connected sockets, one for each stream, instead of addresses."""
         for stream, sock in enumerate(sockets):
             sock.setblocking(False)
@@ -83,12 +83,12 @@ class Connector:
 
     def _connect(self, stream: int, at: int) -> None:
         address = self._addresses[at % len(self._addresses)]
-        sock = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET, socket.SOCK_STREAM)
+        sock = sockets.Socket(sockets.AF_INET6 if ":" in address[0] else sockets.AF_INET, sockets.SOCK_STREAM)
         sock.setblocking(False)
         self._attempts[stream] = (sock, self._now, at)
         try:
             if self._bind_address is not None:
-                sock.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+                sock.setsockopt(sockets.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
                 sock.bind(socket_address(self._bind_address, 0))
             sock.connect(socket_address(*address))
         except BlockingIOError:
@@ -109,7 +109,7 @@ class Connector:
 
     def _connected(self, stream: int) -> None:
         sock, _, at = self._attempts[stream]
-        number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+        number = sock.getsockopt(sockets.SOL_SOCKET, sockets.SO_ERROR)
         if number:
             return self._failed(stream, at, describe_errno(number))
         greeting = PREAMBLE.pack(MAGIC, PROTOCOL_MAJOR, 0, stream, 0, 0)
@@ -132,7 +132,7 @@ class Connector:
         """Something came back before the host has told that this connection reached it."""
         sock, _, at = self._attempts[stream]
         try:
-            is_closed = not sock.recv(1, socket.MSG_PEEK)
+            is_closed = not sock.recv(1, sockets.MSG_PEEK)
         except OSError:
             is_closed = True
         if is_closed:

@@ -20,6 +20,7 @@ from escp.errors import EscpError, describe_errno
 from escp.facts import NO_FACTS, NO_ROUTE, HostFacts, RouteFacts
 from escp.procenv import child_environment
 from escp.sealing import choose_aead, measure_aead
+from escp.sockets import Socket
 
 MEASURE_S = 0.1
 SSH_TIMEOUT_S = 2.0
@@ -293,7 +294,7 @@ def _find_place(root: str, device: str, depth: int = 3) -> tuple[int | None, str
     return None, None
 
 
-def examine_connection(sock: socket.socket) -> RouteFacts:
+def examine_connection(sock: Socket) -> RouteFacts:
     """What the kernel knows about a connected TCP socket."""
     try:
         info = sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256)

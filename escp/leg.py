@@ -1,9 +1,9 @@
 """The way from here to the streams of one agent: direct connections in either direction, or its ssh."""
 
-import socket
 import time
 from collections.abc import Callable
 
+from escp import sockets
 from escp.agentlink import AgentLink
 from escp.connector import Connector
 from escp.constants import CONNECT_TIMEOUT_S, HELLO_TIMEOUT_S
@@ -39,7 +39,7 @@ class Leg:
         self._warn = warn
         self._limit_bytes_per_s = limit_bytes_per_s
         self.streams: Streams | RelayLeg | None = None
-        self._listener: socket.socket | None = None
+        self._listener: sockets.Socket | None = None
         self._acceptor: Acceptor | None = None
         self._connector: Connector | None = None
         self._port = 0

@@ -1,8 +1,8 @@
 """The listening end of the data streams: takes in the connections that prove the key, and no others."""
 
-import socket
 from collections.abc import Callable
 
+from escp import sockets
 from escp.constants import HELLO_TIMEOUT_S, MAX_STREAMS, MAX_UNPROVEN, PROTOCOL_MAJOR
 from escp.errors import NetworkError, describe_errno, explain_limit
 from escp.eventloop import Watch
@@ -11,22 +11,22 @@ from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams, 
 BACKLOG = 2 * MAX_STREAMS
 
 
-def listen(address: str, first_port: int, n_ports: int) -> socket.socket:
+def listen(address: str, first_port: int, n_ports: int) -> sockets.Socket:
     """A listener on the first free port of the range; raises NetworkError when there is none.
 
     *address* "" means all addresses of this host, IPv4 and IPv6.
     """
     family = (
-        socket.AF_INET6 if ":" in address or (not address and socket.has_dualstack_ipv6()) else socket.AF_INET
+        sockets.AF_INET6 if ":" in address or (not address and sockets.has_dual_stack()) else sockets.AF_INET
     )
     reason = ""
     for port in range(first_port, first_port + n_ports):
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        sock = sockets.Socket(family, sockets.SOCK_STREAM)
         try:
             # Only this lets a port be used again while old connections to it are still in TIME_WAIT.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            if not address and family == socket.AF_INET6:
-                sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+            sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+            if not address and family == sockets.AF_INET6:
+                sock.setsockopt(sockets.IPPROTO_IPV6, sockets.IPV6_V6ONLY, 0)
             sock.bind(socket_address(address, port) if address else ("", port))
             sock.listen(BACKLOG)
             sock.setblocking(False)
@@ -43,11 +43,13 @@ def listen(address: str, first_port: int, n_ports: int) -> socket.socket:
 
 def is_own_address(address: str) -> bool:
     """Whether this host has that address, so that a listener may be bound to it."""
-    with socket.socket(socket.AF_INET6 if ":" in address else socket.AF_INET) as sock:
-        try:
-            sock.bind(socket_address(address, 0))
-        except OSError:
-            return False
+    sock = sockets.Socket(sockets.AF_INET6 if ":" in address else sockets.AF_INET)
+    try:
+        sock.bind(socket_address(address, 0))
+    except OSError:
+        return False
+    finally:
+        sock.close()
     return True
 
 
@@ -60,7 +62,7 @@ class Acceptor:
 
     def __init__(
         self,
-        listener: socket.socket | None,
+        listener: sockets.Socket | None,
         streams: Streams,
         watch: Watch,
         unwatch: Callable[[int], None],
@@ -72,8 +74,8 @@ class Acceptor:
         self._arrived = arrived
         self._streams = streams
         self._watch, self._unwatch = watch, unwatch
-        self._unproven: dict[socket.socket, tuple[float, bytearray]] = {}  # in the order they came
-        self._channels: dict[socket.socket, tuple[int, Channel]] = {}  # of those whose preamble is right
+        self._unproven: dict[sockets.Socket, tuple[float, bytearray]] = {}  # in the order they came
+        self._channels: dict[sockets.Socket, tuple[int, Channel]] = {}  # of those whose preamble is right
         if listener is not None:
             watch(listener.fileno(), self._accept)
         self._now = now
@@ -87,7 +89,7 @@ class Acceptor:
     def _accept(self) -> None:
         assert self._listener
         try:
-            sock, _ = self._listener.accept()
+            sock = sockets.accept(self._listener)
         except OSError as e:
             if explain_limit(e) is None:
                 return  # gone again before it was accepted
@@ -99,19 +101,19 @@ class Acceptor:
             self._drop(next(iter(self._unproven)))
         self.take(sock)
 
-    def take(self, sock: socket.socket) -> None:
+    def take(self, sock: sockets.Socket) -> None:
         """A connected socket on which a stream may prove itself."""
         sock.setblocking(False)
         self._unproven[sock] = (self._now, bytearray())
         self._watch(sock.fileno(), lambda: self._read(sock))
 
-    def _drop(self, sock: socket.socket) -> None:
+    def _drop(self, sock: sockets.Socket) -> None:
         del self._unproven[sock]
         self._channels.pop(sock, None)
         self._unwatch(sock.fileno())
         sock.close()
 
-    def _read(self, sock: socket.socket) -> None:
+    def _read(self, sock: sockets.Socket) -> None:
         got = self._unproven[sock][1]
         whole = PREAMBLE.size + HELLO_FRAME_BYTES
         try:
@@ -128,7 +130,7 @@ class Acceptor:
         elif len(got) == whole:
             self._prove(sock, bytes(got[PREAMBLE.size :]))
 
-    def _take_preamble(self, sock: socket.socket, preamble: bytes) -> None:
+    def _take_preamble(self, sock: sockets.Socket, preamble: bytes) -> None:
         """Whoever connected says which stream this is to be."""
         streams = self._streams
         _, major, zero, stream, connection, zero2 = PREAMBLE.unpack(preamble)
@@ -145,7 +147,7 @@ class Acceptor:
             except OSError:
                 self._drop(sock)
 
-    def _prove(self, sock: socket.socket, hello: bytes) -> None:
+    def _prove(self, sock: sockets.Socket, hello: bytes) -> None:
         streams = self._streams
         stream, channel = self._channels[sock]
         if stream in streams.proven or not streams.check_hello(channel, hello):

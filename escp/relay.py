@@ -3,8 +3,7 @@
 Nothing here has a key: the ends prove themselves to each other through the relay.
 """
 
-import socket
-
+from escp import sockets
 from escp._fast.relay import RelayPlane
 from escp.transfer import tune
 
@@ -15,15 +14,15 @@ class RelayLeg:
     def __init__(self, n_streams: int):
         self.n_streams = n_streams
         self.arrived: set[int] = set()  # streams of which the host has told that they reached it
-        self.sockets: dict[int, socket.socket] = {}
+        self.sockets: dict[int, sockets.Socket] = {}
 
     @property
     def is_complete(self) -> bool:
         return len(self.sockets) == self.n_streams
 
-    def adopt(self, stream: int, sock: socket.socket) -> None:
+    def adopt(self, stream: int, sock: sockets.Socket) -> None:
         sock.setblocking(False)
-        if sock.family != socket.AF_UNIX:
+        if sock.family != sockets.AF_UNIX:
             tune(sock)
         self.sockets[stream] = sock
 

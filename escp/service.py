@@ -1,9 +1,9 @@
 """What an agent does for its initiator: roots to send, streams, and the plane that sends or receives."""
 
 import signal
-import socket
 import time
 
+from escp import sockets
 from escp.constants import HELLO_TIMEOUT_S, KEEPALIVE_S, SECRET_BYTES
 from escp.control import (
     Accept,
@@ -149,7 +149,7 @@ class Service:
 
         peer, own = self._peer_address, self._own_address
         for sock, _ in self._streams.proven.values() if self._streams is not None else ():
-            if sock.family != socket.AF_UNIX:  # of a tunnel
+            if sock.family != sockets.AF_UNIX:  # of a tunnel
                 peer, own = sock.getpeername()[0], sock.getsockname()[0]
         device = find_device(peer, own) if peer else None
         self._tell(Examined(encode_facts(examine_host(path, device))))

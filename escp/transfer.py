@@ -7,9 +7,9 @@ Nothing in them waits: the event loop of `agent` or `job` drives them.
 import gc
 import os
 import resource
-import socket
 import struct
 
+from escp import sockets
 from escp._fast.channel import Channel, forbid_dumps
 from escp._fast.errors import FastError
 from escp._fast.plane import FATAL, FILE_FAILED, FINISHED, LISTED, ROOM, ReceivePlane, SendPlane, link_local
@@ -55,7 +55,7 @@ def prepare_process() -> None:
 def is_address(text: str) -> bool:
     """Whether *text* is an IPv4 or IPv6 address, and not a name."""
     try:
-        socket.inet_pton(socket.AF_INET6 if ":" in text else socket.AF_INET, text.partition("%")[0])
+        sockets.inet_pton(sockets.AF_INET6 if ":" in text else sockets.AF_INET, text.partition("%")[0])
         socket_address(text, 0)  # the scope: a peer's may be anything
     except (OSError, ValueError):
         return False
@@ -64,7 +64,7 @@ def is_address(text: str) -> bool:
 
 def socket_address(host: str, port: int) -> tuple[object, ...]:
     """What connect and bind take for a numeric address, which may have an IPv6 scope (fe80::1%eth0)."""
-    return find_addresses(host, port, flags=socket.AI_NUMERICHOST)[0]
+    return find_addresses(host, port, flags=sockets.AI_NUMERICHOST)[0]
 
 
 def find_addresses(host: str, port: int | None, family: int = 0, flags: int = 0) -> list[tuple[object, ...]]:
@@ -73,25 +73,25 @@ def find_addresses(host: str, port: int | None, family: int = 0, flags: int = 0)
     A name in bytes saves Python 3 ms of importing IDNA.
     """
     name = host.encode() if host.isascii() else host
-    return [info[4] for info in socket.getaddrinfo(name, port, family, socket.SOCK_STREAM, flags=flags)]
+    return [info[4] for info in sockets.getaddrinfo(name, port, family, sockets.SOCK_STREAM, flags=flags)]
 
 
 def count_walkers() -> int:
     return max(2, min(8, 2 * len(os.sched_getaffinity(0))))
 
 
-def tune(sock: socket.socket, limit_bytes_per_s: int | None = None) -> None:
+def tune(sock: sockets.Socket, limit_bytes_per_s: int | None = None) -> None:
     """Socket buffers are left to the kernel: setting them turns its autotuning off."""
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 10)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, 5)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 6)
-    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
+    sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1)
+    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPIDLE, 10)
+    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPINTVL, 5)
+    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPCNT, 6)
+    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
     if limit_bytes_per_s is not None:
-        sock.setsockopt(socket.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("@Q", limit_bytes_per_s))
+        sock.setsockopt(sockets.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("@Q", limit_bytes_per_s))
         # Or the first streams' buffers take in all there is, and then drain at their own small rate.
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+        sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
 class Streams:
@@ -103,7 +103,7 @@ class Streams:
         self.n_streams = n_streams
         self.block_bytes = block_bytes
         self.speaks_first = speaks_first
-        self.proven: dict[int, tuple[socket.socket, Channel]] = {}
+        self.proven: dict[int, tuple[sockets.Socket, Channel]] = {}
         self._secret = secret
         self._is_sender = is_sender
         self._backend = backend
@@ -130,9 +130,9 @@ class Streams:
         except FastError:
             return False
 
-    def adopt(self, stream: int, sock: socket.socket, channel: Channel) -> None:
+    def adopt(self, stream: int, sock: sockets.Socket, channel: Channel) -> None:
         sock.setblocking(True)
-        if sock.family != socket.AF_UNIX:  # of a tunnel
+        if sock.family != sockets.AF_UNIX:  # of a tunnel
             tune(sock, self._limit_bytes_per_s)
         self.proven[stream] = (sock, channel)
 

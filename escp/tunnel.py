@@ -5,10 +5,10 @@ Every direction of a stream has a window (docs/protocol.md 3.5), so that a strea
 holds up the others nor the control messages.
 """
 
-import socket
 import time
 from collections.abc import Callable
 
+from escp import sockets
 from escp.constants import MAX_CHUNK_BYTES, TUNNEL_WINDOW_BYTES
 from escp.control import Chunk, Credit, Message
 from escp.errors import ProtocolError
@@ -40,7 +40,7 @@ class Tunnel:
         self._count_pending = count_pending
         self._limit = limit_bytes_per_s
         self._next_s = 0.0  # when the limit allows the next chunk
-        pairs = [socket.socketpair() for _ in range(n_streams)]
+        pairs = [sockets.socketpair() for _ in range(n_streams)]
         self.ends = [pair[0] for pair in pairs]
         self._sockets = [pair[1] for pair in pairs]
         self._credit = [TUNNEL_WINDOW_BYTES] * n_streams  # what the peer has room for

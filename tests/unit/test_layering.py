@@ -21,7 +21,7 @@ LAYERS = [
     {"parser", "location", "operands", "control", "options", "plan", "procenv", "display"}
     | {"agenttree", "pushscript", "facts", "finding", "advice"}
     | {"globbing", "filelist", "sources", "config", "values", "agentoptions"},
-    {"log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"}
+    {"sockets", "log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"}
     | {"pushagent", "cleanagents"},
     {"affinity", "sealing", "transfer", "relay", "listener", "connector", "leg", "ends"}
     | {"onefile", "orders", "offers", "rootfinder", "watcher", "tally"}

@@ -17,7 +17,7 @@ VERSION_PAGE = set(
 AGENT = set(
     "__main__ _fast affinity agent agentoptions cli config constants control controlchannel "
     "destination display ends errors eventloop listener log plan procenv record "
-    "sealing service session transfer values".split()
+    "sealing service session sockets transfer values".split()
 )
 # Each of these takes 2 ms or more, or brings some that do.
 SLOW = set(
@@ -27,7 +27,7 @@ SLOW = set(
 )
 SLOW_FOR = {
     "--version": SLOW | {"_socket", "gettext", "json", "locale", "socket"},
-    "--server": SLOW | {"argparse", "encodings.idna", "gettext", "locale"},
+    "--server": SLOW | {"argparse", "encodings.idna", "gettext", "locale", "selectors", "socket"},
 }
 
 
