@@ -7,7 +7,7 @@ file: an agent must start fast.
 
 import os
 
-from escp import config
+from escp import config, configfile
 from escp.constants import EMBEDDED, SERVER
 from escp.errors import EscpError, UsageError
 from escp.record import Record
@@ -34,7 +34,7 @@ def parse_agent_options(argv: "Sequence[str]", environ: "Mapping[str, str]") -> 
     """The agent's options: its words, else its files'. Raises UsageError, which the initiator can be told."""
     try:
         words = _parse_words(argv)
-        blocks = config.select_blocks(config.read_files(environ, _KINDS))
+        blocks = config.select_blocks(configfile.read_files(environ, _KINDS))
         values, _ = config.merge_blocks(blocks, _KINDS, _check)
     except EscpError as e:
         raise UsageError(f"the remote escp's own options: {e}", e.hint) from e

@@ -7,7 +7,7 @@ range or as one `UsageError`; later modules don't check again. What the command 
 
 import os
 
-from escp import config
+from escp import config, configfile
 from escp.errors import UsageError
 from escp.location import Location
 from escp.operands import find_hosts, parse_operands, read_operands
@@ -170,7 +170,7 @@ def parse_options(argv: list[str]) -> Options:
         args.operands = []
         return _check_options(args)
     kinds = list_kinds(parser)
-    blocks = config.read_files(os.environ, kinds, NOT_CONFIGURABLE)
+    blocks = configfile.read_files(os.environ, kinds, NOT_CONFIGURABLE)
     last = config.read_environment(os.environ, kinds)
     operands = read_operands(operands, words)
     hosts = find_hosts(operands)

@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from escp import config
+from escp import config, configfile
 from escp.errors import UsageError
 from escp.options import NOT_CONFIGURABLE, list_kinds
 from escp.parser import build_parser
@@ -26,7 +26,7 @@ def read(data: bytes) -> None:
     with tempfile.NamedTemporaryFile() as file:
         Path(file.name).write_bytes(data)
         try:
-            blocks = config.read_files({"ESCP_CONFIG": file.name}, KINDS, NOT_CONFIGURABLE)
+            blocks = configfile.read_files({"ESCP_CONFIG": file.name}, KINDS, NOT_CONFIGURABLE)
             chosen = config.select_blocks(blocks, [("host", "me@host")])
             values, lists = config.merge_blocks(chosen, KINDS, check_setting)
         except UsageError as e:

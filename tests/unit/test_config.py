@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from escp import config
+from escp import config, configfile
 from escp.errors import UsageError
 from escp.options import NOT_CONFIGURABLE, list_kinds, parse_options
 from escp.parser import build_parser
@@ -39,7 +39,7 @@ def both(tmp_path, monkeypatch):
 
     def write(system, user):
         monkeypatch.delenv("ESCP_CONFIG")
-        monkeypatch.setattr(config, "SYSTEM_FILE", str(tmp_path / "system.conf"))
+        monkeypatch.setattr(configfile, "SYSTEM_FILE", str(tmp_path / "system.conf"))
         monkeypatch.setenv("XDG_CONFIG_HOME", str(tmp_path / "xdg"))
         (tmp_path / "xdg").mkdir()
         for path, text in ((tmp_path / "system.conf", system), (tmp_path / "xdg" / "escp.conf", user)):
@@ -182,7 +182,7 @@ def test_what_is_for_one_command_is_no_key(write, monkeypatch, key):
 
 
 def test_own_variables_are_no_options():
-    others = {config.FILES_VARIABLE, "ESCP_AEAD", "ESCP_BUILD", "ESCP_REQUIRE"}
+    others = {configfile.FILES_VARIABLE, "ESCP_AEAD", "ESCP_BUILD", "ESCP_REQUIRE"}
     names = {config.variable_name(key) for key in build_parser().list_keys()}
     assert not names & others and not any(name.startswith("ESCP_TEST_") for name in names)
 
@@ -510,10 +510,10 @@ def test_a_named_file_has_to_be_there(tmp_path, monkeypatch):
 def test_files_that_are_looked_for():
     home = os.path.expanduser("~")
     user = f"{home}/.config/escp.conf"
-    assert config.find_files({}) == [("/etc/escp.conf", False), (user, False)]
-    assert config.find_files({"XDG_CONFIG_HOME": "relative"})[1] == (user, False)
-    assert config.find_files({"XDG_CONFIG_HOME": "/x"})[1] == ("/x/escp.conf", False)
-    assert config.find_files({"ESCP_CONFIG": "/y", "XDG_CONFIG_HOME": "/x"}) == [("/y", True)]
+    assert configfile.find_files({}) == [("/etc/escp.conf", False), (user, False)]
+    assert configfile.find_files({"XDG_CONFIG_HOME": "relative"})[1] == (user, False)
+    assert configfile.find_files({"XDG_CONFIG_HOME": "/x"})[1] == ("/x/escp.conf", False)
+    assert configfile.find_files({"ESCP_CONFIG": "/y", "XDG_CONFIG_HOME": "/x"}) == [("/y", True)]
 
 
 def run_python(code, **env):

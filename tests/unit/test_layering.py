@@ -20,7 +20,7 @@ LAYERS = [
     {"constants", "errors", "record", "untranslated"},
     {"parser", "location", "operands", "control", "options", "plan", "procenv", "display"}
     | {"agenttree", "pushscript", "facts", "finding", "advice"}
-    | {"globbing", "filelist", "sources", "config", "values", "agentoptions"},
+    | {"globbing", "filelist", "sources", "config", "configfile", "values", "agentoptions"},
     {"sockets", "log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"}
     | {"pushagent", "cleanagents"},
     {"affinity", "sealing", "transfer", "relay", "listener", "connector", "leg", "ends"}

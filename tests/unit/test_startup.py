@@ -10,12 +10,12 @@ import pytest
 ROOT = Path(__file__).parents[2]
 # `-V` reads the command line; everything about copying is for later.
 VERSION_PAGE = set(
-    "__main__ about cli config constants errors lines location operands options parser procenv record ui "
-    "untranslated values".split()
+    "__main__ about cli config configfile constants errors lines location operands options parser procenv "
+    "record ui untranslated values".split()
 )
 # An agent is loaded while somebody waits for it: no command line, no files' YAML, no meter.
 AGENT = set(
-    "__main__ _fast affinity agent agentoptions cli config constants control controlchannel "
+    "__main__ _fast affinity agent agentoptions cli config configfile constants control controlchannel "
     "destination display ends errors eventloop listener log plan procenv record "
     "sealing service session sockets transfer values".split()
 )
