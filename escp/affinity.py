@@ -5,7 +5,6 @@ any other is there. ssh is started before, and keeps the whole machine.
 """
 
 import os
-import re
 
 from escp._fast.process import bind_memory
 from escp.errors import UsageError, describe_errno
@@ -45,6 +44,8 @@ def apply_affinity(cpumask: int | None, nodemask: int | None) -> None:
 
 def find_nodes() -> set[int]:
     """The NUMA nodes that this process may take memory from; {0} where the kernel knows no nodes."""
+    import re  # not at the top: few copies are bound, and an agent that is not needs no re
+
     with open("/proc/self/status") as file:
         found = re.search(r"^Mems_allowed_list:\s*(\S+)", file.read(), re.MULTILINE)
     return parse_numbers(found[1]) if found else {0}

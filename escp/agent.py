@@ -7,11 +7,9 @@ The first message goes out before most of escp is imported: while it travels and
 """
 
 import os
-import signal
 import time
-from collections.abc import Sequence
 
-from escp import __version__
+from escp import __version__, signals
 from escp.constants import EMBEDDED, MARKER, PROTOCOL_MAJOR, PROTOCOL_MINOR
 from escp.control import Error, Hello, Message
 from escp.controlchannel import ControlChannel
@@ -31,6 +29,8 @@ from escp.session import AgentCourse
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from escp.service import Service
 
 FEATURES = ["zstd", "dummy", "examine"]
@@ -44,7 +44,7 @@ class Agent:
     """The process and its control channel, from the marker to the end of the channel."""
 
     def __init__(
-        self, read_fd: int, write_fd: int, own_address: str, peer_address: str, words: Sequence[str]
+        self, read_fd: int, write_fd: int, own_address: str, peer_address: str, words: "Sequence[str]"
     ):
         """The addresses between which ssh goes, "" where they are not known; *words*: the command line."""
         self._words = words
@@ -99,8 +99,8 @@ class Agent:
         from escp.transfer import prepare_process
 
         prepare_process()
-        for number in (signal.SIGTERM, signal.SIGHUP, signal.SIGINT):
-            signal.signal(number, _stop)  # only now: an import can swallow what it raises
+        for number in (signals.SIGTERM, signals.SIGHUP, signals.SIGINT):
+            signals.signal(number, _stop)  # only now: an import can swallow what it raises
         options = parse_agent_options(self._words, os.environ)
         self._log = open_agent_log(options.logfile)
         try:
@@ -152,9 +152,9 @@ def ssh_addresses() -> tuple[str, str]:
     return (words[2], words[0]) if len(words) == 4 else ("", "")
 
 
-def run_agent(argv: Sequence[str] = ()) -> int:
+def run_agent(argv: "Sequence[str]" = ()) -> int:
     """Take over stdin and stdout as the control channel and serve one session. Returns the exit code."""
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signals.signal(signals.SIGPIPE, signals.SIG_IGN)
     # A stray print must not get between the messages.
     write_fd = os.dup(1)
     os.dup2(2, 1)
@@ -170,5 +170,5 @@ class _Stopped(BaseException):
 
 
 def _stop(number: int, _frame: object) -> None:
-    signal.signal(number, signal.SIG_IGN)
+    signals.signal(number, signals.SIG_IGN)
     raise _Stopped(number)

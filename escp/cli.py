@@ -4,11 +4,11 @@ ssh is started as early as possible; what the copy itself needs is imported whil
 """
 
 import os
-import signal
 import stat
 import sys
 import time
 
+from escp import signals
 from escp.constants import SERVER
 from escp.errors import (
     EscpError,
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from escp.report import Report
     from escp.ssh import AgentProcess
 
-_SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+_SIGNALS = (signals.SIGINT, signals.SIGTERM, signals.SIGHUP)
 _ECHO_S = 0.05  # timeout(1) and the one-file program's parent send a signal twice
 
 
@@ -127,10 +127,10 @@ class _Interrupted(BaseException):
 
 def _interrupt(number: int, _frame: object) -> None:
     for other in _SIGNALS:
-        signal.signal(other, signal.SIG_IGN)
+        signals.signal(other, signals.SIG_IGN)
     time.sleep(_ECHO_S)
     for other in _SIGNALS:  # one that somebody sends again ends the process at once
-        signal.signal(other, signal.SIG_DFL)
+        signals.signal(other, signals.SIG_DFL)
     raise _Interrupted(number)
 
 
@@ -144,7 +144,7 @@ def _note(number: int, _frame: object) -> None:
 
 def _handle_signals(handler: "Callable[[int, object], None]") -> None:
     for number in _SIGNALS:
-        signal.signal(number, handler)
+        signals.signal(number, handler)
 
 
 def _check_sources(options: "Options") -> None:

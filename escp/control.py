@@ -5,10 +5,9 @@ tunnelled stream. Unknown fields are ignored, so that a later minor version can 
 wrongly typed one is an error.
 """
 
-import json
-
 from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
 from escp.errors import AgentError, ProtocolError
+from escp.plainjson import read_json, write_json
 from escp.record import Record
 
 _LENGTH_BYTES = 4
@@ -280,7 +279,7 @@ def encode(message: Message) -> bytes:
         body = bytes((message.stream,)) + message.data
         return (_IS_CHUNK | len(body)).to_bytes(_LENGTH_BYTES, "big") + body
     fields = {name: _to_json(value) for name, value in message._asdict().items()}
-    body = json.dumps({"type": type(message).__name__.lower(), **fields}).encode()
+    body = write_json({"type": type(message).__name__.lower(), **fields}).encode()
     if len(body) > MAX_MESSAGE_BYTES:
         raise ProtocolError("a control message is too long")
     return len(body).to_bytes(_LENGTH_BYTES, "big") + body
@@ -307,10 +306,12 @@ _ITEM_TYPES: dict[object, type] = {list[str]: str, list[bytes]: bytes, list[int]
 def decode(body: bytes, peer: str = "the peer") -> Message:
     """The message of one JSON body; raises ProtocolError, which names *peer*."""
     try:
-        fields = json.loads(body)
+        fields = read_json(body)
     except (ValueError, RecursionError) as e:
         raise ProtocolError(f"{peer} sent a control message that is no JSON") from e
-    name = fields.get("type") if isinstance(fields, dict) else None
+    if not isinstance(fields, dict):
+        fields = {}
+    name = fields.get("type")
     cls = _TYPES.get(name) if isinstance(name, str) else None
     if cls is None:
         raise ProtocolError(f"{peer} sent a control message of an unknown type")

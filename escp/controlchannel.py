@@ -3,7 +3,6 @@
 import os
 import select
 import time
-from collections.abc import Callable
 
 from escp.control import Chunk, Credit, KeepAlive, Message, encode
 from escp.errors import ProtocolError
@@ -12,6 +11,8 @@ from escp.session import Course
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from escp.tunnel import Tunnel
 
 READ_BYTES = 1 << 18
@@ -27,8 +28,8 @@ class ControlChannel:
         course: Course,
         read_fd: int,
         write_fd: int,
-        take: Callable[[Message], None],
-        end: Callable[[], None],
+        take: "Callable[[Message], None]",
+        end: "Callable[[], None]",
     ):
         """Raises PermissionError when the descriptor to read from is a file: nobody is there to talk to."""
         self._loop = loop

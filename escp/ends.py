@@ -4,8 +4,6 @@ Both ends of a copy use them: the initiator for what is here, the agent for what
 """
 
 import os
-from collections import deque
-from collections.abc import Sequence
 
 from escp.control import Receive, Result, Send
 from escp.destination import Destination, open_destination
@@ -27,6 +25,7 @@ from escp.transfer import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Protocol
 
     class Listener(Protocol):
@@ -57,6 +56,8 @@ class SendEnd:
         direct_bytes: int = 0,
     ):
         """Raises ProtocolError when *wanted* holds what this escp does not offer."""
+        from collections import deque  # not at the top: a receiver needs none
+
         self._loop = loop
         self._listener = listener
         self._order = SourceOrder()
@@ -81,7 +82,7 @@ class SendEnd:
             )  # fmt: skip
         loop.watch(self.plane.event_fd, self.take_events)
 
-    def add(self, sources: Sequence[tuple[bytes, bytes]], *, is_last: bool) -> None:
+    def add(self, sources: "Sequence[tuple[bytes, bytes]]", *, is_last: bool) -> None:
         """Queue (path, path at the target) pairs; `sources_taken` is told when the plane has them all."""
         self._waiting += [(path, name, self._order.must_wait(name)) for path, name in sources]
         self._is_last = is_last
@@ -199,7 +200,7 @@ class ReceiveEnd:
         self._loop, self._listener = loop, listener
         loop.watch(self.plane.event_fd, self.take_events)
 
-    def allow(self, names: Sequence[bytes], directories: Sequence[bool]) -> None:
+    def allow(self, names: "Sequence[bytes]", directories: "Sequence[bool]") -> None:
         """These may be written from now on, and what is below them where it is a directory, with -r."""
         assert self.plane is not None
         with _OfferErrors():

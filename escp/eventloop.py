@@ -1,18 +1,18 @@
 """One thread's waiting: descriptors with callbacks, in the kernel until something happens."""
 
 import select
-from collections.abc import Callable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Protocol
 
     class Watch(Protocol):
-        def __call__(self, fd: int, callback: Callable[[], None], *, for_writing: bool = False) -> None: ...
+        def __call__(self, fd: int, callback: "Callable[[], None]", *, for_writing: bool = False) -> None: ...
+
+    _Callback = Callable[[], None] | None
 else:
     Watch = object
-
-_Callback = Callable[[], None] | None
 
 
 class EventLoop:
@@ -22,7 +22,7 @@ class EventLoop:
         self._poll = select.epoll()
         self._callbacks: dict[int, tuple[_Callback, _Callback]] = {}  # for reading, for writing
 
-    def watch(self, fd: int, callback: Callable[[], None], *, for_writing: bool = False) -> None:
+    def watch(self, fd: int, callback: "Callable[[], None]", *, for_writing: bool = False) -> None:
         """Call *callback* whenever *fd* is readable, or writable; both may be watched at a time."""
         reading, writing = self._callbacks.get(fd, (None, None))
         self._set(fd, reading if for_writing else callback, callback if for_writing else writing)
@@ -37,7 +37,7 @@ class EventLoop:
         if (writing if for_writing else reading) is not None:
             self._set(fd, reading if for_writing else None, None if for_writing else writing)
 
-    def _set(self, fd: int, reading: _Callback, writing: _Callback) -> None:
+    def _set(self, fd: int, reading: "_Callback", writing: "_Callback") -> None:
         is_known = fd in self._callbacks
         mask = (select.EPOLLIN if reading else 0) | (select.EPOLLOUT if writing else 0)
         if not mask:

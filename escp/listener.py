@@ -1,12 +1,14 @@
 """The listening end of the data streams: takes in the connections that prove the key, and no others."""
 
-from collections.abc import Callable
-
 from escp import sockets
 from escp.constants import HELLO_TIMEOUT_S, MAX_STREAMS, MAX_UNPROVEN, PROTOCOL_MAJOR
 from escp.errors import NetworkError, describe_errno, explain_limit
 from escp.eventloop import Watch
 from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams, socket_address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 BACKLOG = 2 * MAX_STREAMS
 
@@ -65,9 +67,9 @@ class Acceptor:
         listener: sockets.Socket | None,
         streams: Streams,
         watch: Watch,
-        unwatch: Callable[[int], None],
+        unwatch: "Callable[[int], None]",
         now: float,
-        arrived: Callable[[int], None] | None = None,
+        arrived: "Callable[[int], None] | None" = None,
     ):
         """*arrived(stream)* hears of preambles, before anything is proven: a relay wants to know."""
         self._listener = listener

@@ -6,11 +6,14 @@ be opened ends the run before it starts; one that can't be written to later does
 
 import os
 import time
-from collections.abc import Callable
 
 from escp.display import show_name, show_text
 from escp.errors import EscpError, LocalFileError, RemoteFileError, describe_errno
 from escp.values import is_facility
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 # No link is followed at the end of the path (a log in /tmp), and no reader is waited for if it is a pipe.
 _OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -19,7 +22,7 @@ _OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOE
 class TransferLog:
     """An open log: `write("start", host="dtn1", n_streams=4)`. `close()` may be called twice."""
 
-    def __init__(self, logfile: str, *, now: Callable[[], float] = time.time):
+    def __init__(self, logfile: str, *, now: "Callable[[], float]" = time.time):
         """Open a file (created with mode 0600) or a facility. Raises LocalFileError."""
         self._now = now
         self._fd = -1
@@ -63,7 +66,7 @@ class TransferLog:
 class AgentLog:
     """What an agent writes about its session: start, what failed, and how it ended. Or nothing at all."""
 
-    def __init__(self, log: TransferLog | None = None, *, clock: Callable[[], float] = time.monotonic):
+    def __init__(self, log: TransferLog | None = None, *, clock: "Callable[[], float]" = time.monotonic):
         self._log = log
         self._clock = clock
         self._start_s = clock()

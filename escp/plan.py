@@ -4,10 +4,12 @@ The sender asks `base_name` what a source is called, the receiver looks at the t
 where that goes. Checked against scp of OpenSSH 9.2; where this differs from it, it says so.
 """
 
-from collections.abc import Sequence
-
 from escp.errors import RefusedError, UsageError
 from escp.record import Record
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 MISSING, DIRECTORY, OTHER = "missing", "directory", "other"  # what the target is, links followed
 
@@ -72,7 +74,7 @@ def check_target_demands(target: bytes, n_sources: int) -> bool:
     return n_sources > 1 or target.endswith(b"/") or target.rpartition(b"/")[2] in (b"", b".", b"..")
 
 
-def plan_landing(target: bytes, kind: str, sources: Sequence[SourceRoot]) -> Landing:
+def plan_landing(target: bytes, kind: str, sources: "Sequence[SourceRoot]") -> Landing:
     """Decide where `sources` go. `kind` is what the target is: MISSING, DIRECTORY or OTHER.
 
     Raises RefusedError if it is not what the sources need. For a single file whose target is OTHER or MISSING

@@ -1,9 +1,8 @@
 """What an agent does for its initiator: roots to send, streams, and the plane that sends or receives."""
 
-import signal
 import time
 
-from escp import sockets
+from escp import signals, sockets
 from escp.constants import HELLO_TIMEOUT_S, KEEPALIVE_S, SECRET_BYTES
 from escp.control import (
     Accept,
@@ -107,7 +106,7 @@ class Service:
         if self._receiver is not None:
             self._receiver.stop()
             if self._receiver.is_in_order:
-                signal.alarm(IN_PLACE_TIMEOUT_S)  # nothing else ends a write to a pipe that nobody reads
+                signals.alarm(IN_PLACE_TIMEOUT_S)  # nothing else ends a write to a pipe that nobody reads
             self._receiver.close()
         if self._streams is not None:
             self._streams.close()

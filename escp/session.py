@@ -7,8 +7,6 @@
 `?` is received, `!` is sent. Keepalives and errors may come at any time after the hello.
 """
 
-from collections.abc import Iterator
-
 from escp.constants import (
     AGENT_START_TIMEOUT_S,
     INITIATOR_SILENT_S,
@@ -46,6 +44,10 @@ from escp.control import (
     Tunnel,
 )
 from escp.errors import AgentError, NetworkError, ProtocolError, from_exit_code
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 # For each message: what must have come before it (one of them), and whether it may come again.
 _Rules = dict[type, tuple[tuple[type, ...], bool]]
@@ -105,7 +107,7 @@ class Course:
         """All messages in *data*, as `read` gives them."""
         return list(self.read(data, now))
 
-    def read(self, data: bytes, now: float) -> Iterator[Message]:
+    def read(self, data: bytes, now: float) -> "Iterator[Message]":
         """The messages in *data*, each allowed where it stands; then raises what an Error message reports."""
         self._heard_s = now
         for message in self._decoder.feed(data):
@@ -171,7 +173,7 @@ class InitiatorCourse(Course):
         self.teller = f"{host}: "
         self.skipper = NoiseSkipper()
 
-    def read(self, data: bytes, now: float) -> Iterator[Message]:
+    def read(self, data: bytes, now: float) -> "Iterator[Message]":
         return super().read(self.skipper.feed(data), now)
 
     def limit_s(self) -> float:

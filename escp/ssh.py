@@ -5,8 +5,8 @@ the control channel.
 """
 
 import os
-import signal
 
+from escp import signals
 from escp.constants import EMBEDDED, SERVER, SHUTDOWN_TIMEOUT_S, SSH_CONNECT_TIMEOUT_S
 from escp.errors import AgentError, EscpError, NetworkError, SshError, UsageError
 from escp.location import Location
@@ -80,7 +80,7 @@ class AgentProcess:
 
     def stop(self) -> None:
         self.close_channel()
-        for number in (signal.SIGTERM, signal.SIGKILL):
+        for number in (signals.SIGTERM, signals.SIGKILL):
             if self.wait(SHUTDOWN_TIMEOUT_S) is not None:
                 return
             os.kill(self._pid, number)
@@ -173,7 +173,7 @@ def _spawn(command: list[str]) -> tuple[int, int, int]:
             command,
             child_environment(),
             file_actions=[(os.POSIX_SPAWN_DUP2, child_in, 0), (os.POSIX_SPAWN_DUP2, child_out, 1)],
-            setsigdef=[signal.SIGPIPE],
+            setsigdef=[signals.SIGPIPE],
         )
     except OSError as e:
         os.close(write_fd)

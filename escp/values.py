@@ -4,13 +4,13 @@ From the command line, the configuration, and an agent's own words: without argp
 """
 
 import os
-import re
 
 from escp.constants import BLOCK_MULTIPLE_BYTES, KIB, MAX_BLOCK_BYTES, MAX_STREAMS, MIB, MIN_BLOCK_BYTES
 from escp.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import re
     from collections.abc import Callable
 
 MAX_PORT = 65535
@@ -20,16 +20,22 @@ TUNNEL_CHOICES = ("auto", "never", "always")
 ENGINES = ("posix", "dummy")
 
 
+def _fullmatch(pattern: str, text: str) -> "re.Match[str] | None":
+    import re  # lazy: 2 ms that no agent needs to spend
+
+    return re.fullmatch(pattern, text)
+
+
 def parse_mask(text: str, option: str) -> int:
     """A bit mask as the original has it: hexadecimal, with or without 0x. Raises UsageError."""
-    if not re.fullmatch(r"(0[xX])?[0-9a-fA-F]{1,256}", text) or not int(text, 16):
+    if not _fullmatch(r"(0[xX])?[0-9a-fA-F]{1,256}", text) or not int(text, 16):
         raise UsageError(f"option {option}: '{text}' is no mask", "write hexadecimal digits: F is 0 to 3")
     return int(text, 16)
 
 
 def check_logfile(text: str) -> str:
     """The value of --logfile as it is. Raises UsageError for a facility that does not exist."""
-    if not text or (re.fullmatch(r"LOCAL[0-9]+", text) and not is_facility(text)):
+    if not text or (_fullmatch(r"LOCAL[0-9]+", text) and not is_facility(text)):
         raise UsageError(
             f"option --logfile: there is no syslog facility '{text}'", "they are LOCAL0 to LOCAL7"
         )
@@ -38,12 +44,12 @@ def check_logfile(text: str) -> str:
 
 def is_facility(logfile: str) -> bool:
     """Whether a value of --logfile names a syslog facility, not a file."""
-    return re.fullmatch(r"LOCAL[0-7]", logfile) is not None
+    return _fullmatch(r"LOCAL[0-7]", logfile) is not None
 
 
 def parse_size(text: str, option: str) -> int:
     """Bytes of a size such as 1M: K, M and G are powers of 1024. Raises UsageError naming the option."""
-    match = re.fullmatch(r"([0-9]{1,15})([KMG]?)", text, re.IGNORECASE)
+    match = _fullmatch(r"([0-9]{1,15})([KMGkmg]?)", text)
     if not match:
         raise UsageError(
             f"option {option}: '{text}' is no size", "write a number of bytes, or one with K, M or G"
@@ -56,7 +62,7 @@ def parse_rate(text: str) -> int:
 
     The result is between 128 and 2**50. Raises UsageError.
     """
-    match = re.fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGTkmgt]?)(B|[Bb]it|)(/s)?", text)
+    match = _fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGTkmgt]?)(B|[Bb]it|)(/s)?", text)
     if not match or (match[4] and not match[2] + match[3]):
         hint = "write 8000 (Kbit/s), 100M (bytes/s) or 800Mbit (bits/s)"
         raise UsageError(f"option -l: '{text}' is no rate", hint)
@@ -71,7 +77,7 @@ def parse_rate(text: str) -> int:
 
 
 def parse_count(text: str, option: str, low: int, high: int) -> int:
-    if not re.fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
+    if not _fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
         raise UsageError(f"option {option}: '{text}' is not a number from {low} to {high}")
     return int(text)
 
@@ -123,6 +129,8 @@ def check_pattern(pattern: str) -> bytes:
     """A pattern of --exclude or --include; what is wrong with one is told before anything is started."""
     if not pattern.strip("/"):
         raise UsageError("option --exclude: a pattern is empty")
+    import re  # lazy, as above
+
     if re.search(r"\[(?![]!^]*[^]]*\])", re.sub(r"\\.", "", pattern)):
         raise UsageError(f"option --exclude: '{pattern}' has a '[' without its ']'", "write \\[ for itself")
     return os.fsencode(pattern)

@@ -206,12 +206,12 @@ def warm_up():
         pthread_detach(thread)  # without a thread it takes that time later
 
 
-def derive_key(const uint8_t[::1] secret not None, uint32_t stream, uint8_t direction, uint32_t epoch):
+def derive_key(bytes secret not None, uint32_t stream, uint8_t direction, uint32_t epoch):
     """(16-byte key, 4-byte salt) of a stream's direction and epoch. For tests and vectors only."""
     cdef uint8_t out[20]
-    if secret.shape[0] != SECRET_BYTES:
+    if len(secret) != SECRET_BYTES:
         raise ValueError("the secret has 32 bytes")
-    if derive(&secret[0], stream, direction, epoch, out) < 0:
+    if derive(secret, stream, direction, epoch, out) < 0:
         raise MemoryError
     material = <bytes>(<char *>out)[:20]
     return material[:KEY_BYTES], material[KEY_BYTES:]

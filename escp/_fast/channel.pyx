@@ -79,17 +79,17 @@ cdef class Channel:
     A plane that takes the channel over becomes the only user of it.
     """
 
-    def __cinit__(self, const uint8_t[::1] secret not None, uint32_t stream, *, bint is_sender, size_t block_bytes,
+    def __cinit__(self, bytes secret not None, uint32_t stream, *, bint is_sender, size_t block_bytes,
                   uint32_t connection=0, backend=None, uint64_t epoch_limit=DEFAULT_EPOCH_LIMIT):
         cdef fast_err err
         cdef channel *c = &self.c
         cdef uint32_t epoch = connection * ROLLS_PER_CONNECTION
         clear(&err)
         memset(c, 0, sizeof(channel))
-        if (secret.shape[0] != SECRET_BYTES or stream >= MAX_STREAMS or block_bytes > MAX_BLOCK_BYTES
+        if (len(secret) != SECRET_BYTES or stream >= MAX_STREAMS or block_bytes > MAX_BLOCK_BYTES
                 or connection >= ROLLS_PER_CONNECTION):
             raise ValueError("secret, stream, connection or block out of range")
-        memcpy(c.secret, &secret[0], SECRET_BYTES)
+        memcpy(c.secret, <const char *>secret, SECRET_BYTES)
         c.stream = stream
         c.backend = BACKENDS[choose_backend(backend)]
         c.epoch_limit = epoch_limit
@@ -129,30 +129,32 @@ cdef class Channel:
     def seal_memory(self, size_t n_bytes, unsigned int n_times):
         """Seal a data frame of *n_bytes* in place, again and again, without the GIL: to measure the backend."""
         cdef fast_err err
-        cdef uint8_t[::1] frame
+        cdef bytearray room
+        cdef uint8_t *frame
         cdef unsigned int _i
         cdef int rc = 0
         clear(&err)
         if n_bytes >= 1 << LENGTH_BITS:
             raise ValueError("payload too long")
-        frame = bytearray(IV_BYTES + n_bytes + TAG_BYTES)
+        room = bytearray(IV_BYTES + n_bytes + TAG_BYTES)
+        frame = room
         with nogil:
             for _i in range(n_times):
-                rc = channel_seal(&self.c, &frame[0], FRAME_DATA, n_bytes, &err)
+                rc = channel_seal(&self.c, frame, FRAME_DATA, n_bytes, &err)
                 if rc < 0:
                     break
         if rc < 0:
             raise_error(err.code, err.sys_errno, err.where.decode(), -1)
 
-    def expect(self, const uint8_t[::1] iv not None):
+    def expect(self, bytes iv not None):
         """(is_data, payload length) that the IV word announces; raises FastError when it can't be the next frame."""
         cdef fast_err err
         cdef int type = 0
         cdef size_t n = 0
         clear(&err)
-        if iv.shape[0] != IV_BYTES:
+        if len(iv) != IV_BYTES:
             raise ValueError("an IV word has 8 bytes")
-        if channel_expect(&self.c, &iv[0], &type, &n, &err) < 0:
+        if channel_expect(&self.c, iv, &type, &n, &err) < 0:
             raise_error(err.code, err.sys_errno, err.where.decode(), -1)
         return type == FRAME_DATA, n
 

@@ -254,16 +254,18 @@ def encode_hello(uint32_t n_streams, uint32_t block_bytes):
     return <bytes>(<char *>out)[:16]
 
 
-def decode_hello(const uint8_t[::1] payload not None):
+def decode_hello(bytes payload not None):
     """(n_streams, block_bytes) of a hello; raises FastError."""
+    cdef const uint8_t *body
     cdef fast_err err
     cdef meta_header h
     clear(&err)
-    if (payload.shape[0] != META_HEADER_BYTES + HELLO_BYTES
-            or get_meta_header(&payload[0], payload.shape[0], &h, &err) < 0
+    if (len(payload) != META_HEADER_BYTES + HELLO_BYTES
+            or get_meta_header(payload, len(payload), &h, &err) < 0
             or h.message != MESSAGE_HELLO or h.flags or h.count != 1):
         raise_error(FAST_PROTOCOL, 0, "hello", -1)
-    return get32(&payload[8]), get32(&payload[12])
+    body = <const uint8_t *>payload + META_HEADER_BYTES
+    return get32(body), get32(body + 4)
 
 
 def encode_meta(int message, int count, bytes body not None, int flags=0, raw_bytes=None):
@@ -293,7 +295,7 @@ def encode_entry(*, int kind, uint64_t id, bytes path not None, uint64_t size=0,
     return bytes(out)
 
 
-def decode_entries(const uint8_t[::1] payload not None):
+def decode_entries(bytes payload not None):
     """The entries of an uncompressed ENTRIES payload, as dicts that encode_entry takes; raises FastError."""
     cdef fast_err err
     cdef meta_header h
@@ -301,11 +303,11 @@ def decode_entries(const uint8_t[::1] payload not None):
     cdef const uint8_t *at
     cdef const uint8_t *end
     clear(&err)
-    if payload.shape[0] == 0 or get_meta_header(&payload[0], payload.shape[0], &h, &err) < 0:
+    if len(payload) == 0 or get_meta_header(payload, len(payload), &h, &err) < 0:
         raise_error(FAST_PROTOCOL, 0, "metadata header", -1)
     if h.message != MESSAGE_ENTRIES or h.flags:
         raise_error(FAST_PROTOCOL, 0, "message", -1)
-    at = &payload[0] + META_HEADER_BYTES
+    at = <const uint8_t *>payload + META_HEADER_BYTES
     end = at + h.raw_bytes
     entries = []
     for _ in range(h.count):
@@ -342,12 +344,12 @@ def encode_data_header(uint64_t id, uint64_t offset, uint32_t raw_bytes, uint32_
     return <bytes>(<char *>out)[:64]
 
 
-def decode_data_header(const uint8_t[::1] payload not None, size_t block_bytes):
+def decode_data_header(bytes payload not None, size_t block_bytes):
     """(id, offset, raw_bytes, flags) of a data frame's payload; raises FastError."""
     cdef fast_err err
     cdef data_header h
     clear(&err)
-    if payload.shape[0] == 0 or get_data_header(&payload[0], payload.shape[0], block_bytes, &h, &err) < 0:
+    if len(payload) == 0 or get_data_header(payload, len(payload), block_bytes, &h, &err) < 0:
         raise_error(FAST_PROTOCOL, 0, "data header", -1)
     return h.id, h.offset, h.raw_bytes, h.flags
 
@@ -362,12 +364,12 @@ def encode_result(uint64_t id, int code=0, int flags=0, uint32_t sys_errno=0, by
     return <bytes>(<char *>out)[:32]
 
 
-def decode_result(const uint8_t[::1] data not None):
+def decode_result(bytes data not None):
     """(id, code, flags, errno, digest) of one result; raises FastError."""
     cdef fast_err err
     cdef result r
     clear(&err)
-    if data.shape[0] != RESULT_BYTES or get_result(&data[0], &r, &err) < 0:
+    if len(data) != RESULT_BYTES or get_result(data, &r, &err) < 0:
         raise_error(FAST_PROTOCOL, 0, "result", -1)
     return r.id, r.code, r.flags, r.sys_errno, (int(r.digest.high) << 64 | int(r.digest.low)).to_bytes(16, "big")
 

@@ -91,7 +91,7 @@ class Peer:
         """The plane's next frame, opened. After a TimeoutError it may be asked for again."""
         have = self._received[stream]
         self._receive(8, stream)
-        _, n = self.channels[stream].expect(have[:8])
+        _, n = self.channels[stream].expect(bytes(have[:8]))
         self._receive(8 + n + 16, stream)
         frame = bytes(have)
         have.clear()

@@ -105,7 +105,7 @@ def test_reserved_bytes_of_a_data_header_are_zero(at):
     payload = bytearray(encode_data_header(1, 0, 1) + b"x")
     payload[at] = 1
     with pytest.raises(FastError):
-        decode_data_header(payload, BLOCK)
+        decode_data_header(bytes(payload), BLOCK)
 
 
 @pytest.mark.parametrize(

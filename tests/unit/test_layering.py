@@ -17,7 +17,7 @@ PACKAGE = Path(__file__).parents[2] / "escp"
 
 # Lowest first. A module imports from its own layer and from those below it, without cycles.
 LAYERS = [
-    {"constants", "errors", "record", "untranslated"},
+    {"constants", "errors", "record", "untranslated", "plainjson", "signals"},
     {"parser", "location", "operands", "control", "options", "plan", "procenv", "display"}
     | {"agenttree", "pushscript", "facts", "finding", "advice"}
     | {"globbing", "filelist", "sources", "config", "configfile", "values", "agentoptions"},

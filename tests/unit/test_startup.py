@@ -11,13 +11,13 @@ ROOT = Path(__file__).parents[2]
 # `-V` reads the command line; everything about copying is for later.
 VERSION_PAGE = set(
     "__main__ about cli config configfile constants errors lines location operands options parser procenv "
-    "record ui untranslated values".split()
+    "record signals ui untranslated values".split()
 )
 # An agent is loaded while somebody waits for it: no command line, no files' YAML, no meter.
 AGENT = set(
     "__main__ _fast affinity agent agentoptions cli config configfile constants control controlchannel "
-    "destination display ends errors eventloop listener log plan procenv record "
-    "sealing service session sockets transfer values".split()
+    "destination display ends errors eventloop listener log plainjson plan procenv record "
+    "sealing service session signals sockets transfer values".split()
 )
 # Each of these takes 2 ms or more, or brings some that do.
 SLOW = set(
@@ -27,7 +27,11 @@ SLOW = set(
 )
 SLOW_FOR = {
     "--version": SLOW | {"_socket", "gettext", "json", "locale", "socket"},
-    "--server": SLOW | {"argparse", "encodings.idna", "gettext", "locale", "selectors", "socket"},
+    "--server": SLOW
+    | set(
+        "argparse collections encodings.idna enum functools gettext json locale re selectors "
+        "signal socket".split()
+    ),
 }
 
 
