@@ -101,10 +101,24 @@ def list_carried(tree):
     return [(f"agent/{name}", str(tree / MANIFEST.with_name(name)), "DATA") for name in names]
 
 
+def hash_sources():
+    """What tells trees of other sources apart: their version is the same until it is released."""
+    folder = ROOT / "escp"
+    names = [
+        path.relative_to(folder) for kind in ("py", "pyx", "pxd", "h") for path in folder.rglob(f"*.{kind}")
+    ]
+    whole = hashlib.sha256()
+    for name in sorted(name for name in names if name.name != "_build_info.py"):
+        data = (folder / name).read_bytes()
+        whole.update(f"{name} {len(data)}\n".encode() + data)
+    return whole.hexdigest()
+
+
 def describe_python():
     """What packaging/components.py can't see in the tree: it may run under another Python than this one."""
     distributions = {found.metadata["Name"].lower(): found for found in importlib.metadata.distributions()}
     return {
+        "sources": hash_sources(),
         "python": platform.python_version(),
         "standard_library": sysconfig.get_path("stdlib"),
         "standard_modules": sorted(sys.stdlib_module_names),

@@ -8,6 +8,7 @@ The same tree gives the same bytes. With --no-wheels nothing is compiled or down
 
 import argparse
 import hashlib
+import json
 import os
 import shutil
 import subprocess
@@ -34,8 +35,13 @@ class Missing(Exception):
 def package(folder: Path, out: Path, has_wheels: bool) -> None:
     """Replaces *out* only once everything is made."""
     tree = folder / "escp"
-    if not (tree / freeze.MANIFEST).is_file() or not (folder / freeze.ONE_FILE).is_file():
+    parts = (tree / freeze.MANIFEST, folder / freeze.ONE_FILE, folder / freeze.FROZEN_BY)
+    if not all(part.is_file() for part in parts):
         raise Missing(f"{folder} has no frozen escp {freeze.VERSION}: `build.py freeze` makes one")
+    # Pages and completions are made of the sources that are here: they must be those of the program.
+    if json.loads((folder / freeze.FROZEN_BY).read_text()).get("sources") != freeze.hash_sources():
+        verb = "release" if folder.name == "release" else "freeze"
+        raise Missing(f"{tree} was made of other sources than these: run `build.py {verb}` again")
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent, prefix=".package-") as scratch:
         made = Path(scratch, "packages")

@@ -267,6 +267,20 @@ def test_unknown_linked_library_stops_the_build(copied_tree, monkeypatch):
         find_components(copied_tree)
 
 
+def test_tree_of_other_sources_stops_the_build(frozen_folder, tmp_path):
+    stale = tmp_path / "dist"
+    shutil.copytree(frozen_folder, stale, symlinks=True, ignore=shutil.ignore_patterns("packages", "release"))
+    about = stale / "frozen-by.json"
+    about.write_text(json.dumps({**json.loads(about.read_text()), "sources": "0" * 64}))
+    running = start_packaging(stale, tmp_path / "packages", 0o022, "UTC")
+    said = running.communicate(timeout=100)[0].decode()
+    assert running.returncode == 1 and not (tmp_path / "packages").exists()
+    assert (
+        said
+        == f"build: error: {stale}/escp was made of other sources than these: run `build.py freeze` again\n"
+    )
+
+
 def test_tree_of_an_unknown_python_stops_the_build(copied_tree):
     (copied_tree.parent / "frozen-by.json").unlink()
     with pytest.raises(UnknownPart, match="is missing: freeze"):
