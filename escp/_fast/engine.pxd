@@ -13,7 +13,7 @@ from escp._fast.types cimport RING_DEPTH, fast_err
 
 cdef enum engine_kind:
     ENGINE_POSIX = 0
-    ENGINE_DUMMY = 1  # no disk at all: reads give whatever the buffer holds, writes vanish
+    ENGINE_DUMMY = 1  # no disk at all: reads give what the buffer holds, zeroes or what was sent before; writes vanish
 
 cdef enum aio_state:
     AIO_UNTRIED = 0  # a context is only made for the first O_DIRECT block

@@ -29,6 +29,8 @@ cdef int ring_open(io_ring *ring, int engine, size_t block, fast_err *err) noexc
     if posix_memalign(<void **>&ring.memory, PAGE_BYTES, stride * ring.depth):
         ring.memory = NULL
         return fail(err, FAST_MEMORY, 0, "buffers")
+    if engine == ENGINE_DUMMY:  # whose reads leave the buffers as they are
+        memset(ring.memory, 0, stride * ring.depth)
     for i in range(ring.depth):
         ring.slots[i].data = ring.memory + i * stride + PAGE_BYTES
     ring.aio = AIO_UNTRIED if engine == ENGINE_POSIX else AIO_OFF

@@ -61,6 +61,6 @@ cdef int get_extras(const uint8_t *at, size_t n, extras_view *x, fast_err *err) 
 # The next xattr of well-formed extras from *at[0]* on; False when there is none.
 cdef bint next_xattr(const uint8_t **at, const uint8_t *end, xattr *x) noexcept nogil
 cdef int classify_xattr(const char *name, size_t n) noexcept nogil
-# Appends an item at out + n; the new length, or 0 when it does not fit into MAX_EXTRAS_BYTES.
-cdef size_t put_extra(uint8_t *out, size_t n, int type, const void *value, size_t n_value) noexcept nogil
-cdef size_t put_device(uint8_t *out, size_t n, int device, uint32_t major, uint32_t minor) noexcept nogil
+# Appends an item at out + n[0]. False, and nothing is changed, when it does not fit into MAX_EXTRAS_BYTES.
+cdef bint put_extra(uint8_t *out, size_t *n, int type, const void *value, size_t n_value) noexcept nogil
+cdef bint put_device(uint8_t *out, size_t *n, int device, uint32_t major, uint32_t minor) noexcept nogil

@@ -103,17 +103,19 @@ cdef bint next_xattr(const uint8_t **at, const uint8_t *end, xattr *x) noexcept 
     return False
 
 
-cdef size_t put_extra(uint8_t *out, size_t n, int type, const void *value, size_t n_value) noexcept nogil:
+cdef bint put_extra(uint8_t *out, size_t *n, int type, const void *value, size_t n_value) noexcept nogil:
     cdef uint32_t head = htobe32(<uint32_t>type << 24 | <uint32_t>n_value)
-    if n_value > MAX_EXTRAS_BYTES or n + EXTRA_HEADER_BYTES + n_value > MAX_EXTRAS_BYTES:
-        return 0
-    memcpy(out + n, &head, EXTRA_HEADER_BYTES)
-    if value != out + n + EXTRA_HEADER_BYTES:  # else it was composed where it goes
-        memcpy(out + n + EXTRA_HEADER_BYTES, value, n_value)
-    return n + EXTRA_HEADER_BYTES + n_value
+    cdef uint8_t *at = out + n[0]
+    if n_value > MAX_EXTRAS_BYTES or n[0] + EXTRA_HEADER_BYTES + n_value > MAX_EXTRAS_BYTES:
+        return False
+    memcpy(at, &head, EXTRA_HEADER_BYTES)
+    if value != at + EXTRA_HEADER_BYTES:  # else it was composed where it goes
+        memcpy(at + EXTRA_HEADER_BYTES, value, n_value)
+    n[0] += EXTRA_HEADER_BYTES + n_value
+    return True
 
 
-cdef size_t put_device(uint8_t *out, size_t n, int device, uint32_t major, uint32_t minor) noexcept nogil:
+cdef bint put_device(uint8_t *out, size_t *n, int device, uint32_t major, uint32_t minor) noexcept nogil:
     cdef uint8_t value[DEVICE_BYTES]
     major, minor = htobe32(major), htobe32(minor)
     value[0] = <uint8_t>device

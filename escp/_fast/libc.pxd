@@ -52,6 +52,7 @@ cdef extern from "native.h" nogil:
         uint8_t d_type
         char d_name[1]
     enum:
+        DIRENT_NAME_AT "ESCP_DIRENT_NAME_AT"
         DT_UNKNOWN, DT_REG, DT_DIR, DT_LNK
 
 cdef extern from "<errno.h>" nogil:

@@ -74,6 +74,7 @@ struct linux_dirent64 {
     unsigned char d_type;
     char d_name[];
 };
+#define ESCP_DIRENT_NAME_AT offsetof(struct linux_dirent64, d_name)
 #ifndef DT_UNKNOWN
 enum { DT_UNKNOWN = 0, DT_DIR = 4, DT_REG = 8, DT_LNK = 10 };
 #endif

@@ -176,6 +176,7 @@ cdef class SendPlane(Plane):
     *selection*: "all", "newer" (not what is newer, or the same, on the other side) or "changed" (not what has the
     same size and time there; with *compares_digests* the same size and digest). The receiver must know of it.
     *is_dry_run*: nothing is sent; what would be copied is told as LISTED events and counted.
+    *has_openat2*: False does without that system call, as on kernels that lack it.
     *fault_offset* is for tests: it flips a bit of the byte at that offset of every file, after hashing.
     """
     cdef send_state *state
@@ -192,7 +193,8 @@ cdef class SendPlane(Plane):
                   int64_t fault_offset=-1, bint follows_links=True, bint keeps_hard_links=False,
                   bint keeps_xattrs=False, bint keeps_acls=False, bint keeps_owner_names=False,
                   bint finds_holes=False, bint sends_devices=False,
-                  filters=(), selection="all", bint compares_digests=False, bint is_dry_run=False):
+                  filters=(), selection="all", bint compares_digests=False, bint is_dry_run=False,
+                  bint has_openat2=True):
         check_streams(n_streams, block_bytes)
         check_selection(selection, compares_digests)
         self.filters = filters_compile(list(filters))
@@ -204,6 +206,7 @@ cdef class SendPlane(Plane):
         if self.state == NULL or self.streams == NULL or self.links == NULL:
             raise MemoryError
         self.events, self.sockets, self.channels = &self.state.events, self.state.sockets, self.state.channels
+        self.state.lacks_openat2 = not has_openat2
         self.state.config.n_streams = n_streams
         self.state.config.n_walkers = min(max(n_walkers, 1), MAX_WALKERS)
         self.state.config.block = block_bytes
@@ -289,6 +292,8 @@ cdef class SendPlane(Plane):
             self.state.roots[(self.state.roots_head + self.state.n_roots) % N_ROOTS].node = node
             self.state.roots[(self.state.roots_head + self.state.n_roots) % N_ROOTS].waits = waits
             self.state.n_roots += 1
+            self.state.n_all_roots += 1
+            node.serial = self.state.n_all_roots
         else:
             self.state.wants_root_event = True
         pthread_cond_broadcast(&self.state.walk)

@@ -1,15 +1,13 @@
 """Asking the receiver what it has; see questions.pxd."""
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport uint64_t
 
-from escp._fast.libc cimport (memcpy, pthread_cond_broadcast, pthread_cond_signal, pthread_mutex_lock,
-                              pthread_mutex_unlock)
-from escp._fast.send_frames cimport add_entry, describe, send_meta, send_stream
+from escp._fast.libc cimport memcpy, pthread_cond_broadcast, pthread_cond_signal
+from escp._fast.send_frames cimport add_entry, describe, send_entries, send_stream
 from escp._fast.sources cimport (ASK_ROOM, MAX_ASKED, N_ITEMS, N_QUESTIONS, flight, flight_end_locked,
                                  flight_name, flight_new_locked, flight_set_name, item, send_state)
-from escp._fast.types cimport FAST_PROTOCOL, MAX_META_BYTES, fail, fast_err
-from escp._fast.wire cimport (ENTRY_ASKS_DIRECTORY, ENTRY_BYTES, ENTRY_QUERY, MESSAGE_ENTRIES, META_HEADER_BYTES,
-                              RESULT_IS_SAME, RESULT_IS_WANTED, entry, result)
+from escp._fast.types cimport FAST_PROTOCOL, fail, fast_err
+from escp._fast.wire cimport ENTRY_ASKS_DIRECTORY, ENTRY_QUERY, RESULT_IS_SAME, RESULT_IS_WANTED, entry, result
 
 cdef enum:
     ASK_BATCH = 64  # fewer are asked only when nobody adds to them
@@ -23,17 +21,13 @@ cdef bint is_time_to_ask_locked(send_state *s) noexcept nogil:
 cdef int take_questions_locked(send_stream *t) noexcept nogil:
     cdef send_state *s = t.state
     cdef int share = s.n_questions // s.config.n_streams
-    cdef size_t body = 0
-    cdef int64_t compared = 0
+    cdef uint64_t compared = 0
     cdef int n = 0
     cdef item *q
     cdef flight *f
     share = ASK_BATCH if share < ASK_BATCH else share if share < N_ITEMS else N_ITEMS
     while n < share and s.n_questions and compared <= COMPARED_BYTES:
         q = &s.questions[s.questions_head]
-        body += ENTRY_BYTES + q.dir.n_target + 1 + q.n_name
-        if body > MAX_META_BYTES - META_HEADER_BYTES:
-            break
         f = flight_new_locked(s, ENTRY_QUERY, q.dir)
         if f == NULL:
             break
@@ -52,7 +46,6 @@ cdef int take_questions_locked(send_stream *t) noexcept nogil:
 
 
 cdef int send_questions(send_stream *t, int n, fast_err *err) noexcept nogil:
-    cdef size_t body = 0
     cdef item *q
     cdef entry e
     cdef int i
@@ -61,13 +54,9 @@ cdef int send_questions(send_stream *t, int n, fast_err *err) noexcept nogil:
         describe(&e, ENTRY_QUERY, t.flights[i].id, &q.status)
         if q.n_name == 0 and not q.dir.is_root_file:
             e.flags, e.size = ENTRY_ASKS_DIRECTORY, 0
-        body += add_entry(t, body, &e, q.dir, q.name, q.n_name)
-    t.n_entries += n
-    pthread_mutex_lock(&t.state.lock)
-    for i in range(n):
-        t.flights[i].is_sent = True  # from here on it belongs to its answer
-    pthread_mutex_unlock(&t.state.lock)
-    return send_meta(t, MESSAGE_ENTRIES, n, body, False, err)
+        if add_entry(t, &e, t.flights[i], q.dir, q.name, q.n_name, err) < 0:
+            return -1
+    return send_entries(t, False, err)
 
 
 cdef int take_answer_locked(send_state *s, flight *f, const result *r, fast_err *err) noexcept nogil:

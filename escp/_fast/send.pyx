@@ -10,13 +10,12 @@ from escp._fast.engine cimport AIO_ON, io_slot, ring_free_slot
 from escp._fast.libc cimport (escp_flag, escp_load, memmove, pthread_cond_broadcast, pthread_cond_wait,
                               pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.questions cimport is_time_to_ask_locked, send_questions, take_questions_locked
-from escp._fast.send_frames cimport send_meta, send_stream
+from escp._fast.send_frames cimport send_end, send_stream
 from escp._fast.send_large cimport (begin_large_locked, claim_block_locked, finish_large, open_large,
                                     send_block)
 from escp._fast.send_small cimport send_batch, take_batch_locked
 from escp._fast.sources cimport is_all_done_locked, is_idle_locked, large_file, send_state, state_fail
-from escp._fast.types cimport IV_BYTES, SMALL_FILE_BYTES, clear, fast_err
-from escp._fast.wire cimport END_BYTES, MESSAGE_END, META_HEADER_BYTES, put_end
+from escp._fast.types cimport SMALL_FILE_BYTES, clear, fast_err
 
 
 cdef enum work_kind:
@@ -137,8 +136,7 @@ cdef void send_loop(send_stream *t) noexcept nogil:
         elif work == WORK_END_LARGE:
             rc = finish_large(t, chosen, &err)
         elif work == WORK_END:
-            put_end(t.meta + IV_BYTES + META_HEADER_BYTES, escp_load(&t.state.streams[t.index].n_bytes), t.n_entries)
-            rc = send_meta(t, MESSAGE_END, 1, END_BYTES, False, &err)
+            rc = send_end(t, escp_load(&t.state.streams[t.index].n_bytes), &err)
             break
         else:
             break

@@ -2,17 +2,20 @@
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 
+from escp._fast.below cimport way_close
 from escp._fast.channel cimport FRAME_DATA, FRAME_META, channel_seal
 from escp._fast.counters cimport count_contents
+from escp._fast.digest cimport digest128
 from escp._fast.engine cimport ring_close, ring_open
 from escp._fast.gather cimport GATHER_BYTES
 from escp._fast.libc cimport (MSG_MORE, errno, escp_count, escp_send_all, free, malloc, memcpy, memset,
-                              stat_t)
+                              pthread_mutex_lock, pthread_mutex_unlock, stat_t)
 from escp._fast.sources cimport N_ITEMS, dir_node, flight, item, send_state
-from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NET, IV_BYTES, MAX_BATCH, MAX_META_BYTES,
+from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NAME, FAST_NET, IV_BYTES, MAX_BATCH, MAX_META_BYTES,
                                MAX_PATH_BYTES, PAGE_BYTES, TAG_BYTES, fail, fast_err)
-from escp._fast.wire cimport (DATA_IS_ZSTD, ENTRY_DIRECTORY, META_HEADER_BYTES, META_IS_ZSTD, data_header,
-                              entry, meta_header, put_data_header, put_entry, put_meta_header)
+from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_DIRECTORY, MESSAGE_END, MESSAGE_ENTRIES,
+                              META_HEADER_BYTES, META_IS_ZSTD, data_header, entry, meta_header, put_data_header,
+                              put_end, put_entry, put_entry_digest, put_meta_header)
 
 
 cdef extern from "<zstd.h>" nogil:
@@ -26,6 +29,7 @@ cdef enum:
     DATA_LEVEL = 3
     META_WORTH_BYTES = 16384  # smaller metadata is sent as it is
     META_FRAME_BYTES = IV_BYTES + MAX_META_BYTES + TAG_BYTES
+    BODY_BYTES = MAX_META_BYTES - META_HEADER_BYTES
 
 
 cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *err) noexcept nogil:
@@ -41,7 +45,9 @@ cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *er
     t.zstd = ZSTD_createCCtx()
     t.batch = <item *>malloc(sizeof(item) * N_ITEMS)
     t.flights = <flight **>malloc(sizeof(flight *) * MAX_BATCH)
-    if t.extras == NULL or t.meta == NULL or t.packed == NULL or t.zstd == NULL or t.batch == NULL or t.flights == NULL:
+    t.complete = <flight **>malloc(sizeof(flight *) * MAX_BATCH)
+    if (t.extras == NULL or t.meta == NULL or t.packed == NULL or t.zstd == NULL or t.batch == NULL or t.flights == NULL
+            or t.complete == NULL):
         return fail(err, FAST_MEMORY, 0, "buffers")
     return 0
 
@@ -54,10 +60,12 @@ cdef void send_stream_close(send_stream *t) noexcept nogil:
     ZSTD_freeCCtx(t.zstd)
     free(t.batch)
     free(t.flights)
+    free(t.complete)
+    way_close(&t.way)
     t.meta = t.packed = t.extras = NULL
     t.zstd = NULL
     t.batch = NULL
-    t.flights = NULL
+    t.flights = t.complete = NULL
 
 
 cdef int send_frame(send_stream *t, int type, uint8_t *frame, size_t n, bint has_more, fast_err *err) noexcept nogil:
@@ -74,7 +82,7 @@ cdef int send_frame(send_stream *t, int type, uint8_t *frame, size_t n, bint has
 
 
 cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint has_more, fast_err *err) noexcept nogil:
-    """Send the body of n_body bytes at t.meta + 16, compressed where that pays."""
+    """Send the body of n_body bytes at t.meta + 16, compressed where that pays. has_more: a data frame follows at once."""
     cdef meta_header h
     cdef size_t k
     h.message, h.flags, h.count, h.raw_bytes = <uint8_t>message, 0, <uint16_t>count, <uint32_t>n_body
@@ -122,17 +130,79 @@ cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status) noexce
     e.uid, e.gid = status.st_uid, status.st_gid
 
 
-cdef size_t add_entry(send_stream *t, size_t at, entry *e, dir_node *dir, const char *name,
-                      size_t n_name) noexcept nogil:
-    """Write an entry at offset *at* of the metadata body; its path is the directory's and the name. Bytes written."""
-    cdef char path[MAX_PATH_BYTES + 1]
+cdef int compose_path(char *path, const dir_node *dir, const char *name, size_t n_name, fast_err *err) noexcept nogil:
+    """Its length; walkers leave out what is longer than a path may be."""
     cdef size_t n = dir.n_target
+    cdef bint has_slash = n and n_name
+    if n + has_slash + n_name > MAX_PATH_BYTES:
+        return fail(err, FAST_NAME, 0, "path")
     memcpy(path, dir.target, n)
-    if n and n_name:
+    if has_slash:
         path[n] = 47
         n += 1
     if n_name:
         memcpy(path + n, name, n_name)
-    e.path = path
-    e.path_bytes = <uint16_t>(n + n_name)
-    return put_entry(t.meta + IV_BYTES + META_HEADER_BYTES + at, e)
+    return <int>(n + n_name)
+
+
+cdef int add_entry(send_stream *t, entry *e, flight *f, const dir_node *dir, const char *name, size_t n_name,
+                   fast_err *err) noexcept nogil:
+    cdef char path[MAX_PATH_BYTES + 1]
+    cdef uint8_t *body = t.meta + IV_BYTES + META_HEADER_BYTES
+    cdef size_t n = 0
+    cdef int n_path = compose_path(path, dir, name, n_name, err)
+    if n_path < 0:
+        return -1
+    e.path, e.path_bytes = path, <uint16_t>n_path
+    if t.count < MAX_BATCH:
+        n = put_entry(body + t.body, BODY_BYTES - t.body, e)
+    if n == 0:
+        if send_entries(t, False, err) < 0:
+            return -1
+        n = put_entry(body, BODY_BYTES, e)  # one of any kind has room
+    t.last = t.body
+    t.body += n
+    t.count += 1
+    if f != NULL:
+        t.complete[t.n_complete] = f
+        t.n_complete += 1
+    return 0
+
+
+cdef void set_digest(send_stream *t, const digest128 *digest) noexcept nogil:
+    put_entry_digest(t.meta + IV_BYTES + META_HEADER_BYTES + t.last, digest)
+
+
+cdef void take_back(send_stream *t) noexcept nogil:
+    t.body = t.last
+    t.count -= 1
+    t.n_complete -= 1
+
+
+cdef int send_entries(send_stream *t, bint has_more, fast_err *err) noexcept nogil:
+    cdef data_header h
+    cdef size_t body = t.body
+    cdef size_t fill = t.fill
+    cdef int count = t.count
+    cdef int i
+    if count == 0:
+        return 0
+    if t.n_complete:
+        pthread_mutex_lock(&t.state.lock)
+        for i in range(t.n_complete):
+            t.complete[i].is_sent = True  # from here on it belongs to its result
+        pthread_mutex_unlock(&t.state.lock)
+    t.n_entries += count
+    t.body = t.last = t.fill = 0
+    t.count = t.n_complete = 0
+    if send_meta(t, MESSAGE_ENTRIES, count, body, has_more or fill > 0, err) < 0:
+        return -1
+    if fill == 0:
+        return 0
+    h.id, h.offset, h.raw_bytes, h.flags = 0, 0, <uint32_t>fill, DATA_IS_BUNDLE
+    return send_data(t, t.bundle.data, &h, err)
+
+
+cdef int send_end(send_stream *t, uint64_t n_bytes, fast_err *err) noexcept nogil:
+    put_end(t.meta + IV_BYTES + META_HEADER_BYTES, n_bytes, t.n_entries)
+    return send_meta(t, MESSAGE_END, 1, END_BYTES, False, err)

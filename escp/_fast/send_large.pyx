@@ -2,66 +2,43 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
+from escp._fast.bounds cimport data_range, next_range, seek_call
 from escp._fast.counters cimport count_contents
 from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_update
 from escp._fast.engine cimport ENGINE_DUMMY, SLOT_FREE, can_direct, io_slot, slot_finish, slot_read
 from escp._fast.gather cimport gather
-from escp._fast.libc cimport (ENXIO, SEEK_DATA, SEEK_HOLE, c_close, errno, lseek, memset,
-                              pthread_cond_broadcast, pthread_mutex_lock, pthread_mutex_unlock)
-from escp._fast.send_frames cimport add_entry, describe, send_data, send_meta, send_stream
+from escp._fast.libc cimport (c_close, errno, lseek, memset, pthread_cond_broadcast, pthread_mutex_lock,
+                              pthread_mutex_unlock)
+from escp._fast.send_frames cimport add_entry, describe, send_data, send_entries, send_stream
 from escp._fast.sources cimport (N_FLIGHTS, N_ITEMS, flight, flight_end_locked, flight_new_locked, flight_set_name,
                                  is_changed, item, large_file, report, send_state)
 from escp._fast.types cimport FAST_CHANGED, MAX_OPEN_LARGE, SLICE_BYTES, clear, fail, fast_err
-from escp._fast.wire cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END,
-                              MESSAGE_ENTRIES, data_header, entry)
+from escp._fast.wire cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END, data_header,
+                              entry)
 
 
 cdef enum:
     NOTE_ANNOUNCE = 1  # this stream has not yet sent the file's entry
 
 
+cdef int64_t seek_file(void *file, uint64_t offset, int whence) noexcept nogil:
+    cdef int64_t at = lseek((<large_file *>file).fd, offset, whence)
+    return at if at >= 0 else -errno
+
+
 cdef void find_range_locked(send_state *s, large_file *l) noexcept nogil:
     """Set l.next and l.n_next to what is to be sent next, from l.next on; l.is_handed_out when nothing is left.
 
-    Of a file with holes: one range of whole slices inside a block, from the first slice with data to the last,
-    found with three calls at most. What is skipped no longer counts as found, so progress ends at 100 %.
+    What is skipped no longer counts as found, so progress ends at 100 %.
     """
-    cdef uint64_t block = s.config.block
-    cdef uint64_t end
-    cdef uint64_t start = l.next
-    cdef int64_t hole
-    if l.has_holes and l.next < l.size:
-        if l.next_data <= l.next:
-            l.next_data = data_from(l, l.next)
-        if l.next_data >= l.size:
-            l.next = l.size
-        elif l.next_data - l.next_data % SLICE_BYTES > start:
-            l.next = l.next_data - l.next_data % SLICE_BYTES
-    if l.next >= l.size:
-        l.next = l.size
-        l.is_handed_out = True
-        s.n_found_bytes -= l.size - start
-        return
-    end = l.next - l.next % block + block
-    end = end if end < l.size else l.size
+    cdef seek_call seek = NULL
+    cdef data_range r
     if l.has_holes:
-        hole = lseek(l.fd, l.next_data, SEEK_HOLE)
-        if 0 <= hole < <int64_t>end:
-            l.next_data = data_from(l, hole)
-            if l.next_data >= end:
-                hole += SLICE_BYTES - 1
-                hole -= hole % SLICE_BYTES
-                end = hole if <uint64_t>hole < end else end
-    s.n_found_bytes -= l.next - start
-    l.n_next = <uint32_t>(end - l.next)
-
-
-cdef uint64_t data_from(large_file *l, uint64_t offset) noexcept nogil:
-    """Where data goes on; the file's size when there is none. Where the system can't tell all is data."""
-    cdef int64_t at = lseek(l.fd, offset, SEEK_DATA)
-    if at < 0:
-        return l.size if errno == ENXIO else offset
-    return at if <uint64_t>at < l.size else l.size
+        seek = seek_file
+    r.start, r.next_data = l.next, l.next_data
+    l.is_handed_out = not next_range(seek, l, l.size, s.config.block, &r)
+    s.n_found_bytes -= r.start - l.next
+    l.next, l.n_next, l.next_data = r.start, <uint32_t>r.n, r.next_data
 
 
 cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
@@ -119,18 +96,25 @@ cdef void claim_block_locked(send_stream *t, large_file *l, io_slot *slot) noexc
         pthread_cond_broadcast(&s.work)
 
 
-cdef size_t put_large_entry(send_stream *t, size_t at, large_file *l, int kind, uint32_t n_extras) noexcept nogil:
-    """Write an entry of the file at offset *at* of the metadata body, its end with what t.extras holds; its length."""
+cdef int add_large_entry(send_stream *t, large_file *l, flight *f, bint is_abandoned, uint32_t n_extras,
+                         fast_err *err) noexcept nogil:
+    """Its LARGE; or with *f* its LARGE_END, with what t.extras holds."""
     cdef entry e
-    describe(&e, kind, l.id, &l.what.status)
+    describe(&e, ENTRY_LARGE if f == NULL else ENTRY_LARGE_END, l.id, &l.what.status)
     e.flags = ENTRY_HAS_HOLES if l.has_holes else 0
-    if kind == ENTRY_LARGE_END:
+    if f != NULL:
         e.size = l.n_sent_bytes
-        e.flags |= ENTRY_IS_ABANDONED if l.has_failed else 0
+        e.flags |= ENTRY_IS_ABANDONED if is_abandoned else 0
         e.extras, e.extras_bytes = t.extras, n_extras
         e.digest = l.digest
-    t.n_entries += 1
-    return add_entry(t, at, &e, l.what.dir, l.what.name, l.what.n_name)
+    return add_entry(t, &e, f, l.what.dir, l.what.name, l.what.n_name, err)
+
+
+cdef int announce(send_stream *t, large_file *l, bint has_more, fast_err *err) noexcept nogil:
+    """The file's LARGE, in a message of its own. has_more: a block of it follows at once."""
+    if add_large_entry(t, l, NULL, False, 0, err) < 0:
+        return -1
+    return send_entries(t, has_more, err)
 
 
 cdef void give_up_large(send_stream *t, large_file *l, const fast_err *err) noexcept nogil:
@@ -152,9 +136,9 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     """All blocks that were handed out are sent: close the books of this file."""
     cdef send_state *s = t.state
     cdef fast_err own
-    cdef size_t n = 0
     cdef size_t n_extras = 0
-    cdef int count = 1
+    cdef bint has_failed
+    cdef bint is_known
     cdef flight *f = &s.flights[l.id % N_FLIGHTS]
     clear(&own)
     if not l.has_failed and s.config.engine != ENGINE_DUMMY and is_changed(l.fd, &l.what.status):
@@ -170,23 +154,25 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     f.digest = l.digest
     c_close(l.fd)
     l.fd = -1
-    if l.n_sent_bytes or (l.has_holes and not l.has_failed) or t.sink.link != NULL:
-        if l.has_failed or l.n_sent_bytes == 0:  # this stream may have sent no block of it; its end must not come first
-            n = put_large_entry(t, 0, l, ENTRY_LARGE, 0)
-            count = 2
-        n += put_large_entry(t, n, l, ENTRY_LARGE_END, <uint32_t>n_extras)
-        f.is_sent = True  # from here on the file belongs to its result
-    else:
+    has_failed = l.has_failed  # the receiver's word may change it yet
+    is_known = l.n_sent_bytes != 0 or (l.has_holes and not has_failed) or t.sink.link != NULL
+    if not is_known:
         flight_end_locked(s, f)  # the receiver has not heard of it
     pthread_mutex_unlock(&s.lock)
-    return send_meta(t, MESSAGE_ENTRIES, count, n, False, err) if n else 0
+    if not is_known:
+        return 0
+    if (has_failed or l.n_sent_bytes == 0) and add_large_entry(t, l, NULL, False, 0, err) < 0:
+        return -1  # this stream may have sent no block of it; its end must not come first
+    if add_large_entry(t, l, f, has_failed, <uint32_t>n_extras, err) < 0:
+        return -1
+    return send_entries(t, False, err)
 
 
 cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil:
     """Tell a receiver in this process of the file before any block of it is read: it may not need them."""
     cdef send_state *s = t.state
     l.announced |= <uint64_t>1 << t.index
-    if send_meta(t, MESSAGE_ENTRIES, 1, put_large_entry(t, 0, l, ENTRY_LARGE, 0), False, err) < 0:
+    if announce(t, l, False, err) < 0:
         return -1
     if l.is_cloned:
         l.n_sent_bytes = l.size
@@ -232,8 +218,7 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
             digest_update(&part, slot.data, slot.n_bytes, slot.offset // SLICE_BYTES)
         if slot.offset <= s.config.fault_offset < slot.offset + slot.n_bytes:
             slot.data[s.config.fault_offset - slot.offset] ^= 1
-        if slot.note & NOTE_ANNOUNCE and send_meta(
-                t, MESSAGE_ENTRIES, 1, put_large_entry(t, 0, l, ENTRY_LARGE, 0), True, err) < 0:
+        if slot.note & NOTE_ANNOUNCE and announce(t, l, True, err) < 0:
             return -1
         h.id, h.offset, h.raw_bytes, h.flags = l.id, slot.offset, slot.n_bytes, 0
         if send_data(t, slot.data, &h, err) < 0:

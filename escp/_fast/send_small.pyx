@@ -2,22 +2,23 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
+from escp._fast.below cimport is_same_file, open_below
 from escp._fast.digest cimport digest_finish, digest_update
-from escp._fast.engine cimport ENGINE_DUMMY, io_slot, ring_free_slot
+from escp._fast.engine cimport ENGINE_DUMMY, ring_free_slot
 from escp._fast.extras cimport (DEVICE_BLOCK, DEVICE_CHARACTER, DEVICE_FIFO, EXTRA_TARGET, put_device,
                                 put_extra)
 from escp._fast.gather cimport gather
 from escp._fast.hard_links cimport pop_link_locked
-from escp._fast.libc cimport (AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFBLK, S_IFIFO, S_IFMT, c_close,
-                              errno, escp_pread_all, major, minor, openat, pthread_cond_broadcast,
-                              pthread_mutex_lock, pthread_mutex_unlock, strlen)
-from escp._fast.send_frames cimport add_entry, describe, send_data, send_meta, send_stream
+from escp._fast.libc cimport (O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFBLK, S_IFIFO, S_IFMT, c_close, errno, escp_pread_all,
+                              fstat, major, minor, pthread_cond_broadcast, pthread_mutex_lock, pthread_mutex_unlock,
+                              stat_t, strlen)
+from escp._fast.send_frames cimport (add_entry, describe, send_entries, send_stream, set_digest,
+                                     take_back)
 from escp._fast.sources cimport (LINKS_GOOD, N_ITEMS, dir_node, flight, flight_end_locked, flight_new_locked,
                                  flight_set_name, is_changed, item, item_close, report, send_state)
-from escp._fast.types cimport (FAST_CHANGED, FAST_HARD_LINK, FAST_SYS, FAST_XATTR, MAX_BATCH, MAX_META_BYTES,
-                               SMALL_FILE_BYTES, clear, fail, fast_err)
-from escp._fast.wire cimport (DATA_IS_BUNDLE, ENTRY_BYTES, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_HARD_LINK,
-                              ENTRY_LINK, ENTRY_SMALL, MESSAGE_ENTRIES, META_HEADER_BYTES, data_header, entry)
+from escp._fast.types cimport (FAST_CHANGED, FAST_HARD_LINK, FAST_SYS, FAST_XATTR, MAX_BATCH, SMALL_FILE_BYTES, clear,
+                               fail, fast_err)
+from escp._fast.wire cimport ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_LINK, ENTRY_SMALL, entry
 
 
 cdef enum:
@@ -41,42 +42,20 @@ cdef void drop(send_stream *t, flight *f, const fast_err *err, const item *it) n
     pthread_mutex_unlock(&t.state.lock)
 
 
-cdef int flush_batch(send_stream *t, io_slot *slot, int n_done, fast_err *err) noexcept nogil:
-    """Send what has been composed of the batch: the entries of its first *n_done* flights, and their contents."""
-    cdef data_header h
-    cdef size_t fill = t.fill
-    cdef size_t body = t.body
-    cdef int count = t.count
-    cdef int i
-    if count:
-        pthread_mutex_lock(&t.state.lock)
-        for i in range(t.n_flagged, n_done):
-            if t.flights[i] != NULL:
-                t.flights[i].is_sent = True  # from here on its directory belongs to its result
-        pthread_mutex_unlock(&t.state.lock)
-    t.n_flagged = n_done
-    t.n_entries += count
-    t.body = t.fill = 0
-    t.count = 0
-    if count and send_meta(t, MESSAGE_ENTRIES, count, body, fill > 0, err) < 0:
-        return -1
-    if fill == 0:
-        return 0
-    h.id, h.offset, h.raw_bytes, h.flags = 0, 0, <uint32_t>fill, DATA_IS_BUNDLE
-    return send_data(t, slot.data, &h, err)
+cdef int open_directory(send_stream *t, const dir_node *dir, fast_err *own) noexcept nogil:
+    """Once more, for its attributes: the one that was listed; -1 when it is not there any more."""
+    cdef stat_t now
+    cdef int fd = open_below(t.state, &t.way, dir, "", 0, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if fd < 0:
+        return fail(own, FAST_XATTR, errno, "read attributes")
+    if fstat(fd, &now) == 0 and is_same_file(&now, &dir.status):
+        return fd
+    c_close(fd)
+    return fail(own, FAST_CHANGED, 0, "read attributes")
 
 
-cdef int make_room(send_stream *t, io_slot *slot, int n_done, const entry *e, size_t n_path,
-                   fast_err *err) noexcept nogil:
-    """Extras may make a batch longer than a message."""
-    if not e.extras_bytes or t.body + ENTRY_BYTES + n_path + 4 + e.extras_bytes <= MAX_META_BYTES - META_HEADER_BYTES:
-        return 0
-    return flush_batch(t, slot, n_done, err)
-
-
-cdef int send_directory(send_stream *t, io_slot *slot, int i, fast_err *err) noexcept nogil:
+cdef int send_directory(send_stream *t, flight *f, fast_err *err) noexcept nogil:
     """Compose the entry of a finished directory; its mode and times count even where its attributes can't be read."""
-    cdef flight *f = t.flights[i]
     cdef fast_err own
     cdef entry e
     cdef size_t n = 0
@@ -84,19 +63,13 @@ cdef int send_directory(send_stream *t, io_slot *slot, int i, fast_err *err) noe
     clear(&own)
     describe(&e, ENTRY_DIRECTORY, f.id, &f.dir.status)
     if t.state.config.keeps_xattrs or t.state.config.keeps_acls:
-        fd = openat(AT_FDCWD, f.dir.source, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        if fd < 0:
-            fail(&own, FAST_XATTR, errno, "read attributes")
+        fd = open_directory(t, f.dir, &own)
     if gather(t.state, fd, &f.dir.status, t.extras, &n, &own) < 0 or own.code:
         report(t.state, &own, False, f.dir, NULL, 0)
     if fd >= 0:
         c_close(fd)
     e.extras, e.extras_bytes = t.extras, <uint32_t>n
-    if make_room(t, slot, i, &e, f.dir.n_target, err) < 0:
-        return -1
-    t.body += add_entry(t, t.body, &e, f.dir, NULL, 0)
-    t.count += 1
-    return 0
+    return add_entry(t, &e, f, f.dir, NULL, 0, err)
 
 
 cdef int describe_item(send_stream *t, const item *it, entry *e, fast_err *own) noexcept nogil:
@@ -108,64 +81,63 @@ cdef int describe_item(send_stream *t, const item *it, entry *e, fast_err *own) 
     if it.kind == ENTRY_HARD_LINK:
         if it.links.state != LINKS_GOOD:  # settled before this item came to be
             return fail(own, FAST_HARD_LINK, 0, "link")
-        n = put_extra(t.extras, n, EXTRA_TARGET, it.links.path, it.links.n_path)
+        put_extra(t.extras, &n, EXTRA_TARGET, it.links.path, it.links.n_path)
     else:
         if it.kind == ENTRY_LINK:
-            n = put_extra(t.extras, n, EXTRA_TARGET, it.link, strlen(it.link))
+            put_extra(t.extras, &n, EXTRA_TARGET, it.link, strlen(it.link))
         elif it.kind == ENTRY_DEVICE:
-            n = put_device(t.extras, n, DEVICE_FIFO if type == S_IFIFO else DEVICE_BLOCK if type == S_IFBLK
-                           else DEVICE_CHARACTER, major(it.status.st_rdev) if type != S_IFIFO else 0,
-                           minor(it.status.st_rdev) if type != S_IFIFO else 0)
+            put_device(t.extras, &n, DEVICE_FIFO if type == S_IFIFO else DEVICE_BLOCK if type == S_IFBLK
+                       else DEVICE_CHARACTER, major(it.status.st_rdev) if type != S_IFIFO else 0,
+                       minor(it.status.st_rdev) if type != S_IFIFO else 0)
         if s.config.has_extras and gather(s, it.fd, &it.status, t.extras, &n, own) < 0:
             return -1
     e.extras_bytes = <uint32_t>n
     return 0
 
 
-cdef int send_item(send_stream *t, io_slot *slot, int i, item *it, fast_err *err) noexcept nogil:
+cdef int send_item(send_stream *t, flight *f, item *it, fast_err *err) noexcept nogil:
     """Compose the entry of one file, read behind the bundle's others, or of a link or device."""
     cdef uint64_t faulty = <uint64_t>t.state.config.fault_offset
-    cdef flight *f = t.flights[i]
+    cdef uint8_t *contents
     cdef fast_err own
     cdef entry e
     clear(&own)
     describe(&e, it.kind, f.id, &it.status)
-    if describe_item(t, it, &e, &own) == 0:
-        if make_room(t, slot, i, &e, it.dir.n_target + 1 + it.n_name, err) < 0:
-            return -1
-        if it.kind == ENTRY_SMALL:
-            read_small(t, it, slot.data + t.fill, &own)
-    item_close(it)
-    if own.code:
+    if describe_item(t, it, &e, &own) < 0:
         drop(t, f, &own, it)
-        t.flights[i] = NULL  # another stream's by now
+        return 0
+    # Before it is read: what is in the bundle may have to go first.
+    if add_entry(t, &e, f, it.dir, it.name, it.n_name, err) < 0:
+        return -1
+    contents = t.bundle.data + t.fill
+    if it.kind == ENTRY_SMALL and read_small(t, it, contents, &own) < 0:
+        take_back(t)
+        drop(t, f, &own, it)
         return 0
     if it.kind == ENTRY_SMALL and t.state.config.has_checksum:
-        digest_update(&f.digest, slot.data + t.fill, e.size, 0)
+        digest_update(&f.digest, contents, e.size, 0)
         digest_finish(&f.digest, e.size)
-        e.digest = f.digest
+        set_digest(t, &f.digest)
     if t.state.config.fault_offset >= 0 and faulty < e.size:
-        slot.data[t.fill + faulty] ^= 1
+        contents[faulty] ^= 1
     f.size = e.size
     t.fill += e.size
-    t.body += add_entry(t, t.body, &e, it.dir, it.name, it.n_name)
-    t.count += 1
     return 0
 
 
 cdef int send_batch(send_stream *t, int n_dirs, int n_files, fast_err *err) noexcept nogil:
     """Send t.flights: first directories, then the files of t.batch."""
-    cdef io_slot *slot = ring_free_slot(&t.ring)
+    cdef int rc = 0
     cdef int i
-    t.body = t.fill = 0
-    t.count = t.n_flagged = 0
+    t.bundle = ring_free_slot(&t.ring)
     for i in range(n_dirs):
-        if send_directory(t, slot, i, err) < 0:
-            return -1
+        if rc == 0:
+            rc = send_directory(t, t.flights[i], err)
     for i in range(n_files):
-        if send_item(t, slot, n_dirs + i, &t.batch[i], err) < 0:
-            return -1
-    return flush_batch(t, slot, n_dirs + n_files, err)
+        if rc == 0:
+            rc = send_item(t, t.flights[n_dirs + i], &t.batch[i], err)
+        item_close(&t.batch[i])
+    return send_entries(t, False, err) if rc == 0 else -1
 
 
 cdef void add_flight_locked(send_stream *t, const item *it, int n_dirs, int *n_files) noexcept nogil:
@@ -184,14 +156,13 @@ cdef void add_flight_locked(send_stream *t, const item *it, int n_dirs, int *n_f
 cdef int take_batch_locked(send_stream *t, int *n_dirs, int *n_files) noexcept nogil:
     """Move finished directories and small files into t.flights and t.batch, as much as fits one bundle."""
     cdef send_state *s = t.state
-    cdef size_t body = 0
     cdef int64_t fill = 0
     cdef int share = s.n_items // s.config.n_streams
     cdef item *it
     cdef flight *f
     cdef dir_node *node
     n_dirs[0] = n_files[0] = 0
-    while s.finished != NULL and n_dirs[0] < MAX_BATCH // 2 and body < MAX_META_BYTES // 2:
+    while s.finished != NULL and n_dirs[0] < MAX_BATCH // 2:
         f = flight_new_locked(s, ENTRY_DIRECTORY, s.finished)
         if f == NULL:
             break
@@ -202,26 +173,21 @@ cdef int take_batch_locked(send_stream *t, int *n_dirs, int *n_files) noexcept n
         node.is_unlisted = True  # once that flight ends the node is freed
         t.flights[n_dirs[0]] = f
         n_dirs[0] += 1
-        body += ENTRY_BYTES + node.n_target
     share = share if share > MIN_SHARE else <int>MIN_SHARE
     # Names that have waited for the first one's result.
-    while n_files[0] < N_ITEMS // 2 and body < MAX_META_BYTES // 2 and s.linkable != NULL and s.n_free:
+    while n_files[0] < N_ITEMS // 2 and s.linkable != NULL and s.n_free:
         it = &t.batch[n_files[0]]
         pop_link_locked(s, it)
         add_flight_locked(t, it, n_dirs[0], n_files)
-        body += ENTRY_BYTES + it.dir.n_target + 1 + it.n_name
     while s.n_items and n_files[0] < share:
         it = &s.items[s.items_head]
         if it.status.st_size > SMALL_FILE_BYTES or fill + it.status.st_size > s.config.block:
-            break
-        if body + ENTRY_BYTES + it.dir.n_target + 1 + it.n_name > MAX_META_BYTES - META_HEADER_BYTES:
             break
         if s.n_free == 0:
             break
         t.batch[n_files[0]] = it[0]
         add_flight_locked(t, it, n_dirs[0], n_files)
         fill += it.status.st_size
-        body += ENTRY_BYTES + it.dir.n_target + 1 + it.n_name
         s.items_head = (s.items_head + 1) % N_ITEMS
         s.n_items -= 1
     if n_files[0]:

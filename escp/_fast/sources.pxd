@@ -37,6 +37,8 @@ cdef enum selection_kind:
 
 ctypedef struct dir_node:
     dir_node *parent
+    dir_node *root  # the source that it lies below, or is
+    uint64_t serial  # of a source: no two have the same
     dir_node *next  # in the stack of directories to list, or in the list of finished ones
     uint32_t n_refs  # itself while being listed, children listed, files open or in flight
     bint is_root_file  # stands for a source that is a file: it has paths and no entry of its own
@@ -171,7 +173,9 @@ ctypedef struct send_state:
     pthread_cond_t room  # walkers: room for items
     int is_stopped
     bint has_all_roots
+    int lacks_openat2
     root roots[N_ROOTS]
+    uint64_t n_all_roots  # that there ever were
     int roots_head
     int n_roots
     bint wants_root_event

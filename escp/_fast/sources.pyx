@@ -161,6 +161,7 @@ cdef dir_node *node_new(dir_node *parent, const char *source, size_t n_source,
         return NULL
     memset(node, 0, sizeof(dir_node))
     node.parent = parent
+    node.root = parent.root if parent != NULL else node
     node.n_refs = 1
     node.n_source = <unsigned int>n_s
     node.n_target = <unsigned int>n_t

@@ -4,19 +4,21 @@ Links are followed, as scp does (one that leads back to a directory above itself
 themselves what is copied.
 """
 
-from libc.stdint cimport int64_t
+from libc.stdint cimport int64_t, uint8_t
 
+from escp._fast.below cimport is_same_file, open_below, root_way, way_close
+from escp._fast.bounds cimport bound_status, next_dirent
 from escp._fast.events cimport EVENT_ROOM, push_event
 from escp._fast.filter cimport is_excluded
-from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG, ENAMETOOLONG, ENOMEM, O_CLOEXEC,
-                              O_DIRECTORY, O_NOFOLLOW, O_RDONLY, SEEK_SET, S_ISDIR, S_ISREG, c_close, dirent64_t, errno,
-                              escp_flag, escp_getdents, fstat, fstatat, lseek, memcpy, openat, pthread_cond_broadcast,
+from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG, EIO, ENAMETOOLONG, ENOMEM, O_CLOEXEC,
+                              O_DIRECTORY, O_RDONLY, SEEK_SET, S_ISDIR, S_ISREG, c_close, dirent64_t, errno,
+                              escp_flag, escp_getdents, fstat, fstatat, lseek, memcpy, pthread_cond_broadcast,
                               pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock,
                               stat_t, strlen)
 from escp._fast.questions cimport take_wanted_locked, wanted_file
 from escp._fast.sources cimport (MAX_STACKED, N_ROOTS, SELECT_ALL, dir_node, is_idle_locked, node_new,
                                  node_unref, send_state)
-from escp._fast.types cimport (FAST_INTO_ITSELF, FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS,
+from escp._fast.types cimport (FAST_CHANGED, FAST_INTO_ITSELF, FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS,
                                MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err)
 from escp._fast.walk_files cimport is_node, take_file, take_node, tell
 from escp._fast.walk_query cimport consider, consider_directory, take_wanted
@@ -103,7 +105,7 @@ cdef void stack_locked(send_state *s, dir_node *node) noexcept nogil:
     pthread_cond_signal(&s.walk)
 
 
-cdef bint list_entry(send_state *s, int fd, dir_node *dir, const dirent64_t *d) noexcept nogil:
+cdef bint list_entry(send_state *s, root_way *way, int fd, dir_node *dir, const dirent64_t *d) noexcept nogil:
     """Deal with one name of a listing; True when the listing is to be put off until what was stacked is done."""
     cdef const char *name = <const char *>d.d_name
     cdef size_t n = strlen(name)
@@ -133,7 +135,7 @@ cdef bint list_entry(send_state *s, int fd, dir_node *dir, const dirent64_t *d) 
     pthread_mutex_unlock(&s.lock)
     if type == DT_REG:
         if s.config.selection != SELECT_ALL or s.config.is_dry_run:
-            consider(s, fd, name, dir, name)
+            consider(s, way, fd, name, dir, name)
         else:
             take_file(s, fd, name, dir, name)
         return False
@@ -156,48 +158,58 @@ cdef bint list_entry(send_state *s, int fd, dir_node *dir, const dirent64_t *d) 
     return is_full
 
 
-cdef void list_directory(send_state *s, dir_node *dir, char *listing) noexcept nogil:
+cdef int open_directory(send_state *s, root_way *way, dir_node *dir) noexcept nogil:
+    """Its descriptor, with its status known; or -1, told of, when it is not to be listed."""
     cdef stat_t status
-    cdef int64_t n
-    cdef int64_t at
-    cdef const dirent64_t *d
-    cdef int fd = openat(AT_FDCWD, dir.source, O_RDONLY | O_DIRECTORY | O_CLOEXEC
-                         | (0 if s.config.follows_links else O_NOFOLLOW))
+    cdef int fd = open_below(s, way, dir, "", 0, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if fd < 0 or fstat(fd, &status) < 0:
-        dir.is_unlisted = not dir.is_open
         tell(s, dir, "", FAST_SYS, errno, "open")
-    elif not dir.is_open and is_above(dir.parent, &status):
-        dir.is_unlisted = True
+    elif dir.is_open:  # its listing goes on
+        if is_same_file(&status, &dir.status):
+            return fd
+        tell(s, dir, "", FAST_CHANGED, 0, "open")
+    elif is_above(dir.parent, &status):
         tell(s, dir, "", FAST_LOOP, 0, "open")
-    elif not dir.is_open and s.config.target_fd >= 0 and goes_into_itself(s, dir, &status):
-        dir.is_unlisted = True
-    else:
+    elif s.config.target_fd < 0 or not goes_into_itself(s, dir, &status):
+        bound_status(&status)
         dir.status = status
-        if s.config.is_dry_run and not dir.is_open:
-            consider_directory(s, dir)
+        if s.config.is_dry_run:
+            consider_directory(s, way, dir)
         dir.is_open = True
-        if dir.resume:
-            lseek(fd, dir.resume, SEEK_SET)
-        while not escp_flag(&s.is_stopped):
-            n = escp_getdents(fd, listing, LISTING_BYTES)
-            if n < 0:
-                tell(s, dir, "", FAST_SYS, errno, "read directory")
-            if n <= 0:
-                break
-            at = 0
-            while at < n:
-                d = <const dirent64_t *>(listing + at)
-                at += d.d_reclen
-                if list_entry(s, fd, dir, d):
-                    n = -1
-                    break
-            if n < 0:
-                break
+        return fd
+    dir.is_unlisted = not dir.is_open
     if fd >= 0:
         c_close(fd)
+    return -1
 
 
-cdef void take_root(send_state *s, dir_node *node) noexcept nogil:
+cdef void list_directory(send_state *s, root_way *way, dir_node *dir, uint8_t *listing) noexcept nogil:
+    cdef const dirent64_t *d = NULL
+    cdef int fd = open_directory(s, way, dir)
+    cdef int64_t n
+    cdef size_t at
+    cdef int rc = 1
+    if fd < 0:
+        return
+    if dir.resume:
+        lseek(fd, dir.resume, SEEK_SET)
+    while rc > 0 and not escp_flag(&s.is_stopped):
+        n = escp_getdents(fd, listing, LISTING_BYTES)
+        if n < 0:
+            tell(s, dir, "", FAST_SYS, errno, "read directory")
+        if n <= 0:
+            break
+        at = 0
+        rc = next_dirent(listing, n, &at, &d)
+        while rc > 0 and not list_entry(s, way, fd, dir, d):
+            rc = next_dirent(listing, n, &at, &d)
+        if rc < 0:
+            tell(s, dir, "", FAST_SYS, EIO, "read directory")
+        rc = rc == 0
+    c_close(fd)
+
+
+cdef void take_root(send_state *s, root_way *way, dir_node *node) noexcept nogil:
     """A source named by the user: a file, or a directory that is then stacked. Takes over the reference."""
     cdef stat_t status
     cdef int rc = fstatat(AT_FDCWD, node.source, &status, 0 if s.config.follows_links else AT_SYMLINK_NOFOLLOW)
@@ -209,7 +221,7 @@ cdef void take_root(send_state *s, dir_node *node) noexcept nogil:
     elif S_ISREG(status.st_mode):
         node.is_root_file = True
         if s.config.selection != SELECT_ALL or s.config.is_dry_run:
-            consider(s, AT_FDCWD, node.source, node, "")
+            consider(s, way, AT_FDCWD, node.source, node, "")
         else:
             take_file(s, AT_FDCWD, node.source, node, "")
         return
@@ -241,11 +253,13 @@ cdef void offer_room(send_state *s) noexcept nogil:
 
 
 cdef void walk_loop(send_state *s) noexcept nogil:
-    cdef char listing[LISTING_BYTES]
+    cdef uint8_t listing[LISTING_BYTES]
+    cdef root_way way
     cdef dir_node *node
     cdef wanted_file wanted
     cdef bint is_root
     cdef bint is_wanted
+    way.serial = 0
     pthread_mutex_lock(&s.lock)
     while not escp_flag(&s.is_stopped):
         is_root = False
@@ -271,13 +285,13 @@ cdef void walk_loop(send_state *s) noexcept nogil:
         s.n_walking += 1
         pthread_mutex_unlock(&s.lock)
         if is_wanted:
-            take_wanted(s, &wanted)
+            take_wanted(s, &way, &wanted)
         elif is_root:
             if s.wants_root_event:
                 offer_room(s)
-            take_root(s, node)
+            take_root(s, &way, node)
         else:
-            list_directory(s, node, listing)
+            list_directory(s, &way, node, listing)
             node_unref(s, node)
         pthread_mutex_lock(&s.lock)
         s.n_walking -= 1
@@ -287,3 +301,4 @@ cdef void walk_loop(send_state *s) noexcept nogil:
     pthread_cond_broadcast(&s.walk)
     pthread_cond_broadcast(&s.work)
     pthread_mutex_unlock(&s.lock)
+    way_close(&way)

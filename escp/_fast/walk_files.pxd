@@ -20,10 +20,12 @@ cdef void tell(send_state *s, dir_node *dir, const char *name, int code, int sys
 cdef void list_name(send_state *s, dir_node *dir, const char *name, int kind, uint64_t size) noexcept nogil
 # What is copied without contents: links where they are not followed, devices if they are sent. Sockets never are.
 cdef bint is_node(send_state *s, const stat_t *status) noexcept nogil
-# A descriptor that the caller closes, or -1 with errno. Does not wait for the other end of a fifo.
-cdef int open_file(send_state *s, int dirfd, const char *path) noexcept nogil
+# Does not wait for the other end of a fifo.
+cdef int open_flags(send_state *s) noexcept nogil
 
-# Queue one, or report why not; both take over a reference to *dir*, and may wait for room.
+# Queue one, or report why not; all take over a reference to *dir*, and may wait for room. take_opened: the file is
+# open, and *fd* is taken over; -1 with errno where it could not be.
 cdef void take_file(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil
+cdef void take_opened(send_state *s, int fd, dir_node *dir, const char *name) noexcept nogil
 cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name,
                     const stat_t *status) noexcept nogil

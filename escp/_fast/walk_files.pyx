@@ -2,10 +2,11 @@
 
 from libc.stdint cimport int64_t, uint64_t
 
+from escp._fast.bounds cimport bound_status
 from escp._fast.engine cimport ENGINE_POSIX
 from escp._fast.events cimport EVENT_LISTED, push_event
 from escp._fast.hard_links cimport take_hard_link
-from escp._fast.libc cimport (ENOENT, ENOMEM, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY,
+from escp._fast.libc cimport (EFBIG, EIO, ENOENT, ENOMEM, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY,
                               POSIX_FADV_WILLNEED, S_ISBLK, S_ISCHR, S_ISFIFO, S_ISLNK, S_ISREG, errno, fstat, malloc,
                               memcpy, memset, openat, posix_fadvise, pthread_mutex_lock, pthread_mutex_unlock,
                               readlinkat, stat_t, strlen)
@@ -71,6 +72,7 @@ cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, c
     it.kind = ENTRY_DEVICE
     it.status = status[0]
     it.status.st_size = 0
+    bound_status(&it.status)
     if S_ISLNK(status.st_mode):
         it.kind = ENTRY_LINK
         n = readlinkat(dirfd, path, text, MAX_PATH_BYTES + 1)
@@ -85,25 +87,35 @@ cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, c
             return
         memcpy(it.link, text, n)
         it.link[n] = 0
+        if it.link[0] == 0:  # no text of a link, and none can be made of it
+            tell(s, dir, name, FAST_SYS, EIO, "read link")
+            item_close(&it)
+            node_unref(s, dir)
+            return
     queue(s, &it, dir, name)
 
 
-cdef int open_file(send_state *s, int dirfd, const char *path) noexcept nogil:
-    return openat(dirfd, path, O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC
-                  | (0 if s.config.follows_links else O_NOFOLLOW))
+cdef int open_flags(send_state *s) noexcept nogil:
+    return O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | (0 if s.config.follows_links else O_NOFOLLOW)
 
 
 cdef void take_file(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
+    take_opened(s, openat(dirfd, path, open_flags(s)), dir, name)
+
+
+cdef void take_opened(send_state *s, int fd, dir_node *dir, const char *name) noexcept nogil:
     cdef item it
     it.kind = ENTRY_SMALL
     it.link, it.links = NULL, NULL
-    it.fd = open_file(s, dirfd, path)
+    it.fd = fd
     if it.fd < 0:
         tell(s, dir, name, FAST_SYS, errno, "open")
     elif fstat(it.fd, &it.status) < 0:
         tell(s, dir, name, FAST_SYS, errno, "stat")
     elif not S_ISREG(it.status.st_mode):  # it was one a moment ago
         tell(s, dir, name, FAST_SPECIAL, 0, "open")
+    elif not bound_status(&it.status):
+        tell(s, dir, name, FAST_SYS, EFBIG, "stat")
     else:
         if s.config.engine == ENGINE_POSIX and 0 < it.status.st_size <= SMALL_FILE_BYTES:
             posix_fadvise(it.fd, 0, 0, POSIX_FADV_WILLNEED)

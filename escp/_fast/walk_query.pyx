@@ -2,16 +2,18 @@
 
 from libc.stdint cimport uint64_t, uint8_t
 
+from escp._fast.below cimport open_below, root_way
+from escp._fast.bounds cimport bound_status
 from escp._fast.compare cimport digest_file
 from escp._fast.digest cimport digest128
-from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, S_ISREG, c_close, errno, escp_flag, free, fstat, fstatat,
+from escp._fast.libc cimport (AT_SYMLINK_NOFOLLOW, EFBIG, S_ISREG, c_close, errno, escp_flag, free, fstat, fstatat,
                               malloc, memcpy, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
                               pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.questions cimport is_time_to_ask_locked, take_wanted_locked, wanted_file
 from escp._fast.sources cimport (N_QUESTIONS, SELECT_ALL, dir_node, item, node_unref, node_unref_locked,
                                  report, send_state)
-from escp._fast.types cimport FAST_MEMORY, FAST_SPECIAL, FAST_SYS, MAX_PATH_BYTES, clear, fail, fast_err
-from escp._fast.walk_files cimport list_name, open_file, take_file, tell
+from escp._fast.types cimport FAST_MEMORY, FAST_SPECIAL, FAST_SYS, clear, fail, fast_err
+from escp._fast.walk_files cimport list_name, open_flags, take_opened, tell
 from escp._fast.wire cimport ENTRY_DIRECTORY, ENTRY_SMALL
 
 cdef enum:
@@ -36,28 +38,21 @@ cdef int is_same(send_state *s, int fd, const wanted_file *asked, fast_err *err)
     return rc if rc < 0 else digest.high == asked.digest.high and digest.low == asked.digest.low
 
 
-cdef void take_wanted(send_state *s, const wanted_file *asked) noexcept nogil:
-    cdef char path[2 * MAX_PATH_BYTES + 2]
+cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) noexcept nogil:
     cdef dir_node *dir = asked.dir
-    cdef size_t n = dir.n_source
     cdef fast_err err
-    cdef int fd
+    cdef int fd = -1
     cdef int rc = 0
     clear(&err)
-    memcpy(path, dir.source, n)
-    if asked.n_name:
-        path[n] = 47  # '/'
-        n += 1
-        memcpy(path + n, asked.name, asked.n_name)
-    path[n + asked.n_name] = 0
+    if asked.is_digest_known or not s.config.is_dry_run:
+        fd = open_below(s, way, dir, asked.name, asked.n_name, open_flags(s))
     if asked.is_digest_known:
-        fd = open_file(s, AT_FDCWD, path)
         rc = fail(&err, FAST_SYS, errno, "open") if fd < 0 else is_same(s, fd, asked, &err)
-        if fd >= 0:
-            c_close(fd)
     if rc == 0 and not s.config.is_dry_run:
-        take_file(s, AT_FDCWD, path, dir, asked.name)
+        take_opened(s, fd, dir, asked.name)
         return
+    if fd >= 0:
+        c_close(fd)
     if rc == 0:
         if asked.n_name == 0 and not dir.is_root_file:
             list_name(s, dir, "", ENTRY_DIRECTORY, 0)
@@ -71,14 +66,14 @@ cdef void take_wanted(send_state *s, const wanted_file *asked) noexcept nogil:
     pthread_mutex_unlock(&s.lock)
 
 
-cdef void ask(send_state *s, const item *q) noexcept nogil:
+cdef void ask(send_state *s, root_way *way, const item *q) noexcept nogil:
     """Queue a question; takes over its reference. While there is no room, wanted files are sent."""
     cdef wanted_file wanted
     pthread_mutex_lock(&s.lock)
     while s.n_questions == N_QUESTIONS and not escp_flag(&s.is_stopped):
         if take_wanted_locked(s, &wanted):
             pthread_mutex_unlock(&s.lock)
-            take_wanted(s, &wanted)
+            take_wanted(s, way, &wanted)
             pthread_mutex_lock(&s.lock)
         else:
             pthread_cond_wait(&s.room, &s.lock)
@@ -92,25 +87,28 @@ cdef void ask(send_state *s, const item *q) noexcept nogil:
     pthread_mutex_unlock(&s.lock)
 
 
-cdef void consider(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
+cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, dir_node *dir,
+                   const char *name) noexcept nogil:
     cdef item q
     if fstatat(dirfd, path, &q.status, 0 if s.config.follows_links else AT_SYMLINK_NOFOLLOW) < 0:
         tell(s, dir, name, FAST_SYS, errno, "stat")
     elif not S_ISREG(q.status.st_mode):  # it was one a moment ago
         tell(s, dir, name, FAST_SPECIAL, 0, "stat")
+    elif not bound_status(&q.status):
+        tell(s, dir, name, FAST_SYS, EFBIG, "stat")
     elif s.config.selection != SELECT_ALL:
         q.fd = -1
         q.dir = dir
         q.n_name = <unsigned short>strlen(name)
         memcpy(q.name, name, q.n_name)
-        ask(s, &q)
+        ask(s, way, &q)
         return
     else:
         list_name(s, dir, name, ENTRY_SMALL, q.status.st_size)
     node_unref(s, dir)
 
 
-cdef void consider_directory(send_state *s, dir_node *dir) noexcept nogil:
+cdef void consider_directory(send_state *s, root_way *way, dir_node *dir) noexcept nogil:
     cdef item q
     if s.config.selection == SELECT_ALL:
         list_name(s, dir, "", ENTRY_DIRECTORY, 0)
@@ -122,4 +120,4 @@ cdef void consider_directory(send_state *s, dir_node *dir) noexcept nogil:
     pthread_mutex_lock(&s.lock)
     dir.n_refs += 1
     pthread_mutex_unlock(&s.lock)
-    ask(s, &q)
+    ask(s, way, &q)

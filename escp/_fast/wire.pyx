@@ -9,6 +9,9 @@ from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_HARD_LINK, FAST_PROTOCOL,
 
 from escp._fast.errors import raise_error
 
+cdef enum:
+    DIGEST_BYTES = 16
+
 
 cdef inline uint8_t *put16(uint8_t *p, uint16_t v) noexcept nogil:
     v = htobe16(v)
@@ -71,8 +74,14 @@ cdef size_t entry_length(const entry *e) noexcept nogil:
     return ENTRY_BYTES + e.path_bytes + (4 + e.extras_bytes if e.extras_bytes else 0)
 
 
-cdef size_t put_entry(uint8_t *out, const entry *e) noexcept nogil:
+cdef void put_entry_digest(uint8_t *out, const digest128 *digest) noexcept nogil:
+    put64(put64(out + ENTRY_BYTES - DIGEST_BYTES, digest.high), digest.low)
+
+
+cdef size_t put_entry(uint8_t *out, size_t room, const entry *e) noexcept nogil:
     cdef uint8_t *p = out
+    if entry_length(e) > room:
+        return 0
     p[0] = e.kind
     p[1] = e.flags | (ENTRY_HAS_EXTRAS if e.extras_bytes else 0)
     p = put16(p + 2, e.path_bytes)
@@ -85,8 +94,8 @@ cdef size_t put_entry(uint8_t *out, const entry *e) noexcept nogil:
     p = put32(p, e.atime_ns)
     p = put32(p, e.uid)
     p = put32(p, e.gid)
-    p = put64(p, e.digest.high)
-    p = put64(p, e.digest.low)
+    put_entry_digest(out, &e.digest)
+    p += DIGEST_BYTES
     memcpy(p, e.path, e.path_bytes)
     if e.extras_bytes:
         memcpy(put32(p + e.path_bytes, e.extras_bytes), e.extras, e.extras_bytes)
@@ -280,8 +289,8 @@ def encode_meta(int message, int count, bytes body not None, int flags=0, raw_by
 
 def encode_entry(*, int kind, uint64_t id, bytes path not None, uint64_t size=0, uint32_t mode=0o644, int flags=0,
                  int64_t mtime_ns=0, int64_t atime_ns=0, uint32_t uid=0, uint32_t gid=0, bytes digest=bytes(16),
-                 bytes extras=b""):
-    """The bytes of one entry; its flag for extras is set by them. Checks nothing."""
+                 bytes extras=b"", room=None):
+    """The bytes of one entry; its flag for extras is set by them. Checks nothing. *room*: what there is for it, if not all."""
     cdef entry e
     cdef bytearray out = bytearray(ENTRY_BYTES + len(path) + (4 + len(extras) if extras else 0))
     e.kind, e.flags, e.path_bytes, e.mode, e.id, e.size = kind, flags, len(path), mode, id, size
@@ -291,8 +300,8 @@ def encode_entry(*, int kind, uint64_t id, bytes path not None, uint64_t size=0,
     e.digest.high, e.digest.low = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
     e.path = path
     e.extras, e.extras_bytes = extras, len(extras)
-    put_entry(out, &e)
-    return bytes(out)
+    cdef size_t n = put_entry(out, len(out) if room is None else room, &e)
+    return bytes(out[:n])
 
 
 def decode_entries(bytes payload not None):
