@@ -18,8 +18,8 @@ ctypedef struct root_way:
 
 
 cdef void way_close(root_way *way) noexcept nogil
-# *dir* itself where the name is empty, or what is called so in it; a descriptor that the caller closes, or -1 with errno
-# (ELOOP: there is a link on the way; ESTALE: the source is another directory than it was).
+# *dir* itself where the name is empty, or what is called so in it; a descriptor that the caller closes, or -1 with
+# errno (ELOOP: there is a link on the way; ESTALE: the source is another directory than it was).
 cdef int open_below(send_state *s, root_way *way, const dir_node *dir, const char *name, size_t n_name,
                     int flags) noexcept nogil
 cdef bint is_same_file(const stat_t *one, const stat_t *other) noexcept nogil

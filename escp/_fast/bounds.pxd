@@ -25,6 +25,7 @@ cdef bint bound_status(stat_t *status) noexcept nogil
 cdef int next_dirent(const uint8_t *listing, size_t n, size_t *at, const dirent64_t **d) noexcept nogil
 # The next of a list of names that ends at *end*, from at[0] on, in the same way.
 cdef int next_attribute(const char **at, const char *end, const char **name) noexcept nogil
-# Sets *r* to what is to be sent next, from r.start on; False when nothing is left. It is a range of whole slices (or up to
-# the file's end) inside one block, and never empty: from the first slice with data to the last, found with three calls.
+# Sets *r* to what is to be sent next, from r.start on; False when nothing is left. It is a range of whole slices (or up
+# to the file's end) inside one block, and never empty: from the first slice with data to the last, found with three
+# calls. seek: NULL for a file without holes.
 cdef bint next_range(seek_call seek, void *file, uint64_t size, uint64_t block, data_range *r) noexcept nogil

@@ -52,8 +52,8 @@ ctypedef struct send_stream:
 
 cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *err) noexcept nogil
 cdef void send_stream_close(send_stream *t) noexcept nogil
-# Adds an entry to the message; its path is the directory's and the name. f: what nothing more is to be told of, so that its
-# result may come as soon as this has gone; NULL when more follows.
+# Adds an entry to the message; its path is the directory's and the name. f: what nothing more is to be told of, so that
+# its result may come as soon as this has gone; NULL when more follows.
 cdef int add_entry(send_stream *t, entry *e, flight *f, const dir_node *dir, const char *name, size_t n_name,
                    fast_err *err) noexcept nogil
 # The entry that was added last: its digest; or it is not to go after all, nor its flight.

@@ -82,7 +82,7 @@ cdef int send_frame(send_stream *t, int type, uint8_t *frame, size_t n, bint has
 
 
 cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint has_more, fast_err *err) noexcept nogil:
-    """Send the body of n_body bytes at t.meta + 16, compressed where that pays. has_more: a data frame follows at once."""
+    """Send the body of n_body bytes at t.meta + 16, compressed where that pays. has_more: a data frame follows."""
     cdef meta_header h
     cdef size_t k
     h.message, h.flags, h.count, h.raw_bytes = <uint8_t>message, 0, <uint16_t>count, <uint32_t>n_body

@@ -18,8 +18,8 @@ from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG, EIO
 from escp._fast.questions cimport take_wanted_locked, wanted_file
 from escp._fast.sources cimport (MAX_STACKED, N_ROOTS, SELECT_ALL, dir_node, is_idle_locked, node_new,
                                  node_unref, send_state)
-from escp._fast.types cimport (FAST_CHANGED, FAST_INTO_ITSELF, FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS,
-                               MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err)
+from escp._fast.types cimport (FAST_CHANGED, FAST_INTO_ITSELF, FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL,
+                               FAST_SYS, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err)
 from escp._fast.walk_files cimport is_node, take_file, take_node, tell
 from escp._fast.walk_query cimport consider, consider_directory, take_wanted
 
@@ -105,7 +105,8 @@ cdef void stack_locked(send_state *s, dir_node *node) noexcept nogil:
     pthread_cond_signal(&s.walk)
 
 
-cdef bint list_entry(send_state *s, root_way *way, int fd, dir_node *dir, const dirent64_t *d) noexcept nogil:
+cdef bint list_entry(send_state *s, root_way *way, int fd, dir_node *dir,
+                     const dirent64_t *d) noexcept nogil:
     """Deal with one name of a listing; True when the listing is to be put off until what was stacked is done."""
     cdef const char *name = <const char *>d.d_name
     cdef size_t n = strlen(name)

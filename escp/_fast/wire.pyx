@@ -290,7 +290,7 @@ def encode_meta(int message, int count, bytes body not None, int flags=0, raw_by
 def encode_entry(*, int kind, uint64_t id, bytes path not None, uint64_t size=0, uint32_t mode=0o644, int flags=0,
                  int64_t mtime_ns=0, int64_t atime_ns=0, uint32_t uid=0, uint32_t gid=0, bytes digest=bytes(16),
                  bytes extras=b"", room=None):
-    """The bytes of one entry; its flag for extras is set by them. Checks nothing. *room*: what there is for it, if not all."""
+    """The bytes of one entry; its flag for extras is set by them. Checks nothing but *room*, where that is given."""
     cdef entry e
     cdef bytearray out = bytearray(ENTRY_BYTES + len(path) + (4 + len(extras) if extras else 0))
     e.kind, e.flags, e.path_bytes, e.mode, e.id, e.size = kind, flags, len(path), mode, id, size

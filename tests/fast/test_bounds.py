@@ -1,7 +1,5 @@
 """What the kernel, or a file system in somebody's process, says about files: bounded before it is used."""
 
-import ctypes
-import os
 import struct
 import subprocess
 import sys
@@ -13,7 +11,7 @@ from hypothesis import strategies as st
 from escp._fast.bounds import find_ranges, split_attributes, split_listing
 from escp._fast.plane import FILE_FAILED
 from escp.errors import FAST_CHANGED
-from tests.fast.loopback import Loopback, copy
+from tests.fast.loopback import copy
 
 SLICE, MIB = 1 << 18, 1 << 20
 ENXIO = 6

@@ -3,16 +3,18 @@
 import ctypes
 import os
 import re
+import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from escp._fast.wire import decode_entries, encode_entry, encode_meta
+from escp._fast.wire import decode_entries, encode_entry
+from escp.errors import FAST_CHANGED
 from tests.fast.loopback import BLOCK, Loopback, copy
-from tests.fast.peers import ENTRIES, LARGE, LARGE_END, SMALL, Receiver, unpack
+from tests.fast.peers import HARD_LINK, SMALL, Receiver, unpack
 
-MIB = 1 << 20
 M_PERTURB = -6  # mallopt(3)
 
 IN_BOTH = pytest.mark.parametrize("is_local", [False, True], ids=["tcp", "local"])
@@ -31,22 +33,22 @@ def make_deep(top, n_bytes):
     return at
 
 
-def fill_with_hard_links(top):
+def fill_with_hard_links(top, n_times=1):
     """As somebody may who wants the copy to end badly: few entries with extras, many without behind them."""
     deep = make_deep(top, 1400)
     (deep / "first").write_bytes(b"1")
-    for i in range(120):
-        (deep / f"link-{i}").hardlink_to(deep / "first")
-    for i in range(900):
-        (deep / f"small-{i}").write_bytes(b"%d" % i)
+    for i in range(900):  # mixed, whether a listing is in order or not
+        (deep / f"small-{i}").write_bytes(b"%d" % i * n_times)
+        if i % 6 == 0:
+            (deep / f"link-{i}").hardlink_to(deep / "first")
 
 
 def fill_with_attributes(top):
     deep = make_deep(top, 1200)
-    for i in range(200):
+    for i in range(400):
         path = deep / f"f{i}"
         path.write_bytes(b"%d" % i)
-        if i % 3:
+        if i % 2:
             os.setxattr(path, "user.long", b"%d" % i * 1000)
 
 
@@ -89,7 +91,7 @@ def describe(top):
         for name in (*directories, *files):
             path = os.path.join(folder, name)
             is_link = os.path.islink(path)
-            contents = os.readlink(path) if is_link else name in files and open(path, "rb").read()
+            contents = os.readlink(path) if is_link else name in files and Path(path).read_bytes()
             attributes = {x: os.getxattr(path, x, follow_symlinks=False)
                           for x in os.listxattr(path, follow_symlinks=False)}  # fmt: skip
             found[os.path.relpath(path, top)] = contents, attributes
@@ -109,6 +111,26 @@ def test_message_ends_where_its_room_ends(tmp_path, target, kind, n_streams, is_
 
 
 @IN_BOTH
+@pytest.mark.parametrize("n_streams", [1, 2])
+def test_hard_links_among_small_files(tmp_path, target, n_streams, is_local):
+    """The first name is there already, so the others go in the same messages as files without extras."""
+    fill_with_hard_links(tmp_path / "tree")
+    first = next((tmp_path / "tree").rglob("first"))
+    (tmp_path / "first").hardlink_to(first)
+    with Loopback(target, n_streams=n_streams, is_local=is_local, **EVERYTHING) as loopback:
+        loopback.start()
+        assert loopback.sender.add_source(os.fsencode(tmp_path / "first"), b"first")
+        end_s = time.monotonic() + 10
+        while loopback.sender.counters()["files"] == 0:
+            assert time.monotonic() < end_s
+            time.sleep(0.01)
+        loopback.add((os.fsencode(tmp_path / "tree"), b"tree"))
+        outcome = loopback.run_to_end()
+    assert outcome.events == []
+    assert describe(target / "tree") == describe(tmp_path / "tree")
+
+
+@IN_BOTH
 @pytest.mark.parametrize("has_compression", [False, True])
 def test_questions_of_long_names_go_in_several_messages(tmp_path, target, has_compression, is_local):
     deep = make_deep(tmp_path / "tree", 3500)
@@ -121,17 +143,21 @@ def test_questions_of_long_names_go_in_several_messages(tmp_path, target, has_co
 
 
 def test_no_message_is_longer_than_the_protocol_allows(tmp_path):
-    """Seen on the wire, by a receiver that is not ours: the sender's own buffers are no longer than that."""
-    fill_with_hard_links(tmp_path / "tree")
-    sizes, n_small = [], 0
-    with Receiver((os.fsencode(tmp_path / "tree"), b"tree")) as receiver:
-        while n_small < 900:
+    """Names that waited for the first one's result have long extras; files without any go behind them."""
+    fill_with_hard_links(tmp_path / "tree", 1500)
+    (tmp_path / "first").hardlink_to(next((tmp_path / "tree").rglob("first")))
+    sizes, kinds = [], []
+    sources = [(os.fsencode(tmp_path / name), os.fsencode(name)) for name in ("first", "tree")]
+    options = {"keeps_hard_links": True, "n_walkers": 1, "buffer_bytes": 4096}
+    with Receiver(*sources, **options) as receiver:
+        first = receiver.receive_entries()[0]
+        time.sleep(2)  # the walker fills the queue: nobody takes what is sent
+        receiver.send_result(first["id"], digest=first["digest"])
+        while kinds.count(SMALL) < 900 or HARD_LINK not in kinds:
             is_data, payload = receiver.receive_frame()
-            if is_data:
-                continue
-            body = unpack(payload)
-            sizes.append(len(body))
-            n_small += sum(entry["kind"] == SMALL for entry in decode_entries(body))
+            if not is_data:
+                sizes.append(len(unpack(payload)))
+                kinds += [entry["kind"] for entry in decode_entries(unpack(payload))]
     assert max(sizes) <= 1 << 18
 
 
@@ -139,21 +165,31 @@ def test_no_message_is_longer_than_the_protocol_allows(tmp_path):
 def test_entry_is_written_only_where_it_has_room(path, extras, more):
     whole = encode_entry(kind=SMALL, id=1, path=path, extras=extras)
     room = len(whole) + more
-    assert encode_entry(kind=SMALL, id=1, path=path, extras=extras, room=room) == (whole if more >= 0 else b"")
+    assert encode_entry(kind=SMALL, id=1, path=path, extras=extras, room=room) == (
+        whole if more >= 0 else b""
+    )
 
 
 def test_failed_file_leaves_the_message_whole(tmp_path, target):
     """Its entry was composed before it was read, and is taken back."""
     source = tmp_path / "tree"
     source.mkdir()
-    for i in range(40):
-        (source / f"f{i}").write_bytes(b"%d" % i * 100)
-    with Loopback(target) as loopback:
-        loopback.sender.start()
+    for i in range(200):
+        (source / f"f{i}").write_bytes(b"%d" % i * 20_000)
+    with Loopback(target, buffer_bytes=4096) as loopback:
+        loopback.sender.start()  # the receiver takes nothing yet
         loopback.add((os.fsencode(source), b"tree"))
+        time.sleep(0.5)
+        for i in range(0, 200, 3):
+            (source / f"f{i}").write_bytes(b"changed")
         loopback.receiver.start()
         outcome = loopback.run_to_end()
-    assert outcome.events == [] and describe(target / "tree") == describe(source)
+    failed = {os.path.basename(event.path) for _, event in outcome.events}
+    assert {event.code for _, event in outcome.events} == {FAST_CHANGED}
+    assert failed <= {b"f%d" % i for i in range(0, 200, 3)} and len(failed) > 10
+    for i in range(200):
+        if b"f%d" % i not in failed:
+            assert (target / "tree" / f"f{i}").read_bytes() == b"%d" % i * 20_000
 
 
 # ---- The dummy engine -------------------------------------------------------------------------------
@@ -179,13 +215,3 @@ def test_dummy_engine_sends_nothing_that_lay_in_memory(tmp_path):
     assert any(not any(contents) for contents in seen)  # a buffer that was used for the first time
     for contents in seen:
         assert not re.search(rb"([^\0])\1{15}", contents)
-
-
-def test_large_entries_are_told_of_in_messages_of_their_own(tmp_path):
-    (tmp_path / "large").write_bytes(b"x" * 3 * BLOCK)
-    with Receiver((os.fsencode(tmp_path / "large"), b"large")) as receiver:
-        kinds = []
-        while LARGE_END not in kinds:
-            kinds += [entry["kind"] for entry in receiver.receive_entries()]
-    assert kinds == [LARGE, LARGE_END]
-    assert encode_meta(ENTRIES, 1, b"")[0] == ENTRIES

@@ -56,7 +56,7 @@ PURE_OS_PATH = set(
     "basename commonpath commonprefix dirname isabs join normpath relpath sep split splitext".split()
 )
 
-PURE_NATIVE = {"aead", "digest", "channel", "wire"}
+PURE_NATIVE = {"aead", "bounds", "digest", "channel", "wire"}
 IMPURE_NATIVE = set(
     "accept4 clock_gettime close connect fdopendir fsync getrandom gettimeofday lseek nanosleep open openat "
     "openat2 poll pread preadv pwrite pwritev read readdir readv recv recvmsg rename renameat send sendmsg "
