@@ -1,8 +1,8 @@
 """The target as the receiving host finds it: opens the directory below which everything is written.
 
 What the user named may be a link and is followed; what the peer names later may not lead out of here
-(`_fast/tree.pyx`). Everything is opened first and looked at then, by its descriptor, and what is made is opened
-without following a link: so what was found right is what is written to, whoever changes names meanwhile.
+(`_fast/tree.pyx`). Everything is opened first and looked at then, by its descriptor, and what is made is
+opened without following a link: what was found right is what is written to, whoever changes names meanwhile.
 """
 
 import errno
@@ -100,10 +100,10 @@ _HINTS = {
 
 
 def _open_target(path: bytes) -> tuple[str, int]:
-    """What *path* leads to, and its descriptor: a directory's, or one that only stands for the file; -1: nothing is
-    there.
+    """What *path* leads to, and its descriptor: a directory's, or one that only stands for the file, or -1.
 
-    Not every directory by O_PATH: that would not mount what is mounted when it is needed."""
+    A directory not by O_PATH, too: that would not mount what is mounted when it is needed.
+    """
     try:
         return DIRECTORY, os.open(path, _DIRECTORY_FLAGS)
     except NotADirectoryError:
@@ -134,7 +134,7 @@ def _open_file(fd: int) -> Destination:
 
 
 def _open_parent(path: bytes) -> tuple[int, bytes]:
-    """The directory in which *path* is to be made, and its name there. Raises OSError for a link to nothing."""
+    """The directory in which *path* is to be made, and its name there. OSError for a link to nothing."""
     parent, slash, name = path.rstrip(b"/").rpartition(b"/")
     fd = os.open(parent + slash or b".", _DIRECTORY_FLAGS)
     if _is_link(name, fd):
@@ -170,7 +170,7 @@ def _make_root(path: bytes, mode: int) -> int:
 
 
 def _is_ours(directory: int) -> bool:
-    """Whether it belongs to whom a file belongs that is made there: with some network file systems that is not us."""
+    """Whether it belongs to whom a file belongs that is made there: not us with some network file systems."""
     owner = os.fstat(directory).st_uid
     if owner == os.geteuid():
         return True

@@ -7,8 +7,8 @@ from escp._fast.digest cimport digest128
 from escp._fast.engine cimport ring_close, ring_open
 from escp._fast.events cimport EVENT_FILE_FAILED, events_close, events_free, events_open, push_event
 from escp._fast.libc cimport (SHUT_RDWR, errno, escp_raise_flag, escp_send_all, free, malloc, memset,
-                              pthread_cond_destroy, pthread_cond_init, pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock,
-                              shutdown)
+                              pthread_cond_destroy, pthread_cond_init, pthread_mutex_destroy, pthread_mutex_init,
+                              pthread_mutex_lock, pthread_mutex_unlock, shutdown)
 from escp._fast.roots cimport roots_free
 from escp._fast.tree cimport cache_close, cache_open, file_discard, source_id, tree_close, tree_open
 from escp._fast.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH,

@@ -1,4 +1,4 @@
-"""Nothing that comes for one root is written, read or changed outside that root, though it lies in the target.
+"""Nothing that comes for one root is written, read or changed outside that root, though it be in the target.
 
 The target is a home directory, `proj` was asked for, and `.ssh` lies beside it.
 """
@@ -92,9 +92,7 @@ def test_link_of_an_earlier_copy_leads_nothing_out_of_its_root(home, kind, text,
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("link", "hard_link")])
 def test_root_that_became_a_link_is_not_followed(home, kind, text, makes_links, has_roots, has_openat2):
     os.symlink(text, home / "proj")
-    with open_sender(
-        home, has_openat2=has_openat2, has_roots=has_roots, makes_links=makes_links
-    ) as sender:
+    with open_sender(home, has_openat2=has_openat2, has_roots=has_roots, makes_links=makes_links) as sender:
         assert send(sender, kind, b"proj") == FAST_UNSAFE
         sender.finish()
     assert sorted(os.listdir(home)) == [".ssh", "proj"] and os.readlink(home / "proj") == os.fsdecode(text)

@@ -78,7 +78,7 @@ def test_each_file_that_is_ended_while_it_is_created_has_one_result(target, has_
 
 @pytest.mark.parametrize("n_blocks", [1, 4])
 def test_end_that_overtakes_writes_is_answered_whole(target, n_blocks):
-    """Their results come first, and the answer is the one that was meant: nothing shares its place in memory."""
+    """Their results come first, and the answer is the one that was meant: nothing shares its memory."""
     data = os.urandom(n_blocks * BLOCK)
     for turn in range(8):
         with Sender(target) as sender:

@@ -93,7 +93,9 @@ def test_room_grows_with_what_has_come(target, is_in_order):
         sender.finish()
     with open(target / "x", "rb") as file:
         for offset in range(0, size, WIDE):
-            assert os.pread(file.fileno(), 3, offset + WIDE - 2) == (b"\0x\0" if offset + WIDE < size else b"\0x")
+            assert os.pread(file.fileno(), 3, offset + WIDE - 2) == (
+                b"\0x\0" if offset + WIDE < size else b"\0x"
+            )
     assert (target / "x").stat().st_blocks * 512 <= size + SLACK
 
 

@@ -18,7 +18,7 @@ pytestmark = needs_root
 N = 1500
 OPTIONS = {"keeps_owner": True, "keeps_attributes": True, "makes_links": True, "makes_devices": True}
 
-# The directory's owner: puts another name of the victim, or another thing, in place of each node as it appears.
+# The directory's owner: puts another name of the victim, or a fifo, in place of each node as it appears.
 ACCOMPLICE = """
 import os, sys
 folder, victim = sys.argv[1:]
@@ -69,6 +69,12 @@ def read_facts(path):
     return status.st_uid, status.st_gid, status.st_mode, status.st_mtime_ns
 
 
+def make_node(kind, path, id):
+    if kind == LINK:
+        return link(path, b"nowhere", id, uid=12345, gid=12345)
+    return device(path, id=id, uid=12345, gid=12345, mode=0o666)
+
+
 @pytest.mark.parametrize("kind", [LINK, DEVICE], ids=["link", "fifo"])
 @pytest.mark.parametrize("victim", ["file", "link", "fifo", "own"])
 def test_owner_goes_to_the_node_that_was_made_and_to_nothing_else(tmp_path, target, kind, victim):
@@ -83,10 +89,7 @@ def test_owner_goes_to_the_node_that_was_made_and_to_nothing_else(tmp_path, targ
                 codes = set()
                 for first in range(1, N, 20):
                     ids = range(first, first + 20)
-                    fields = {"uid": 12345, "gid": 12345, "mode": 0o666 if kind == DEVICE else 0o777}
-                    make = (lambda p, i: link(p, b"nowhere", i, **fields)) if kind == LINK else (
-                        lambda p, i: device(p, id=i, **fields))  # fmt: skip
-                    sender.send_entries(*(make(b"d/%d" % id, id) for id in ids))
+                    sender.send_entries(*(make_node(kind, b"d/%d" % id, id) for id in ids))
                     codes |= {result[1] for result in sender.receive_results(20)}
                     sender.plane.take_events()
                     assert read_facts(tmp_path / "victim") == before, f"after {first} nodes"

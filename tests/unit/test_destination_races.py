@@ -1,4 +1,4 @@
-"""Somebody changes names while the target is opened: what was found right is what is written to, or nothing is."""
+"""Somebody changes names while the target is opened: what was found right is written to, or nothing is."""
 
 import errno
 import os
@@ -91,7 +91,9 @@ def test_directory_that_was_made_is_the_one_that_is_opened(folder, monkeypatch, 
         new.rename(folder / "precious")
     if found is not None:
         place = place_of(found.root_fd)
-        assert os.fstat(found.root_fd).st_uid == os.geteuid() and place in (str(new), f"{new.parent}/made"), place
+        assert os.fstat(found.root_fd).st_uid == os.geteuid() and place in (str(new), f"{new.parent}/made"), (
+            place
+        )
         found.close()
 
 
