@@ -201,7 +201,7 @@ FAILURES: dict[int, tuple[type[EscpError], str]] = {
     FAST_PROTOCOL: (ProtocolError, "the peer broke the protocol"),
     FAST_DIGEST: (IntegrityError, "what arrived is not what was read: the digests differ"),
     FAST_CHANGED: (LocalFileError, "the source changed while it was read"),
-    FAST_UNSAFE: (RefusedError, "refused: the path leads out of the destination"),
+    FAST_UNSAFE: (RefusedError, "refused: the path leads over a link, or out of the destination"),
     FAST_LOOP: (LocalFileError, "a link loop: it leads to a directory above itself"),
     FAST_SPECIAL: (LocalFileError, "not a regular file"),
     FAST_STOPPED: (InternalError, "stopped"),

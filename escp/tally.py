@@ -56,7 +56,8 @@ class Tally:
             return IntegrityError("what arrived is not what was read; the files named above were not kept")
         if FAST_UNSAFE in self._failed_codes:
             return RefusedError(
-                f"{self._target.host or 'this escp'} refused to write outside the destination"
+                f"{self._target.host or 'this escp'} refused to write outside the destination",
+                "where a link is in the way, remove it, or copy to it by name: LINK/ as the target",
             )
         return None
 

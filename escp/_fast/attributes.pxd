@@ -5,7 +5,6 @@ In this order: a change of owner takes setuid bits and capabilities away, and an
 
 from libc.stdint cimport uint32_t
 
-from escp._fast.libc cimport timespec_t
 from escp._fast.tree cimport tree
 from escp._fast.types cimport fast_err
 from escp._fast.wire cimport entry
@@ -15,15 +14,11 @@ cdef enum:
     UNFINISHED_MODE = 0o1700  # of a directory that was made here and waits for its own entry
 
 
-# *fd*: also one opened with O_PATH, of a link, too.
-cdef int set_owner(tree *t, int fd, const entry *e, fast_err *err) noexcept nogil
-# Extended attributes and ACLs, as far as this side asked for them; not of links.
-cdef int set_xattrs(tree *t, int fd, const entry *e, bint is_directory, fast_err *err) noexcept nogil
 # The mode's bits that may be set: setuid and setgid only with the owner, and only where both are kept.
 cdef uint32_t mode_of(const tree *t, const entry *e, bint is_directory) noexcept nogil
-cdef void times_of(const entry *e, timespec_t *times) noexcept nogil
 # Everything that was asked for, for a file's own descriptor.
 cdef int set_file_attributes(tree *t, int fd, const entry *e, fast_err *err) noexcept nogil
-# The same for a directory or device opened with O_PATH. Of a directory the mode is always set.
-cdef int set_path_attributes(tree *t, int fd, const entry *e, bint is_directory, fast_err *err) noexcept nogil
+# The same for a directory, link or device (the entry's kind) opened with O_PATH. Of a directory the mode is always
+# set. Nothing here goes by a name: who owns a directory may change what its names lead to.
+cdef int set_path_attributes(tree *t, int fd, const entry *e, fast_err *err) noexcept nogil
 cdef void proc_path(char *out, int fd) noexcept nogil  # PROC_PATH_BYTES

@@ -10,7 +10,7 @@ from escp._fast.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, EINVAL, ENODATA, 
 from escp._fast.owners cimport find_id
 from escp._fast.tree cimport tree
 from escp._fast.types cimport FAST_ACL, FAST_OWNER, FAST_SYS, FAST_XATTR, MAX_NAME_BYTES, fail, fast_err
-from escp._fast.wire cimport entry
+from escp._fast.wire cimport ENTRY_DEVICE, ENTRY_DIRECTORY, entry
 
 cdef enum:
     FILE_MODE = 0o777  # scp takes no more of a file's mode, with -p or without
@@ -133,17 +133,18 @@ cdef int set_directory_mode(tree *t, int fd, const char *path, const entry *e, f
     return 0
 
 
-cdef int set_path_attributes(tree *t, int fd, const entry *e, bint is_directory, fast_err *err) noexcept nogil:
+cdef int set_path_attributes(tree *t, int fd, const entry *e, fast_err *err) noexcept nogil:
     cdef char path[PROC_PATH_BYTES]
     cdef timespec_t times[2]
-    proc_path(path, fd)  # a descriptor of O_PATH takes no fchmod
+    cdef bint is_directory = e.kind == ENTRY_DIRECTORY
+    proc_path(path, fd)  # a descriptor of O_PATH takes no fchmod; this path leads to a link itself, too
     if t.keeps_owner and set_owner(t, fd, e, err) < 0:
         return -1
     if is_directory and (t.keeps_xattrs or t.keeps_acls) and set_xattrs(t, fd, e, True, err) < 0:
         return -1
     if is_directory and set_directory_mode(t, fd, path, e, err) < 0:
         return -1
-    if not is_directory and t.keeps_attributes and fchmodat(AT_FDCWD, path, mode_of(t, e, False), 0) < 0:
+    if e.kind == ENTRY_DEVICE and t.keeps_attributes and fchmodat(AT_FDCWD, path, mode_of(t, e, False), 0) < 0:
         return fail(err, FAST_SYS, errno, "set mode")
     if t.keeps_attributes:
         times_of(e, times)

@@ -1,16 +1,19 @@
 """Links, hard links and devices below the destination; see nodes.pxd.
 
 A link's text is never looked at: it may be absolute or lead out, and nothing is ever written through it.
+
+Whoever owns the directory may put something else in a new node's place before it has its owner and mode, another name
+of a file of root's for one. So these go to a descriptor, and only once that was found to be what was just made.
 """
 
 from libc.stdint cimport uint32_t
 
-from escp._fast.attributes cimport set_owner, set_path_attributes, times_of
+from escp._fast.attributes cimport set_path_attributes
 from escp._fast.extras cimport DEVICE_BLOCK, DEVICE_CHARACTER, extras_view, get_extras
 from escp._fast.libc cimport (AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, EEXIST, EISDIR, ENOENT, O_CLOEXEC, O_NOFOLLOW, O_PATH,
-                              S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISDIR, c_close, dup, errno, fstatat, linkat,
-                              makedev, memcpy, mknodat, openat, renameat, stat_t, symlinkat, timespec_t, unlinkat,
-                              utimensat)
+                              S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISDIR, S_ISFIFO, c_close, dup, errno,
+                              fstatat, geteuid, linkat, makedev, memcmp, memcpy, mknodat, openat, readlinkat,
+                              renameat, stat_t, strlen, symlinkat, unlinkat)
 from escp._fast.tree cimport (TEMP_NAME_BYTES, dir_cache, find_directory, name_temporary, source_id, split_path,
                               tree)
 from escp._fast.types cimport (FAST_SAME_FILE, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES,
@@ -37,30 +40,37 @@ cdef int make_at(const new_node *node, int dirfd, const char *name) noexcept nog
     return mknodat(dirfd, name, node.mode, makedev(node.major, node.minor))
 
 
+cdef bint is_just_made(const tree *t, const new_node *node, int fd) noexcept nogil:
+    """Whether the descriptor (O_PATH) is that of the new node, or of one that can't be told from it: of the same type
+    with the same text or numbers, under no other name, and ours."""
+    cdef char text[MAX_PATH_BYTES + 1]
+    cdef stat_t status
+    cdef ssize_t n
+    if fstatat(fd, "", &status, AT_EMPTY_PATH) < 0 or status.st_nlink != 1:
+        return False
+    if t.keeps_owner and status.st_uid != geteuid():  # of any other file system's idea of us only root's matters
+        return False
+    if node.kind == ENTRY_DEVICE:
+        return status.st_mode & S_IFMT == node.mode & S_IFMT and (
+            S_ISFIFO(status.st_mode) or status.st_rdev == makedev(node.major, node.minor))
+    n = readlinkat(fd, "", text, sizeof(text))  # fails where it is no link
+    return n == <ssize_t>strlen(node.text) and memcmp(text, node.text, n) == 0
+
+
 cdef int finish_at(tree *t, const new_node *node, const entry *e, int dirfd, const char *name,
                    fast_err *err) noexcept nogil:
     """Owner, mode and times of a link or device; a hard link shares those of its file."""
-    cdef timespec_t times[2]
-    cdef stat_t status
     cdef int fd
     if node.kind == ENTRY_HARD_LINK or not (t.keeps_owner or t.keeps_attributes):
         return 0
     fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
-    if fd < 0 or fstatat(fd, "", &status, AT_EMPTY_PATH) < 0:
-        fail(err, FAST_SYS, errno, "create")
-    elif node.kind == ENTRY_DEVICE:
-        if status.st_mode & S_IFMT != node.mode & S_IFMT or status.st_nlink != 1:  # not what was just made
-            fail(err, FAST_UNSAFE, 0, "create")
-        else:
-            set_path_attributes(t, fd, e, False, err)
+    if fd < 0:
+        return fail(err, FAST_SYS, errno, "create")
+    if not is_just_made(t, node, fd):
+        fail(err, FAST_UNSAFE, 0, "create")
     else:
-        times_of(e, times)
-        if t.keeps_owner:
-            set_owner(t, fd, e, err)
-        if t.keeps_attributes and utimensat(dirfd, name, times, AT_SYMLINK_NOFOLLOW) < 0:
-            fail(err, FAST_SYS, errno, "set times")
-    if fd >= 0:
-        c_close(fd)
+        set_path_attributes(t, fd, e, err)
+    c_close(fd)
     return -1 if err.code else 0
 
 
@@ -92,7 +102,8 @@ cdef int place(tree *t, const new_node *node, const entry *e, const source_id *s
     return rc
 
 
-cdef int find_first(tree *t, dir_cache *cache, const extras_view *x, new_node *node, fast_err *err) noexcept nogil:
+cdef int find_first(tree *t, dir_cache *cache, const entry *e, const extras_view *x, new_node *node,
+                    fast_err *err) noexcept nogil:
     """Directory and name of the file that a hard link is another name of; its directory is not made."""
     cdef size_t i = x.n_target
     cdef size_t n
@@ -104,7 +115,7 @@ cdef int find_first(tree *t, dir_cache *cache, const extras_view *x, new_node *n
     n = i - 1 if i else 0
     memcpy(node.text, x.target, n)
     node.text[n] = 0
-    if find_directory(t, cache, node.text, n, False, &dirfd, err) < 0:
+    if find_directory(t, cache, node.text, n, e.first_root_bytes, False, &dirfd, err) < 0:
         return -1
     if dirfd < 0:
         return fail(err, FAST_SYS, ENOENT, "link")
@@ -126,7 +137,7 @@ cdef int prepare(tree *t, dir_cache *cache, const entry *e, new_node *node, fast
     if get_extras(e.extras, e.extras_bytes, &x, err) < 0:
         return -1
     if e.kind == ENTRY_HARD_LINK:
-        return find_first(t, cache, &x, node, err)
+        return find_first(t, cache, e, &x, node, err)
     if e.kind == ENTRY_LINK:
         memcpy(node.text, x.target, x.n_target)
         node.text[x.n_target] = 0
@@ -146,7 +157,7 @@ cdef int make_node(tree *t, dir_cache *cache, const entry *e, const source_id *s
     if prepare(t, cache, e, &node, err) < 0:
         return -1
     if (split_path(t, e, directory, &n, name, err) == 0
-            and find_directory(t, cache, directory, n, True, &dirfd, err) == 0):
+            and find_directory(t, cache, directory, n, e.root_bytes, True, &dirfd, err) == 0):
         place(t, &node, e, source, dirfd, name, err)
     if node.first_dirfd >= 0:
         c_close(node.first_dirfd)

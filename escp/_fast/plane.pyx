@@ -408,8 +408,8 @@ cdef class ReceivePlane(Plane):
         self.state.destination.makes_devices = makes_devices
         self.state.destination.follows_umask = follows_umask
         self.state.destination.umask = read_umask()
-        self.state.destination.has_openat2 = has_openat2
-        self.state.destination.has_tmpfile = has_tmpfile
+        self.state.destination.lacks_openat2 = not has_openat2
+        self.state.destination.lacks_tmpfile = not has_tmpfile
         self.state.destination.session = int.from_bytes(os.urandom(8), "big")
         for i, c in enumerate(target_name):
             self.state.destination.target_name[i] = <char><int>c  # above 127 too

@@ -18,7 +18,7 @@ from escp._fast.nodes cimport make_node
 from escp._fast.receive_large cimport begin_large, end_large, end_writes, take_block
 from escp._fast.receive_query cimport answer_query
 from escp._fast.receive_small cimport write_bundle
-from escp._fast.receive_state cimport (add_result, flush_results, identify, open_large,
+from escp._fast.receive_state cimport (ANSWER_BEFORE, add_result, flush_results, identify,
                                        receive_state, receive_stop, receive_stream, send_answer)
 from escp._fast.roots cimport roots_check
 from escp._fast.tree cimport directory_finish, source_id
@@ -69,7 +69,6 @@ cdef int receive_iv(receive_stream *t, uint8_t *iv, fast_err *err) noexcept nogi
 cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *body, fast_err *err) noexcept nogil:
     cdef const uint8_t *at = body
     cdef const uint8_t *end = body + h.raw_bytes
-    cdef open_large *l = NULL
     cdef source_id source
     cdef fast_err own
     cdef entry e
@@ -96,7 +95,7 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
             if add_result(t, &e, &own, 0, False, NULL, err) < 0:
                 return -1
         elif e.kind == ENTRY_LARGE:
-            if begin_large(t, &e, &l, err) < 0:
+            if begin_large(t, &e, err) < 0:
                 return -1
         elif e.kind == ENTRY_QUERY:
             if answer_query(t, &e, err) < 0:
@@ -185,10 +184,13 @@ cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept 
 cdef int end_stream(receive_stream *t, fast_err *err) noexcept nogil:
     """The sender has ended this stream; so does this side, and the last stream ends the plane."""
     cdef receive_state *s = t.state
+    cdef uint8_t frame[ANSWER_BEFORE + END_BYTES + TAG_BYTES]
     cdef bint is_last
     cdef int i
-    put_end(t.answer + IV_BYTES + META_HEADER_BYTES, 0, t.n_entries)
-    if end_writes(t, t.ring.n_pending, err) < 0 or send_answer(t, MESSAGE_END, 1, END_BYTES, err) < 0:
+    if end_writes(t, t.ring.n_pending, err) < 0:
+        return -1
+    put_end(frame + ANSWER_BEFORE, 0, t.n_entries)
+    if send_answer(t, frame, MESSAGE_END, 1, END_BYTES, err) < 0:
         return -1
     pthread_mutex_lock(&s.lock)
     s.n_ended += 1

@@ -1,13 +1,13 @@
 """Large files as they arrive, block by block. A file is finished by the stream that writes its last byte."""
 
 from escp._fast.engine cimport io_slot
-from escp._fast.receive_state cimport open_large, receive_stream
+from escp._fast.receive_state cimport receive_stream
 from escp._fast.types cimport fast_err
 from escp._fast.wire cimport data_header, entry
 
 
-# The open file of this entry, created if this stream is the first to hear of it.
-cdef int begin_large(receive_stream *t, const entry *e, open_large **out, fast_err *err) noexcept nogil
+# The file of this entry is open, created by the first stream that hears of it: the states are in receive_state.pxd.
+cdef int begin_large(receive_stream *t, const entry *e, fast_err *err) noexcept nogil
 # A block lies at slot.data: checked, hashed, written; the slot is free again now or by end_writes.
 cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast_err *err) noexcept nogil
 # The sender has sent all of the file.

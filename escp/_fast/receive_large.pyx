@@ -7,11 +7,12 @@ from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_upda
 from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direct, has_zero_page,
                                 io_slot, ring_done_slot, ring_reap, slot_finish, slot_write, write_all,
                                 write_pages)
-from escp._fast.libc cimport (EDQUOT, EFBIG, ENOSPC, ESPIPE, SYNC_FILE_RANGE_WRITE, calloc, errno,
-                              escp_fetch_add, fallocate, free, ftruncate, malloc, memcmp, memcpy,
-                              pthread_mutex_lock, pthread_mutex_unlock, sync_file_range)
+from escp._fast.libc cimport (ESPIPE, SYNC_FILE_RANGE_WRITE, calloc, errno, escp_fetch_add, free, ftruncate, malloc,
+                              memcmp, memcpy, pthread_cond_broadcast, pthread_cond_wait, pthread_mutex_lock,
+                              pthread_mutex_unlock, sync_file_range)
 from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, flush_results, identify,
                                        open_large, receive_state, receive_stream)
+from escp._fast.reserve cimport claim_room_locked, earn_room_locked, reserve, stretch
 from escp._fast.roots cimport roots_drop
 from escp._fast.tree cimport file_commit, file_create, file_discard
 from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS,
@@ -27,54 +28,75 @@ cdef open_large *find_large_locked(receive_state *s, uint64_t id) noexcept nogil
     return NULL
 
 
-cdef void create_large(receive_stream *t, open_large *l) noexcept nogil:
-    """Create the file and its space, so that writes may come in any order and fail early if they won't fit."""
+cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept nogil:
+    """Create the file and room for its beginning. True when it is whole already, a clone of its source."""
     cdef receive_state *s = t.state
+    cdef stretch room
+    cdef int rc
     if s.config.engine == ENGINE_DUMMY:
-        return
+        return False
     identify(t, &l.what, &l.file.source)
-    if file_create(&s.destination, &t.cache, &l.what, False, &l.file, &l.failure) < 0:
-        return
-    if t.sink.link != NULL and not l.file.is_in_place and t.sink.clone(t.sink.link, &l.what, l.file.fd, &l.failure):
-        l.n_begun = l.n_done = l.what.size  # no block of it will come
-        count_contents(&t.state.streams[t.index], l.what.size, l.what.size)
-        if l.failure.code == FAST_OK:
+    if file_create(&s.destination, &t.cache, &l.what, False, &l.file, own) < 0:
+        return False
+    if t.sink.link != NULL and not l.file.is_in_place and t.sink.clone(t.sink.link, &l.what, l.file.fd, own):
+        count_contents(&s.streams[t.index], l.what.size, l.what.size)
+        if own.code == FAST_OK:
             escp_fetch_add(&s.n_disk, l.what.size)
-        return
+        return True
     if l.file.is_in_place:
         if l.has_holes:  # a pipe or a device can have none
-            fail(&l.failure, FAST_SYS, ESPIPE, "write")
-        return
+            fail(own, FAST_SYS, ESPIPE, "write")
+        return False
     l.is_direct = s.config.is_direct and l.what.size >= s.config.direct_bytes and can_direct(l.file.fd)
     l.is_sparse = s.config.makes_sparse
-    if l.is_sparse or (l.has_holes and not l.is_direct):
-        if ftruncate(l.file.fd, l.what.size) < 0:
-            fail(&l.failure, FAST_SYS, errno, "allocate")
-        return
-    if not l.is_direct:
-        return
-    if fallocate(l.file.fd, 0, 0, l.what.size) < 0:
-        if errno == ENOSPC or errno == EDQUOT or errno == EFBIG:
-            fail(&l.failure, FAST_SYS, errno, "allocate")
+    room.n = 0
+    if l.is_direct and not l.is_sparse:
+        pthread_mutex_lock(&s.lock)
+        l.n_reserved = 0
+        claim_room_locked(s, l, &room)
+        pthread_mutex_unlock(&s.lock)
+        rc = reserve(l, &room, own) if room.n else 0
+        if rc < 0:
             ftruncate(l.file.fd, 0)  # what it got goes back at once: smaller files may still fit
-        elif ftruncate(l.file.fd, l.what.size) < 0:
-            fail(&l.failure, FAST_SYS, errno, "allocate")
+            return False
+        if rc:
+            stop_reserving(s, l)
+            room.n = 0
+    # Inside the file's size blocks are written in any order, and by several streams at once.
+    if (l.is_direct or l.is_sparse or l.has_holes) and room.n < l.what.size and ftruncate(l.file.fd, l.what.size) < 0:
+        fail(own, FAST_SYS, errno, "allocate")
+    return False
 
 
-cdef int begin_large(receive_stream *t, const entry *e, open_large **out, fast_err *err) noexcept nogil:
-    """The open file of this entry, created if this stream is the first to hear of it."""
+cdef void stop_reserving(receive_state *s, open_large *l) noexcept nogil:
+    pthread_mutex_lock(&s.lock)
+    l.n_reserved = l.what.size
+    earn_room_locked(s, l, l.n_ahead)
+    pthread_mutex_unlock(&s.lock)
+
+
+cdef bint is_complete_locked(const open_large *l) noexcept nogil:
+    """Asked by whoever has just made one of these so; the last one finishes the file."""
+    return l.is_made and l.has_end and l.n_done == l.n_total
+
+
+cdef int begin_large(receive_stream *t, const entry *e, fast_err *err) noexcept nogil:
+    """The file of this entry is open, created by the first stream that hears of it."""
     cdef receive_state *s = t.state
     cdef open_large *l
     cdef uint64_t n_blocks = (e.size + s.config.block - 1) // s.config.block
     cdef bint is_same
+    cdef bint is_whole
+    cdef bint is_finished
+    cdef fast_err own
     cdef int i
+    clear(&own)
     pthread_mutex_lock(&s.lock)
     l = find_large_locked(s, e.id)
     if l != NULL:
         is_same = l.what.size == e.size and l.what.flags == e.flags and l.what.path_bytes == e.path_bytes and memcmp(
             l.path, e.path, e.path_bytes) == 0
         pthread_mutex_unlock(&s.lock)
-        out[0] = l
         return 0 if is_same else fail(err, FAST_PROTOCOL, 0, "large file")
     for i in range(MAX_OPEN_LARGE):
         if not s.large[i].is_used:
@@ -83,7 +105,7 @@ cdef int begin_large(receive_stream *t, const entry *e, open_large **out, fast_e
     if l == NULL or e.size == 0 or e.kind != ENTRY_LARGE:
         pthread_mutex_unlock(&s.lock)
         return fail(err, FAST_PROTOCOL, 0, "large file")
-    l.is_used = True
+    l.is_used, l.is_made = True, False
     l.id = e.id
     l.what = e[0]
     memcpy(l.path, e.path, e.path_bytes)
@@ -93,7 +115,8 @@ cdef int begin_large(receive_stream *t, const entry *e, open_large **out, fast_e
     l.has_holes = (e.flags & ENTRY_HAS_HOLES) != 0
     l.extras = NULL
     l.is_direct = l.is_sparse = l.is_failure_told = l.has_end = l.is_abandoned = False
-    l.n_begun = l.n_done = l.n_total = l.low_block = 0
+    l.n_begun = l.n_done = l.n_total = l.low_block = l.n_ahead = 0
+    l.n_reserved = e.size  # none, until create_large knows that it is wanted
     l.digest.high = l.digest.low = 0
     l.n_blocks = n_blocks
     l.window = n_blocks if n_blocks < WINDOW_BLOCKS else <uint64_t>WINDOW_BLOCKS
@@ -103,12 +126,18 @@ cdef int begin_large(receive_stream *t, const entry *e, open_large **out, fast_e
         l.is_used = False
         pthread_mutex_unlock(&s.lock)
         return fail(err, FAST_MEMORY, 0, "large file")
-    pthread_mutex_lock(&l.writing)  # others that find it wait here until it exists
     pthread_mutex_unlock(&s.lock)
-    create_large(t, l)
-    pthread_mutex_unlock(&l.writing)
-    out[0] = l
-    return 0
+    is_whole = create_large(t, l, &own)
+    pthread_mutex_lock(&s.lock)
+    if own.code:
+        fail(&l.failure, own.code, own.sys_errno, own.where)
+    if is_whole:
+        l.n_begun = l.n_done = l.what.size  # no block of it will come
+    l.is_made = True
+    is_finished = is_complete_locked(l)
+    pthread_cond_broadcast(&s.made)
+    pthread_mutex_unlock(&s.lock)
+    return finish_large(t, l, err) if is_finished else 0
 
 
 cdef int count_coming_locked(open_large *l, uint64_t n, fast_err *err) noexcept nogil:
@@ -175,6 +204,7 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
     free(l.came)
     free(l.extras)
     l.came = l.extras = NULL
+    earn_room_locked(s, l, l.n_ahead)
     l.is_used = False
     pthread_mutex_unlock(&s.lock)
     return 0
@@ -199,7 +229,7 @@ cdef int count_block(receive_stream *t, open_large *l, uint64_t n, const digest1
     if part != NULL:
         digest_add(&l.digest, part)
     l.n_done += n
-    is_finished = l.has_end and l.n_done == l.n_total
+    is_finished = is_complete_locked(l)
     pthread_mutex_unlock(&s.lock)
     return finish_large(t, l, err) if is_finished else 0
 
@@ -227,9 +257,26 @@ cdef int end_large(receive_stream *t, const entry *e, fast_err *err) noexcept no
     l.n_total = e.size
     l.is_abandoned = e.flags & ENTRY_IS_ABANDONED
     l.expected = e.digest
-    is_finished = l.n_done == l.n_total
+    is_finished = is_complete_locked(l)
     pthread_mutex_unlock(&s.lock)
     return finish_large(t, l, err) if is_finished else 0
+
+
+cdef open_large *take_place_locked(receive_state *s, const data_header *h, stretch *room,
+                                   fast_err *err) noexcept nogil:
+    """The file of a block that has come, once it is made; NULL when the block must not come."""
+    cdef open_large *l = find_large_locked(s, h.id)
+    if l == NULL:
+        fail(err, FAST_PROTOCOL, 0, "block of an unknown file")
+        return NULL
+    if check_block_locked(s, l, h, err) < 0:
+        return NULL
+    while not l.is_made:
+        pthread_cond_wait(&s.made, &s.lock)
+    earn_room_locked(s, l, h.raw_bytes)
+    if l.failure.code == FAST_OK:
+        claim_room_locked(s, l, room)
+    return l
 
 
 cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast_err *err) noexcept nogil:
@@ -237,27 +284,31 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
     cdef receive_state *s = t.state
     cdef open_large *l
     cdef digest128 part
+    cdef stretch room
     cdef fast_err own
-    cdef bint is_dropped
+    cdef bint is_dropped = False
+    cdef int rc
     clear(&own)
+    room.n = 0
     part.high = part.low = 0
     pthread_mutex_lock(&s.lock)
-    l = find_large_locked(s, h.id)
-    if l == NULL:
-        fail(err, FAST_PROTOCOL, 0, "block of an unknown file")
-    else:
-        check_block_locked(s, l, h, err)
+    l = take_place_locked(s, h, &room, err)
+    if l != NULL:
+        is_dropped = l.failure.code != FAST_OK or s.config.engine == ENGINE_DUMMY
     pthread_mutex_unlock(&s.lock)
-    if err.code:
+    if l == NULL:
         return -1
+    if room.n:
+        rc = reserve(l, &room, &own)
+        if rc < 0:
+            is_dropped = True
+        elif rc:
+            stop_reserving(s, l)
     if s.config.has_checksum:
         digest_update(&part, slot.data, h.raw_bytes, h.offset // SLICE_BYTES)
-    pthread_mutex_lock(&l.writing)  # it may still be under creation
-    is_dropped = l.failure.code != FAST_OK or s.config.engine == ENGINE_DUMMY
     if l.is_sparse and not is_dropped and has_zero_page(slot.data, h.raw_bytes):
         return take_sparse_block(t, l, slot, h, &part, err)
     if l.is_direct and not is_dropped:
-        pthread_mutex_unlock(&l.writing)
         pthread_mutex_lock(&s.lock)
         digest_add(&l.digest, &part)
         pthread_mutex_unlock(&s.lock)
@@ -267,8 +318,9 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
             return 0
         return end_write(t, slot, err)
     if not is_dropped:  # through the page cache: one writer at a time, or they fight for the inode's lock
+        pthread_mutex_lock(&l.writing)
         write_all(l.file.fd, slot.data, h.raw_bytes, h.offset, &own)
-    pthread_mutex_unlock(&l.writing)
+        pthread_mutex_unlock(&l.writing)
     if s.config.direct_bytes and not is_dropped:  # within one host the disk begins at once, and not when memory is full
         sync_file_range(l.file.fd, h.offset, h.raw_bytes, SYNC_FILE_RANGE_WRITE)
     if own.code == FAST_OK and not is_dropped:
@@ -278,12 +330,12 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
 
 cdef int take_sparse_block(receive_stream *t, open_large *l, io_slot *slot, const data_header *h,
                            const digest128 *part, fast_err *err) noexcept nogil:
-    """A block of which some pages are not written. The file's mutex is held; direct writers need not hold it."""
+    """A block of which some pages are not written."""
     cdef fast_err own
     cdef int64_t n
     clear(&own)
-    if l.is_direct:
-        pthread_mutex_unlock(&l.writing)
+    if not l.is_direct:
+        pthread_mutex_lock(&l.writing)
     n = write_pages(l.file.fd, slot.data, h.raw_bytes, h.offset, l.is_direct, &own)
     if not l.is_direct:
         pthread_mutex_unlock(&l.writing)

@@ -1,6 +1,14 @@
 """What receivers' streams share and what each is made of, and the results they send.
 
-Streams share the table of open large files; everything else is a stream's own.
+Streams share the table of open large files; everything else is a stream's own. A place in that table:
+
+    free ──first LARGE──> being created ──is_made──> open ──is_complete──> being finished ──> free
+
+Any stream may bring the next step while another is still at the last one: LARGE_END may come while the file is
+being created, and the last block is written when it is. So three things make a file complete, in any order: it is made,
+its end is known, and as many bytes as the end says are done. Each of them is noted under the session's lock, and
+whoever notes the last one, and nobody else, finishes the file. Until then its descriptors belong to its creator
+(not is_made) or to those who hold a block of it (n_begun > n_done); blocks that come too early wait for *made*.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -10,13 +18,14 @@ from escp._fast.counters cimport stream_counters
 from escp._fast.digest cimport digest128
 from escp._fast.engine cimport io_ring
 from escp._fast.events cimport event_queue
-from escp._fast.libc cimport pthread_mutex_t
+from escp._fast.libc cimport pthread_cond_t, pthread_mutex_t
 from escp._fast.roots cimport root_set
 from escp._fast.tree cimport dir_cache, new_file, source_id, tree
-from escp._fast.types cimport MAX_BATCH, MAX_OPEN_LARGE, MAX_PATH_BYTES, MAX_STREAMS, fast_err
-from escp._fast.wire cimport entry, result
+from escp._fast.types cimport IV_BYTES, MAX_BATCH, MAX_OPEN_LARGE, MAX_PATH_BYTES, MAX_STREAMS, fast_err
+from escp._fast.wire cimport META_HEADER_BYTES, entry, result
 
 cdef enum:
+    ANSWER_BEFORE = IV_BYTES + META_HEADER_BYTES  # of a frame, before its body
     WINDOW_BLOCKS = 1048576  # how far ahead of a file's first missing block another may arrive
 
 
@@ -26,6 +35,7 @@ ctypedef struct open_large:
     entry what  # of its first ENTRY_LARGE; its path points to *path*
     char path[MAX_PATH_BYTES + 1]
     new_file file
+    bint is_made  # or has failed to be: *file*, is_direct and is_sparse stay as they are from here on
     bint is_direct
     bint is_sparse  # pages of zeroes are not written
     bint has_holes  # what does not come is zero
@@ -35,6 +45,8 @@ ctypedef struct open_large:
     uint64_t n_begun  # bytes that have come
     uint64_t n_done  # of them written, or dropped after a failure
     uint64_t n_total  # bytes that were sent, once its end is known
+    uint64_t n_reserved  # reserve.pxd
+    uint64_t n_ahead
     bint has_end
     bint is_abandoned
     digest128 digest  # of what came
@@ -43,7 +55,7 @@ ctypedef struct open_large:
     uint64_t low_block  # the first that has not come
     uint64_t window  # bits in *came*
     uint8_t *came  # blocks beyond low_block that have come
-    pthread_mutex_t writing  # held while it is created, and by the one buffered writer
+    pthread_mutex_t writing  # held by the one buffered writer; no other lock is taken under it
 
 
 ctypedef struct receive_config:
@@ -64,7 +76,9 @@ ctypedef struct receive_state:
     tree destination
     root_set roots
     pthread_mutex_t lock  # of *large* and the counters
+    pthread_cond_t made  # one of *large* is
     open_large large[MAX_OPEN_LARGE]
+    uint64_t n_ahead  # reserve.pxd
     int is_stopped
     int n_ended
     event_queue events
@@ -94,7 +108,7 @@ ctypedef struct receive_stream:
     uint8_t *meta  # a metadata frame as received
     uint8_t *body  # the same, decompressed
     uint8_t *packed  # a data frame that may be compressed
-    uint8_t *answer  # a frame of results
+    uint8_t *results  # a frame of results, filled by add_result and sent by flush_results; nothing else touches it
     void *zstd
     entry *bundle  # small files whose contents come in the next frame; paths point into meta or body
     int n_bundle
@@ -111,8 +125,9 @@ cdef void receive_free(receive_state *s) noexcept nogil
 cdef void receive_stop(receive_state *s) noexcept nogil  # wakes every thread
 cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fast_err *err) noexcept nogil
 cdef void receive_stream_close(receive_stream *t) noexcept nogil
-# Seals and sends the body of n_body bytes at t.answer + 16.
-cdef int send_answer(receive_stream *t, int message, int count, size_t n_body, fast_err *err) noexcept nogil
+# Seals and sends *frame*: ANSWER_BEFORE bytes, the body of n_body bytes, TAG_BYTES. Results that wait go first.
+cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, size_t n_body,
+                     fast_err *err) noexcept nogil
 # Adds the outcome of one entry to the next frame of results; *own* is FAST_OK or why it failed.
 # is_told: this side's Python knows of the failure already.
 cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, bint is_told,

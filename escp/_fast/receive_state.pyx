@@ -7,8 +7,8 @@ from escp._fast.digest cimport digest128
 from escp._fast.engine cimport ring_close, ring_open
 from escp._fast.events cimport EVENT_FILE_FAILED, events_close, events_free, events_open, push_event
 from escp._fast.libc cimport (SHUT_RDWR, errno, escp_raise_flag, escp_send_all, free, malloc, memset,
-                              pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock,
-                              shutdown)
+                              pthread_cond_destroy, pthread_cond_init, pthread_mutex_destroy, pthread_mutex_init,
+                              pthread_mutex_lock, pthread_mutex_unlock, shutdown)
 from escp._fast.roots cimport roots_free
 from escp._fast.tree cimport cache_close, cache_open, file_discard, source_id, tree_close, tree_open
 from escp._fast.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH,
@@ -28,6 +28,7 @@ cdef int receive_open(receive_state *s) except -1:
     for i in range(MAX_STREAMS):
         s.sockets[i] = -1
     pthread_mutex_init(&s.lock, NULL)
+    pthread_cond_init(&s.made, NULL)
     for i in range(MAX_OPEN_LARGE):
         pthread_mutex_init(&s.large[i].writing, NULL)
     tree_open(&s.destination)
@@ -47,6 +48,7 @@ cdef void receive_free(receive_state *s) noexcept nogil:
             free(s.large[i].extras)
         pthread_mutex_destroy(&s.large[i].writing)
     pthread_mutex_destroy(&s.lock)
+    pthread_cond_destroy(&s.made)
     tree_close(&s.destination)
     events_free(&s.events)
     roots_free(&s.roots)
@@ -70,12 +72,12 @@ cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fas
         return -1
     t.meta = <uint8_t *>malloc(IV_BYTES + MAX_META_BYTES + TAG_BYTES)
     t.body = <uint8_t *>malloc(MAX_META_BYTES)
-    t.answer = <uint8_t *>malloc(IV_BYTES + META_HEADER_BYTES + MAX_BATCH * RESULT_BYTES + TAG_BYTES)
+    t.results = <uint8_t *>malloc(ANSWER_BEFORE + MAX_BATCH * RESULT_BYTES + TAG_BYTES)
     t.bundle = <entry *>malloc(MAX_BATCH * sizeof(entry))
     if s.config.has_compression:
         t.packed = <uint8_t *>malloc(PAGE_BYTES + s.config.block + PAGE_BYTES)
     t.zstd = ZSTD_createDCtx()
-    if (t.meta == NULL or t.body == NULL or t.answer == NULL or t.bundle == NULL or t.zstd == NULL
+    if (t.meta == NULL or t.body == NULL or t.results == NULL or t.bundle == NULL or t.zstd == NULL
             or (s.config.has_compression and t.packed == NULL)):
         return fail(err, FAST_MEMORY, 0, "buffers")
     return 0
@@ -88,7 +90,7 @@ cdef void receive_stream_close(receive_stream *t) noexcept nogil:
     cache_close(&t.cache)
     free(t.meta)
     free(t.body)
-    free(t.answer)
+    free(t.results)
     free(t.bundle)
     free(t.packed)
     ZSTD_freeDCtx(t.zstd)
@@ -102,16 +104,18 @@ cdef void identify(receive_stream *t, const entry *e, source_id *source) noexcep
         t.sink.identify(t.sink.link, e.id, source)
 
 
-cdef int send_answer(receive_stream *t, int message, int count, size_t n_body, fast_err *err) noexcept nogil:
-    """Seal and send the body of n_body bytes at t.answer + 16."""
+cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, size_t n_body,
+                     fast_err *err) noexcept nogil:
     cdef meta_header h
-    if t.sink.link != NULL:
-        return t.sink.take(t.sink.link, message, count, t.answer + IV_BYTES + META_HEADER_BYTES, err)
-    h.message, h.flags, h.count, h.raw_bytes = <uint8_t>message, 0, <unsigned short>count, <uint32_t>n_body
-    put_meta_header(t.answer + IV_BYTES, &h)
-    if channel_seal(t.state.channels[t.index], t.answer, FRAME_META, META_HEADER_BYTES + n_body, err) < 0:
+    if message != MESSAGE_RESULTS and flush_results(t, err) < 0:
         return -1
-    if escp_send_all(t.state.sockets[t.index], t.answer, IV_BYTES + META_HEADER_BYTES + n_body + TAG_BYTES, 0) < 0:
+    if t.sink.link != NULL:
+        return t.sink.take(t.sink.link, message, count, frame + ANSWER_BEFORE, err)
+    h.message, h.flags, h.count, h.raw_bytes = <uint8_t>message, 0, <unsigned short>count, <uint32_t>n_body
+    put_meta_header(frame + IV_BYTES, &h)
+    if channel_seal(t.state.channels[t.index], frame, FRAME_META, META_HEADER_BYTES + n_body, err) < 0:
+        return -1
+    if escp_send_all(t.state.sockets[t.index], frame, ANSWER_BEFORE + n_body + TAG_BYTES, 0) < 0:
         return fail(err, FAST_NET, errno, "send")
     return 0
 
@@ -119,7 +123,7 @@ cdef int send_answer(receive_stream *t, int message, int count, size_t n_body, f
 cdef int flush_results(receive_stream *t, fast_err *err) noexcept nogil:
     cdef int n = t.n_results
     t.n_results = 0
-    return send_answer(t, MESSAGE_RESULTS, n, <size_t>n * RESULT_BYTES, err) if n else 0
+    return send_answer(t, t.results, MESSAGE_RESULTS, n, <size_t>n * RESULT_BYTES, err) if n else 0
 
 
 cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, bint is_told,
@@ -132,7 +136,7 @@ cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int 
     r.digest.high = r.digest.low = 0
     if digest != NULL:
         r.digest = digest[0]
-    put_result(t.answer + IV_BYTES + META_HEADER_BYTES + t.n_results * RESULT_BYTES, &r)
+    put_result(t.results + ANSWER_BEFORE + t.n_results * RESULT_BYTES, &r)
     t.n_results += 1
     pthread_mutex_lock(&s.lock)
     if own.code == FAST_OK and e.kind == ENTRY_DIRECTORY:

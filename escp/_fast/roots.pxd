@@ -33,7 +33,9 @@ cdef void roots_free(root_set *r) noexcept nogil
 # 0, or -1 without memory.
 cdef int roots_allow(root_set *r, const char *name, size_t n, bint is_directory) noexcept nogil
 # Whether this entry was asked for, and of a hard link the file that it names; -1 with FAST_UNSAFE. An entry that is
-# the last of a root takes it off the list.
-cdef int roots_check(root_set *r, const entry *e, fast_err *err) noexcept nogil
+# the last of a root takes it off the list. It also notes in the entry how much of its path, and of that file's, is
+# the root's, which tree.pyx confines it to: the widest root that it lies below, or, where there is no list, the
+# first component.
+cdef int roots_check(root_set *r, entry *e, fast_err *err) noexcept nogil
 # A large file, or a file that need not be sent, is over: its root may not come again.
 cdef void roots_drop(root_set *r, const entry *e) noexcept nogil

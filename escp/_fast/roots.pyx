@@ -5,12 +5,12 @@ asked for, and a peer can't write anything again. Where the peer may make hard l
 such links may lead to: to nothing that was here before under another name.
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint16_t, uint64_t
 
-from escp._fast.libc cimport (calloc, free, malloc, memcmp, memcpy, pthread_mutex_destroy, pthread_mutex_init,
+from escp._fast.libc cimport (calloc, free, malloc, memchr, memcmp, memcpy, pthread_mutex_destroy, pthread_mutex_init,
                               pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.extras cimport extras_view, get_extras
-from escp._fast.types cimport FAST_UNSAFE, clear, fail, fast_err
+from escp._fast.types cimport FAST_UNSAFE, fail, fast_err
 from escp._fast.wire cimport (ENTRY_ASKS_DIRECTORY, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_LARGE,
                               ENTRY_LARGE_END, ENTRY_QUERY, entry)
 
@@ -126,8 +126,9 @@ cdef void drop_locked(root_set *r, root_name **at) noexcept nogil:
         r.n_names -= 1
 
 
-cdef bint is_below_locked(root_set *r, const char *path, size_t n, bint has_come) noexcept nogil:
-    """Whether the path lies below a directory that was asked for; *has_come*: or that was, and is finished."""
+cdef int find_above_locked(root_set *r, const char *path, size_t n, bint has_come) noexcept nogil:
+    """Length of the widest directory that was asked for and that the path lies below; *has_come*: or that was, and is
+    finished. -1: there is none."""
     cdef root_name *one
     cdef uint64_t h = hash_name(r, NULL, 0)
     cdef size_t i
@@ -135,43 +136,62 @@ cdef bint is_below_locked(root_set *r, const char *path, size_t n, bint has_come
         if i == 0 or path[i] == 47:  # '/'; "": the contents of a directory, straight into the destination
             one = find_locked(r, h, path, i)[0]
             if one != NULL and one.is_directory and (one.n_times or has_come):
-                return True
+                return <int>i
         h = hash_more(h, path[i])
-    return False
+    return -1
 
 
-cdef bint may_link_locked(root_set *r, const entry *e) noexcept nogil:
-    """A hard link leads to what is below a directory that was asked for, or to a file that has come."""
-    cdef extras_view x
-    cdef fast_err none
+cdef int find_first_root_locked(root_set *r, const char *path, size_t n) noexcept nogil:
+    """The same of the file that a hard link names: below a directory that was asked for, or a file that has come."""
     cdef root_name *one
-    clear(&none)
-    if get_extras(e.extras, e.extras_bytes, &x, &none) < 0 or x.target == NULL:
-        return False
-    if is_below_locked(r, x.target, x.n_target, True):
-        return True
-    one = find_locked(r, hash_name(r, x.target, x.n_target), x.target, x.n_target)[0]
-    return one != NULL and one.has_come
+    cdef int n_root = find_above_locked(r, path, n, True)
+    if n_root < 0:
+        one = find_locked(r, hash_name(r, path, n), path, n)[0]
+        if one != NULL and one.has_come:
+            return <int>n
+    return n_root
 
 
-cdef int roots_check(root_set *r, const entry *e, fast_err *err) noexcept nogil:
-    cdef root_name **at
+cdef int first_component(const char *path, size_t n) noexcept nogil:
+    cdef const void *slash = memchr(path, 47, n)
+    return <int>n if slash == NULL else <int>(<const char *>slash - path)
+
+
+cdef int find_root_locked(root_set *r, const entry *e) noexcept nogil:
+    """The length of the entry's root, or -1; the root is off the list when this is all that was wanted of it."""
     cdef bint is_directory = e.kind == ENTRY_DIRECTORY or (e.kind == ENTRY_QUERY and e.flags & ENTRY_ASKS_DIRECTORY)
-    cdef bint is_wanted
-    if not r.is_on:
-        return 0
-    pthread_mutex_lock(&r.lock)
-    is_wanted = is_below_locked(r, e.path, e.path_bytes, False)
-    if not is_wanted:
-        at = find_locked(r, hash_name(r, e.path, e.path_bytes), e.path, e.path_bytes)
-        if at[0] != NULL and at[0].n_times and (at[0].is_directory or not is_directory):
-            is_wanted = True
-            if not (e.kind == ENTRY_LARGE or e.kind == ENTRY_LARGE_END or e.kind == ENTRY_QUERY):
-                drop_locked(r, at)
-    if e.kind == ENTRY_HARD_LINK and is_wanted:
-        is_wanted = may_link_locked(r, e)
-    pthread_mutex_unlock(&r.lock)
-    return 0 if is_wanted else fail(err, FAST_UNSAFE, 0, "name")
+    cdef int n_root = find_above_locked(r, e.path, e.path_bytes, False)
+    cdef root_name **at
+    if n_root >= 0:
+        return n_root
+    at = find_locked(r, hash_name(r, e.path, e.path_bytes), e.path, e.path_bytes)
+    if at[0] == NULL or at[0].n_times == 0 or (is_directory and not at[0].is_directory):
+        return -1
+    if not (e.kind == ENTRY_LARGE or e.kind == ENTRY_LARGE_END or e.kind == ENTRY_QUERY):
+        drop_locked(r, at)
+    return e.path_bytes
+
+
+cdef int roots_check(root_set *r, entry *e, fast_err *err) noexcept nogil:
+    cdef extras_view x
+    cdef int n_root = 0
+    cdef int n_first = 0
+    x.target, x.n_target = NULL, 0
+    if e.kind == ENTRY_HARD_LINK and (get_extras(e.extras, e.extras_bytes, &x, err) < 0 or x.target == NULL):
+        return fail(err, FAST_UNSAFE, 0, "name")
+    if r.is_on:
+        pthread_mutex_lock(&r.lock)
+        n_root = find_root_locked(r, e)
+        if x.target != NULL and n_root >= 0:
+            n_first = find_first_root_locked(r, x.target, x.n_target)
+        pthread_mutex_unlock(&r.lock)
+    else:
+        n_root = first_component(e.path, e.path_bytes)
+        n_first = first_component(x.target, x.n_target)
+    if n_root < 0 or n_first < 0:
+        return fail(err, FAST_UNSAFE, 0, "name")
+    e.root_bytes, e.first_root_bytes = <uint16_t>n_root, <uint16_t>n_first
+    return 0
 
 
 cdef void roots_drop(root_set *r, const entry *e) noexcept nogil:

@@ -1,9 +1,13 @@
 """The receiver's file system: everything it creates lies below one directory descriptor.
 
-Paths come from the peer. wire.pyx has checked their form; here every one is resolved with
-openat2(RESOLVE_BENEATH), or without it component by component and never through a link, so that links
-planted before or during the copy can't lead out. A file has no name until it is whole (O_TMPFILE and
-linkat), or a temporary one where the file system can't do that.
+Paths come from the peer. wire.pyx has checked their form; here every one is resolved below the root that it belongs
+to (roots.pyx), so that links planted before or during the copy, or by an earlier copy, can't lead out of that:
+
+    destination --no link is followed--> the root's directory --openat2(RESOLVE_BENEATH)--> the path's directory
+
+Below the root's descriptor links are followed that stay below it, and none where links are made; without openat2
+nothing is followed, component by component. A file has no name until it is whole (O_TMPFILE and linkat), or a
+temporary one where the file system can't do that.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
@@ -31,8 +35,8 @@ ctypedef struct tree:
     owner_cache owners
     bint follows_umask  # directories are the user's own, made here; else as scp makes them on the other host
     uint32_t umask  # of this process
-    bint has_openat2
-    bint has_tmpfile  # nameless files; not on NFS, for one
+    int lacks_openat2  # flags, raised by whichever thread finds out
+    int lacks_tmpfile  # nameless files; not on NFS, for one
     char target_name[MAX_NAME_BYTES + 1]  # the only name below root_fd that may be written; "" = any
     uint64_t session  # for temporary names
     uint64_t n_temporary
@@ -41,6 +45,7 @@ ctypedef struct tree:
 ctypedef struct dir_cache:
     int fds[N_CACHED]
     size_t n_paths[N_CACHED]
+    size_t n_roots[N_CACHED]  # how much of the path is its root's: below another root it may be another directory
     char paths[N_CACHED][MAX_PATH_BYTES + 1]
     int next
 
@@ -67,10 +72,10 @@ cdef void tree_open(tree *t) noexcept nogil
 cdef void tree_close(tree *t) noexcept nogil
 cdef void cache_open(dir_cache *cache) noexcept nogil
 cdef void cache_close(dir_cache *cache) noexcept nogil
-# For nodes.pyx: the directory *path* (n bytes and NUL) in the cache, which keeps the descriptor (-1: missing,
-# and not to be created); the directory and
-# the last component of an entry's path; a new temporary name (TEMP_NAME_BYTES).
-cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, bint creates, int *fd,
+# For nodes.pyx: the directory *path* (n bytes and NUL, of which the first n_root are its root's) in the cache, which
+# keeps the descriptor (-1: missing, and not to be created); the directory and the last component of an entry's path;
+# a new temporary name (TEMP_NAME_BYTES).
+cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root, bint creates, int *fd,
                         fast_err *err) noexcept nogil
 cdef int split_path(tree *t, const entry *e, char *directory, size_t *n, char *name, fast_err *err) noexcept nogil
 cdef void name_temporary(tree *t, char *name) noexcept nogil

@@ -5,9 +5,9 @@ from escp._fast.attributes cimport (PROC_PATH_BYTES, UNFINISHED_MODE, proc_path,
 from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, EEXIST, EINVAL, EISDIR, ELOOP,
                               ENOENT, ENOSYS, ENOTDIR, EOPNOTSUPP, EPERM, EXDEV, O_CLOEXEC, O_CREAT,
                               O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY, S_ISDIR, S_ISLNK,
-                              S_ISREG, c_close, dup, errno, escp_fetch_add, escp_openat_beneath,
-                              escp_set_errno, fchmod, fchown, fstatat, geteuid, linkat, memcmp, memcpy, mkdirat,
-                              openat, renameat, snprintf, stat_t, strlen, unlinkat)
+                              S_ISREG, c_close, dup, errno, escp_fetch_add, escp_flag, escp_openat_beneath,
+                              escp_raise_flag, escp_set_errno, fchmod, fchown, fstatat, geteuid, linkat, memcmp,
+                              memcpy, mkdirat, openat, renameat, snprintf, stat_t, strlen, unlinkat)
 from escp._fast.owners cimport owners_close, owners_open
 from escp._fast.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
 from escp._fast.wire cimport entry
@@ -47,8 +47,8 @@ cdef int unsafe_or_system(int number, const char *where, fast_err *err) noexcept
 
 # ---- Directories ----------------------------------------------------------------------------------
 
-cdef int open_existing(tree *t, const char *path) noexcept nogil:
-    """The directory *path* below the root ("" = the root) as an O_PATH descriptor, or -1 with errno."""
+cdef int open_beneath(tree *t, int top, const char *path, bint follows_links) noexcept nogil:
+    """The directory *path* below the directory *top* ("": that itself) as an O_PATH descriptor, or -1 with errno."""
     cdef char copy[MAX_PATH_BYTES + 1]
     cdef char *at = copy
     cdef char *name
@@ -56,16 +56,13 @@ cdef int open_existing(tree *t, const char *path) noexcept nogil:
     cdef int number
     cdef int fd
     cdef int deeper
-    if path[0] == 0:
-        return openat(t.root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
-    if t.has_openat2:
-        fd = <int>escp_openat_beneath(t.root_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC,
-                                      not t.makes_links)
+    if path[0] and not escp_flag(&t.lacks_openat2):
+        fd = <int>escp_openat_beneath(top, path, O_PATH | O_DIRECTORY | O_CLOEXEC, follows_links)
         if fd >= 0 or (errno != ENOSYS and errno != EPERM):
             return fd
-        t.has_openat2 = False  # an old kernel, or a sandbox that forbids the call
+        escp_raise_flag(&t.lacks_openat2)  # an old kernel, or a sandbox that forbids the call
     memcpy(copy, path, strlen(path) + 1)
-    fd = openat(t.root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
+    fd = openat(top, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
     while fd >= 0 and at[0]:
         name = at
         while at[0] and at[0] != 47:
@@ -86,68 +83,89 @@ cdef int open_existing(tree *t, const char *path) noexcept nogil:
     return fd
 
 
-cdef int make_parents(tree *t, const char *path) noexcept nogil:
+cdef int find_cached(const dir_cache *cache, const char *path, size_t n, size_t n_root) noexcept nogil:
+    cdef int i
+    for i in range(N_CACHED):
+        if (cache.fds[i] >= 0 and cache.n_paths[i] == n and cache.n_roots[i] == n_root
+                and memcmp(cache.paths[i], path, n) == 0):
+            return cache.fds[i]
+    return -1
+
+
+cdef int keep(dir_cache *cache, const char *path, size_t n, size_t n_root, int fd) noexcept nogil:
+    """Hand the descriptor to the cache, which closes the one that it has had for longest."""
+    cdef int i = cache.next
+    cache.next = (i + 1) % N_CACHED
+    if cache.fds[i] >= 0:
+        c_close(cache.fds[i])
+    cache.fds[i] = fd
+    cache.n_paths[i], cache.n_roots[i] = n, n_root
+    memcpy(cache.paths[i], path, n)
+    return fd
+
+
+cdef int open_existing(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root) noexcept nogil:
+    """The directory *path* (n bytes and NUL) as an O_PATH descriptor, which the cache keeps, or -1 with errno."""
+    cdef char root[MAX_PATH_BYTES + 1]
+    cdef int top = t.root_fd
+    cdef int fd
+    n_root = n_root if n_root < n else n
+    fd = find_cached(cache, path, n, n_root)
+    if fd >= 0:
+        return fd
+    if n_root == n:  # where a root is, nobody but the user decides: no link does
+        fd = open_beneath(t, top, path, False)
+    else:
+        if n_root:
+            memcpy(root, path, n_root)
+            root[n_root] = 0
+            top = find_cached(cache, root, n_root, n_root)
+            if top < 0:
+                top = open_beneath(t, t.root_fd, root, False)
+                if top < 0:
+                    return -1
+                keep(cache, root, n_root, n_root, top)
+        fd = open_beneath(t, top, path + n_root + (n_root > 0), not t.makes_links)
+    return keep(cache, path, n, n_root, fd) if fd >= 0 else -1
+
+
+cdef int make_parents(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root) noexcept nogil:
     """Create what is missing of *path*, private until its own entry sets its mode. -1 with errno."""
     cdef char upper[MAX_PATH_BYTES + 1]
-    cdef size_t n = strlen(path)
+    cdef char name[MAX_PATH_BYTES + 1]
     cdef size_t i = 0
     cdef size_t start
+    cdef size_t n_upper
     cdef int fd
-    cdef int rc
     while i < n:
         start = i
         while i < n and path[i] != 47:
             i += 1
-        memcpy(upper, path, start)
-        upper[start - 1 if start else 0] = 0
-        fd = open_existing(t, upper)
+        n_upper = start - 1 if start else 0
+        memcpy(upper, path, n_upper)
+        upper[n_upper] = 0
+        fd = open_existing(t, cache, upper, n_upper, n_root)
         if fd < 0:
             return -1
-        memcpy(upper, path + start, i - start)
-        upper[i - start] = 0
-        rc = mkdirat(fd, upper, UNFINISHED_MODE if t.follows_umask else 0o700)
-        if rc < 0 and errno != EEXIST:
-            rc = errno
-            c_close(fd)
-            escp_set_errno(rc)
+        memcpy(name, path + start, i - start)
+        name[i - start] = 0
+        if mkdirat(fd, name, UNFINISHED_MODE if t.follows_umask else 0o700) < 0 and errno != EEXIST:
             return -1
-        c_close(fd)
         i += 1
     return 0
 
 
-cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, bint creates, int *fd,
+cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root, bint creates, int *fd,
                         fast_err *err) noexcept nogil:
-    """The directory *path* (n bytes and NUL); the cache keeps the descriptor. Missing: it is created, or fd = -1."""
-    cdef int i
-    cdef int found
-    for i in range(N_CACHED):
-        if cache.fds[i] >= 0 and cache.n_paths[i] == n and memcmp(cache.paths[i], path, n) == 0:
-            fd[0] = cache.fds[i]
-            return 0
-    found = open_existing(t, path)
-    if found < 0 and errno == ENOENT and not creates:
-        fd[0] = -1
+    """The directory *path*; the cache keeps the descriptor. Missing: it is created, or fd = -1."""
+    fd[0] = open_existing(t, cache, path, n, n_root)
+    if fd[0] >= 0 or (errno == ENOENT and not creates):
         return 0
-    if found < 0 and errno == ENOENT:
-        if make_parents(t, path) < 0:
+    if errno == ENOENT:
+        if make_parents(t, cache, path, n, n_root) < 0:
             return unsafe_or_system(errno, "create directory", err)
-        found = open_existing(t, path)
-    if found < 0:
-        return unsafe_or_system(errno, "open directory", err)
-    i = cache.next
-    cache.next = (i + 1) % N_CACHED
-    if cache.fds[i] >= 0:
-        c_close(cache.fds[i])
-    cache.fds[i] = found
-    cache.n_paths[i] = n
-    memcpy(cache.paths[i], path, n)
-    fd[0] = found
-    return 0
-
-
-cdef int open_directory(tree *t, dir_cache *cache, const char *path, size_t n, int *fd, fast_err *err) noexcept nogil:
-    return find_directory(t, cache, path, n, True, fd, err)
+        fd[0] = open_existing(t, cache, path, n, n_root)
+    return 0 if fd[0] >= 0 else unsafe_or_system(errno, "open directory", err)
 
 
 cdef int directory_find(tree *t, dir_cache *cache, const entry *e, int *fd, fast_err *err) noexcept nogil:
@@ -156,7 +174,7 @@ cdef int directory_find(tree *t, dir_cache *cache, const entry *e, int *fd, fast
         return fail(err, FAST_UNSAFE, 0, "path")
     memcpy(path, e.path, e.path_bytes)
     path[e.path_bytes] = 0
-    return find_directory(t, cache, path, e.path_bytes, False, fd, err)
+    return find_directory(t, cache, path, e.path_bytes, e.root_bytes, False, fd, err)
 
 
 cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil:
@@ -167,9 +185,9 @@ cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *e
         return fail(err, FAST_UNSAFE, 0, "path")  # a file was asked for
     memcpy(path, e.path, e.path_bytes)
     path[e.path_bytes] = 0
-    if open_directory(t, cache, path, e.path_bytes, &fd, err) < 0:
+    if find_directory(t, cache, path, e.path_bytes, e.root_bytes, True, &fd, err) < 0:
         return -1
-    return set_path_attributes(t, fd, e, True, err)
+    return set_path_attributes(t, fd, e, err)
 
 
 # ---- Files ----------------------------------------------------------------------------------------
@@ -201,7 +219,7 @@ cdef int file_find(tree *t, dir_cache *cache, const entry *e, char *name, int *d
     cdef size_t n = 0
     if split_path(t, e, directory, &n, name, err) < 0:
         return -1
-    return find_directory(t, cache, directory, n, False, dirfd, err)
+    return find_directory(t, cache, directory, n, e.root_bytes, False, dirfd, err)
 
 
 cdef void name_temporary(tree *t, char *name) noexcept nogil:
@@ -222,14 +240,14 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
         f.is_in_place = True
         f.fd = dup(t.in_place_fd)
         return 0 if f.fd >= 0 else fail(err, FAST_SYS, errno, "open")
-    if open_directory(t, cache, directory, n, &dirfd, err) < 0:
+    if find_directory(t, cache, directory, n, e.root_bytes, True, &dirfd, err) < 0:
         return -1
     # The kernel applies umask and default ACLs to the source's mode, here as for any new file.
-    if t.has_tmpfile:
+    if not escp_flag(&t.lacks_tmpfile):
         f.fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
         if f.fd < 0 and (errno == EOPNOTSUPP or errno == EISDIR or errno == EINVAL or errno == ENOENT):
-            t.has_tmpfile = False
-    if f.fd < 0 and not t.has_tmpfile:
+            escp_raise_flag(&t.lacks_tmpfile)
+    if f.fd < 0 and escp_flag(&t.lacks_tmpfile):
         name_temporary(t, f.temporary)
         f.fd = openat(dirfd, f.temporary, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
         f.has_temporary_name = f.fd >= 0

@@ -75,6 +75,9 @@ ctypedef struct entry:
     const char *path  # into the payload, not ended by NUL
     uint32_t extras_bytes
     const uint8_t *extras  # into the payload; well-formed, as get_entry has seen
+    # The receiver's own, set by roots_check: how much of *path*, and of a hard link's file's, is that of its root.
+    uint16_t root_bytes
+    uint16_t first_root_bytes
 
 
 ctypedef struct data_header:

@@ -154,15 +154,6 @@ def test_planted_file_link_is_replaced_not_followed(place, link, kind, has_opena
     assert not (place / "x").is_symlink() and (place / "x").read_bytes() == b"evil"
 
 
-def test_link_that_stays_inside_is_followed(place):
-    (place / "real").mkdir()
-    os.symlink("real", place / "link")
-    with Sender(place) as sender:
-        assert send_one(sender, SMALL, b"link/x") == 0
-        sender.finish()
-    assert (place / "real" / "x").read_bytes() == b"evil"
-
-
 def test_file_stays_in_the_directory_it_was_begun_in(place, tmp_path):
     """The directory is replaced by a link out while the file's blocks come."""
     with Sender(place) as sender:
