@@ -11,7 +11,7 @@ GIB = 1 << 30
 # --- Protocol: changing one of these changes docs/protocol.md ---------------------------------
 
 PROTOCOL_MAJOR = 1  # 3.2: an unknown major version is refused
-PROTOCOL_MINOR = 1  # 3.2: additions an older peer may ignore
+PROTOCOL_MINOR = 2  # 3.2: additions an older peer may ignore
 MARKER = b"\n\x1eESCP agent ready\x1e\n"  # 3.1: everything before it is noise
 MAX_NOISE_BYTES = 16 * MIB  # 3.1
 MAX_MESSAGE_BYTES = 1 * MIB  # 3.2: one control message

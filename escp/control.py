@@ -1,8 +1,8 @@
 """Messages of the control channel: bytes <-> records. Pure, bounded, and the only reader and writer of them.
 
 A message is a 4-byte big-endian length and a JSON object with a `type` (docs/protocol.md 3), or a chunk of a
-tunnelled stream. Unknown fields are ignored, so that a later minor version can add some; a missing or
-wrongly typed one is an error.
+tunnelled stream. A later minor version can add fields: unknown ones are ignored, and one that has a default
+here may be missing, because an older peer does not send it. Another missing one, or a wrong type, is an error.
 """
 
 from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
@@ -315,7 +315,12 @@ def decode(body: bytes, peer: str = "the peer") -> Message:
     cls = _TYPES.get(name) if isinstance(name, str) else None
     if cls is None:
         raise ProtocolError(f"{peer} sent a control message of an unknown type")
-    return cls._make(_check(k, t, fields.get(k), peer) for k, t in cls.__annotations__.items())
+    given = {
+        name: _check(name, wanted, fields.get(name), peer)
+        for name, wanted in cls.__annotations__.items()
+        if name in fields or name not in cls._defaults
+    }
+    return cls(**given)
 
 
 class Decoder:

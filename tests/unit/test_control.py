@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from escp import control
 from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
 from escp.control import (
     Accept,
@@ -33,6 +34,7 @@ from escp.control import (
     encode,
 )
 from escp.errors import AgentError, ProtocolError
+from escp.record import Record
 
 HELLO = Hello(1, 0, "0.1.0", ["zstd"])
 LINK = Link(
@@ -150,6 +152,23 @@ def test_missing_field_is_named(name):
     del fields[name]
     with pytest.raises(ProtocolError, match=name):
         decode(json.dumps(fields).encode())
+
+
+def test_missing_field_has_its_default_where_there_is_one(monkeypatch):
+    """What a minor version adds is missing in what an older peer sends."""
+
+    class Newer(Record):
+        old: int
+        new: bytes = b"default"
+
+    monkeypatch.setitem(control._TYPES, "newer", Newer)
+    assert decode(b'{"type": "newer", "old": 1}') == Newer(1, b"default")
+    assert decode(b'{"type": "newer", "old": 1, "new": "00"}') == Newer(1, b"\0")
+    for wrong in (b'"new": null', b'"new": 1', b'"new": ["00"]'):
+        with pytest.raises(ProtocolError, match="new"):
+            decode(b'{"type": "newer", "old": 1, ' + wrong + b"}")
+    with pytest.raises(ProtocolError, match="old"):
+        decode(b'{"type": "newer"}')
 
 
 def test_length_beyond_the_bound_is_refused_before_it_arrives():
