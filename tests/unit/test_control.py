@@ -10,7 +10,6 @@ from escp.control import (
     Accept,
     Allow,
     Allowed,
-    Arrived,
     Bye,
     Chunk,
     Credit,
@@ -26,6 +25,7 @@ from escp.control import (
     Opened,
     Progress,
     Receive,
+    Relay,
     Result,
     Roots,
     Sources,
@@ -60,7 +60,8 @@ MESSAGES = [
     Allowed(),
     Listening(["192.0.2.1", "2001:db8::1"], 1232, 4),
     Listening([], 1, 1),
-    Arrived(63),
+    Listening([], 0, 1, "no free port"),
+    Relay(bytes(32)),
     Tunnel(),
     Credit(3, 65536),
     Chunk(63, b"\x00" * MAX_CHUNK_BYTES),
@@ -113,6 +114,8 @@ def test_unknown_features_are_kept():
 def test_secret_is_not_in_repr():
     assert LINK.secret.hex() not in repr(LINK) and repr(LINK.secret) not in repr(LINK)
     assert repr(LINK.secret) not in f"{LINK!s} {[LINK]}"
+    relay = Relay(LINK.secret)
+    assert relay.secret.hex() not in repr(relay) and repr(relay.secret) not in f"{relay!r} {relay!s} {[relay]}"
 
 
 @pytest.mark.parametrize(
