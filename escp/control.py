@@ -2,7 +2,7 @@
 
 A message is a 4-byte big-endian length and a JSON object with a `type` (docs/protocol.md 3), or a chunk of a
 tunnelled stream. A later minor version can add fields: unknown ones are ignored, and one that has a default
-here may be missing, because an older peer does not send it. Another missing one, or a wrong type, is an error.
+here may be missing: an older peer does not send it. Any other missing or wrongly typed one is an error.
 """
 
 from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES

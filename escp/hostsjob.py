@@ -12,7 +12,6 @@ from escp.job import Task
 from escp.orders import count_streams
 from escp.relay import Relay, RelayLeg
 
-
 RELAY_MINOR = 2  # of an agent that a relay can prove itself to
 
 

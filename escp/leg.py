@@ -120,9 +120,7 @@ class Leg:
         try:
             self._listener = listen(self._find_own(), self._options.port, self._options.n_ports)
         except NetworkError as e:
-            if self._options.tunnel != "auto":
-                raise
-            self._tell_detour(str(e), e.hint)
+            self._turn_to_ssh(str(e), e.hint)
             self._mode = "tunnel"
             return
         self._port = self._listener.getsockname()[1]
@@ -255,28 +253,28 @@ class Leg:
             whose = self._agent.host
         if self._foreign:
             reason += f" (it calls itself {self._foreign}: if that is right, use --data-host)"
-        ports = "the ports {}-{} (see --escp_port) of {}".format(*self._ports, whose)
+        what = f"{what}: {reason}"
+        first, last = self._ports
         self._turn_to_ssh(
-            f"{what}: {reason}",
-            f"{ports} must be open, or use --tunnel=auto",
-            f"open {ports}, or write --tunnel=always to skip this wait",
+            what,
+            f"the ports {first}-{last} (see --escp_port) of {whose} must be open, or use --tunnel=auto",
+            f"{what}; the data goes through ssh, which is slower: open the ports {first}-{last} "
+            f"(see --escp_port) of {whose}, or write --tunnel=always to skip this wait",
         )
 
-    def _turn_to_ssh(self, what: str, hint: str, advice: str = "") -> None:
-        """The ports are of no use. *advice*: what to do about it where the data can go another way."""
+    def _turn_to_ssh(self, what: str, hint: str, warning: str = "") -> None:
+        """The ports are of no use."""
         if self._options.tunnel != "auto" or self.place == "ssh":
             raise NetworkError(what, hint)
-        self._tell_detour(what, advice or hint)
+        self.failure = what
+        self._warn(warning or f"{what}; the data goes through ssh, which is slower: {hint}")
         self.settle()
-        assert self.streams
+        if self.streams is None:  # the agent has not been told to connect
+            return
         self.streams.close()
         self._agent.send(Tunnel())
         self._open_tunnel()
         self.place = "ssh"
-
-    def _tell_detour(self, what: str, advice: str) -> None:
-        self.failure = what
-        self._warn(f"{what}; the data goes through ssh, which is slower: {advice}")
 
     def _open_tunnel(self) -> None:
         assert self.streams

@@ -4,12 +4,17 @@ What an agent says of its host's addresses is only a word; this is not.
 """
 
 import os
-import sys
+import struct
 
 from escp import sockets
 
 _MAPPED = bytes(10) + b"\xff\xff"  # in front of an IPv4 address in an IPv6 one
-_ESTABLISHED = b"01"
+_FAMILIES = (sockets.AF_INET, sockets.AF_INET6)
+# <linux/netlink.h>, <linux/sock_diag.h>, <linux/inet_diag.h>
+_NETLINK_SOCK_DIAG, _BY_FAMILY, _REQUEST_DUMP, _ESTABLISHED = 4, 20, 0x301, 1
+_HEADER = struct.Struct("=IHHII")  # nlmsghdr
+_REQUEST = struct.Struct("=BBxxI48x")  # inet_diag_req_v2
+_CONNECTION = struct.Struct("=8x16s16s28xI")  # inet_diag_msg: both addresses and the inode
 
 
 def find_connection(pid: int) -> tuple[str, str] | None:
@@ -20,7 +25,7 @@ def find_connection(pid: int) -> tuple[str, str] | None:
     """
     try:
         inodes = _find_sockets(pid)
-        found = [pair for table in ("tcp", "tcp6") for pair in _find_pairs(f"/proc/{pid}/net/{table}", inodes)]
+        found = [pair for family in _FAMILIES for pair in _find_pairs(family, inodes)]
     except OSError:
         return None
     if len(found) != 1 or any(address.startswith("fe80:") for address in found[0]):
@@ -28,32 +33,37 @@ def find_connection(pid: int) -> tuple[str, str] | None:
     return found[0]
 
 
-def _find_sockets(pid: int) -> list[bytes]:
+def _find_sockets(pid: int) -> set[int]:
     """The inode numbers of a process's sockets of any kind."""
     links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]
-    return [link[len("socket:[") : -1].encode() for link in links if link.startswith("socket:[")]
+    return {int(link[len("socket:[") : -1]) for link in links if link.startswith("socket:[")}
 
 
-def _find_pairs(path: str, inodes: list[bytes]) -> list[tuple[str, str]]:
-    """Both addresses of each connection in one of the kernel's tables that has one of these numbers."""
-    found = []
-    with open(path, "rb", 0) as file:
-        table = file.read()
-    for inode in inodes:
-        at = table.find(b" " + inode + b" ")
-        while at >= 0:
-            words = table[table.rfind(b"\n", 0, at) + 1 : table.find(b"\n", at)].split()
-            if words[3] == _ESTABLISHED and words[9] == inode:
-                found.append((_read_address(words[1]), _read_address(words[2])))
-            at = table.find(b" " + inode + b" ", at + 1)
-    return found
+def _find_pairs(family: int, inodes: set[int]) -> list[tuple[str, str]]:
+    """Both addresses of each established TCP connection that has one of these numbers.
 
-
-def _read_address(word: bytes) -> str:
-    """ADDRESS:PORT in hexadecimal, in words of 32 bits of this host's byte order."""
-    digits = word.partition(b":")[0]
-    words = [int(digits[i : i + 8], 16).to_bytes(4, sys.byteorder) for i in range(0, len(digits), 8)]
-    return _show(b"".join(words))
+    By sock_diag(7): /proc/net/tcp tells the same, but takes 12 ms where there are a thousand others.
+    """
+    found: list[tuple[str, str]] = []
+    sock = sockets.Socket(sockets.AF_NETLINK, sockets.SOCK_DGRAM, _NETLINK_SOCK_DIAG)
+    try:
+        request = _REQUEST.pack(family, sockets.IPPROTO_TCP, 1 << _ESTABLISHED)
+        header = _HEADER.pack(_HEADER.size + len(request), _BY_FAMILY, _REQUEST_DUMP, 1, 0)
+        sock.sendto(header + request, (0, 0))
+        while True:
+            data = sock.recv(1 << 16)
+            at = 0
+            while at < len(data):
+                n, kind, *_ = _HEADER.unpack_from(data, at)
+                if kind != _BY_FAMILY:  # the end, or an error
+                    return found
+                own, peer, inode = _CONNECTION.unpack_from(data, at + _HEADER.size)
+                if inode in inodes:
+                    size = 4 if family == sockets.AF_INET else 16
+                    found.append((_show(own[:size]), _show(peer[:size])))
+                at += -(-n // 4) * 4
+    finally:
+        sock.close()
 
 
 def _show(packed: bytes) -> str:

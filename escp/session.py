@@ -260,7 +260,9 @@ class AgentCourse(Course):
     def check_silence(self, now: float) -> None:
         super().check_silence(now)
         if self._check_owed(now) is not None:
-            raise NetworkError(f"{self.peer} is there, but has not ordered anything for {self.limit_s():.0f} s", "")
+            raise NetworkError(
+                f"{self.peer} is there, but has not ordered anything for {self.limit_s():.0f} s", ""
+            )
 
     def limit_s(self) -> float:
         return INITIATOR_SILENT_S if self._seen else AGENT_START_TIMEOUT_S

@@ -6,6 +6,7 @@
 from _socket import (
     AF_INET,
     AF_INET6,
+    AF_NETLINK,
     AF_UNIX,
     AI_NUMERICHOST,
     IPPROTO_IP,
@@ -35,6 +36,7 @@ from _socket import socket as Socket
 __all__ = [
     "AF_INET",
     "AF_INET6",
+    "AF_NETLINK",
     "AF_UNIX",
     "AI_NUMERICHOST",
     "IPPROTO_IP",

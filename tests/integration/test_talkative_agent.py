@@ -118,6 +118,15 @@ def test_messages_out_of_place(escp, talking, source, target, messages, way):
     assert os.listdir(target) == []
 
 
+@pytest.mark.parametrize("login", [0, 1])
+def test_older_agent_is_not_relayed_to(escp, talking, source, target, login):
+    """Before 1.2 any stranger could pass for the relay."""
+    (source / "asked").write_text("x")
+    paths = remote(source / "asked"), remote(target)
+    done = escp.fail(11, "-3", *paths, agent=talking(["minor", 1], login=login))
+    assert "escp on box (0.0.1) is too old" in done.error and "-R" in done.hint
+
+
 @pytest.mark.parametrize("scope", ["\0", "\ud800", "a..b", "\x1b[2J"], ids=ascii)
 def test_bad_address_is_not_used(escp, talking, source, target, scope):
     (source / "asked").write_text("x")

@@ -115,7 +115,9 @@ def test_secret_is_not_in_repr():
     assert LINK.secret.hex() not in repr(LINK) and repr(LINK.secret) not in repr(LINK)
     assert repr(LINK.secret) not in f"{LINK!s} {[LINK]}"
     relay = Relay(LINK.secret)
-    assert relay.secret.hex() not in repr(relay) and repr(relay.secret) not in f"{relay!r} {relay!s} {[relay]}"
+    assert (
+        relay.secret.hex() not in repr(relay) and repr(relay.secret) not in f"{relay!r} {relay!s} {[relay]}"
+    )
 
 
 @pytest.mark.parametrize(

@@ -79,7 +79,8 @@ def test_course_with_a_sending_agent(initiator):
 
 @pytest.mark.parametrize(
     "course",
-    [[RECEIVE, LINK, Allow([b"a"], [0]), Allow([], [])], [RECEIVE, Relay(bytes(32)), LINK], [SEND, SOURCES, LINK, Accept([b"a"]), SOURCES],
+    [[RECEIVE, LINK, Allow([b"a"], [0]), Allow([], [])], [RECEIVE, Relay(bytes(32)), LINK],
+     [SEND, SOURCES, LINK, Accept([b"a"]), SOURCES],
      [SEND, LINK, Tunnel(), Chunk(0, b"x"), Credit(0, 1)], [Examine(b"/")],
      [RECEIVE, LINK, Allow([], []), Examine(b"/")]],
 )  # fmt: skip
