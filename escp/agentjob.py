@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from escp.agentlink import AgentLink
 from escp.constants import SECRET_BYTES
-from escp.control import Arrived, Bye, Hello, Listening, Message, Result
+from escp.control import Bye, Hello, Listening, Message, Result
 from escp.ends import ReceiveEnd, SendEnd
 from escp.errors import FAST_UNSAFE, EscpError, Failure, NetworkError, ProtocolError, RefusedError
 from escp.job import UPDATE_S, Job, Task
@@ -84,13 +84,12 @@ class AgentJob(Job):
             self._greet(agent)
         elif isinstance(message, Listening):
             self._take_listening(agent, message)
-        elif isinstance(message, Arrived):
-            self._leg(agent).arrived(message.stream)
         elif isinstance(message, Result):
             # Before all was asked for, and could be sent, nobody can be done: it would look like success.
             if not self._is_started or not self._may_finish(agent):
                 raise ProtocolError(f"the remote escp on {agent.host} says that it is done before it can be")
             self._tally.close(agent, message)
+            self._end_streams()
         elif not self._take_own(agent, message):
             raise ProtocolError(f"the remote escp on {agent.host} tells what is not its business")
 
@@ -119,6 +118,7 @@ class AgentJob(Job):
         self._n_streams = n_streams
         agent.send(leg.link(self._secret, n_streams=n_streams, limit_bytes_per_s=limit_bytes_per_s,
                             is_relayed=is_relayed, speaks_first=speaks_first))  # fmt: skip
+        leg.prepare()
 
     def _leg(self, agent: AgentLink) -> Leg:
         if agent not in self._legs:
@@ -126,6 +126,8 @@ class AgentJob(Job):
         return self._legs[agent]
 
     def _take_listening(self, agent: AgentLink, listening: Listening) -> None:
+        if agent in self._legs:  # not one that connects to another host
+            self._legs[agent].check(listening)
         is_receiver = agent is self._receive_agent
         is_wanted = 1 <= listening.n_streams <= self._n_streams if is_receiver else (
             listening.n_streams == self._n_streams)  # fmt: skip
@@ -162,10 +164,24 @@ class AgentJob(Job):
         assert self._streams
         (agent,) = self._agents
         self._legs[agent].settle()
-        self._is_started = True
         self._tally.expect(end)
         end.start(self._streams)
+        self._streams_run()
         self._tell_begin(agent, self._legs[agent].place)
+
+    def _streams_run(self) -> None:
+        self._is_started = True
+        for agent in self._agents:
+            agent.streams_run()
+
+    def _end_streams(self) -> None:
+        """One end has seen the end of all streams, so the others have sent theirs."""
+        for agent in self._agents:
+            agent.streams_ended()
+
+    def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
+        super().end_finished(end)
+        self._end_streams()
 
     def _tell_begin(self, agent: AgentLink, *places: str) -> None:
         address = " to ".join(place.replace(" port ", ":") for place in places)

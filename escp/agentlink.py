@@ -31,10 +31,11 @@ class AgentLink:
     ):
         self.location = location
         self.host = location.host or ""
-        self.is_greeted = False
+        self.hello: Hello | None = None
+        self.note = note
+        self.find_connection = process.find_connection
         self._process = process
         self._take_message = take
-        self._note = note
         self._course = InitiatorCourse(time.monotonic(), self.host)
         self._pusher = None if process.tree is None else _make_pusher(process, loop, self._hear, announce)
         if self._pusher is not None:
@@ -43,6 +44,10 @@ class AgentLink:
             loop, self._course, process.read_fd, process.write_fd, self._take, self._end
         )
         self.send = self.channel.send
+        self.streams_run = self._course.streams_run
+
+    def streams_ended(self) -> None:
+        self._course.streams_ended(time.monotonic())
 
     def _hear(self) -> None:
         self._course.heard(time.monotonic())
@@ -51,10 +56,10 @@ class AgentLink:
         if isinstance(message, Hello):
             if self._course.skipper.noise:
                 noise = self._course.skipper.noise.decode(errors="replace")
-                self._note(f"{self.host} printed before escp started: {noise}")
-            self._note(f"{self.host} runs escp {message.version}")
+                self.note(f"{self.host} printed before escp started: {noise}")
+            self.note(f"{self.host} runs escp {message.version}")
             self.send(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, []))
-            self.is_greeted = True
+            self.hello = message
         self._take_message(self, message)
 
     def _end(self) -> None:

@@ -6,7 +6,6 @@ from escp import sockets
 from escp.constants import PROTOCOL_MAJOR
 from escp.errors import describe_errno
 from escp.eventloop import Watch
-from escp.relay import RelayLeg
 from escp.transfer import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams, socket_address
 
 _IP_BIND_ADDRESS_NO_PORT = 24  # the port is chosen by connect, or many streams use up the ports
@@ -16,8 +15,7 @@ class Connector:
     """Connects all streams to the first address that lets them in, and proves the key on each.
 
     A connection that is refused, closed or silent is tried again at the next address, then the first one
-    again, until the caller's deadline. With a RelayLeg for *streams* nothing is proven here: the two hosts
-    prove themselves to each other.
+    again, until the caller's deadline.
     *bind_address*: of this host, where not the system's choice.
     """
 
@@ -27,7 +25,7 @@ class Connector:
     def __init__(
         self,
         addresses: list[tuple[str, int]],
-        streams: Streams | RelayLeg,
+        streams: Streams,
         watch: Watch,
         unwatch: Callable[[int], None],
         now: float,
@@ -40,7 +38,6 @@ class Connector:
         self._attempts: dict[int, tuple[sockets.Socket, float, int]] = {}
         self._retries: dict[int, tuple[float, int]] = dict.fromkeys(range(streams.n_streams), (now, 0))
         self._received: dict[int, bytearray] = {}
-        self._greeted: set[int] = set()  # of the attempts, those that are connected
         self.reason = "no answer"
         self._now = now
         if addresses:
@@ -65,7 +62,7 @@ class Connector:
     @property
     def _may_be_elsewhere(self) -> bool:
         """An attempt that gets no answer is worth another one."""
-        return len(self._addresses) > (0 if isinstance(self._streams, RelayLeg) else 1)
+        return len(self._addresses) > 1
 
     def add_addresses(self, addresses: list[tuple[str, int]]) -> None:
         self._addresses += [address for address in addresses if address not in self._addresses]
@@ -99,7 +96,6 @@ class Connector:
 
     def _failed(self, stream: int, at: int, reason: str, *, is_watched: bool = True) -> None:
         sock, _, _ = self._attempts.pop(stream)
-        self._greeted.discard(stream)
         self.reason = reason
         if is_watched:
             self._unwatch(sock.fileno())
@@ -112,47 +108,16 @@ class Connector:
         number = sock.getsockopt(sockets.SOL_SOCKET, sockets.SO_ERROR)
         if number:
             return self._failed(stream, at, describe_errno(number))
-        greeting = PREAMBLE.pack(MAGIC, PROTOCOL_MAJOR, 0, stream, 0, 0)
-        if isinstance(self._streams, Streams):
-            channel = self._streams.make_channel(stream)
-            greeting += self._streams.hello(channel)
+        channel = self._streams.make_channel(stream)
         try:
-            sock.send(greeting)
+            sock.send(PREAMBLE.pack(MAGIC, PROTOCOL_MAJOR, 0, stream, 0, 0) + self._streams.hello(channel))
         except OSError as e:
             return self._failed(stream, at, describe_errno(e.errno or 0))
         self._unwatch(sock.fileno())
-        self._greeted.add(stream)
-        if isinstance(self._streams, RelayLeg):  # the host tells whether it got this: see `arrived`
-            self._watch(sock.fileno(), lambda: self._spoken(stream))
-            return self.arrived(stream)
         self._received[stream] = bytearray()
         self._watch(sock.fileno(), lambda: self._answered(stream, channel))
 
-    def _spoken(self, stream: int) -> None:
-        """Something came back before the host has told that this connection reached it."""
-        sock, _, at = self._attempts[stream]
-        try:
-            is_closed = not sock.recv(1, sockets.MSG_PEEK)
-        except OSError:
-            is_closed = True
-        if is_closed:
-            return self._failed(stream, at, "the connection was closed")
-        self._unwatch(sock.fileno())  # for the other host, if this one is the right one
-
-    def arrived(self, stream: int) -> None:
-        """With a RelayLeg: the host has told that a connection of this stream reached it, now or earlier."""
-        if (
-            isinstance(self._streams, RelayLeg)
-            and stream in self._streams.arrived
-            and stream in self._greeted
-        ):
-            self._greeted.remove(stream)
-            sock, _, _ = self._attempts.pop(stream)
-            self._unwatch(sock.fileno())
-            self._streams.adopt(stream, sock)
-
     def _answered(self, stream: int, channel: Channel) -> None:
-        assert isinstance(self._streams, Streams)
         sock, _, at = self._attempts[stream]
         try:
             data = sock.recv(HELLO_FRAME_BYTES - len(self._received[stream]))

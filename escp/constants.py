@@ -11,7 +11,7 @@ GIB = 1 << 30
 # --- Protocol: changing one of these changes docs/protocol.md ---------------------------------
 
 PROTOCOL_MAJOR = 1  # 3.2: an unknown major version is refused
-PROTOCOL_MINOR = 1  # 3.2: additions an older peer may ignore
+PROTOCOL_MINOR = 2  # 3.2: additions an older peer may ignore
 MARKER = b"\n\x1eESCP agent ready\x1e\n"  # 3.1: everything before it is noise
 MAX_NOISE_BYTES = 16 * MIB  # 3.1
 MAX_MESSAGE_BYTES = 1 * MIB  # 3.2: one control message
@@ -33,7 +33,7 @@ DEFAULT_PORT = 1232
 DEFAULT_PORT_COUNT = 11  # 1232 to 1242: --escp_portrange 10 counts the ports after the first
 CONNECT_TIMEOUT_S = 5.0  # of a data connection, all addresses together
 HELLO_TIMEOUT_S = 10.0  # an accepted connection that has not proven the key by then is closed
-MAX_UNPROVEN = 16  # such connections at a time
+MAX_UNPROVEN = 256  # such connections at a time, and no more than a quarter of the files that may be open
 SSH_CONNECT_TIMEOUT_S = 10  # handed to ssh unless the user sets ConnectTimeout
 AGENT_START_TIMEOUT_S = 10.0  # from the agent's marker to its hello
 KEEPALIVE_S = 5.0  # on the control channel, both ways

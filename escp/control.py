@@ -1,8 +1,8 @@
 """Messages of the control channel: bytes <-> records. Pure, bounded, and the only reader and writer of them.
 
 A message is a 4-byte big-endian length and a JSON object with a `type` (docs/protocol.md 3), or a chunk of a
-tunnelled stream. Unknown fields are ignored, so that a later minor version can add some; a missing or
-wrongly typed one is an error.
+tunnelled stream. A later minor version can add fields: unknown ones are ignored, and one that has a default
+here may be missing: an older peer does not send it. Any other missing or wrongly typed one is an error.
 """
 
 from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
@@ -122,12 +122,12 @@ class Allowed(Record):
 
 
 class Link(Record):
-    """How the streams come about; the only message that holds a secret.
+    """How the streams come about. Only this and `Relay` hold a secret.
 
     mode: "listen" on `addresses` (none: the one that ssh arrived on), "connect" to one of them (none: the one
     that ssh came from), or "tunnel". A limit of 0 is none; `patience_s` is how long an agent that connects
-    goes on trying. `is_relayed`: a relay connects, and can't prove anything; `speaks_first`: this end does so
-    before the other.
+    goes on trying. `is_relayed`: a relay connects, see `Relay`; `speaks_first`: through it this end proves
+    itself before the other.
     """
 
     secret: bytes
@@ -146,18 +146,25 @@ class Link(Record):
         return f"Link(mode={self.mode!r})"
 
 
+class Relay(Record):
+    """A relay connects, before `Link`: what it proves itself with, a secret of this agent's leg alone."""
+
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return "Relay()"
+
+
 class Listening(Record):
-    """The agent is ready for the streams, here or, without addresses, wherever ssh reached it."""
+    """The agent is ready for the streams, here or, without addresses, wherever ssh reached it.
+
+    Port 0 where it was to listen: no port is free, for that *reason*.
+    """
 
     addresses: list[str]
     port: int
     n_streams: int
-
-
-class Arrived(Record):
-    """A connection for that stream has come through the relay; nothing is proven yet."""
-
-    stream: int
+    reason: str = ""
 
 
 class Tunnel(Record):
@@ -252,15 +259,15 @@ class Bye(Record):
 
 
 Message = (
-    Hello | Send | Receive | Opened | Sources | Roots | Accept | Allow | Allowed | Link | Listening | Arrived
+    Hello | Send | Receive | Opened | Sources | Roots | Accept | Allow | Allowed | Relay | Link | Listening
     | Tunnel | Credit | Chunk | Progress | FileFailed | Listed | Result | Error
     | Examine | Examined | KeepAlive | Bye
 )  # fmt: skip
 
 _TYPES: dict[str, type[Message]] = {
     cls.__name__.lower(): cls
-    for cls in (Hello, Send, Receive, Opened, Sources, Roots, Accept, Allow, Allowed, Link, Listening,
-                Arrived, Tunnel, Credit, Progress, FileFailed, Listed, Result, Error,
+    for cls in (Hello, Send, Receive, Opened, Sources, Roots, Accept, Allow, Allowed, Relay, Link, Listening,
+                Tunnel, Credit, Progress, FileFailed, Listed, Result, Error,
                 Examine, Examined, KeepAlive, Bye)
 }  # fmt: skip
 _MAX_INT = 1 << 63
@@ -315,7 +322,12 @@ def decode(body: bytes, peer: str = "the peer") -> Message:
     cls = _TYPES.get(name) if isinstance(name, str) else None
     if cls is None:
         raise ProtocolError(f"{peer} sent a control message of an unknown type")
-    return cls._make(_check(k, t, fields.get(k), peer) for k, t in cls.__annotations__.items())
+    return cls._make(
+        cls._defaults[name]
+        if name not in fields and name in cls._defaults
+        else _check(name, wanted, fields.get(name), peer)
+        for name, wanted in cls.__annotations__.items()
+    )
 
 
 class Decoder:

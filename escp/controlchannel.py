@@ -44,6 +44,7 @@ class ControlChannel:
         loop.watch(read_fd, self._read)
 
     def send(self, message: Message) -> None:
+        self._course.told(message, time.monotonic())
         self.write(encode(message))
 
     def write(self, data: bytes) -> None:

@@ -15,7 +15,7 @@ from escp.advice import Situation, advise_host, advise_ports, advise_route, find
 from escp.affinity import apply_affinity
 from escp.agentlink import AgentLink
 from escp.constants import PROTOCOL_MAJOR, PROTOCOL_MINOR, SECRET_BYTES, SHUTDOWN_TIMEOUT_S
-from escp.control import Allow, Allowed, Arrived, Bye, Examine, Examined, Hello, Listening, Message, Opened
+from escp.control import Allow, Allowed, Bye, Examine, Examined, Hello, Listening, Message, Opened
 from escp.errors import EXIT_OK, EXIT_SOME_FAILED, EscpError, NetworkError, ProtocolError
 from escp.eventloop import EventLoop
 from escp.examine import examine_connection, examine_host, find_device, pick_device
@@ -162,8 +162,6 @@ class Visit:
         elif isinstance(message, Examined) and self._asked_s < float("inf"):
             self.facts = decode_facts(message.facts)
             self._is_done = True
-        elif isinstance(message, Arrived):
-            self._leg.arrived(message.stream)
         elif not isinstance(message, Opened):
             raise ProtocolError(f"the remote escp on {agent.host} tells what nobody asked for")
 
@@ -184,6 +182,7 @@ class Visit:
             self._secret, n_streams=self._options.n_streams, block_bytes=self._options.block_bytes,
             is_sender=True, backend=choose_aead(),
         )  # fmt: skip
+        self._leg.check(listening)
         self._leg.begin(listening, self._streams)
         if not self.peer and listening.addresses:
             self.peer = listening.addresses[0]

@@ -1,21 +1,27 @@
 """From host to host: one agent sends, another receives, through a relay here (-3) or directly (-R)."""
 
+import os
+
+from escp import control
 from escp.agentlink import AgentLink
-from escp.constants import CONNECT_TIMEOUT_S
+from escp.constants import CONNECT_TIMEOUT_S, SECRET_BYTES
 from escp.control import Allow, Allowed, Link, Listening, Message, Opened, Receive
-from escp.errors import NetworkError, UsageError
+from escp.errors import AgentError, NetworkError, UsageError
 from escp.fetchjob import FetchJob
 from escp.job import Task
 from escp.orders import count_streams
 from escp.relay import Relay, RelayLeg
 
+RELAY_MINOR = 2  # of an agent that a relay can prove itself to
+
 
 class HostsJob(FetchJob):
-    """Nothing runs here but the relay, which has no key."""
+    """Nothing runs here but the relay, which has no key of the session's."""
 
     def __init__(self, task: Task):
         super().__init__(task)
         self._relay: Relay | None = None
+        self._leg_secrets: dict[AgentLink, bytes] = {}
 
     def run(self) -> dict[str, int]:
         try:
@@ -45,11 +51,18 @@ class HostsJob(FetchJob):
         super()._begin()
 
     def _greet(self, agent: AgentLink) -> None:
+        if not self._options.is_direct_hosts:
+            _check_relayable(agent)
         if agent is self._send_agent:
             self._order_sender()
-            self._receive_agent = self._log_in(self._options.target)
         else:
             self._open_target_if_ready()
+
+    def _ask_for_sources(self) -> None:
+        """The second agent starts when the first has its orders: it would have to wait for a slow list."""
+        super()._ask_for_sources()
+        if self._offers.has_asked and self._receive_agent is None:
+            self._receive_agent = self._log_in(self._options.target)
 
     def _take_own(self, agent: AgentLink, message: Message) -> bool:
         if agent is not self._receive_agent:
@@ -64,7 +77,7 @@ class HostsJob(FetchJob):
         return True
 
     def _open_target_if_ready(self) -> None:
-        if self._receive_agent is not None and self._receive_agent.is_greeted:
+        if self._receive_agent is not None and self._receive_agent.hello:
             super()._open_target_if_ready()
 
     def _open_target(self, wanted: Receive) -> None:
@@ -81,14 +94,22 @@ class HostsJob(FetchJob):
     def _link(self, agent: AgentLink, n_streams: int) -> None:
         is_sender = agent is self._send_agent
         limit = self._options.limit_bytes_per_s or 0
+        is_relayed = not self._options.is_direct_hosts
+        if is_relayed:
+            self._leg_secrets[agent] = os.urandom(SECRET_BYTES)
+            agent.send(control.Relay(self._leg_secrets[agent]))
         self._send_link(agent, n_streams, limit_bytes_per_s=limit if is_sender else 0,
-                        is_relayed=not self._options.is_direct_hosts, speaks_first=is_sender)  # fmt: skip
+                        is_relayed=is_relayed, speaks_first=is_sender)  # fmt: skip
 
     def _connect(self, agent: AgentLink, listening: Listening) -> None:
         """The receiving agent listens first, then the sending one is told."""
         assert self._send_agent
         if not self._options.is_direct_hosts:
-            self._leg(agent).begin(listening, RelayLeg(self._n_streams))
+            leg = RelayLeg(
+                self._leg_secrets.pop(agent), n_streams=self._n_streams, backend=self._aead,
+                block_bytes=self._options.block_bytes, is_sender=agent is self._receive_agent,
+            )  # fmt: skip
+            self._leg(agent).begin(listening, leg)
             if agent is self._receive_agent:
                 self._link(self._send_agent, self._n_streams)
                 self._secret = b""
@@ -97,7 +118,7 @@ class HostsJob(FetchJob):
 
     def _connect_directly(self, agent: AgentLink, listening: Listening) -> None:
         assert self._send_agent
-        addresses = [address for address, _ in self._leg(agent).find_addresses(listening)]
+        addresses = self._leg(agent).find_addresses(listening)
         self._send_agent.send(Link(
             secret=self._secret, mode="connect", n_streams=self._n_streams,
             block_bytes=self._options.block_bytes, limit_bytes_per_s=self._options.limit_bytes_per_s or 0,
@@ -106,7 +127,7 @@ class HostsJob(FetchJob):
         ))  # fmt: skip
         self._secret = b""
         self._legs.clear()
-        self._is_started = True
+        self._streams_run()
         self._tell_begin(agent, f"{addresses[0]}:{listening.port}")
 
     def _start_if_ready(self) -> None:
@@ -120,7 +141,7 @@ class HostsJob(FetchJob):
             ends.append(leg.streams)
         self._relay = Relay(*ends)
         self._relay.start()
-        self._is_started = True
+        self._streams_run()
         assert self._receive_agent
         self._tell_begin(self._receive_agent, *(self._legs[agent].place for agent in self._agents))
 
@@ -128,3 +149,13 @@ class HostsJob(FetchJob):
         if self._relay is not None:
             self._relay.close()
         super()._close()
+
+
+def _check_relayable(agent: AgentLink) -> None:
+    """Raises AgentError for an agent that lets any stranger be the relay."""
+    assert agent.hello
+    if agent.hello.minor < RELAY_MINOR:
+        raise AgentError(
+            f"the escp on {agent.host} ({agent.hello.version}) is too old to be relayed to",
+            "install the same release there, or use -R",
+        )

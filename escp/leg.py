@@ -8,20 +8,25 @@ from escp.agentlink import AgentLink
 from escp.connector import Connector
 from escp.constants import CONNECT_TIMEOUT_S, HELLO_TIMEOUT_S
 from escp.control import Link, Listening, Tunnel
-from escp.errors import NetworkError, ProtocolError, UsageError
+from escp.errors import NetworkError, UsageError
 from escp.eventloop import EventLoop
-from escp.listener import Acceptor, is_own_address, listen
+from escp.listener import NO_PORT_HINT, Acceptor, is_own_address, listen
 from escp.options import Options
-from escp.relay import RelayLeg
+from escp.reached import find_own_address, normalize_address
 from escp.ssh import configured_host_name
 from escp.transfer import Streams, find_addresses, is_address
 
 OTHER_ADDRESS_S = 1.0  # before asking ssh's configuration for another address of the host
 PATIENCE_S = int(3 * HELLO_TIMEOUT_S)  # of an agent that connects, where the tunnel is an alternative
+MAX_ADDRESSES = 8  # of one host, that are tried
 
 
 class Leg:
-    """First `link()`, which the agent is sent, its answer to `begin`, then `tick` until `is_complete`."""
+    """First `link()`, which the agent is sent, its answer to `begin`, then `tick` until `is_complete`.
+
+    Connections go to addresses of the host that ssh reached, or that the user named, and to no others: what
+    an agent says of its addresses only says which of them comes first.
+    """
 
     def __init__(
         self,
@@ -38,21 +43,18 @@ class Leg:
         self._loop = loop
         self._warn = warn
         self._limit_bytes_per_s = limit_bytes_per_s
-        self.streams: Streams | RelayLeg | None = None
+        # What the agent is to do.
+        self._mode = "tunnel" if options.tunnel == "always" else "connect" if options.is_reverse else "listen"
+        self.streams: Streams | None = None
         self._listener: sockets.Socket | None = None
         self._acceptor: Acceptor | None = None
         self._connector: Connector | None = None
+        self._known: list[str] | None = None  # the agent's addresses
+        self._foreign = ""  # what it calls itself instead
         self._port = 0
         self._due_s = self._other_address_s = float("inf")
         self.place = ""  # where the data goes, for people
         self.failure = ""  # why it could not go there
-
-    @property
-    def _mode(self) -> str:
-        """What the agent is to do."""
-        if self._options.tunnel == "always":
-            return "tunnel"
-        return "connect" if self._options.is_reverse else "listen"
 
     def link(
         self,
@@ -70,12 +72,14 @@ class Leg:
         bind = options.bind_address
         if bind is not None and not is_own_address(bind):
             raise UsageError(f"option --bind: {bind} is no address of this host", "see `ip address`")
-        if self._mode == "connect":
-            self._listener = listen(bind or "", options.port, options.n_ports)
-            port = self._listener.getsockname()[1]
-            addresses = [bind] if bind is not None else []
         if self._mode != "tunnel" and options.data_host is not None:
-            addresses = [address for address, _ in self.resolve(options.data_host)]
+            addresses = self._known = self._resolve(options.data_host)
+            if not addresses:
+                raise NetworkError(f"option --data-host: no address is known for {options.data_host}")
+        if self._mode == "connect":
+            self._open_port()
+            port = self._port or port
+            addresses = addresses or ([bind] if bind is not None else [])
         return Link(
             secret=secret,
             mode=self._mode,
@@ -90,7 +94,12 @@ class Leg:
             speaks_first=speaks_first,
         )
 
-    def begin(self, listening: Listening, streams: Streams | RelayLeg) -> None:
+    def prepare(self) -> None:
+        """While the agent gets ready: find out where it is."""
+        if self._mode == "listen" and self._known is None:
+            self._known = self._find_known()
+
+    def begin(self, listening: Listening, streams: Streams) -> None:
         """The agent is ready for *streams*."""
         self.streams = streams
         now = time.monotonic()
@@ -99,69 +108,115 @@ class Leg:
             self.place = "ssh"
             self._open_tunnel()
         elif self._mode == "connect":
-            assert self._listener and isinstance(streams, Streams)
-            self._port = self._listener.getsockname()[1]
+            assert self._listener
             self.place = f"this host port {self._port}"
             self._acceptor = Acceptor(self._listener, streams, self._loop.watch, self._loop.unwatch, now)
         else:
             self._connect(listening, now)
 
+    # ---- This host's port ---------------------------------------------------------------------------
+
+    def _open_port(self) -> None:
+        try:
+            self._listener = listen(self._find_own(), self._options.port, self._options.n_ports)
+        except NetworkError as e:
+            self._turn_to_ssh(str(e), e.hint)
+            self._mode = "tunnel"
+            return
+        self._port = self._listener.getsockname()[1]
+
+    def _find_own(self) -> str:
+        """The address of this host that the agent connects to; "" where it can't be told."""
+        if self._options.bind_address is not None:
+            return self._options.bind_address
+        if self._known is not None:
+            candidates = self._known
+        elif (connection := self._agent.find_connection()) is not None:
+            candidates = [connection[0]]
+        else:
+            candidates = [find_own_address(peer) for peer in self._resolve(self._configured_host())]
+        for address in candidates:
+            if address and is_own_address(address):
+                return address
+        self._agent.note("the data port is open on all addresses of this host: name one with --bind")
+        return ""
+
+    # ---- The agent's port ---------------------------------------------------------------------------
+
+    def check(self, listening: Listening) -> None:
+        """Raises NetworkError for a port that the agent was not asked to open."""
+        first, last = self._ports
+        if self._mode == "listen" and listening.port and not first <= listening.port <= last:
+            raise NetworkError(
+                f"the remote escp on {self._agent.host} names port {listening.port}, "
+                f"but was asked for one of {first}-{last}",
+                "nothing was sent there: is that host to be trusted?",
+            )
+
+    @property
+    def _ports(self) -> tuple[int, int]:
+        return self._options.port, self._options.port + self._options.n_ports - 1
+
     def _connect(self, listening: Listening, now: float) -> None:
         assert self.streams
-        addresses = self.find_addresses(listening)
-        if listening.addresses and self._options.data_host is None and not self._options.is_embedded:
+        data_host, bind = self._options.data_host, self._options.bind_address
+        try:
+            addresses = self.find_addresses(listening)
+        except NetworkError as e:
+            return self._turn_to_ssh(str(e), e.hint)
+        if data_host is None and not self._options.is_embedded:
             self._other_address_s = now + OTHER_ADDRESS_S
-        bind = self._options.bind_address
         if bind is not None:
-            addresses = [address for address in addresses if (":" in address[0]) == (":" in bind)]
+            addresses = [address for address in addresses if (":" in address) == (":" in bind)]
             self._other_address_s = float("inf")
             if not addresses:
                 raise NetworkError(
                     f"option --bind: the streams go to another kind of address than {bind}",
                     "give one of the same kind, IPv4 or IPv6, with --data-host",
                 )
-        self.place = f"{addresses[0][0]} port {self._port}"
-        self._connector = Connector(addresses, self.streams, self._loop.watch, self._loop.unwatch, now, bind)
+        self.place = f"{addresses[0]} port {self._port}"
+        pairs = [(address, self._port) for address in addresses]
+        self._connector = Connector(pairs, self.streams, self._loop.watch, self._loop.unwatch, now, bind)
+        return None
 
-    def find_addresses(self, listening: Listening) -> list[tuple[str, int]]:
+    def find_addresses(self, listening: Listening) -> list[str]:
         """Where the agent's streams can be reached, one address at least; raises NetworkError."""
-        if not 0 < listening.port < 65536:
-            raise NetworkError(f"the remote escp on {self._agent.host} names a port that can't be")
-        self._port = listening.port
-        if self._options.data_host is not None:
-            addresses = self.resolve(self._options.data_host)
-            if not addresses:
-                raise NetworkError(f"option --data-host: no address is known for {self._options.data_host}")
-        else:
-            # Numbers only: what a peer says is not looked up.
-            addresses = [(text, self._port) for text in listening.addresses if is_address(text)]
-            if not addresses:  # the agent can't tell: ask ssh's configuration where it went
-                addresses = self.resolve(self._configured_host())
-        if not addresses:
+        host = self._agent.host
+        if not listening.port:
             raise NetworkError(
-                f"no address is known for {self._agent.host}",
-                "name the host by its address, or use --data-host",
+                f"{host}: {listening.reason or 'no free port for the data'}",
+                NO_PORT_HINT,
             )
-        return addresses
+        self._port = listening.port
+        known = self._find_known() if self._known is None else self._known
+        if not known:
+            raise NetworkError(
+                f"no address is known for {host}", "name the host by its address, or use --data-host"
+            )
+        named = [normalize_address(text) for text in listening.addresses if is_address(text)]
+        foreign = [address for address in named if address not in known]
+        if foreign and self._options.data_host is None:
+            self._foreign = foreign[0]
+            self._agent.note(f"{host} calls itself {foreign[0]}, but ssh reached {known[0]}: that is used")
+        return sorted(known, key=lambda address: address not in named)[:MAX_ADDRESSES]
+
+    def _find_known(self) -> list[str]:
+        """Addresses of the host that ssh reached; else those that ssh's configuration leads to."""
+        connection = self._agent.find_connection()
+        return self._resolve(self._configured_host()) if connection is None else [connection[1]]
 
     def _configured_host(self) -> str:
         return configured_host_name(self._options, self._agent.location)
 
-    def resolve(self, host: str) -> list[tuple[str, int]]:
-        """Addresses of *host* and the agent's port; none where the name is unknown."""
+    def _resolve(self, host: str) -> list[str]:
+        """Addresses of *host*; none where the name is unknown."""
         try:
-            found = find_addresses(host, self._port or None, self._options.address_family or 0)
+            found = find_addresses(host, None, self._options.address_family or 0)
         except (OSError, UnicodeError):  # UnicodeError: a name that can't be one
             return []
-        return [(_with_scope(address), self._port) for address in found]
+        return [sockets.show_address(address) for address in found]
 
-    def arrived(self, stream: int) -> None:
-        """The agent tells that a relayed stream has reached it."""
-        if not isinstance(self.streams, RelayLeg) or not 0 <= stream < self.streams.n_streams:
-            raise ProtocolError(f"the remote escp on {self._agent.host} tells of a stream that is not there")
-        self.streams.arrived.add(stream)
-        if self._connector is not None:
-            self._connector.arrived(stream)
+    # ---- Until all streams are there ----------------------------------------------------------------
 
     @property
     def is_complete(self) -> bool:
@@ -183,7 +238,8 @@ class Leg:
             self._connector.tick(now)
             if now >= self._other_address_s:
                 self._other_address_s = float("inf")
-                self._connector.add_addresses(self.resolve(self._configured_host()))
+                others = self._resolve(self._configured_host())[:MAX_ADDRESSES]
+                self._connector.add_addresses([(address, self._port) for address in others])
         if now >= self._due_s:
             self._give_up()
 
@@ -191,24 +247,31 @@ class Leg:
         """No stream came about in time."""
         reason = self._connector.reason if self._connector is not None else "no connection arrived"
         if self._mode == "connect":
-            what = f"{self._agent.host} can't reach port {self._port} of this host"
+            what, whose = f"{self._agent.host} can't reach port {self._port} of this host", "this host"
         else:
             what = f"can't reach the data port on {self._agent.host} ({self.place})"
-        first, last = self._options.port, self._options.port + self._options.n_ports - 1
-        whose = "this host" if self._mode == "connect" else self._agent.host
-        if self._options.tunnel != "auto" or self.place == "ssh":
-            hint = f"the ports {first}-{last} (see --escp_port) of {whose} must be open, or use --tunnel=auto"
-            raise NetworkError(f"{what}: {reason}", hint)
-        self.failure = f"{what}: {reason}"
-        self._warn(
-            f"{self.failure}; the data goes through ssh, which is slower: open the ports {first}-{last} "
-            f"(see --escp_port) of {whose}, or write --tunnel=always to skip this wait"
+            whose = self._agent.host
+        if self._foreign:
+            reason += f" (it calls itself {self._foreign}: if that is right, use --data-host)"
+        what = f"{what}: {reason}"
+        first, last = self._ports
+        self._turn_to_ssh(
+            what,
+            f"the ports {first}-{last} (see --escp_port) of {whose} must be open, or use --tunnel=auto",
+            f"{what}; the data goes through ssh, which is slower: open the ports {first}-{last} "
+            f"(see --escp_port) of {whose}, or write --tunnel=always to skip this wait",
         )
+
+    def _turn_to_ssh(self, what: str, hint: str, warning: str = "") -> None:
+        """The ports are of no use."""
+        if self._options.tunnel != "auto" or self.place == "ssh":
+            raise NetworkError(what, hint)
+        self.failure = what
+        self._warn(warning or f"{what}; the data goes through ssh, which is slower: {hint}")
         self.settle()
-        assert self.streams
+        if self.streams is None:  # the agent has not been told to connect
+            return
         self.streams.close()
-        if isinstance(self.streams, RelayLeg):
-            self.streams.arrived.clear()
         self._agent.send(Tunnel())
         self._open_tunnel()
         self.place = "ssh"
@@ -236,10 +299,3 @@ class Leg:
         self.settle()
         if self.streams is not None:
             self.streams.close()
-
-
-def _with_scope(address: tuple[object, ...]) -> str:
-    """The numeric address; a link-local one with its interface, which Python tells separately."""
-    text = str(address[0])
-    scope = address[3] if len(address) == 4 else 0
-    return text if not scope or "%" in text else f"{text}%{scope}"

@@ -1,5 +1,7 @@
 """The listening end of the data streams: takes in the connections that prove the key, and no others."""
 
+import os
+
 from escp import sockets
 from escp.constants import HELLO_TIMEOUT_S, MAX_STREAMS, MAX_UNPROVEN, PROTOCOL_MAJOR
 from escp.errors import NetworkError, describe_errno, explain_limit
@@ -10,6 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+NO_PORT_HINT = "wait for other transfers to end, or give another range with --escp_port and --escp_portrange"
 BACKLOG = 2 * MAX_STREAMS
 
 
@@ -39,7 +42,7 @@ def listen(address: str, first_port: int, n_ports: int) -> sockets.Socket:
     last_port = first_port + n_ports - 1
     raise NetworkError(
         f"no free port in {first_port}-{last_port} on {address or 'this host'} ({reason})",
-        "wait for other transfers to end, or give another range with --escp_port and --escp_portrange",
+        NO_PORT_HINT,
     )
 
 
@@ -55,11 +58,26 @@ def is_own_address(address: str) -> bool:
     return True
 
 
+def _place_of(sock: sockets.Socket) -> bytes:
+    """Whence a connection comes: who has one IPv6 address has 64 bits of them."""
+    try:
+        name = sock.getpeername()
+    except OSError:  # gone again
+        return b""
+    if sock.family != sockets.AF_INET6:
+        return str(name[0]).encode() if name else b""
+    address = sockets.inet_pton(sockets.AF_INET6, name[0].partition("%")[0])
+    return address[:8] if any(address[:8]) else address  # the latter: IPv4, as this host's listener sees it
+
+
 class Acceptor:
     """Accepts connections until every stream has proven its key; strangers are dropped without harm.
 
     *watch(fd, callback)* and *unwatch(fd)* register with the caller's event loop. Without a listener all
     connections come from `take`.
+
+    Too many strangers: the oldest one goes of the place that has the most, and more than a session's streams.
+    So a true stream whose hello is late, because its packet was lost, stays, whoever comes from elsewhere.
     """
 
     def __init__(
@@ -69,14 +87,13 @@ class Acceptor:
         watch: Watch,
         unwatch: "Callable[[int], None]",
         now: float,
-        arrived: "Callable[[int], None] | None" = None,
     ):
-        """*arrived(stream)* hears of preambles, before anything is proven: a relay wants to know."""
         self._listener = listener
-        self._arrived = arrived
         self._streams = streams
         self._watch, self._unwatch = watch, unwatch
-        self._unproven: dict[sockets.Socket, tuple[float, bytearray]] = {}  # in the order they came
+        # In the order they came: when, from where, what they have said.
+        self._unproven: dict[sockets.Socket, tuple[float, bytes, bytearray]] = {}
+        self._max_unproven = min(MAX_UNPROVEN, os.sysconf("SC_OPEN_MAX") // 4)
         self._channels: dict[sockets.Socket, tuple[int, Channel]] = {}  # of those whose preamble is right
         if listener is not None:
             watch(listener.fileno(), self._accept)
@@ -85,7 +102,7 @@ class Acceptor:
     def tick(self, now: float) -> None:
         """Drop connections that have not proven the key in time."""
         self._now = now
-        for sock in [s for s, (since, _) in self._unproven.items() if now - since > HELLO_TIMEOUT_S]:
+        for sock in [s for s, (since, *_) in self._unproven.items() if now - since > HELLO_TIMEOUT_S]:
             self._drop(sock)
 
     def _accept(self) -> None:
@@ -97,26 +114,42 @@ class Acceptor:
                 return  # gone again before it was accepted
             if not self._unproven:
                 raise  # it would wait here for ever, and this process with it
-            return self._drop(next(iter(self._unproven)))
-        n_missing = self._streams.n_streams - len(self._streams.proven)
-        if len(self._unproven) >= MAX_UNPROVEN + n_missing:  # the oldest: a true stream proves itself at once
-            self._drop(next(iter(self._unproven)))
+            return self._drop_stranger()
         self.take(sock)
+        if len(self._unproven) > self._max_unproven + self._n_missing:
+            self._drop_stranger()
+
+    @property
+    def _n_missing(self) -> int:
+        return self._streams.n_streams - len(self._streams.proven)
 
     def take(self, sock: sockets.Socket) -> None:
         """A connected socket on which a stream may prove itself."""
         sock.setblocking(False)
-        self._unproven[sock] = (self._now, bytearray())
+        self._unproven[sock] = (self._now, _place_of(sock), bytearray())
         self._watch(sock.fileno(), lambda: self._read(sock))
 
+    def _drop_stranger(self) -> None:
+        counts: dict[bytes, int] = {}
+        for _, place, _ in self._unproven.values():
+            counts[place] = counts.get(place, 0) + 1
+        crowd = max(counts, key=counts.__getitem__)
+        is_crowded = counts[crowd] > self._n_missing
+        at_fault = (s for s, (_, place, _) in self._unproven.items() if place == crowd or not is_crowded)
+        self._drop(next(at_fault))
+
     def _drop(self, sock: sockets.Socket) -> None:
+        self._forget(sock)
+        sock.close()
+
+    def _forget(self, sock: sockets.Socket) -> None:
+        """It is unproven no longer."""
         del self._unproven[sock]
         self._channels.pop(sock, None)
         self._unwatch(sock.fileno())
-        sock.close()
 
     def _read(self, sock: sockets.Socket) -> None:
-        got = self._unproven[sock][1]
+        got = self._unproven[sock][2]
         whole = PREAMBLE.size + HELLO_FRAME_BYTES
         try:
             data = sock.recv((PREAMBLE.size if len(got) < PREAMBLE.size else whole) - len(got))
@@ -139,30 +172,21 @@ class Acceptor:
         is_right = (major, zero, connection, zero2) == (PROTOCOL_MAJOR, 0, 0, 0)
         if not is_right or stream >= streams.n_streams or stream in streams.proven:
             return self._drop(sock)
-        channel = streams.make_channel(stream)
-        self._channels[sock] = stream, channel
-        if self._arrived is not None:
-            self._arrived(stream)
-        if streams.speaks_first:
-            try:
-                sock.send(streams.hello(channel))
-            except OSError:
-                self._drop(sock)
+        self._channels[sock] = stream, streams.make_channel(stream)
 
     def _prove(self, sock: sockets.Socket, hello: bytes) -> None:
         streams = self._streams
         stream, channel = self._channels[sock]
         if stream in streams.proven or not streams.check_hello(channel, hello):
             return self._drop(sock)
-        if not streams.speaks_first:
-            try:
-                sock.send(streams.hello(channel))
-            except OSError:
-                return self._drop(sock)
-        del self._unproven[sock]
-        self._channels.pop(sock, None)
-        self._unwatch(sock.fileno())
+        try:
+            sock.send(streams.hello(channel))
+        except OSError:
+            return self._drop(sock)
+        self._forget(sock)
         streams.adopt(stream, sock, channel)
+        if streams.is_complete:
+            self.close()
 
     def close(self) -> None:
         """Stop listening; drop what has not proven itself."""

@@ -61,6 +61,11 @@ class Offers:
         return self._asked[0]
 
     @property
+    def has_asked(self) -> bool:
+        """The first sources have been asked for."""
+        return bool(self._asked) or self._has_asked_all
+
+    @property
     def has_page(self) -> bool:
         """Roots have come that were not accepted yet."""
         return self._page is not None

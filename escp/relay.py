@@ -1,35 +1,20 @@
 """Host to host through this one: two connected sockets a stream, and threads that pass on what is sealed.
 
-Nothing here has a key: the ends prove themselves to each other through the relay.
+Nothing here has the session's keys: the ends prove themselves to each other through the relay. Each leg has a
+secret of its own, with which the relay and that leg's host find each other among strangers, and nothing else.
 """
 
 from escp import sockets
 from escp._fast.relay import RelayPlane
-from escp.transfer import tune
+from escp.transfer import Channel, Streams
 
 
-class RelayLeg:
-    """The connected sockets to one of the two hosts."""
+class RelayLeg(Streams):
+    """The connections to one of the two hosts: *secret* is this leg's, not the session's."""
 
-    def __init__(self, n_streams: int):
-        self.n_streams = n_streams
-        self.arrived: set[int] = set()  # streams of which the host has told that they reached it
-        self.sockets: dict[int, sockets.Socket] = {}
-
-    @property
-    def is_complete(self) -> bool:
-        return len(self.sockets) == self.n_streams
-
-    def adopt(self, stream: int, sock: sockets.Socket) -> None:
+    def adopt(self, stream: int, sock: sockets.Socket, channel: Channel) -> None:
+        super().adopt(stream, sock, channel)
         sock.setblocking(False)
-        if sock.family != sockets.AF_UNIX:
-            tune(sock)
-        self.sockets[stream] = sock
-
-    def close(self) -> None:
-        for sock in self.sockets.values():
-            sock.close()
-        self.sockets.clear()
 
 
 class Relay:
@@ -42,7 +27,9 @@ class Relay:
     def start(self) -> None:
         near, far = self._legs
         for stream in range(near.n_streams):
-            self._plane.attach(stream, near.sockets[stream].fileno(), far.sockets[stream].fileno())
+            self._plane.attach(stream, near.proven[stream][0].fileno(), far.proven[stream][0].fileno())
+        for leg in self._legs:
+            leg.forget()
         self._plane.start()
 
     def close(self) -> None:

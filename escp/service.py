@@ -8,7 +8,6 @@ from escp.control import (
     Accept,
     Allow,
     Allowed,
-    Arrived,
     Bye,
     Examine,
     Examined,
@@ -20,6 +19,7 @@ from escp.control import (
     Opened,
     Progress,
     Receive,
+    Relay,
     Result,
     Send,
     Sources,
@@ -27,7 +27,7 @@ from escp.control import (
 )
 from escp.controlchannel import ControlChannel
 from escp.ends import ReceiveEnd, SendEnd
-from escp.errors import Failure, NetworkError, ProtocolError
+from escp.errors import AgentError, Failure, NetworkError, ProtocolError
 from escp.eventloop import EventLoop
 from escp.listener import Acceptor, is_own_address, listen
 from escp.log import AgentLog
@@ -37,6 +37,7 @@ from escp.transfer import Streams, is_address
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.connector import Connector
+    from escp.relayed import RelayedStreams
     from escp.rootfinder import RootFinder
 
 STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initiator gives up long before
@@ -64,8 +65,10 @@ class Service:
         self._accepted: list[tuple[bytes, bytes]] = []
         self._sender: SendEnd | None = None
         self._receiver: ReceiveEnd | None = None
+        self._relay_secret = b""
         self._link: Link | None = None
         self._streams: Streams | None = None
+        self._relayed: RelayedStreams | None = None  # what comes before those, through a relay
         self._acceptor: Acceptor | None = None
         self._connector: Connector | None = None
         self._streams_due_s = float("inf")
@@ -108,8 +111,12 @@ class Service:
             if self._receiver.is_in_order:
                 signals.alarm(IN_PLACE_TIMEOUT_S)  # nothing else ends a write to a pipe that nobody reads
             self._receiver.close()
-        if self._streams is not None:
-            self._streams.close()
+        self._close_streams()
+
+    def _close_streams(self) -> None:
+        for streams in (self._relayed, self._streams):
+            if streams is not None:
+                streams.close()
 
     def take(self, message: Message) -> None:
         if isinstance(message, Receive | Send) and (self._receiver or self._send_wanted):
@@ -132,6 +139,8 @@ class Service:
                 raise ProtocolError("the initiator allows names too early")
             self._receiver.allow(message.names, [bool(flag) for flag in message.directories])
             self._tell(Allowed())
+        elif isinstance(message, Relay):
+            self._take_relay(message)
         elif isinstance(message, Link):
             self._make_link(message)
         elif isinstance(message, Tunnel):
@@ -182,10 +191,24 @@ class Service:
 
     # ---- Streams ------------------------------------------------------------------------------------
 
+    def _take_relay(self, message: Relay) -> None:
+        if self._link is not None:
+            raise ProtocolError("the initiator tells of its relay too late")
+        if len(message.secret) != SECRET_BYTES:
+            raise ProtocolError("the relay's secret has a wrong length")
+        self._relay_secret = message.secret
+
     def _make_link(self, link: Link) -> None:
         """Make the plane, and listen, connect or tunnel."""
         if len(link.secret) != SECRET_BYTES:
             raise ProtocolError("the session's secret has a wrong length")
+        if link.is_relayed and not self._relay_secret:  # before 1.2, when any stranger could pass for a relay
+            raise AgentError(
+                "the initiator's escp is too old to relay to this one",
+                "install the same release on all hosts, or use -R",
+            )
+        if link.is_relayed != bool(self._relay_secret) or (link.is_relayed and link.mode == "connect"):
+            raise ProtocolError("the initiator wants a relay that can't be")
         if not 0 < link.port <= link.port + link.n_ports - 1 < 65536:
             raise ProtocolError("the session's ports are out of range")
         self._link = link
@@ -202,7 +225,7 @@ class Service:
         now = time.monotonic()
         self._streams_due_s = now + (link.patience_s if link.mode == "connect" else STREAMS_TIMEOUT_S)
         if link.mode == "listen":
-            self._listen(link, n_streams, now)
+            self._listen(link, n_streams)
         elif link.mode == "connect":
             from escp.connector import Connector  # not at the top: hardly an agent connects
 
@@ -226,26 +249,35 @@ class Service:
         self._streams = Streams(
             link.secret, n_streams=n_streams, block_bytes=link.block_bytes,
             is_sender=self._sender is not None, backend=choose_aead(),
-            limit_bytes_per_s=link.limit_bytes_per_s or None, speaks_first=link.speaks_first,
+            limit_bytes_per_s=link.limit_bytes_per_s or None,
         )  # fmt: skip
+        if self._relay_secret:
+            from escp.relayed import RelayedStreams  # not at the top: hardly an agent is relayed to
 
-    def _listen(self, link: Link, n_streams: int, now: float) -> None:
+            self._relayed = RelayedStreams(
+                self._relay_secret, self._streams, self._loop.watch, self._loop.unwatch,
+                speaks_first=link.speaks_first,
+            )  # fmt: skip
+
+    def _accept_from(self, listener: sockets.Socket | None) -> Acceptor:
         assert self._streams
+        return Acceptor(
+            listener, self._relayed or self._streams, self._loop.watch, self._loop.unwatch, time.monotonic()
+        )
+
+    def _listen(self, link: Link, n_streams: int) -> None:
         address = self._own_address
         if link.addresses:  # the user's choice; behind an address translation it is not one of this host
             address = link.addresses[0] if is_own_address(link.addresses[0]) else ""
-        listener = listen(address, link.port, link.n_ports)
-        self._acceptor = Acceptor(
-            listener, self._streams, self._loop.watch, self._loop.unwatch, now, self._arrived
-        )
+        try:
+            listener = listen(address, link.port, link.n_ports)
+        except NetworkError as e:  # the tunnel is left, if the initiator wants it
+            self._acceptor = self._accept_from(None)
+            return self._tell(Listening([], 0, n_streams, str(e)))
+        self._acceptor = self._accept_from(listener)
         # A link-local address means nothing on another host: its ssh configuration has one with a scope.
         addresses = [address] if address and "%" not in address else []
-        self._tell(Listening(addresses, listener.getsockname()[1], n_streams))
-
-    def _arrived(self, stream: int) -> None:
-        assert self._link
-        if self._link.is_relayed:
-            self._tell(Arrived(stream))
+        return self._tell(Listening(addresses, listener.getsockname()[1], n_streams))
 
     def _go_through_tunnel(self) -> None:
         """No port of this host could be reached: start anew with sockets that the control channel feeds."""
@@ -254,7 +286,7 @@ class Service:
         for opener in (self._acceptor, self._connector):
             if opener is not None:
                 opener.close()
-                self._streams.close()
+                self._close_streams()
                 self._open_streams(n_streams)
         if self._link.mode != "tunnel" and not (self._acceptor or self._connector):
             raise ProtocolError("the initiator wants a tunnel too late")
@@ -262,9 +294,7 @@ class Service:
         self._streams_due_s = time.monotonic() + STREAMS_TIMEOUT_S
         limit = self._link.limit_bytes_per_s if self._sender else 0
         tunnel = self._channel.open_tunnel(n_streams, limit)
-        self._acceptor = Acceptor(
-            None, self._streams, self._loop.watch, self._loop.unwatch, time.monotonic(), self._arrived
-        )
+        self._acceptor = self._accept_from(None)
         for end in tunnel.ends:
             self._acceptor.take(end)
 
@@ -284,6 +314,7 @@ class Service:
             self._connector.close()
         self._acceptor = self._connector = None
         self._link = self._link._replace(secret=b"")
+        self._relay_secret, self._relayed = b"", None
         end = self._sender or self._receiver
         assert end
         end.start(self._streams)

@@ -4,7 +4,9 @@
                                             or send! sources! link! -> roots? accept! listening? ...
     agent       marker! -> hello! -> hello? and so on, the other way round
 
-`?` is received, `!` is sent. Keepalives and errors may come at any time after the hello.
+`?` is received, `!` is sent. Keepalives may come at any time after the hello, and errors even before it.
+
+Who is asked something owes an answer, and keepalives are none: they only show that the peer is there.
 """
 
 from escp.constants import (
@@ -18,7 +20,6 @@ from escp.control import (
     Accept,
     Allow,
     Allowed,
-    Arrived,
     Bye,
     Chunk,
     Credit,
@@ -37,6 +38,7 @@ from escp.control import (
     Opened,
     Progress,
     Receive,
+    Relay,
     Result,
     Roots,
     Send,
@@ -57,7 +59,6 @@ _FROM_AGENT: _Rules = {
     Opened: ((Hello,), False),
     Roots: ((Hello,), True),
     Listening: ((Hello,), False),
-    Arrived: ((Listening,), True),
     Allowed: ((Opened,), True),
     Credit: ((Hello,), True),
     Chunk: ((Hello,), True),
@@ -74,6 +75,7 @@ _FROM_INITIATOR: _Rules = {
     Sources: ((Send,), True),
     Accept: ((Sources,), True),
     Allow: ((Receive,), True),
+    Relay: ((Send, Receive), False),
     Link: ((Send, Receive), False),
     Tunnel: ((Link,), False),
     Credit: ((Link,), True),
@@ -81,7 +83,24 @@ _FROM_INITIATOR: _Rules = {
     Examine: ((Hello,), False),
     Bye: ((Hello,), False),
 }
-
+# What an agent has to answer, and what that is called. While data streams run nothing is overdue: a disk may
+# stand still for long, and orders may wait behind a tunnel's data.
+_ANSWERS: dict[type, type] = {
+    Receive: Opened,
+    Sources: Roots,
+    Link: Listening,
+    Allow: Allowed,
+    Examine: Examined,
+}
+_ANSWER_NAMES: dict[type, str] = {
+    Opened: "opened the target",
+    Roots: "looked for the sources",
+    Listening: "said where its data streams are",
+    Allowed: "said that names are allowed",
+    Examined: "examined its host",
+    Result: "said what came of the copy",
+}
+_ORDERS = (Send, Receive, Examine, Bye)
 
 MAX_UNREAD_BYTES = 16 << 20  # more is only for an agent that asks and asks, and reads no answer
 
@@ -100,6 +119,7 @@ class Course:
     def __init__(self, now: float):
         self._decoder = Decoder(self.peer)
         self._seen: set[type] = set()
+        self._since_s: dict[type, float] = {}  # what is owed to this end, and since when
         self._heard_s = now
         self._sent_s = now
 
@@ -111,11 +131,12 @@ class Course:
         """The messages in *data*, each allowed where it stands; then raises what an Error message reports."""
         self._heard_s = now
         for message in self._decoder.feed(data):
-            if isinstance(message, KeepAlive):
+            if isinstance(message, KeepAlive) and Hello in self._seen:
                 continue
             if isinstance(message, Error):
                 raise from_exit_code(message.exit_code, self.teller + message.message, message.hint)
             self._check_turn(type(message))
+            self._since_s.pop(type(message), None)
             if isinstance(message, Hello):
                 self._check_version(message)
             yield message
@@ -141,6 +162,9 @@ class Course:
         """Something showed that the peer is there."""
         self._heard_s = now
 
+    def told(self, message: Message, now: float) -> None:
+        """*message* is on its way to the peer."""
+
     def sent(self, now: float) -> None:
         """A message was sent: no keepalive is due for a while."""
         self._sent_s = now
@@ -160,6 +184,11 @@ class Course:
                 f"nothing heard from {self.peer} for {silent_s:.0f} s", "check the network between the hosts"
             )
 
+    def _check_owed(self, now: float) -> type | None:
+        """What has been owed to this end for too long."""
+        limit_s = self.limit_s()
+        return next((kind for kind, since in self._since_s.items() if now - since > limit_s), None)
+
 
 class InitiatorCourse(Course):
     """The initiator's: first noise, then the marker, then the agent's messages."""
@@ -172,9 +201,38 @@ class InitiatorCourse(Course):
         super().__init__(now)
         self.teller = f"{host}: "
         self.skipper = NoiseSkipper()
+        self._is_running = False
 
     def read(self, data: bytes, now: float) -> "Iterator[Message]":
-        return super().read(self.skipper.feed(data), now)
+        was_past_marker = self.skipper.is_past_marker
+        data = self.skipper.feed(data)
+        if self.skipper.is_past_marker and not was_past_marker:
+            self._since_s[Hello] = now
+        return super().read(data, now)
+
+    def told(self, message: Message, now: float) -> None:
+        if answer := _ANSWERS.get(type(message)):
+            self._since_s[answer] = now
+
+    def streams_run(self) -> None:
+        """Data streams run, in which the agent may have to wait for its disk."""
+        self._is_running = True
+
+    def streams_ended(self, now: float) -> None:
+        """All of them have ended well: nothing is left but the agent's account."""
+        self._is_running = False
+        if Result not in self._seen:
+            self._since_s = {Result: now}
+
+    def check_silence(self, now: float) -> None:
+        super().check_silence(now)
+        owed = None if self._is_running else self._check_owed(now)
+        if owed is not None:
+            what = _ANSWER_NAMES.get(owed, "said hello")
+            raise NetworkError(
+                f"{self.peer} is there, but has not {what} for {now - self._since_s[owed]:.0f} s",
+                "does the host, or its file system, hang?",
+            )
 
     def limit_s(self) -> float:
         if not self.skipper.is_past_marker:
@@ -190,6 +248,21 @@ class AgentCourse(Course):
 
     rules = _FROM_INITIATOR
     peer = "the initiator"
+
+    def read(self, data: bytes, now: float) -> "Iterator[Message]":
+        for message in super().read(data, now):
+            if isinstance(message, Hello):
+                self._since_s[Send] = now  # or another order
+            elif isinstance(message, _ORDERS):
+                self._since_s.clear()
+            yield message
+
+    def check_silence(self, now: float) -> None:
+        super().check_silence(now)
+        if self._check_owed(now) is not None:
+            raise NetworkError(
+                f"{self.peer} is there, but has not ordered anything for {self.limit_s():.0f} s", ""
+            )
 
     def limit_s(self) -> float:
         return INITIATOR_SILENT_S if self._seen else AGENT_START_TIMEOUT_S

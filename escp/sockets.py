@@ -6,6 +6,7 @@
 from _socket import (
     AF_INET,
     AF_INET6,
+    AF_NETLINK,
     AF_UNIX,
     AI_NUMERICHOST,
     IPPROTO_IP,
@@ -16,6 +17,7 @@ from _socket import (
     SO_ERROR,
     SO_KEEPALIVE,
     SO_REUSEADDR,
+    SOCK_DGRAM,
     SOCK_STREAM,
     SOL_SOCKET,
     TCP_KEEPCNT,
@@ -25,6 +27,7 @@ from _socket import (
     TCP_NOTSENT_LOWAT,
     TCP_USER_TIMEOUT,
     getaddrinfo,
+    inet_ntop,
     inet_pton,
     socketpair,
 )
@@ -33,6 +36,7 @@ from _socket import socket as Socket
 __all__ = [
     "AF_INET",
     "AF_INET6",
+    "AF_NETLINK",
     "AF_UNIX",
     "AI_NUMERICHOST",
     "IPPROTO_IP",
@@ -40,6 +44,7 @@ __all__ = [
     "IPPROTO_TCP",
     "IPV6_V6ONLY",
     "MSG_PEEK",
+    "SOCK_DGRAM",
     "SOCK_STREAM",
     "SOL_SOCKET",
     "SO_ERROR",
@@ -55,7 +60,9 @@ __all__ = [
     "accept",
     "getaddrinfo",
     "has_dual_stack",
+    "inet_ntop",
     "inet_pton",
+    "show_address",
     "socketpair",
 ]
 
@@ -64,6 +71,13 @@ def accept(listener: Socket) -> Socket:
     """Take a connection in. Raises OSError, BlockingIOError when none is there."""
     fd, _ = listener._accept()  # type: ignore[attr-defined]  # typeshed has not heard of it
     return Socket(fileno=fd)
+
+
+def show_address(address: "tuple[object, ...]") -> str:
+    """The numeric address; a link-local one with its interface, which Python tells separately."""
+    text = str(address[0])
+    scope = address[3] if len(address) == 4 else 0
+    return text if not scope or "%" in text else f"{text}%{scope}"
 
 
 def has_dual_stack() -> bool:

@@ -17,6 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.agenttree import AgentTree
 
+LOOPBACK = "127.0.0.1"  # an embedded agent's address
 _SSH_FAILED = 255
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
@@ -49,6 +50,12 @@ class AgentProcess:
         self._pid = pid
         self._is_embedded = is_embedded
         self._status: int | None = None
+
+    def find_connection(self) -> tuple[str, str] | None:
+        """Addresses of this host and of the other one between which ssh goes, if they can be told."""
+        from escp.reached import find_connection  # not at the top: ssh starts first
+
+        return (LOOPBACK, LOOPBACK) if self._is_embedded else find_connection(self._pid)
 
     def poll(self) -> int | None:
         """The exit status (128 + n after signal n), or None while it runs."""

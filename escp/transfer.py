@@ -98,15 +98,13 @@ class Streams:
     """What both ends of a session's streams agree on, and the proven ones."""
 
     def __init__(self, secret: bytes, *, n_streams: int, block_bytes: int, is_sender: bool, backend: str,
-                 limit_bytes_per_s: int | None = None, speaks_first: bool = False):  # fmt: skip
-        """*speaks_first*: although others connect to this end it proves itself first (through a relay)."""
+                 limit_bytes_per_s: int | None = None):  # fmt: skip
         self.n_streams = n_streams
         self.block_bytes = block_bytes
-        self.speaks_first = speaks_first
+        self.is_sender = is_sender
+        self.backend = backend
         self.proven: dict[int, tuple[sockets.Socket, Channel]] = {}
         self._secret = secret
-        self._is_sender = is_sender
-        self._backend = backend
         self._limit_bytes_per_s = (
             None if limit_bytes_per_s is None else max(1, limit_bytes_per_s // n_streams)
         )
@@ -116,8 +114,8 @@ class Streams:
         return len(self.proven) == self.n_streams
 
     def make_channel(self, stream: int) -> Channel:
-        return Channel(self._secret, stream, is_sender=self._is_sender, block_bytes=self.block_bytes,
-                       backend=self._backend)  # fmt: skip
+        return Channel(self._secret, stream, is_sender=self.is_sender, block_bytes=self.block_bytes,
+                       backend=self.backend)  # fmt: skip
 
     def hello(self, channel: Channel) -> bytes:
         return bytes(channel.seal(False, encode_hello(self.n_streams, self.block_bytes)))
@@ -140,6 +138,10 @@ class Streams:
         """Hand all streams to a plane; the secret is not needed any more here."""
         for sock, channel in self.proven.values():
             one_plane.attach(sock.fileno(), channel)
+        self.forget()
+
+    def forget(self) -> None:
+        """No further stream will have to be proven."""
         self._secret = b""
 
     def close(self) -> None:

@@ -2,6 +2,7 @@
 
 fault_offset   flip a bit of the byte there in each file, between digest and seal
 secret         hex of the session's secret, so that a test can look for it
+silent_s       so long an agent may be silent, or owe an answer
 ports          {"1232": 5000}: connect to 5000 where the agent says that it listens on 1232
 """
 
@@ -12,6 +13,7 @@ import sys
 import escp.cli
 import escp.ends
 import escp.leg
+import escp.session
 
 
 def apply(settings: dict) -> None:
@@ -19,6 +21,7 @@ def apply(settings: dict) -> None:
     if "secret" in settings:
         secret, urandom = bytes.fromhex(settings["secret"]), os.urandom
         os.urandom = lambda n: secret if n == len(secret) else urandom(n)
+    escp.session.PEER_SILENT_S = settings.get("silent_s", escp.session.PEER_SILENT_S)
     if "ports" in settings:
         leg = escp.leg.Leg
         begin = leg.begin

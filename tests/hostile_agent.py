@@ -8,6 +8,7 @@ sends_as   {"name": "other"}: its data call an accepted root otherwise (hex)
 add        [[path, name], ...]: sends these as well, which nobody was told of (hex)
 directory  says that roots are directories, or not
 says       text in an error message
+no_result  never says what came of the copy, but that it is alive
 """
 
 import json
@@ -15,7 +16,9 @@ import os
 import sys
 
 import escp.agent
-from escp.control import Error, Roots
+import escp.service
+import escp.session
+from escp.control import Error, Result, Roots
 from escp.ends import SendEnd
 from escp.service import Service
 
@@ -30,6 +33,8 @@ def apply(lies: dict) -> None:
     extra = [bytes.fromhex(name) for name in lies.get("more", [])]
 
     def tell_lies(self, message):
+        if isinstance(message, Result) and lies.get("no_result"):
+            return
         if isinstance(message, Roots):
             end = len(message.names) - lies.get("leaves_out", 0)
             directories = [int(lies.get("directory", flag)) for flag in message.directories]
@@ -52,6 +57,8 @@ def apply(lies: dict) -> None:
         self._finder._offered = paths + paths[-1:] * (len(message.names) - len(paths))
         take_accept(self, message)
 
+    if lies.get("no_result"):
+        escp.session.KEEPALIVE_S = escp.service.KEEPALIVE_S = 0.2
     Service._tell, Service._take_accept, SendEnd.add = tell_lies, accept, add_more
 
 

@@ -1,16 +1,18 @@
 """An agent that only talks: says the messages of $ESCP_TEST_SCRIPT (JSON), then keeps quiet until stdin ends.
 
-Each line is [type, {field: value}], the fields as on the wire; ["pause"] waits until something has come in,
-["loop", message, n] says one n times and reads nothing meanwhile.
+With ["minor", n] first it is an escp of that minor version. Each line is [type, {field: value}], the fields
+as on the wire; ["pause"] waits until something has come in, ["loop", message, n] says one n times and reads
+nothing meanwhile, ["alive"] says from here on that it is.
 """
 
 import contextlib
 import json
 import os
 import sys
+import time
 from pathlib import Path
 
-from escp.constants import MARKER, PROTOCOL_MAJOR
+from escp.constants import MARKER, PROTOCOL_MAJOR, PROTOCOL_MINOR
 
 
 def frame(kind: str, fields: dict) -> bytes:
@@ -24,10 +26,16 @@ def write(data: bytes) -> None:
 
 
 def run(lines: list) -> None:
-    write(MARKER + frame("hello", {"major": PROTOCOL_MAJOR, "minor": 0, "version": "1", "features": []}))
+    minor = lines.pop(0)[1] if lines and lines[0][0] == "minor" else PROTOCOL_MINOR
+    hello = {"major": PROTOCOL_MAJOR, "minor": minor, "version": "0.0.1", "features": []}
+    write(MARKER + frame("hello", hello))
     for line in lines:
         if line[0] == "pause":
             os.read(0, 1 << 20)
+        elif line[0] == "alive":
+            while True:
+                write(frame("keepalive", {}))
+                time.sleep(0.1)
         elif line[0] == "loop":
             for _ in range(line[2]):
                 write(frame(*line[1]))

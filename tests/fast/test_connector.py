@@ -1,4 +1,4 @@
-"""The connector's waiting, and what a relay does when a host tells of a stream too early."""
+"""The connector's waiting."""
 
 import socket
 import time
@@ -7,8 +7,7 @@ import pytest
 
 from escp.connector import Connector
 from escp.eventloop import EventLoop
-from escp.relay import RelayLeg
-from escp.transfer import PREAMBLE, Streams
+from escp.transfer import Streams
 
 
 @pytest.fixture
@@ -22,29 +21,6 @@ def loop():
 def listener():
     with socket.create_server(("127.0.0.1", 0)) as sock:
         yield sock
-
-
-def turn(loop, connector, leg):
-    end_s = time.monotonic() + 5
-    while not leg.is_complete and time.monotonic() < end_s:
-        loop.wait(0.05)
-        connector.tick(time.monotonic())
-
-
-def test_relayed_stream_is_adopted_connected_and_with_its_preamble(loop, listener):
-    """A stranger's preamble made the host say so before the connection from here was there."""
-    leg = RelayLeg(1)
-    connector = Connector([listener.getsockname()], leg, loop.watch, loop.unwatch, time.monotonic())
-    leg.arrived.add(0)
-    connector.arrived(0)
-    assert not leg.is_complete
-    turn(loop, connector, leg)
-    assert leg.is_complete
-    accepted, _ = listener.accept()
-    with accepted:
-        assert PREAMBLE.unpack(accepted.recv(PREAMBLE.size))[0] == b"ESCP"
-    connector.close()
-    leg.close()
 
 
 @pytest.mark.parametrize("is_tunnel", [False, True])

@@ -1,12 +1,15 @@
 """The listening end and the connecting end, driven by a clock of the test's: timeouts, crowds, retries."""
 
 import contextlib
+import errno
+import os
 import socket
 import time
 from collections.abc import Callable
 
 import pytest
 
+from escp import listener
 from escp.connector import Connector
 from escp.constants import HELLO_TIMEOUT_S, MAX_UNPROVEN
 from escp.errors import NetworkError
@@ -60,8 +63,8 @@ class Ends:
         """Whether the other end closes it."""
         return self.run_until(lambda: is_closed(sock))
 
-    def invade(self, data: bytes = b"") -> socket.socket:
-        sock = socket.create_connection(self.address)
+    def invade(self, data: bytes = b"", *, source: str = "127.0.0.1") -> socket.socket:
+        sock = socket.create_connection(self.address, source_address=(source, 0))
         sock.setblocking(False)
         sock.sendall(data)
         self.strangers.append(sock)
@@ -172,7 +175,7 @@ def test_hello_with_data_behind_it_leaves_the_data_for_the_plane(ends):
 
 
 def test_crowd_of_strangers_is_bounded_and_true_streams_get_in(ends):
-    for _ in range(4 * MAX_UNPROVEN):
+    for _ in range(MAX_UNPROVEN + 100):
         ends.invade()
     assert ends.run_until(lambda: sum(not is_closed(sock) for sock in ends.strangers) <= MAX_UNPROVEN + 4)
     ends.connect()
@@ -180,6 +183,64 @@ def test_crowd_of_strangers_is_bounded_and_true_streams_get_in(ends):
     for _ in range(8):
         ends.run(0.3)
     assert ends.receiver.is_complete and ends.sender.is_complete
+
+
+@pytest.mark.parametrize("source", ["127.0.0.1", "127.0.0.2"])
+def test_true_stream_whose_hello_is_late_is_not_thrown_out(ends, source):
+    """Its packet was lost. From elsewhere any number may come meanwhile, from its own host a few hundred."""
+    hello = make_hello(ends, 0)
+    late = ends.invade()
+    for _ in range(100 if source == "127.0.0.1" else MAX_UNPROVEN + 50):
+        ends.invade(source=source)
+    late.sendall(hello)
+    assert ends.run_until(lambda: 0 in ends.receiver.proven) and not is_closed(late)
+
+
+def test_crowd_of_many_places_throws_out_the_oldest_not_the_true_ones(ends):
+    """The true streams come from one place, which has more of them than each stranger's has."""
+    ends.acceptor._max_unproven = 20
+    first = [ends.invade(source=f"127.0.1.{number}") for number in range(1, 10)]
+    true = [ends.invade() for _ in range(4)]
+    for number in range(20):
+        ends.invade(source=f"127.0.2.{number + 1}")
+    assert all(ends.closes(sock) for sock in first) and not any(is_closed(sock) for sock in true)
+    for stream, sock in enumerate(true):
+        sock.sendall(make_hello(ends, stream))
+    assert ends.run_until(lambda: ends.receiver.is_complete)
+
+
+def test_strangers_leave_most_of_the_open_files_alone(monkeypatch):
+    monkeypatch.setattr(listener.os, "sysconf", lambda name: 64)
+    with contextlib.closing(Ends(1)) as ends:
+        for _ in range(40):
+            ends.invade()
+        assert ends.run_until(lambda: sum(not is_closed(sock) for sock in ends.strangers) == 17)
+
+
+def test_no_more_open_files_costs_the_crowd_a_place(ends, monkeypatch):
+    true = ends.invade()
+    strangers = [ends.invade(source="127.0.0.2") for _ in range(5)]
+    really = listener.sockets.accept
+    n_failures = iter([True])
+
+    def accept(sock):
+        if next(n_failures, False):
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return really(sock)
+
+    monkeypatch.setattr(listener.sockets, "accept", accept)
+    ends.invade(source="127.0.0.2")
+    assert ends.closes(strangers[0]) and not is_closed(true) and not is_closed(strangers[1])
+
+
+def test_port_is_closed_as_soon_as_all_streams_are_there(ends):
+    stranger = ends.invade()
+    for stream in range(4):
+        ends.invade(make_hello(ends, stream))
+    assert ends.run_until(lambda: ends.receiver.is_complete)
+    assert ends.closes(stranger)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(ends.address)
 
 
 def test_nothing_is_left_open_after_close(ends):

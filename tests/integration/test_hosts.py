@@ -82,7 +82,7 @@ def test_relay_never_holds_plaintext(escp, source, target):
 
 @needs_source
 def test_relay_derives_no_key(escp, source, target, folder):
-    """With all that makes keys and opens frames taken away from it, the relay still relays."""
+    """With all that makes keys of the session's secret taken away from it, the relay still relays."""
     make_tree(source)
     program = folder / "keyless.py"
     program.write_text(KEYLESS)
@@ -94,13 +94,21 @@ def test_relay_derives_no_key(escp, source, target, folder):
 
 KEYLESS = """
 import sys
-import escp.cli, escp.transfer
+import escp.agentjob, escp.cli, escp.transfer
 
-def refuse(*args, **kwargs):
-    raise RuntimeError("no keys here")
+secrets, channel, begin = [], escp.transfer.Channel, escp.agentjob.AgentJob.__init__
 
+def remember(self, task):
+    begin(self, task)
+    secrets.append(self._secret)
+
+def refuse(secret, *args, **kwargs):
+    if len(secrets) != 1 or len(secrets[0]) != 32 or secret in secrets:
+        raise RuntimeError("no keys here")
+    return channel(secret, *args, **kwargs)
+
+escp.agentjob.AgentJob.__init__ = remember
 escp.transfer.Channel = refuse
-escp.transfer.Streams.make_channel = refuse
 sys.exit(escp.cli.main())
 """
 

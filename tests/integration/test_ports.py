@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.command import Escp, needs_root, remote
+from tests.command import N_PORTS, Escp, needs_root, remote
 from tests.folders import new_folder
 from tests.sshd import Sshd
 from tests.trees import list_tree, write_random
@@ -28,7 +28,7 @@ def test_no_free_port(escp, small, target):
         # Of create_server's kind: connections of an earlier test may still wait there for their last packets.
         for number in range(3):
             sockets.append(socket.create_server(("0.0.0.0", escp.port + number)))
-        words = ["--escp_portrange", "2", small, remote(target)]
+        words = ["--tunnel=never", "--escp_portrange", "2", small, remote(target)]
         done = escp.run(*words)
         assert done.code == 13 and f"{escp.port}-{escp.port + 2}" in done.error and "--escp_port" in done.hint
         sockets.pop(1).close()
@@ -36,6 +36,54 @@ def test_no_free_port(escp, small, target):
     finally:
         for sock in sockets:
             sock.close()
+
+
+@pytest.fixture
+def taken(escp):
+    """All ports of the range are somebody else's. On the address that ssh uses: there it listens."""
+    with contextlib.ExitStack() as stack:
+        for number in range(N_PORTS):
+            stack.enter_context(socket.create_server(("127.0.0.1", escp.port + number)))
+        yield
+
+
+TAKEN_WAYS = {
+    "push": ([], False, True),
+    "pull": ([], True, False),
+    "reverse push": (["--reverse"], False, True),
+    "reverse pull": (["--reverse"], True, False),
+    "relay": (["-3"], True, True),
+}
+
+
+@pytest.mark.parametrize("way", TAKEN_WAYS)
+def test_no_free_port_leads_into_the_tunnel(escp, small, target, taken, way):
+    words, *is_remote = TAKEN_WAYS[way]
+    paths = [remote(path) if far else path for path, far in zip((small, target), is_remote, strict=True)]
+    begin_s = time.monotonic()
+    done = escp.copy("--json", *words, *paths)
+    assert list_tree(target) == list_tree(small.parent)
+    ports = f"{escp.port}-{escp.port + N_PORTS - 1}"
+    warned = [line["message"] for line in done.json if line["type"] == "warning"]
+    assert len(warned) == (2 if way == "relay" else 1)
+    for text in warned:
+        assert f"no free port in {ports}" in text and "through ssh" in text and "--escp_port" in text
+    assert done.json[-1]["exit_code"] == 0 and time.monotonic() - begin_s < 2 * START_LIMIT_S
+
+
+@pytest.mark.parametrize("way", TAKEN_WAYS)
+def test_no_free_port_without_a_tunnel(escp, small, target, taken, way):
+    words, *is_remote = TAKEN_WAYS[way]
+    paths = [remote(path) if far else path for path, far in zip((small, target), is_remote, strict=True)]
+    done = escp.run("--tunnel=never", *words, *paths)
+    assert done.code == 13 and "Traceback" not in done.err
+    assert "no free port in" in done.error and "in use" in done.error and "--escp_port" in done.hint
+
+
+def test_no_free_port_for_a_direct_copy(escp, small, target, taken):
+    done = escp.run("-R", remote(small), remote(target))
+    assert done.code == 13
+    assert "no free port in" in done.error and "-3" in done.hint
 
 
 def test_taken_port_is_passed_over(escp, small, target):

@@ -69,9 +69,11 @@ def test_result_before_the_streams_is_no_success_of_a_push(escp, talking, source
 
 MESSAGES = [
     [["arrived", {"stream": 0}]],
+    [["relay", {"secret": "00" * 32}]],
     [listening(n_streams=0)],
     [listening(n_streams=4), ["arrived", {"stream": 0}]],
-    [listening(n_streams=4), ["arrived", {"stream": 64}]],
+    [listening(n_streams=4, port=0)],
+    [listening(n_streams=4, port=65536)],
     [OPENED, ["allowed", {}]],
     [OPENED, ["allowed", {}], roots("asked")],
     [roots("asked"), roots("asked"), roots("asked")],
@@ -114,6 +116,15 @@ def test_messages_out_of_place(escp, talking, source, target, messages, way):
     assert done.code not in (0, 3), done
     check(done, "127.0.0.1" if way.startswith("to") else "box")
     assert os.listdir(target) == []
+
+
+@pytest.mark.parametrize("login", [0, 1])
+def test_older_agent_is_not_relayed_to(escp, talking, source, target, login):
+    """Before 1.2 any stranger could pass for the relay."""
+    (source / "asked").write_text("x")
+    paths = remote(source / "asked"), remote(target)
+    done = escp.fail(11, "-3", *paths, agent=talking(["minor", 1], login=login))
+    assert "escp on box (0.0.1) is too old" in done.error and "-R" in done.hint
 
 
 @pytest.mark.parametrize("scope", ["\0", "\ud800", "a..b", "\x1b[2J"], ids=ascii)

@@ -4,12 +4,12 @@ import json
 
 import pytest
 
+from escp import control
 from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
 from escp.control import (
     Accept,
     Allow,
     Allowed,
-    Arrived,
     Bye,
     Chunk,
     Credit,
@@ -25,6 +25,7 @@ from escp.control import (
     Opened,
     Progress,
     Receive,
+    Relay,
     Result,
     Roots,
     Sources,
@@ -33,6 +34,7 @@ from escp.control import (
     encode,
 )
 from escp.errors import AgentError, ProtocolError
+from escp.record import Record
 
 HELLO = Hello(1, 0, "0.1.0", ["zstd"])
 LINK = Link(
@@ -58,7 +60,8 @@ MESSAGES = [
     Allowed(),
     Listening(["192.0.2.1", "2001:db8::1"], 1232, 4),
     Listening([], 1, 1),
-    Arrived(63),
+    Listening([], 0, 1, "no free port"),
+    Relay(bytes(32)),
     Tunnel(),
     Credit(3, 65536),
     Chunk(63, b"\x00" * MAX_CHUNK_BYTES),
@@ -111,6 +114,10 @@ def test_unknown_features_are_kept():
 def test_secret_is_not_in_repr():
     assert LINK.secret.hex() not in repr(LINK) and repr(LINK.secret) not in repr(LINK)
     assert repr(LINK.secret) not in f"{LINK!s} {[LINK]}"
+    relay = Relay(LINK.secret)
+    assert (
+        relay.secret.hex() not in repr(relay) and repr(relay.secret) not in f"{relay!r} {relay!s} {[relay]}"
+    )
 
 
 @pytest.mark.parametrize(
@@ -150,6 +157,23 @@ def test_missing_field_is_named(name):
     del fields[name]
     with pytest.raises(ProtocolError, match=name):
         decode(json.dumps(fields).encode())
+
+
+def test_missing_field_has_its_default_where_there_is_one(monkeypatch):
+    """What a minor version adds is missing in what an older peer sends."""
+
+    class Newer(Record):
+        old: int
+        new: bytes = b"default"
+
+    monkeypatch.setitem(control._TYPES, "newer", Newer)
+    assert decode(b'{"type": "newer", "old": 1}') == Newer(1, b"default")
+    assert decode(b'{"type": "newer", "old": 1, "new": "00"}') == Newer(1, b"\0")
+    for wrong in (b'"new": null', b'"new": 1', b'"new": ["00"]'):
+        with pytest.raises(ProtocolError, match="new"):
+            decode(b'{"type": "newer", "old": 1, ' + wrong + b"}")
+    with pytest.raises(ProtocolError, match="old"):
+        decode(b'{"type": "newer"}')
 
 
 def test_length_beyond_the_bound_is_refused_before_it_arrives():

@@ -22,8 +22,8 @@ LAYERS = [
     | {"agenttree", "pushscript", "facts", "finding", "advice"}
     | {"globbing", "filelist", "sources", "config", "configfile", "values", "agentoptions"},
     {"sockets", "log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"}
-    | {"pushagent", "cleanagents"},
-    {"affinity", "sealing", "transfer", "relay", "listener", "connector", "leg", "ends"}
+    | {"reached", "pushagent", "cleanagents"},
+    {"affinity", "sealing", "transfer", "relay", "relayed", "listener", "connector", "leg", "ends"}
     | {"onefile", "orders", "offers", "rootfinder", "watcher", "tally"}
     | {"job", "localjob", "agentjob", "pushjob", "fetchjob", "pulljob", "hostsjob"}
     | {"service", "agent", "examine", "loopback"},

@@ -3,7 +3,7 @@
 import pytest
 
 from escp import __version__
-from escp.constants import AGENT_START_TIMEOUT_S, KEEPALIVE_S, MARKER, PEER_SILENT_S
+from escp.constants import AGENT_START_TIMEOUT_S, INITIATOR_SILENT_S, KEEPALIVE_S, MARKER, PEER_SILENT_S
 from escp.control import (
     Accept,
     Allow,
@@ -21,6 +21,7 @@ from escp.control import (
     Listening,
     Opened,
     Receive,
+    Relay,
     Result,
     Roots,
     Send,
@@ -78,7 +79,8 @@ def test_course_with_a_sending_agent(initiator):
 
 @pytest.mark.parametrize(
     "course",
-    [[RECEIVE, LINK, Allow([b"a"], [0]), Allow([], [])], [SEND, SOURCES, LINK, Accept([b"a"]), SOURCES],
+    [[RECEIVE, LINK, Allow([b"a"], [0]), Allow([], [])], [RECEIVE, Relay(bytes(32)), LINK],
+     [SEND, SOURCES, LINK, Accept([b"a"]), SOURCES],
      [SEND, LINK, Tunnel(), Chunk(0, b"x"), Credit(0, 1)], [Examine(b"/")],
      [RECEIVE, LINK, Allow([], []), Examine(b"/")]],
 )  # fmt: skip
@@ -91,6 +93,7 @@ def test_whole_course_of_the_agent(agent, course):
     "order",
     [
         [LISTENING],
+        [KeepAlive()],
         [HELLO, HELLO],
         [HELLO, RESULT],
         [HELLO, Allowed()],
@@ -129,6 +132,9 @@ def test_message_out_of_turn_is_refused_by_the_initiator(initiator, order):
         [HELLO, RECEIVE, Tunnel()],
         [HELLO, RECEIVE, Chunk(0, b"x")],
         [HELLO, RECEIVE, LINK, LINK],
+        [HELLO, Relay(bytes(32))],
+        [HELLO, RECEIVE, Relay(bytes(32)), Relay(bytes(32))],
+        [KeepAlive()],
         [HELLO, RECEIVE, LINK, Tunnel(), Tunnel()],
         [HELLO, RECEIVE, RESULT],
         [HELLO, Bye(), Bye()],
@@ -206,6 +212,77 @@ def test_silence_of_the_initiator_is_noticed(agent):
     agent.check_silence(agent.limit_s())
     with pytest.raises(NetworkError, match="the initiator"):
         agent.check_silence(agent.limit_s() + 0.1)
+
+
+def check_owed(initiator, seconds, what):
+    """Keepalives only: just before *seconds* are over it is waited for, then no longer."""
+    initiator.feed(encode(KeepAlive()), seconds)
+    initiator.check_silence(seconds)
+    initiator.feed(encode(KeepAlive()), seconds + 0.1)
+    with pytest.raises(NetworkError, match=f"dtn1 is there, but has not {what}"):
+        initiator.check_silence(seconds + 0.1)
+
+
+@pytest.mark.parametrize(
+    ("asked", "answer", "what"),
+    [(RECEIVE, Opened(True, False), "opened"), (SOURCES, ROOTS, "looked"), (LINK, LISTENING, "said where"),
+     (Allow([], []), None, "said that"), (Examine(b""), Examined([]), "examined")],
+)  # fmt: skip
+def test_agent_that_owes_an_answer_and_only_says_that_it_is_alive(initiator, asked, answer, what):
+    initiator.feed(MARKER + encode(HELLO), 1.0)
+    initiator.told(asked, 10.0)
+    if answer is not None:
+        other = InitiatorCourse(0.0, "dtn1")
+        other.feed(MARKER + encode(HELLO), 1.0)
+        other.told(asked, 10.0)
+        other.feed(encode(answer) + encode(KeepAlive()), 10_000.0)
+        other.check_silence(10_000.0)  # it owes nothing any more
+    check_owed(initiator, 10.0 + PEER_SILENT_S, what)
+
+
+def test_agent_that_owes_nothing_may_wait(initiator):
+    """The other host's password is being asked for."""
+    initiator.feed(MARKER + encode(HELLO), 1.0)
+    for now in range(2, 10_000, 50):
+        initiator.feed(encode(KeepAlive()), now)
+        initiator.check_silence(now)
+
+
+def test_agent_whose_disk_stands_still_is_waited_for_until_the_streams_have_ended(initiator):
+    initiator.feed(MARKER + encode(HELLO) + encode(Opened(True, False)), 1.0)
+    initiator.streams_run()
+    initiator.told(Allow([], []), 2.0)
+    initiator.feed(encode(KeepAlive()), 10_000.0)
+    initiator.check_silence(10_000.0)
+    initiator.streams_ended(10_000.0)
+    check_owed(initiator, 10_000.0 + PEER_SILENT_S, "said what came of the copy")
+    initiator.feed(encode(RESULT), 20_000.0)
+    initiator.check_silence(20_000.0)
+
+
+def test_hello_is_not_put_off_by_bytes(initiator):
+    initiator.feed(MARKER, 100.0)
+    hello = encode(HELLO)
+    for i, byte in enumerate(hello[:-1]):
+        initiator.feed(bytes([byte]), 100.0 + i)
+    with pytest.raises(NetworkError, match="has not said hello"):
+        initiator.check_silence(100.0 + len(hello))
+
+
+def test_initiator_that_orders_nothing_is_noticed(agent):
+    agent.feed(encode(HELLO), 1.0)
+    agent.feed(encode(KeepAlive()), 1.0 + INITIATOR_SILENT_S)
+    agent.check_silence(1.0 + INITIATOR_SILENT_S)
+    agent.feed(encode(KeepAlive()), 1.1 + INITIATOR_SILENT_S)
+    with pytest.raises(NetworkError, match="not ordered anything"):
+        agent.check_silence(1.1 + INITIATOR_SILENT_S)
+
+
+@pytest.mark.parametrize("order", [RECEIVE, SEND, Examine(b"")])
+def test_initiator_that_has_ordered_something_may_wait(agent, order):
+    agent.feed(encode(HELLO) + encode(order), 1.0)
+    agent.feed(encode(KeepAlive()), 10_000.0)
+    agent.check_silence(10_000.0)
 
 
 def test_keepalives_are_due_after_a_while_without_sending(agent):

@@ -1,0 +1,65 @@
+"""An agent that sends nothing but keepalives holds nobody for ever: what it owes is named, exit status 13."""
+
+import json
+import shlex
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.command import DRIVER, needs_source, remote
+from tests.trees import write_random
+
+pytestmark = needs_source  # the driver makes it shorter than two minutes
+TESTS = Path(__file__).parents[1]
+OPENED = ["opened", {"names_below": True, "is_in_order": False}]
+SILENT_S = 3
+# An honest one, which says more often than others that it is there.
+HONEST = """
+import sys, escp.agent, escp.service, escp.session
+escp.session.KEEPALIVE_S = escp.service.KEEPALIVE_S = 0.2
+sys.exit(escp.agent.run_agent())
+"""
+
+
+@pytest.fixture
+def run(escp, source, target):
+    """run(way, program, line): fails with an agent that is *program*; "to" and the like: the second one."""
+    write_random(source / "a", 1000)
+
+    def run_it(way: str, program: str, line: str):
+        honest = shlex.join([sys.executable, "-c", HONEST, "--server"])
+        is_second = not way.startswith(("push", "pull", "from"))
+        logins = [f"mkdir {escp.folder}/first 2>/dev/null", f"[ $? -eq {int(is_second)} ] || exec {honest}"]
+        command = f"exec {sys.executable} {TESTS}/{program} $*"
+        agent = escp.write_agent("bad", line, *logins, command=command)
+        paths = [source / "a", target]
+        if way != "push":
+            paths[0] = remote(paths[0])
+        if way != "pull":
+            paths[1] = remote(paths[1])
+        words = [word for word in way.split() if word.startswith("-")]
+        env = escp.write_driver(silent_s=SILENT_S)
+        return escp.fail(13, *words, *paths, agent=agent, env=env, command=[sys.executable, str(DRIVER)])
+
+    return run_it
+
+
+@pytest.mark.parametrize(
+    ("way", "messages", "what"),
+    [("push", [], "opened the target"), ("push", [OPENED], "said where its data streams are"),
+     ("pull", [], "looked for the sources"), ("from", [], "looked for the sources"),
+     ("to", [], "opened the target"), ("to -R", [OPENED], "said where its data streams are")],
+)  # fmt: skip
+def test_answer_that_never_comes(escp, run, way, messages, what):
+    script = escp.folder / "talking.json"
+    script.write_text(json.dumps([*messages, ["alive"]]))
+    done = run(way, "scripted_agent.py", f"set -- {script}")
+    assert f"box is there, but has not {what} for" in done.error and done.hint
+
+
+@pytest.mark.parametrize("way", ["push", "pull", "from", "to", "from -R", "to -R"])
+def test_result_that_never_comes(run, way):
+    lies = shlex.quote(json.dumps({"no_result": True}))
+    done = run(way, "hostile_agent.py", f"export ESCP_TEST_HOSTILE={lies}")
+    assert "box is there, but has not said what came of the copy for" in done.error and done.hint
