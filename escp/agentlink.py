@@ -32,6 +32,7 @@ class AgentLink:
         self.location = location
         self.host = location.host or ""
         self.is_greeted = False
+        self.features: frozenset[str] = frozenset()
         self._process = process
         self._take_message = take
         self._note = note
@@ -55,6 +56,7 @@ class AgentLink:
             self._note(f"{self.host} runs escp {message.version}")
             self.send(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, []))
             self.is_greeted = True
+            self.features = frozenset(message.features)
         self._take_message(self, message)
 
     def _end(self) -> None:

@@ -6,7 +6,7 @@ wrongly typed one is an error.
 """
 
 from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
-from escp.errors import AgentError, ProtocolError
+from escp.errors import AgentError, ProtocolError, is_failure
 from escp.plainjson import read_json, write_json
 from escp.record import Record
 
@@ -48,7 +48,7 @@ class Receive(Record):
     """Be the receiver.
 
     `n_sources` above 1 only tells that there are several; `is_directory` is about a single one. `has_roots`:
-    only what `Allow` names may be written.
+    only what `Allow` names may be written. `tells_missing`: as `FileFailed`, what of that did not come (1.2).
     """
 
     target: bytes
@@ -71,6 +71,7 @@ class Receive(Record):
     selection: str
     compares_digests: bool
     is_dry_run: bool
+    tells_missing: bool = False
 
 
 class Opened(Record):
@@ -105,9 +106,13 @@ class Roots(Record):
 
 
 class Accept(Record):
-    """The target path of each root of the last `Roots`, below the destination."""
+    """The target path of each root of the last `Roots`, below the destination.
+
+    `tells_absent`: the receiver is to be told of each of them that does not come (1.2).
+    """
 
     names: list[bytes]
+    tells_absent: bool = False
 
 
 class Allow(Record):
@@ -196,7 +201,10 @@ class Progress(Record):
 
 
 class FileFailed(Record):
-    """One file that the sending agent could not send, or the receiver not write. `code`: fast_code."""
+    """One file that the sending agent could not send, or the receiver not write. `code`: fast_code.
+
+    Of a receiving agent: a root that did not come (FAST_MISSING), or will not, says the sender (FAST_ABSENT).
+    """
 
     path: bytes
     code: int
@@ -212,7 +220,11 @@ class Listed(Record):
 
 
 class Result(Record):
-    """The agent's own account of what it did."""
+    """The agent's own account of what it did.
+
+    `skipped`: files that the receiver has already; -1: an agent of version 1.1, which does not say.
+    `data_ns`: from its first to its last byte of data.
+    """
 
     files: int
     directories: int
@@ -221,6 +233,8 @@ class Result(Record):
     bytes_network: int
     bytes_disk: int
     bytes_compressed: int
+    skipped: int = -1
+    data_ns: int = 0
 
 
 class Error(Record):
@@ -315,7 +329,13 @@ def decode(body: bytes, peer: str = "the peer") -> Message:
     cls = _TYPES.get(name) if isinstance(name, str) else None
     if cls is None:
         raise ProtocolError(f"{peer} sent a control message of an unknown type")
-    return cls._make(_check(k, t, fields.get(k), peer) for k, t in cls.__annotations__.items())
+    message = cls._make(
+        cls._defaults[k] if k in cls._defaults and k not in fields else _check(k, t, fields.get(k), peer)
+        for k, t in cls.__annotations__.items()
+    )
+    if isinstance(message, FileFailed) and not is_failure(*message[:4]):
+        raise ProtocolError(f"{peer} tells of a failure that there is none of")
+    return message
 
 
 class Decoder:

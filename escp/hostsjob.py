@@ -2,8 +2,8 @@
 
 from escp.agentlink import AgentLink
 from escp.constants import CONNECT_TIMEOUT_S
-from escp.control import Allow, Allowed, Link, Listening, Message, Opened, Receive
-from escp.errors import NetworkError, UsageError
+from escp.control import Allow, Allowed, FileFailed, Link, Listening, Message, Opened, Receive
+from escp.errors import FAST_ABSENT, FAST_MISSING, NetworkError, UsageError
 from escp.fetchjob import FetchJob
 from escp.job import Task
 from escp.orders import count_streams
@@ -59,6 +59,8 @@ class HostsJob(FetchJob):
             self._target_is_open()
         elif isinstance(message, Allowed):
             self._accept()
+        elif isinstance(message, FileFailed) and message.code in (FAST_ABSENT, FAST_MISSING):
+            self._take_failed(message)
         else:
             return False
         return True

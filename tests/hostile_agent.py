@@ -42,10 +42,10 @@ def apply(lies: dict) -> None:
         if isinstance(message, Roots) and "says" in lies:
             tell(self, Error(15, lies["says"], lies["says"]))
 
-    def add_more(self, sources, *, is_last):
+    def add_more(self, sources, *, is_last, **how):
         pairs = [(path, sent_as.get(name, name)) for path, name in sources]
         pairs += [(bytes.fromhex(path), bytes.fromhex(name)) for path, name in lies.get("add", [])]
-        add(self, pairs, is_last=is_last)
+        add(self, pairs, is_last=is_last, **how)
 
     def accept(self, message):
         paths = self._finder._offered[: len(message.names)]

@@ -6,7 +6,8 @@ from escp._fast.libc cimport (memcpy, pthread_cond_broadcast, pthread_cond_signa
                               pthread_mutex_unlock)
 from escp._fast.send_frames cimport add_entry, describe, send_meta, send_stream
 from escp._fast.sources cimport (ASK_ROOM, MAX_ASKED, N_ITEMS, N_QUESTIONS, flight, flight_end_locked,
-                                 flight_name, flight_new_locked, flight_set_name, item, send_state)
+                                 flight_name, flight_new_locked, flight_set_name, item, send_state,
+                                 settle_root_locked)
 from escp._fast.types cimport FAST_PROTOCOL, MAX_META_BYTES, fail, fast_err
 from escp._fast.wire cimport (ENTRY_ASKS_DIRECTORY, ENTRY_BYTES, ENTRY_QUERY, MESSAGE_ENTRIES, META_HEADER_BYTES,
                               RESULT_IS_SAME, RESULT_IS_WANTED, entry, result)
@@ -75,6 +76,7 @@ cdef int take_answer_locked(send_state *s, flight *f, const result *r, fast_err 
         return fail(err, FAST_PROTOCOL, 0, "answer")
     if r.flags == RESULT_IS_SAME and not (s.config.compares_digests and (f.n_name or f.dir.is_root_file)):
         s.n_skipped += f.n_name != 0 or f.dir.is_root_file
+        settle_root_locked(s, f)
         flight_end_locked(s, f)
         return 0
     f.is_sent = False  # a second answer is refused

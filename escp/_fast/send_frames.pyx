@@ -11,7 +11,7 @@ from escp._fast.libc cimport (MSG_MORE, errno, escp_count, escp_send_all, free, 
 from escp._fast.sources cimport N_ITEMS, dir_node, flight, item, send_state
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NET, IV_BYTES, MAX_BATCH, MAX_META_BYTES,
                                MAX_PATH_BYTES, PAGE_BYTES, TAG_BYTES, fail, fast_err)
-from escp._fast.wire cimport (DATA_IS_ZSTD, ENTRY_DIRECTORY, META_HEADER_BYTES, META_IS_ZSTD, data_header,
+from escp._fast.wire cimport (DATA_IS_ZSTD, ENTRY_ABSENT, ENTRY_DIRECTORY, META_HEADER_BYTES, META_IS_ZSTD, data_header,
                               entry, meta_header, put_data_header, put_entry, put_meta_header)
 
 
@@ -115,6 +115,8 @@ cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status) noexce
     memset(e, 0, sizeof(entry))
     e.kind = <uint8_t>kind
     e.id = id
+    if kind == ENTRY_ABSENT:
+        return
     e.size = status.st_size if kind != ENTRY_DIRECTORY else 0
     e.mode = status.st_mode & 0o7777
     e.mtime_s, e.mtime_ns = status.st_mtim.tv_sec, <uint32_t>status.st_mtim.tv_nsec

@@ -10,7 +10,7 @@ from escp._fast.libc cimport (ENXIO, SEEK_DATA, SEEK_HOLE, c_close, errno, lseek
                               pthread_cond_broadcast, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.send_frames cimport add_entry, describe, send_data, send_meta, send_stream
 from escp._fast.sources cimport (N_FLIGHTS, N_ITEMS, flight, flight_end_locked, flight_new_locked, flight_set_name,
-                                 is_changed, item, large_file, report, send_state)
+                                 is_changed, item, large_file, report, send_state, settle_root_locked)
 from escp._fast.types cimport FAST_CHANGED, MAX_OPEN_LARGE, SLICE_BYTES, clear, fail, fast_err
 from escp._fast.wire cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END,
                               MESSAGE_ENTRIES, data_header, entry)
@@ -176,6 +176,7 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
             count = 2
         n += put_large_entry(t, n, l, ENTRY_LARGE_END, <uint32_t>n_extras)
         f.is_sent = True  # from here on the file belongs to its result
+        settle_root_locked(s, f)
     else:
         flight_end_locked(s, f)  # the receiver has not heard of it
     pthread_mutex_unlock(&s.lock)

@@ -12,11 +12,12 @@ from escp._fast.libc cimport (AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFBL
                               errno, escp_pread_all, major, minor, openat, pthread_cond_broadcast,
                               pthread_mutex_lock, pthread_mutex_unlock, strlen)
 from escp._fast.send_frames cimport add_entry, describe, send_data, send_meta, send_stream
-from escp._fast.sources cimport (LINKS_GOOD, N_ITEMS, dir_node, flight, flight_end_locked, flight_new_locked,
-                                 flight_set_name, is_changed, item, item_close, report, send_state)
+from escp._fast.sources cimport (LINKS_GOOD, MAX_FINISHED, N_ITEMS, dir_node, flight, flight_end_locked,
+                                 flight_new_locked, flight_set_name, has_entry, is_changed, item, item_close, report,
+                                 send_state, settle_root_locked)
 from escp._fast.types cimport (FAST_CHANGED, FAST_HARD_LINK, FAST_SYS, FAST_XATTR, MAX_BATCH, MAX_META_BYTES,
                                SMALL_FILE_BYTES, clear, fail, fast_err)
-from escp._fast.wire cimport (DATA_IS_BUNDLE, ENTRY_BYTES, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_HARD_LINK,
+from escp._fast.wire cimport (DATA_IS_BUNDLE, ENTRY_ABSENT, ENTRY_BYTES, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_HARD_LINK,
                               ENTRY_LINK, ENTRY_SMALL, MESSAGE_ENTRIES, META_HEADER_BYTES, data_header, entry)
 
 
@@ -53,6 +54,7 @@ cdef int flush_batch(send_stream *t, io_slot *slot, int n_done, fast_err *err) n
         for i in range(t.n_flagged, n_done):
             if t.flights[i] != NULL:
                 t.flights[i].is_sent = True  # from here on its directory belongs to its result
+                settle_root_locked(t.state, t.flights[i])
         pthread_mutex_unlock(&t.state.lock)
     t.n_flagged = n_done
     t.n_entries += count
@@ -75,19 +77,20 @@ cdef int make_room(send_stream *t, io_slot *slot, int n_done, const entry *e, si
 
 
 cdef int send_directory(send_stream *t, io_slot *slot, int i, fast_err *err) noexcept nogil:
-    """Compose the entry of a finished directory; its mode and times count even where its attributes can't be read."""
+    """Compose the entry of a finished directory, whose mode and times count even where its attributes can't be
+    read, or of an absent source."""
     cdef flight *f = t.flights[i]
     cdef fast_err own
     cdef entry e
     cdef size_t n = 0
     cdef int fd = -1
     clear(&own)
-    describe(&e, ENTRY_DIRECTORY, f.id, &f.dir.status)
-    if t.state.config.keeps_xattrs or t.state.config.keeps_acls:
+    describe(&e, f.kind, f.id, &f.dir.status)
+    if f.kind == ENTRY_DIRECTORY and (t.state.config.keeps_xattrs or t.state.config.keeps_acls):
         fd = openat(AT_FDCWD, f.dir.source, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
         if fd < 0:
             fail(&own, FAST_XATTR, errno, "read attributes")
-    if gather(t.state, fd, &f.dir.status, t.extras, &n, &own) < 0 or own.code:
+    if f.kind == ENTRY_DIRECTORY and (gather(t.state, fd, &f.dir.status, t.extras, &n, &own) < 0 or own.code):
         report(t.state, &own, False, f.dir, NULL, 0)
     if fd >= 0:
         c_close(fd)
@@ -192,14 +195,16 @@ cdef int take_batch_locked(send_stream *t, int *n_dirs, int *n_files) noexcept n
     cdef dir_node *node
     n_dirs[0] = n_files[0] = 0
     while s.finished != NULL and n_dirs[0] < MAX_BATCH // 2 and body < MAX_META_BYTES // 2:
-        f = flight_new_locked(s, ENTRY_DIRECTORY, s.finished)
+        f = flight_new_locked(s, ENTRY_DIRECTORY if has_entry(s, s.finished) else ENTRY_ABSENT, s.finished)
         if f == NULL:
             break
         node = s.finished
         s.finished = node.next
         s.n_finished -= 1
+        if s.n_finished == MAX_FINISHED // 2:
+            pthread_cond_broadcast(&s.walk)
         node.n_refs = 1  # the flight's
-        node.is_unlisted = True  # once that flight ends the node is freed
+        node.is_unlisted = node.is_settled = True  # once that flight ends the node is freed
         t.flights[n_dirs[0]] = f
         n_dirs[0] += 1
         body += ENTRY_BYTES + node.n_target
