@@ -106,10 +106,7 @@ class Roots(Record):
 
 
 class Accept(Record):
-    """The target path of each root of the last `Roots`, below the destination.
-
-    `tells_absent`: the receiver is to be told of each of them that does not come (1.2).
-    """
+    """The target path of each root of the last `Roots`, and whether to tell the receiver which don't come."""
 
     names: list[bytes]
     tells_absent: bool = False
@@ -220,11 +217,7 @@ class Listed(Record):
 
 
 class Result(Record):
-    """The agent's own account of what it did.
-
-    `skipped`: files that the receiver has already; -1: an agent of version 1.1, which does not say.
-    `data_ns`: from its first to its last byte of data.
-    """
+    """The agent's own account of what it did; -1: an agent of version 1.1, which does not say."""
 
     files: int
     directories: int
@@ -233,8 +226,8 @@ class Result(Record):
     bytes_network: int
     bytes_disk: int
     bytes_compressed: int
-    skipped: int = -1
-    data_ns: int = 0
+    skipped: int = -1  # files that the receiver has already
+    data_ns: int = -1  # from the first to the last byte of data
 
 
 class Error(Record):

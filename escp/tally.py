@@ -145,7 +145,7 @@ def _describe(result: Result) -> dict[str, int]:
     """What of the counters an agent that received has the last word on."""
     names = ("files", "directories", "bytes", "bytes_network", "bytes_disk", "bytes_compressed")
     counts = {name: n for name, n in result._asdict().items() if name in names}
-    if result.data_ns:
+    if result.data_ns >= 0:
         counts.update(first_ns=0, last_ns=result.data_ns)
     return counts
 

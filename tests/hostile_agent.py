@@ -8,6 +8,11 @@ sends_as   {"name": "other"}: its data call an accepted root otherwise (hex)
 add        [[path, name], ...]: sends these as well, which nobody was told of (hex)
 directory  says that roots are directories, or not
 says       text in an error message
+drops      names (hex) that it offers and never sends
+counts     {"sender": {"files": 1}}: added to what it says it did, as the sender or as the receiver
+progress   {"files": 1000}: said while it sends
+is_silent  tells of no failure, as the sender
+is_old     has no features of version 1.2
 """
 
 import json
@@ -15,7 +20,7 @@ import os
 import sys
 
 import escp.agent
-from escp.control import Error, Roots
+from escp.control import Error, FileFailed, Progress, Result, Roots
 from escp.ends import SendEnd
 from escp.service import Service
 
@@ -28,6 +33,7 @@ def apply(lies: dict) -> None:
     tell, take_accept, add = Service._tell, Service._take_accept, SendEnd.add
     offered, sent_as = unhex(lies.get("offer", {})), unhex(lies.get("sends_as", {}))
     extra = [bytes.fromhex(name) for name in lies.get("more", [])]
+    dropped = {bytes.fromhex(name) for name in lies.get("drops", [])}
 
     def tell_lies(self, message):
         if isinstance(message, Roots):
@@ -38,12 +44,19 @@ def apply(lies: dict) -> None:
                 names=[offered.get(name, name) for name in message.names[:end]] + extra,
                 directories=directories[:end] + [0 for _ in extra],
             )
+        elif isinstance(message, Result):
+            more = lies.get("counts", {}).get("sender" if self._sender else "receiver", {})
+            message = message._replace(**{name: getattr(message, name) + n for name, n in more.items()})
+        elif isinstance(message, Progress):
+            message = message._replace(**lies.get("progress", {}))
+        elif isinstance(message, FileFailed) and self._sender and lies.get("is_silent"):
+            return
         tell(self, message)
         if isinstance(message, Roots) and "says" in lies:
             tell(self, Error(15, lies["says"], lies["says"]))
 
     def add_more(self, sources, *, is_last, **how):
-        pairs = [(path, sent_as.get(name, name)) for path, name in sources]
+        pairs = [(path, sent_as.get(name, name)) for path, name in sources if name not in dropped]
         pairs += [(bytes.fromhex(path), bytes.fromhex(name)) for path, name in lies.get("add", [])]
         add(self, pairs, is_last=is_last, **how)
 
@@ -52,6 +65,8 @@ def apply(lies: dict) -> None:
         self._finder._offered = paths + paths[-1:] * (len(message.names) - len(paths))
         take_accept(self, message)
 
+    if lies.get("is_old"):
+        escp.agent.FEATURES.remove("absent")
     Service._tell, Service._take_accept, SendEnd.add = tell_lies, accept, add_more
 
 

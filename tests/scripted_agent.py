@@ -1,7 +1,8 @@
 """An agent that only talks: says the messages of $ESCP_TEST_SCRIPT (JSON), then keeps quiet until stdin ends.
 
 Each line is [type, {field: value}], the fields as on the wire; ["pause"] waits until something has come in,
-["loop", message, n] says one n times and reads nothing meanwhile.
+["loop", message, n] says one n times and reads nothing meanwhile, ["await", type] reads until one more message
+of that type has come in.
 """
 
 import contextlib
@@ -25,9 +26,14 @@ def write(data: bytes) -> None:
 
 def run(lines: list) -> None:
     write(MARKER + frame("hello", {"major": PROTOCOL_MAJOR, "minor": 0, "version": "1", "features": []}))
+    read = b""
     for line in lines:
         if line[0] == "pause":
             os.read(0, 1 << 20)
+        elif line[0] == "await":
+            while f'"{line[1]}"'.encode() not in read:
+                read += os.read(0, 1 << 20)
+            read = read.partition(f'"{line[1]}"'.encode())[2]
         elif line[0] == "loop":
             for _ in range(line[2]):
                 write(frame(*line[1]))
