@@ -285,7 +285,8 @@ def encode(message: Message) -> bytes:
     if isinstance(message, Chunk):
         body = bytes((message.stream,)) + message.data
         return (_IS_CHUNK | len(body)).to_bytes(_LENGTH_BYTES, "big") + body
-    fields = {name: _to_json(value) for name, value in message._asdict().items()}
+    own = message._asdict().items()
+    fields = {name: _to_json(value) for name, value in own if value != message._defaults.get(name)}
     body = write_json({"type": type(message).__name__.lower(), **fields}).encode()
     if len(body) > MAX_MESSAGE_BYTES:
         raise ProtocolError("a control message is too long")

@@ -1,8 +1,8 @@
 """An agent that only talks: says the messages of $ESCP_TEST_SCRIPT (JSON), then keeps quiet until stdin ends.
 
 Each line is [type, {field: value}], the fields as on the wire; ["pause"] waits until something has come in,
-["loop", message, n] says one n times and reads nothing meanwhile, ["await", type] reads until one more message
-of that type has come in.
+["loop", message, n] says one n times and reads nothing meanwhile, ["await", type] reads until one more of
+that type has come in.
 """
 
 import contextlib
@@ -32,7 +32,10 @@ def run(lines: list) -> None:
             os.read(0, 1 << 20)
         elif line[0] == "await":
             while f'"{line[1]}"'.encode() not in read:
-                read += os.read(0, 1 << 20)
+                data = os.read(0, 1 << 20)
+                if not data:
+                    return
+                read += data
             read = read.partition(f'"{line[1]}"'.encode())[2]
         elif line[0] == "loop":
             for _ in range(line[2]):
