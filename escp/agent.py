@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
     from escp.service import Service
 
-FEATURES = ["zstd", "dummy", "examine"]
+FEATURES = ["zstd", "dummy", "examine", "absent"]
 
 
 class ControlEnded(Exception):

@@ -6,7 +6,7 @@ here may be missing: an older peer does not send it. Any other missing or wrongl
 """
 
 from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
-from escp.errors import AgentError, ProtocolError
+from escp.errors import AgentError, ProtocolError, is_failure
 from escp.plainjson import read_json, write_json
 from escp.record import Record
 
@@ -48,7 +48,7 @@ class Receive(Record):
     """Be the receiver.
 
     `n_sources` above 1 only tells that there are several; `is_directory` is about a single one. `has_roots`:
-    only what `Allow` names may be written.
+    only what `Allow` names may be written. `tells_missing`: as `FileFailed`, what of that did not come (1.2).
     """
 
     target: bytes
@@ -71,6 +71,7 @@ class Receive(Record):
     selection: str
     compares_digests: bool
     is_dry_run: bool
+    tells_missing: bool = False
 
 
 class Opened(Record):
@@ -105,9 +106,10 @@ class Roots(Record):
 
 
 class Accept(Record):
-    """The target path of each root of the last `Roots`, below the destination."""
+    """The target path of each root of the last `Roots`, and whether to tell the receiver which don't come."""
 
     names: list[bytes]
+    tells_absent: bool = False
 
 
 class Allow(Record):
@@ -203,7 +205,10 @@ class Progress(Record):
 
 
 class FileFailed(Record):
-    """One file that the sending agent could not send, or the receiver not write. `code`: fast_code."""
+    """One file that the sending agent could not send, or the receiver not write. `code`: fast_code.
+
+    Of a receiving agent: a root that did not come (FAST_MISSING), or will not, says the sender (FAST_ABSENT).
+    """
 
     path: bytes
     code: int
@@ -219,7 +224,7 @@ class Listed(Record):
 
 
 class Result(Record):
-    """The agent's own account of what it did."""
+    """The agent's own account of what it did; -1: an agent of version 1.1, which does not say."""
 
     files: int
     directories: int
@@ -228,6 +233,8 @@ class Result(Record):
     bytes_network: int
     bytes_disk: int
     bytes_compressed: int
+    skipped: int = -1  # files that the receiver has already
+    data_ns: int = -1  # from the first to the last byte of data
 
 
 class Error(Record):
@@ -285,7 +292,8 @@ def encode(message: Message) -> bytes:
     if isinstance(message, Chunk):
         body = bytes((message.stream,)) + message.data
         return (_IS_CHUNK | len(body)).to_bytes(_LENGTH_BYTES, "big") + body
-    fields = {name: _to_json(value) for name, value in message._asdict().items()}
+    own = message._asdict().items()
+    fields = {name: _to_json(value) for name, value in own if value != message._defaults.get(name)}
     body = write_json({"type": type(message).__name__.lower(), **fields}).encode()
     if len(body) > MAX_MESSAGE_BYTES:
         raise ProtocolError("a control message is too long")
@@ -322,12 +330,15 @@ def decode(body: bytes, peer: str = "the peer") -> Message:
     cls = _TYPES.get(name) if isinstance(name, str) else None
     if cls is None:
         raise ProtocolError(f"{peer} sent a control message of an unknown type")
-    return cls._make(
+    message = cls._make(
         cls._defaults[name]
         if name not in fields and name in cls._defaults
         else _check(name, wanted, fields.get(name), peer)
         for name, wanted in cls.__annotations__.items()
     )
+    if isinstance(message, FileFailed) and not is_failure(*message[:4]):
+        raise ProtocolError(f"{peer} tells of a failure that there is none of")
+    return message
 
 
 class Decoder:

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
 
+    from escp.options import Options
+
     class Listener(Protocol):
         """Who is told what happens; all calls come from the event loop."""
 
@@ -61,7 +63,7 @@ class SendEnd:
         self._loop = loop
         self._listener = listener
         self._order = SourceOrder()
-        self._waiting: deque[tuple[bytes, bytes, bool]] = deque()
+        self._waiting: deque[tuple[bytes, bytes, bool, bool]] = deque()
         self._is_last = False
         self._has_ended_sources = False
         self._is_handing_over = False
@@ -82,9 +84,14 @@ class SendEnd:
             )  # fmt: skip
         loop.watch(self.plane.event_fd, self.take_events)
 
-    def add(self, sources: "Sequence[tuple[bytes, bytes]]", *, is_last: bool) -> None:
-        """Queue (path, path at the target) pairs; `sources_taken` is told when the plane has them all."""
-        self._waiting += [(path, name, self._order.must_wait(name)) for path, name in sources]
+    def add(
+        self, sources: "Sequence[tuple[bytes, bytes]]", *, is_last: bool, tells_absent: bool = False
+    ) -> None:
+        """Queue (path, path at the target) pairs; `sources_taken` is told when the plane has them all.
+
+        *tells_absent*: the receiver is told of those that don't come.
+        """
+        self._waiting += [(path, name, self._order.must_wait(name), tells_absent) for path, name in sources]
         self._is_last = is_last
         self._has_more = True
         if not self._is_handing_over:
@@ -101,8 +108,8 @@ class SendEnd:
             while self._has_more:
                 self._has_more = False
                 while self._waiting:
-                    path, name, waits = self._waiting[0]
-                    if not self.plane.add_source(path, name, waits=waits):
+                    path, name, waits, tells_absent = self._waiting[0]
+                    if not self.plane.add_source(path, name, waits=waits, tells_absent=tells_absent):
                         return  # a ROOM event comes when there is room
                     self._waiting.popleft()
                 if not self._is_last:
@@ -140,6 +147,9 @@ class SendEnd:
 
     def counters(self) -> dict[str, int]:
         return self.plane.counters()
+
+    def result(self) -> Result:
+        return _make_result(self.counters())
 
     def close(self) -> None:
         self._loop.unwatch(self.plane.event_fd)
@@ -196,16 +206,28 @@ class ReceiveEnd:
                 keeps_xattrs=wanted.keeps_xattrs, keeps_acls=wanted.keeps_acls,
                 makes_links=wanted.makes_links, makes_hard_links=wanted.makes_hard_links,
                 makes_sparse=wanted.makes_sparse, makes_devices=wanted.makes_devices,
+                is_dry_run=wanted.is_dry_run,
             )  # fmt: skip
         self._loop, self._listener = loop, listener
         loop.watch(self.plane.event_fd, self.take_events)
 
-    def allow(self, names: "Sequence[bytes]", directories: "Sequence[bool]") -> None:
-        """These may be written from now on, and what is below them where it is a directory, with -r."""
+    @property
+    def tells_missing(self) -> bool:
+        return self._wanted.tells_missing
+
+    def allow(self, names: "Sequence[bytes]", directories: "Sequence[bool]", sender: str) -> None:
+        """These may be written from now on, and what is below them where it is a directory, with -r.
+
+        *sender*: who offers them.
+        """
         assert self.plane is not None
-        with _OfferErrors():
+        if not hears_of_roots(self._wanted):
+            return
+        try:
             for name, is_directory in zip(names, directories, strict=True):
                 self.plane.allow(name, is_directory and self._wanted.is_recursive)
+        except (ValueError, OverflowError) as e:
+            raise ProtocolError(f"{sender} offers what can't come any more: {e}") from e
 
     def start(self, streams: Streams) -> None:
         assert self.plane is not None
@@ -227,8 +249,15 @@ class ReceiveEnd:
         return self.plane.counters()
 
     def result(self) -> Result:
-        counts = self.counters()
-        return Result._make(counts[name] for name in Result._fields)
+        return _make_result(self.counters())
+
+    def hold_events(self, *, is_held: bool) -> None:
+        """As SendEnd's."""
+        if self.plane is not None and self._loop is not None:
+            if is_held:
+                self._loop.unwatch(self.plane.event_fd)
+            else:
+                self._loop.watch(self.plane.event_fd, self.take_events)
 
     def stop(self) -> None:
         """Begin to end; `close` waits for it."""
@@ -244,6 +273,17 @@ class ReceiveEnd:
             self.plane.join()
             self.plane = None
         self.destination.close()
+
+
+def hears_of_roots(wanted: "Receive | Options") -> bool:
+    """Whether the sources' names reach the receiver: not in a dry run that asks it nothing."""
+    return not wanted.is_dry_run or wanted.selection != "all"
+
+
+def _make_result(counts: dict[str, int]) -> Result:
+    """The account of an end, from its counters."""
+    own = {**counts, "data_ns": max(0, counts["last_ns"] - counts["first_ns"])}
+    return Result._make(own.get(name, 0) for name in Result._fields)
 
 
 def _check_rights(wanted: Receive, *, is_remote: bool) -> None:

@@ -135,6 +135,12 @@ def describe_errno(number: int) -> str:
     return text[:1].lower() + text[1:] if not text[:2].isupper() else text
 
 
+def is_failure(path: bytes, code: int, sys_errno: int, where: str) -> bool:
+    """Whether these, of a peer, are what `Failure` knows about a path."""
+    is_text = len(where) <= MAX_WHERE and where.isascii() and where.isprintable()
+    return is_text and code in FAILURES and sys_errno <= MAX_ERRNO and len(path) <= MAX_FAILED_BYTES
+
+
 def explain_import(error: ImportError) -> EscpError | None:
     """What to say if *error* is that the native code, or a library that it needs, could not be loaded."""
     if not os.path.basename(error.path or "").startswith("_native."):
@@ -156,6 +162,12 @@ FAST_LOOP, FAST_SPECIAL, FAST_STOPPED, FAST_MEMORY, FAST_KEY_LIMIT, FAST_NEEDS_R
     8, 15
 )
 FAST_SAME_FILE, FAST_INTO_ITSELF, FAST_XATTR, FAST_ACL, FAST_OWNER, FAST_HARD_LINK = range(15, 21)
+FAST_ABSENT, FAST_MISSING = range(21, 23)
+
+
+MAX_WHERE = 64  # characters: names of calls
+MAX_FAILED_BYTES = 8448  # two paths, as in _fast/events.pxd
+MAX_ERRNO = 4095  # of Linux
 
 
 class Failure:
@@ -215,4 +227,6 @@ FAILURES: dict[int, tuple[type[EscpError], str]] = {
     FAST_ACL: (LocalFileError, "its access control list can't be kept"),
     FAST_OWNER: (LocalFileError, "its owner can't be kept"),
     FAST_HARD_LINK: (LocalFileError, "the file to which it is a hard link was not copied"),
+    FAST_ABSENT: (ProtocolError, "it was offered, and then said not to come"),
+    FAST_MISSING: (ProtocolError, "it was offered and never came"),
 }

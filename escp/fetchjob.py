@@ -6,10 +6,12 @@ from abc import abstractmethod
 from escp.agentjob import AgentJob
 from escp.agentlink import AgentLink
 from escp.control import Accept, FileFailed, Listed, Message, Progress, Receive, Roots, Sources
-from escp.errors import Failure, SomeFailedError
+from escp.ends import hears_of_roots
+from escp.errors import FAST_ABSENT, FAST_MISSING, Failure, SomeFailedError
 from escp.job import Task
 from escp.offers import Offers
 from escp.orders import make_receive, make_send
+from escp.transfer import find_excluded
 
 
 class FetchJob(AgentJob):
@@ -20,7 +22,6 @@ class FetchJob(AgentJob):
         assert task.origin
         self._origin = task.origin
         self._offers = Offers(task.sources, task.origin.host or "")
-        self._send_agent: AgentLink | None = None
 
     def _begin(self) -> None:
         self._send_agent = self._log_in(self._origin)
@@ -48,10 +49,12 @@ class FetchJob(AgentJob):
                 self._open_target_if_ready()
         elif isinstance(message, Progress):
             self._tally.progress = message
-        elif isinstance(message, FileFailed):
+        elif isinstance(message, FileFailed) and message.code not in (FAST_ABSENT, FAST_MISSING):
+            self._tally.accounts.tell_failure(is_receiver=message.is_receiver)
             self._take_failed(message)
         elif isinstance(message, Listed) and self._options.is_dry_run:
             for path in message.paths:
+                self._tally.accounts.tell_listed()
                 self.listed(path)
         else:
             return False
@@ -89,7 +92,18 @@ class FetchJob(AgentJob):
 
     def _allow(self) -> None:
         names = self._offers.names(names_below=bool(self._names_below))
-        self._allow_names(names, self._offers.directories)
+        directories = self._offers.directories
+        if self._options.filters:  # what they exclude the sender leaves out by itself
+            shown = self._offers.names(names_below=True)
+            is_file = [not flag for flag in directories]
+            paths = [
+                (name or (old if is_file[i] else b""), not is_file[i])
+                for i, (name, old) in enumerate(zip(names, shown, strict=True))
+            ]
+            is_out = find_excluded(self._options.filters, paths)
+            names = [name for name, out in zip(names, is_out, strict=True) if not out]
+            directories = [flag for flag, out in zip(directories, is_out, strict=True) if not out]
+        self._allow_names(names, directories)
 
     @abstractmethod
     def _allow_names(self, names: list[bytes], directories: list[int]) -> None:
@@ -100,6 +114,9 @@ class FetchJob(AgentJob):
         assert self._send_agent
         names = self._offers.names(names_below=bool(self._names_below))
         wants_more = self._offers.close_page()
-        self._send_agent.send(Accept(names))
+        # Agents of version 1.1 don't know what that is.
+        self._tally.hears_absent = all(agent.hello and "absent" in agent.hello.features for agent in self._agents)
+        tells_absent = self._tally.hears_absent and hears_of_roots(self._options)
+        self._send_agent.send(Accept(names, tells_absent))
         if wants_more:
             self._ask_for_sources()

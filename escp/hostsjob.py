@@ -5,8 +5,8 @@ import os
 from escp import control
 from escp.agentlink import AgentLink
 from escp.constants import CONNECT_TIMEOUT_S, SECRET_BYTES
-from escp.control import Allow, Allowed, Link, Listening, Message, Opened, Receive
-from escp.errors import AgentError, NetworkError, UsageError
+from escp.control import Allow, Allowed, FileFailed, Link, Listening, Message, Opened, Receive
+from escp.errors import FAST_ABSENT, FAST_MISSING, AgentError, NetworkError, UsageError
 from escp.fetchjob import FetchJob
 from escp.job import Task
 from escp.orders import count_streams
@@ -72,6 +72,8 @@ class HostsJob(FetchJob):
             self._target_is_open()
         elif isinstance(message, Allowed):
             self._accept()
+        elif isinstance(message, FileFailed) and message.code in (FAST_ABSENT, FAST_MISSING):
+            self._take_failed(message)
         else:
             return False
         return True

@@ -52,6 +52,7 @@ class Job(ABC):
         self._tally = Tally(task.options, task.origin, task.watcher)
         self._send_end: SendEnd | None = None
         self._receive_end: ReceiveEnd | None = None
+        self._send_agent: AgentLink | None = None
         self._receive_agent: AgentLink | None = None
         self._is_started = False
         self._names_below: bool | None = None  # None: the target is not open yet
@@ -64,6 +65,7 @@ class Job(ABC):
                 self._wait()
                 if self._is_started:
                     self._watcher.update(self.counters())
+            self._settle()
             self._finish()
             return self.counters()
         except NetworkError:
@@ -83,6 +85,10 @@ class Job(ABC):
         """For what happens next."""
         self._loop.wait(UPDATE_S)
 
+    def _settle(self) -> None:
+        """All is done: compare what the ends say about it."""
+        self._tally.settle(*self._ends)
+
     def _finish(self) -> None:
         for end in (self._send_end, self._receive_end):
             if end is not None and end.plane is not None:
@@ -98,7 +104,12 @@ class Job(ABC):
         return self._tally.first_failure
 
     def counters(self) -> dict[str, int]:
-        return self._tally.counters(self._send_end, self._receive_end, self._receive_agent)
+        return self._tally.counters(*self._ends)
+
+    @property
+    def _ends(self) -> tuple[AgentLink | SendEnd | None, AgentLink | ReceiveEnd | None]:
+        """Who sends and who receives, as far as they are there."""
+        return self._send_agent or self._send_end, self._receive_agent or self._receive_end
 
     # ---- Sources here -------------------------------------------------------------------------------
 
@@ -139,7 +150,7 @@ class Job(ABC):
         self._feed_end()
 
     def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
-        self._tally.close(end)
+        self._tally.close(end, end.result())
 
     @abstractmethod
     def end_failed(self, failure: Failure) -> None: ...

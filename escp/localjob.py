@@ -44,5 +44,8 @@ class LocalJob(Job):
         self._feed_end()
         self._watcher.begin(host="", n_streams=n_streams, aead="", address="")
 
+    def _settle(self) -> None:
+        """Both ends are here: there is nobody whose word would have to be checked."""
+
     def end_failed(self, failure: Failure) -> None:
         raise failure.as_error("the copy")

@@ -50,6 +50,7 @@ def make_receive(options: Options, n_sources: int, is_one_directory: bool, *, ha
         selection=options.selection,
         compares_digests=options.compares_digests,
         is_dry_run=options.is_dry_run,
+        tells_missing=has_roots,
     )
 
 

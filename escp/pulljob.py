@@ -36,7 +36,8 @@ class PullJob(FetchJob):
 
     def _allow_names(self, names: list[bytes], directories: list[int]) -> None:
         assert self._receive_end
-        self._receive_end.allow(names, [bool(flag) for flag in directories])
+        flags = [bool(flag) for flag in directories]
+        self._receive_end.allow(names, flags, f"the remote escp on {self._origin.host}")
         self._accept()
 
     def _take_failed(self, message: FileFailed) -> None:

@@ -20,14 +20,13 @@ from escp.control import (
     Progress,
     Receive,
     Relay,
-    Result,
     Send,
     Sources,
     Tunnel,
 )
 from escp.controlchannel import ControlChannel
 from escp.ends import ReceiveEnd, SendEnd
-from escp.errors import AgentError, Failure, NetworkError, ProtocolError
+from escp.errors import FAST_ABSENT, FAST_MISSING, AgentError, Failure, NetworkError, ProtocolError
 from escp.eventloop import EventLoop
 from escp.listener import Acceptor, is_own_address, listen
 from escp.log import AgentLog
@@ -63,6 +62,7 @@ class Service:
         self._finder: RootFinder | None = None
         self._has_accept = False
         self._accepted: list[tuple[bytes, bytes]] = []
+        self._tells_absent = False
         self._sender: SendEnd | None = None
         self._receiver: ReceiveEnd | None = None
         self._relay_secret = b""
@@ -94,10 +94,11 @@ class Service:
                 raise self._explain_missing_streams()
         if self._sender is not None:
             self._tell_progress()
-            is_full = self._channel.n_pending > MAX_UNREAD_BYTES
-            if is_full != self._is_holding:
-                self._is_holding = is_full
-                self._sender.hold_events(is_held=is_full)
+        end = self._sender or self._receiver
+        is_full = self._channel.n_pending > MAX_UNREAD_BYTES
+        if end is not None and is_full != self._is_holding:
+            self._is_holding = is_full
+            end.hold_events(is_held=is_full)
 
     def close(self) -> None:
         if self._acceptor is not None:
@@ -137,7 +138,8 @@ class Service:
         elif isinstance(message, Allow):
             if self._receiver is None or self._receiver.plane is None:
                 raise ProtocolError("the initiator allows names too early")
-            self._receiver.allow(message.names, [bool(flag) for flag in message.directories])
+            flags = [bool(flag) for flag in message.directories]
+            self._receiver.allow(message.names, flags, "the sending host")
             self._tell(Allowed())
         elif isinstance(message, Relay):
             self._take_relay(message)
@@ -177,13 +179,14 @@ class Service:
     def _take_accept(self, message: Accept) -> None:
         assert self._finder
         self._accepted += self._finder.accept(message.names)
+        self._tells_absent = message.tells_absent
         self._has_accept = True
         self._hand_over()
 
     def _hand_over(self) -> None:
         if self._sender is not None and self._finder is not None and self._has_accept:
             accepted, self._accepted = self._accepted, []
-            self._sender.add(accepted, is_last=self._finder.is_last)
+            self._sender.add(accepted, is_last=self._finder.is_last, tells_absent=self._tells_absent)
 
     def sources_taken(self) -> None:
         if self._finder is not None and not self._finder.is_drained:
@@ -338,19 +341,18 @@ class Service:
     def file_failed(
         self, end: SendEnd | ReceiveEnd, failure: Failure, path: bytes, *, is_receiver: bool
     ) -> None:
-        if is_receiver == (self._sender is None):
+        if is_receiver == (self._sender is None) and failure.code != FAST_ABSENT:
             self._log.file_error(path, failure.reason)  # the other side's are in the other side's log
-        if self._sender is not None:  # else the sender hears of it from the streams
+        # What a receiver can't write the sender hears of from the streams; what did not come it does not.
+        is_own_word = failure.code in (FAST_ABSENT, FAST_MISSING)
+        if self._sender is not None or (is_own_word and self._receiver and self._receiver.tells_missing):
             self._tell(FileFailed(path, failure.code, failure.sys_errno, failure.where, is_receiver))
 
     def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
         self._log.finish(end.counters())
-        if isinstance(end, ReceiveEnd):
-            self._tell(end.result())
-            return
-        self._tell_progress()
-        counts = end.counters()
-        self._tell(Result._make(counts.get(name, 0) for name in Result._fields))
+        if isinstance(end, SendEnd):
+            self._tell_progress()
+        self._tell(end.result())
 
     def end_failed(self, failure: Failure) -> None:
         raise failure.as_error("the data streams")

@@ -2,11 +2,14 @@
 
 import os
 
+from escp.accounts import Accounts
 from escp.agentlink import AgentLink
 from escp.control import Progress, Result
 from escp.ends import ReceiveEnd, SendEnd
 from escp.errors import (
+    FAST_ABSENT,
     FAST_DIGEST,
+    FAST_MISSING,
     FAST_SYS,
     FAST_UNSAFE,
     FULL_DISK_ERRNOS,
@@ -21,8 +24,6 @@ from escp.location import Location
 from escp.options import Options
 from escp.watcher import Watcher
 
-_IN_COUNTERS = Result(0, 0, 0, 0, 0, 0, 0)  # of an end that is here: its account is in its counters
-
 
 class Tally:
     """*origin*: the sources' host, None for this one. Each end is one here, or an agent."""
@@ -31,7 +32,10 @@ class Tally:
         self.progress: Progress | None = None  # the sending agent's last word
         self._target = options.target
         self._is_dry_run = options.is_dry_run
+        self._compares_digests = options.compares_digests
         self._origin_host = origin.host if origin else None
+        self.accounts = Accounts(_name_end(self._origin_host), _name_end(self._target.host))
+        self.hears_absent = False  # the sender tells of accepted names that don't come
         self._watcher = watcher
         self._n_told = 0  # files that failed
         self._n_refused = 0  # sources that were not even tried
@@ -42,8 +46,23 @@ class Tally:
         """The copy is not finished before that end has given its account."""
         self._results[end] = None
 
-    def close(self, end: AgentLink | SendEnd | ReceiveEnd, result: Result = _IN_COUNTERS) -> None:
+    def close(self, end: AgentLink | SendEnd | ReceiveEnd, result: Result) -> None:
         self._results[end] = result
+
+    def settle(
+        self, send_end: AgentLink | SendEnd | None, receive_end: AgentLink | ReceiveEnd | None
+    ) -> None:
+        """All accounts are there. Raises IntegrityError or ProtocolError where they don't agree."""
+        sent = self._results.get(send_end) if send_end else None
+        received = self._results.get(receive_end) if receive_end else None
+        assert sent is not None and received is not None
+        for name in self.accounts.find_unexplained():
+            self._tell_missing(name)
+        if isinstance(send_end, AgentLink):
+            self.accounts.check_agent(sent, is_dry_run=self._is_dry_run)
+        self.accounts.compare(
+            sent, received, is_dry_run=self._is_dry_run, compares_digests=self._compares_digests
+        )
 
     @property
     def is_finished(self) -> bool:
@@ -67,7 +86,16 @@ class Tally:
         self._n_refused += 1
 
     def fail_file(self, failure: Failure, path: bytes, *, is_receiver: bool) -> None:
-        """One file could not be read, sent or written; raises when no other can be written either."""
+        """One file could not be read, sent or written; raises when no other can be written either.
+
+        Or it did not come, as the receiving end says.
+        """
+        if failure.code == FAST_ABSENT or (failure.code == FAST_MISSING and not self.hears_absent):
+            self.accounts.tell_absent(path)
+            return
+        if failure.code == FAST_MISSING:
+            self._tell_missing(path)
+            return
         host = self._target.host if is_receiver else self._origin_host
         if is_receiver:
             target = self._target.path
@@ -81,24 +109,47 @@ class Tally:
         self._n_told += 1
         self._watcher.file_error(path, failure.reason, host=host)
 
+    def _tell_missing(self, path: bytes) -> None:
+        self._n_told += 1
+        path = os.path.join(self._target.path, path) if path else self._target.path
+        message = f"was offered by {self._origin_host} and never came"
+        self._watcher.file_error(path, message, host=self._target.host)
+
     def counters(
-        self, send_end: SendEnd | None, receive_end: ReceiveEnd | None, receive_agent: AgentLink | None
+        self, send_end: AgentLink | SendEnd | None, receive_end: AgentLink | ReceiveEnd | None
     ) -> dict[str, int]:
-        """As SendPlane.counters(), wherever the sending plane is; what was written here was counted here."""
+        """As SendPlane.counters(), wherever the sending plane is; at the end what the receiver counted."""
         counts = dict.fromkeys(Progress._fields, 0)
-        if send_end is not None:
+        if isinstance(send_end, SendEnd):
             counts.update(send_end.counters())
         elif self.progress is not None:
             counts.update(self.progress._asdict())
-        if receive_end is not None and receive_end.plane is not None:
+        if isinstance(receive_end, ReceiveEnd) and receive_end.plane is not None:
             own = receive_end.counters()
+            del own["skipped"]  # with digests the sender decides
             own["failed"] = max(own["failed"], counts["failed"])  # the sender hears of both sides'
-            if send_end is not None or self._is_dry_run:  # nothing comes in a dry run
+            if isinstance(send_end, SendEnd) or self._is_dry_run:  # nothing comes in a dry run
                 own = {name: own[name] for name in ("bytes_disk", "failed")}
             counts.update(own)
-        result = self._results.get(receive_agent) if receive_agent else None
-        if result is not None:
-            counts["bytes_disk"] = result.bytes_disk
+        received = self._results.get(receive_end) if isinstance(receive_end, AgentLink) else None
+        if received is not None and not self._is_dry_run:
+            counts.update(_describe(received))
+        sent = self._results.get(send_end) if isinstance(send_end, AgentLink) else None
+        if sent is not None and sent.skipped >= 0:
+            counts["skipped"] = sent.skipped
         done = [result.failed for result in self._results.values() if result is not None]
         counts["failed"] = max(counts["failed"], self._n_told, *done) + self._n_refused
         return counts
+
+
+def _describe(result: Result) -> dict[str, int]:
+    """What of the counters an agent that received has the last word on."""
+    names = ("files", "directories", "bytes", "bytes_network", "bytes_disk", "bytes_compressed")
+    counts = {name: n for name, n in result._asdict().items() if name in names}
+    if result.data_ns >= 0:
+        counts.update(first_ns=0, last_ns=result.data_ns)
+    return counts
+
+
+def _name_end(host: str | None) -> str:
+    return f"the escp on {host}" if host else "this escp"

@@ -12,6 +12,7 @@ import struct
 from escp import sockets
 from escp._fast.channel import Channel, forbid_dumps
 from escp._fast.errors import FastError
+from escp._fast.filter import find_excluded
 from escp._fast.plane import FATAL, FILE_FAILED, FINISHED, LISTED, ROOM, ReceivePlane, SendPlane, link_local
 from escp._fast.wire import decode_hello, encode_hello
 
@@ -36,6 +37,7 @@ __all__ = [
     "ReceivePlane",
     "SendPlane",
     "Streams",
+    "find_excluded",
     "link_local",
 ]
 

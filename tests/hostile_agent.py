@@ -9,6 +9,11 @@ add        [[path, name], ...]: sends these as well, which nobody was told of (h
 directory  says that roots are directories, or not
 says       text in an error message
 no_result  never says what came of the copy, but that it is alive
+drops      names (hex) that it offers and never sends
+counts     {"sender": {"files": 1}}: added to what it says it did, as the sender or as the receiver
+progress   {"files": 1000}: said while it sends
+is_silent  tells of no failure, as the sender
+is_old     has no features of version 1.2
 """
 
 import json
@@ -18,7 +23,7 @@ import sys
 import escp.agent
 import escp.service
 import escp.session
-from escp.control import Error, Result, Roots
+from escp.control import Error, FileFailed, Progress, Result, Roots
 from escp.ends import SendEnd
 from escp.service import Service
 
@@ -31,6 +36,7 @@ def apply(lies: dict) -> None:
     tell, take_accept, add = Service._tell, Service._take_accept, SendEnd.add
     offered, sent_as = unhex(lies.get("offer", {})), unhex(lies.get("sends_as", {}))
     extra = [bytes.fromhex(name) for name in lies.get("more", [])]
+    dropped = {bytes.fromhex(name) for name in lies.get("drops", [])}
 
     def tell_lies(self, message):
         if isinstance(message, Result) and lies.get("no_result"):
@@ -43,14 +49,21 @@ def apply(lies: dict) -> None:
                 names=[offered.get(name, name) for name in message.names[:end]] + extra,
                 directories=directories[:end] + [0 for _ in extra],
             )
+        elif isinstance(message, Result):
+            more = lies.get("counts", {}).get("sender" if self._sender else "receiver", {})
+            message = message._replace(**{name: getattr(message, name) + n for name, n in more.items()})
+        elif isinstance(message, Progress):
+            message = message._replace(**lies.get("progress", {}))
+        elif isinstance(message, FileFailed) and self._sender and lies.get("is_silent"):
+            return
         tell(self, message)
         if isinstance(message, Roots) and "says" in lies:
             tell(self, Error(15, lies["says"], lies["says"]))
 
-    def add_more(self, sources, *, is_last):
-        pairs = [(path, sent_as.get(name, name)) for path, name in sources]
+    def add_more(self, sources, *, is_last, **how):
+        pairs = [(path, sent_as.get(name, name)) for path, name in sources if name not in dropped]
         pairs += [(bytes.fromhex(path), bytes.fromhex(name)) for path, name in lies.get("add", [])]
-        add(self, pairs, is_last=is_last)
+        add(self, pairs, is_last=is_last, **how)
 
     def accept(self, message):
         paths = self._finder._offered[: len(message.names)]
@@ -59,6 +72,8 @@ def apply(lies: dict) -> None:
 
     if lies.get("no_result"):
         escp.session.KEEPALIVE_S = escp.service.KEEPALIVE_S = 0.2
+    if lies.get("is_old"):
+        escp.agent.FEATURES.remove("absent")
     Service._tell, Service._take_accept, SendEnd.add = tell_lies, accept, add_more
 
 

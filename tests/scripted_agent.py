@@ -2,7 +2,8 @@
 
 With ["minor", n] first it is an escp of that minor version. Each line is [type, {field: value}], the fields
 as on the wire; ["pause"] waits until something has come in, ["loop", message, n] says one n times and reads
-nothing meanwhile, ["alive"] says from here on that it is.
+nothing meanwhile, ["alive"] says from here on that it is, ["await", type] reads until one more of that type has
+come in.
 """
 
 import contextlib
@@ -29,6 +30,7 @@ def run(lines: list) -> None:
     minor = lines.pop(0)[1] if lines and lines[0][0] == "minor" else PROTOCOL_MINOR
     hello = {"major": PROTOCOL_MAJOR, "minor": minor, "version": "0.0.1", "features": []}
     write(MARKER + frame("hello", hello))
+    read = b""
     for line in lines:
         if line[0] == "pause":
             os.read(0, 1 << 20)
@@ -36,6 +38,13 @@ def run(lines: list) -> None:
             while True:
                 write(frame("keepalive", {}))
                 time.sleep(0.1)
+        elif line[0] == "await":
+            while f'"{line[1]}"'.encode() not in read:
+                data = os.read(0, 1 << 20)
+                if not data:
+                    return
+                read += data
+            read = read.partition(f'"{line[1]}"'.encode())[2]
         elif line[0] == "loop":
             for _ in range(line[2]):
                 write(frame(*line[1]))

@@ -9,11 +9,11 @@ from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, e
                               pthread_mutex_unlock, recv)
 from escp._fast.questions cimport take_answer_locked
 from escp._fast.sources cimport (N_FLIGHTS, dir_node, flight, flight_end_locked, flight_name, is_all_done_locked,
-                                 large_file, node_unref_locked, report, send_state, state_fail)
+                                 large_file, node_unref_locked, report, send_state, settle_root_locked, state_fail)
 from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
                                MAX_META_BYTES, MAX_NAME_BYTES, TAG_BYTES, clear, fail, fast_err)
-from escp._fast.wire cimport (END_BYTES, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY, MESSAGE_END, MESSAGE_RESULTS,
-                              META_HEADER_BYTES, RESULT_BYTES, RESULT_IS_EARLY, get_meta_header, get_result,
+from escp._fast.wire cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY, MESSAGE_END,
+                              MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES, RESULT_IS_EARLY, get_meta_header, get_result,
                               meta_header, result)
 
 
@@ -89,11 +89,12 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
             fail(&own, FAST_DIGEST, 0, "verify")
         elif r.code != FAST_OK and not is_told:
             fail(&own, r.code, r.sys_errno, "write")
+            settle_root_locked(s, f)  # of a question: nothing more is sent
         elif not is_told:
             f.is_good = True
             if f.kind == ENTRY_DIRECTORY:
                 s.n_directories += 1
-            else:
+            elif f.kind != ENTRY_ABSENT:
                 s.n_files += 1
         if own.code == FAST_OK:
             flight_end_locked(s, f)

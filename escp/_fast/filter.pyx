@@ -258,11 +258,15 @@ def matches(bytes pattern not None, bytes path not None, bint is_dir=False):
 
 def excludes(rules, bytes path not None, bint is_dir=False):
     """Whether the rules, (is_include, pattern) each, leave *path* out."""
+    return find_excluded(rules, [(path, is_dir)])[0]
+
+
+def find_excluded(rules, list paths not None):
+    """For each of (path, is_dir) whether the rules leave it out."""
     cdef filter_set *filters = filters_compile(list(rules))
-    cdef const char *text = path
-    cdef size_t n = len(path)
-    cdef bint is_out
-    with nogil:
-        is_out = is_excluded(filters, text, n, is_dir)
+    cdef bytes path
+    found = []
+    for path, is_dir in paths:
+        found.append(bool(is_excluded(filters, path, len(path), is_dir)))
     filters_free(filters)
-    return bool(is_out)
+    return found

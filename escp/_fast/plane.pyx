@@ -27,7 +27,7 @@ from escp._fast.local cimport local_join, local_link, local_loop, local_stream
 from escp._fast.receive cimport receive_loop
 from escp._fast.receive_state cimport (receive_free, receive_open, receive_state, receive_stop, receive_stream,
                                        receive_stream_close, receive_stream_open)
-from escp._fast.roots cimport roots_allow, roots_open
+from escp._fast.roots cimport MAX_WAITING, ROOTS_CLOSED, ROOTS_FULL, roots_allow, roots_open
 from escp._fast.send cimport send_loop
 from escp._fast.send_frames cimport send_stream, send_stream_close, send_stream_open
 from escp._fast.sources cimport (N_ROOTS, SELECT_ALL, SELECT_CHANGED, SELECT_NEWER, dir_node, node_new, send_state,
@@ -272,10 +272,11 @@ cdef class SendPlane(Plane):
         self.start_walkers()
         return 0
 
-    def add_source(self, bytes source not None, bytes target not None, *, bint waits=False):
+    def add_source(self, bytes source not None, bytes target not None, *, bint waits=False, bint tells_absent=False):
         """Queue the file or directory *source*, to become *target* (a name, or a path) below the destination.
 
         *waits*: it may write to names that an earlier source writes to, so all of those are finished first.
+        *tells_absent*: if it can't be sent, the receiver is told that it will not come.
 
         False when the queue is full: a ROOM event tells when to try again.
         """
@@ -286,6 +287,7 @@ cdef class SendPlane(Plane):
         node = node_new(NULL, source, len(source), target, len(target))
         if node == NULL:
             raise MemoryError
+        node.tells_absent = tells_absent
         pthread_mutex_lock(&self.state.lock)
         has_room = self.state.n_roots < N_ROOTS
         if has_room:
@@ -361,7 +363,7 @@ cdef class ReceivePlane(Plane):
     *keeps_attributes*: times and modes. *keeps_owner*: for root; with both, setuid and setgid bits, too.
     *makes_sparse*: pages of zeroes become holes. *makes_links*, *makes_hard_links*, *makes_devices*: what else
     the peer may make; with *makes_links* no link is followed on the way to a file.
-    *has_roots*: only what `allow` names may be written.
+    *has_roots*: only what `allow` names may be written. *is_dry_run*: nothing may; there are questions only.
     *selection*, *compares_digests*: as the sender's; its questions are refused without.
     *has_openat2*, *has_tmpfile*: False to do without, as on kernels and file systems that lack them.
     """
@@ -375,7 +377,8 @@ cdef class ReceivePlane(Plane):
                   bint follows_umask=False, bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True,
                   bint has_tmpfile=True, bint keeps_owner=False, bint keeps_xattrs=False, bint keeps_acls=False,
                   bint makes_sparse=False, bint makes_links=False, bint makes_hard_links=False,
-                  bint makes_devices=False, bint has_roots=False, selection="all", bint compares_digests=False):
+                  bint makes_devices=False, bint has_roots=False, selection="all", bint compares_digests=False,
+                  bint is_dry_run=False):
         check_streams(n_streams, block_bytes)
         check_selection(selection, compares_digests)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
@@ -396,6 +399,7 @@ cdef class ReceivePlane(Plane):
         self.state.config.has_compression = has_compression
         self.state.config.selection = SELECTIONS[selection]
         self.state.config.compares_digests = compares_digests
+        self.state.config.is_dry_run = is_dry_run
         self.state.destination.root_fd = root_fd
         self.state.destination.in_place_fd = in_place_fd
         self.state.config.makes_sparse = makes_sparse
@@ -417,10 +421,20 @@ cdef class ReceivePlane(Plane):
         receive_open(self.state)
 
     def allow(self, bytes name not None, bint is_directory=False):
-        """With has_roots: *name* may be written once, and all below it if *is_directory*."""
+        """With has_roots: *name* may be written once, and all below it if *is_directory*.
+
+        Of those that don't come FILE_FAILED events tell: FAST_ABSENT where the sender says so, FAST_MISSING where it
+        doesn't. OverflowError when too many have not come yet, ValueError after the last stream's end.
+        """
+        cdef int rc
         if len(name) > MAX_PATH_BYTES:
             raise ValueError("the name is too long")
-        if roots_allow(&self.state.roots, name, len(name), is_directory) < 0:
+        rc = roots_allow(&self.state.roots, name, len(name), is_directory)
+        if rc == ROOTS_FULL:
+            raise OverflowError(f"more than {MAX_WAITING} names have not come")
+        if rc == ROOTS_CLOSED:
+            raise ValueError("all streams have ended")
+        if rc < 0:
             raise MemoryError
 
     def start(self):
@@ -440,7 +454,8 @@ cdef class ReceivePlane(Plane):
     def counters(self):
         counts = sum_counters(self.state.streams, self.state.config.n_streams)
         counts.update(files=escp_load(&self.state.n_files), directories=escp_load(&self.state.n_directories),
-                      failed=escp_load(&self.state.n_failed), bytes_disk=escp_load(&self.state.n_disk))
+                      failed=escp_load(&self.state.n_failed), bytes_disk=escp_load(&self.state.n_disk),
+                      skipped=escp_load(&self.state.n_same))
         return counts
 
     def stop(self):

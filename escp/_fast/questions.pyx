@@ -5,7 +5,8 @@ from libc.stdint cimport uint64_t
 from escp._fast.libc cimport memcpy, pthread_cond_broadcast, pthread_cond_signal
 from escp._fast.send_frames cimport add_entry, describe, send_entries, send_stream
 from escp._fast.sources cimport (ASK_ROOM, MAX_ASKED, N_ITEMS, N_QUESTIONS, flight, flight_end_locked,
-                                 flight_name, flight_new_locked, flight_set_name, item, send_state)
+                                 flight_name, flight_new_locked, flight_set_name, item, send_state,
+                                 settle_root_locked)
 from escp._fast.types cimport FAST_PROTOCOL, fail, fast_err
 from escp._fast.wire cimport ENTRY_ASKS_DIRECTORY, ENTRY_QUERY, RESULT_IS_SAME, RESULT_IS_WANTED, entry, result
 
@@ -64,6 +65,7 @@ cdef int take_answer_locked(send_state *s, flight *f, const result *r, fast_err 
         return fail(err, FAST_PROTOCOL, 0, "answer")
     if r.flags == RESULT_IS_SAME and not (s.config.compares_digests and (f.n_name or f.dir.is_root_file)):
         s.n_skipped += f.n_name != 0 or f.dir.is_root_file
+        settle_root_locked(s, f)
         flight_end_locked(s, f)
         return 0
     f.is_sent = False  # a second answer is refused

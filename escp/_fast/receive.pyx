@@ -11,7 +11,7 @@ from libc.stdint cimport uint64_t, uint8_t
 from escp._fast.channel cimport FRAME_DATA, channel_expect, channel_open
 from escp._fast.counters cimport count_contents
 from escp._fast.engine cimport ENGINE_DUMMY, io_slot, ring_free_slot
-from escp._fast.events cimport EVENT_FATAL, EVENT_FINISHED, push_event
+from escp._fast.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, push_event
 from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, MSG_WAITALL, errno, escp_count,
                               escp_flag, memcpy, pthread_mutex_lock, pthread_mutex_unlock, recv)
 from escp._fast.nodes cimport make_node
@@ -20,15 +20,14 @@ from escp._fast.receive_query cimport answer_query
 from escp._fast.receive_small cimport write_bundle
 from escp._fast.receive_state cimport (ANSWER_BEFORE, add_result, flush_results, identify,
                                        receive_state, receive_stop, receive_stream, send_answer)
-from escp._fast.roots cimport roots_check
+from escp._fast.roots cimport roots_absent, roots_check, roots_close, roots_take_missing
 from escp._fast.tree cimport directory_finish, source_id
-from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_NET, FAST_PROTOCOL, IV_BYTES, MAX_OPEN_LARGE, TAG_BYTES,
-                               clear, fail, fast_err)
-from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LARGE,
-                              ENTRY_LINK, ENTRY_QUERY, ENTRY_SMALL, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES,
-                              META_IS_ZSTD,
-                              data_header, entry, get_data_header, get_end, get_entry, get_meta_header,
-                              meta_header, put_end)
+from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_ABSENT, FAST_MISSING, FAST_NET, FAST_PROTOCOL, IV_BYTES,
+                               MAX_OPEN_LARGE, MAX_PATH_BYTES, TAG_BYTES, clear, fail, fast_err)
+from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_DEVICE, ENTRY_DIRECTORY,
+                              ENTRY_LARGE, ENTRY_LARGE_END, ENTRY_LINK, ENTRY_QUERY, ENTRY_SMALL, MESSAGE_END,
+                              MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD, data_header, entry, get_data_header, get_end,
+                              get_entry, get_meta_header, meta_header, put_end)
 
 
 cdef extern from "<zstd.h>" nogil:
@@ -66,6 +65,37 @@ cdef int receive_iv(receive_stream *t, uint8_t *iv, fast_err *err) noexcept nogi
     return receive_all(t, iv, IV_BYTES, err)
 
 
+cdef int take_absent(receive_stream *t, const entry *e, fast_err *err) noexcept nogil:
+    """A source that will not come; why is told on the control channel, if it is not told at all: escp/accounts.py."""
+    cdef fast_err own
+    cdef int is_counted = roots_absent(&t.state.roots, e, err)
+    if is_counted < 0:
+        return -1
+    clear(&own)
+    if add_result(t, e, &own, 0, False, NULL, err) < 0:
+        return -1
+    if is_counted and not t.state.config.is_dry_run:
+        fail(&own, FAST_ABSENT, 0, "absent")
+        push_event(&t.state.events, EVENT_FILE_FAILED, &own, False, e.path, e.path_bytes, NULL, 0)
+    return 0
+
+
+cdef void tell_missing(receive_state *s) noexcept nogil:
+    """Of what was asked for, and neither came nor was said to be absent."""
+    cdef char name[MAX_PATH_BYTES]
+    cdef size_t n = 0
+    cdef fast_err own
+    if not s.roots.is_on:
+        return
+    roots_close(&s.roots)
+    if s.config.is_dry_run:
+        return
+    clear(&own)
+    fail(&own, FAST_MISSING, 0, "missing")
+    while roots_take_missing(&s.roots, name, &n):
+        push_event(&s.events, EVENT_FILE_FAILED, &own, False, name, n, NULL, 0)
+
+
 cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *body, fast_err *err) noexcept nogil:
     cdef const uint8_t *at = body
     cdef const uint8_t *end = body + h.raw_bytes
@@ -73,7 +103,13 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
     cdef fast_err own
     cdef entry e
     for _ in range(h.count):
-        if get_entry(&at, end, &e, err) < 0 or roots_check(&t.state.roots, &e, err) < 0:
+        if get_entry(&at, end, &e, err) < 0:
+            return -1
+        if t.state.config.is_dry_run and e.kind < ENTRY_QUERY:
+            return fail(err, FAST_PROTOCOL, 0, "data in a dry run")
+        # Those of large files when they are begun; an absent one is not one that comes.
+        if e.kind != ENTRY_LARGE and e.kind != ENTRY_LARGE_END and e.kind != ENTRY_ABSENT and roots_check(
+                &t.state.roots, &e, err) < 0:
             return -1
         t.n_entries += 1
         clear(&own)
@@ -99,6 +135,9 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
                 return -1
         elif e.kind == ENTRY_QUERY:
             if answer_query(t, &e, err) < 0:
+                return -1
+        elif e.kind == ENTRY_ABSENT:
+            if take_absent(t, &e, err) < 0:
                 return -1
         elif end_large(t, &e, err) < 0:
             return -1
@@ -202,6 +241,7 @@ cdef int end_stream(receive_stream *t, fast_err *err) noexcept nogil:
     if err.code:
         return -1
     if is_last:
+        tell_missing(s)
         push_event(&s.events, EVENT_FINISHED, err, False, NULL, 0, NULL, 0)
     return 0
 

@@ -7,7 +7,7 @@ from escp._fast.wire cimport data_header, entry
 
 
 # The file of this entry is open, created by the first stream that hears of it: the states are in receive_state.pxd.
-cdef int begin_large(receive_stream *t, const entry *e, fast_err *err) noexcept nogil
+cdef int begin_large(receive_stream *t, entry *e, fast_err *err) noexcept nogil
 # A block lies at slot.data: checked, hashed, written; the slot is free again now or by end_writes.
 cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast_err *err) noexcept nogil
 # The sender has sent all of the file.

@@ -13,7 +13,7 @@ from escp._fast.libc cimport (ESPIPE, SYNC_FILE_RANGE_WRITE, calloc, errno, escp
 from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, flush_results, identify,
                                        open_large, receive_state, receive_stream)
 from escp._fast.reserve cimport claim_room_locked, earn_room_locked, reserve, stretch
-from escp._fast.roots cimport roots_drop
+from escp._fast.roots cimport roots_check
 from escp._fast.tree cimport file_commit, file_create, file_discard
 from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS,
                                MAX_OPEN_LARGE, PAGE_BYTES, SLICE_BYTES, clear, fail, fast_err)
@@ -80,7 +80,7 @@ cdef bint is_complete_locked(const open_large *l) noexcept nogil:
     return l.is_made and l.has_end and l.n_done == l.n_total
 
 
-cdef int begin_large(receive_stream *t, const entry *e, fast_err *err) noexcept nogil:
+cdef int begin_large(receive_stream *t, entry *e, fast_err *err) noexcept nogil:
     """The file of this entry is open, created by the first stream that hears of it."""
     cdef receive_state *s = t.state
     cdef open_large *l
@@ -105,6 +105,9 @@ cdef int begin_large(receive_stream *t, const entry *e, fast_err *err) noexcept 
     if l == NULL or e.size == 0 or e.kind != ENTRY_LARGE:
         pthread_mutex_unlock(&s.lock)
         return fail(err, FAST_PROTOCOL, 0, "large file")
+    if roots_check(&s.roots, e, err) < 0:  # claimed once, however many streams tell of it
+        pthread_mutex_unlock(&s.lock)
+        return -1
     l.is_used, l.is_made = True, False
     l.id = e.id
     l.what = e[0]
@@ -199,7 +202,6 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
     # The reason once more: the early result may come later than this one, on another stream.
     if add_result(t, &l.what, &l.failure, 0, l.is_failure_told, &l.digest, err) < 0:
         return -1
-    roots_drop(&s.roots, &l.what)
     pthread_mutex_lock(&s.lock)
     free(l.came)
     free(l.extras)

@@ -13,7 +13,7 @@ from escp._fast.libc cimport (AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOCTTY, O_NOFOLL
                               c_close, fstat, fstatat, openat, stat_t)
 from escp._fast.receive_large cimport end_writes
 from escp._fast.receive_state cimport add_result, receive_state, receive_stream
-from escp._fast.roots cimport roots_drop
+from escp._fast.roots cimport roots_answer
 from escp._fast.sources cimport SELECT_ALL
 from escp._fast.tree cimport directory_find, file_find
 from escp._fast.types cimport FAST_PROTOCOL, MAX_NAME_BYTES, clear, fail, fast_err
@@ -73,8 +73,8 @@ cdef int answer_query(receive_stream *t, const entry *e, fast_err *err) noexcept
         is_there = directory_find(&s.destination, &t.cache, e, &fd, &own) == 0 and fd >= 0
     else:
         is_there = has_file(t, e, &digest, &own)
-    if not e.flags and (own.code or (is_there and not s.config.compares_digests)):
-        roots_drop(&s.roots, e)  # nothing of that name may come any more
+    if not e.flags and (own.code or is_there):
+        roots_answer(&s.roots, e, own.code == 0 and s.config.compares_digests)
     if own.code == 0:
         flags = RESULT_IS_SAME if is_there else RESULT_IS_WANTED
     if not (is_there and s.config.compares_digests):

@@ -69,6 +69,7 @@ ctypedef struct receive_config:
     bint makes_sparse
     int selection  # of sources.pxd; questions are answered only where the user asked for it
     bint compares_digests
+    bint is_dry_run  # nothing may come but questions
 
 
 ctypedef struct receive_state:
@@ -88,6 +89,7 @@ ctypedef struct receive_state:
     uint64_t n_files
     uint64_t n_directories
     uint64_t n_failed
+    uint64_t n_same  # files that need not come, as the sender was told
     uint64_t n_disk  # bytes written to files
 
 

@@ -9,13 +9,13 @@ from escp._fast.events cimport EVENT_FILE_FAILED, events_close, events_free, eve
 from escp._fast.libc cimport (SHUT_RDWR, errno, escp_raise_flag, escp_send_all, free, malloc, memset,
                               pthread_cond_destroy, pthread_cond_init, pthread_mutex_destroy, pthread_mutex_init,
                               pthread_mutex_lock, pthread_mutex_unlock, shutdown)
-from escp._fast.roots cimport roots_free
+from escp._fast.roots cimport roots_free, roots_settle
 from escp._fast.tree cimport cache_close, cache_open, file_discard, source_id, tree_close, tree_open
 from escp._fast.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH,
                                MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail,
                                fast_err)
-from escp._fast.wire cimport (ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES, entry,
-                              meta_header, put_meta_header, put_result, result)
+from escp._fast.wire cimport (ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES,
+                              RESULT_IS_SAME, entry, meta_header, put_meta_header, put_result, result)
 
 
 cdef extern from "<zstd.h>" nogil:
@@ -142,10 +142,13 @@ cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int 
     if own.code == FAST_OK and e.kind == ENTRY_DIRECTORY:
         s.n_directories += 1
     elif own.code == FAST_OK:
-        s.n_files += e.kind != ENTRY_QUERY
+        s.n_files += e.kind < ENTRY_QUERY
+        s.n_same += flags == RESULT_IS_SAME and not e.flags
     elif not flags:
         s.n_failed += 1
     pthread_mutex_unlock(&s.lock)
+    if e.kind < ENTRY_QUERY and not flags:
+        roots_settle(&s.roots, e, own.code == FAST_OK)
     if own.code and own.code != FAST_STOPPED and not is_told:
         push_event(&s.events, EVENT_FILE_FAILED, own, False, e.path, e.path_bytes, NULL, 0)
     return 0

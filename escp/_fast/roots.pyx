@@ -1,18 +1,17 @@
 """What a receiver may write; see roots.pxd.
 
-A name is taken off once its entry has come, so memory depends on what is under way, not on how much was
-asked for, and a peer can't write anything again. Where the peer may make hard links the names stay, as what
-such links may lead to: to nothing that was here before under another name.
+A name is taken off once its entry has come, or was said to be absent, so memory depends on what is under way, not on
+how much was asked for, and a peer can't write anything again. Where the peer may make hard links the names that came
+stay, as what such links may lead to: to nothing that was here before under another name.
 """
 
 from libc.stdint cimport uint16_t, uint64_t
 
-from escp._fast.libc cimport (calloc, free, malloc, memchr, memcmp, memcpy, pthread_mutex_destroy, pthread_mutex_init,
+from escp._fast.libc cimport (calloc, free, memchr, memcmp, memcpy, pthread_mutex_destroy, pthread_mutex_init,
                               pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.extras cimport extras_view, get_extras
 from escp._fast.types cimport FAST_UNSAFE, fail, fast_err
-from escp._fast.wire cimport (ENTRY_ASKS_DIRECTORY, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_LARGE,
-                              ENTRY_LARGE_END, ENTRY_QUERY, entry)
+from escp._fast.wire cimport ENTRY_ASKS_DIRECTORY, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_QUERY, entry
 
 cdef enum:
     FIRST_BUCKETS = 64
@@ -40,7 +39,8 @@ cdef int roots_open(root_set *r, bint is_on, bint keeps_names, uint64_t seed) ex
     r.seed = seed
     r.is_on = is_on
     r.keeps_names = keeps_names
-    r.n_names = 0
+    r.n_names = r.n_waiting = r.at = 0
+    r.is_closed = False
     r.n_buckets = FIRST_BUCKETS
     r.buckets = <root_name **>calloc(FIRST_BUCKETS, sizeof(void *))
     if r.buckets == NULL:
@@ -92,38 +92,55 @@ cdef void grow_locked(root_set *r) noexcept nogil:
 
 cdef int roots_allow(root_set *r, const char *name, size_t n, bint is_directory) noexcept nogil:
     cdef uint64_t h = hash_name(r, name, n)
-    cdef root_name *one
-    cdef unsigned int to
+    cdef int rc
     pthread_mutex_lock(&r.lock)
-    one = find_locked(r, h, name, n)[0]
-    if one != NULL:  # two sources of one name: the later one wins, as with scp
-        one.n_times += 1
-        one.is_directory = one.is_directory or is_directory
-        pthread_mutex_unlock(&r.lock)
-        return 0
-    one = <root_name *>malloc(sizeof(root_name) + n)
-    if one != NULL:
+    if r.is_closed:
+        rc = ROOTS_CLOSED
+    elif r.n_waiting == MAX_WAITING:
+        rc = ROOTS_FULL
+    else:
+        rc = allow_locked(r, h, name, n, is_directory)
+    pthread_mutex_unlock(&r.lock)
+    return rc
+
+
+cdef int allow_locked(root_set *r, uint64_t h, const char *name, size_t n, bint is_directory) noexcept nogil:
+    cdef root_name *one = find_locked(r, h, name, n)[0]
+    cdef unsigned int to
+    if one == NULL:
+        one = <root_name *>calloc(1, sizeof(root_name) + n)
+        if one == NULL:
+            return ROOTS_NO_MEMORY
         if r.n_names > 2 * r.n_buckets:
             grow_locked(r)
-        one.hash, one.n, one.n_times, one.is_directory = h, <unsigned int>n, 1, is_directory
-        one.has_come = False
+        one.hash, one.n = h, <unsigned int>n
         memcpy(one.name, name, n)
         to = bucket_of(h, r.n_buckets)
         one.next = r.buckets[to]
         r.buckets[to] = one
         r.n_names += 1
-    pthread_mutex_unlock(&r.lock)
-    return 0 if one != NULL else -1
+    one.n_times += 1  # perhaps two sources of one name: the later one wins, as with scp
+    one.is_directory = one.is_directory or is_directory
+    r.n_waiting += 1
+    return 0
 
 
-cdef void drop_locked(root_set *r, root_name **at) noexcept nogil:
+cdef root_name **find_entry_locked(root_set *r, const entry *e) noexcept nogil:
+    return find_locked(r, hash_name(r, e.path, e.path_bytes), e.path, e.path_bytes)
+
+
+cdef void tidy_locked(root_set *r, root_name **at) noexcept nogil:
+    """Forget a name of which nothing is to be known any more."""
     cdef root_name *one = at[0]
-    one.has_come = True
-    one.n_times -= 1
-    if one.n_times == 0 and not r.keeps_names:
+    if one.n_times == 0 and one.n_claimed == 0 and not (one.has_come and r.keeps_names):
         at[0] = one.next
         free(one)
         r.n_names -= 1
+
+
+cdef void take_off_locked(root_set *r, root_name *one) noexcept nogil:
+    one.n_times -= 1
+    r.n_waiting -= 1
 
 
 cdef int find_above_locked(root_set *r, const char *path, size_t n, bint has_come) noexcept nogil:
@@ -157,18 +174,23 @@ cdef int first_component(const char *path, size_t n) noexcept nogil:
     return <int>n if slash == NULL else <int>(<const char *>slash - path)
 
 
-cdef int find_root_locked(root_set *r, const entry *e) noexcept nogil:
-    """The length of the entry's root, or -1; the root is off the list when this is all that was wanted of it."""
-    cdef bint is_directory = e.kind == ENTRY_DIRECTORY or (e.kind == ENTRY_QUERY and e.flags & ENTRY_ASKS_DIRECTORY)
+cdef int claim_locked(root_set *r, const entry *e) noexcept nogil:
+    """The length of the entry's root, or -1 for what was not asked for. What lies below a directory that was may come
+    as often as it likes."""
+    cdef root_name *one = find_entry_locked(r, e)[0]
+    cdef bint is_question = e.kind == ENTRY_QUERY
+    cdef bint is_directory = e.kind == ENTRY_DIRECTORY or (is_question and e.flags & ENTRY_ASKS_DIRECTORY)
+    cdef bint is_root = one != NULL and one.n_times and (one.is_directory or not is_directory)
     cdef int n_root = find_above_locked(r, e.path, e.path_bytes, False)
-    cdef root_name **at
     if n_root >= 0:
+        if is_root and not is_question:
+            one.n_below += 1
         return n_root
-    at = find_locked(r, hash_name(r, e.path, e.path_bytes), e.path, e.path_bytes)
-    if at[0] == NULL or at[0].n_times == 0 or (is_directory and not at[0].is_directory):
+    if not is_root:
         return -1
-    if not (e.kind == ENTRY_LARGE or e.kind == ENTRY_LARGE_END or e.kind == ENTRY_QUERY):
-        drop_locked(r, at)
+    if not is_question:
+        take_off_locked(r, one)
+        one.n_claimed += 1
     return e.path_bytes
 
 
@@ -181,7 +203,7 @@ cdef int roots_check(root_set *r, entry *e, fast_err *err) noexcept nogil:
         return fail(err, FAST_UNSAFE, 0, "name")
     if r.is_on:
         pthread_mutex_lock(&r.lock)
-        n_root = find_root_locked(r, e)
+        n_root = claim_locked(r, e)
         if x.target != NULL and n_root >= 0:
             n_first = find_first_root_locked(r, x.target, x.n_target)
         pthread_mutex_unlock(&r.lock)
@@ -194,12 +216,67 @@ cdef int roots_check(root_set *r, entry *e, fast_err *err) noexcept nogil:
     return 0
 
 
-cdef void roots_drop(root_set *r, const entry *e) noexcept nogil:
+cdef void roots_settle(root_set *r, const entry *e, bint is_good) noexcept nogil:
     cdef root_name **at
     if not r.is_on:
         return
     pthread_mutex_lock(&r.lock)
-    at = find_locked(r, hash_name(r, e.path, e.path_bytes), e.path, e.path_bytes)
-    if at[0] != NULL and at[0].n_times:
-        drop_locked(r, at)
+    at = find_entry_locked(r, e)
+    if at[0] != NULL and at[0].n_claimed:
+        at[0].n_claimed -= 1
+        at[0].has_come = at[0].has_come or is_good
+        tidy_locked(r, at)
     pthread_mutex_unlock(&r.lock)
+
+
+cdef void roots_answer(root_set *r, const entry *e, bint is_compared) noexcept nogil:
+    cdef root_name **at
+    if not r.is_on:
+        return
+    pthread_mutex_lock(&r.lock)
+    at = find_entry_locked(r, e)
+    if at[0] != NULL and at[0].n_times:
+        if is_compared:
+            at[0].n_same += 1
+        else:
+            at[0].has_come = True
+            take_off_locked(r, at[0])
+            tidy_locked(r, at)
+    pthread_mutex_unlock(&r.lock)
+
+
+cdef int roots_absent(root_set *r, const entry *e, fast_err *err) noexcept nogil:
+    cdef root_name **at
+    cdef int rc = -1
+    if r.is_on:
+        pthread_mutex_lock(&r.lock)
+        at = find_entry_locked(r, e)
+        if at[0] != NULL and at[0].n_times:
+            rc = at[0].n_same == 0
+            at[0].n_same -= not rc
+            take_off_locked(r, at[0])
+            tidy_locked(r, at)
+        pthread_mutex_unlock(&r.lock)
+    return rc if rc >= 0 else fail(err, FAST_UNSAFE, 0, "absent name")
+
+
+cdef void roots_close(root_set *r) noexcept nogil:
+    pthread_mutex_lock(&r.lock)
+    r.is_closed = True
+    pthread_mutex_unlock(&r.lock)
+
+
+cdef bint roots_take_missing(root_set *r, char *name, size_t *n) noexcept nogil:
+    cdef root_name *one = NULL
+    pthread_mutex_lock(&r.lock)
+    while one == NULL and r.at < r.n_buckets:
+        one = r.buckets[r.at]
+        while one != NULL and one.n_times <= one.n_below + one.n_same:
+            one = one.next
+        r.at += one == NULL
+    if one != NULL:
+        take_off_locked(r, one)
+        n[0] = one.n
+        memcpy(name, one.name, one.n)
+    pthread_mutex_unlock(&r.lock)
+    return one != NULL

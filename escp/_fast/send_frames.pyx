@@ -10,12 +10,12 @@ from escp._fast.engine cimport ring_close, ring_open
 from escp._fast.gather cimport GATHER_BYTES
 from escp._fast.libc cimport (MSG_MORE, errno, escp_count, escp_send_all, free, malloc, memcpy, memset,
                               pthread_mutex_lock, pthread_mutex_unlock, stat_t)
-from escp._fast.sources cimport N_ITEMS, dir_node, flight, item, send_state
+from escp._fast.sources cimport N_ITEMS, dir_node, flight, item, send_state, settle_root_locked
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NAME, FAST_NET, IV_BYTES, MAX_BATCH, MAX_META_BYTES,
                                MAX_PATH_BYTES, PAGE_BYTES, TAG_BYTES, fail, fast_err)
-from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_DIRECTORY, MESSAGE_END, MESSAGE_ENTRIES,
-                              META_HEADER_BYTES, META_IS_ZSTD, data_header, entry, meta_header, put_data_header,
-                              put_end, put_entry, put_entry_digest, put_meta_header)
+from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_QUERY,
+                              MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD, data_header, entry, meta_header,
+                              put_data_header, put_end, put_entry, put_entry_digest, put_meta_header)
 
 
 cdef extern from "<zstd.h>" nogil:
@@ -123,6 +123,8 @@ cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status) noexce
     memset(e, 0, sizeof(entry))
     e.kind = <uint8_t>kind
     e.id = id
+    if kind == ENTRY_ABSENT:
+        return
     e.size = status.st_size if kind != ENTRY_DIRECTORY else 0
     e.mode = status.st_mode & 0o7777
     e.mtime_s, e.mtime_ns = status.st_mtim.tv_sec, <uint32_t>status.st_mtim.tv_nsec
@@ -191,6 +193,8 @@ cdef int send_entries(send_stream *t, bint has_more, fast_err *err) noexcept nog
         pthread_mutex_lock(&t.state.lock)
         for i in range(t.n_complete):
             t.complete[i].is_sent = True  # from here on it belongs to its result
+            if t.complete[i].kind != ENTRY_QUERY:
+                settle_root_locked(t.state, t.complete[i])
         pthread_mutex_unlock(&t.state.lock)
     t.n_entries += count
     t.body = t.last = t.fill = 0

@@ -10,15 +10,17 @@ from escp._fast.extras cimport (DEVICE_BLOCK, DEVICE_CHARACTER, DEVICE_FIFO, EXT
 from escp._fast.gather cimport gather
 from escp._fast.hard_links cimport pop_link_locked
 from escp._fast.libc cimport (O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFBLK, S_IFIFO, S_IFMT, c_close, errno,
-                              escp_pread_all, fstat, major, minor, pthread_cond_broadcast, pthread_mutex_lock, pthread_mutex_unlock,
-                              stat_t, strlen)
+                              escp_pread_all, fstat, major, minor, pthread_cond_broadcast, pthread_mutex_lock,
+                              pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.send_frames cimport (add_entry, describe, send_entries, send_stream, set_digest,
                                      take_back)
-from escp._fast.sources cimport (LINKS_GOOD, N_ITEMS, dir_node, flight, flight_end_locked, flight_new_locked,
-                                 flight_set_name, is_changed, item, item_close, report, send_state)
+from escp._fast.sources cimport (LINKS_GOOD, MAX_FINISHED, N_ITEMS, dir_node, flight, flight_end_locked,
+                                 flight_new_locked, flight_set_name, has_entry, is_changed, item, item_close, report,
+                                 send_state)
 from escp._fast.types cimport (FAST_CHANGED, FAST_HARD_LINK, FAST_SYS, FAST_XATTR, MAX_BATCH, SMALL_FILE_BYTES, clear,
                                fail, fast_err)
-from escp._fast.wire cimport ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_LINK, ENTRY_SMALL, entry
+from escp._fast.wire cimport (ENTRY_ABSENT, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_LINK, ENTRY_SMALL,
+                              entry)
 
 
 cdef enum:
@@ -55,16 +57,17 @@ cdef int open_directory(send_stream *t, const dir_node *dir, fast_err *own) noex
 
 
 cdef int send_directory(send_stream *t, flight *f, fast_err *err) noexcept nogil:
-    """Compose the entry of a finished directory; its mode and times count even where its attributes can't be read."""
+    """Compose the entry of a finished directory, whose mode and times count even where its attributes can't be
+    read, or of an absent source."""
     cdef fast_err own
     cdef entry e
     cdef size_t n = 0
     cdef int fd = -1
     clear(&own)
-    describe(&e, ENTRY_DIRECTORY, f.id, &f.dir.status)
-    if t.state.config.keeps_xattrs or t.state.config.keeps_acls:
+    describe(&e, f.kind, f.id, &f.dir.status)
+    if f.kind == ENTRY_DIRECTORY and (t.state.config.keeps_xattrs or t.state.config.keeps_acls):
         fd = open_directory(t, f.dir, &own)
-    if gather(t.state, fd, &f.dir.status, t.extras, &n, &own) < 0 or own.code:
+    if f.kind == ENTRY_DIRECTORY and (gather(t.state, fd, &f.dir.status, t.extras, &n, &own) < 0 or own.code):
         report(t.state, &own, False, f.dir, NULL, 0)
     if fd >= 0:
         c_close(fd)
@@ -163,14 +166,16 @@ cdef int take_batch_locked(send_stream *t, int *n_dirs, int *n_files) noexcept n
     cdef dir_node *node
     n_dirs[0] = n_files[0] = 0
     while s.finished != NULL and n_dirs[0] < MAX_BATCH // 2:
-        f = flight_new_locked(s, ENTRY_DIRECTORY, s.finished)
+        f = flight_new_locked(s, ENTRY_DIRECTORY if has_entry(s, s.finished) else ENTRY_ABSENT, s.finished)
         if f == NULL:
             break
         node = s.finished
         s.finished = node.next
         s.n_finished -= 1
+        if s.n_finished == MAX_FINISHED // 2:
+            pthread_cond_broadcast(&s.walk)
         node.n_refs = 1  # the flight's
-        node.is_unlisted = True  # once that flight ends the node is freed
+        node.is_unlisted = node.is_settled = True  # once that flight ends the node is freed
         t.flights[n_dirs[0]] = f
         n_dirs[0] += 1
     share = share if share > MIN_SHARE else <int>MIN_SHARE

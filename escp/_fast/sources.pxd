@@ -23,6 +23,7 @@ cdef enum:
     N_ROOTS = 256  # sources waiting for a walker
     N_FLIGHTS = 8192  # files sent and not yet acknowledged; a power of two
     SHORT_NAME_BYTES = 38  # of a name that a flight has room for
+    MAX_FINISHED = 8192  # directories and absent sources to be told of, before walkers wait with the next source
     N_QUESTIONS = 1024  # files to be asked about, waiting for a stream
     MAX_ASKED = N_FLIGHTS // 2  # of the flights, so that files always find some
     ASK_ROOM = 256  # questions are asked while so many more may be in the air
@@ -43,6 +44,8 @@ ctypedef struct dir_node:
     uint32_t n_refs  # itself while being listed, children listed, files open or in flight
     bint is_root_file  # stands for a source that is a file: it has paths and no entry of its own
     bint is_unlisted  # could not be listed: no entry is sent
+    bint tells_absent  # of a source: the receiver waits for its entry, or hears that none comes
+    bint is_settled  # of a source: it waits no more
     bint is_open  # its status is known
     bint is_destination  # it is the directory that everything is written below
     int64_t resume  # where its listing goes on
@@ -233,6 +236,9 @@ cdef dir_node *node_new(dir_node *parent, const char *source, size_t n_source,
                         const char *target, size_t n_target) noexcept nogil
 cdef void node_unref(send_state *s, dir_node *node) noexcept nogil
 cdef void node_unref_locked(send_state *s, dir_node *node) noexcept nogil
+cdef bint has_entry(const send_state *s, const dir_node *node) noexcept nogil  # a finished one: ENTRY_DIRECTORY is sent
+# What is sent under this flight takes a source off what the receiver waits for, if it is one.
+cdef void settle_root_locked(send_state *s, const flight *f) noexcept nogil
 cdef void item_close(item *it) noexcept nogil  # its descriptor and its link's text
 cdef void item_put(send_state *s, const item *it) noexcept nogil  # waits for room; takes over fd and reference
 cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexcept nogil

@@ -10,7 +10,7 @@ from escp._fast.libc cimport (SHUT_RDWR, c_close, calloc, escp_flag, escp_raise_
                               pthread_mutex_lock, pthread_mutex_unlock, shutdown)
 from escp._fast.owners cimport owners_close, owners_open
 from escp._fast.types cimport FAST_STOPPED, MAX_NAME_BYTES, MAX_STREAMS, fast_err
-from escp._fast.wire cimport ENTRY_QUERY
+from escp._fast.wire cimport ENTRY_DIRECTORY, ENTRY_QUERY
 
 
 cdef int state_open(send_state *s) except -1:
@@ -180,14 +180,22 @@ cdef dir_node *node_new(dir_node *parent, const char *source, size_t n_source,
     return node
 
 
+cdef bint has_entry(const send_state *s, const dir_node *node) noexcept nogil:
+    return not node.is_root_file and node.is_open and not node.is_unlisted and not s.config.is_dry_run
+
+
+cdef void settle_root_locked(send_state *s, const flight *f) noexcept nogil:
+    if f.kind == ENTRY_DIRECTORY or f.dir.is_root_file:
+        f.dir.is_settled = True
+
+
 cdef void node_unref_locked(send_state *s, dir_node *node) noexcept nogil:
     cdef dir_node *parent
     while node != NULL:
         node.n_refs -= 1
         if node.n_refs:
             return
-        if (not node.is_root_file and node.is_open and not node.is_unlisted and not s.config.is_dry_run
-                and not escp_flag(&s.is_stopped)):
+        if (has_entry(s, node) or (node.tells_absent and not node.is_settled)) and not escp_flag(&s.is_stopped):
             node.next = s.finished
             s.finished = node
             s.n_finished += 1

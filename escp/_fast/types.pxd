@@ -51,6 +51,9 @@ cdef enum fast_code:
     FAST_ACL = 18  # an ACL can't be read, carried or set
     FAST_OWNER = 19  # owner or group can't be set
     FAST_HARD_LINK = 20  # the file of which this is another name was not copied
+    # Of a receiver that was told what to expect; in no result.
+    FAST_ABSENT = 21  # the sender says that this root will not come
+    FAST_MISSING = 22  # this root was offered, and neither came nor was said to be absent
 
 
 ctypedef struct fast_err:

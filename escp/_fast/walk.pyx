@@ -16,7 +16,7 @@ from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG, EIO
                               pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock,
                               stat_t, strlen)
 from escp._fast.questions cimport take_wanted_locked, wanted_file
-from escp._fast.sources cimport (MAX_STACKED, N_ROOTS, SELECT_ALL, dir_node, is_idle_locked, node_new,
+from escp._fast.sources cimport (MAX_FINISHED, MAX_STACKED, N_ROOTS, SELECT_ALL, dir_node, is_idle_locked, node_new,
                                  node_unref, send_state)
 from escp._fast.types cimport (FAST_CHANGED, FAST_INTO_ITSELF, FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL,
                                FAST_SYS, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err)
@@ -216,6 +216,7 @@ cdef void take_root(send_state *s, root_way *way, dir_node *node) noexcept nogil
     cdef int rc = fstatat(AT_FDCWD, node.source, &status, 0 if s.config.follows_links else AT_SYMLINK_NOFOLLOW)
     if is_root_left_out(s, node, rc == 0 and S_ISDIR(status.st_mode)):
         node.is_root_file = True
+        node.tells_absent = False  # the receiver's side knows the rules, and does not wait for it
     elif rc < 0:
         node.is_root_file = True
         tell(s, node, "", FAST_SYS, errno, "open")
@@ -272,7 +273,7 @@ cdef void walk_loop(send_state *s) noexcept nogil:
             node = s.stack
             s.stack = node.next
             s.n_stacked -= 1
-        elif s.n_roots and (not s.roots[s.roots_head].waits or is_idle_locked(s)):
+        elif s.n_roots and s.n_finished < MAX_FINISHED and (not s.roots[s.roots_head].waits or is_idle_locked(s)):
             is_root = True
             node = s.roots[s.roots_head].node
             s.roots_head = (s.roots_head + 1) % N_ROOTS

@@ -34,6 +34,7 @@ cdef enum entry_kind:
     ENTRY_HARD_LINK = 6  # another name of a file that is there already
     ENTRY_DEVICE = 7  # a device or a fifo
     ENTRY_QUERY = 8  # whether to send this at all: nothing follows unless the answer is RESULT_IS_WANTED
+    ENTRY_ABSENT = 9  # this root, which the receiver waits for, will not come
 
 cdef enum:
     ENTRY_IS_ABANDONED = 1  # of ENTRY_LARGE_END: the sender could not read it all; discard

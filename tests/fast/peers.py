@@ -23,7 +23,7 @@ from escp._fast.wire import (
 from tests.fast.loopback import BLOCK, LIMIT_S, SECRET, Event, connect, use_blocking, wait_for_events
 
 ENTRIES, RESULTS, END = 2, 3, 4  # message types
-SMALL, LARGE, LARGE_END, DIRECTORY, LINK, HARD_LINK, DEVICE, QUERY = range(1, 9)  # kinds of entries
+SMALL, LARGE, LARGE_END, DIRECTORY, LINK, HARD_LINK, DEVICE, QUERY, ABSENT = range(1, 10)  # kinds of entries
 IS_BUNDLE, IS_ZSTD = 1, 2  # flags of a data frame
 IS_EARLY, IS_SAME, IS_WANTED = 1, 2, 4  # flags of a result
 IS_ABANDONED, ASKS_DIRECTORY = 1, 128  # flags of an entry
@@ -208,7 +208,13 @@ class Receiver(Peer):
     is_sender = False
 
     def __init__(
-        self, *sources: tuple[bytes, bytes], n_streams=1, block_bytes=BLOCK, buffer_bytes=0, **options
+        self,
+        *sources: tuple[bytes, bytes],
+        n_streams=1,
+        block_bytes=BLOCK,
+        buffer_bytes=0,
+        tells_absent=False,
+        **options,
     ):
         options = {"is_recursive": True, **options}
         super().__init__(
@@ -219,7 +225,7 @@ class Receiver(Peer):
         )
         self.plane.start()
         for source, name in sources:
-            assert self.plane.add_source(source, name)
+            assert self.plane.add_source(source, name, tells_absent=tells_absent)
         self.plane.end_sources()
 
     def receive_entries(self, stream: int = 0) -> list[dict]:

@@ -425,7 +425,7 @@ BAD = {
         FAST_PROTOCOL,
     ),
     "question": (encode_entry(kind=8, id=1, path=b"x", extras=encode_extra(TARGET, b"y")), FAST_PROTOCOL),
-    "kind_9": (encode_entry(kind=9, id=1, path=b"x", extras=encode_extra(TARGET, b"y")), FAST_PROTOCOL),
+    "kind_10": (encode_entry(kind=10, id=1, path=b"x", extras=encode_extra(TARGET, b"y")), FAST_PROTOCOL),
 }  # fmt: skip
 
 

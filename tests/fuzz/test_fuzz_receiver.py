@@ -40,10 +40,11 @@ NUMBERS += [(1 << 63) - 1, 1 << 63, (1 << 64) - 1]
 class Story:
     """A sequence of payloads that makes sense more often than not."""
 
-    def __init__(self, seed: int, n_streams: int, *, has_compression: bool):
+    def __init__(self, seed: int, n_streams: int, *, has_compression: bool, has_roots: bool):
         self.random = random.Random(seed)
         self.errs = self.random.choice([0.0, 0.003, 0.01, 0.03])  # how often each number or payload is wrong
         self.has_compression = has_compression
+        self.has_roots = has_roots
         self.n_entries = [0] * n_streams
         self.n_bytes = [0] * n_streams
         self.stream = 0
@@ -51,6 +52,7 @@ class Story:
     def frames(self):
         """(stream, is_data, payload) of some frames; the first mistake ends the session."""
         kinds = [self.bundle, self.bundle, self.large, self.large, self.directory, self.questions, self.noise]
+        kinds += [self.absent] * self.has_roots
         for _ in range(self.random.randrange(1, 20)):
             self.stream = self.random.randrange(len(self.n_bytes))
             for is_data, payload in self.random.choice(kinds)():
@@ -119,6 +121,9 @@ class Story:
         n = self.random.randrange(1, 5)
         yield self.meta([self.entry(8, self.random.choice([0, 1, 100]), mtime_ns=7) for _ in range(n)])
 
+    def absent(self):
+        yield self.meta([self.entry(9, 0)])
+
     def noise(self):
         if self.is_wrong():
             yield self.random.random() < 0.5, self.random.randbytes(self.random.randrange(200))
@@ -135,9 +140,14 @@ class Story:
 def tell(folder, seed: int, **options) -> str:
     """One story; returns how it ended."""
     n_streams, has_compression = 1 + seed % 3, seed % 2 == 0
-    story = Story(seed, n_streams, has_compression=has_compression)
+    has_roots = seed % 4 == 0
+    story = Story(seed, n_streams, has_compression=has_compression, has_roots=has_roots)
     options |= SELECTIONS[seed % len(SELECTIONS)]
-    with Sender(folder, n_streams=n_streams, has_compression=has_compression, **options) as sender:
+    with Sender(
+        folder, n_streams=n_streams, has_compression=has_compression, has_roots=has_roots, **options
+    ) as sender:
+        for name in NAMES[:5] * (10 * has_roots):
+            sender.plane.allow(name, name == b"d")
         for stream, is_data, payload in story.frames():
             sender.send(payload[: BLOCK + 64 if is_data else BLOCK], is_data=is_data, stream=stream)
         for near, _ in sender.pairs:

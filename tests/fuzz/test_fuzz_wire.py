@@ -47,7 +47,7 @@ EXTRAS = st.builds(encode_extra, st.integers(0, 6), st.binary(max_size=20) | PAT
 )
 ENTRIES = st.builds(
     lambda **fields: encode_entry(**fields),
-    kind=st.integers(0, 9),
+    kind=st.integers(0, 10),
     id=U64,
     path=PATHS,
     size=U64,
@@ -94,8 +94,8 @@ def test_entries(payload):
     if entries is None:
         return
     for entry in entries:
-        assert 1 <= entry["kind"] <= 8 and entry["size"] < 2**63 and len(entry["path"]) <= 4095
-        allowed = {2: {0, 4}, 3: set(range(8)), 5: {2}, 6: {2}, 7: {2}, 8: {0, 128}}
+        assert 1 <= entry["kind"] <= 9 and entry["size"] < 2**63 and len(entry["path"]) <= 4095
+        allowed = {2: {0, 4}, 3: set(range(8)), 5: {2}, 6: {2}, 7: {2}, 8: {0, 128}, 9: {0}}
         assert entry["flags"] in allowed.get(entry["kind"], {0, 2})
         assert bool(entry["extras"]) is bool(entry["flags"] & 2)
         names = entry["path"].split(b"/") if entry["path"] else []

@@ -24,7 +24,7 @@ LAYERS = [
     {"sockets", "log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"}
     | {"reached", "pushagent", "cleanagents"},
     {"affinity", "sealing", "transfer", "relay", "relayed", "listener", "connector", "leg", "ends"}
-    | {"onefile", "orders", "offers", "rootfinder", "watcher", "tally"}
+    | {"onefile", "orders", "offers", "rootfinder", "watcher", "tally", "accounts"}
     | {"job", "localjob", "agentjob", "pushjob", "fetchjob", "pulljob", "hostsjob"}
     | {"service", "agent", "examine", "loopback"},
     {"progress", "ui", "selftest", "doctor"}

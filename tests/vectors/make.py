@@ -214,6 +214,7 @@ def make_payloads() -> dict:
         },
         {"kind": 8, "id": 32769, "path": b"d/q", "size": 9, "mtime": (1 << 31, 1)},
         {"kind": 8, "id": 2, "path": b"d", "mode": 0o755, "flags": 128},
+        {"kind": 9, "id": 7, "path": b"d/gone", "mode": 0},
     ]
     return {
         "preamble": [
@@ -371,7 +372,9 @@ def make_refused_payloads() -> list[dict]:
         ("question abandoned", "protocol", "entries", meta(2, 1, entry(8, 1, b"x", flags=1))),
         ("question of wrong size", "protocol", "entries", meta(2, 1, entry(8, 1, b"x", 1, flags=128))),
         ("flag of a question elsewhere", "protocol", "entries", meta(2, 1, entry(4, 1, b"x", flags=128))),
-        ("kind 9", "protocol", "entries", meta(2, 1, entry(9, 1, b"x"))),
+        ("absent with a size", "protocol", "entries", meta(2, 1, entry(9, 1, b"x", 1))),
+        ("absent with a flag", "protocol", "entries", meta(2, 1, entry(9, 1, b"x", flags=128))),
+        ("kind 10", "protocol", "entries", meta(2, 1, entry(10, 1, b"x"))),
         ("entry cut", "protocol", "entries", meta(2, 1, one[:-2])),
         ("path cut", "protocol", "entries", meta(2, 1, one[:-1])),
         ("bytes behind the last entry", "protocol", "entries", meta(2, 1, one + b"y")),
