@@ -10,8 +10,8 @@ from escp._fast.extras cimport (DEVICE_BLOCK, DEVICE_CHARACTER, DEVICE_FIFO, EXT
 from escp._fast.gather cimport gather
 from escp._fast.hard_links cimport pop_link_locked
 from escp._fast.libc cimport (O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFBLK, S_IFIFO, S_IFMT, c_close, errno,
-                              escp_pread_all, fstat, major, minor, pthread_cond_broadcast, pthread_mutex_lock, pthread_mutex_unlock,
-                              stat_t, strlen)
+                              escp_pread_all, fstat, major, minor, pthread_cond_broadcast, pthread_mutex_lock,
+                              pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.send_frames cimport (add_entry, describe, send_entries, send_stream, set_digest,
                                      take_back)
 from escp._fast.sources cimport (LINKS_GOOD, N_ITEMS, dir_node, flight, flight_end_locked, flight_new_locked,
