@@ -31,8 +31,8 @@ def test_absent_name_is_waited_for_no_more(target):
         event = sender.wait(FILE_FAILED)
         assert (event.code, event.path) == (FAST_ABSENT, b"a")
         sender.send_small(b"b", id=2)
-        sender.finish()
-        assert not [event for event in sender.seen if event.kind == FILE_FAILED]
+        sender.send_end()
+        assert sender.wait_for_any().kind == FINISHED
         assert sender.plane.counters()["files"] == 1 and sender.plane.counters()["failed"] == 0
 
 
@@ -91,8 +91,8 @@ def test_name_that_a_directory_may_have_brought_is_not_missing(target, first):
         sender.plane.allow(name)
         sender.send_small(name)
         sender.send_entries(encode_entry(kind=DIRECTORY, id=2, path=first, mode=0o755))
-        sender.finish()
-        assert not [event for event in sender.seen if event.kind == FILE_FAILED]
+        sender.send_end()
+        assert sender.wait_for_any().kind == FINISHED
 
 
 def test_names_that_wait_are_bounded(target):
@@ -145,8 +145,8 @@ def test_same_file_is_not_absent(target):
         sender.receive_results(1)
         sender.send_entries(absent(b"a", id=2))
         sender.receive_results(1)
-        sender.finish()
-        assert not [event for event in sender.seen if event.kind == FILE_FAILED]
+        sender.send_end()
+        assert sender.wait_for_any().kind == FINISHED
         assert sender.plane.counters()["skipped"] == 1
 
 
