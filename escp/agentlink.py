@@ -62,6 +62,10 @@ class AgentLink:
             self.hello = message
         self._take_message(self, message)
 
+    def has_feature(self, name: str) -> bool:
+        """Whether the agent has said hello, and that it has that one."""
+        return self.hello is not None and name in self.hello.features
+
     def _end(self) -> None:
         skipper = self._course.skipper
         if self._pusher is not None and not skipper.is_past_marker:

@@ -115,7 +115,7 @@ class FetchJob(AgentJob):
         names = self._offers.names(names_below=bool(self._names_below))
         wants_more = self._offers.close_page()
         # Agents of version 1.1 don't know what that is.
-        self._tally.hears_absent = all(agent.hello and "absent" in agent.hello.features for agent in self._agents)
+        self._tally.hears_absent = all(agent.has_feature("absent") for agent in self._agents)
         tells_absent = self._tally.hears_absent and hears_of_roots(self._options)
         self._send_agent.send(Accept(names, tells_absent))
         if wants_more:

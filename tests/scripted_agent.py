@@ -1,9 +1,9 @@
 """An agent that only talks: says the messages of $ESCP_TEST_SCRIPT (JSON), then keeps quiet until stdin ends.
 
 With ["minor", n] first it is an escp of that minor version. Each line is [type, {field: value}], the fields
-as on the wire; ["pause"] waits until something has come in, ["loop", message, n] says one n times and reads
-nothing meanwhile, ["alive"] says from here on that it is, ["await", type] reads until one more of that type has
-come in.
+as on the wire; ["pause"] waits until something has come in, ["await", type] reads until one more of that type
+has come in, ["loop", message, n] says one n times and reads nothing meanwhile, ["alive"] says from here on that
+it is.
 """
 
 import contextlib

@@ -5,16 +5,16 @@ from libc.stdint cimport uint16_t, uint64_t, uint8_t
 from escp._fast.channel cimport FRAME_META, channel_expect, channel_open
 from escp._fast.events cimport EVENT_FINISHED, push_event
 from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, errno, escp_flag, free, malloc, memcpy,
-                              memset, poll, pollfd_t, pthread_cond_broadcast, pthread_mutex_lock,
-                              pthread_mutex_unlock, recv)
+                              memset, poll, pollfd_t, pthread_cond_broadcast, pthread_mutex_lock, pthread_mutex_unlock,
+                              recv)
 from escp._fast.questions cimport take_answer_locked
 from escp._fast.sources cimport (N_FLIGHTS, dir_node, flight, flight_end_locked, flight_name, is_all_done_locked,
                                  large_file, node_unref_locked, report, send_state, settle_root_locked, state_fail)
-from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
-                               MAX_META_BYTES, MAX_NAME_BYTES, TAG_BYTES, clear, fail, fast_err)
+from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES, MAX_META_BYTES,
+                               MAX_NAME_BYTES, TAG_BYTES, clear, fail, fast_err)
 from escp._fast.wire cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY, MESSAGE_END,
-                              MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES, RESULT_IS_EARLY, get_meta_header, get_result,
-                              meta_header, result)
+                              MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES, RESULT_IS_EARLY, get_meta_header,
+                              get_result, meta_header, result)
 
 
 cdef int ack_open(ack_reader *r, send_state *s, fast_err *err) noexcept nogil:

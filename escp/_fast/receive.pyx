@@ -12,22 +12,22 @@ from escp._fast.channel cimport FRAME_DATA, channel_expect, channel_open
 from escp._fast.counters cimport count_contents
 from escp._fast.engine cimport ENGINE_DUMMY, io_slot, ring_free_slot
 from escp._fast.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, push_event
-from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, MSG_WAITALL, errno, escp_count,
-                              escp_flag, memcpy, pthread_mutex_lock, pthread_mutex_unlock, recv)
+from escp._fast.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, MSG_WAITALL, errno, escp_count, escp_flag,
+                              memcpy, pthread_mutex_lock, pthread_mutex_unlock, recv)
 from escp._fast.nodes cimport make_node
 from escp._fast.receive_large cimport begin_large, end_large, end_writes, take_block
 from escp._fast.receive_query cimport answer_query
 from escp._fast.receive_small cimport write_bundle
-from escp._fast.receive_state cimport (ANSWER_BEFORE, add_result, flush_results, identify,
-                                       receive_state, receive_stop, receive_stream, send_answer)
+from escp._fast.receive_state cimport (ANSWER_BEFORE, add_result, flush_results, identify, receive_state, receive_stop,
+                                       receive_stream, send_answer)
 from escp._fast.roots cimport roots_absent, roots_check, roots_close, roots_take_missing
 from escp._fast.tree cimport directory_finish, source_id
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_ABSENT, FAST_MISSING, FAST_NET, FAST_PROTOCOL, IV_BYTES,
                                MAX_OPEN_LARGE, MAX_PATH_BYTES, TAG_BYTES, clear, fail, fast_err)
 from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_DEVICE, ENTRY_DIRECTORY,
                               ENTRY_LARGE, ENTRY_LARGE_END, ENTRY_LINK, ENTRY_QUERY, ENTRY_SMALL, MESSAGE_END,
-                              MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD, data_header, entry, get_data_header, get_end,
-                              get_entry, get_meta_header, meta_header, put_end)
+                              MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD, data_header, entry, get_data_header,
+                              get_end, get_entry, get_meta_header, meta_header, put_end)
 
 
 cdef extern from "<zstd.h>" nogil:

@@ -14,8 +14,8 @@ from escp._fast.sources cimport N_ITEMS, dir_node, flight, item, send_state, set
 from escp._fast.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NAME, FAST_NET, IV_BYTES, MAX_BATCH, MAX_META_BYTES,
                                MAX_PATH_BYTES, PAGE_BYTES, TAG_BYTES, fail, fast_err)
 from escp._fast.wire cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_QUERY,
-                              MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD, data_header, entry, meta_header,
-                              put_data_header, put_end, put_entry, put_entry_digest, put_meta_header)
+                              MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD, data_header, entry,
+                              meta_header, put_data_header, put_end, put_entry, put_entry_digest, put_meta_header)
 
 
 cdef extern from "<zstd.h>" nogil:
