@@ -2,8 +2,8 @@
 
 With ["minor", n] first it is an escp of that minor version. Each line is [type, {field: value}], the fields
 as on the wire; ["pause"] waits until something has come in, ["await", type] reads until one more of that type
-has come in, ["loop", message, n] says one n times and reads nothing meanwhile, ["alive"] says from here on that
-it is.
+has come in, ["loop", message, n] says one n times and reads nothing meanwhile, ["alive"] says from here on
+that it is.
 """
 
 import contextlib
