@@ -80,7 +80,7 @@ def list_weaknesses(path: Path, *, is_program: bool) -> list[str]:
         str(path),
     ]
     text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    stack = re.search(r"^\s+GNU_STACK\s.*\s([RWE ]+?)\s+0x\w+$", text, re.MULTILINE)
+    stack = re.search(r"^\s+GNU_STACK\s.*\s([RWE ]+?)\s+\w+$", text, re.MULTILINE)
     wanted = {
         "has a fixed address (no PIE)": re.search(r"^\s+Type:\s+DYN", text, re.MULTILINE),
         "says nothing of PIE": not is_program or re.search(r"FLAGS_1.*\bPIE\b", text),

@@ -242,9 +242,11 @@ def check(frozen: Path) -> str:
     """The glibc that the release needs. It is no release if that is too new or anything else is missing."""
     files = [*elf.list_elf_files(frozen / "escp"), frozen / ONE_FILE]
     faults, newest = elf.list_faults(frozen / "escp", files, GLIBC_LIMIT)
+    for program in (frozen / "escp" / "bin" / "escp", frozen / ONE_FILE):
+        faults += elf.list_weaknesses(program, is_program=True)
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
-        raise SystemExit(f"build: error: the release would not run on old systems:\n{lines}")
+        raise SystemExit(f"build: error: this is no release:\n{lines}")
     return elf.format_version(newest)
 
 
