@@ -7,6 +7,10 @@
   test    setup, then pytest; arguments go to pytest:    build.py test -k layering
           with --frozen: freeze, then tests/cli and tests/integration with the frozen programs,
           and with one of them at one end and the source at the other
+          with --sanitize: those that run native code, with ASan and UBSan, then with TSan; or
+          with one of them: --sanitize=asan, --sanitize=tsan
+  fuzz    setup, then each target of tests/fuzz/targets for 60 s, with coverage, ASan and UBSan:
+          build.py fuzz [TARGET...] [--seconds N] [--again FILE]; installs clang and atheris
   bench   setup, then tests/bench/bench.py; arguments go to it:    build.py bench -- --help
   freeze  setup, then dist/escp/ and dist/escp-VERSION-linux-ARCH: escp for hosts without Python
   release setup, then the same in dist/release/ for old systems too (glibc 2.17); on Debian 12 only
@@ -189,7 +193,12 @@ def test(*arguments):
     # And they wait more than they work, so there are two workers a CPU.
     n_workers = min(MAX_TEST_WORKERS, 2 * len(os.sched_getaffinity(0)))
     pytest = [VENV_PYTHON, "-m", "pytest", "-n", str(n_workers), "--dist", "loadfile"]
-    if "--frozen" in arguments:
+    kinds = [word for word in arguments if word.partition("=")[0] == "--sanitize"]
+    if kinds:
+        words = [kind.partition("=")[2] for kind in kinds if "=" in kind]
+        words += [word for word in arguments if word not in kinds]
+        become(VENV_PYTHON, ROOT / "packaging" / "sanitize.py", *words)
+    elif "--frozen" in arguments:
         test_frozen([*pytest, *(word for word in arguments if word != "--frozen")])
     else:
         become(*pytest, *arguments)
@@ -242,6 +251,11 @@ def bench(*arguments):
     become(VENV_PYTHON, ROOT / "tests" / "bench" / "bench.py", *arguments)
 
 
+def fuzz(*arguments):
+    setup()
+    become(VENV_PYTHON, ROOT / "packaging" / "fuzz.py", *arguments)
+
+
 def lint():
     setup()
     env = dict(
@@ -271,7 +285,7 @@ def man():
 
 VERBS = {
     "setup": setup, "demo": demo, "test": test, "freeze": freeze, "release": release, "bench": bench,
-    "lint": lint, "man": man, "package": package,
+    "lint": lint, "man": man, "package": package, "fuzz": fuzz,
 }  # fmt: skip
 
 
@@ -297,7 +311,7 @@ def main(argv):
         require_python(argv)
         if verb not in VERBS:
             raise Stop(f"unknown argument {verb!r}\nbuild: hint: {HINT}", code=2)
-        if arguments and verb not in ("test", "bench") and (verb != "package" or arguments[1:]):
+        if arguments and verb not in ("test", "bench", "fuzz") and (verb != "package" or arguments[1:]):
             raise Stop(f"`{verb}` takes no arguments, got {arguments[-1]!r}\nbuild: hint: {HINT}", code=2)
         VERBS[verb](*arguments)
     except Stop as stop:

@@ -6,6 +6,8 @@ In place, for development: python setup.py build_ext -i -j2 (build.py does it). 
     ESCP_IPSEC_MB_PREFIX, ESCP_CRYPTO_PREFIX, ESCP_ZSTD_PREFIX, ESCP_XXHASH_PREFIX   where a library lives
     ESCP_REQUIRE=imb       an optional library that must be there (releases set it)
     ESCP_BUILD=debug       bounds checks, -O1 -g, AddressSanitizer and UBSan
+    ESCP_BUILD=tsan        the same with ThreadSanitizer in their place
+    ESCP_BUILD=fuzz        the first, with the coverage that libFuzzer asks for: CC must be clang
 """
 
 import os
@@ -32,7 +34,17 @@ FAST = Path("escp/_fast")  # relative: setuptools and Cython want it so
 LIBRARY = "escp._fast._native"  # escp/_fast/__init__.py finds the modules in it
 BUILD_DIR = "build/cython"  # the generated C; tests/fast/test_no_gil.py reads it
 INFO_NAME = "_build_info.py"
-IS_DEBUG = os.environ.get("ESCP_BUILD", "") == "debug"
+SANITIZERS = {
+    "": [],
+    "debug": ["-fsanitize=address,undefined"],
+    "tsan": ["-fsanitize=thread"],
+    "fuzz": [
+        *["-fsanitize=fuzzer-no-link,address,undefined", "-fno-sanitize-recover=undefined"],
+        "-Wno-unknown-warning-option",  # clang says so of gcc's
+    ],
+}
+MODE = os.environ.get("ESCP_BUILD", "")
+IS_DEBUG = MODE != ""
 
 # --- How they are compiled ----------------------------------------------------------------------
 
@@ -50,12 +62,18 @@ MACROS = [("_GNU_SOURCE", None), ("LINUX", None)]  # LINUX: intel-ipsec-mb.h ali
 CFLAGS = [
     *(["-O1", "-g"] if IS_DEBUG else ["-O3", "-g1"]),  # -g1: line numbers for perf, little else
     *["-std=gnu11", "-pthread", "-fno-strict-aliasing", "-fvisibility=hidden", "-fstack-protector-strong"],
-    *(["-U_FORTIFY_SOURCE"] if IS_DEBUG else ["-U_FORTIFY_SOURCE", "-D_FORTIFY_SOURCE=2"]),
     # Off: what Cython generates sets off, and what looks at `if f(&x) < 0` and `<void>read(…)` too narrowly.
     *["-Wall", "-Wno-unused-function", "-Wno-sign-compare", "-Wno-maybe-uninitialized", "-Wno-unused-result"],
-    *(["-fsanitize=address,undefined", "-fno-omit-frame-pointer"] if IS_DEBUG else []),
+    "-U_FORTIFY_SOURCE",  # a distribution's compiler may have another level of its own
+    *([*SANITIZERS.get(MODE, []), "-fno-omit-frame-pointer"] if IS_DEBUG else []),
 ]
-LDFLAGS = ["-pthread", "-Wl,-z,relro,-z,now", *(["-fsanitize=address,undefined"] if IS_DEBUG else [])]
+LDFLAGS = ["-pthread", "-Wl,-z,relro,-z,now,-z,noexecstack", *SANITIZERS.get(MODE, [])]
+# Of each the first that the compiler knows. A debug build has none: the sanitizers see more.
+HARDENING = ("-D_FORTIFY_SOURCE=3 -D_FORTIFY_SOURCE=2", "-fstack-clash-protection", "-fcf-protection")
+# Errors are warnings about what it does not know, and fortification at another level than what was asked for.
+HARDENING_PROBE = (
+    "#include <string.h>\n#if _FORTIFY_SOURCE + 0 > __USE_FORTIFY_LEVEL\n#error unknown here\n#endif\n"
+)
 
 
 # --- Where the libraries are --------------------------------------------------------------------
@@ -165,6 +183,17 @@ def find_library(library: Library) -> Found | None:
     return Found(version, tuple(cflags), tuple(ldflags))
 
 
+def find_hardening() -> list[str]:
+    """What this compiler can do of HARDENING."""
+    probe = [*_compiler(), *"-O2 -Werror -U_FORTIFY_SOURCE -c -x c - -o /dev/null".split()]
+
+    def is_known(flag: str) -> bool:
+        return _output_of(*probe, flag, source=HARDENING_PROBE) is not None
+
+    firsts = (next(filter(is_known, choices), "") for choices in map(str.split, HARDENING))
+    return [] if IS_DEBUG else [flag for flag in firsts if flag]
+
+
 def find_libraries() -> dict[str, Found]:
     """All that is there. Stops with one message for all that is missing and needed."""
     if _output_of(*_compiler(), "--version") is None:
@@ -200,18 +229,18 @@ def find_libraries() -> dict[str, Found]:
 # --- Building -----------------------------------------------------------------------------------
 
 
-def describe_build(found: dict[str, Found]) -> str:
+def describe_build(found: dict[str, Found], hardening: list[str]) -> str:
     """The text of escp/_fast/_build_info.py. When it changes, everything is compiled again."""
     compiler = (_output_of(*_compiler(), "--version") or "?").splitlines()[0]
     versions = {LIBRARIES[name].name: hit.version for name, hit in found.items() if name != "python"}
-    flags = [hit.cflags + hit.ldflags for name, hit in found.items() if name != "python"]
+    flags = [flag for name, hit in found.items() if name != "python" for flag in hit.cflags + hit.ldflags]
     return (
         '"""Written by setup.py: what this build was made of, for `escp --version -v`. Not in git."""\n\n'
-        f"BUILD = {'debug' if IS_DEBUG else 'release'!r}\n"
+        f"BUILD = {MODE or 'release'!r}\n"
         f"AEAD_BACKENDS = {('ipsec_mb', 'openssl') if 'imb' in found else ('openssl',)!r}\n"
         f"COMPILER = {compiler!r}\n"
         f"LIBRARIES = {versions!r}\n"
-        f"FLAGS = {' '.join([*CFLAGS, *LDFLAGS, *(flag for group in flags for flag in group)])!r}\n"
+        f"FLAGS = {' '.join([*CFLAGS, *hardening, *LDFLAGS, *flags])!r}\n"
     )
 
 
@@ -289,15 +318,20 @@ class BuildFast(build_ext):
     def run(self):
         if sys.platform != "linux":
             raise SystemExit("escp: error: escp runs on Linux only")
+        if MODE not in SANITIZERS:
+            known = ", ".join(filter(None, SANITIZERS))
+            raise SystemExit(f"escp: error: ESCP_BUILD={MODE!r}; known: {known}")
         found = find_libraries()
-        info = describe_build(found)
+        hardening = find_hardening()
+        info = describe_build(found, hardening)
         self._forget_other_builds(info)
         self._headers = self._translate_all()
         library = self.extensions[0]
         library.sources = list(self._headers)
         library.include_dirs = [str(FAST)]
         library.define_macros = MACROS + [(m, "1") for name in found if (m := LIBRARIES[name].macro)]
-        library.extra_compile_args = [*CFLAGS, *(flag for hit in found.values() for flag in hit.cflags)]
+        library.extra_compile_args = [*CFLAGS, *hardening]
+        library.extra_compile_args += [flag for hit in found.values() for flag in hit.cflags]
         library.extra_link_args = [*LDFLAGS, *(flag for hit in found.values() for flag in hit.ldflags)]
         info_path = (FAST if self.inplace else Path(self.build_lib) / FAST) / INFO_NAME
         super().run()

@@ -66,3 +66,28 @@ def list_faults(folder: Path, files: list[Path], limit: tuple[int, ...]) -> tupl
             if not run_path.startswith("$ORIGIN"):
                 faults.append(f"{name} looks for libraries in {run_path}")
     return faults, newest
+
+
+def list_weaknesses(path: Path, *, is_program: bool) -> list[str]:
+    """What hardening a program or library of our own lacks, a line each."""
+    command = [
+        "readelf",
+        "--wide",
+        "--file-header",
+        "--program-headers",
+        "--dynamic",
+        "--dyn-syms",
+        str(path),
+    ]
+    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    stack = re.search(r"^\s+GNU_STACK\s.*\s([RWE ]+?)\s+\w+$", text, re.MULTILINE)
+    wanted = {
+        "has a fixed address (no PIE)": re.search(r"^\s+Type:\s+DYN", text, re.MULTILINE),
+        "says nothing of PIE": not is_program or re.search(r"FLAGS_1.*\bPIE\b", text),
+        "has no RELRO": re.search(r"^\s+GNU_RELRO\s", text, re.MULTILINE),
+        "binds late": re.search(r"\(FLAGS(?:_1)?\).*\bNOW|BIND_NOW", text),
+        "has a stack that can be executed": stack and "E" not in stack[1],
+        "has no stack protector": "__stack_chk_fail" in text,
+        "is not fortified": re.search(r"\b__(?!stack_)\w+_chk\b", text),
+    }
+    return [f"{path.name} {weakness}" for weakness, is_well in wanted.items() if not is_well]

@@ -20,6 +20,7 @@ import sysconfig
 import tempfile
 from pathlib import Path
 
+import bootloader
 import elf
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -136,7 +137,11 @@ def freeze(folder):
     """Freezes into FOLDER, replacing what was there only once all of it is made."""
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
+    # release.py brings one that its own compiler made.
+    pyinstaller = os.environ.get("ESCP_PYINSTALLER") or str(bootloader.get_pyinstaller())
+    search = os.pathsep.join(filter(None, (pyinstaller, os.environ.get("PYTHONPATH"))))
     env = dict(os.environ, SOURCE_DATE_EPOCH=source_date_epoch(), PYTHONHASHSEED="1", LC_ALL="C.UTF-8")
+    env["PYTHONPATH"] = search
     with tempfile.TemporaryDirectory(dir=folder, prefix=".freeze-") as scratch:
         made = Path(scratch, "made")
         command = [sys.executable, "-m", "PyInstaller", "--noconfirm", "--log-level", "WARN"]

@@ -10,18 +10,19 @@ Everything is made below build/release/ and kept there until what it is made of 
 
 import os
 import platform
-import re
 import shutil
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import bootloader
 import cpython
 import elf
 from cache import Cache, hash_of, hash_of_files
 from debian_source import fetch_source
 from freeze import FROZEN_BY, ONE_FILE, ROOT, source_date_epoch
+from pins import pip_install, read_pins
 
 ARCH = platform.machine()
 ZIG = ROOT / "packaging" / "zig"
@@ -32,7 +33,6 @@ PYTHON = "3.13"  # Debian maintains this source until 2028, with LTS until 2030
 
 # What the release's Python gets; versions and hashes are those of the project's lists.
 PACKAGES = ["pyyaml", "rich", "cython", "setuptools", "pyinstaller-hooks-contrib", "altgraph", "packaging"]
-LISTS = ["requirements.txt", "requirements-dev.txt"]
 
 LIBRARY_FOLDER = Path("/usr/lib", f"{ARCH}-linux-gnu")
 INCLUDES = [Path("/usr/include"), Path("/usr/include", LIBRARY_FOLDER.name)]
@@ -56,20 +56,6 @@ def run(command: list, what: str, *, cwd: Path = ROOT, env: dict[str, str] | Non
     done = subprocess.run(words, cwd=cwd, env=env, text=True, errors="replace", check=False, **streams)
     if done.returncode:
         raise SystemExit(f"{done.stdout}build: error: {what} failed; its output is above")
-
-
-def pip_install(folder: Path, requirements: Path, *options: str, env: dict[str, str] | None = None) -> None:
-    """Into FOLDER, with the user's settings of pip: wheels, unless the options name an exception."""
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q"]
-    pip += ["--no-deps", "--require-hashes", "--only-binary=:all:", "--no-compile", "--target", folder]
-    run([*pip, *options, "-r", requirements], "pip install", env=dict(os.environ, **(env or {})))
-
-
-def read_pins() -> dict[str, str]:
-    """The project's requirements by name, with versions and hashes."""
-    text = "\n".join((ROOT / name).read_text() for name in LISTS)
-    entries = re.split(r"^(?=[\w.-]+==)", re.sub(r"^ *#.*\n", "", text, flags=re.M), flags=re.M)[1:]
-    return {entry.partition("==")[0]: entry for entry in entries}
 
 
 def describe(env: dict[str, str]) -> str:
@@ -109,7 +95,6 @@ class Release:
     def add_compiler(self) -> None:
         pins = ZIG / "requirements.txt"
         zig = self._get("zig", hash_of(pins), lambda to: pip_install(to, pins), "fetching zig (100 MB)")
-        self._builders = str(zig)  # hatchling
         # A copy: the checkout may change while this runs.
         names = sorted(path for path in ZIG.iterdir() if path.name != pins.name)
 
@@ -187,20 +172,12 @@ class Release:
         return self._get("packages", wanted, make, "fetching Python packages", is_fetched=True) / "site"
 
     def compile_pyinstaller(self) -> Path:
-        """PyInstaller with a start-up program of our own: the one in its wheel needs the host's libz."""
-        wanted = read_pins()["pyinstaller"]
-        settings = {
-            "PYINSTALLER_COMPILE_BOOTLOADER": "1",
-            "PYI_STATIC_ZLIB": "1",
-            "PYTHONPATH": self._builders,
-        }
+        """PyInstaller with a start-up program of our own, for old systems too."""
+        inputs = hash_of(*bootloader.SOURCES, read_pins()["pyinstaller"], describe(self.env))
 
         def make(folder: Path) -> None:
-            (folder / "requirements.txt").write_text(wanted)
-            kind = ["--no-binary=pyinstaller", "--no-build-isolation", "--no-cache-dir"]
-            pip_install(folder / "site", folder / "requirements.txt", *kind, env=self.env | settings)
+            bootloader.compile_pyinstaller(folder, self.env)
 
-        inputs = hash_of(wanted, describe(self.env | settings))
         return self._get("pyinstaller", inputs, make, "compiling PyInstaller's start-up program") / "site"
 
     def compile_fast(self, python: Path) -> Path:
@@ -245,6 +222,7 @@ def make_release(to: Path) -> None:
         "LD_LIBRARY_PATH": str(prefix / "lib"),  # not a run path: it would end in what is frozen
         "PYTHONPATH": ":".join(str(folder) for folder in packages),
         "PYTHONDONTWRITEBYTECODE": "1",
+        "ESCP_PYINSTALLER": str(packages[1]),
     }
     compiled = release.compile_fast(python)
     release.env["ESCP_PYTHON_COPYRIGHT"] = str(fetched / "source" / "debian" / "copyright")
@@ -264,9 +242,11 @@ def check(frozen: Path) -> str:
     """The glibc that the release needs. It is no release if that is too new or anything else is missing."""
     files = [*elf.list_elf_files(frozen / "escp"), frozen / ONE_FILE]
     faults, newest = elf.list_faults(frozen / "escp", files, GLIBC_LIMIT)
+    for program in (frozen / "escp" / "bin" / "escp", frozen / ONE_FILE):
+        faults += elf.list_weaknesses(program, is_program=True)
     if faults:
         lines = "\n".join(f"  {fault}" for fault in faults)
-        raise SystemExit(f"build: error: the release would not run on old systems:\n{lines}")
+        raise SystemExit(f"build: error: this is no release:\n{lines}")
     return elf.format_version(newest)
 
 

@@ -22,6 +22,7 @@ import pytest
 from tests.configuration import copy_environment
 from tests.leftovers import MARK, assert_nothing_left, find_processes
 from tests.ports import Ports
+from tests.sanitized import PATIENCE
 from tests.sshd import HOST, Sshd
 
 ROOT = Path(__file__).parents[1]
@@ -31,7 +32,7 @@ COMMAND = shlex.split(os.environ.get("ESCP_TEST_COMMAND") or SOURCE_COMMAND)
 AGENT_COMMAND = shlex.split(os.environ.get("ESCP_TEST_AGENT_COMMAND") or shlex.join(COMMAND))
 IS_SOURCE = shlex.join(COMMAND) == shlex.join(AGENT_COMMAND) == SOURCE_COMMAND
 N_PORTS = 11
-TIMEOUT_S = 30.0
+TIMEOUT_S = 30.0 * PATIENCE
 
 needs_root = pytest.mark.skipif(os.getuid() != 0, reason="needs root")
 needs_source = pytest.mark.skipif(not IS_SOURCE, reason="changes escp's own code")

@@ -4,10 +4,12 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
+from tests.sanitized import PATIENCE
+
 T = TypeVar("T")
 
 
-def wait_for(condition: Callable[[], T], timeout_s: float = 20.0) -> T:
+def wait_for(condition: Callable[[], T], timeout_s: float = 20.0 * PATIENCE) -> T:
     """Until it does: what the condition returned then. A failure if it takes longer."""
     end_s = time.monotonic() + timeout_s
     while not (found := condition()):

@@ -26,6 +26,7 @@ cdef extern from "native.h" nogil:
     # A thread with all signals blocked (they stay with Python's main thread); 0 or an errno.
     int escp_thread_start(pthread_t *, void *(*)(void *) noexcept nogil, void *, const char *name)
     uint64_t escp_load(const uint64_t *)  # relaxed
+    void escp_store(uint64_t *, uint64_t)  # relaxed
     void escp_count(uint64_t *, uint64_t)  # relaxed add by the counter's only writer
     uint64_t escp_fetch_add(uint64_t *, uint64_t)  # relaxed, any number of writers
     int escp_flag(const int *)  # acquire

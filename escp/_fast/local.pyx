@@ -14,7 +14,7 @@ from escp._fast.channel cimport FRAME_DATA
 from escp._fast.engine cimport ENGINE_DUMMY, io_slot, ring_free_slot, ring_reap
 from escp._fast.events cimport EVENT_FATAL, EVENT_FINISHED, push_event
 from escp._fast.libc cimport (EOPNOTSUPP, ENOTTY, EXDEV, errno, escp_clone, escp_fetch_add, escp_flag, escp_load,
-                              fstat, stat_t)
+                              escp_store, fstat, stat_t)
 from escp._fast.receive cimport end_stream, take_data, take_meta
 from escp._fast.receive_large cimport end_writes
 from escp._fast.receive_state cimport flush_results, receive_stop, receive_stream
@@ -106,7 +106,7 @@ cdef int clone_source(void *link, const entry *e, int fd, fast_err *err) noexcep
         return 0
     if escp_clone(fd, f.large.fd) < 0:
         if errno == EOPNOTSUPP or errno == EXDEV or errno == ENOTTY:
-            t.link.no_clones_from = f.dev
+            escp_store(&t.link.no_clones_from, f.dev)
         return 0
     f.large.is_cloned = True
     if fstat(fd, &status) < 0:

@@ -312,13 +312,22 @@ cdef class SendPlane(Plane):
         pthread_mutex_unlock(&self.state.lock)
 
     def counters(self):
-        counts = sum_counters(self.state.streams, self.state.config.n_streams)
-        counts.update(
-            found_files=escp_load(&self.state.n_found_files), found_bytes=escp_load(&self.state.n_found_bytes),
-            files=escp_load(&self.state.n_files), directories=escp_load(&self.state.n_directories),
-            failed=escp_load(&self.state.n_failed), skipped=escp_load(&self.state.n_skipped),
-            is_walked=bool(self.state.is_walked))
-        return counts
+        cdef send_state *s = self.state
+        cdef uint64_t found_files
+        cdef uint64_t found_bytes
+        cdef uint64_t files
+        cdef uint64_t directories
+        cdef uint64_t failed
+        cdef uint64_t skipped
+        cdef bint is_walked
+        with nogil:  # of one moment: walkers take holes from what they have found
+            pthread_mutex_lock(&s.lock)
+            found_files, found_bytes, is_walked = s.n_found_files, s.n_found_bytes, s.is_walked
+            files, directories, failed, skipped = s.n_files, s.n_directories, s.n_failed, s.n_skipped
+            pthread_mutex_unlock(&s.lock)
+        return sum_counters(s.streams, s.config.n_streams) | {
+            "found_files": found_files, "found_bytes": found_bytes, "files": files, "directories": directories,
+            "failed": failed, "skipped": skipped, "is_walked": bool(is_walked)}
 
     def stop(self):
         """Make all threads end soon. May be called at any time, and again."""
@@ -452,11 +461,18 @@ cdef class ReceivePlane(Plane):
             self.threads.add(run_receiver, &self.streams[i], "escp-receive")
 
     def counters(self):
-        counts = sum_counters(self.state.streams, self.state.config.n_streams)
-        counts.update(files=escp_load(&self.state.n_files), directories=escp_load(&self.state.n_directories),
-                      failed=escp_load(&self.state.n_failed), bytes_disk=escp_load(&self.state.n_disk),
-                      skipped=escp_load(&self.state.n_same))
-        return counts
+        cdef receive_state *s = self.state
+        cdef uint64_t files
+        cdef uint64_t directories
+        cdef uint64_t failed
+        cdef uint64_t skipped
+        with nogil:
+            pthread_mutex_lock(&s.lock)
+            files, directories, failed, skipped = s.n_files, s.n_directories, s.n_failed, s.n_same
+            pthread_mutex_unlock(&s.lock)
+        return sum_counters(s.streams, s.config.n_streams) | {
+            "files": files, "directories": directories, "failed": failed, "skipped": skipped,
+            "bytes_disk": escp_load(&s.n_disk)}
 
     def stop(self):
         """Make all threads end soon. May be called at any time, and again."""

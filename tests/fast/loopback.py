@@ -10,10 +10,11 @@ from pathlib import Path
 
 from escp._fast.channel import Channel
 from escp._fast.plane import FATAL, FINISHED, ReceivePlane, SendPlane, link_local
+from tests.sanitized import PATIENCE
 
 SECRET = bytes(range(32))
 BLOCK = 1 << 18
-LIMIT_S = 30.0
+LIMIT_S = 30.0 * PATIENCE
 
 Event = namedtuple("Event", "kind code errno where offset is_remote path")
 Outcome = namedtuple("Outcome", "sent received events")  # counters of both sides; (is_sender, Event) each

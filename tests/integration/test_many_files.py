@@ -12,6 +12,7 @@ import pytest
 from tests import peak
 from tests.command import AGENT_COMMAND, local, remote
 from tests.folders import new_folder
+from tests.sanitized import not_sanitized
 from tests.trees import write_random
 
 PEAK = str(Path(peak.__file__))
@@ -55,6 +56,7 @@ def measure(escp, *words) -> tuple[int, int, dict]:
     return int(ours.read_text()), int(theirs.read_text()), done.json[-1]
 
 
+@not_sanitized
 def test_memory_is_bounded_and_the_same_for_1000_and_200000_files(escp, source, many, memory_folder):
     make_files(source / "few", 1000)
     few = measure(escp, "-r", source / "few", remote(memory_folder / "few copied"))
@@ -75,6 +77,7 @@ def test_memory_is_bounded_and_the_same_for_1000_and_200000_files(escp, source, 
     shutil.rmtree(copied)
 
 
+@not_sanitized
 def test_memory_is_bounded_for_a_large_file(escp, source, target):
     write_random(source / "large", 300_000_000)
     for words in ([], ["--nodirect"], ["-C"]):
@@ -82,6 +85,7 @@ def test_memory_is_bounded_for_a_large_file(escp, source, target):
         assert max(peaks[:2]) < LIMIT_BYTES, (words, peaks)
 
 
+@not_sanitized
 def test_100_000_files_in_one_directory(escp, memory_folder):
     source = memory_folder / "flat"
     source.mkdir()

@@ -12,6 +12,7 @@ import pytest
 from tests import peak
 from tests.command import AGENT_COMMAND, COMMAND, remote
 from tests.leftovers import find_agents, find_processes
+from tests.sanitized import not_sanitized
 from tests.trees import list_tree, write_random
 
 GONE_S = 10.0
@@ -76,6 +77,7 @@ def test_suspended_agent_goes_on(escp, source, target, direction):
     assert list_tree(target / "source") == list_tree(source)
 
 
+@not_sanitized
 @pytest.mark.parametrize("direction", ["push", "pull"])
 def test_memory_is_bounded_when_the_receiver_is_slow(escp, folder, source, target, direction):
     """The reader of a named pipe takes nothing for a while; what was sent meanwhile must not pile up."""

@@ -56,7 +56,7 @@ def run_build(*arguments):
 def test_help_explains_each_verb(arguments):
     done = run_build(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
-    for verb in ("setup", "demo", "test", "freeze", "release", "bench", "lint", "man"):
+    for verb in ("setup", "demo", "test", "freeze", "release", "bench", "fuzz", "lint", "man"):
         assert re.search(rf"^  {verb} +\w+", done.stdout, re.MULTILINE)
 
 
@@ -91,7 +91,7 @@ def test_failing_command_shows_its_output_and_no_traceback(build, capfd):
 def test_ci_runs_build_test():
     script = ROOT / ".ci" / "run"
     assert os.access(script, os.X_OK)
-    assert "exec python3 build.py test" in script.read_text()
+    assert "exec python3 build.py test\n" in script.read_text()
 
 
 # --- System packages ----------------------------------------------------------------------------
@@ -278,13 +278,40 @@ def test_missing_ipsec_mb_is_fatal_only_where_it_is_required(native, monkeypatch
     found = native.find_libraries()
     assert "imb" not in found
     assert "built without libIPSec_MB" in capsys.readouterr().err
-    assert "AEAD_BACKENDS = ('openssl',)" in native.describe_build(found)
+    assert "AEAD_BACKENDS = ('openssl',)" in native.describe_build(found, [])
     monkeypatch.setenv("ESCP_REQUIRE", "imb")
     with pytest.raises(SystemExit, match="libipsec-mb-dev"):
         native.find_libraries()
     monkeypatch.setenv("ESCP_REQUIRE", "magic")
     with pytest.raises(SystemExit, match="ESCP_REQUIRE names 'magic'"):
         native.find_libraries()
+
+
+def test_hardening_is_what_the_compiler_knows(native, tmp_path, monkeypatch):
+    old = tmp_path / "cc"
+    old.write_text('#!/bin/sh\ncase "$*" in *SOURCE=3* | *cf-protection*) exit 1 ;; esac\nexec gcc "$@"\n')
+    old.chmod(0o755)
+    monkeypatch.setenv("CC", str(old))
+    assert native.find_hardening() == ["-D_FORTIFY_SOURCE=2", "-fstack-clash-protection"]
+    monkeypatch.setattr(native, "IS_DEBUG", True)
+    assert native.find_hardening() == []
+
+
+def test_unknown_build_stops_with_those_there_are():
+    command = [sys.executable, str(ROOT / "setup.py"), "-q", "build_ext", "-i"]
+    env = dict(os.environ, ESCP_BUILD="fast")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+    assert done.returncode and "ESCP_BUILD='fast'; known: debug, tsan, fuzz" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--sanitize=tsan", "-k", "x"], ["-k", "x", "--sanitize=tsan"]])
+def test_sanitize_is_a_script_of_its_own(build, monkeypatch, words):
+    calls = []
+    monkeypatch.setattr(build, "setup", lambda *, is_testing: None)
+    monkeypatch.setattr(build, "become", lambda *command: calls.append(command[1:]))
+    monkeypatch.setattr(build, "test_frozen", lambda *_: None)
+    assert build.main(["test", *words]) == 0
+    assert calls[0][0].name == "sanitize.py" and calls[0][1:] == ("tsan", "-k", "x")
 
 
 def translate(native, folder, monkeypatch, source):
