@@ -28,7 +28,9 @@ class AgentLink:
         take: "Callable[[AgentLink, Message], None]",
         note: Callable[[str], None],
         announce: Callable[[str], None],
+        words: Callable[[str, str], None],
     ):
+        """*words(host, line)* hears what comes through ssh's standard error."""
         self.location = location
         self.host = location.host or ""
         self.is_greeted = False
@@ -43,6 +45,12 @@ class AgentLink:
             loop, self._course, process.read_fd, process.write_fd, self._take, self._end
         )
         self.send = self.channel.send
+        process.words.listen(loop, lambda line: words(self.host, line))
+
+    def tick(self, now: float) -> None:
+        """As the channel's."""
+        self.channel.tick(now)
+        self._process.words.tick(now)
 
     def _hear(self) -> None:
         self._course.heard(time.monotonic())
@@ -68,6 +76,7 @@ class AgentLink:
         if is_done:
             self.channel.flush()
         self.channel.close()
+        self._process.words.leave()
         if self._pusher is not None:
             self._pusher.close()
         self._process.close_channel()
