@@ -125,7 +125,7 @@ def main() -> int:
     mutations = [m for m in MUTATIONS if not arguments.numbers or m.guarantee in arguments.numbers]
     begin_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="escp-mutations-") as folder:
-        copy = Copy(Path(folder, "as it is"))
+        copy = Copy(Path(folder, "unchanged"))
         tests = sorted({test for mutation in mutations for test in mutation.tests})
         print(f"{len(mutations)} mutations; first their {len(tests)} tests as they are", flush=True)
         code, said = copy.test(tuple(tests), "-n", str(2 * arguments.jobs), "--dist", "loadfile")
