@@ -2,6 +2,7 @@
 
 import base64
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import DRIVER, local, needs_source, remote
+from tests.command import AGENT_COMMAND, DRIVER, local, needs_source, remote
 from tests.leftovers import find_agents, find_processes
 from tests.proxy import Proxy
 from tests.trees import write_random
@@ -43,9 +44,10 @@ def test_secret_is_nowhere_but_in_memory(escp, source, target, folder, verbosity
     write_random(source / "a", 1_500_000)
     log = folder / "log"
     env = escp.write_driver(secret=SECRET.hex())
+    command = f'exec {shlex.join(AGENT_COMMAND)} --logfile {folder}/agent.log "$@"'
     process = escp.start(
         "-l", "500K", verbosity, "--json", "--logfile", log, source / "a", remote(target),
-        env=env, command=[sys.executable, str(DRIVER)],
+        env=env, command=[sys.executable, str(DRIVER)], agent=escp.write_agent("logging", command=command),
     )  # fmt: skip
     while True:
         line = process.stdout.readline()
@@ -72,7 +74,7 @@ def test_secret_is_nowhere_but_in_memory(escp, source, target, folder, verbosity
     done = escp.finish(process)
     assert done.code == 0
     assert_hidden(done.out.encode() + done.err.encode(), "what was printed")
-    assert log.read_text()
+    assert log.read_text() and (folder / "agent.log").read_text()
     for top, _, names in os.walk(folder):
         for name in names:
             path = Path(top, name)
