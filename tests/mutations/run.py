@@ -100,7 +100,7 @@ def check_all(mutations: list[Mutation], folder: Path, n_jobs: int) -> dict[Muta
             begin_s = time.monotonic()
             try:
                 found[mutation] = copy.check(mutation)
-            except Broken as error:
+            except (Broken, ValueError, OSError, subprocess.SubprocessError) as error:
                 found[mutation] = f"BROKEN: {error}"
             took = f"{time.monotonic() - begin_s:.0f} s"
             print(f"{mutation.guarantee:2} {mutation.what}: {found[mutation]} ({took})", flush=True)
