@@ -16,6 +16,8 @@
   release setup, then the same in dist/release/ for old systems too (glibc 2.17); on Debian 12 only
   package setup, then dist/packages/: deb, rpm, tar.gz, wheels, SHA256SUMS; of what `release` made
           if that is there, else of a new frozen tree; or of the one in a folder:    build.py package dist
+  mutations setup, then breaks each guarantee of docs/security.md in a copy, and says whether a test
+          notices; numbers choose some of them:    build.py mutations 5 6
   lint    setup, then ruff, mypy, cython-lint and the layering test
   man     setup, then the manual pages into dist/man, the shells' completions into dist/completions
 
@@ -256,6 +258,11 @@ def fuzz(*arguments):
     become(VENV_PYTHON, ROOT / "packaging" / "fuzz.py", *arguments)
 
 
+def mutations(*arguments):
+    setup(is_testing=True)
+    become(VENV_PYTHON, ROOT / "tests" / "mutations" / "run.py", *arguments)
+
+
 def lint():
     setup()
     env = dict(
@@ -285,7 +292,7 @@ def man():
 
 VERBS = {
     "setup": setup, "demo": demo, "test": test, "freeze": freeze, "release": release, "bench": bench,
-    "lint": lint, "man": man, "package": package, "fuzz": fuzz,
+    "lint": lint, "man": man, "package": package, "fuzz": fuzz, "mutations": mutations,
 }  # fmt: skip
 
 
@@ -311,7 +318,8 @@ def main(argv):
         require_python(argv)
         if verb not in VERBS:
             raise Stop(f"unknown argument {verb!r}\nbuild: hint: {HINT}", code=2)
-        if arguments and verb not in ("test", "bench", "fuzz") and (verb != "package" or arguments[1:]):
+        takes_any = verb in ("test", "bench", "fuzz", "mutations")
+        if arguments and not takes_any and (verb != "package" or arguments[1:]):
             raise Stop(f"`{verb}` takes no arguments, got {arguments[-1]!r}\nbuild: hint: {HINT}", code=2)
         VERBS[verb](*arguments)
     except Stop as stop:

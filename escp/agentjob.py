@@ -42,6 +42,7 @@ class AgentJob(Job):
             self._take,
             self._watcher.note,
             self._watcher.announce,
+            self._watcher.words,
         )
         self._agents.append(agent)
         self._tally.expect(agent)
@@ -54,7 +55,7 @@ class AgentJob(Job):
         self._loop.wait(min([UPDATE_S, *(tick - now for tick in ticks)]))
         now = time.monotonic()
         for agent in self._agents:
-            agent.channel.tick(now)
+            agent.tick(now)
         if self._failure is not None and now >= self._failure_due_s:
             raise self._failure
         if not self._is_started:

@@ -28,7 +28,9 @@ class AgentLink:
         take: "Callable[[AgentLink, Message], None]",
         note: Callable[[str], None],
         announce: Callable[[str], None],
+        words: Callable[[str, str], None],
     ):
+        """*words(host, line)* hears what comes through ssh's standard error."""
         self.location = location
         self.host = location.host or ""
         self.hello: Hello | None = None
@@ -45,9 +47,15 @@ class AgentLink:
         )
         self.send = self.channel.send
         self.streams_run = self._course.streams_run
+        process.words.listen(loop, lambda line: words(self.host, line))
 
     def streams_ended(self) -> None:
         self._course.streams_ended(time.monotonic())
+
+    def tick(self, now: float) -> None:
+        """As the channel's."""
+        self.channel.tick(now)
+        self._process.words.tick(now)
 
     def _hear(self) -> None:
         self._course.heard(time.monotonic())
@@ -77,6 +85,7 @@ class AgentLink:
         if is_done:
             self.channel.flush()
         self.channel.close()
+        self._process.words.leave()
         if self._pusher is not None:
             self._pusher.close()
         self._process.close_channel()

@@ -3,10 +3,12 @@
 import contextlib
 import os
 import re
+import time
 
 from escp.agenttree import find_tree
 from escp.constants import MIB
 from escp.errors import AgentError, RefusedError
+from escp.eventloop import EventLoop
 from escp.location import Location
 from escp.options import Options
 from escp.pushscript import clean_command, clean_script
@@ -15,9 +17,10 @@ from escp.ssh import AgentProcess, start_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 MAX_OUTPUT_BYTES = 1 * MIB  # a tree takes 100
+STEP_S = 0.1
 _ANSWER = re.compile(rb"\n\x1eESCP agent ([a-z]+)(?: ([^\x1e\n]{0,1500}))?\x1e\n")
 _TREE = re.compile(r"(\d{1,12}) ([0-9a-f]{64})")
 
@@ -42,8 +45,13 @@ ACTIONS = {
 REMOVED = ("removed", "damaged")
 
 
-def clean_agents(options: Options, location: Location, started: "list[AgentProcess]") -> list[Tree]:
-    """Clean one host; *started* gets the ssh that must be stopped, whatever happens. Raises EscpError."""
+def clean_agents(
+    options: Options, location: Location, started: "list[AgentProcess]", hear: "Callable[[str], None]"
+) -> list[Tree]:
+    """Clean one host; *started* gets the ssh that must be stopped, whatever happens. Raises EscpError.
+
+    *hear(line)*: of ssh's standard error.
+    """
     options = options.for_host(location)
     own = find_tree(options.agent_tree)
     identity = own.identity if own else ""
@@ -51,18 +59,32 @@ def clean_agents(options: Options, location: Location, started: "list[AgentProce
     started.append(process)
     with contextlib.suppress(BrokenPipeError):  # reading says why
         os.write(process.write_fd, clean_script(identity))  # a pipe takes as much at once
-    output = _read(process.read_fd)
+    output = _read(process, hear)
     trees = list(_parse(output, process.host))
     if not re.search(rb"\x1eESCP agent done\x1e", output):
         raise process.explain_end(_ANSWER.sub(b"", output)[-200:].strip(), is_past_marker=False)
     return trees
 
 
-def _read(fd: int) -> bytes:
-    output = bytearray()
-    while data := os.read(fd, 1 << 16):
-        if len(output) < MAX_OUTPUT_BYTES:
-            output += data
+def _read(process: AgentProcess, hear: "Callable[[str], None]") -> bytes:
+    """Standard output until its end."""
+    output, loop = bytearray(), EventLoop()
+
+    def read() -> None:
+        data = os.read(process.read_fd, 1 << 16)
+        if not data:
+            loop.unwatch(process.read_fd)
+            process.close_channel()
+        elif len(output) < MAX_OUTPUT_BYTES:
+            output.extend(data)
+
+    loop.watch(process.read_fd, read)
+    process.words.listen(loop, hear)
+    while process.read_fd >= 0:
+        loop.wait(STEP_S)
+        process.words.tick(time.monotonic())
+    process.words.leave()
+    loop.close()
     return bytes(output)
 
 

@@ -96,8 +96,10 @@ def _show_page(options: "Options") -> int:
 
 def _clean_agents(options: "Options") -> int:
     """Each host in its turn, whatever became of those before it; the first failure is the exit status."""
+    from functools import partial
+
     from escp.cleanagents import clean_agents  # lazy: hardly a run needs it
-    from escp.ui import show_cleaned, show_host_failure, show_last_failure
+    from escp.ui import show_cleaned, show_host_failure, show_last_failure, show_words
 
     _handle_signals(_interrupt)
     started: list[AgentProcess] = []
@@ -105,8 +107,10 @@ def _clean_agents(options: "Options") -> int:
     try:
         for location in options.sources:
             try:
-                trees = clean_agents(options, location, started)
-                show_cleaned(location.host or "", trees, is_json=options.json)
+                host = location.host or ""
+                hear = partial(show_words, host, is_json=options.json)
+                trees = clean_agents(options, location, started, hear)
+                show_cleaned(host, trees, is_json=options.json)
             except EscpError as e:
                 show_host_failure(e, is_json=options.json)
                 first = first or e
@@ -178,10 +182,11 @@ class _Agents:
         self._early = self._start(location)
 
     def get(self, location: "Location") -> "AgentProcess":
-        for done in [*self._started]:  # of earlier sources: a list may name hosts without end
-            if done.poll() is not None:
-                self._started.remove(done)
         agent, self._early = self._early, None
+        for done in [*self._started]:  # of earlier sources: a list may name hosts without end
+            if done is not agent and done.poll() is not None:
+                done.stop()  # its last words are told
+                self._started.remove(done)
         return agent or self._start(location)
 
     def _start(self, location: "Location") -> "AgentProcess":
@@ -221,7 +226,9 @@ def _copy(options: "Options", start_s: float) -> int:
                 one = Copy(options, sources, agents.get, report)
                 return report.finish(one.run(), one.first_failure)
 
-            return _guard(report, copy)
+            code = _guard(report, copy)
+            agents.stop()  # what ssh says at its end belongs into the log, too
+            return code
     finally:
         agents.stop()
 
@@ -243,7 +250,9 @@ def _examine(options: "Options", start_s: float) -> int:
         _handle_signals(_interrupt)
         with Report(options, start_s) as report:
             work = SelfTest(report).run if options.is_selftest else Doctor(options, agents.get, report).run
-            return _guard(report, work)
+            code = _guard(report, work)
+            agents.stop()  # as above
+            return code
     finally:
         agents.stop()
 
@@ -261,5 +270,5 @@ def _guard(report: "Report", work: "Callable[[], int]") -> int:
     except Exception as e:
         import traceback
 
-        traceback.print_exc()
+        report.trace(traceback.format_exc())
         return report.fail(InternalError(f"{type(e).__name__}: {e}"))

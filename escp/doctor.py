@@ -116,7 +116,9 @@ class Visit:
         self._process = process
         self._loop = EventLoop()
         self._secret = os.urandom(SECRET_BYTES)
-        self._agent = AgentLink(process, options.target, self._loop, self._take, report.note, report.announce)
+        self._agent = AgentLink(
+            process, options.target, self._loop, self._take, report.note, report.announce, report.words
+        )
         self._leg = Leg(self._agent, self._options, self._loop, report.note)
         self._streams: Streams | None = None
         self._has_feature = False
@@ -137,7 +139,7 @@ class Visit:
             ticks = [self._leg.next_tick_s, self._agent.channel.next_tick_s]
             self._loop.wait(min([STEP_S, *(tick - now for tick in ticks)]))
             now = time.monotonic()
-            self._agent.channel.tick(now)
+            self._agent.tick(now)
             if now - self._asked_s > ANSWER_TIMEOUT_S:
                 raise NetworkError(
                     f"{self._agent.host} has not examined itself in {ANSWER_TIMEOUT_S:.0f} s",

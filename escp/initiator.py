@@ -89,6 +89,9 @@ class Copy:
     def warn(self, text: str) -> None:
         self._report.warn(text)
 
+    def words(self, host: str, line: str) -> None:
+        self._report.words(host, line)
+
 
 def make_job(task: Task) -> Job:
     """The one place that decides which plane runs where. Only the job that is needed is imported."""

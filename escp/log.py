@@ -5,6 +5,7 @@ be opened ends the run before it starts; one that can't be written to later does
 """
 
 import os
+import stat
 import time
 
 from escp.display import show_name, show_text
@@ -15,8 +16,11 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-# No link is followed at the end of the path (a log in /tmp), and no reader is waited for if it is a pipe.
-_OPEN_FLAGS = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+# No link is followed at the end of the path (a log in /tmp), no reader is waited for if it is a pipe, and no
+# terminal becomes ours.
+_OPEN_FLAGS = (
+    os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+)
 
 
 class TransferLog:
@@ -34,6 +38,9 @@ class TransferLog:
         except OSError as error:
             reason = describe_errno(error.errno or 0)
             raise LocalFileError(f"cannot open the log file '{logfile}': {reason}") from error
+        if why := _find_stranger(os.fstat(self._fd)):
+            self.close()
+            raise LocalFileError(f"cannot open the log file '{logfile}': {why}", "name a file of your own")
 
     def write(
         self, event: str, *, is_error: bool = False, **fields: bytes | str | int | float | None
@@ -61,6 +68,17 @@ class TransferLog:
 
         syslog.openlog("escp", syslog.LOG_PID, getattr(syslog, f"LOG_{self._facility}"))
         syslog.syslog(syslog.LOG_ERR if is_error else syslog.LOG_NOTICE, text)
+
+
+def _find_stranger(info: os.stat_result) -> str:
+    """Why nothing may be appended to an open file: its owner would read it, or it is another file of ours."""
+    if stat.S_ISCHR(info.st_mode):  # /dev/null: nobody but root makes devices
+        return ""
+    if not stat.S_ISREG(info.st_mode) and not stat.S_ISFIFO(info.st_mode):
+        return "it is not a file"
+    if info.st_uid != os.geteuid():
+        return "it belongs to another user"
+    return "it has another name (a hard link)" if info.st_nlink > 1 else ""
 
 
 class AgentLog:
@@ -124,7 +142,7 @@ def open_agent_log(logfile: str | None) -> AgentLog:
     try:
         return AgentLog(None if logfile is None else TransferLog(logfile))
     except LocalFileError as e:
-        raise RemoteFileError(f"the remote escp {e}") from e
+        raise RemoteFileError(f"the remote escp {e}", e.hint) from e
 
 
 def _show_value(value: bytes | str | int | float | None) -> str:

@@ -60,6 +60,12 @@ class Report:
     def warn(self, text: str) -> None:
         self._ui.warn(text)
 
+    def words(self, host: str, line: str) -> None:
+        self._ui.words(host, line)
+
+    def trace(self, text: str) -> None:
+        self._ui.trace(text)
+
     def finding(self, finding: "Finding", *, host: str) -> None:
         self._ui.finding(finding, host=host)
 

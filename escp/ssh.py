@@ -1,10 +1,11 @@
 """Starts the agent: through the system's ssh, or directly on this host. Nothing secret passes through here.
 
-ssh keeps the terminal for its questions and stderr for its messages; the agent's stdin and stdout become
-the control channel.
+ssh keeps the terminal for its questions; its stderr comes to us (`remotewords`), because the other host
+writes there as well, and the agent's stdin and stdout become the control channel.
 """
 
 import os
+import resource
 
 from escp import signals
 from escp.constants import EMBEDDED, SERVER, SHUTDOWN_TIMEOUT_S, SSH_CONNECT_TIMEOUT_S
@@ -12,6 +13,7 @@ from escp.errors import AgentError, EscpError, NetworkError, SshError, UsageErro
 from escp.location import Location
 from escp.options import Options
 from escp.procenv import child_environment, is_frozen, own_command
+from escp.remotewords import RemoteWords
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +28,8 @@ _NOT_EXECUTABLE = 126
 class AgentProcess:
     """The child that carries the control channel: ssh, or the embedded agent itself.
 
-    `write_fd` and `read_fd` are the channel's ends here. `stop()` leaves no process behind.
+    `write_fd` and `read_fd` are the channel's ends here, `words` is its standard error. `stop()` leaves no
+    process behind.
     """
 
     def __init__(
@@ -40,6 +43,7 @@ class AgentProcess:
         is_escp: bool = True,
         tree: "AgentTree | None" = None,
         can_push: bool = False,
+        words_fd: int = -1,
     ):
         self.tree = tree  # what has to be started there, and to be sent first if it is not there
         self._can_push = can_push
@@ -47,6 +51,7 @@ class AgentProcess:
         self.write_fd = write_fd
         self.read_fd = read_fd
         self.host = host
+        self.words = RemoteWords(words_fd)
         self._pid = pid
         self._is_embedded = is_embedded
         self._status: int | None = None
@@ -67,16 +72,21 @@ class AgentProcess:
         return self._status
 
     def wait(self, timeout_s: float) -> int | None:
-        """Wait for its end for a while: a pidfd becomes readable then."""
+        """Wait for its end for a while, and hear what it says: a pidfd becomes readable then."""
         if self.poll() is None:
-            import select
-
             fd = os.pidfd_open(self._pid)
             try:
-                select.select([fd], [], [], timeout_s)
+                self.words.wait(fd, timeout_s)
             finally:
                 os.close(fd)
-        return self.poll()
+        if self.poll() is not None:
+            self.words.drain()
+        return self._status
+
+    @property
+    def last_words(self) -> list[str]:
+        """The last lines of its standard error, as they came: they may hold anything."""
+        return self.words.last
 
     def close_channel(self) -> None:
         """The agent takes the end of its input as the order to stop."""
@@ -86,12 +96,15 @@ class AgentProcess:
         self.write_fd = self.read_fd = -1
 
     def stop(self) -> None:
+        """End it; may be called twice."""
         self.close_channel()
         for number in (signals.SIGTERM, signals.SIGKILL):
             if self.wait(SHUTDOWN_TIMEOUT_S) is not None:
-                return
+                break
             os.kill(self._pid, number)
-        self.wait(SHUTDOWN_TIMEOUT_S)
+        else:
+            self.wait(SHUTDOWN_TIMEOUT_S)
+        self.words.close()
 
     def explain_end(self, noise: bytes, *, is_past_marker: bool) -> EscpError:
         """Why the control channel closed before the session was over."""
@@ -135,10 +148,10 @@ def start_agent(options: Options, location: Location) -> AgentProcess:
     options = options.for_host(location)
     host = location.host or ""
     if options.is_embedded:
-        return AgentProcess(*_spawn([*own_command(), SERVER, EMBEDDED]), host, is_embedded=True)
+        return _spawn([*own_command(), SERVER, EMBEDDED], host, is_embedded=True)
     if not options.pushes_agent:
         command = _log_in_command(options, location, f"{options.agent_command} {SERVER}")
-        return AgentProcess(*_spawn(command), host, can_push=is_frozen() or options.agent_tree is not None)
+        return _spawn(command, host, can_push=is_frozen() or options.agent_tree is not None)
     # Lazy: most hosts have escp.
     from escp.agenttree import find_tree
     from escp.pushscript import find_command
@@ -150,14 +163,12 @@ def start_agent(options: Options, location: Location) -> AgentProcess:
             "freeze it (`build.py freeze`) and run that, or name it with --agent-tree dist/escp",
         )
     command = _log_in_command(options, location, find_command(tree.identity))
-    return AgentProcess(*_spawn(command), host, is_escp=False, tree=tree)
+    return _spawn(command, host, is_escp=False, tree=tree)
 
 
 def start_command(options: Options, location: Location, remote_command: str) -> AgentProcess:
     """Run *remote_command* in the location's shell; *options* are already that host's. Raises SshError."""
-    return AgentProcess(
-        *_spawn(_log_in_command(options, location, remote_command)), location.host or "", is_escp=False
-    )
+    return _spawn(_log_in_command(options, location, remote_command), location.host or "", is_escp=False)
 
 
 def _log_in_command(options: Options, location: Location, remote_command: str) -> list[str]:
@@ -170,38 +181,62 @@ def _log_in_command(options: Options, location: Location, remote_command: str) -
     ]
 
 
-def _spawn(command: list[str]) -> tuple[int, int, int]:
-    """Start a child; its number, and the ends here of its standard input and output."""
+def _spawn(
+    command: list[str],
+    host: str,
+    *,
+    is_embedded: bool = False,
+    is_escp: bool = True,
+    tree: "AgentTree | None" = None,
+    can_push: bool = False,
+) -> AgentProcess:
+    """Start a child whose standard input, output and error are pipes to here."""
+    _forbid_core_dumps()
     child_in, write_fd = os.pipe2(os.O_CLOEXEC)
     read_fd, child_out = os.pipe2(os.O_CLOEXEC)
+    words_fd, child_err = os.pipe2(os.O_CLOEXEC)
+    child_fds = (child_in, child_out, child_err)
     try:
         pid = os.posix_spawnp(
             command[0],
             command,
             child_environment(),
-            file_actions=[(os.POSIX_SPAWN_DUP2, child_in, 0), (os.POSIX_SPAWN_DUP2, child_out, 1)],
+            file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(child_fds)],
             setsigdef=[signals.SIGPIPE],
         )
     except OSError as e:
-        os.close(write_fd)
-        os.close(read_fd)
+        for fd in (write_fd, read_fd, words_fd):
+            os.close(fd)
         raise SshError(
             f"can't start '{command[0]}': {e.strerror}", "install an OpenSSH client, or name one with -S"
         ) from e
     finally:
-        os.close(child_in)
-        os.close(child_out)
-    return pid, write_fd, read_fd
+        for fd in child_fds:
+            os.close(fd)
+    return AgentProcess(
+        pid, write_fd, read_fd, host,
+        is_embedded=is_embedded, is_escp=is_escp, tree=tree, can_push=can_push, words_fd=words_fd,
+    )  # fmt: skip
+
+
+def _forbid_core_dumps() -> None:
+    """The secret passes through the child's memory. It inherits the limit; the hard one stays the user's."""
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def configured_host_name(options: Options, location: Location) -> str:
-    """The HostName that ssh's configuration gives for the location; asks ssh itself, without connecting."""
+    """The HostName that ssh's configuration gives for the location; asks ssh itself, without connecting.
+
+    What it complains about it has said when it logged in.
+    """
     options = options.for_host(location)
     read_fd, child_out = os.pipe2(os.O_CLOEXEC)
     command = [*_ssh_words(options, location), "-G", "--", location.ssh_destination()]
+    silence = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
     try:
         pid = os.posix_spawnp(command[0], command, child_environment(),
-                              file_actions=[(os.POSIX_SPAWN_DUP2, child_out, 1)])  # fmt: skip
+                              file_actions=[(os.POSIX_SPAWN_DUP2, child_out, 1), silence])  # fmt: skip
     except OSError:
         os.close(read_fd)
         return location.host or ""

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from escp.finding import Check, Finding
     from escp.meter import Meter
 
+MAX_LOGGED_WORDS = 1000  # lines of ssh's: what a host says without end must not fill a disk
 FIRST_DRAW_S = 0.3  # a copy that is done by then gets no meter, and needs no rich
 
 
@@ -46,6 +47,7 @@ class TextUi:
         self._meter: Meter | None = None
         self._has_meter = not is_quiet
         self._scope = ""  # of the last finding
+        self._n_words = 0
 
     def begin(self, info: StartInfo) -> None:
         """The streams are open: the login is over, and with it ssh's questions on the terminal."""
@@ -104,6 +106,18 @@ class TextUi:
             self._say(f"escp: warning: {show_text(text)}")
         self._write_log("warning", message=text)
 
+    def words(self, host: str, line: str) -> None:
+        """A line of the standard error of *host*'s ssh."""
+        self._say_as(host, line)
+        self._n_words += 1
+        if self._n_words <= MAX_LOGGED_WORDS:
+            self._write_log("ssh", host=host, message=line)
+
+    def trace(self, text: str) -> None:
+        """Where a bug was met, before `fail` tells of it; a peer's words may be in the exception's."""
+        for line in text.rstrip("\n").split("\n"):
+            self._say_as("trace", line)
+
     def finish(self, summary: Summary, error: EscpError | None = None) -> None:
         """The session ran to its end. `error` is what the exit status will be about, if it is not 0 or 1."""
         self._close_meter()
@@ -161,6 +175,12 @@ class TextUi:
         self._write_log(
             "failure", is_error=True, exit_code=error.exit_code, message=str(error), hint=error.hint
         )
+
+    def _say_as(self, who: str, line: str) -> None:
+        """A line of somebody else's, as it is, unless it could be taken for one of escp's."""
+        shown = show_text(line)
+        looks_like_ours = shown.lstrip().lower().startswith("escp:")
+        self._say(f"{show_text(who)}: {shown}" if looks_like_ours else shown)
 
     def _say(self, line: str) -> None:
         if self._meter is None:

@@ -63,6 +63,11 @@ def show_cleaned(host: str, trees: "list[Tree]", *, is_json: bool) -> None:
     out.write(f"{show_text(host)}: {format_count(len(removed), 'version')} of escp removed{freed}")
 
 
+def show_words(host: str, line: str, *, is_json: bool) -> None:
+    """What came through the standard error of the ssh to *host*, while it was cleaned."""
+    _make_ui(json=is_json).words(host, line)
+
+
 def show_host_failure(error: EscpError, *, is_json: bool) -> None:
     """One host of several failed; the others have their turn."""
     ui = _make_ui(json=is_json)

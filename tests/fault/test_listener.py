@@ -300,3 +300,14 @@ def test_port_range(address):
 def test_address_that_is_not_here_is_an_error():
     with pytest.raises(NetworkError, match=r"192\.0\.2\.1"):
         listen("192.0.2.1", 20000, 3)
+
+
+def test_two_connections_prove_one_stream_and_the_first_stays(ends):
+    """Both had said which stream they are before either had proven it."""
+    hello = make_hello(ends, 1)
+    first, second = ends.invade(hello[:20]), ends.invade(hello[:20])
+    first.sendall(hello[20:])
+    assert ends.run_until(lambda: 1 in ends.receiver.proven)
+    second.sendall(hello[20:])
+    assert ends.closes(second) and not is_closed(first)
+    assert ends.receiver.proven[1][0].getpeername() == first.getsockname()

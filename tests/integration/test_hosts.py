@@ -1,7 +1,6 @@
 """Between two remote hosts: -3 through this one, -R directly; both of the tests' hosts are one sshd."""
 
 import os
-import re
 import subprocess
 import sys
 import time
@@ -11,6 +10,7 @@ import pytest
 
 from tests.command import DRIVER, needs_source, remote
 from tests.leftovers import find_processes, find_worker
+from tests.memory import read_memory
 from tests.trees import list_tree, make_tree, write_random
 
 WAYS = [["-3"], ["-R"], [], ["--tunnel", "always"]]
@@ -125,22 +125,3 @@ def wait_for_growth(process: subprocess.Popen, target: Path) -> None:
                 continue
         time.sleep(0.05)
     raise AssertionError("nothing arrives")
-
-
-def read_memory(pid: int) -> bytes:
-    """All private memory of a process."""
-    found = b""
-    try:
-        with open(f"/proc/{pid}/maps") as maps, open(f"/proc/{pid}/mem", "rb", 0) as memory:
-            for line in maps:
-                start, end, flags = re.match(r"([0-9a-f]+)-([0-9a-f]+) (....)", line).groups()
-                if not flags.startswith("rw"):
-                    continue
-                try:
-                    memory.seek(int(start, 16))
-                    found += memory.read(int(end, 16) - int(start, 16))
-                except OSError:
-                    continue
-    except OSError:
-        pass
-    return found

@@ -2,6 +2,7 @@
 
 import base64
 import os
+import shlex
 import sys
 import tempfile
 import time
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import DRIVER, local, needs_source, remote
+from tests.command import AGENT_COMMAND, DRIVER, local, needs_source, remote
 from tests.leftovers import find_agents, find_processes
 from tests.proxy import Proxy
 from tests.trees import write_random
@@ -43,9 +44,10 @@ def test_secret_is_nowhere_but_in_memory(escp, source, target, folder, verbosity
     write_random(source / "a", 1_500_000)
     log = folder / "log"
     env = escp.write_driver(secret=SECRET.hex())
+    command = f'exec {shlex.join(AGENT_COMMAND)} --logfile {folder}/agent.log "$@"'
     process = escp.start(
         "-l", "500K", verbosity, "--json", "--logfile", log, source / "a", remote(target),
-        env=env, command=[sys.executable, str(DRIVER)],
+        env=env, command=[sys.executable, str(DRIVER)], agent=escp.write_agent("logging", command=command),
     )  # fmt: skip
     while True:
         line = process.stdout.readline()
@@ -72,7 +74,7 @@ def test_secret_is_nowhere_but_in_memory(escp, source, target, folder, verbosity
     done = escp.finish(process)
     assert done.code == 0
     assert_hidden(done.out.encode() + done.err.encode(), "what was printed")
-    assert log.read_text()
+    assert log.read_text() and (folder / "agent.log").read_text()
     for top, _, names in os.walk(folder):
         for name in names:
             path = Path(top, name)
@@ -93,3 +95,90 @@ def test_secret_of_the_driver_is_the_one_in_use(escp, source, target):
     streams = Streams(SECRET, n_streams=4, block_bytes=1 << 20, is_sender=True, backend="openssl")
     for stream, hello in proxy.hellos.items():
         assert hello[PREAMBLE.size :] == streams.hello(streams.make_channel(stream))
+
+
+# ---- From its first moment, and no longer than it is needed -----------------------------------------
+
+WAYS = {
+    "push": lambda path, target: [path, remote(target)],
+    "pull": lambda path, target: [remote(path), target],
+    "-3": lambda path, target: [remote(path), remote(target)],
+    "-R": lambda path, target: ["-R", remote(path), remote(target)],
+}
+# An initiator or an agent that notes whether it may be dumped, and its limit, when the secret comes to it.
+WITNESS = """
+import ctypes, os, resource, sys
+notes = os.environ["ESCP_TEST_NOTES"]
+def note():
+    dumpable = ctypes.CDLL(None).prctl(3, 0, 0, 0, 0)  # PR_GET_DUMPABLE
+    with open(notes, "a") as file:
+        file.write(f"{'agent' if '--server' in sys.argv else 'own'} {dumpable} "
+                   f"{resource.getrlimit(resource.RLIMIT_CORE)[0]}\\n")
+import escp.cli, escp.service
+urandom, make_link = os.urandom, escp.service.Service._make_link
+def make_secret(n):
+    if n == 32:
+        note()
+    return urandom(n)
+def take_secret(self, link):
+    note()
+    make_link(self, link)
+os.urandom, escp.service.Service._make_link = make_secret, take_secret
+os._exit(escp.cli.main())
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_no_process_that_has_the_secret_can_be_dumped_or_read(escp, source, target, folder, way):
+    """At both ends, from the moment that it is there: PR_SET_DUMPABLE, which also closes /proc/PID/mem."""
+    write_random(source / "a", 1000)
+    program, notes = folder / "witness.py", folder / "notes"
+    program.write_text(WITNESS)
+    lines = [f"export ESCP_TEST_NOTES={notes}"]
+    agent = escp.write_agent("witness", *lines, command=f'exec {sys.executable} {program} "$@"')
+    escp.copy(*WAYS[way](source / "a", target), agent=agent, env={"ESCP_TEST_NOTES": str(notes)},
+              command=[sys.executable, str(program)])  # fmt: skip
+    n_agents = 2 if way[0] == "-" else 1
+    assert sorted(notes.read_text().splitlines()) == ["agent 0 0"] * n_agents + ["own 0 0"]
+
+
+def test_ssh_dumps_no_core(escp, source, target):
+    """The secret passes through its memory."""
+    write_random(source / "a", 1_500_000)
+    process = escp.start("-l", "500K", "--json", source / "a", remote(target))
+    assert b'"start"' in process.stdout.readline()
+    children = {pid for pid, line in find_processes(escp.mark).items() if line.startswith("ssh ")}
+    assert children
+    for pid in children:
+        limits = Path(f"/proc/{pid}/limits").read_text()
+        assert limits.split("Max core file size")[1].split()[0] == "0"
+    assert escp.finish(process).code == 0
+
+
+# An initiator that looks who still has the secret when the data begins to flow.
+FORGETFUL = """
+import gc, os, sys
+import escp.cli, escp.report
+SECRET = bytes(range(0x70, 0x90))
+urandom = os.urandom
+os.urandom = lambda n: SECRET if n == len(SECRET) else urandom(n)
+begin = escp.report.Report.begin
+def look(self, **words):
+    gc.collect()
+    holders = [one for one in gc.get_referrers(SECRET) if one is not globals()]
+    with open(sys.argv.pop(1), "w") as file:
+        file.write(f"{len(holders)} {holders!r:.500}")
+    begin(self, **words)
+escp.report.Report.begin = look
+os._exit(escp.cli.main(sys.argv[2:]))
+"""
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_initiator_has_forgotten_the_secret_when_the_data_flows(escp, source, target, folder, way):
+    """Its channels have what they need; between two hosts nothing here needs anything."""
+    write_random(source / "a", 1000)
+    program, notes = folder / "forgetful.py", folder / "notes"
+    program.write_text(FORGETFUL)
+    escp.copy(*WAYS[way](source / "a", target), command=[sys.executable, str(program), str(notes)])
+    assert notes.read_text().split()[0] == "0", notes.read_text()

@@ -168,15 +168,31 @@ def test_replayed_hello_of_an_earlier_session_is_refused(escp, source, target):
     assert list_tree(target / "second") == list_tree(source)
 
 
-def test_port_is_closed_once_the_streams_are_there(escp, source, target):
+@pytest.mark.parametrize("way", ["push", "pull", "reverse"])
+def test_port_is_closed_once_the_streams_are_there(escp, source, target, way):
     write_random(source / "a", 2_000_000)
-    process = escp.start("-l", "1M", "--json", source / "a", remote(target))
+    words = [remote(source / "a"), target] if way == "pull" else [source / "a", remote(target)]
+    more = ["--reverse"] if way == "reverse" else []
+    process = escp.start("-l", "1M", "--json", *more, *words)
     assert b'"start"' in process.stdout.readline()
     wait_for(lambda: not find_listeners(escp.port, N_PORTS))
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", escp.port), timeout=3)
     assert process.poll() is None, "it may have ended before the port was closed"
     assert escp.finish(process).code == 0
+
+
+def test_port_is_open_on_the_address_that_ssh_arrived_on_only(escp, source, target):
+    make_tree(source)
+    gate = Gate()
+    with Proxy(escp.port, before_upstream=gate) as proxy:
+        process = start_through(escp, proxy, "-r", source, remote(target), is_embedded=False)
+        connect_when_open(escp.port).close()
+        for address in ("127.0.0.2", "::1"):
+            with pytest.raises(ConnectionRefusedError):
+                socket.create_connection((address, escp.port), timeout=3)
+        gate.is_open.set()
+        assert escp.finish(process).code == 0
 
 
 def test_somebody_else_who_answers_on_the_port(escp, source, target):

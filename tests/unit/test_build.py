@@ -56,7 +56,7 @@ def run_build(*arguments):
 def test_help_explains_each_verb(arguments):
     done = run_build(*arguments)
     assert (done.returncode, done.stderr) == (0, "")
-    for verb in ("setup", "demo", "test", "freeze", "release", "bench", "fuzz", "lint", "man"):
+    for verb in "setup demo test freeze release bench fuzz mutations lint man".split():
         assert re.search(rf"^  {verb} +\w+", done.stdout, re.MULTILINE)
 
 

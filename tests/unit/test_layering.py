@@ -22,7 +22,7 @@ LAYERS = [
     | {"agenttree", "pushscript", "facts", "finding", "advice"}
     | {"globbing", "filelist", "sources", "config", "configfile", "values", "agentoptions"},
     {"sockets", "log", "session", "ssh", "destination", "eventloop", "tunnel", "controlchannel", "agentlink"}
-    | {"reached", "pushagent", "cleanagents"},
+    | {"reached", "pushagent", "cleanagents", "remotewords"},
     {"affinity", "sealing", "transfer", "relay", "relayed", "listener", "connector", "leg", "ends"}
     | {"onefile", "orders", "offers", "rootfinder", "watcher", "tally", "accounts"}
     | {"job", "localjob", "agentjob", "pushjob", "fetchjob", "pulljob", "hostsjob"}

@@ -146,3 +146,58 @@ def test_agent_log_that_cannot_be_opened_is_the_remote_ones(tmp_path):
     with pytest.raises(RemoteFileError, match="the remote escp cannot open the log file") as caught:
         open_agent_log(str(tmp_path / "link"))
     assert caught.value.exit_code == 15 and not (tmp_path / "x").exists()
+
+
+# --- Whose file it is --------------------------------------------------------------------------------
+
+
+def test_file_of_somebody_else_is_refused_and_stays_as_it_is(tmp_path, monkeypatch):
+    path = tmp_path / "log"
+    path.write_text("theirs\n")
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    with pytest.raises(LocalFileError, match="belongs to another user") as caught:
+        TransferLog(str(path))
+    assert caught.value.exit_code == 14 and caught.value.hint
+    with pytest.raises(RemoteFileError, match="the remote escp cannot open the log file") as caught:
+        open_agent_log(str(path))
+    assert caught.value.exit_code == 15 and caught.value.hint
+    assert path.read_text() == "theirs\n"
+
+
+def test_another_file_of_ours_behind_a_hard_link_is_refused(tmp_path):
+    """Or a name in a log line would become a line of a start-up file."""
+    precious = tmp_path / "bashrc"
+    precious.write_text("mine\n")
+    os.link(precious, tmp_path / "log")
+    with pytest.raises(LocalFileError, match="hard link"):
+        TransferLog(str(tmp_path / "log"))
+    assert precious.read_text() == "mine\n"
+
+
+def test_pipe_with_a_reader_is_written_to_unless_it_is_somebody_elses(tmp_path, monkeypatch):
+    path = tmp_path / "pipe"
+    os.mkfifo(path)
+    reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    log = TransferLog(str(path))
+    assert log.write("x")
+    log.close()
+    assert b" x\n" in os.read(reader, 1000)
+    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    with pytest.raises(LocalFileError, match="another user"):
+        TransferLog(str(path))
+    os.close(reader)
+
+
+def test_refused_log_leaves_no_descriptor(tmp_path):
+    (tmp_path / "a").touch()
+    os.link(tmp_path / "a", tmp_path / "b")
+    before = os.listdir("/proc/self/fd")
+    with pytest.raises(LocalFileError):
+        TransferLog(str(tmp_path / "a"))
+    assert os.listdir("/proc/self/fd") == before
+
+
+@pytest.mark.parametrize("path", ["/dev/null", "/dev/full"])
+def test_devices_are_roots_and_may_be_logs(path, monkeypatch):
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    TransferLog(path).close()

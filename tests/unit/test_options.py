@@ -1,14 +1,18 @@
 """Every check of a value, and what ssh gets on its command line."""
 
 import os
+import re
 import socket
+import typing
 
 import pytest
 
 from escp.constants import DEFAULT_PORT_COUNT
+from escp.control import Message
 from escp.errors import UsageError
 from escp.location import NOWHERE
 from escp.options import SSH_SAFETY_ARGS, Options, parse_options
+from escp.parser import build_parser
 from escp.values import is_facility, parse_rate, parse_size
 
 
@@ -311,3 +315,12 @@ def test_filters_keep_their_order():
 def test_masks_are_hexadecimal():
     options = parse("--cpumask", "FF", "--nodemask", "0x2")
     assert (options.cpumask, options.nodemask) == (255, 2)
+
+
+def test_no_option_is_about_encryption():
+    """It can't be switched off: no option, no key of a file, no field of a message names it (-c is ssh's)."""
+    options = {word for action in build_parser()._actions for word in action.option_strings}
+    fields = {name for kind in typing.get_args(Message) for name in kind._fields}
+    assert len(options) > 50 and len(fields) > 40
+    for word in (options | fields | set(Options._fields)) - {"--ssh-cipher"}:
+        assert not re.search("crypt|cipher|aead|plain|clear|secure|seal", word), word

@@ -1,0 +1,148 @@
+"""What `build.py mutations [NUMBER...]` runs: does a test notice when a guarantee is broken?
+
+In copies of the working tree, in a folder of their own, each mutation of `table` is made alone, compiled if
+its file is native, and the tests that it names are run: one must fail. Before, all must pass as they are.
+With --table it prints the table of docs/mutations.md instead.
+"""
+
+import argparse
+import os
+import queue
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+sys.path.insert(0, str(ROOT))
+from tests.mutations.table import MUTATIONS, Mutation, format_table  # noqa: E402
+
+TESTS_FAILED = 1  # pytest's exit code; others mean that it could not run them
+TIMEOUT_S = 600.0
+
+
+class Broken(Exception):
+    """The table is wrong, or the tests can't be run: nothing is known about the guarantee."""
+
+
+class Copy:
+    """A copy of the checkout that a mutation may be made in, with all that is compiled."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        listed = subprocess.check_output(
+            ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"], cwd=ROOT
+        )
+        names = [os.fsdecode(name) for name in listed.split(b"\0") if name]
+        made = [*ROOT.glob("escp/_fast/_native.*.so"), ROOT / "escp" / "_fast" / "_build_info.py"]
+        for name in [*names, *(os.fspath(path.relative_to(ROOT)) for path in made)]:
+            if (ROOT / name).is_file():
+                (folder / name).parent.mkdir(parents=True, exist_ok=True)
+                shutil.copy2(ROOT / name, folder / name)
+        shutil.copytree(ROOT / "build", folder / "build")
+        (self._library,) = folder.glob("escp/_fast/_native.*.so")
+        self._kept = folder / "native-as-it-was"
+        shutil.copy2(self._library, self._kept)
+
+    def check(self, mutation: Mutation) -> str:
+        """What became of it: "noticed" or "SURVIVED"."""
+        path = self.folder / mutation.file
+        before = path.read_text()
+        path.write_text(mutation.apply(before))
+        try:
+            if mutation.is_native:
+                self._compile()
+            code, said = self.test(mutation.tests)
+        finally:
+            path.write_text(before)  # newer than what was made of it: compiled again with the next one
+            if mutation.is_native:
+                shutil.copy2(self._kept, self._library)
+        if code not in (0, TESTS_FAILED):
+            raise Broken(f"pytest could not run {mutation.tests}:\n{said[-3000:]}")
+        return "noticed" if code else "SURVIVED"
+
+    def _compile(self) -> None:
+        command = [sys.executable, "setup.py", "-q", "build_ext", "-i"]
+        done = subprocess.run(command, cwd=self.folder, capture_output=True, text=True, timeout=TIMEOUT_S)
+        if done.returncode:
+            raise Broken(f"it does not compile:\n{done.stderr[-3000:]}")
+
+    def test(self, tests: tuple[str, ...], *options: str) -> tuple[int, str]:
+        """pytest's exit code and what it said."""
+        command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--no-header", *options]
+        env = {**os.environ, "PYTHONPATH": str(self.folder), "PYTHONDONTWRITEBYTECODE": "1", "CI": "true"}
+        words = [*command, *(() if options else ("-x",)), *tests]
+        try:
+            done = subprocess.run(words, cwd=self.folder, env=env, stdin=subprocess.DEVNULL,
+                                  capture_output=True, text=True, timeout=TIMEOUT_S)  # fmt: skip
+        except subprocess.TimeoutExpired:
+            return TESTS_FAILED, "it hangs"
+        return done.returncode, done.stdout + done.stderr
+
+
+def check_all(mutations: list[Mutation], folder: Path, n_jobs: int) -> dict[Mutation, str]:
+    """What became of each, by several copies at once."""
+    waiting: queue.SimpleQueue[Mutation] = queue.SimpleQueue()
+    found: dict[Mutation, str] = {}
+    for mutation in mutations:
+        waiting.put(mutation)
+
+    def work(number: int) -> None:
+        copy = Copy(folder / str(number))
+        while True:
+            try:
+                mutation = waiting.get_nowait()
+            except queue.Empty:
+                return
+            begin_s = time.monotonic()
+            try:
+                found[mutation] = copy.check(mutation)
+            except (Broken, ValueError, OSError, subprocess.SubprocessError) as error:
+                found[mutation] = f"BROKEN: {error}"
+            took = f"{time.monotonic() - begin_s:.0f} s"
+            print(f"{mutation.guarantee:2} {mutation.what}: {found[mutation]} ({took})", flush=True)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(n_jobs)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    return found
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("numbers", metavar="NUMBER", type=int, nargs="*", help="of the guarantees; all")
+    parser.add_argument("--jobs", type=int, default=2, help="copies that work at a time (2)")
+    parser.add_argument("--table", action="store_true", help="print the table for docs/mutations.md")
+    arguments = parser.parse_args()
+    if arguments.table:
+        print(format_table())
+        return 0
+    mutations = [m for m in MUTATIONS if not arguments.numbers or m.guarantee in arguments.numbers]
+    begin_s = time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="escp-mutations-") as folder:
+        copy = Copy(Path(folder, "unchanged"))
+        tests = sorted({test for mutation in mutations for test in mutation.tests})
+        print(f"{len(mutations)} mutations; first their {len(tests)} tests as they are", flush=True)
+        code, said = copy.test(tuple(tests), "-n", str(2 * arguments.jobs), "--dist", "loadfile")
+        if code:
+            print(said, file=sys.stderr)
+            print("mutations: error: these tests fail without any mutation", file=sys.stderr)
+            return 1
+        found = check_all(mutations, Path(folder), arguments.jobs)
+    bad = [mutation for mutation in mutations if found.get(mutation) != "noticed"]
+    minutes = (time.monotonic() - begin_s) / 60
+    print(f"{len(mutations) - len(bad)} of {len(mutations)} noticed, in {minutes:.0f} minutes")
+    for mutation in bad:
+        print(
+            f"mutations: error: {mutation.guarantee}: {mutation.what}: {found.get(mutation)}", file=sys.stderr
+        )
+    return 1 if bad or len(found) < len(mutations) else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,312 @@
+"""Each guarantee of docs/security.md broken on purpose, and the tests that must notice; `run` does it.
+
+A mutation's text must be in its file exactly once: tests/unit/test_mutations.py says when it no longer is.
+"""
+
+from typing import NamedTuple
+
+
+class Mutation(NamedTuple):
+    guarantee: int  # its number in docs/security.md
+    what: str  # is broken
+    file: str
+    old: str
+    new: str
+    tests: tuple[str, ...]  # pytest's names
+
+    @property
+    def is_native(self) -> bool:
+        """Whether it has to be compiled. A number in a .pxd is compared as text: nearly all hangs on that file."""
+        return self.file.endswith(".pyx")
+
+    def apply(self, text: str) -> str:
+        """The file's text with the mutation; ValueError unless it fits once."""
+        if text.count(self.old) != 1:
+            raise ValueError(f"{self.file}: {text.count(self.old)} times instead of once: {self.old!r}")
+        return text.replace(self.old, self.new)
+
+
+def format_table() -> str:
+    """For docs/mutations.md."""
+    rows = ["| guarantee | broken | in | noticed by |", "|---|---|---|---|"]
+    for one in MUTATIONS:
+        tests = "<br>".join(f"`{test}`" for test in one.tests)
+        rows.append(f"| {one.guarantee} | {one.what} | `{one.file}` | {tests} |")
+    return "\n".join(rows)
+
+
+CHANNEL, AEAD = "escp/_fast/channel.pyx", "escp/_fast/aead.pyx"
+TEST_CHANNEL = "tests/fast/test_channel.py::"
+TEST_SENDER, TEST_BLOCKS = "tests/fast/test_hostile_sender.py::", "tests/fast/test_hostile_blocks.py::"
+TEST_RECEIVER = "tests/fast/test_hostile_receiver.py::"
+TEST_LISTENER, TEST_STRANGERS = "tests/fault/test_listener.py::", "tests/integration/test_strangers.py::"
+TEST_SECRETS, TEST_TUNNEL = "tests/integration/test_secrets.py::", "tests/unit/test_tunnel.py::"
+TEST_PUSH = "tests/integration/test_push_agent.py::"
+TEST_BOUNDS = "tests/fast/test_stated_numbers.py::test_numbers_of_the_guarantees_are_the_codes"
+FORGETS = TEST_SECRETS + "test_initiator_has_forgotten_the_secret_when_the_data_flows"
+WITNESS = TEST_SECRETS + "test_no_process_that_has_the_secret_can_be_dumped_or_read"
+WIPED = "tests/fast/test_wiping.py::test_keys_and_secret_are_wiped_with_their_channel_and_with_their_epoch"
+
+MUTATIONS = [
+    # ---- 1: encryption can't be switched off
+    Mutation(1, "frames go unsealed", CHANNEL,
+             "    return aead_seal(&h.key, frame, n, err)\n", "    return 0\n",
+             (TEST_CHANNEL + "test_frames_arrive_in_both_directions", "tests/vectors/test_vectors.py")),
+    Mutation(1, "there is an option against encryption", "escp/parser.py",
+             '    add("--logfile", metavar="FILE",', '    add("--no-encryption", action="store_true")\n'
+             '    add("--logfile", metavar="FILE",',
+             ("tests/unit/test_options.py::test_no_option_is_about_encryption",)),
+    # ---- 2: nothing is used before its tag has verified
+    Mutation(2, "a wrong tag is let through, by IPSec_MB", AEAD,
+             "        if CRYPTO_memcmp(tag, frame + IV_BYTES + n, TAG_BYTES):\n", "        if False:\n",
+             (TEST_CHANNEL + "test_every_flipped_bit_is_refused",)),
+    Mutation(2, "a wrong tag is let through, by libcrypto", AEAD,
+             "            or EVP_CipherFinal_ex(ctx, tag, &k) != 1):\n        return fail(err, FAST_AUTH, 0, \"tag\")",
+             "            or EVP_CipherFinal_ex(ctx, tag, &k) == 7):\n        return fail(err, FAST_AUTH, 0, \"tag\")",
+             (TEST_CHANNEL + "test_every_flipped_bit_is_refused",)),
+    Mutation(2, "a frame's length is not bounded", CHANNEL,
+             "if word >> 62 & 1 or n[0] > (c.max_data if type[0] == FRAME_DATA else <size_t>MAX_META_BYTES):",
+             "if word >> 62 & 1:",
+             (TEST_CHANNEL + "test_length_is_bounded_before_anything_is_read",)),
+    # ---- 3: a frame is accepted once, in its place, on its stream, in its direction
+    Mutation(3, "any sequence number is taken", CHANNEL,
+             "    if word & ((<uint64_t>1 << SEQUENCE_BITS) - 1) != c.opening.sequence:\n", "    if False:\n",
+             (TEST_CHANNEL + "test_replayed_frame_is_refused",
+              TEST_CHANNEL + "test_reordered_frame_is_refused")),
+    Mutation(3, "both directions have one key", CHANNEL,
+             "        c.opening.direction = 1 if is_sender else 0\n", "        c.opening.direction = c.sealing.direction = 0\n",
+             (TEST_CHANNEL + "test_reflected_frame_is_refused",)),
+    Mutation(3, "all streams have one key", AEAD,
+             "    be = htobe32(stream)\n", "    be = htobe32(0)\n",
+             (TEST_CHANNEL + "test_frame_of_another_stream_is_refused",)),
+    Mutation(3, "a stream may end before the last result", "escp/_fast/acks.pyx",
+             "        if not r.is_ended[i]:\n", "        if False:\n",
+             (TEST_RECEIVER + "test_end_before_the_last_result_is_refused",)),
+    # ---- 4: a nonce never repeats under a key
+    Mutation(4, "the sequence number stands still", CHANNEL,
+             "    h.sequence += 1\n    h.epoch_bytes += n\n    memcpy(frame, &word, IV_BYTES)\n",
+             "    h.epoch_bytes += n\n    memcpy(frame, &word, IV_BYTES)\n",
+             (TEST_CHANNEL + "test_frames_arrive_in_both_directions",)),
+    Mutation(4, "a key lasts for 64 TiB", CHANNEL,
+             "DEFAULT_EPOCH_LIMIT = 64 << 30", "DEFAULT_EPOCH_LIMIT = 64 << 40", (TEST_BOUNDS,)),
+    Mutation(4, "an epoch's key is the last one's", CHANNEL,
+             "        return aead_rekey(&h.key, c.backend, is_sealing, c.secret, c.stream, h.direction, h.epoch, err)\n",
+             "        return 0\n",
+             (TEST_CHANNEL + "test_same_payload_looks_different_in_every_epoch",)),
+    Mutation(4, "epochs go on into the next connection's", CHANNEL,
+             "        if h.epoch % ROLLS_PER_CONNECTION == ROLLS_PER_CONNECTION - 1:\n", "        if False:\n",
+             (TEST_CHANNEL + "test_epochs_of_a_connection_run_out_before_they_reach_the_next",)),
+    # ---- 5: a stranger on the data port disturbs nobody
+    Mutation(5, "the port is open on all addresses", "escp/service.py",
+             "        listener = listen(address, link.port, link.n_ports)\n",
+             '        listener = listen("", link.port, link.n_ports)\n',
+             (TEST_STRANGERS + "test_port_is_open_on_the_address_that_ssh_arrived_on_only",)),
+    Mutation(5, "silent strangers stay", "escp/listener.py",
+             "if now - since > HELLO_TIMEOUT_S]:", "if now - since > 1e9]:",
+             (TEST_LISTENER + "test_silent_stranger_is_dropped_after_a_while",)),
+    Mutation(5, "silent strangers stay for 100 s", "escp/constants.py",
+             "HELLO_TIMEOUT_S = 10.0", "HELLO_TIMEOUT_S = 100.0", (TEST_BOUNDS,)),
+    Mutation(5, "strangers are kept without bound", "escp/listener.py",
+             "        if len(self._unproven) >= MAX_UNPROVEN + n_missing:", "        if len(self._unproven) >= 10**9:",
+             (TEST_LISTENER + "test_crowd_of_strangers_is_bounded_and_true_streams_get_in",)),
+    Mutation(5, "1,600 strangers are kept", "escp/constants.py",
+             "MAX_UNPROVEN = 16 ", "MAX_UNPROVEN = 1600 ", (TEST_BOUNDS,)),
+    Mutation(5, "the agent's port stays open", "escp/service.py",
+             "        if self._acceptor is not None:\n            self._acceptor.close()\n"
+             "        if self._connector is not None:\n            self._connector.close()\n"
+             "        self._acceptor = self._connector = None\n        self._link =",
+             "        self._acceptor = self._connector = None\n        self._link =",
+             (TEST_STRANGERS + "test_port_is_closed_once_the_streams_are_there",)),
+    Mutation(5, "the initiator's port stays open", "escp/leg.py",
+             '        """No further connection is needed."""\n        if self._acceptor is not None:\n'
+             "            self._acceptor.close()\n        elif",
+             '        """No further connection is needed."""\n        if self._acceptor is not None:\n'
+             "            pass\n        elif",
+             (TEST_STRANGERS + "test_port_is_closed_once_the_streams_are_there",)),
+    Mutation(5, "a hello need not prove the key", "escp/transfer.py",
+             "        except FastError:\n            return False\n", "        except FastError:\n            return True\n",
+             (TEST_LISTENER + "test_each_byte_of_the_hello_counts",)),
+    Mutation(5, "a proven stream is replaced", "escp/listener.py",
+             "        if stream in streams.proven or not streams.check_hello(channel, hello):",
+             "        if not streams.check_hello(channel, hello):",
+             (TEST_LISTENER + "test_two_connections_prove_one_stream_and_the_first_stays",)),
+    # ---- 6: the secret stays in memory
+    Mutation(6, "the process may be read and dumped", "escp/transfer.py",
+             "    forbid_dumps()\n", "", (WITNESS,)),
+    Mutation(6, "there is no limit on core dumps", "escp/transfer.py",
+             "    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))\n", "",
+             (TEST_SECRETS + "test_secret_is_nowhere_but_in_memory",)),
+    Mutation(6, "ssh may dump core", "escp/ssh.py",
+             "    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))\n", "    pass\n",
+             ("tests/unit/test_ssh.py::test_child_dumps_no_core_and_keeps_the_users_hard_limit",)),
+    Mutation(6, "key schedules of IPSec_MB are not wiped", AEAD,
+             "        escp_wipe(key.schedule, escp_imb_key_size())\n", "", (WIPED,)),
+    Mutation(6, "the secret of a channel is not wiped", CHANNEL,
+             "        escp_wipe(self.c.secret, SECRET_BYTES)\n", "", (WIPED,)),
+    Mutation(6, "a channel leaves its keys behind", CHANNEL,
+             "        aead_wipe(&self.c.opening.key)\n", "", (WIPED,)),
+    Mutation(6, "the agent writes the secret to its log", "escp/service.py",
+             "        self._link = link\n", "        self._link = link\n        self._log.file_error(link.secret, link.secret.hex())\n",
+             (TEST_SECRETS + "test_secret_is_nowhere_but_in_memory",)),
+    # ---- 7: a peer can't write outside the destination
+    Mutation(7, "the kernel is not asked to stay beneath", "escp/_fast/tree.pyx",
+             "        fd = <int>escp_openat_beneath(t.root_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC,\n"
+             "                                      not t.makes_links)\n",
+             "        fd = openat(t.root_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC)\n",
+             (TEST_SENDER + "test_planted_directory_link_is_refused",)),
+    Mutation(7, "links are followed on old kernels", "escp/_fast/tree.pyx",
+             "        deeper = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)\n",
+             "        deeper = openat(fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC)\n",
+             (TEST_SENDER + "test_planted_directory_link_is_refused",)),
+    Mutation(7, "links that were sent are followed", "escp/_fast/tree.pyx",
+             "                                      not t.makes_links)\n", "                                      True)\n",
+             ("tests/fast/test_links.py::test_nothing_goes_through_a_link_that_was_sent",)),
+    Mutation(7, "`..` is a component like others", "escp/_fast/wire.pyx",
+             " or (path[start] == 46 and (k == 1 or (k == 2 and path[start + 1] == 46))):", ":",
+             (TEST_SENDER + "test_path_that_leads_out_is_refused",)),
+    Mutation(7, "any name comes where one file was asked for", "escp/_fast/tree.pyx",
+             "        if e.path_bytes:\n            return fail(err, FAST_UNSAFE, 0, \"path\")\n        memcpy(name, t.target_name",
+             "        memcpy(name, t.target_name",
+             (TEST_SENDER + "test_entry_with_a_path_is_refused_where_one_file_was_asked_for",)),
+    Mutation(7, "links are made though nobody asked for them", "escp/_fast/nodes.pyx",
+             "    if (e.kind == ENTRY_LINK and not t.makes_links) or (", "    if (",
+             ("tests/fast/test_links.py::test_what_was_not_asked_for_is_not_made",)),
+    # ---- 8: a final name only ever shows a whole, verified file
+    Mutation(8, "a large file's digest is not compared", "escp/_fast/receive_large.pyx",
+             "        if l.digest.high != l.expected.high or l.digest.low != l.expected.low:\n", "        if False:\n",
+             (TEST_SENDER + "test_wrong_digest_leaves_no_file",)),
+    Mutation(8, "a small file's digest is not compared", "escp/_fast/receive_small.pyx",
+             "        if digest.high != e.digest.high or digest.low != e.digest.low:\n", "        if False:\n",
+             (TEST_SENDER + "test_wrong_digest_leaves_no_file",)),
+    # ---- 9: every count, length and size is bounded
+    Mutation(9, "blocks lie anywhere", "escp/_fast/receive_large.pyx",
+             "    if h.offset % (SLICE_BYTES if l.has_holes else block) or h.offset >= l.what.size:\n",
+             "    if h.offset >= l.what.size:\n",
+             (TEST_BLOCKS + "test_block_off_its_grid_is_refused",)),
+    Mutation(9, "blocks come twice", "escp/_fast/receive_large.pyx",
+             " or l.came[bit >> 3] >> (bit & 7) & 1:\n        return fail(err, FAST_PROTOCOL, 0, \"block twice\")",
+             ":\n        return fail(err, FAST_PROTOCOL, 0, \"block twice\")",
+             (TEST_BLOCKS + "test_block_that_comes_twice_is_refused",)),
+    Mutation(9, "control messages may be of any length", "escp/control.py",
+             "            if n > (1 + MAX_CHUNK_BYTES if is_chunk else MAX_MESSAGE_BYTES) or (is_chunk and n < 2):\n",
+             "            if is_chunk and n < 2:\n",
+             ("tests/unit/test_control.py::test_length_beyond_the_bound_is_refused_before_it_arrives",
+              "tests/unit/test_control.py::test_chunk_without_bytes_or_too_long_is_refused_before_it_arrives")),
+    Mutation(9, "512 large files may be open", "escp/_fast/types.pxd",
+             "MAX_OPEN_LARGE = 128 ", "MAX_OPEN_LARGE = 512 ", (TEST_BOUNDS,)),
+    # ---- 10: a receiver can't end what was not fully sent
+    Mutation(10, "a result may come before its file was sent", "escp/_fast/acks.pyx",
+             "if r.flags & RESULT_IS_EARLY else not f.is_sent):", "if r.flags & RESULT_IS_EARLY else False):",
+             (TEST_RECEIVER + "test_final_result_before_the_end_of_the_file_is_refused",)),
+    Mutation(10, "the sender does not compare digests", "escp/_fast/acks.pyx",
+             "                r.digest.high != f.digest.high or r.digest.low != f.digest.low):\n", "                False):\n",
+             (TEST_RECEIVER + "test_wrong_digest_names_the_file",)),
+    # ---- 11: setuid, setgid and sticky bits
+    Mutation(11, "setuid bits come with --owner alone", "escp/_fast/attributes.pyx",
+             "    if t.keeps_owner and t.keeps_attributes:\n        return e.mode & FULL_MODE\n",
+             "    if t.keeps_owner:\n        return e.mode & FULL_MODE\n",
+             ("tests/fast/test_attributes.py::test_owners_are_kept_and_setuid_only_with_modes",)),
+    Mutation(11, "setuid bits come with -p alone", "escp/_fast/attributes.pyx",
+             "    if t.keeps_owner and t.keeps_attributes:\n        return e.mode & FULL_MODE\n",
+             "    if t.keeps_attributes:\n        return e.mode & FULL_MODE\n",
+             (TEST_SENDER + "test_setuid_setgid_and_sticky_bits_of_files_are_dropped",)),
+    # ---- 12: names and messages are escaped
+    Mutation(12, "nothing is escaped", "escp/display.py",
+             '    return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)\n',
+             "    return text\n", ("tests/unit/test_escaping.py",)),
+    Mutation(12, "words of the other side's standard error are raw", "escp/textui.py",
+             "        shown = show_text(line)\n", "        shown = line\n",
+             ("tests/unit/test_escaping.py",
+              "tests/integration/test_remote_words.py::test_standard_error_of_the_remote_agent")),
+    Mutation(12, "the other side's standard error goes past escp", "escp/ssh.py",
+             "    child_fds = (child_in, child_out, child_err)\n", "    child_fds = (child_in, child_out, os.dup(2))\n",
+             ("tests/integration/test_remote_words.py::test_standard_error_of_the_remote_agent",)),
+    Mutation(12, "a line of the other side may look like escp's", "escp/textui.py",
+             '        looks_like_ours = shown.lstrip().lower().startswith("escp:")\n', "        looks_like_ours = False\n",
+             ("tests/unit/test_escaping.py",)),
+    # ---- 13: what is given to ssh can't be taken for an option
+    Mutation(13, "no `--` stands before the host", "escp/ssh.py",
+             '        "--",\n        location.ssh_destination(),\n', "        location.ssh_destination(),\n",
+             ("tests/unit/test_ssh.py::test_two_dashes_stand_before_the_host",)),
+    Mutation(13, "no `--` stands before the host whose name is asked for", "escp/ssh.py",
+             '"-G", "--", location', '"-G", location',
+             ("tests/unit/test_ssh.py::test_two_dashes_stand_before_the_host",)),
+    Mutation(13, "a host may begin with a dash", "escp/location.py",
+             '    if text.startswith(b"-"):\n', "    if False:\n", ("tests/unit/test_location.py::test_refused",)),
+    # ---- 14: the other side has no say in a host's log, CPUs or configuration
+    Mutation(14, "a configuration of somebody else counts", "escp/configfile.py",
+             "        if info.st_uid not in (0, os.geteuid()) or info.st_mode & 0o022:\n", "        if info.st_mode & 0o022:\n",
+             ("tests/unit/test_config.py::test_a_file_of_somebody_else_is_refused",)),
+    Mutation(14, "a configuration that others may write counts", "escp/configfile.py",
+             "        if info.st_uid not in (0, os.geteuid()) or info.st_mode & 0o022:\n",
+             "        if info.st_uid not in (0, os.geteuid()):\n",
+             ("tests/unit/test_config.py::test_a_file_that_others_may_write_is_refused",)),
+    Mutation(14, "a link in the log's place is followed", "escp/log.py",
+             " | os.O_NOFOLLOW", "", ("tests/unit/test_log.py::test_what_is_no_file_is_refused",)),
+    Mutation(14, "somebody else's file is a log", "escp/log.py",
+             "    if info.st_uid != os.geteuid():\n", "    if False:\n",
+             ("tests/unit/test_log.py::test_file_of_somebody_else_is_refused_and_stays_as_it_is",)),
+    Mutation(14, "another file of ours is a log", "escp/log.py",
+             " if info.st_nlink > 1 else", " if False else",
+             ("tests/unit/test_log.py::test_another_file_of_ours_behind_a_hard_link_is_refused",)),
+    Mutation(14, "configurations have anchors and aliases", "escp/configfile.py",
+             '        if kind == "AliasEvent" or getattr(event, "anchor", None) is not None:\n', "        if False:\n",
+             ("tests/unit/test_config.py::test_mistakes_are_told_with_file_line_and_key",)),
+    # ---- 15: a pull takes only what was asked for
+    Mutation(15, "any name may be offered", "escp/offers.py",
+             "            check_offered_name(path, name, self._peer)\n", "",
+             ("tests/integration/test_hostile_agent.py::test_root_under_another_name_is_refused",)),
+    Mutation(15, "any name may come", "escp/_fast/roots.pyx",
+             "    if not r.is_on:\n        return 0\n    pthread_mutex_lock(&r.lock)\n    is_wanted =",
+             "    return 0\n    pthread_mutex_lock(&r.lock)\n    is_wanted =",
+             ("tests/integration/test_hostile_agent.py::test_data_under_another_name_are_refused",)),
+    # ---- 16: a relay has no plaintext and derives no key
+    Mutation(16, "the initiator of a -3 keeps the secret", "escp/hostsjob.py",
+             "                self._link(self._send_agent, self._n_streams)\n                self._secret = b\"\"\n",
+             "                self._link(self._send_agent, self._n_streams)\n", (FORGETS,)),
+    Mutation(16, "the initiator of a -R keeps the secret", "escp/hostsjob.py",
+             "        self._secret = b\"\"\n        self._legs.clear()\n", "        self._legs.clear()\n", (FORGETS,)),
+    # ---- 17: the tunnel changes nothing of this
+    Mutation(17, "more than the window is taken", "escp/tunnel.py",
+             "        if len(self._unwritten[i]) > TUNNEL_WINDOW_BYTES:\n", "        if False:\n",
+             (TEST_TUNNEL + "test_more_than_the_window_is_refused",)),
+    Mutation(17, "more is granted than the window", "escp/tunnel.py",
+             "        if self._credit[i] > TUNNEL_WINDOW_BYTES:\n", "        if False:\n",
+             (TEST_TUNNEL + "test_credit_for_what_was_not_sent_is_refused",)),
+    Mutation(17, "more is sent than was granted", "escp/tunnel.py",
+             "            self._credit[i] -= len(data)\n", "",
+             (TEST_TUNNEL + "test_what_nobody_reads_is_bounded_by_the_window",)),
+    Mutation(17, "streams that are not there are named", "escp/tunnel.py",
+             "        if not 0 <= stream < len(self._sockets):\n", "        if False:\n",
+             (TEST_TUNNEL + "test_stream_that_is_not_there_is_refused",)),
+    # ---- 18: what a host tells --doctor is only shown
+    Mutation(18, "facts are not escaped", "escp/facts.py",
+             "        return show_text(text)\n", "        return text\n",
+             ("tests/unit/test_facts.py::test_facts_come_back_with_their_texts_escaped",)),
+    Mutation(18, "any device stands in commands for root", "escp/facts.py",
+             r'        if name == "device" and not re.fullmatch(r"[\w.:@+-]{1,15}", text, re.ASCII):' "\n", "        if False:\n",
+             ("tests/unit/test_facts.py::test_no_text_of_a_peer_becomes_a_line_or_a_command",)),
+    Mutation(18, "texts have no bound", "escp/facts.py",
+             "    if kind == str | None and len(text) <= MAX_TEXT:\n", "    if kind == str | None:\n",
+             ("tests/unit/test_facts.py::test_wrong_facts_are_refused",)),
+    Mutation(18, "an agent measures for 10 s", "escp/examine.py",
+             "MEASURE_S = 0.1", "MEASURE_S = 10", (TEST_BOUNDS,)),
+    Mutation(18, "an agent measures as often as it is asked", "escp/session.py",
+             "    Examine: ((Hello,), False),\n", "    Examine: ((Hello,), True),\n",
+             ("tests/unit/test_session.py::test_message_out_of_turn_is_refused_by_the_agent",)),
+    # ---- 19: what --push-agent starts is what was sent
+    Mutation(19, "a local tree is sent whatever it holds", "escp/agenttree.py",
+             "        if n_left or found.hexdigest() != digest:\n", "        if n_left:\n",
+             (TEST_PUSH + "test_local_tree_that_was_touched_is_not_sent",)),
+    Mutation(19, "what arrived is not compared with MANIFEST", "escp/pushscript.py",
+             '[ "$(sha256sum < lib/escp/MANIFEST)" = "IDENTITY  -" ] && sha256sum -c lib/escp/MANIFEST >/dev/null 2>&1 &&\n  [',
+             "[", (TEST_PUSH + "test_what_arrives_damaged_is_not_kept",)),
+    Mutation(19, "files that MANIFEST does not know are kept", "escp/pushscript.py",
+             " &&\n  [ $(find . -type f | wc -l) -eq $(($(wc -l < lib/escp/MANIFEST) + 1)) ] || refuse damaged",
+             " || refuse damaged", (TEST_PUSH + "test_file_that_manifest_does_not_know_is_not_kept",)),
+    Mutation(19, "it starts where others may write", "escp/pushscript.py",
+             'safe "$d" || refuse unsafe "$d"\n', "", (TEST_PUSH + "test_directory_that_others_may_write_to",)),
+    Mutation(19, "--clean-agents takes links for trees", "escp/pushscript.py",
+             '  [ -L "$name" ] && { say link 0 "$id"; continue; }\n', "",
+             (TEST_PUSH + "test_clean_follows_no_links",)),
+]  # fmt: skip
