@@ -6,8 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from escp.constants import MARKER
-from escp.control import _TYPES, Chunk, Decoder, NoiseSkipper, decode, encode
-from escp.errors import EscpError, ProtocolError
+from escp.control import _TYPES, Chunk, Decoder, FileFailed, NoiseSkipper, decode, encode
+from escp.errors import FAILURES, EscpError, ProtocolError
 from escp.session import AgentCourse, InitiatorCourse
 
 COUNTS = st.integers(0, (1 << 63) - 1)
@@ -17,9 +17,13 @@ VALUES = {int: COUNTS, str: st.text(max_size=50), bytes: st.binary(max_size=100)
           list[int]: st.lists(COUNTS, max_size=64)}  # fmt: skip
 CLASSES = tuple(_TYPES.values())
 CHUNKS = st.builds(Chunk, st.integers(0, 255), st.binary(min_size=1, max_size=100))
-MESSAGES = st.one_of(
-    CHUNKS, *(st.builds(cls, **{k: VALUES[t] for k, t in cls.__annotations__.items()}) for cls in CLASSES)
-)
+FIELDS = {cls: {k: VALUES[t] for k, t in cls.__annotations__.items()} for cls in CLASSES}
+FIELDS[FileFailed] |= {
+    "code": st.sampled_from(sorted(FAILURES)),
+    "sys_errno": st.integers(0, 4095),
+    "where": st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=64),
+}
+MESSAGES = st.one_of(CHUNKS, *(st.builds(cls, **fields) for cls, fields in FIELDS.items()))
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=10), inner, max_size=4),

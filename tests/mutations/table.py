@@ -43,6 +43,7 @@ TEST_LISTENER, TEST_STRANGERS = "tests/fault/test_listener.py::", "tests/integra
 TEST_SECRETS, TEST_TUNNEL = "tests/integration/test_secrets.py::", "tests/unit/test_tunnel.py::"
 TEST_PUSH = "tests/integration/test_push_agent.py::"
 TEST_BOUNDS = "tests/fast/test_stated_numbers.py::test_numbers_of_the_guarantees_are_the_codes"
+TEST_CONFINED, TEST_KERNEL = "tests/fast/test_confined_source.py::", "tests/fast/test_bounds.py::"
 FORGETS = TEST_SECRETS + "test_initiator_has_forgotten_the_secret_when_the_data_flows"
 WITNESS = TEST_SECRETS + "test_no_process_that_has_the_secret_can_be_dumped_or_read"
 WIPED = "tests/fast/test_wiping.py::test_keys_and_secret_are_wiped_with_their_channel_and_with_their_epoch"
@@ -107,10 +108,10 @@ MUTATIONS = [
     Mutation(5, "silent strangers stay for 100 s", "escp/constants.py",
              "HELLO_TIMEOUT_S = 10.0", "HELLO_TIMEOUT_S = 100.0", (TEST_BOUNDS,)),
     Mutation(5, "strangers are kept without bound", "escp/listener.py",
-             "        if len(self._unproven) >= MAX_UNPROVEN + n_missing:", "        if len(self._unproven) >= 10**9:",
+             "        if len(self._unproven) > self._max_unproven + self._n_missing:\n", "        if len(self._unproven) > 10**9:\n",
              (TEST_LISTENER + "test_crowd_of_strangers_is_bounded_and_true_streams_get_in",)),
     Mutation(5, "1,600 strangers are kept", "escp/constants.py",
-             "MAX_UNPROVEN = 16 ", "MAX_UNPROVEN = 1600 ", (TEST_BOUNDS,)),
+             "MAX_UNPROVEN = 256 ", "MAX_UNPROVEN = 1600 ", (TEST_BOUNDS,)),
     Mutation(5, "the agent's port stays open", "escp/service.py",
              "        if self._acceptor is not None:\n            self._acceptor.close()\n"
              "        if self._connector is not None:\n            self._connector.close()\n"
@@ -130,6 +131,9 @@ MUTATIONS = [
              "        if stream in streams.proven or not streams.check_hello(channel, hello):",
              "        if not streams.check_hello(channel, hello):",
              (TEST_LISTENER + "test_two_connections_prove_one_stream_and_the_first_stays",)),
+    Mutation(5, "a second connection takes a relay's place", "escp/relayed.py",
+             "        self.proven[stream] = sock, channel\n", "",
+             ("tests/fault/test_relayed.py::test_second_connection_of_a_stream_is_dropped",)),
     # ---- 6: the secret stays in memory
     Mutation(6, "the process may be read and dumped", "escp/transfer.py",
              "    forbid_dumps()\n", "", (WITNESS,)),
@@ -150,16 +154,22 @@ MUTATIONS = [
              (TEST_SECRETS + "test_secret_is_nowhere_but_in_memory",)),
     # ---- 7: a peer can't write outside the destination
     Mutation(7, "the kernel is not asked to stay beneath", "escp/_fast/tree.pyx",
-             "        fd = <int>escp_openat_beneath(t.root_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC,\n"
-             "                                      not t.makes_links)\n",
-             "        fd = openat(t.root_fd, path, O_PATH | O_DIRECTORY | O_CLOEXEC)\n",
+             "        fd = <int>escp_openat_beneath(top, path, O_PATH | O_DIRECTORY | O_CLOEXEC, follows_links)\n",
+             "        fd = openat(top, path, O_PATH | O_DIRECTORY | O_CLOEXEC)\n",
              (TEST_SENDER + "test_planted_directory_link_is_refused",)),
+    Mutation(7, "a link in a root's place is followed", "escp/_fast/tree.pyx",
+             "        fd = open_beneath(t, top, path, False)\n", "        fd = open_beneath(t, top, path, True)\n",
+             ("tests/fast/test_confinement.py::test_root_that_became_a_link_is_not_followed",)),
+    Mutation(7, "all roots are confined to the target only", "escp/_fast/tree.pyx",
+             "    n_root = n_root if n_root < n else n\n", "    n_root = 0\n",
+             ("tests/fast/test_confinement.py::test_link_of_an_earlier_copy_leads_nothing_out_of_its_root",)),
     Mutation(7, "links are followed on old kernels", "escp/_fast/tree.pyx",
              "        deeper = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)\n",
              "        deeper = openat(fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC)\n",
              (TEST_SENDER + "test_planted_directory_link_is_refused",)),
     Mutation(7, "links that were sent are followed", "escp/_fast/tree.pyx",
-             "                                      not t.makes_links)\n", "                                      True)\n",
+             "        fd = open_beneath(t, top, path + n_root + (n_root > 0), not t.makes_links)\n",
+             "        fd = open_beneath(t, top, path + n_root + (n_root > 0), True)\n",
              ("tests/fast/test_links.py::test_nothing_goes_through_a_link_that_was_sent",)),
     Mutation(7, "`..` is a component like others", "escp/_fast/wire.pyx",
              " or (path[start] == 46 and (k == 1 or (k == 2 and path[start + 1] == 46))):", ":",
@@ -194,6 +204,18 @@ MUTATIONS = [
               "tests/unit/test_control.py::test_chunk_without_bytes_or_too_long_is_refused_before_it_arrives")),
     Mutation(9, "512 large files may be open", "escp/_fast/types.pxd",
              "MAX_OPEN_LARGE = 128 ", "MAX_OPEN_LARGE = 512 ", (TEST_BOUNDS,)),
+    Mutation(9, "any number of names may wait", "escp/_fast/roots.pyx",
+             "    elif r.n_waiting == MAX_WAITING:\n", "    elif False:\n",
+             ("tests/fast/test_absent.py::test_names_that_wait_are_bounded",)),
+    Mutation(9, "a large file is ended while it is created", "escp/_fast/receive_large.pyx",
+             "    l.is_used, l.is_made = True, False\n", "    l.is_used, l.is_made = True, True\n",
+             ("tests/fast/test_large_states.py::test_file_ends_on_one_stream_while_another_creates_it",)),
+    Mutation(9, "an entry is composed where it has no room", "escp/_fast/wire.pyx",
+             "    if entry_length(e) > room:\n        return 0\n", "",
+             ("tests/fast/test_messages.py::test_entry_is_written_only_where_it_has_room",)),
+    Mutation(9, "room is reserved for all of a file at once", "escp/_fast/reserve.pyx",
+             "    n = l.n_begun if l.n_begun > RESERVE_BYTES else <uint64_t>RESERVE_BYTES\n", "    n = l.what.size\n",
+             ("tests/fast/test_reserve.py::test_one_file_takes_a_step",)),
     # ---- 10: a receiver can't end what was not fully sent
     Mutation(10, "a result may come before its file was sent", "escp/_fast/acks.pyx",
              "if r.flags & RESULT_IS_EARLY else not f.is_sent):", "if r.flags & RESULT_IS_EARLY else False):",
@@ -257,8 +279,8 @@ MUTATIONS = [
              "            check_offered_name(path, name, self._peer)\n", "",
              ("tests/integration/test_hostile_agent.py::test_root_under_another_name_is_refused",)),
     Mutation(15, "any name may come", "escp/_fast/roots.pyx",
-             "    if not r.is_on:\n        return 0\n    pthread_mutex_lock(&r.lock)\n    is_wanted =",
-             "    return 0\n    pthread_mutex_lock(&r.lock)\n    is_wanted =",
+             "    if r.is_on:\n        pthread_mutex_lock(&r.lock)\n        n_root = claim_locked(r, e)\n",
+             "    if False:\n        pthread_mutex_lock(&r.lock)\n        n_root = claim_locked(r, e)\n",
              ("tests/integration/test_hostile_agent.py::test_data_under_another_name_are_refused",)),
     # ---- 16: a relay has no plaintext and derives no key
     Mutation(16, "the initiator of a -3 keeps the secret", "escp/hostsjob.py",
@@ -266,6 +288,10 @@ MUTATIONS = [
              "                self._link(self._send_agent, self._n_streams)\n", (FORGETS,)),
     Mutation(16, "the initiator of a -R keeps the secret", "escp/hostsjob.py",
              "        self._secret = b\"\"\n        self._legs.clear()\n", "        self._legs.clear()\n", (FORGETS,)),
+    Mutation(16, "the relay proves itself with the session's secret", "escp/hostsjob.py",
+             "            self._leg_secrets[agent] = os.urandom(SECRET_BYTES)\n",
+             "            self._leg_secrets[agent] = self._secret\n",
+             ("tests/integration/test_hosts.py::test_relay_derives_no_key",)),
     # ---- 17: the tunnel changes nothing of this
     Mutation(17, "more than the window is taken", "escp/tunnel.py",
              "        if len(self._unwritten[i]) > TUNNEL_WINDOW_BYTES:\n", "        if False:\n",
@@ -309,4 +335,57 @@ MUTATIONS = [
     Mutation(19, "--clean-agents takes links for trees", "escp/pushscript.py",
              '  [ -L "$name" ] && { say link 0 "$id"; continue; }\n', "",
              (TEST_PUSH + "test_clean_follows_no_links",)),
+    # ---- 20: who owns a tree does not lead its copy out of it
+    Mutation(20, "a source's directories are opened by their paths", "escp/_fast/below.pyx",
+             "        fd = <int>escp_openat_beneath(way.fd, path, flags, False)\n", "        fd = openat(way.fd, path, flags)\n",
+             (TEST_CONFINED + "test_directory_that_becomes_a_link_leads_nowhere",)),
+    Mutation(20, "links are followed in a source on old kernels", "escp/_fast/below.pyx",
+             "openat(fd, name, O_NOFOLLOW | (flags if is_last", "openat(fd, name, (flags if is_last",
+             (TEST_CONFINED + "test_directory_that_becomes_a_link_leads_nowhere",)),
+    # ---- 21: what the kernel says about a file is bounded
+    Mutation(21, "a hole is wherever the kernel says", "escp/_fast/bounds.pyx",
+             "    return <uint64_t>at if <int64_t>offset < at < <int64_t>end else end\n", "    return <uint64_t>at\n",
+             (TEST_KERNEL + "test_ranges_are_ranges_whatever_lseek_says",)),
+    Mutation(21, "data is wherever the kernel says", "escp/_fast/bounds.pyx",
+             "    if at < <int64_t>offset:\n        return offset\n", "",
+             (TEST_KERNEL + "test_ranges_are_ranges_whatever_lseek_says",)),
+    Mutation(21, "names in a listing may be paths", "escp/_fast/bounds.pyx",
+             "            or memchr(name, 47, strlen(name)) != NULL):  # '/'\n", "            ):\n",
+             (TEST_KERNEL + "test_listing_that_is_none_ends_there",)),
+    # ---- 22: nothing that lay in memory is sent
+    Mutation(22, "the dummy engine sends what lies in memory", "escp/_fast/engine.pyx",
+             "        memset(ring.memory, 0, stride * ring.depth)\n", "        pass\n",
+             ("tests/fast/test_messages.py::test_dummy_engine_sends_nothing_that_lay_in_memory",)),
+    # ---- 23: what gets an owner, a mode or a time is what was made
+    Mutation(23, "a new node is whatever has its name", "escp/_fast/nodes.pyx",
+             "    if not is_just_made(t, node, fd):\n", "    if False:\n", ("tests/fast/test_swapped_nodes.py",)),
+    Mutation(23, "a target's new directory is whatever has its name", "escp/destination.py",
+             "        if not is_empty or not _is_ours(fd):\n", "        if False:\n",
+             ("tests/unit/test_destination_races.py::test_directory_that_was_made_is_the_one_that_is_opened",)),
+    # ---- 24: an agent does not choose where this host connects
+    Mutation(24, "the agent's addresses are connected to", "escp/leg.py",
+             "        return sorted(known, key=lambda address: address not in named)[:MAX_ADDRESSES]\n",
+             "        return named or known\n",
+             ("tests/integration/test_addresses.py::test_foreign_addresses_of_an_agent_are_not_connected_to",)),
+    Mutation(24, "any port may be named", "escp/leg.py",
+             'listening.port and not first <= listening.port <= last:', "False:",
+             ("tests/integration/test_addresses.py::test_port_that_was_not_asked_for_is_not_connected_to",)),
+    # ---- 25: an agent that only says that it is alive is not waited for
+    Mutation(25, "what is owed may come late", "escp/session.py",
+             "        owed = None if self._is_running else self._check_owed(now)\n", "        owed = None\n",
+             ("tests/unit/test_session.py::test_agent_that_owes_an_answer_and_only_says_that_it_is_alive",)),
+    Mutation(25, "a keepalive is a sign of life before the hello", "escp/session.py",
+             "            if isinstance(message, KeepAlive) and Hello in self._seen:\n",
+             "            if isinstance(message, KeepAlive):\n",
+             ("tests/unit/test_session.py::test_message_out_of_turn_is_refused_by_the_initiator",)),
+    # ---- 26: no end's word alone makes a copy a success
+    Mutation(26, "accounts may differ", "escp/accounts.py",
+             "        if n_sent != n_received:\n", "        if False:\n",
+             ("tests/unit/test_accounts.py::test_different_accounts_do_not",)),
+    Mutation(26, "a name may be absent without a reason", "escp/accounts.py",
+             "        n = min(max(0, self._n_absent - self._n_reasons), len(self._absent))\n", "        n = 0\n",
+             ("tests/unit/test_accounts.py::test_each_absent_name_has_a_reason_of_its_own",)),
+    Mutation(26, "what never came is not missed", "escp/_fast/receive.pyx",
+             "    while roots_take_missing(&s.roots, name, &n):\n", "    while False:\n",
+             ("tests/integration/test_accounts.py::test_file_that_never_comes_has_failed",)),
 ]  # fmt: skip
