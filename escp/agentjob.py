@@ -26,6 +26,7 @@ class AgentJob(Job):
         self._start_agent = task.start_agent
         self._agents: list[AgentLink] = []
         self._legs: dict[AgentLink, Leg] = {}
+        self._linked: set[AgentLink] = set()  # those that know how their streams come about
         self._n_streams = 0
         self._streams: Streams | None = None  # of a plane here
         self._aead = choose_aead()
@@ -116,10 +117,12 @@ class AgentJob(Job):
         leg = Leg(agent, self._options, self._loop, self._watcher.warn,
                   limit_bytes_per_s=tunnel_limit_bytes_per_s)  # fmt: skip
         self._legs[agent] = leg
+        self._linked.add(agent)
         self._n_streams = n_streams
-        agent.send(leg.link(self._secret, n_streams=n_streams, limit_bytes_per_s=limit_bytes_per_s,
-                            is_relayed=is_relayed, speaks_first=speaks_first))  # fmt: skip
-        leg.prepare()
+        link = leg.link(self._secret, n_streams=n_streams, limit_bytes_per_s=limit_bytes_per_s,
+                        is_relayed=is_relayed, speaks_first=speaks_first)  # fmt: skip
+        leg.prepare()  # before: it may ask for a name, and from the link on the agent waits half a minute
+        agent.send(link)
 
     def _leg(self, agent: AgentLink) -> Leg:
         if agent not in self._legs:
@@ -127,6 +130,8 @@ class AgentJob(Job):
         return self._legs[agent]
 
     def _take_listening(self, agent: AgentLink, listening: Listening) -> None:
+        if agent not in self._linked:
+            raise ProtocolError(f"the remote escp on {agent.host} tells of streams that nobody asked for")
         if agent in self._legs:  # not one that connects to another host
             self._legs[agent].check(listening)
         is_receiver = agent is self._receive_agent

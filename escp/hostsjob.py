@@ -27,7 +27,7 @@ class HostsJob(FetchJob):
         try:
             return super().run()
         except NetworkError as e:
-            if self._options.is_direct_hosts and not self._has_sent:
+            if self._options.is_direct_hosts and self._is_started and not self._has_sent:
                 raise NetworkError(
                     f"{self._origin.host} and {self._options.target.host} can't reach each other: {e}",
                     "leave out -R, or write -3: then the data goes through this host",
@@ -107,11 +107,11 @@ class HostsJob(FetchJob):
         """The receiving agent listens first, then the sending one is told."""
         assert self._send_agent
         if not self._options.is_direct_hosts:
-            leg = RelayLeg(
+            way = RelayLeg(
                 self._leg_secrets.pop(agent), n_streams=self._n_streams, backend=self._aead,
                 block_bytes=self._options.block_bytes, is_sender=agent is self._receive_agent,
             )  # fmt: skip
-            self._leg(agent).begin(listening, leg)
+            self._leg(agent).begin(listening, way)
             if agent is self._receive_agent:
                 self._link(self._send_agent, self._n_streams)
                 self._secret = b""
@@ -121,6 +121,7 @@ class HostsJob(FetchJob):
     def _connect_directly(self, agent: AgentLink, listening: Listening) -> None:
         assert self._send_agent
         addresses = self._leg(agent).find_addresses(listening)
+        self._linked.add(self._send_agent)
         self._send_agent.send(Link(
             secret=self._secret, mode="connect", n_streams=self._n_streams,
             block_bytes=self._options.block_bytes, limit_bytes_per_s=self._options.limit_bytes_per_s or 0,

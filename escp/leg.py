@@ -95,7 +95,7 @@ class Leg:
         )
 
     def prepare(self) -> None:
-        """While the agent gets ready: find out where it is."""
+        """Find out where the agent is."""
         if self._mode == "listen" and self._known is None:
             self._known = self._find_known()
 
@@ -194,6 +194,8 @@ class Leg:
                 f"no address is known for {host}", "name the host by its address, or use --data-host"
             )
         named = [normalize_address(text) for text in listening.addresses if is_address(text)]
+        if not named:
+            self._agent.note(f"{host} does not say on which of its addresses it listens: perhaps on all")
         foreign = [address for address in named if address not in known]
         if foreign and self._options.data_host is None:
             self._foreign = foreign[0]

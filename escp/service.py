@@ -12,6 +12,7 @@ from escp.control import (
     Examine,
     Examined,
     FileFailed,
+    Hello,
     Link,
     Listed,
     Listening,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initiator gives up long before
 IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
 PROGRESS_S = 0.2
+REASON_MINOR = 2  # of an initiator that understands `reason` in `listening`
 MAX_LISTED = 64  # in one message
 MAX_UNREAD_BYTES = 1 << 20  # for an initiator that is suspended, or whose output nobody reads
 
@@ -58,6 +60,7 @@ class Service:
         self._channel = channel
         self._log = log
         self._own_address, self._peer_address = own_address, peer_address
+        self._peer_minor = 0
         self._send_wanted: Send | None = None
         self._finder: RootFinder | None = None
         self._has_accept = False
@@ -120,6 +123,8 @@ class Service:
                 streams.close()
 
     def take(self, message: Message) -> None:
+        if isinstance(message, Hello):
+            self._peer_minor = message.minor
         if isinstance(message, Receive | Send) and (self._receiver or self._send_wanted):
             raise ProtocolError("the initiator wants two things of one agent")
         if isinstance(message, Receive):
@@ -274,7 +279,9 @@ class Service:
             address = link.addresses[0] if is_own_address(link.addresses[0]) else ""
         try:
             listener = listen(address, link.port, link.n_ports)
-        except NetworkError as e:  # the tunnel is left, if the initiator wants it
+        except NetworkError as e:  # the tunnel is left, if the initiator wants it and knows of that
+            if self._peer_minor < REASON_MINOR:
+                raise
             self._acceptor = self._accept_from(None)
             return self._tell(Listening([], 0, n_streams, str(e)))
         self._acceptor = self._accept_from(listener)

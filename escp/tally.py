@@ -133,7 +133,7 @@ class Tally:
             counts.update(own)
         received = self._results.get(receive_end) if isinstance(receive_end, AgentLink) else None
         if received is not None and not self._is_dry_run:
-            counts.update(_describe(received))
+            counts.update(_describe(received, is_measured_here=isinstance(send_end, SendEnd)))
         sent = self._results.get(send_end) if isinstance(send_end, AgentLink) else None
         if sent is not None and sent.skipped >= 0:
             counts["skipped"] = sent.skipped
@@ -142,11 +142,13 @@ class Tally:
         return counts
 
 
-def _describe(result: Result) -> dict[str, int]:
-    """What of the counters an agent that received has the last word on."""
-    names = ("files", "directories", "bytes", "bytes_network", "bytes_disk", "bytes_compressed")
+def _describe(result: Result, *, is_measured_here: bool) -> dict[str, int]:
+    """What of the counters an agent that received has the last word on, but for what a plane here saw."""
+    names = ["files", "directories", "bytes", "bytes_disk"]
+    if not is_measured_here:
+        names += ["bytes_network", "bytes_compressed"]
     counts = {name: n for name, n in result._asdict().items() if name in names}
-    if result.data_ns >= 0:
+    if result.data_ns >= 0 and not is_measured_here:
         counts.update(first_ns=0, last_ns=result.data_ns)
     return counts
 

@@ -72,6 +72,7 @@ MESSAGES = [
     [["relay", {"secret": "00" * 32}]],
     [listening(n_streams=0)],
     [listening(n_streams=4), ["arrived", {"stream": 0}]],
+    [roots("asked"), listening(n_streams=4)],
     [listening(n_streams=4, port=0)],
     [listening(n_streams=4, port=65536)],
     [OPENED, ["allowed", {}]],
