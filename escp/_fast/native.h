@@ -130,6 +130,13 @@ static inline int escp_is_memory_fs(int fd) {
     return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
+/* Bytes that may still be written where FD lies; as many as there can be where nobody knows. */
+static inline uint64_t escp_room(int fd) {
+    struct statfs fs;
+    if (fstatfs(fd, &fs)) return UINT64_MAX;
+    return (uint64_t)(geteuid() ? fs.f_bavail : fs.f_bfree) * (uint64_t)fs.f_bsize;
+}
+
 /* O_DIRECT's alignment of FD into *ALIGN (0: the file system has none); -1 where the kernel can't tell (before 6.1).
    statx(2) spelled out: the function is in glibc from 2.28 on, the field in headers from 6.1 on. */
 #define ESCP_STATX_DIOALIGN 0x2000u

@@ -4,19 +4,18 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.counters cimport count_contents
 from escp._fast.digest cimport digest128, digest_add, digest_finish, digest_update
-from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direct, has_zero_page,
-                                io_slot, ring_done_slot, ring_reap, slot_finish, slot_write, write_all,
-                                write_pages)
-from escp._fast.libc cimport (ESPIPE, SYNC_FILE_RANGE_WRITE, calloc, errno, escp_fetch_add, free, ftruncate, malloc,
-                              memcmp, memcpy, pthread_cond_broadcast, pthread_cond_wait, pthread_mutex_lock,
-                              pthread_mutex_unlock, sync_file_range)
-from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, flush_results, identify,
-                                       open_large, receive_state, receive_stream)
+from escp._fast.engine cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direct, has_zero_page, io_slot,
+                                ring_done_slot, ring_reap, slot_finish, slot_write, write_all, write_pages)
+from escp._fast.libc cimport (ENOSPC, ESPIPE, SYNC_FILE_RANGE_WRITE, calloc, errno, escp_fetch_add, escp_room, free,
+                              ftruncate, malloc, memcmp, memcpy, pthread_cond_broadcast, pthread_cond_wait,
+                              pthread_mutex_lock, pthread_mutex_unlock, sync_file_range)
+from escp._fast.receive_state cimport (WINDOW_BLOCKS, add_result, flush_results, identify, open_large, receive_state,
+                                       receive_stream)
 from escp._fast.reserve cimport claim_room_locked, earn_room_locked, reserve, stretch
 from escp._fast.roots cimport roots_check
 from escp._fast.tree cimport file_commit, file_create, file_discard
-from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS,
-                               MAX_OPEN_LARGE, PAGE_BYTES, SLICE_BYTES, clear, fail, fast_err)
+from escp._fast.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS, MAX_OPEN_LARGE,
+                               PAGE_BYTES, SLICE_BYTES, clear, fail, fast_err)
 from escp._fast.wire cimport ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, RESULT_IS_EARLY, data_header, entry
 
 
@@ -56,6 +55,8 @@ cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept
         claim_room_locked(s, l, &room)
         pthread_mutex_unlock(&s.lock)
         rc = reserve(l, &room, own) if room.n else 0
+        if rc == 0 and room.n and escp_room(l.file.fd) < l.what.size - room.n:  # what never fits is not begun
+            rc = fail(own, FAST_SYS, ENOSPC, "allocate")
         if rc < 0:
             ftruncate(l.file.fd, 0)  # what it got goes back at once: smaller files may still fit
             return False

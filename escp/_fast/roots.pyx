@@ -143,27 +143,30 @@ cdef void take_off_locked(root_set *r, root_name *one) noexcept nogil:
     r.n_waiting -= 1
 
 
-cdef int find_above_locked(root_set *r, const char *path, size_t n, bint has_come) noexcept nogil:
+cdef int find_above_locked(root_set *r, const char *path, size_t n, bint has_come, uint64_t *hash) noexcept nogil:
     """Length of the widest directory that was asked for and that the path lies below; *has_come*: or that was, and is
-    finished. -1: there is none."""
+    finished. -1: there is none. On the way it gets the hash of the path itself."""
     cdef root_name *one
     cdef uint64_t h = hash_name(r, NULL, 0)
+    cdef int widest = -1
     cdef size_t i
     for i in range(n):
-        if i == 0 or path[i] == 47:  # '/'; "": the contents of a directory, straight into the destination
+        if widest < 0 and (i == 0 or path[i] == 47):  # '/'; "": the contents of a directory, straight into the target
             one = find_locked(r, h, path, i)[0]
             if one != NULL and one.is_directory and (one.n_times or has_come):
-                return <int>i
+                widest = <int>i
         h = hash_more(h, path[i])
-    return -1
+    hash[0] = h
+    return widest
 
 
 cdef int find_first_root_locked(root_set *r, const char *path, size_t n) noexcept nogil:
     """The same of the file that a hard link names: below a directory that was asked for, or a file that has come."""
     cdef root_name *one
-    cdef int n_root = find_above_locked(r, path, n, True)
+    cdef uint64_t h = 0
+    cdef int n_root = find_above_locked(r, path, n, True, &h)
     if n_root < 0:
-        one = find_locked(r, hash_name(r, path, n), path, n)[0]
+        one = find_locked(r, h, path, n)[0]
         if one != NULL and one.has_come:
             return <int>n
     return n_root
@@ -177,11 +180,12 @@ cdef int first_component(const char *path, size_t n) noexcept nogil:
 cdef int claim_locked(root_set *r, const entry *e) noexcept nogil:
     """The length of the entry's root, or -1 for what was not asked for. What lies below a directory that was may come
     as often as it likes."""
-    cdef root_name *one = find_entry_locked(r, e)[0]
+    cdef uint64_t h = 0
+    cdef int n_root = find_above_locked(r, e.path, e.path_bytes, False, &h)
+    cdef root_name *one = find_locked(r, h, e.path, e.path_bytes)[0]
     cdef bint is_question = e.kind == ENTRY_QUERY
     cdef bint is_directory = e.kind == ENTRY_DIRECTORY or (is_question and e.flags & ENTRY_ASKS_DIRECTORY)
     cdef bint is_root = one != NULL and one.n_times and (one.is_directory or not is_directory)
-    cdef int n_root = find_above_locked(r, e.path, e.path_bytes, False)
     if n_root >= 0:
         if is_root and not is_question:
             one.n_below += 1
@@ -191,6 +195,7 @@ cdef int claim_locked(root_set *r, const entry *e) noexcept nogil:
     if not is_question:
         take_off_locked(r, one)
         one.n_claimed += 1
+        one.n_same -= one.n_same > 0  # it differs after all
     return e.path_bytes
 
 
@@ -209,7 +214,7 @@ cdef int roots_check(root_set *r, entry *e, fast_err *err) noexcept nogil:
         pthread_mutex_unlock(&r.lock)
     else:
         n_root = first_component(e.path, e.path_bytes)
-        n_first = first_component(x.target, x.n_target)
+        n_first = first_component(x.target, x.n_target) if x.target != NULL else 0
     if n_root < 0 or n_first < 0:
         return fail(err, FAST_UNSAFE, 0, "name")
     e.root_bytes, e.first_root_bytes = <uint16_t>n_root, <uint16_t>n_first
@@ -218,13 +223,14 @@ cdef int roots_check(root_set *r, entry *e, fast_err *err) noexcept nogil:
 
 cdef void roots_settle(root_set *r, const entry *e, bint is_good) noexcept nogil:
     cdef root_name **at
-    if not r.is_on:
+    if not r.is_on or e.root_bytes != e.path_bytes:  # part of a root claims nothing
         return
     pthread_mutex_lock(&r.lock)
     at = find_entry_locked(r, e)
     if at[0] != NULL and at[0].n_claimed:
         at[0].n_claimed -= 1
-        at[0].has_come = at[0].has_come or is_good
+        # Of a directory that can't get its mode the files are there all the same.
+        at[0].has_come = at[0].has_come or is_good or e.kind == ENTRY_DIRECTORY
         tidy_locked(r, at)
     pthread_mutex_unlock(&r.lock)
 
@@ -236,7 +242,9 @@ cdef void roots_answer(root_set *r, const entry *e, bint is_compared) noexcept n
     pthread_mutex_lock(&r.lock)
     at = find_entry_locked(r, e)
     if at[0] != NULL and at[0].n_times:
-        if is_compared:
+        if e.root_bytes != e.path_bytes:  # asked as part of a directory, and perhaps for itself
+            at[0].n_below += 1
+        elif is_compared:
             at[0].n_same += 1
         else:
             at[0].has_come = True

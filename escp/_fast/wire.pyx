@@ -183,6 +183,7 @@ cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *e
         return fail(err, FAST_PROTOCOL, 0, "entry fields")
     p += ENTRY_BYTES + e.path_bytes
     e.extras, e.extras_bytes = p, 0
+    e.root_bytes = e.first_root_bytes = 0
     if e.flags & ENTRY_HAS_EXTRAS:
         if end - p < 4:
             return fail(err, FAST_PROTOCOL, 0, "extras length")

@@ -5,10 +5,10 @@ import os
 import pytest
 
 from escp._fast.plane import FATAL, FILE_FAILED, FINISHED
-from escp._fast.wire import encode_entry
-from escp.errors import FAST_ABSENT, FAST_MISSING, FAST_PROTOCOL, FAST_SYS, FAST_UNSAFE
-from tests.fast.loopback import BLOCK
-from tests.fast.peers import ABSENT, DIRECTORY, QUERY, Receiver, Sender
+from escp._fast.wire import encode_entry, encode_extra
+from escp.errors import FAST_ABSENT, FAST_MISSING, FAST_OWNER, FAST_PROTOCOL, FAST_SYS, FAST_UNSAFE
+from tests.fast.loopback import BLOCK, Loopback
+from tests.fast.peers import ABSENT, DIRECTORY, HARD_LINK, QUERY, Receiver, Sender
 
 MAX_WAITING = 65536
 
@@ -171,3 +171,44 @@ def test_sender_tells_what_does_not_come(tmp_path, tells_absent):
         receiver.wait(FINISHED)
         counts = receiver.plane.counters()
         assert (counts["files"], counts["directories"], counts["failed"]) == (0, 1, 1)
+
+
+@pytest.mark.parametrize("both", [{}, {"selection": "changed"}], ids=["all", "changed"])
+def test_name_in_one_source_and_a_source_by_itself(tmp_path, target, both):
+    """What is the same as part of the first is not what the second one brings: it still comes."""
+    for name, text, mtime in (
+        ("d1/x", "one", 1000),
+        ("d2/x", "two, newer", 2000),
+        (f"{target.name}/x", "one", 1000),
+    ):
+        path = target.parent / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(text)
+        os.utime(path, (mtime, mtime))
+    with Loopback(target, both=both, receiving={"has_roots": True, "keeps_attributes": True}) as planes:
+        planes.receiver.allow(b"", True)
+        planes.receiver.allow(b"x", False)
+        planes.start()
+        add = planes.sender.add_source
+        add(os.fsencode(target.parent / "d1"), b"", waits=False, tells_absent=True)
+        add(os.fsencode(target.parent / "d2/x"), b"x", waits=True, tells_absent=True)
+        planes.sender.end_sources()
+        planes.run_to_end()
+    assert (target / "x").read_text() == "two, newer"
+
+
+def test_directory_that_fails_keeps_its_files_names(target):
+    """A hard link may lead to what came well in a directory that could not get its owner."""
+    with Sender(
+        target, has_roots=True, makes_hard_links=True, keeps_owner=True, keeps_attributes=True
+    ) as sender:
+        sender.plane.allow(b"a", True)
+        sender.plane.allow(b"b", True)
+        sender.send_small(b"a/x", b"hello", id=1)
+        nobody = encode_entry(kind=DIRECTORY, id=2, path=b"a", mode=0o755, uid=0xFFFFFFFF)
+        other = encode_entry(kind=HARD_LINK, id=3, path=b"b/y", extras=encode_extra(1, b"a/x"))
+        sender.send_entries(nobody)
+        assert [code for _, code, *_ in sender.receive_results(2)] == [0, FAST_OWNER]
+        sender.send_entries(other)
+        assert sender.receive_results(1)[0][:2] == (3, 0)
+    assert (target / "b/y").read_text() == "hello"
