@@ -1,17 +1,21 @@
 """What a peer has only announced takes no more of the disk than a bound: reserve.pxd."""
 
+import errno
 import os
+import shutil
 
 import pytest
 
 from escp._fast.digest import digest_of
 from escp._fast.wire import encode_entry
+from escp.errors import FAST_SYS
 from tests.fast.loopback import BLOCK, copy
 from tests.fast.peers import IS_ABANDONED, LARGE, Sender
 
 MIB = 1 << 20
 STEP, MOST = 64 * MIB, 1024 * MIB
 SLACK = 4 * MIB  # a file system's own
+IS_EARLY = 1  # of a result
 WIDE = 1 << 25  # the longest block: fewer of them
 
 
@@ -48,11 +52,22 @@ def announce(sender, ids, size):
     assert sender.receive_results(1)[0][:2] == (10_000, 0)
 
 
-@pytest.mark.parametrize("size", [512 * MIB, 1 << 40, (1 << 44) - 4096])
+@pytest.mark.parametrize("size", [512 * MIB, 1024 * MIB])
 def test_one_file_takes_a_step(target, size):
     with Sender(target) as sender:
         announce(sender, [1], size)
         assert STEP <= count_taken(target) <= STEP + SLACK
+
+
+@pytest.mark.parametrize("size", [1 << 42, (1 << 44) - 4096])
+def test_file_that_can_not_fit_takes_nothing(target, size):
+    assert size > shutil.disk_usage(target).free
+    with Sender(target) as sender:
+        sender.send_entries(encode_entry(kind=LARGE, id=1, path=b"1", size=size))
+        sender.send_small(b"small", id=2)
+        (first, second) = sorted(sender.receive_results(2))
+        assert first[:4] == (1, FAST_SYS, IS_EARLY, errno.ENOSPC) and second[:2] == (2, 0)
+        assert count_taken(target) == 0
 
 
 def test_many_files_share_a_bound(target):
