@@ -15,7 +15,6 @@ from tests.fast.peers import IS_ABANDONED, LARGE, Sender
 MIB = 1 << 20
 STEP, MOST = 64 * MIB, 1024 * MIB
 SLACK = 4 * MIB  # a file system's own
-IS_EARLY = 1  # of a result
 WIDE = 1 << 25  # the longest block: fewer of them
 
 
@@ -63,11 +62,10 @@ def test_one_file_takes_a_step(target, size):
 def test_file_that_can_not_fit_takes_nothing(target, size):
     assert size > shutil.disk_usage(target).free
     with Sender(target) as sender:
-        sender.send_entries(encode_entry(kind=LARGE, id=1, path=b"1", size=size))
-        sender.send_small(b"small", id=2)
-        (first, second) = sorted(sender.receive_results(2))
-        assert first[:4] == (1, FAST_SYS, IS_EARLY, errno.ENOSPC) and second[:2] == (2, 0)
+        announce(sender, [1], size)
         assert count_taken(target) == 0
+        sender.send_large_end(b"1", 0, id=1, flags=IS_ABANDONED)
+        assert sender.receive_results(1)[0][:4] == (1, FAST_SYS, 0, errno.ENOSPC)
 
 
 def test_many_files_share_a_bound(target):
