@@ -120,7 +120,10 @@ class HostsJob(FetchJob):
 
     def _connect_directly(self, agent: AgentLink, listening: Listening) -> None:
         assert self._send_agent
-        addresses = self._leg(agent).find_addresses(listening)
+        try:
+            addresses = self._leg(agent).find_addresses(listening)
+        except NetworkError as e:
+            raise NetworkError(str(e), f"{e.hint}; with -3 in place of -R the data goes through this host") from e
         self._linked.add(self._send_agent)
         self._send_agent.send(Link(
             secret=self._secret, mode="connect", n_streams=self._n_streams,

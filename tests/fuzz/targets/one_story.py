@@ -6,7 +6,7 @@ from tests.fuzz.test_fuzz_receiver import SELECTIONS, tell
 
 ARENA = Arena()
 MODES = [
-    {"has_roots": False},
+    {},
     {"keeps_attributes": True, "keeps_owner": True, "keeps_xattrs": True, "keeps_acls": True},
     {"makes_sparse": True, "has_tmpfile": False},
     {"engine": "dummy"},
