@@ -123,7 +123,8 @@ class HostsJob(FetchJob):
         try:
             addresses = self._leg(agent).find_addresses(listening)
         except NetworkError as e:
-            raise NetworkError(str(e), f"{e.hint}; with -3 in place of -R the data goes through this host") from e
+            hint = f"{e.hint}; with -3 in place of -R the data goes through this host"
+            raise NetworkError(str(e), hint) from e
         self._linked.add(self._send_agent)
         self._send_agent.send(Link(
             secret=self._secret, mode="connect", n_streams=self._n_streams,
