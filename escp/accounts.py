@@ -7,11 +7,9 @@ everything comes, or the sender says that it will not, and why: as many failures
 from collections import deque
 
 from escp.control import Result
-from escp.errors import IntegrityError, ProtocolError
+from escp.errors import AccountsError, ProtocolError
 
 MAX_NAMES = 1000  # kept of those for which no reason has come yet
-
-_HINT = "look at what arrived before you trust it: is one of these hosts not to be trusted?"
 
 
 class Accounts:
@@ -54,7 +52,7 @@ class Accounts:
             raise ProtocolError(f"{self._sender} counts {n_listed} names and listed {self._n_listed}")
 
     def compare(self, sent: Result, received: Result, *, is_dry_run: bool, compares_digests: bool) -> None:
-        """Raises IntegrityError where the accounts of the two ends differ."""
+        """Raises AccountsError where the accounts of the two ends differ."""
         for what, n_sent, n_received in (
             ("files", sent.files, received.files),
             ("directories", sent.directories, received.directories),
@@ -70,7 +68,6 @@ class Accounts:
 
     def _check(self, what: str, n_sent: int, n_received: int) -> None:
         if n_sent != n_received:
-            raise IntegrityError(
-                f"the accounts differ: {n_sent} {what} by {self._sender}, {n_received} by {self._receiver}",
-                _HINT,
+            raise AccountsError(
+                f"the accounts differ: {n_sent} {what} by {self._sender}, {n_received} by {self._receiver}"
             )

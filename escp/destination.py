@@ -70,7 +70,7 @@ def open_destination(
             if kind == DIRECTORY:
                 return Destination(os.dup(fd), b"", -1, True)
             if kind == OTHER:
-                return _open_file(fd)
+                return _open_file(fd, path)
         finally:
             if fd >= 0:
                 os.close(fd)
@@ -112,25 +112,39 @@ def _open_target(path: bytes) -> tuple[str, int]:
         return MISSING, -1
 
 
-def _open_file(fd: int) -> Destination:
-    """The file, pipe or device that the descriptor stands for."""
+def _open_file(fd: int, path: bytes) -> Destination:
+    """The file, pipe or device that the descriptor stands for; *path* led to it, and counts without /proc."""
     link = b"/proc/self/fd/%d" % fd
     status = os.fstat(fd)
     if not stat.S_ISREG(status.st_mode):
         # Not waiting for a pipe's reader: the agent must hear when the initiator is gone.
-        in_place_fd = os.open(link, _FLAGS | os.O_WRONLY | os.O_NONBLOCK)
-        os.set_blocking(in_place_fd, True)
-        return Destination(os.open(b"/", os.O_PATH | os.O_CLOEXEC), b"target", in_place_fd, False)
+        way = link if os.path.exists(link) else path
+        in_place_fd = os.open(way, _FLAGS | os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            _check_same(status, os.fstat(in_place_fd))
+            os.set_blocking(in_place_fd, True)
+            return Destination(os.open(b"/", os.O_PATH | os.O_CLOEXEC), b"target", in_place_fd, False)
+        except BaseException:
+            os.close(in_place_fd)
+            raise
     # Written over what a link leads to, as scp does, so that the link stays: where that is, the kernel knows.
-    parent, _, name = os.readlink(link).rpartition(b"/")
+    try:
+        place = os.readlink(link)
+    except FileNotFoundError:
+        place = os.path.realpath(path)
+    parent, _, name = place.rpartition(b"/")
     root_fd = os.open(parent or b"/", _DIRECTORY_FLAGS)
     try:
-        if not os.path.samestat(status, os.stat(name, dir_fd=root_fd, follow_symlinks=False)):
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        _check_same(status, os.stat(name, dir_fd=root_fd, follow_symlinks=False))
         return Destination(root_fd, name, -1, False)
     except BaseException:
         os.close(root_fd)
         raise
+
+
+def _check_same(seen: os.stat_result, found: os.stat_result) -> None:
+    if not os.path.samestat(seen, found):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
 
 
 def _open_parent(path: bytes) -> tuple[int, bytes]:

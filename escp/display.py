@@ -5,6 +5,7 @@ its own end. Sizes and rates are decimal (1 GB = 1e9 bytes), as networks and dis
 """
 
 _SHORT = {"\n": "\\n", "\r": "\\r", "\t": "\\t"}
+_FILLERS = "\u115f\u1160\u3164\uffa0"  # of Hangul: letters that look like a blank
 _UNITS = ("", "k", "M", "G", "T", "P", "E")
 
 
@@ -19,6 +20,40 @@ def show_name(name: bytes) -> str:
 def show_text(text: str) -> str:
     """Any text on one line, as `show_name` but with backslashes left alone: for messages."""
     return text if text.isprintable() else "".join(c if c.isprintable() else _escape(c) for c in text)
+
+
+def show_foreign(text: str) -> str:
+    """Any text on one line, as `show_text`, and what nobody would see of it as escapes, too: marks that
+    change the character before them, fillers. Not for names: many languages write with such marks.
+    """
+    return text if text.isascii() and text.isprintable() else "".join(map(_show_foreign, text))
+
+
+def cut_foreign(text: str, n_columns: int) -> list[str]:
+    """*text* in pieces that take no more columns than that when `show_foreign` has shown them; one at least.
+
+    Where no one can say how wide a character is (CJK, emoji) it counts as two. An escape stays whole.
+    """
+    if len(text) <= n_columns and text.isascii() and text.isprintable():
+        return [text]
+    pieces, begin, n_used = [], 0, 0
+    for at, char in enumerate(text):
+        shown = _show_foreign(char)
+        n = len(shown) if shown.isascii() else 2
+        if n_used + n > n_columns and at > begin:
+            pieces.append(text[begin:at])
+            begin, n_used = at, 0
+        n_used += n
+    return [*pieces, text[begin:]]
+
+
+def _show_foreign(char: str) -> str:
+    if char.isascii() and char.isprintable():
+        return char
+    import unicodedata  # lazy: other hosts say hardly anything, and that in ASCII
+
+    is_seen = char.isprintable() and char not in _FILLERS and unicodedata.category(char) not in ("Mn", "Me")
+    return char if is_seen else _escape(char)
 
 
 def _escape(char: str) -> str:

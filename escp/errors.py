@@ -28,7 +28,7 @@ EXIT_MEANINGS: dict[int | str, str] = {
     EXIT_INTERNAL: "internal error",
     EXIT_SSH: "ssh failed",
     EXIT_AGENT: "the remote escp is missing or of another version",
-    EXIT_INTEGRITY: "wrong key, or something was changed on the way",
+    EXIT_INTEGRITY: "wrong key, something changed on the way, or both ends' accounts differ",
     EXIT_NETWORK: "network lost, blocked or timed out",
     EXIT_LOCAL_FS: "error of the local file system",
     EXIT_REMOTE_FS: "error of the remote file system",
@@ -42,6 +42,7 @@ class EscpError(Exception):
 
     exit_code = EXIT_INTERNAL
     hint = ""
+    is_retryable = False  # the same command may succeed (docs/json.md)
 
     def __init__(self, message: str, hint: str | None = None):
         super().__init__(message)
@@ -69,6 +70,7 @@ class BrokenInstallationError(InternalError):
 
 class SshError(EscpError):
     exit_code = EXIT_SSH
+    is_retryable = True
     hint = "try `ssh` with the same host and options: escp logs in exactly as it does"
 
 
@@ -80,10 +82,18 @@ class AgentError(EscpError):
 
 
 class IntegrityError(EscpError):
-    """A tag, a sequence number or a digest was wrong: nothing of it was kept."""
+    """A tag, a sequence number or a digest was wrong: nothing that failed a check was kept."""
 
     exit_code = EXIT_INTEGRITY
     hint = "run the copy again; if it happens twice, test the memory and disks of both hosts"
+    is_retryable = True
+
+
+class AccountsError(IntegrityError):
+    """Both ends finished, and don't agree on what was copied. All of it was verified, and kept."""
+
+    hint = "look at what arrived before you trust it: is one of these hosts not to be trusted?"
+    is_retryable = False
 
 
 class ProtocolError(IntegrityError):
@@ -94,6 +104,7 @@ class ProtocolError(IntegrityError):
 
 class NetworkError(EscpError):
     exit_code = EXIT_NETWORK
+    is_retryable = True
     hint = "the data ports (1232-1242 by default, see --escp_port) must be open to the remote host"
 
 
@@ -112,6 +123,8 @@ class RefusedError(EscpError):
 
 
 class InterruptedBySignal(EscpError):
+    is_retryable = True
+
     def __init__(self, signal_number: int):
         super().__init__(f"ended by signal {signal_number}")
         self.exit_code = EXIT_SIGNAL_BASE + signal_number
@@ -228,5 +241,5 @@ FAILURES: dict[int, tuple[type[EscpError], str]] = {
     FAST_OWNER: (LocalFileError, "its owner can't be kept"),
     FAST_HARD_LINK: (LocalFileError, "the file to which it is a hard link was not copied"),
     FAST_ABSENT: (ProtocolError, "it was offered, and then said not to come"),
-    FAST_MISSING: (ProtocolError, "it was offered and never came"),
+    FAST_MISSING: (ProtocolError, "what was offered for it never came"),
 }

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 from escp import __version__
 from escp.display import to_valid_text
-from escp.errors import EXIT_INTEGRITY, EXIT_NETWORK, EXIT_OK, EXIT_SIGNAL_BASE, EXIT_SSH, EscpError
+from escp.errors import EXIT_OK, EscpError
 from escp.lines import Lines
 from escp.log import TransferLog
 from escp.progress import Snapshot, StartInfo, Summary
@@ -20,7 +20,6 @@ if TYPE_CHECKING:
     from escp.finding import Check, Finding
 
 PROGRESS_EVERY_S = 1.0
-_RETRYABLE = (EXIT_SSH, EXIT_INTEGRITY, EXIT_NETWORK)
 
 
 class JsonUi(TextUi):
@@ -169,10 +168,9 @@ _NO_NUMBERS = dict.fromkeys(_describe_summary(Summary(0, 0, 0, 0, 0, 0, None, 0,
 def _describe_error(error: EscpError | None) -> dict[str, object] | None:
     if error is None:
         return None
-    code = error.exit_code
     return {
         "message": to_valid_text(str(error)),
         "hint": to_valid_text(error.hint),
-        "exit_code": code,
-        "retryable": code in _RETRYABLE or code > EXIT_SIGNAL_BASE,
+        "exit_code": error.exit_code,
+        "retryable": error.is_retryable,
     }

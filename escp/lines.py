@@ -32,6 +32,16 @@ class Lines:
         except (OSError, ValueError, AttributeError):
             pass  # no descriptor behind it, or it is closed: nothing will be flushed there
 
+    def find_columns(self) -> int | None:
+        """How wide the terminal is; None: it is none."""
+        if self._stream is None:
+            return None
+        try:
+            fd = self._stream.fileno()
+            return os.get_terminal_size(fd).columns or 80 if os.isatty(fd) else None
+        except (OSError, ValueError):
+            return None
+
     def is_foreground_terminal(self) -> bool:
         """Whether a person sees it now: a terminal whose foreground process group is ours."""
         if self._stream is None:

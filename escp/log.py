@@ -76,7 +76,7 @@ def _find_stranger(info: os.stat_result) -> str:
         return ""
     if not stat.S_ISREG(info.st_mode) and not stat.S_ISFIFO(info.st_mode):
         return "it is not a file"
-    if info.st_uid != os.geteuid():
+    if info.st_uid not in (0, os.geteuid()):  # root's: a site's log, which a group may write
         return "it belongs to another user"
     return "it has another name (a hard link)" if info.st_nlink > 1 else ""
 

@@ -116,7 +116,7 @@ class RemoteWords:
     def _tell(self, line: bytes) -> None:
         line = line.rstrip(b"\r")  # with which ssh ends its own lines
         for start in range(0, max(1, len(line)), MAX_LINE_BYTES):
-            text = line[start : start + MAX_LINE_BYTES].decode("utf-8", "surrogateescape").expandtabs()
+            text = line[start : start + MAX_LINE_BYTES].decode("utf-8", "surrogateescape").replace("\t", " ")
             if text:
                 self.last = [*self.last, text][-N_KEPT:]
             if self._show is not None:

@@ -52,7 +52,7 @@ class Tally:
     def settle(
         self, send_end: AgentLink | SendEnd | None, receive_end: AgentLink | ReceiveEnd | None
     ) -> None:
-        """All accounts are there. Raises IntegrityError or ProtocolError where they don't agree."""
+        """All accounts are there. Raises AccountsError or ProtocolError where they don't agree."""
         sent = self._results.get(send_end) if send_end else None
         received = self._results.get(receive_end) if receive_end else None
         assert sent is not None and received is not None
@@ -112,7 +112,7 @@ class Tally:
     def _tell_missing(self, path: bytes) -> None:
         self._n_told += 1
         path = os.path.join(self._target.path, path) if path else self._target.path
-        message = f"was offered by {self._origin_host} and never came"
+        message = f"what {self._origin_host} offered for it never came"
         self._watcher.file_error(path, message, host=self._target.host)
 
     def counters(

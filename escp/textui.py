@@ -7,7 +7,16 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from escp.display import format_bytes, format_count, format_duration, format_rate, show_name, show_text
+from escp.display import (
+    cut_foreign,
+    format_bytes,
+    format_count,
+    format_duration,
+    format_rate,
+    show_foreign,
+    show_name,
+    show_text,
+)
 from escp.errors import EXIT_OK, EXIT_SOME_FAILED, EscpError
 from escp.lines import Lines
 from escp.log import TransferLog
@@ -18,6 +27,7 @@ if TYPE_CHECKING:
     from escp.meter import Meter
 
 MAX_LOGGED_WORDS = 1000  # lines of ssh's: what a host says without end must not fill a disk
+MAX_WORDS_COLUMNS = 4096  # of such a line, with what is escaped in it; a longer one becomes several
 FIRST_DRAW_S = 0.3  # a copy that is done by then gets no meter, and needs no rich
 
 
@@ -108,10 +118,11 @@ class TextUi:
 
     def words(self, host: str, line: str) -> None:
         """A line of the standard error of *host*'s ssh."""
-        self._say_as(host, line)
-        self._n_words += 1
-        if self._n_words <= MAX_LOGGED_WORDS:
-            self._write_log("ssh", host=host, message=line)
+        for part in cut_foreign(line, MAX_WORDS_COLUMNS):
+            self._say_as(host or "this host", part)
+            self._n_words += 1
+            if self._n_words <= MAX_LOGGED_WORDS:
+                self._write_log("ssh", host=host, message=part)
 
     def trace(self, text: str) -> None:
         """Where a bug was met, before `fail` tells of it; a peer's words may be in the exception's."""
@@ -177,10 +188,21 @@ class TextUi:
         )
 
     def _say_as(self, who: str, line: str) -> None:
-        """A line of somebody else's, as it is, unless it could be taken for one of escp's."""
-        shown = show_text(line)
-        looks_like_ours = shown.lstrip().lower().startswith("escp:")
-        self._say(f"{show_text(who)}: {shown}" if looks_like_ours else shown)
+        """A line of somebody else's. Each row of the terminal says whose, or one could look like escp's.
+
+        Looking for such lines would not do: there are other letters, and blanks up to the terminal's edge.
+        """
+        whose = f"{show_foreign(who)}: "
+        if whose.lower().startswith("escp:"):  # a host of that name
+            whose = f"host {whose}"
+        n_columns = self._err.find_columns()
+        if n_columns is None:
+            pieces = [line]
+        else:
+            whose = whose if len(whose) <= n_columns // 2 else f"{whose[: max(0, n_columns // 2 - 2)]}: "
+            pieces = cut_foreign(line, max(1, n_columns - len(whose)))
+        for piece in pieces:
+            self._say(whose + show_foreign(piece))
 
     def _say(self, line: str) -> None:
         if self._meter is None:

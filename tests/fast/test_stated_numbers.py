@@ -8,8 +8,7 @@ import pytest
 from escp import constants, examine
 from escp._fast.channel import DEFAULT_EPOCH_LIMIT, Channel
 from escp._fast.errors import FastError
-from escp.remotewords import MAX_LINE_BYTES
-from escp.textui import MAX_LOGGED_WORDS
+from escp.textui import MAX_LOGGED_WORDS, MAX_WORDS_COLUMNS
 from escp.transfer import PREAMBLE
 
 ROOT = Path(__file__).parents[2]
@@ -31,7 +30,7 @@ NUMBERS = [
     (r"at most (\d+) of them, and one for each stream", constants.MAX_UNPROVEN),
     (r"at most (\d+) large files are open", read_native("MAX_OPEN_LARGE")),
     (r"measures for ([\d.]+) s", examine.MEASURE_S),
-    (r"lines of (\d+) KiB at most", MAX_LINE_BYTES / constants.KIB),
+    (r"lines of ([\d,]+) characters at most", MAX_WORDS_COLUMNS),
     (r"the first ([\d,]+) of them are logged", MAX_LOGGED_WORDS),
     (r"window of (\d+) MiB", constants.TUNNEL_WINDOW_BYTES / constants.MIB),
 ]

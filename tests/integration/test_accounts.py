@@ -51,7 +51,7 @@ def test_file_that_never_comes_has_failed(escp, hostile, source, target, way, is
     if is_old and way != "pull":  # an agent of version 1.1 receives: it does not know what is missing
         return
     assert done.code == 1, done
-    assert errors(done) and "asked: was offered by box and never came" in errors(done)[0], done.err
+    assert errors(done) and "asked: what box offered for it never came" in errors(done)[0], done.err
     assert len(errors(done)) == 1 and "1 failed" in done.err
     assert (target / "asked").read_text() == "stale"
 
@@ -65,7 +65,7 @@ def test_one_of_three_that_never_comes_has_failed(escp, hostile, source, target,
     asked = [f"box:{source}/[a-c]"] if is_pattern else [remote(source / name) for name in "abc"]
     done = escp.run(*options, *asked, to, agent=hostile(**drop(b"b")))
     assert done.code == 1 and len(errors(done)) == 1, done
-    assert "/b: was offered by box and never came" in errors(done)[0]
+    assert "/b: what box offered for it never came" in errors(done)[0]
     assert sorted(os.listdir(target)) == ["a", "c"]
 
 
@@ -76,7 +76,7 @@ def test_directory_that_never_comes_has_failed(escp, hostile, source, target, wa
     options, to = words(way, target)
     done = escp.run("-r", *options, remote(source / "tree"), to, agent=hostile(**drop(b"")))
     done = escp.run("-r", *options, remote(source / "tree"), to, agent=hostile(**drop(b"tree")))
-    assert done.code == 1 and "tree: was offered by box and never came" in errors(done)[0], done
+    assert done.code == 1 and "tree: what box offered for it never came" in errors(done)[0], done
 
 
 @in_ways
@@ -87,7 +87,7 @@ def test_absent_without_a_reason_has_failed(escp, hostile, source, target, way):
     agent = hostile(is_silent=True, counts={"sender": {"failed": -1}})
     done = escp.run(*options, remote(source / "a"), remote(source / "none"), to, agent=agent)
     assert done.code == 1 and len(errors(done)) == 1, done
-    assert "/none: was offered by box and never came" in errors(done)[0]
+    assert "/none: what box offered for it never came" in errors(done)[0]
     done = escp.run(
         *options, remote(source / "a"), remote(source / "none"), to, agent=hostile(is_silent=True)
     )

@@ -46,7 +46,7 @@ def ssh(folder):
 def check(err: str, n: int = 1) -> None:
     assert not [mark for mark in RAW if mark in err], err
     lines = err.splitlines()
-    assert lines.count(ESCAPED) == n, err
+    assert sum(line.endswith(f": {ESCAPED}") for line in lines) == n, err
     assert FORGED.decode() not in lines
 
 
@@ -96,7 +96,7 @@ def test_what_is_said_at_the_very_end_is_told(escp, small, target, folder):
     agent = escp.write_agent("later", command=f"{shlex.join(COMMAND)} --server; code=$?; {later}; exit $code")
     done = escp.copy("--logfile", log, small, remote(target), agent=agent)
     check(done.err)
-    assert done.err.splitlines().count("0123456789") == 20_000
+    assert done.err.splitlines().count("box: 0123456789") == 20_000
     logged = [line for line in log.read_text().splitlines() if " ssh host=" in line]
     assert 'ssh host="box" message="0123456789"' in logged[0]
     assert len(logged) == 1000, "what a host says without end must not fill a disk"
@@ -113,7 +113,8 @@ def test_log_has_it_escaped(escp, small, target, folder):
 def test_words_of_ssh_come_before_the_error(escp, small):
     done = escp.fail(10, small, "no-such-host.invalid:x")
     lines = done.err.splitlines()
-    said = next(i for i, line in enumerate(lines) if line.startswith("ssh: Could not resolve hostname"))
+    words = "no-such-host.invalid: ssh: Could not resolve hostname"
+    said = next(i for i, line in enumerate(lines) if line.startswith(words))
     assert said < next(i for i, line in enumerate(lines) if line.startswith("escp: error:"))
 
 
@@ -214,4 +215,4 @@ def test_terminal_gets_no_escape_of_the_other_side(escp, source, target):
     assert "\x1b]0;" not in shown and "\x07" not in shown and "\x9b" not in shown and "\u202e" not in shown
     lines = re.split(r"[\r\n]+", re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown))
     for line in (ESCAPED, "half a line", " and the rest"):
-        assert line in lines, shown
+        assert f"box: {line}" in lines, shown

@@ -31,6 +31,7 @@ def test_equal_accounts_agree(accounts):
 def test_different_accounts_do_not(accounts, field, n):
     with pytest.raises(IntegrityError) as caught:
         compare(accounts, RESULT, RESULT._replace(**{field: getattr(RESULT, field) + n}))
+    assert not caught.value.is_retryable and "trust" in caught.value.hint
     words = str(caught.value)
     assert f"{getattr(RESULT, field)} " in words and f"{getattr(RESULT, field) + n} by this escp" in words
 

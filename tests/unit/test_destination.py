@@ -9,6 +9,7 @@ import pytest
 
 from escp.destination import expand_home, open_destination
 from escp.errors import LocalFileError, RefusedError, RemoteFileError
+from tests.noproc import hide_proc
 
 
 @contextmanager
@@ -134,6 +135,27 @@ def test_pipe_is_opened_for_blocking_writes_once_somebody_reads(folder):
     with opened("pipe") as found:
         assert os.get_blocking(found.in_place_fd)
         os.write(found.in_place_fd, b"x")
+    os.close(reader)
+
+
+@pytest.fixture
+def no_proc(monkeypatch):
+    hide_proc(monkeypatch)
+
+
+@pytest.mark.parametrize("target", ["file", "dir/to file", "{}/file", "to dir/to file", "dir/../file"])
+def test_file_is_replaced_without_proc(folder, no_proc, target):
+    with opened(target.format(folder)) as found:
+        assert (place_of(found), found.name) == (str(folder), b"file")
+
+
+def test_pipe_and_device_are_opened_without_proc(folder, no_proc):
+    os.mkfifo("pipe")
+    os.symlink("pipe", "to pipe")
+    reader = os.open("pipe", os.O_RDONLY | os.O_NONBLOCK)
+    for target in ("pipe", "to pipe", "/dev/null"):
+        with opened(target) as found:
+            assert os.path.samestat(os.fstat(found.in_place_fd), os.stat(target))
     os.close(reader)
 
 

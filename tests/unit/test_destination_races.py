@@ -10,6 +10,7 @@ import pytest
 from escp import destination
 from escp.destination import open_destination
 from escp.errors import EscpError
+from tests.noproc import hide_proc
 
 CALLS = ("stat", "lstat", "open", "mkdir", "readlink", "fstat", "scandir", "access")
 MAX_CALLS = 12
@@ -97,9 +98,15 @@ def test_directory_that_was_made_is_the_one_that_is_opened(folder, monkeypatch, 
         found.close()
 
 
+@pytest.fixture(params=[True, False], ids=["", "no /proc"])
+def proc(request, monkeypatch):
+    if not request.param:
+        hide_proc(monkeypatch)
+
+
 @at_each_call
 @pytest.mark.parametrize("kind", ["fifo", "device"])
-def test_what_is_written_in_place_is_no_file(folder, monkeypatch, after, kind):
+def test_what_is_written_in_place_is_no_file(folder, monkeypatch, proc, after, kind):
     """A pipe that was seen is not a file of somebody's by the time it is opened."""
     target = folder / "place" / "pipe"
     if kind == "fifo":
@@ -125,7 +132,7 @@ def test_what_is_written_in_place_is_no_file(folder, monkeypatch, after, kind):
 
 
 @at_each_call
-def test_file_that_was_seen_is_the_one_that_is_replaced(folder, monkeypatch, after):
+def test_file_that_was_seen_is_the_one_that_is_replaced(folder, monkeypatch, proc, after):
     """Its directory is not another one by then, in which another file has its name."""
     target = folder / "place" / "file"
     target.write_bytes(b"old")

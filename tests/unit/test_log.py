@@ -151,10 +151,30 @@ def test_agent_log_that_cannot_be_opened_is_the_remote_ones(tmp_path):
 # --- Whose file it is --------------------------------------------------------------------------------
 
 
+def give_away(path, monkeypatch):
+    """To somebody who is neither root nor us."""
+    if os.geteuid() == 0:
+        os.chown(path, 4242, -1)
+    monkeypatch.setattr(os, "geteuid", lambda: 4243)
+
+
+def test_file_of_roots_is_a_log(tmp_path, monkeypatch):
+    """/var/log/escp.log of a site's configuration, which the group of its users may write."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can make root's files")
+    path = tmp_path / "log"
+    path.touch()
+    monkeypatch.setattr(os, "geteuid", lambda: 1000)
+    log = TransferLog(str(path))
+    assert log.write("x")
+    log.close()
+    assert path.read_text().endswith(" x\n")
+
+
 def test_file_of_somebody_else_is_refused_and_stays_as_it_is(tmp_path, monkeypatch):
     path = tmp_path / "log"
     path.write_text("theirs\n")
-    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    give_away(path, monkeypatch)
     with pytest.raises(LocalFileError, match="belongs to another user") as caught:
         TransferLog(str(path))
     assert caught.value.exit_code == 14 and caught.value.hint
@@ -182,7 +202,7 @@ def test_pipe_with_a_reader_is_written_to_unless_it_is_somebody_elses(tmp_path, 
     assert log.write("x")
     log.close()
     assert b" x\n" in os.read(reader, 1000)
-    monkeypatch.setattr(os, "geteuid", lambda: path.stat().st_uid + 1)
+    give_away(path, monkeypatch)
     with pytest.raises(LocalFileError, match="another user"):
         TransferLog(str(path))
     os.close(reader)

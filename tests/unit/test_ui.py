@@ -25,7 +25,16 @@ from escp.display import (
     show_text,
     to_valid_text,
 )
-from escp.errors import InterruptedBySignal, LocalFileError, NetworkError, UsageError
+from escp.errors import (
+    AccountsError,
+    IntegrityError,
+    InterruptedBySignal,
+    LocalFileError,
+    NetworkError,
+    SshError,
+    UsageError,
+    from_exit_code,
+)
 from escp.jsonui import JsonUi
 from escp.lines import Lines
 from escp.log import TransferLog
@@ -266,6 +275,10 @@ def test_json_partial_failure_is_exit_code_1():
     ("error", "is_retryable"),
     [
         (NetworkError("x"), True),
+        (SshError("x"), True),
+        (IntegrityError("x"), True),
+        (AccountsError("x"), False),
+        (from_exit_code(12, "x"), True),
         (UsageError("x"), False),
         (InterruptedBySignal(15), True),
         (LocalFileError("x"), False),
