@@ -4,8 +4,7 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.digest cimport digest128, digest_finish, digest_update
 from escp._fast.libc cimport errno, escp_flag, escp_pread_all, stat_t
-from escp._fast.sources cimport SELECT_NEWER
-from escp._fast.types cimport FAST_CHANGED, FAST_STOPPED, FAST_SYS, SLICE_BYTES, fail, fast_err
+from escp._fast.types cimport FAST_CHANGED, FAST_STOPPED, FAST_SYS, SELECT_NEWER, SLICE_BYTES, fail, fast_err
 from escp._fast.wire cimport entry
 
 

@@ -30,9 +30,9 @@ from escp._fast.receive_state cimport (receive_free, receive_open, receive_state
 from escp._fast.roots cimport MAX_WAITING, ROOTS_CLOSED, ROOTS_FULL, roots_allow, roots_open
 from escp._fast.send cimport send_loop
 from escp._fast.send_frames cimport send_stream, send_stream_close, send_stream_open
-from escp._fast.sources cimport (N_ROOTS, SELECT_ALL, SELECT_CHANGED, SELECT_NEWER, dir_node, node_new, send_state,
-                                 state_free, state_open, state_stop)
-from escp._fast.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_STREAMS, clear, fast_err
+from escp._fast.sources cimport N_ROOTS, dir_node, node_new, send_state, state_free, state_open, state_stop
+from escp._fast.types cimport (MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_STREAMS, SELECT_ALL, SELECT_CHANGED, SELECT_NEWER,
+                               clear, fast_err)
 from escp._fast.walk cimport walk_loop
 
 from escp._fast.errors import raise_error

@@ -14,9 +14,8 @@ from escp._fast.libc cimport (AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOCTTY, O_NOFOLL
 from escp._fast.receive_large cimport end_writes
 from escp._fast.receive_state cimport add_result, receive_state, receive_stream
 from escp._fast.roots cimport roots_answer
-from escp._fast.sources cimport SELECT_ALL
 from escp._fast.tree cimport directory_find, file_find
-from escp._fast.types cimport FAST_PROTOCOL, MAX_NAME_BYTES, clear, fail, fast_err
+from escp._fast.types cimport FAST_PROTOCOL, MAX_NAME_BYTES, SELECT_ALL, clear, fail, fast_err
 from escp._fast.wire cimport ENTRY_ASKS_DIRECTORY, RESULT_IS_SAME, RESULT_IS_WANTED, entry
 
 

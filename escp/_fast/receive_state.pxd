@@ -67,7 +67,7 @@ ctypedef struct receive_config:
     bint has_checksum
     bint has_compression
     bint makes_sparse
-    int selection  # of sources.pxd; questions are answered only where the user asked for it
+    int selection  # of types.pxd; questions are answered only where the user asked for it
     bint compares_digests
     bint is_dry_run  # nothing may come but questions
 

@@ -30,12 +30,6 @@ cdef enum:
     MAX_STACKED = 1024  # directories found and not yet listed, before a listing is put off
 
 
-cdef enum selection_kind:
-    SELECT_ALL = 0
-    SELECT_NEWER = 1  # not those whose target is as new, and of their size, or newer
-    SELECT_CHANGED = 2  # not those whose target has their size and time, or digest
-
-
 ctypedef struct dir_node:
     dir_node *parent
     dir_node *root  # the source that it lies below, or is

@@ -56,6 +56,12 @@ cdef enum fast_code:
     FAST_MISSING = 22  # this root was offered, and neither came nor was said to be absent
 
 
+cdef enum selection_kind:
+    SELECT_ALL = 0
+    SELECT_NEWER = 1  # not those whose target is as new, and of their size, or newer
+    SELECT_CHANGED = 2  # not those whose target has their size and time, or digest
+
+
 ctypedef struct fast_err:
     int code
     int sys_errno

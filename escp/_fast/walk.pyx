@@ -11,15 +11,14 @@ from escp._fast.bounds cimport bound_status, next_dirent
 from escp._fast.events cimport EVENT_ROOM, push_event
 from escp._fast.filter cimport is_excluded
 from escp._fast.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG, EIO, ENAMETOOLONG, ENOMEM, O_CLOEXEC,
-                              O_DIRECTORY, O_RDONLY, SEEK_SET, S_ISDIR, S_ISREG, c_close, dirent64_t, errno,
-                              escp_flag, escp_getdents, fstat, fstatat, lseek, memcpy, pthread_cond_broadcast,
-                              pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock,
-                              stat_t, strlen)
+                              O_DIRECTORY, O_RDONLY, SEEK_SET, S_ISDIR, S_ISREG, c_close, dirent64_t, errno, escp_flag,
+                              escp_getdents, fstat, fstatat, lseek, memcpy, pthread_cond_broadcast, pthread_cond_signal,
+                              pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.questions cimport take_wanted_locked, wanted_file
-from escp._fast.sources cimport (MAX_FINISHED, MAX_STACKED, N_ROOTS, SELECT_ALL, dir_node, is_idle_locked, node_new,
-                                 node_unref, send_state)
+from escp._fast.sources cimport (MAX_FINISHED, MAX_STACKED, N_ROOTS, dir_node, is_idle_locked, node_new, node_unref,
+                                 send_state)
 from escp._fast.types cimport (FAST_CHANGED, FAST_INTO_ITSELF, FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE, FAST_SPECIAL,
-                               FAST_SYS, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err)
+                               FAST_SYS, MAX_NAME_BYTES, MAX_PATH_BYTES, SELECT_ALL, clear, fast_err)
 from escp._fast.walk_files cimport is_node, take_file, take_node, tell
 from escp._fast.walk_query cimport consider, consider_directory, take_wanted
 

@@ -10,9 +10,8 @@ from escp._fast.libc cimport (AT_SYMLINK_NOFOLLOW, EFBIG, S_ISREG, c_close, errn
                               malloc, memcpy, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
                               pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.questions cimport is_time_to_ask_locked, take_wanted_locked, wanted_file
-from escp._fast.sources cimport (N_QUESTIONS, SELECT_ALL, dir_node, item, node_unref, node_unref_locked,
-                                 report, send_state)
-from escp._fast.types cimport FAST_MEMORY, FAST_SPECIAL, FAST_SYS, clear, fail, fast_err
+from escp._fast.sources cimport N_QUESTIONS, dir_node, item, node_unref, node_unref_locked, report, send_state
+from escp._fast.types cimport FAST_MEMORY, FAST_SPECIAL, FAST_SYS, SELECT_ALL, clear, fail, fast_err
 from escp._fast.walk_files cimport list_name, open_flags, take_opened, tell
 from escp._fast.wire cimport ENTRY_DIRECTORY, ENTRY_SMALL
 
