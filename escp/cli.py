@@ -98,8 +98,9 @@ def _clean_agents(options: "Options") -> int:
     """Each host in its turn, whatever became of those before it; the first failure is the exit status."""
     from functools import partial
 
+    from escp.clean import show_cleaned, show_host_failure, show_last_failure
     from escp.cleanagents import clean_agents  # lazy: hardly a run needs it
-    from escp.ui import show_cleaned, show_host_failure, show_last_failure, show_words
+    from escp.ui import show_words
 
     _handle_signals(_interrupt)
     started: list[AgentProcess] = []

@@ -10,7 +10,7 @@ from unicodedata import east_asian_width
 
 import pytest
 
-from escp import cleanagents, ui
+from escp import clean, cleanagents, ui
 from escp.cleanagents import Tree
 from escp.display import show_foreign
 from escp.errors import NetworkError, RemoteFileError
@@ -79,11 +79,11 @@ def test_pages_without_a_session_show_nothing_raw(monkeypatch, is_json):
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
     tree = Tree("removed", "ab" * 32, 5)
-    ui.show_cleaned(TEXT, [tree], is_json=is_json)
+    clean.show_cleaned(TEXT, [tree], is_json=is_json)
     for line in TEXT.split("\n"):
         ui.show_words(TEXT, line, is_json=is_json)
-    ui.show_host_failure(NetworkError(TEXT, TEXT), is_json=is_json)
-    ui.show_last_failure(NetworkError(TEXT, TEXT), is_json=is_json)
+    clean.show_host_failure(NetworkError(TEXT, TEXT), is_json=is_json)
+    clean.show_last_failure(NetworkError(TEXT, TEXT), is_json=is_json)
     ui.show_early_failure(NetworkError(TEXT, TEXT), is_json=is_json)
     check(out.getvalue(), is_json=is_json)
     check(err.getvalue())

@@ -29,7 +29,7 @@ LAYERS = [
     | {"service", "agent", "examine", "loopback"},
     {"progress", "ui", "selftest", "doctor"}
     | {"lines", "textui", "jsonui", "meter", "report", "about", "initiator"},
-    {"cli"},
+    {"clean", "cli"},
     {"__main__", "__init__"},  # the public API: its imports are lazy
 ]
 MAY_IMPORT_FAST = {"sealing", "transfer", "relay", "selftest", "affinity", "onefile"}
