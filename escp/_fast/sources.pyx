@@ -9,7 +9,7 @@ from escp._fast.libc cimport (SHUT_RDWR, c_close, calloc, escp_flag, escp_raise_
                               pthread_cond_signal, pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init,
                               pthread_mutex_lock, pthread_mutex_unlock, shutdown)
 from escp._fast.owners cimport owners_close, owners_open
-from escp._fast.types cimport FAST_STOPPED, MAX_NAME_BYTES, MAX_STREAMS, fast_err
+from escp._fast.types cimport FAST_STOPPED, MAX_NAME_BYTES, MAX_STREAMS, SELECT_ALL, fast_err
 from escp._fast.wire cimport ENTRY_DIRECTORY, ENTRY_QUERY
 
 
