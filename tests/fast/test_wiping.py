@@ -8,6 +8,9 @@ import pytest
 
 from escp._fast import aead
 from tests.memory import read_memory
+from tests.sanitized import not_sanitized
+
+pytestmark = not_sanitized  # whose shadow memory is terabytes
 
 SECRET = bytes(range(0x51, 0x71))
 ROOT = Path(__file__).parents[2]
