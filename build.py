@@ -147,7 +147,7 @@ def describe_sources():
     """Whatever changes this text may change what is compiled."""
     paths = [ROOT / "setup.py", VENV / "pyvenv.cfg"]
     for kind in ("pyx", "pxd", "h", "c"):
-        paths += sorted(FAST.glob("*." + kind))
+        paths += sorted(FAST.rglob("*." + kind))
     lines = [f"{path} {path.stat().st_mtime_ns} {path.stat().st_size}" for path in paths]
     names = ["CC", "CFLAGS", "ESCP_BUILD", "ESCP_REQUIRE"]
     names += sorted(name for name in os.environ if name.startswith("ESCP_") and name.endswith("_PREFIX"))
@@ -162,7 +162,8 @@ def compile_fast():
     n_jobs = min(4, os.cpu_count() or 1)
     run(VENV_PYTHON, "setup.py", "-q", "build_ext", "-i", f"-j{n_jobs}", what="compiling", is_quiet=False)
     imports = "import sys, importlib; [importlib.import_module(name) for name in sys.argv[1:]]"
-    modules = sorted(f"escp._fast.{pyx.stem}" for pyx in FAST.glob("*.pyx"))
+    found = (pyx.relative_to(FAST).with_suffix("") for pyx in FAST.rglob("*.pyx"))
+    modules = sorted(".".join(("escp._fast", *path.parts)) for path in found)
     run(VENV_PYTHON, "-c", imports, *modules, what="importing what was compiled", env=native_env())
     (VENV / "escp-compiled").write_text(sources)
 
@@ -274,7 +275,7 @@ def lint():
         "ruff format --check .",
         "mypy",
         "cython-lint escp/_fast",
-        "pytest -q tests/unit/test_layering.py",
+        "pytest -q tests/repository/test_layering.py",
     ):
         say(command)
         program, *arguments = command.split()

@@ -31,8 +31,9 @@ from setuptools.modified import newer_group
 
 ROOT = Path(__file__).resolve().parent
 FAST = Path("escp/_fast")  # relative: setuptools and Cython want it so
+INCLUDED = (FAST / "base", FAST / "crypto")  # where our headers are
 LIBRARY = "escp._fast._native"  # escp/_fast/__init__.py finds the modules in it
-BUILD_DIR = "build/cython"  # the generated C; tests/fast/test_no_gil.py reads it
+BUILD_DIR = "build/cython"  # the generated C; tests/repository/test_no_gil.py reads it
 INFO_NAME = "_build_info.py"
 SANITIZERS = {
     "": [],
@@ -246,17 +247,18 @@ def describe_build(found: dict[str, Found], hardening: list[str]) -> str:
 
 def declare_library() -> Extension:
     """Of all .pyx and .c that there are; what it needs is filled in once the build starts."""
-    return Extension(LIBRARY, [str(path) for path in sorted((*FAST.glob("*.pyx"), *FAST.glob("*.c")))])
+    return Extension(LIBRARY, [str(path) for path in sorted((*FAST.rglob("*.pyx"), *FAST.rglob("*.c")))])
 
 
 def headers_of(paths: list[str]) -> list[str]:
     """Our own headers among the paths, and those that they and the C files among them include in turn."""
-    todo, seen = [Path(path) for path in paths if Path(path).parent == FAST], set()
+    todo, seen = [Path(path) for path in paths if FAST in Path(path).parents], set()
     while todo:
         path = todo.pop()
         if path not in seen and path.exists():
             seen.add(path)
-            todo += [FAST / name for name in re.findall(r'^\s*#\s*include\s+"(.+)"', path.read_text(), re.M)]
+            names = re.findall(r'^\s*#\s*include\s+"(.+)"', path.read_text(), re.M)
+            todo += [folder / name for name in names for folder in INCLUDED]
     return sorted(str(path) for path in seen if path.suffix == ".h")
 
 
@@ -328,7 +330,7 @@ class BuildFast(build_ext):
         self._headers = self._translate_all()
         library = self.extensions[0]
         library.sources = list(self._headers)
-        library.include_dirs = [str(FAST)]
+        library.include_dirs = [str(folder) for folder in INCLUDED]
         library.define_macros = MACROS + [(m, "1") for name in found if (m := LIBRARIES[name].macro)]
         library.extra_compile_args = [*CFLAGS, *hardening]
         library.extra_compile_args += [flag for hit in found.values() for flag in hit.cflags]
@@ -341,12 +343,14 @@ class BuildFast(build_ext):
 
     def _translate_all(self) -> dict[str, list[str]]:
         """Every C file, translated or ours, and the headers of ours that it includes."""
-        modules = [Extension(f"escp._fast.{pyx.stem}", [str(pyx)]) for pyx in sorted(FAST.glob("*.pyx"))]
+        modules = [
+            Extension(".".join(pyx.with_suffix("").parts), [str(pyx)]) for pyx in sorted(FAST.rglob("*.pyx"))
+        ]
         translate(modules, BUILD_DIR, force=bool(self.force), n_jobs=self.parallel)
         for header in Path(BUILD_DIR).rglob("*.h"):
             header.unlink()  # Cython's copies: the originals are found by -I, and never out of date
         files = {module.sources[0]: headers_of(module.depends) for module in modules}
-        return files | {str(path): headers_of([str(path)]) for path in sorted(FAST.glob("*.c"))}
+        return files | {str(path): headers_of([str(path)]) for path in sorted(FAST.rglob("*.c"))}
 
     def build_extension(self, ext: Extension) -> None:
         """Compiles what has changed, several files at a time, and links all of it.

@@ -5,7 +5,7 @@ import os
 import sys
 
 gc.disable()  # until what a copy needs is loaded: nothing of it is garbage, and looking takes 1 ms
-from escp.cli import main  # noqa: E402
+from escp.cli.main import main  # noqa: E402
 
 
 def run() -> None:

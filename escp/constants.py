@@ -1,7 +1,7 @@
 """Numbers and words that more than one module must agree on: the protocol's, tuning, the agent's words.
 
 The native code has its own copy of the protocol constants in `_fast/types.pxd`;
-`tests/fast/test_types.py` compares the two.
+`tests/_fast/base/test_types.py` compares the two.
 """
 
 KIB = 1 << 10

@@ -12,7 +12,7 @@ from pathlib import Path
 from confpage import split_help
 from optiontable import find_value_type
 
-from escp.parser import build_parser
+from escp.options.parser import build_parser
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "dist" / "completions"  # unless the command names another folder

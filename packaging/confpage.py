@@ -8,9 +8,10 @@ from argparse_manpage.compat import get_reproducible_date
 from optiontable import find_side, find_value_type
 from roff import bold, escape
 
-from escp import __version__, config
-from escp.options import NOT_CONFIGURABLE, list_kinds
-from escp.parser import OptionParser, build_parser
+from escp import __version__
+from escp.options import config
+from escp.options.options import NOT_CONFIGURABLE, list_kinds
+from escp.options.parser import OptionParser, build_parser
 
 INCLUDE = Path(__file__).resolve().with_name("escp.conf.inc")
 KEYS_MARK, EXCEPTIONS_MARK = "[keys]\n", "[exceptions]"

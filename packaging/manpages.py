@@ -1,7 +1,7 @@
 """Writes dist/man/escp.1 and dist/man/escp.conf.5, from the parser and the tables of the code.
 
-    escp/parser.py  escp/errors.py  escp.inc ──► argparse-manpage ──► escp.1
-    escp/parser.py  optiontable.py  escp.conf.inc ──► confpage.py ──► escp.conf.5
+    escp/options/parser.py  escp/errors.py  escp.inc ──► argparse-manpage ──► escp.1
+    escp/options/parser.py  optiontable.py  escp.conf.inc ──► confpage.py ──► escp.conf.5
 
 Run by `build.py man` with .venv's Python; nothing compiled is needed. $SOURCE_DATE_EPOCH gives the date.
 """
@@ -14,10 +14,10 @@ from confpage import build_conf_page
 from roff import bold, escape, mark_placeholders
 
 from escp import __version__
-from escp.config import variable_name
 from escp.errors import EXIT_MEANINGS
-from escp.options import list_kinds
-from escp.parser import USAGE, OptionParser, build_parser
+from escp.options.config import variable_name
+from escp.options.options import list_kinds
+from escp.options.parser import USAGE, OptionParser, build_parser
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "dist" / "man"  # unless the command names another folder

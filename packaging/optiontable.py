@@ -5,9 +5,9 @@ Values go by their placeholder (`metavar`): a new option with a known kind of va
 
 from collections import namedtuple
 
-from escp.agentoptions import KEYS as KEYS_OF_EACH_END
 from escp.constants import MAX_STREAMS
-from escp.values import ENGINES, MAX_PORT, TUNNEL_CHOICES
+from escp.options.agentoptions import KEYS as KEYS_OF_EACH_END
+from escp.options.values import ENGINES, MAX_PORT, TUNNEL_CHOICES
 
 
 class ValueType(namedtuple("ValueType", "kind unit choices", defaults=("", ()))):
@@ -40,7 +40,8 @@ VALUE_TYPES = {
     "WHEN": ValueType("", choices=TUNNEL_CHOICES),
 }
 
-# Where an option has its effect: what the other end must know is told to it (escp/orders.py, escp/leg.py).
+# Where an option has its effect: what the other end must know is told to it (escp/jobs/orders.py,
+# escp/streams/leg.py).
 THIS_END = "this end"
 BOTH_ENDS = "both ends"
 EACH_END = "each end by its own files"

@@ -40,7 +40,7 @@ STATIC = ["crypto", "zstd", "z", "ffi_pic"] + (["IPSec_MB"] if ARCH == "x86_64" 
 HEADERS = ["openssl/*.h", "zstd*.h", "xxh*.h", "zlib.h", "zconf.h", "ffi*.h", "intel-ipsec-mb.h"]
 
 # What native code is compiled from, and what is frozen with it.
-NATIVE_SOURCES = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "escp/__init__.py", "escp/_fast/*"]
+NATIVE_SOURCES = ["setup.py", "pyproject.toml", "README.md", "LICENSE", "escp/__init__.py", "escp/_fast/**/*"]
 OTHER_SOURCES = ["build.py", "escp/**/*", "packaging/**/*"]
 MADE_ELSEWHERE = {".so", ".pyc"}
 INHERITED = ["PATH", "HOME", "TMPDIR"]  # of the environment; the rest could change what is made

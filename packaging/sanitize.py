@@ -15,7 +15,9 @@ from freeze import ROOT
 
 # Kind: ESCP_BUILD for setup.py, and what Python is linked with.
 KINDS = {"asan": ("debug", ["-fsanitize=address,undefined"]), "tsan": ("tsan", ["-fsanitize=thread"])}
-FOLDERS = ["tests/fast", "tests/fault", "tests/fuzz", "tests/integration"]
+FOLDERS = [
+    f"tests/{name}" for name in ("_fast", "process", "streams", "doctor", "fault", "fuzz", "integration")
+]
 N_WORKERS = "2"
 
 

@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, settings
 
-from tests.command import Escp
-from tests.configuration import forget_configuration
-from tests.folders import new_folder
-from tests.sshd import Sshd
+from tests.support.command import Escp
+from tests.support.configuration import forget_configuration
+from tests.support.folders import new_folder
+from tests.support.sshd import Sshd
 
 forget_configuration(os.environ)
 

@@ -10,7 +10,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.configuration import forget_configuration
+from tests.support.configuration import forget_configuration
 
 ESCP = Path(sys.executable).with_name("escp")
 N_SMALL = 2000

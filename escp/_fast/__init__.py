@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 _LIBRARY = f"{__path__[0]}/_native{extension_suffixes()[0]}"
 _IN_PYTHON = ("errors", "_build_info")
+_ROOMS = ("base", "crypto", "wire", "io", "files", "send", "walk", "receive", "planes")
 
 
 class _NativeModules:
@@ -27,7 +28,9 @@ class _NativeModules:
         name: str, path: "Sequence[str] | None" = None, target: "ModuleType | None" = None
     ) -> ModuleSpec | None:
         package, _, module = name.rpartition(".")
-        if package != __name__ or module in _IN_PYTHON:
+        if package == __name__:
+            return ModuleSpec(name, None, is_package=True) if module in _ROOMS else None
+        if not package.startswith(f"{__name__}."):
             return None
         return ModuleSpec(name, ExtensionFileLoader(name, _LIBRARY), origin=_LIBRARY)
 

@@ -13,7 +13,7 @@ import scratch
 from cpu import CpuMeter
 from processes import end_started, wait_until_alone
 
-from tests.configuration import forget_configuration
+from tests.support.configuration import forget_configuration
 
 LOOK_S = 0.01  # between two looks at a process's memory
 SETTLE_S = 3  # sshd's session ends a little after the client

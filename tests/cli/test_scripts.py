@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from tests.command import COMMAND, ROOT, TIMEOUT_S, local
+from tests.support.command import COMMAND, ROOT, TIMEOUT_S, local
 
 
 def call(*words, env=None, **settings):

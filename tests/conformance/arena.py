@@ -15,13 +15,13 @@ import time
 from collections import namedtuple
 from pathlib import Path
 
-from tests.command import AGENT_COMMAND, COMMAND, N_PORTS, ROOT
-from tests.configuration import copy_environment
 from tests.conformance.cases import Case
 from tests.conformance.tree import make_tree, read_tree
-from tests.leftovers import MARK, assert_nothing_left
-from tests.ports import Ports
-from tests.sshd import HOST, Sshd
+from tests.support.command import AGENT_COMMAND, COMMAND, N_PORTS, ROOT
+from tests.support.configuration import copy_environment
+from tests.support.leftovers import MARK, assert_nothing_left
+from tests.support.ports import Ports
+from tests.support.sshd import HOST, Sshd
 
 SCP, ESCP = "scp", "escp"
 TIMEOUT_S = 30.0

@@ -7,7 +7,7 @@ from contextlib import closing
 import pytest
 
 from tests.conformance.arena import ESCP, N_WORKERS, SCP, Arena, Outcome
-from tests.folders import new_folder
+from tests.support.folders import new_folder
 
 Outcomes = dict[str, "Future[tuple[Outcome, Outcome]]"]
 

@@ -8,7 +8,7 @@ import re
 from collections import namedtuple
 from collections.abc import Iterable
 
-from tests.command import ROOT
+from tests.support.command import ROOT
 
 DOCUMENT = ROOT / "docs" / "scp-differences.md"
 HEADER = ["what", "scp", "escp", "why", "cases"]

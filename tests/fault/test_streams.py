@@ -5,9 +5,9 @@ import threading
 
 import pytest
 
-from tests.command import DRIVER, local, needs_source
-from tests.proxy import HELLO_BYTES, TO_AGENT, TO_INITIATOR, Cut, Proxy
-from tests.trees import list_tree, write_random
+from tests.support.command import DRIVER, local, needs_source
+from tests.support.proxy import HELLO_BYTES, TO_AGENT, TO_INITIATOR, Cut, Proxy
+from tests.support.trees import list_tree, write_random
 
 pytestmark = needs_source  # the driver leads the streams through the proxy
 LARGE_BYTES = 6_000_000

@@ -7,11 +7,11 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from escp import config, configfile
 from escp.errors import UsageError
-from escp.options import NOT_CONFIGURABLE, list_kinds
-from escp.parser import build_parser
-from escp.values import check_setting
+from escp.options import config, configfile
+from escp.options.options import NOT_CONFIGURABLE, list_kinds
+from escp.options.parser import build_parser
+from escp.options.values import check_setting
 
 KINDS = list_kinds(build_parser())
 # What a file is made of, so that more than its first line is looked at.

@@ -6,9 +6,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from escp.constants import MARKER
-from escp.control import _TYPES, Chunk, Decoder, FileFailed, NoiseSkipper, decode, encode
+from escp.control.course import AgentCourse, InitiatorCourse
+from escp.control.messages import _TYPES, Chunk, Decoder, FileFailed, NoiseSkipper, decode, encode
 from escp.errors import FAILURES, EscpError, ProtocolError
-from escp.session import AgentCourse, InitiatorCourse
 
 COUNTS = st.integers(0, (1 << 63) - 1)
 VALUES = {int: COUNTS, str: st.text(max_size=50), bytes: st.binary(max_size=100), bool: st.booleans(),

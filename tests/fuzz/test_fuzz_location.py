@@ -6,8 +6,8 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from escp.errors import EscpError
-from escp.location import Location, parse_location
-from escp.options import parse_options
+from escp.options.location import Location, parse_location
+from escp.options.options import parse_options
 
 PIECES = st.sampled_from(
     [b"scp://", b"[", b"]", b":", b"@", b"/", b"//", b"%", b"%2", b"%41", b"%00", b"+", b"-", b"::1", b"host",

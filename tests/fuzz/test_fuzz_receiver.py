@@ -9,13 +9,13 @@ from contextlib import suppress
 import pytest
 import zstandard
 
-from escp._fast.digest import digest_of
-from escp._fast.plane import FATAL, FINISHED
-from escp._fast.wire import encode_data_header, encode_end, encode_entry, encode_meta
+from escp._fast.crypto.digest import digest_of
+from escp._fast.planes.plane import FATAL, FINISHED
+from escp._fast.wire.payloads import encode_data_header, encode_end, encode_entry, encode_meta
 from escp.errors import FAST_PROTOCOL, FAST_UNSAFE
-from tests.fast.loopback import BLOCK, Event, wait_for_events
-from tests.fast.peers import Sender
-from tests.sanitized import PATIENCE
+from tests.support.loopback import BLOCK, Event, wait_for_events
+from tests.support.peers import Sender
+from tests.support.sanitized import PATIENCE
 
 LIMIT_S = 20.0 * PATIENCE  # for each case: milliseconds, unless it hangs
 NAMES = [

@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from escp._fast.plane import FATAL, FINISHED
-from escp._fast.wire import decode_entries, encode_result
+from escp._fast.planes.plane import FATAL, FINISHED
+from escp._fast.wire.payloads import decode_entries, encode_result
 from escp.errors import FAST_PROTOCOL
-from tests.fast.loopback import BLOCK
-from tests.fast.peers import END, IS_EARLY, IS_SAME, IS_WANTED, LARGE, QUERY, RESULTS, Receiver, unpack
-from tests.sanitized import PATIENCE
+from tests.support.loopback import BLOCK
+from tests.support.peers import END, IS_EARLY, IS_SAME, IS_WANTED, LARGE, QUERY, RESULTS, Receiver, unpack
+from tests.support.sanitized import PATIENCE
 
 LIMIT_S = 5.0 * PATIENCE
 OPTIONS = [

@@ -4,10 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from escp._fast import aead
-from escp._fast.channel import Channel
+from escp._fast.crypto import aead
+from escp._fast.crypto.channel import Channel
 from escp._fast.errors import FastError
-from escp._fast.wire import (
+from escp._fast.wire.payloads import (
     decode_data_header,
     decode_entries,
     decode_hello,

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import remote
-from tests.directions import in_all_directions
+from tests.support.command import remote
+from tests.support.directions import in_all_directions
 
-PROGRAM = Path(__file__).parents[1] / "hostile_agent.py"
+PROGRAM = Path(__file__).parents[1] / "support" / "hostile_agent.py"
 WAYS = ["pull", "-3", "-R"]
 in_ways = pytest.mark.parametrize("way", WAYS)
 

@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import AGENT_COMMAND, N_PORTS, remote
-from tests.trees import list_tree, write_random
-from tests.waiting import wait_for
+from tests.support.command import AGENT_COMMAND, N_PORTS, remote
+from tests.support.trees import list_tree, write_random
+from tests.support.waiting import wait_for
 
-PROGRAM = Path(__file__).parents[1] / "scripted_agent.py"
+PROGRAM = Path(__file__).parents[1] / "support" / "scripted_agent.py"
 OPENED = ["opened", {"names_below": True, "is_in_order": False}]
 FOREIGN = [f"127.0.0.{number}" for number in range(2, 22)]
 ROOTS = ["roots", {"sources": [0], "names": [b"a".hex()], "directories": [0], "wants_more": False,

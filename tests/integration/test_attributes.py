@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import AGENT_COMMAND, COMMAND, Escp, needs_root
-from tests.directions import ALL, LOCAL, PULL, PUSH, RELAY, in_all_directions
-from tests.folders import new_folder
-from tests.nobody import AS_NOBODY, NOBODY, needs_nobody
-from tests.trees import list_tree, mode_of, write_random
+from tests.support.command import AGENT_COMMAND, COMMAND, Escp, needs_root
+from tests.support.directions import ALL, LOCAL, PULL, PUSH, RELAY, in_all_directions
+from tests.support.folders import new_folder
+from tests.support.nobody import AS_NOBODY, NOBODY, needs_nobody
+from tests.support.trees import list_tree, mode_of, write_random
 
 MIB, GIB = 1 << 20, 1 << 30
 TIME_NS = 1_234_567_890_123_456_789

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 
-from escp.control import Progress
-from tests.command import COMMAND, needs_source, remote
+from escp.control.messages import Progress
 from tests.integration.test_talkative_agent import failed, roots, talking
+from tests.support.command import COMMAND, needs_source, remote
 
 __all__ = ["talking"]  # a fixture
-PEAK = Path(__file__).parents[1] / "peak.py"
+PEAK = Path(__file__).parents[1] / "support" / "peak.py"
 MIB = 1 << 20
 
 

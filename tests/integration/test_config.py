@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import AGENT_COMMAND, ROOT, needs_root, remote
-from tests.leftovers import find_agents, find_processes, find_worker
-from tests.waiting import wait_for
+from tests.support.command import AGENT_COMMAND, ROOT, needs_root, remote
+from tests.support.leftovers import find_agents, find_processes, find_worker
+from tests.support.waiting import wait_for
 
 CPUS = sorted(os.sched_getaffinity(0))
 

@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from tests.directions import in_all_directions
-from tests.trees import list_tree
+from tests.support.directions import in_all_directions
+from tests.support.trees import list_tree
 
 
 @pytest.fixture

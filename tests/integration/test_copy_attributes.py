@@ -5,8 +5,8 @@ import time
 
 import pytest
 
-from tests.command import local, needs_root, remote
-from tests.trees import list_tree, mode_of, write_random
+from tests.support.command import local, needs_root, remote
+from tests.support.trees import list_tree, mode_of, write_random
 
 TIME_NS = 1_234_567_890_123_456_789
 MODES = [0o644, 0o600, 0o755, 0o444, 0o400, 0o777, 0o666, 0o4755, 0o2711, 0o000]

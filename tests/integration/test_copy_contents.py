@@ -5,9 +5,9 @@ import time
 
 import pytest
 
-from tests.command import local, needs_source, remote
-from tests.folders import new_folder
-from tests.trees import list_tree, write_random
+from tests.support.command import local, needs_source, remote
+from tests.support.folders import new_folder
+from tests.support.trees import list_tree, write_random
 
 KIB, MIB, GIB = 1 << 10, 1 << 20, 1 << 30
 SIZES = [0, 1, 7, 4095, 4096, 4097, 128 * KIB - 1, 128 * KIB, 128 * KIB + 1,
@@ -53,7 +53,7 @@ def test_64_streams_over_ssh_open_without_delay(escp, sizes, target, size):
 @needs_source
 @pytest.mark.parametrize("sides", ["sender", "agent", "both"])
 def test_openssl_as_backend_on_either_side(escp, sizes, target, sides):
-    agent = escp.write_agent("openssl", "export ESCP_AEAD=openssl") if sides != "sender" else escp.agent
+    agent = escp.write_agent("openssl", "export ESCP_AEAD=openssl") if sides != "sender" else escp.agent.agent
     env = {"ESCP_AEAD": "openssl"} if sides != "agent" else {}
     done = escp.copy("-r", "-v", sizes, remote(target / "copy"), agent=agent, env=env)
     assert list_tree(target / "copy") == list_tree(sizes)

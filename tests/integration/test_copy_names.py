@@ -4,8 +4,8 @@ import os
 
 import pytest
 
-from tests.command import local, remote
-from tests.trees import list_tree, make_tree, write_random
+from tests.support.command import local, remote
+from tests.support.trees import list_tree, make_tree, write_random
 
 NAMES = [b"plain", b"with space", b"new\nline", b"\xff\xfe not utf-8", b"-r", b"--", b"a:b", b"'\"$`\\",
          b"*?[x]", b" leading", b"trailing ", b"\x1b[31mred", "ünï—ço\u202ede".encode(),

@@ -5,8 +5,8 @@ import threading
 
 import pytest
 
-from tests.command import local, remote
-from tests.trees import list_tree, write_random
+from tests.support.command import local, remote
+from tests.support.trees import list_tree, write_random
 
 
 def test_link_to_a_file_is_written_through(escp, source, target):

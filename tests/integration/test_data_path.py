@@ -1,8 +1,8 @@
 """The way that the data takes between hosts: addresses, firewalls, NAT, jump hosts, the tunnel.
 
-All runs of this file start at once, eight at a time, because most of them wait for 5 s until a port counts as
-blocked. Each has addresses of its own (tests/hosts.py), and what the wall counted there says which way the
-data really took.
+All runs of this file start at once, eight at a time, because most of them wait for 5 s until a port counts
+as blocked. Each has addresses of its own (tests/support/hosts.py), and what the wall counted there says which
+way the data really took.
 """
 
 import contextlib
@@ -19,10 +19,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.command import Done, Escp
-from tests.hosts import DATA, INNER_BLACKHOLE, INNER_UNREACHABLE, Hosts, make_place
-from tests.netns import why_none
-from tests.trees import list_tree, make_tree, write_random
+from tests.support.command import Done, Escp
+from tests.support.hosts import DATA, INNER_BLACKHOLE, INNER_UNREACHABLE, Hosts, make_place
+from tests.support.netns import why_none
+from tests.support.trees import list_tree, make_tree, write_random
 
 N_AT_A_TIME = 8
 LARGE_BYTES = 2_000_000

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import local, needs_root, remote
-from tests.trees import list_tree, write_random
+from tests.support.command import local, needs_root, remote
+from tests.support.trees import list_tree, write_random
 
 pytestmark = needs_root
 MIB = 1 << 20

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from escp.jsonui import JsonUi
-from tests.command import COMMAND, ROOT, Escp, local, needs_source, remote
-from tests.folders import new_folder
-from tests.netns import Namespace, join, why_none
-from tests.sshd import Sshd
+from escp.ui.jsonlines import JsonUi
+from tests.support.command import COMMAND, ROOT, Escp, local, needs_source, remote
+from tests.support.folders import new_folder
+from tests.support.netns import Namespace, join, why_none
+from tests.support.sshd import Sshd
 
 STATUSES = {"ok", "note", "warning", "problem"}
 DOCUMENT = (ROOT / "docs" / "json.md").read_text()
@@ -129,7 +129,7 @@ def test_no_escp_there(escp, folder):
 
 @needs_source
 def test_an_older_agent_is_named_and_the_way_is_examined_all_the_same(escp, folder):
-    old = "import escp.agent as a; a.FEATURES = ['zstd']; a.PROTOCOL_MINOR = 0; a.run_agent()"
+    old = "import escp.agent.agent as a; a.FEATURES = ['zstd']; a.PROTOCOL_MINOR = 0; a.run_agent()"
     agent = escp.write_agent("old", command=f'exec {sys.executable} -c "{old}"')
     found = examine(escp, "box", agent=agent, code=0)
     assert found["remote", "escp"]["status"] == "warning"
@@ -141,8 +141,8 @@ def write_liar(escp: Escp, facts: list[str]) -> Path:
     """An agent that tells these facts."""
     program = escp.folder / "liar.py"
     program.write_text(
-        f"import escp.facts; escp.facts.encode_facts = lambda _: {facts!r}\n"
-        "import escp.agent; escp.agent.run_agent()\n"
+        f"import escp.facts.facts; escp.facts.facts.encode_facts = lambda _: {facts!r}\n"
+        "import escp.agent.agent; escp.agent.agent.run_agent()\n"
     )
     return escp.write_agent("liar", command=f"exec {sys.executable} {program}")
 
@@ -171,7 +171,7 @@ def test_facts_that_are_none_are_refused(escp, facts):
 def test_an_agent_that_tells_what_nobody_asked_for_is_refused(escp, said):
     program = escp.folder / "talker.py"
     program.write_text(
-        "import escp.agent as a\nfrom escp.control import *\ntell = a.Agent._tell\n"
+        "import escp.agent.agent as a\nfrom escp.control.messages import *\ntell = a.Agent._tell\n"
         "def twice(self, message):\n    tell(self, message)\n"
         f"    if isinstance(message, Hello): tell(self, {said})\n"
         "a.Agent._tell = twice\na.run_agent()\n"

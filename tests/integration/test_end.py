@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import local, remote
-from tests.leftovers import find_agents, find_processes
-from tests.trees import list_tree, write_random
-from tests.waiting import wait_for
+from tests.support.command import local, remote
+from tests.support.leftovers import find_agents, find_processes
+from tests.support.trees import list_tree, write_random
+from tests.support.waiting import wait_for
 
 SLOW = ("-l", "300K")  # with the files below: for half a minute
 GONE_S = 10.0

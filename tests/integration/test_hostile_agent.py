@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import remote
+from tests.support.command import remote
 
-PROGRAM = Path(__file__).parents[1] / "hostile_agent.py"
+PROGRAM = Path(__file__).parents[1] / "support" / "hostile_agent.py"
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import DRIVER, needs_source, remote
-from tests.leftovers import find_processes, find_worker
-from tests.memory import read_memory
-from tests.trees import list_tree, make_tree, write_random
+from tests.support.command import DRIVER, needs_source, remote
+from tests.support.leftovers import find_processes, find_worker
+from tests.support.memory import read_memory
+from tests.support.trees import list_tree, make_tree, write_random
 
 WAYS = [["-3"], ["-R"], [], ["--tunnel", "always"]]
 
@@ -94,9 +94,9 @@ def test_relay_derives_no_key(escp, source, target, folder):
 
 KEYLESS = """
 import sys
-import escp.agentjob, escp.cli, escp.transfer
+import escp.jobs.agentjob, escp.cli.main, escp.streams.streams
 
-secrets, channel, begin = [], escp.transfer.Channel, escp.agentjob.AgentJob.__init__
+secrets, channel, begin = [], escp.streams.streams.Channel, escp.jobs.agentjob.AgentJob.__init__
 
 def remember(self, task):
     begin(self, task)
@@ -107,9 +107,9 @@ def refuse(secret, *args, **kwargs):
         raise RuntimeError("no keys here")
     return channel(secret, *args, **kwargs)
 
-escp.agentjob.AgentJob.__init__ = remember
-escp.transfer.Channel = refuse
-sys.exit(escp.cli.main())
+escp.jobs.agentjob.AgentJob.__init__ = remember
+escp.streams.streams.Channel = refuse
+sys.exit(escp.cli.main.main())
 """
 
 

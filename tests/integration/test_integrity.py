@@ -7,10 +7,10 @@ import time
 
 import pytest
 
-from tests.command import DRIVER, local, needs_source, remote
-from tests.leftovers import find_worker
-from tests.trees import list_tree, write_random
-from tests.waiting import wait_for
+from tests.support.command import DRIVER, local, needs_source, remote
+from tests.support.leftovers import find_worker
+from tests.support.trees import list_tree, write_random
+from tests.support.waiting import wait_for
 
 
 def copy_with_fault(escp, offset, *words, **start):

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import COMMAND, DRIVER, IS_SOURCE, needs_source
-from tests.trees import list_tree, make_tree, write_random
+from tests.support.command import COMMAND, DRIVER, IS_SOURCE, needs_source
+from tests.support.trees import list_tree, make_tree, write_random
 
 
 def test_tree(escp, source, target):

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import peak
-from tests.command import AGENT_COMMAND, local, remote
-from tests.folders import new_folder
-from tests.sanitized import not_sanitized
-from tests.trees import write_random
+from tests.support import peak
+from tests.support.command import AGENT_COMMAND, local, remote
+from tests.support.folders import new_folder
+from tests.support.sanitized import not_sanitized
+from tests.support.trees import write_random
 
 PEAK = str(Path(peak.__file__))
 LIMIT_BYTES = 96 << 20

@@ -3,8 +3,8 @@
 import os
 from pathlib import Path
 
-from tests.command import COMMAND
-from tests.leftovers import find_worker
+from tests.support.command import COMMAND
+from tests.support.leftovers import find_worker
 
 N_FILES = 60
 LIMIT_FDS, LIMIT_BYTES, LIMIT_ZOMBIES = 60, 90 << 20, 4

@@ -7,18 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import DRIVER, needs_source, remote
-from tests.trees import write_random
+from tests.support.command import DRIVER, needs_source, remote
+from tests.support.trees import write_random
 
 pytestmark = needs_source  # the driver makes it shorter than two minutes
-TESTS = Path(__file__).parents[1]
+TESTS = Path(__file__).parents[1] / "support"
 OPENED = ["opened", {"names_below": True, "is_in_order": False}]
 SILENT_S = 3
 # An honest one, which says more often than others that it is there.
 HONEST = """
-import sys, escp.agent, escp.service, escp.session
-escp.session.KEEPALIVE_S = escp.service.KEEPALIVE_S = 0.2
-sys.exit(escp.agent.run_agent())
+import sys, escp.agent.agent, escp.agent.service, escp.control.course
+escp.control.course.KEEPALIVE_S = escp.agent.service.KEEPALIVE_S = 0.2
+sys.exit(escp.agent.agent.run_agent())
 """
 
 

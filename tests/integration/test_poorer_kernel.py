@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import poorer_kernel
-from tests.command import AGENT_COMMAND, remote
-from tests.leftovers import find_agents, find_unfinished
-from tests.trees import list_tree, make_tree, mode_of, write_random
-from tests.waiting import wait_for
+from tests.support import poorer_kernel
+from tests.support.command import AGENT_COMMAND, remote
+from tests.support.leftovers import find_agents, find_unfinished
+from tests.support.trees import list_tree, make_tree, mode_of, write_random
+from tests.support.waiting import wait_for
 
 SCRIPT = str(Path(poorer_kernel.__file__))
 

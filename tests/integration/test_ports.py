@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from tests.command import N_PORTS, Escp, needs_root, remote
-from tests.folders import new_folder
-from tests.sshd import Sshd
-from tests.trees import list_tree, write_random
+from tests.support.command import N_PORTS, Escp, needs_root, remote
+from tests.support.folders import new_folder
+from tests.support.sshd import Sshd
+from tests.support.trees import list_tree, write_random
 
 START_LIMIT_S = 15
 

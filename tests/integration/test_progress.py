@@ -11,8 +11,8 @@ import time
 
 import pytest
 
-from tests.command import local, remote
-from tests.trees import write_random
+from tests.support.command import local, remote
+from tests.support.trees import write_random
 
 SUMMARY = re.compile(r"^escp: 1 file, 3\.00? MB in [0-9.]+ s \([0-9.]+ [kM]B/s\), verified$", re.MULTILINE)
 BAD_NAME = "bad \x1b[31m\x07\nname"

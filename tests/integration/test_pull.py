@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import DRIVER, needs_source, remote
-from tests.leftovers import find_agents
-from tests.trees import list_tree, make_tree
+from tests.support.command import DRIVER, needs_source, remote
+from tests.support.leftovers import find_agents
+from tests.support.trees import list_tree, make_tree
 
 
 def test_tree_with_everything_in_it(escp, source, target):

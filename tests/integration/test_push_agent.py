@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from escp.pushscript import find_command
-from tests.command import IS_SOURCE, Escp, needs_root, remote
-from tests.leftovers import find_processes
-from tests.pushing import PushedHost, start_sshd, write_manifest, write_tree
-from tests.sshd import Sshd
-from tests.trees import list_tree, make_tree, write_random
+from escp.remote.push.script import find_command
+from tests.support.command import IS_SOURCE, Escp, needs_root, remote
+from tests.support.leftovers import find_processes
+from tests.support.pushing import PushedHost, start_sshd, write_manifest, write_tree
+from tests.support.sshd import Sshd
+from tests.support.trees import list_tree, make_tree, write_random
 
 
 @pytest.fixture(scope="module")

@@ -13,10 +13,10 @@ import time
 import pytest
 
 from escp.constants import MAX_UNPROVEN
-from tests.command import DRIVER, needs_source, remote
-from tests.proxy import HELLO_BYTES, Proxy
-from tests.trees import list_tree, make_tree
-from tests.waiting import wait_for
+from tests.support.command import DRIVER, needs_source, remote
+from tests.support.proxy import HELLO_BYTES, Proxy
+from tests.support.trees import list_tree, make_tree
+from tests.support.waiting import wait_for
 
 pytestmark = needs_source  # the driver leads the true streams through the proxies
 N_STREAMS = 4

@@ -12,8 +12,8 @@ import time
 
 import pytest
 
-from tests.command import COMMAND, ROOT, local, needs_source, remote
-from tests.trees import write_random
+from tests.support.command import COMMAND, ROOT, local, needs_source, remote
+from tests.support.trees import write_random
 
 # Titles, a cursor that goes up, C1 controls, an order of writing, a line that is written over, no UTF-8.
 HOSTILE = b"\x1b]0;x\x07 \x1b[A \xc2\x9b31m \xe2\x80\xae \rover \xff \x00 end"

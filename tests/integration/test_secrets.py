@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import AGENT_COMMAND, DRIVER, local, needs_source, remote
-from tests.leftovers import find_agents, find_processes
-from tests.proxy import Proxy
-from tests.trees import write_random
+from tests.support.command import AGENT_COMMAND, DRIVER, local, needs_source, remote
+from tests.support.leftovers import find_agents, find_processes
+from tests.support.proxy import Proxy
+from tests.support.trees import write_random
 
 pytestmark = needs_source  # the driver makes the secret a known one
 SECRET = bytes(range(0x70, 0x90))
@@ -84,7 +84,7 @@ def test_secret_is_nowhere_but_in_memory(escp, source, target, folder, verbosity
 
 def test_secret_of_the_driver_is_the_one_in_use(escp, source, target):
     """Or the test above would look for something that is nowhere anyway."""
-    from escp.transfer import PREAMBLE, Streams
+    from escp.streams.streams import PREAMBLE, Streams
 
     write_random(source / "a", 10)
     with Proxy(escp.port) as proxy:
@@ -114,8 +114,8 @@ def note():
     with open(notes, "a") as file:
         file.write(f"{'agent' if '--server' in sys.argv else 'own'} {dumpable} "
                    f"{resource.getrlimit(resource.RLIMIT_CORE)[0]}\\n")
-import escp.cli, escp.service
-urandom, make_link = os.urandom, escp.service.Service._make_link
+import escp.cli.main, escp.agent.service
+urandom, make_link = os.urandom, escp.agent.service.Service._make_link
 def make_secret(n):
     if n == 32:
         note()
@@ -123,8 +123,8 @@ def make_secret(n):
 def take_secret(self, link):
     note()
     make_link(self, link)
-os.urandom, escp.service.Service._make_link = make_secret, take_secret
-os._exit(escp.cli.main())
+os.urandom, escp.agent.service.Service._make_link = make_secret, take_secret
+os._exit(escp.cli.main.main())
 """
 
 
@@ -159,19 +159,19 @@ def test_ssh_dumps_no_core(escp, source, target):
 # An initiator that looks who still has the secret when the data begins to flow.
 FORGETFUL = """
 import gc, os, sys
-import escp.cli, escp.report
+import escp.cli.main, escp.ui.report
 SECRET = bytes(range(0x70, 0x90))
 urandom = os.urandom
 os.urandom = lambda n: SECRET if n == len(SECRET) else urandom(n)
-begin = escp.report.Report.begin
+begin = escp.ui.report.Report.begin
 def look(self, **words):
     gc.collect()
     holders = [one for one in gc.get_referrers(SECRET) if one is not globals()]
     with open(sys.argv.pop(1), "w") as file:
         file.write(f"{len(holders)} {holders!r:.500}")
     begin(self, **words)
-escp.report.Report.begin = look
-os._exit(escp.cli.main(sys.argv[2:]))
+escp.ui.report.Report.begin = look
+os._exit(escp.cli.main.main(sys.argv[2:]))
 """
 
 

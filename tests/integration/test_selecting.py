@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import remote
-from tests.directions import ALL, LOCAL, PULL, PUSH, in_all_directions
-from tests.trees import list_tree, make_tree, write_random
+from tests.support.command import remote
+from tests.support.directions import ALL, LOCAL, PULL, PUSH, in_all_directions
+from tests.support.trees import list_tree, make_tree, write_random
 
 OLD_NS = 1_600_000_000_123_456_789
 SECOND_NS = 10**9

@@ -10,11 +10,11 @@ import time
 
 import pytest
 
-from tests.command import DRIVER, N_PORTS, local, needs_source, remote
-from tests.leftovers import find_listeners
-from tests.proxy import Proxy
-from tests.trees import list_tree, make_tree, write_random
-from tests.waiting import wait_for
+from tests.support.command import DRIVER, N_PORTS, local, needs_source, remote
+from tests.support.leftovers import find_listeners
+from tests.support.proxy import Proxy
+from tests.support.trees import list_tree, make_tree, write_random
+from tests.support.waiting import wait_for
 
 GARBAGE = {
     "http": b"GET / HTTP/1.1\r\nHost: x\r\n\r\n",

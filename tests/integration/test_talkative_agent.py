@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from escp.control import Progress, Result
-from tests.command import AGENT_COMMAND, remote
+from escp.control.messages import Progress, Result
+from tests.support.command import AGENT_COMMAND, remote
 
-PROGRAM = Path(__file__).parents[1] / "scripted_agent.py"
+PROGRAM = Path(__file__).parents[1] / "support" / "scripted_agent.py"
 RESULT = ["result", dict.fromkeys(Result._fields, 0)]
 OPENED = ["opened", {"names_below": True, "is_in_order": False}]
 HUGE = (1 << 63) - 1

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from tests import peak
-from tests.command import AGENT_COMMAND, COMMAND, remote
-from tests.leftovers import find_agents, find_processes
-from tests.sanitized import not_sanitized
-from tests.trees import list_tree, write_random
+from tests.support import peak
+from tests.support.command import AGENT_COMMAND, COMMAND, remote
+from tests.support.leftovers import find_agents, find_processes
+from tests.support.sanitized import not_sanitized
+from tests.support.trees import list_tree, write_random
 
 GONE_S = 10.0
 LARGE_BYTES = 150_000_000

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from completions import SHELLS, build_completion
 
-from escp.parser import build_parser
+from escp.options.parser import build_parser
 
 BASH_COMPLETION = Path("/usr/share/bash-completion/bash_completion")
 TIMEOUT_S = 20.0

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import ROOT, SOURCE_COMMAND, local, needs_root, remote
-from tests.leftovers import find_processes, find_unfinished
-from tests.nobody import AS_NOBODY
-from tests.waiting import wait_for
+from tests.support.command import ROOT, SOURCE_COMMAND, local, needs_root, remote
+from tests.support.leftovers import find_processes, find_unfinished
+from tests.support.nobody import AS_NOBODY
+from tests.support.waiting import wait_for
 
 BOTH = pytest.mark.parametrize("kind", ["tree", "one file"])
 

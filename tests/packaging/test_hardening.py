@@ -10,7 +10,7 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "packaging"))
 import elf
 
 from escp._fast import _build_info
-from tests.command import ROOT
+from tests.support.command import ROOT
 
 WEAK = ["-fno-stack-protector", "-U_FORTIFY_SOURCE", "-Wl,-z,norelro,-z,lazy,-z,execstack"]
 SOURCE = "#include <string.h>\nint main(int n, char **v) { char a[64]; strcpy(a, v[0]); return a[n]; }\n"

@@ -13,10 +13,10 @@ from manpages import build_command_page
 from roff import escape
 
 from escp import errors
-from escp.agentoptions import KEYS
-from escp.config import variable_name
-from escp.options import NOT_CONFIGURABLE, list_kinds, parse_options
-from escp.parser import USAGE, build_parser
+from escp.options.agentoptions import KEYS
+from escp.options.config import variable_name
+from escp.options.options import NOT_CONFIGURABLE, list_kinds, parse_options
+from escp.options.parser import USAGE, build_parser
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"escp.1": build_command_page, "escp.conf.5": build_conf_page}

@@ -14,8 +14,8 @@ import components
 import pytest
 from components import UnknownPart, find_components, translate_licence
 
-from tests.command import HOST, ROOT, needs_root
 from tests.packaging.overlay import Overlay
+from tests.support.command import HOST, ROOT, needs_root
 
 # What may be distributed inside a BSD-3-Clause program, each looked at by a person.
 COMPATIBLE = {

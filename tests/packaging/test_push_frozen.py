@@ -4,9 +4,9 @@ import subprocess
 
 import pytest
 
-from tests.command import remote
-from tests.pushing import MANIFEST, PushedHost, find_identity, start_sshd
-from tests.trees import list_tree, make_tree
+from tests.support.command import remote
+from tests.support.pushing import MANIFEST, PushedHost, find_identity, start_sshd
+from tests.support.trees import list_tree, make_tree
 
 
 @pytest.fixture(scope="module")

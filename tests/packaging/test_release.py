@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.command import COMMAND, Done, Escp, local, remote
-from tests.folders import new_folder
 from tests.packaging.old_system import list_mounts_below, make_chroot, prefix_for
-from tests.sshd import Sshd
+from tests.support.command import COMMAND, Done, Escp, local, remote
+from tests.support.folders import new_folder
+from tests.support.sshd import Sshd
 
 ROOT = Path(__file__).parents[2]
 BUILD_TIMEOUT_S, COPY_TIMEOUT_S = 1500, 60
@@ -148,7 +148,7 @@ def test_started_on_debian_11_it_sends_and_receives(escp, old, release, source, 
     """By Debian 11's ssh to an sshd of this system."""
     if agent == "release":
         program = release / "escp" / "bin" / "escp"
-        escp.agent = escp.write_agent("release-agent", command=f'exec {program} "$@"')
+        escp.agent.agent = escp.write_agent("release-agent", command=f'exec {program} "$@"')
     contents = write_random(source / "file")
     there = {"command": ["/opt/escp/bin/escp"], "prefix": old, "timeout_s": COPY_TIMEOUT_S}
     done: Done = escp.copy("-v", source / "file", remote(target), **there)

@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from escp._fast import aead
-from escp._fast.channel import Channel
-from escp._fast.digest import digest_of
+from escp._fast.crypto import aead
+from escp._fast.crypto.channel import Channel
+from escp._fast.crypto.digest import digest_of
 from escp._fast.errors import FastError
-from escp._fast.wire import (
+from escp._fast.wire.payloads import (
     decode_data_header,
     decode_entries,
     decode_hello,
@@ -23,7 +23,7 @@ from escp._fast.wire import (
     encode_result,
 )
 from escp.errors import FAST_AUTH, FAST_PROTOCOL, FAST_UNSAFE
-from escp.transfer import MAGIC, PREAMBLE
+from escp.streams.streams import MAGIC, PREAMBLE
 
 HERE = Path(__file__).parent
 CODES = {"auth": FAST_AUTH, "protocol": FAST_PROTOCOL, "unsafe": FAST_UNSAFE}

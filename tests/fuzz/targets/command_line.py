@@ -3,8 +3,8 @@
 import os
 
 from escp.errors import EscpError
-from escp.location import parse_location
-from escp.options import parse_options
+from escp.options.location import parse_location
+from escp.options.options import parse_options
 
 
 def test_one(data: bytes) -> None:

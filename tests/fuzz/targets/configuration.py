@@ -3,11 +3,11 @@
 import tempfile
 from pathlib import Path
 
-from escp import config, configfile
 from escp.errors import UsageError
-from escp.options import NOT_CONFIGURABLE, list_kinds
-from escp.parser import build_parser
-from escp.values import check_setting
+from escp.options import config, configfile
+from escp.options.options import NOT_CONFIGURABLE, list_kinds
+from escp.options.parser import build_parser
+from escp.options.values import check_setting
 
 KINDS = list_kinds(build_parser())
 

@@ -3,9 +3,9 @@
 import json
 
 from escp.constants import MARKER
-from escp.control import Decoder, decode, encode
+from escp.control.course import AgentCourse, InitiatorCourse
+from escp.control.messages import Decoder, decode, encode
 from escp.errors import EscpError, ProtocolError
-from escp.session import AgentCourse, InitiatorCourse
 
 
 def test_one(data: bytes) -> None:

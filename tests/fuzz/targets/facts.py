@@ -1,9 +1,9 @@
 """Facts from the other host: read, or refused; and what is advised because of them, which may be for root."""
 
-from escp.advice import Situation, advise_host, advise_route, find_rates
+from escp.doctor.advice import Situation, advise_host, advise_route, find_rates
 from escp.errors import ProtocolError
-from escp.facts import NO_FACTS, NO_ROUTE, decode_facts, encode_facts
-from escp.finding import REMOTE
+from escp.facts.facts import NO_FACTS, NO_ROUTE, decode_facts, encode_facts
+from escp.ui.finding import REMOTE
 
 
 def test_one(data: bytes) -> None:

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from escp.errors import UsageError
-from escp.filelist import MAX_ENTRY_BYTES, read_filelist
+from escp.names.filelist import MAX_ENTRY_BYTES, read_filelist
 
 FORMS = (("", False), ("", True), (".yaml", False))  # of the name, and -0
 

@@ -4,14 +4,14 @@ import os
 import tempfile
 from pathlib import Path
 
-from escp.agenttree import find_tree
 from escp.constants import MARKER
-from escp.control import NoiseSkipper
+from escp.control.messages import NoiseSkipper
 from escp.errors import EscpError
-from escp.eventloop import EventLoop
-from escp.pushagent import PushSkipper
-from escp.ssh import AgentProcess
-from tests.pushing import write_tree
+from escp.lean.eventloop import EventLoop
+from escp.remote.push.talk import PushSkipper
+from escp.remote.push.tree import find_tree
+from escp.remote.ssh import AgentProcess
+from tests.support.pushing import write_tree
 
 FOLDER = tempfile.TemporaryDirectory(prefix="escp-fuzz-tree-")
 write_tree(Path(FOLDER.name, "tree"), "#!/bin/sh\n", 1000)

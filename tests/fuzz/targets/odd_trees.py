@@ -11,9 +11,9 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
-from escp._fast.plane import FATAL
-from tests.fast.loopback import BLOCK, Loopback
+from escp._fast.planes.plane import FATAL
 from tests.fuzz.choices import Choices
+from tests.support.loopback import BLOCK, Loopback
 
 SCRATCH = tempfile.TemporaryDirectory(prefix="escp-trees-", dir=os.environ.get("TMPDIR"))
 SOURCE, TARGET = (os.path.join(SCRATCH.name, name) for name in ("source", "target"))

@@ -3,9 +3,9 @@
 import fnmatch
 import re
 
-from escp import globbing
-from escp._fast.filter import excludes, matches
+from escp._fast.files.filter import excludes, matches
 from escp.errors import EscpError, RefusedError
+from escp.names import globbing
 
 
 def test_one(data: bytes) -> None:

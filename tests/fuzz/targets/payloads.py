@@ -1,9 +1,9 @@
 """Decoders of the wire: values that encode to the same bytes again, or a FastError of the two right kinds."""
 
-from escp._fast.aead import available_backends
-from escp._fast.channel import Channel
+from escp._fast.crypto.aead import available_backends
+from escp._fast.crypto.channel import Channel
 from escp._fast.errors import FastError
-from escp._fast.wire import (
+from escp._fast.wire.payloads import (
     decode_data_header,
     decode_entries,
     decode_hello,

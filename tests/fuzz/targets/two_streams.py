@@ -7,12 +7,14 @@ import socket
 import time
 from contextlib import suppress
 
-from escp._fast.digest import digest_of
-from escp._fast.plane import FATAL, FINISHED
-from escp._fast.wire import encode_entry, encode_extra, encode_xattr
+from escp._fast.crypto.digest import digest_of
+from escp._fast.planes.plane import FATAL, FINISHED
+from escp._fast.wire.payloads import encode_entry, encode_extra, encode_xattr
 from escp.errors import FAST_NET, FAST_PROTOCOL, FAST_UNSAFE
-from tests.fast.loopback import BLOCK, wait_for_events
-from tests.fast.peers import (
+from tests.fuzz.arena import Arena
+from tests.fuzz.choices import Choices
+from tests.support.loopback import BLOCK, wait_for_events
+from tests.support.peers import (
     DEVICE,
     DIRECTORY,
     HARD_LINK,
@@ -21,9 +23,7 @@ from tests.fast.peers import (
     QUERY,
     Sender,
 )
-from tests.fuzz.arena import Arena
-from tests.fuzz.choices import Choices
-from tests.sanitized import PATIENCE
+from tests.support.sanitized import PATIENCE
 
 ARENA = Arena()
 LIMIT_S = 20.0 * PATIENCE

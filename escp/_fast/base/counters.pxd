@@ -1,0 +1,27 @@
+"""What each stream counts, on either side. Its own thread writes them, with relaxed atomics; any may read."""
+
+from libc.stdint cimport uint64_t
+
+from escp._fast.base.libc cimport CLOCK_MONOTONIC, clock_gettime, escp_count, timespec_t
+
+
+ctypedef struct stream_counters:
+    uint64_t n_bytes  # of file contents, sent or received
+    uint64_t n_wire  # of frames
+    uint64_t n_payload  # of data frames, after compression
+    uint64_t first_ns  # monotonic clock of the first and the last data frame
+    uint64_t last_ns
+    uint64_t padding[3]  # a cache line of its own
+
+
+# Contents of a file have come, or are with the receiver: n_raw bytes, which took n_payload on the way.
+cdef inline void count_contents(stream_counters *counters, uint64_t n_payload, uint64_t n_raw) noexcept nogil:
+    cdef timespec_t now
+    cdef uint64_t now_ns
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    now_ns = now.tv_sec * <uint64_t>1000000000 + now.tv_nsec
+    if counters.first_ns == 0:
+        escp_count(&counters.first_ns, now_ns)
+    escp_count(&counters.n_payload, n_payload)
+    escp_count(&counters.n_bytes, n_raw)
+    escp_count(&counters.last_ns, now_ns - counters.last_ns)

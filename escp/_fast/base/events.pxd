@@ -1,0 +1,46 @@
+"""What native threads tell Python: a bounded queue of plain structs and an eventfd that wakes it.
+
+Any thread may push; a full queue makes it wait (until stopped), so nothing is lost and memory is fixed.
+"""
+
+from libc.stdint cimport int64_t, uint8_t
+
+from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t
+from escp._fast.base.types cimport MAX_PATH_BYTES, fast_err
+
+cdef enum:
+    N_EVENTS = 64
+    EVENT_TEXT_BYTES = 8448  # two paths
+
+cdef enum event_kind:
+    EVENT_FILE_FAILED = 1  # one file; the session goes on
+    EVENT_FATAL = 2  # the plane has stopped
+    EVENT_FINISHED = 3  # the plane has done all its work
+    EVENT_ROOM = 4  # a source may be added again
+    EVENT_LISTED = 5  # dry run: what would be copied; err.where: file, directory, link or device, err.offset: its size
+
+
+ctypedef struct event:
+    int kind
+    bint is_remote  # found by the peer
+    fast_err err
+    int n_text
+    char text[EVENT_TEXT_BYTES]
+
+
+ctypedef struct event_queue:
+    event *ring
+    int head
+    int count
+    int fd
+    bint is_closed
+    pthread_mutex_t lock
+    pthread_cond_t room
+
+
+cdef int events_open(event_queue *q) except -1
+cdef void events_close(event_queue *q) noexcept nogil  # nobody waits for room any more
+cdef void events_free(event_queue *q) noexcept nogil
+cdef void push_event(event_queue *q, int kind, const fast_err *err, bint is_remote,
+                     const char *a, size_t n_a, const char *b, size_t n_b) noexcept nogil
+cdef list take_events(event_queue *q)

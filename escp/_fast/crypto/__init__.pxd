@@ -1,0 +1,1 @@
+"""Keys, nonces, sealing; the digest of a file."""

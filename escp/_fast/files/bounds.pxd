@@ -1,0 +1,31 @@
+"""What the kernel says about files is input, too: a file system may run in a user's process, or be changed meanwhile.
+
+Pure. Nothing here trusts an answer: each is bounded before anything becomes an offset, a length or a pointer.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint64_t
+
+from escp._fast.base.libc cimport dirent64_t, stat_t
+
+# lseek(2) on some file with SEEK_DATA or SEEK_HOLE: where, or -errno.
+ctypedef int64_t (*seek_call)(void *file, uint64_t offset, int whence) noexcept nogil
+
+
+# A piece of a file with holes.
+ctypedef struct data_range:
+    uint64_t start
+    uint64_t n
+    uint64_t next_data  # where data goes on, as far as is known: use it for nothing
+
+
+# Whether entries can carry its size. Times that they can't are made ones that they can.
+cdef bint bound_status(stat_t *status) noexcept nogil
+# The next of n bytes of a listing from at[0] on: 1 there is one, its name ended by NUL and one component; 0 there is
+# none; -1 the listing is none.
+cdef int next_dirent(const uint8_t *listing, size_t n, size_t *at, const dirent64_t **d) noexcept nogil
+# The next of a list of names that ends at *end*, from at[0] on, in the same way.
+cdef int next_attribute(const char **at, const char *end, const char **name) noexcept nogil
+# Sets *r* to what is to be sent next, from r.start on; False when nothing is left. It is a range of whole slices (or up
+# to the file's end) inside one block, and never empty: from the first slice with data to the last, found with three
+# calls. seek: NULL for a file without holes.
+cdef bint next_range(seek_call seek, void *file, uint64_t size, uint64_t block, data_range *r) noexcept nogil

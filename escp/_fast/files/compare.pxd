@@ -1,0 +1,16 @@
+"""Whether a file that the receiver has is the sender's: by size and time, or by digest. Reads files, writes none."""
+
+from libc.stdint cimport uint8_t, uint64_t
+
+from escp._fast.base.libc cimport stat_t
+from escp._fast.base.types cimport fast_err
+from escp._fast.crypto.digest cimport digest128
+from escp._fast.wire.payloads cimport entry
+
+
+# Whether *there*, a regular file of the receiver's, makes sending *e* needless. selection: of sources.pxd.
+cdef bint is_current(int selection, const entry *e, const stat_t *there) noexcept nogil
+# The digest of a file of *size* bytes, read into *buffer*, a multiple of SLICE_BYTES long; -1 when it is shorter,
+# can't be read, or *is_stopped* is raised meanwhile.
+cdef int digest_file(int fd, uint64_t size, uint8_t *buffer, size_t n_buffer, const int *is_stopped,
+                     digest128 *digest, fast_err *err) noexcept nogil

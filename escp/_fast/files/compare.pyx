@@ -1,0 +1,38 @@
+"""Comparing a sender's file with a receiver's; see compare.pxd."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
+
+from escp._fast.base.libc cimport errno, escp_flag, escp_pread_all, stat_t
+from escp._fast.base.types cimport FAST_CHANGED, FAST_STOPPED, FAST_SYS, SELECT_NEWER, SLICE_BYTES, fail, fast_err
+from escp._fast.crypto.digest cimport digest128, digest_finish, digest_update
+from escp._fast.wire.payloads cimport entry
+
+
+cdef bint is_current(int selection, const entry *e, const stat_t *there) noexcept nogil:
+    cdef int64_t s = there.st_mtim.tv_sec
+    cdef uint32_t ns = <uint32_t>there.st_mtim.tv_nsec
+    # One of them may lie on a file system, or have come through an archive, that keeps whole seconds only.
+    if s == e.mtime_s and (ns == e.mtime_ns or ns == 0 or e.mtime_ns == 0):
+        return <uint64_t>there.st_size == e.size
+    return selection == SELECT_NEWER and (s > e.mtime_s or (s == e.mtime_s and ns > e.mtime_ns))
+
+
+cdef int digest_file(int fd, uint64_t size, uint8_t *buffer, size_t n_buffer, const int *is_stopped,
+                     digest128 *digest, fast_err *err) noexcept nogil:
+    cdef uint64_t at = 0
+    cdef size_t want
+    cdef int64_t k
+    digest.high = digest.low = 0
+    while at < size:
+        if escp_flag(is_stopped):
+            return fail(err, FAST_STOPPED, 0, "compare")
+        want = n_buffer if size - at > n_buffer else <size_t>(size - at)
+        k = escp_pread_all(fd, buffer, want, <int64_t>at)
+        if k < 0:
+            return fail(err, FAST_SYS, errno, "read")
+        if <size_t>k < want:
+            return fail(err, FAST_CHANGED, 0, "read")
+        digest_update(digest, buffer, want, at // SLICE_BYTES)
+        at += want
+    digest_finish(digest, size)
+    return 0

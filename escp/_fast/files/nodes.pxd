@@ -1,0 +1,10 @@
+"""What the receiver makes without contents: symbolic links, further names of a file, devices and fifos."""
+
+from escp._fast.base.types cimport fast_err
+from escp._fast.files.tree cimport dir_cache, source_id, tree
+from escp._fast.wire.payloads cimport entry
+
+
+# In place of whatever has the name but a directory or the source itself, in one step. On failure nothing is left.
+# Any thread with its cache.
+cdef int make_node(tree *t, dir_cache *cache, const entry *e, const source_id *source, fast_err *err) noexcept nogil

@@ -1,0 +1,166 @@
+"""Links, hard links and devices below the destination; see nodes.pxd.
+
+A link's text is never looked at: it may be absolute or lead out, and nothing is ever written through it.
+
+Whoever owns the directory may put something else in a new node's place before it has its owner and mode, another name
+of a file of root's for one. So these go to a descriptor, and only once that was found to be what was just made.
+"""
+
+from libc.stdint cimport uint32_t
+
+from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, EEXIST, EISDIR, ENOENT, O_CLOEXEC, O_NOFOLLOW,
+                                   O_PATH, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISDIR, S_ISFIFO, c_close, dup, errno,
+                                   fstatat, geteuid, linkat, makedev, memcmp, memcpy, mknodat, openat, readlinkat,
+                                   renameat, stat_t, strlen, symlinkat, unlinkat)
+from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES, MAX_PATH_BYTES,
+                                    fail, fast_err)
+from escp._fast.files.attributes cimport set_path_attributes
+from escp._fast.files.tree cimport (TEMP_NAME_BYTES, dir_cache, find_directory, name_temporary, source_id, split_path,
+                                    tree)
+from escp._fast.wire.extras cimport DEVICE_BLOCK, DEVICE_CHARACTER, extras_view, get_extras
+from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_HARD_LINK, ENTRY_LINK, entry
+
+
+# What is to be made, ready for the system's calls.
+ctypedef struct new_node:
+    int kind  # entry_kind
+    char text[MAX_PATH_BYTES + 1]  # of a link, or the directory of a hard link's file
+    char first[MAX_NAME_BYTES + 1]  # name of a hard link's file
+    int first_dirfd
+    uint32_t mode  # of a device, with its type
+    uint32_t major
+    uint32_t minor
+
+
+cdef int make_at(const new_node *node, int dirfd, const char *name) noexcept nogil:
+    if node.kind == ENTRY_LINK:
+        return symlinkat(node.text, dirfd, name)
+    if node.kind == ENTRY_HARD_LINK:
+        return linkat(node.first_dirfd, node.first, dirfd, name, 0)  # a link itself, never what it leads to
+    return mknodat(dirfd, name, node.mode, makedev(node.major, node.minor))
+
+
+cdef bint is_just_made(const tree *t, const new_node *node, int fd) noexcept nogil:
+    """Whether the descriptor (O_PATH) is that of the new node, or of one that can't be told from it: of the same type
+    with the same text or numbers, under no other name, and ours."""
+    cdef char text[MAX_PATH_BYTES + 1]
+    cdef stat_t status
+    cdef ssize_t n
+    if fstatat(fd, "", &status, AT_EMPTY_PATH) < 0 or status.st_nlink > 1:  # some file systems count none
+        return False
+    if t.keeps_owner and status.st_uid != geteuid():  # of any other file system's idea of us only root's matters
+        return False
+    if node.kind == ENTRY_DEVICE:
+        return status.st_mode & S_IFMT == node.mode & S_IFMT and (
+            S_ISFIFO(status.st_mode) or status.st_rdev == makedev(node.major, node.minor))
+    n = readlinkat(fd, "", text, sizeof(text))  # fails where it is no link
+    # Some file systems translate texts; times alone do no harm to another link.
+    return n >= 0 and (not t.keeps_owner or (
+        n == <ssize_t>strlen(node.text) and memcmp(text, node.text, n) == 0))
+
+
+cdef int finish_at(tree *t, const new_node *node, const entry *e, int dirfd, const char *name,
+                   fast_err *err) noexcept nogil:
+    """Owner, mode and times of a link or device; a hard link shares those of its file."""
+    cdef int fd
+    if node.kind == ENTRY_HARD_LINK or not (t.keeps_owner or t.keeps_attributes):
+        return 0
+    fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
+    if fd < 0:
+        return fail(err, FAST_SYS, errno, "create")
+    if not is_just_made(t, node, fd):
+        fail(err, FAST_UNSAFE, 0, "create")
+    else:
+        set_path_attributes(t, fd, e, err)
+    c_close(fd)
+    return -1 if err.code else 0
+
+
+cdef int place(tree *t, const new_node *node, const entry *e, const source_id *source, int dirfd, const char *name,
+               fast_err *err) noexcept nogil:
+    """Under its name if that is free; else under a temporary one that then takes the other's place."""
+    cdef char temporary[TEMP_NAME_BYTES]
+    cdef const char *made = name
+    cdef stat_t old
+    cdef int rc = make_at(node, dirfd, name)
+    if rc < 0 and errno == EEXIST:
+        if fstatat(dirfd, name, &old, AT_SYMLINK_NOFOLLOW) == 0:
+            if S_ISDIR(old.st_mode):
+                return fail(err, FAST_SYS, EISDIR, "rename")
+            if source.ino and old.st_ino == source.ino and old.st_dev == source.dev:
+                return fail(err, FAST_SAME_FILE, 0, "create")
+        name_temporary(t, temporary)
+        made = temporary
+        rc = make_at(node, dirfd, made)
+    if rc < 0:
+        return fail(err, FAST_SYS, errno, "create")
+    rc = finish_at(t, node, e, dirfd, made, err)
+    if rc == 0 and made == name:
+        return 0
+    if rc == 0 and renameat(dirfd, temporary, dirfd, name) < 0:
+        rc = fail(err, FAST_SYS, errno, "rename")
+    if rc < 0 or node.kind == ENTRY_HARD_LINK:  # renaming one name of a file to another of it does nothing
+        unlinkat(dirfd, made, 0)
+    return rc
+
+
+cdef int find_first(tree *t, dir_cache *cache, const entry *e, const extras_view *x, new_node *node,
+                    fast_err *err) noexcept nogil:
+    """Directory and name of the file that a hard link is another name of; its directory is not made."""
+    cdef size_t i = x.n_target
+    cdef size_t n
+    cdef int dirfd = -1
+    while i and x.target[i - 1] != 47:
+        i -= 1
+    memcpy(node.first, x.target + i, x.n_target - i)
+    node.first[x.n_target - i] = 0
+    n = i - 1 if i else 0
+    memcpy(node.text, x.target, n)
+    node.text[n] = 0
+    if find_directory(t, cache, node.text, n, e.first_root_bytes, False, &dirfd, err) < 0:
+        return -1
+    if dirfd < 0:
+        return fail(err, FAST_SYS, ENOENT, "link")
+    node.first_dirfd = dup(dirfd)  # the cache may close its own for the other directory
+    return 0 if node.first_dirfd >= 0 else fail(err, FAST_SYS, errno, "link")
+
+
+cdef int prepare(tree *t, dir_cache *cache, const entry *e, new_node *node, fast_err *err) noexcept nogil:
+    """Refuses what was not asked for; then what the system's call will need."""
+    cdef extras_view x
+    cdef uint32_t type
+    node.kind = e.kind
+    node.first_dirfd = -1
+    if t.in_place_fd >= 0 or (e.kind == ENTRY_DEVICE and not t.makes_devices):
+        return fail(err, FAST_SPECIAL, 0, "create")
+    if (e.kind == ENTRY_LINK and not t.makes_links) or (
+            e.kind == ENTRY_HARD_LINK and (not t.makes_hard_links or t.target_name[0])):
+        return fail(err, FAST_UNSAFE, 0, "create")
+    if get_extras(e.extras, e.extras_bytes, &x, err) < 0:
+        return -1
+    if e.kind == ENTRY_HARD_LINK:
+        return find_first(t, cache, e, &x, node, err)
+    if e.kind == ENTRY_LINK:
+        memcpy(node.text, x.target, x.n_target)
+        node.text[x.n_target] = 0
+    else:
+        type = S_IFCHR if x.device == DEVICE_CHARACTER else S_IFBLK if x.device == DEVICE_BLOCK else S_IFIFO
+        node.mode = type | (e.mode & 0o777)
+        node.major, node.minor = x.major, x.minor
+    return 0
+
+
+cdef int make_node(tree *t, dir_cache *cache, const entry *e, const source_id *source, fast_err *err) noexcept nogil:
+    cdef char directory[MAX_PATH_BYTES + 1]
+    cdef char name[MAX_NAME_BYTES + 1]
+    cdef new_node node
+    cdef size_t n = 0
+    cdef int dirfd = -1
+    if prepare(t, cache, e, &node, err) < 0:
+        return -1
+    if (split_path(t, e, directory, &n, name, err) == 0
+            and find_directory(t, cache, directory, n, e.root_bytes, True, &dirfd, err) == 0):
+        place(t, &node, e, source, dirfd, name, err)
+    if node.first_dirfd >= 0:
+        c_close(node.first_dirfd)
+    return -1 if err.code else 0

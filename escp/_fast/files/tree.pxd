@@ -1,0 +1,94 @@
+"""The receiver's file system: everything it creates lies below one directory descriptor.
+
+Paths come from the peer. wire.pyx has checked their form; here every one is resolved below the root that it belongs
+to (roots.pyx), so that links planted before or during the copy, or by an earlier copy, can't lead out of that:
+
+    destination --no link is followed--> the root's directory --openat2(RESOLVE_BENEATH)--> the path's directory
+
+Below the root's descriptor links are followed that stay below it, and none where links are made; without openat2
+nothing is followed, component by component. A file has no name until it is whole (O_TMPFILE and linkat), or a
+temporary one where the file system can't do that.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, fast_err
+from escp._fast.files.owners cimport owner_cache
+from escp._fast.wire.payloads cimport entry
+
+cdef enum:
+    N_CACHED = 8  # directories that a stream keeps open
+    TEMP_NAME_BYTES = 48
+
+
+ctypedef struct tree:
+    int root_fd
+    int in_place_fd  # the target itself when it is a pipe or a device; else -1
+    bint keeps_attributes  # -p
+    bint keeps_owner
+    bint keeps_xattrs
+    bint keeps_acls
+    bint makes_links  # symbolic ones; then none is followed on the way to a file, not even one that stays inside
+    bint makes_hard_links
+    bint makes_devices
+    bint is_root
+    owner_cache owners
+    bint follows_umask  # directories are the user's own, made here; else as scp makes them on the other host
+    uint32_t umask  # of this process
+    int lacks_openat2  # flags, raised by whichever thread finds out
+    int lacks_tmpfile  # nameless files; not on NFS, for one
+    char target_name[MAX_NAME_BYTES + 1]  # the only name below root_fd that may be written; "" = any
+    uint64_t session  # for temporary names
+    uint64_t n_temporary
+
+
+ctypedef struct dir_cache:
+    int fds[N_CACHED]
+    size_t n_paths[N_CACHED]
+    size_t n_roots[N_CACHED]  # how much of the path is its root's: below another root it may be another directory
+    char paths[N_CACHED][MAX_PATH_BYTES + 1]
+    int next
+
+
+# A file, link or device on this host.
+ctypedef struct source_id:
+    uint64_t dev
+    uint64_t ino  # 0: not known
+
+
+# A file between its creation and its name.
+ctypedef struct new_file:
+    int fd
+    int dirfd  # its directory
+    bint owns_dirfd
+    bint is_in_place
+    bint has_temporary_name
+    source_id source  # where that is on this host; set before file_create
+    char temporary[TEMP_NAME_BYTES]
+    char name[MAX_NAME_BYTES + 1]
+
+
+cdef void tree_open(tree *t) noexcept nogil
+cdef void tree_close(tree *t) noexcept nogil
+cdef void cache_open(dir_cache *cache) noexcept nogil
+cdef void cache_close(dir_cache *cache) noexcept nogil
+# For nodes.pyx: the directory *path* (n bytes and NUL, of which the first n_root are its root's) in the cache, which
+# keeps the descriptor (-1: missing, and not to be created); the directory and the last component of an entry's path;
+# a new temporary name (TEMP_NAME_BYTES).
+cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root, bint creates, int *fd,
+                        fast_err *err) noexcept nogil
+cdef int split_path(tree *t, const entry *e, char *directory, size_t *n, char *name, fast_err *err) noexcept nogil
+cdef void name_temporary(tree *t, char *name) noexcept nogil
+# Both may be called by any thread with its own cache.
+# is_brief: *f* is committed or discarded before the cache is used again, so it may borrow the directory.
+cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f,
+                     fast_err *err) noexcept nogil
+cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil
+# Where the file *e* is or would be: its name, and its directory's descriptor, which is the cache's and is -1 where
+# there is no such directory. Nothing is created.
+cdef int file_find(tree *t, dir_cache *cache, const entry *e, char *name, int *dirfd, fast_err *err) noexcept nogil
+# The same for a directory itself: its descriptor, or -1.
+cdef int directory_find(tree *t, dir_cache *cache, const entry *e, int *fd, fast_err *err) noexcept nogil
+# Gives the file its attributes and its final name, in one step; closes it. On failure nothing is left.
+cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil
+cdef void file_discard(new_file *f) noexcept nogil

@@ -1,0 +1,1 @@
+"""Blocks between memory and files: the ring, its engines, pages."""

@@ -1,0 +1,1 @@
+"""The doors for Python: send, receive, both in one process, relay."""

@@ -1,0 +1,33 @@
+"""Both ends of a stream in one process: one thread, no socket, no key, no copy of a block.
+
+    send_stream: read, hash -> frame_sink -> receive_stream: check, hash, write (kernel AIO)
+    receive_stream: results -> answer_sink -> what the sender does with results
+
+The planes and their streams are the same as over a network; only where frames and answers go is different.
+"""
+
+from libc.stdint cimport uint64_t
+
+from escp._fast.receive.receive_state cimport receive_state, receive_stream
+from escp._fast.send.send_frames cimport send_stream
+from escp._fast.send.send_state cimport send_state
+
+
+# What the streams of one copy share.
+ctypedef struct local_link:
+    send_state *sending
+    receive_state *receiving
+    uint64_t n_ended  # streams
+    uint64_t no_clones_from  # device of a source whose files can't be cloned to the destination
+
+
+ctypedef struct local_stream:
+    local_link *link
+    send_stream *sender
+    receive_stream *receiver
+
+
+# Joins two streams that are open and not yet started.
+cdef void local_join(local_stream *t, local_link *link, send_stream *sender, receive_stream *receiver) noexcept nogil
+# The body of the thread of both.
+cdef void local_loop(local_stream *t) noexcept nogil

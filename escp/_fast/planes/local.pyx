@@ -1,0 +1,141 @@
+"""Both ends of a stream in one process; see local.pxd.
+
+A block's buffer changes hands: the receiver's slot gets the one that was read into, and gives its own.
+
+Where the file system can share extents (FICLONE) a large file is whole as soon as it is created. Then nothing
+is read and there is nothing to digest: that the sizes are equal and that the source has not changed is all
+that is verified. copy_file_range is not used, and small files go through the page cache: see docs/architecture.md.
+"""
+
+from libc.stdint cimport uint8_t, uint64_t
+
+from escp._fast.base.events cimport EVENT_FATAL, EVENT_FINISHED, push_event
+from escp._fast.base.libc cimport (EOPNOTSUPP, ENOTTY, EXDEV, errno, escp_clone, escp_fetch_add, escp_flag, escp_load,
+                                   escp_store, fstat, stat_t)
+from escp._fast.base.types cimport DATA_HEADER_BYTES, FAST_CHANGED, FAST_PROTOCOL, FAST_SYS, IV_BYTES, fail, fast_err
+from escp._fast.crypto.channel cimport FRAME_DATA
+from escp._fast.files.tree cimport source_id
+from escp._fast.io.ring cimport ENGINE_DUMMY, io_slot, ring_free_slot, ring_reap
+from escp._fast.receive.receive cimport end_stream, take_data, take_meta
+from escp._fast.receive.receive_large cimport end_writes
+from escp._fast.receive.receive_state cimport flush_results, receive_stop, receive_stream
+from escp._fast.send.acks cimport take_result
+from escp._fast.send.send cimport send_loop
+from escp._fast.send.send_frames cimport send_stream
+from escp._fast.send.send_state cimport N_FLIGHTS, flight
+from escp._fast.wire.payloads cimport MESSAGE_END, RESULT_BYTES, entry, get_result, result
+
+
+# ---- From the sender to the receiver ----------------------------------------------------------------
+
+cdef int exchange_buffer(local_stream *t, io_slot *slot, uint8_t *data, fast_err *err) noexcept nogil:
+    """Give the receiver's *slot* the buffer *data* of the sender's ring, which gets that slot's instead."""
+    cdef int i
+    for i in range(t.sender.ring.depth):
+        if t.sender.ring.slots[i].data == data:
+            t.sender.ring.slots[i].data = slot.data
+            slot.data = data
+            return 0
+    return fail(err, FAST_PROTOCOL, 0, "buffer")
+
+
+cdef int deliver(local_stream *t, int type, uint8_t *frame, size_t n, fast_err *err) noexcept nogil:
+    cdef io_slot *slot = ring_free_slot(&t.receiver.ring)
+    cdef bint is_end = False
+    while slot == NULL:  # metadata may need one, too: see receive_query.pyx
+        if end_writes(t.receiver, 1, err) < 0:
+            return -1
+        slot = ring_free_slot(&t.receiver.ring)
+    if type == FRAME_DATA:
+        if (exchange_buffer(t, slot, frame + IV_BYTES + DATA_HEADER_BYTES, err) < 0
+                or take_data(t.receiver, slot, frame, n, err) < 0):
+            return -1
+    elif take_meta(t.receiver, frame, n, &is_end, err) < 0:
+        return -1
+    if flush_results(t.receiver, err) < 0:
+        return -1
+    return end_stream(t.receiver, err) if is_end else 0
+
+
+cdef int fail_receiver(local_stream *t, const fast_err *err) noexcept nogil:
+    """Both planes fail for the same reason; the sender's is told of by its loop."""
+    if not escp_flag(&t.link.receiving.is_stopped):
+        push_event(&t.link.receiving.events, EVENT_FATAL, err, False, NULL, 0, NULL, 0)
+        receive_stop(t.link.receiving)
+    return -1
+
+
+cdef int take_frame(void *link, int type, uint8_t *frame, size_t n, fast_err *err) noexcept nogil:
+    cdef local_stream *t = <local_stream *>link
+    return fail_receiver(t, err) if deliver(t, type, frame, n, err) < 0 else 0
+
+
+cdef int settle(void *link, fast_err *err) noexcept nogil:
+    cdef local_stream *t = <local_stream *>link
+    return fail_receiver(t, err) if end_writes(t.receiver, 1, err) < 0 else 0
+
+
+# ---- From the receiver to the sender ----------------------------------------------------------------
+
+cdef int take_answer(void *link, int message, int count, const uint8_t *body, fast_err *err) noexcept nogil:
+    cdef local_stream *t = <local_stream *>link
+    cdef result one
+    cdef int i
+    if message == MESSAGE_END:
+        if escp_fetch_add(&t.link.n_ended, 1) + 1 == <uint64_t>t.link.sending.config.n_streams:
+            push_event(&t.link.sending.events, EVENT_FINISHED, err, False, NULL, 0, NULL, 0)
+        return 0
+    for i in range(count):
+        if get_result(body + i * RESULT_BYTES, &one, err) < 0 or take_result(t.link.sending, &one, err) < 0:
+            return -1
+    return 0
+
+
+cdef void identify_source(void *link, uint64_t id, source_id *source) noexcept nogil:
+    cdef flight *f = &(<local_stream *>link).link.sending.flights[id % N_FLIGHTS]
+    source.dev, source.ino = f.dev, f.ino
+
+
+cdef int clone_source(void *link, const entry *e, int fd, fast_err *err) noexcept nogil:
+    cdef local_stream *t = <local_stream *>link
+    cdef flight *f = &t.link.sending.flights[e.id % N_FLIGHTS]
+    cdef stat_t status
+    if (t.link.sending.config.fault_offset >= 0 or t.link.sending.config.engine == ENGINE_DUMMY
+            or f.dev == escp_load(&t.link.no_clones_from)):
+        return 0
+    if escp_clone(fd, f.large.fd) < 0:
+        if errno == EOPNOTSUPP or errno == EXDEV or errno == ENOTTY:
+            escp_store(&t.link.no_clones_from, f.dev)
+        return 0
+    f.large.is_cloned = True
+    if fstat(fd, &status) < 0:
+        fail(err, FAST_SYS, errno, "stat")
+        return -1
+    if <uint64_t>status.st_size != e.size:
+        fail(err, FAST_CHANGED, 0, "read")
+        return -1
+    return 1
+
+
+# ---- The thread -------------------------------------------------------------------------------------
+
+cdef void local_join(local_stream *t, local_link *link, send_stream *sender, receive_stream *receiver) noexcept nogil:
+    t.link = link
+    t.sender = sender
+    t.receiver = receiver
+    sender.sink.link = receiver.sink.link = t
+    sender.sink.take = take_frame
+    sender.sink.settle = settle
+    sender.sink.n_writes = &receiver.ring.n_pending
+    receiver.sink.take = take_answer
+    receiver.sink.identify = identify_source
+    receiver.sink.clone = clone_source
+
+
+cdef void local_loop(local_stream *t) noexcept nogil:
+    send_loop(t.sender)
+    # Buffers have changed rings: none may be freed while the kernel works on it.
+    if t.sender.ring.n_pending:
+        ring_reap(&t.sender.ring, t.sender.ring.n_pending)
+    if t.receiver.ring.n_pending:
+        ring_reap(&t.receiver.ring, t.receiver.ring.n_pending)

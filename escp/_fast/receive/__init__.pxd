@@ -1,0 +1,1 @@
+"""The receiving plane: its state, roots, small and large files, answers."""

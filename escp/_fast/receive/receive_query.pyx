@@ -1,0 +1,81 @@
+"""Questions of the sender; see receive_query.pxd.
+
+What can't be told is wanted: sending it then fails with the reason, or succeeds. Only a path that leads out, or a
+directory that can't be looked into, is a failure at once.
+"""
+
+from libc.stdint cimport uint64_t
+
+from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_ISREG,
+                                   c_close, fstat, fstatat, openat, stat_t)
+from escp._fast.base.types cimport FAST_PROTOCOL, MAX_NAME_BYTES, SELECT_ALL, clear, fail, fast_err
+from escp._fast.crypto.digest cimport digest128
+from escp._fast.files.compare cimport digest_file, is_current
+from escp._fast.files.tree cimport directory_find, file_find
+from escp._fast.io.ring cimport ENGINE_DUMMY, io_slot, ring_free_slot
+from escp._fast.receive.receive_large cimport end_writes
+from escp._fast.receive.receive_state cimport add_result, receive_state, receive_stream
+from escp._fast.receive.roots cimport roots_answer
+from escp._fast.wire.payloads cimport ENTRY_ASKS_DIRECTORY, RESULT_IS_SAME, RESULT_IS_WANTED, entry
+
+
+cdef bint has_digest(receive_stream *t, int dirfd, const char *name, const entry *e, digest128 *digest) noexcept nogil:
+    """Whether the file there has the entry's size, and its digest."""
+    cdef io_slot *slot = ring_free_slot(&t.ring)
+    cdef stat_t status
+    cdef fast_err own
+    cdef bint is_done
+    cdef int fd = openat(dirfd, name, O_RDONLY | O_NOFOLLOW | O_NOCTTY | O_NONBLOCK | O_CLOEXEC)
+    if fd < 0:
+        return False
+    clear(&own)
+    is_done = (slot != NULL and fstat(fd, &status) == 0 and S_ISREG(status.st_mode)
+               and <uint64_t>status.st_size == e.size
+               and digest_file(fd, e.size, slot.data, t.state.config.block, &t.state.is_stopped, digest, &own) == 0)
+    c_close(fd)
+    return is_done
+
+
+cdef bint has_file(receive_stream *t, const entry *e, digest128 *digest, fast_err *own) noexcept nogil:
+    cdef receive_state *s = t.state
+    cdef char name[MAX_NAME_BYTES + 1]
+    cdef stat_t status
+    cdef int dirfd = -1
+    if file_find(&s.destination, &t.cache, e, name, &dirfd, own) < 0 or dirfd < 0:
+        return False
+    if s.destination.in_place_fd >= 0:
+        return False
+    if fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 or not S_ISREG(status.st_mode):
+        return False
+    if s.config.compares_digests:
+        return <uint64_t>status.st_size == e.size and has_digest(t, dirfd, name, e, digest)
+    return is_current(s.config.selection, e, &status)
+
+
+cdef int answer_query(receive_stream *t, const entry *e, fast_err *err) noexcept nogil:
+    cdef receive_state *s = t.state
+    cdef fast_err own
+    cdef digest128 digest
+    cdef bint is_there = False
+    cdef int fd = -1
+    cdef int flags = 0
+    clear(&own)
+    digest.high = digest.low = 0
+    if s.config.selection == SELECT_ALL:
+        return fail(err, FAST_PROTOCOL, 0, "question")
+    while s.config.compares_digests and ring_free_slot(&t.ring) == NULL:  # of a local link; else one is free here
+        if end_writes(t, 1, err) < 0:
+            return -1
+    if s.config.engine == ENGINE_DUMMY or s.destination.root_fd < 0:  # there is nothing yet
+        pass
+    elif e.flags & ENTRY_ASKS_DIRECTORY:
+        is_there = directory_find(&s.destination, &t.cache, e, &fd, &own) == 0 and fd >= 0
+    else:
+        is_there = has_file(t, e, &digest, &own)
+    if not e.flags and (own.code or is_there):
+        roots_answer(&s.roots, e, own.code == 0 and s.config.compares_digests)
+    if own.code == 0:
+        flags = RESULT_IS_SAME if is_there else RESULT_IS_WANTED
+    if not (is_there and s.config.compares_digests):
+        digest.high = digest.low = 0
+    return add_result(t, e, &own, flags, False, &digest, err)

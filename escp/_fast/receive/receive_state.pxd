@@ -1,0 +1,137 @@
+"""What receivers' streams share and what each is made of, and the results they send.
+
+Streams share the table of open large files; everything else is a stream's own. A place in that table:
+
+    free ──first LARGE──> being created ──is_made──> open ──is_complete──> being finished ──> free
+
+Any stream may bring the next step while another is still at the last one: LARGE_END may come while the file is
+being created, and the last block is written when it is. So three things make a file complete, in any order: it is made,
+its end is known, and as many bytes as the end says are done. Each of them is noted under the session's lock, and
+whoever notes the last one, and nobody else, finishes the file. Until then its descriptors belong to its creator
+(not is_made) or to those who hold a block of it (n_begun > n_done); blocks that come too early wait for *made*.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+from escp._fast.base.counters cimport stream_counters
+from escp._fast.base.events cimport event_queue
+from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t
+from escp._fast.base.types cimport IV_BYTES, MAX_BATCH, MAX_OPEN_LARGE, MAX_PATH_BYTES, MAX_STREAMS, fast_err
+from escp._fast.crypto.channel cimport channel
+from escp._fast.crypto.digest cimport digest128
+from escp._fast.files.tree cimport dir_cache, new_file, source_id, tree
+from escp._fast.io.ring cimport io_ring
+from escp._fast.receive.roots cimport root_set
+from escp._fast.wire.payloads cimport META_HEADER_BYTES, entry, result
+
+cdef enum:
+    ANSWER_BEFORE = IV_BYTES + META_HEADER_BYTES  # of a frame, before its body
+    WINDOW_BLOCKS = 1048576  # how far ahead of a file's first missing block another may arrive
+
+
+ctypedef struct open_large:
+    bint is_used
+    uint64_t id
+    entry what  # of its first ENTRY_LARGE; its path points to *path*
+    char path[MAX_PATH_BYTES + 1]
+    new_file file
+    bint is_made  # or has failed to be: *file*, is_direct and is_sparse stay as they are from here on
+    bint is_direct
+    bint is_sparse  # pages of zeroes are not written
+    bint has_holes  # what does not come is zero
+    uint8_t *extras  # of its end
+    fast_err failure  # the first; FAST_OK while all is well
+    bint is_failure_told
+    uint64_t n_begun  # bytes that have come
+    uint64_t n_done  # of them written, or dropped after a failure
+    uint64_t n_total  # bytes that were sent, once its end is known
+    uint64_t n_reserved  # reserve.pxd
+    uint64_t n_ahead
+    bint has_end
+    bint is_abandoned
+    digest128 digest  # of what came
+    digest128 expected  # what the sender read
+    uint64_t n_blocks
+    uint64_t low_block  # the first that has not come
+    uint64_t window  # bits in *came*
+    uint8_t *came  # blocks beyond low_block that have come
+    pthread_mutex_t writing  # held by the one buffered writer; no other lock is taken under it
+
+
+ctypedef struct receive_config:
+    int n_streams
+    uint32_t block
+    int engine
+    bint is_direct
+    uint64_t direct_bytes  # smaller files are written through the page cache all the same
+    bint has_checksum
+    bint has_compression
+    bint makes_sparse
+    int selection  # of types.pxd; questions are answered only where the user asked for it
+    bint compares_digests
+    bint is_dry_run  # nothing may come but questions
+
+
+ctypedef struct receive_state:
+    receive_config config
+    tree destination
+    root_set roots
+    pthread_mutex_t lock  # of *large* and the counters
+    pthread_cond_t made  # one of *large* is
+    open_large large[MAX_OPEN_LARGE]
+    uint64_t n_ahead  # reserve.pxd
+    int is_stopped
+    int n_ended
+    event_queue events
+    stream_counters streams[MAX_STREAMS]
+    channel *channels[MAX_STREAMS]
+    int sockets[MAX_STREAMS]
+    uint64_t n_files
+    uint64_t n_directories
+    uint64_t n_failed
+    uint64_t n_same  # files that need not come, as the sender was told
+    uint64_t n_disk  # bytes written to files
+
+
+# Where answers go, and what is known of the sources, when the sender is in this process.
+ctypedef struct answer_sink:
+    void *link  # NULL: there is a socket
+    int (*take)(void *link, int message, int count, const uint8_t *body, fast_err *err) noexcept nogil
+    void (*identify)(void *link, uint64_t id, source_id *source) noexcept nogil  # the source with this id
+    # Gives the large file's contents to *fd* as the file system can, without reading: 1 done, 0 it can't, -1 failed.
+    int (*clone)(void *link, const entry *e, int fd, fast_err *err) noexcept nogil
+
+
+ctypedef struct receive_stream:
+    receive_state *state
+    int index
+    io_ring ring
+    dir_cache cache
+    uint8_t *meta  # a metadata frame as received
+    uint8_t *body  # the same, decompressed
+    uint8_t *packed  # a data frame that may be compressed
+    uint8_t *results  # a frame of results, filled by add_result and sent by flush_results; nothing else touches it
+    void *zstd
+    entry *bundle  # small files whose contents come in the next frame; paths point into meta or body
+    int n_bundle
+    uint64_t bundle_bytes
+    int n_results
+    uint64_t n_entries
+    answer_sink sink
+
+
+# Before anything is made of *e*: what it must not replace.
+cdef void identify(receive_stream *t, const entry *e, source_id *source) noexcept nogil
+cdef int receive_open(receive_state *s) except -1
+cdef void receive_free(receive_state *s) noexcept nogil
+cdef void receive_stop(receive_state *s) noexcept nogil  # wakes every thread
+cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fast_err *err) noexcept nogil
+cdef void receive_stream_close(receive_stream *t) noexcept nogil
+# Seals and sends *frame*: ANSWER_BEFORE bytes, the body of n_body bytes, TAG_BYTES. Results that wait go first.
+cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, size_t n_body,
+                     fast_err *err) noexcept nogil
+# Adds the outcome of one entry to the next frame of results; *own* is FAST_OK or why it failed.
+# is_told: this side's Python knows of the failure already.
+cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, bint is_told,
+                    const digest128 *digest, fast_err *err) noexcept nogil
+cdef int flush_results(receive_stream *t, fast_err *err) noexcept nogil

@@ -1,0 +1,153 @@
+"""What receivers' streams share and what each is made of, and the results they send; see receive_state.pxd."""
+
+from libc.stdint cimport uint32_t, uint8_t
+
+from escp._fast.base.events cimport EVENT_FILE_FAILED, events_close, events_free, events_open, push_event
+from escp._fast.base.libc cimport (SHUT_RDWR, errno, escp_raise_flag, escp_send_all, free, malloc, memset,
+                                   pthread_cond_destroy, pthread_cond_init, pthread_mutex_destroy, pthread_mutex_init,
+                                   pthread_mutex_lock, pthread_mutex_unlock, shutdown)
+from escp._fast.base.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH, MAX_META_BYTES,
+                                    MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail, fast_err)
+from escp._fast.crypto.channel cimport FRAME_META, channel_seal
+from escp._fast.crypto.digest cimport digest128
+from escp._fast.files.tree cimport cache_close, cache_open, file_discard, source_id, tree_close, tree_open
+from escp._fast.io.ring cimport ring_close, ring_open
+from escp._fast.receive.roots cimport roots_free, roots_settle
+from escp._fast.wire.payloads cimport (ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES,
+                                       RESULT_IS_SAME, entry, meta_header, put_meta_header, put_result, result)
+
+
+cdef extern from "<zstd.h>" nogil:
+    void *ZSTD_createDCtx()
+    size_t ZSTD_freeDCtx(void *)
+
+
+cdef int receive_open(receive_state *s) except -1:
+    cdef int i
+    for i in range(MAX_STREAMS):
+        s.sockets[i] = -1
+    pthread_mutex_init(&s.lock, NULL)
+    pthread_cond_init(&s.made, NULL)
+    for i in range(MAX_OPEN_LARGE):
+        pthread_mutex_init(&s.large[i].writing, NULL)
+    tree_open(&s.destination)
+    events_open(&s.events)
+    return 0
+
+
+cdef void receive_free(receive_state *s) noexcept nogil:
+    """After all threads have ended: drop unfinished files."""
+    cdef int i
+    if s.events.ring == NULL:
+        return
+    for i in range(MAX_OPEN_LARGE):
+        if s.large[i].is_used:
+            file_discard(&s.large[i].file)
+            free(s.large[i].came)
+            free(s.large[i].extras)
+        pthread_mutex_destroy(&s.large[i].writing)
+    pthread_mutex_destroy(&s.lock)
+    pthread_cond_destroy(&s.made)
+    tree_close(&s.destination)
+    events_free(&s.events)
+    roots_free(&s.roots)
+
+
+cdef void receive_stop(receive_state *s) noexcept nogil:
+    cdef int i
+    escp_raise_flag(&s.is_stopped)
+    events_close(&s.events)
+    for i in range(s.config.n_streams):
+        if s.sockets[i] >= 0:
+            shutdown(s.sockets[i], SHUT_RDWR)
+
+
+cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fast_err *err) noexcept nogil:
+    memset(t, 0, sizeof(receive_stream))
+    t.state = s
+    t.index = index
+    cache_open(&t.cache)
+    if ring_open(&t.ring, s.config.engine, s.config.block, err) < 0:
+        return -1
+    t.meta = <uint8_t *>malloc(IV_BYTES + MAX_META_BYTES + TAG_BYTES)
+    t.body = <uint8_t *>malloc(MAX_META_BYTES)
+    t.results = <uint8_t *>malloc(ANSWER_BEFORE + MAX_BATCH * RESULT_BYTES + TAG_BYTES)
+    t.bundle = <entry *>malloc(MAX_BATCH * sizeof(entry))
+    if s.config.has_compression:
+        t.packed = <uint8_t *>malloc(PAGE_BYTES + s.config.block + PAGE_BYTES)
+    t.zstd = ZSTD_createDCtx()
+    if (t.meta == NULL or t.body == NULL or t.results == NULL or t.bundle == NULL or t.zstd == NULL
+            or (s.config.has_compression and t.packed == NULL)):
+        return fail(err, FAST_MEMORY, 0, "buffers")
+    return 0
+
+
+cdef void receive_stream_close(receive_stream *t) noexcept nogil:
+    if t.state == NULL:
+        return
+    ring_close(&t.ring)
+    cache_close(&t.cache)
+    free(t.meta)
+    free(t.body)
+    free(t.results)
+    free(t.bundle)
+    free(t.packed)
+    ZSTD_freeDCtx(t.zstd)
+    t.state = NULL
+
+
+cdef void identify(receive_stream *t, const entry *e, source_id *source) noexcept nogil:
+    """What *e* must not replace: its own source, where that is on this host."""
+    source.dev = source.ino = 0
+    if t.sink.link != NULL:
+        t.sink.identify(t.sink.link, e.id, source)
+
+
+cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, size_t n_body,
+                     fast_err *err) noexcept nogil:
+    cdef meta_header h
+    if message != MESSAGE_RESULTS and flush_results(t, err) < 0:
+        return -1
+    if t.sink.link != NULL:
+        return t.sink.take(t.sink.link, message, count, frame + ANSWER_BEFORE, err)
+    h.message, h.flags, h.count, h.raw_bytes = <uint8_t>message, 0, <unsigned short>count, <uint32_t>n_body
+    put_meta_header(frame + IV_BYTES, &h)
+    if channel_seal(t.state.channels[t.index], frame, FRAME_META, META_HEADER_BYTES + n_body, err) < 0:
+        return -1
+    if escp_send_all(t.state.sockets[t.index], frame, ANSWER_BEFORE + n_body + TAG_BYTES, 0) < 0:
+        return fail(err, FAST_NET, errno, "send")
+    return 0
+
+
+cdef int flush_results(receive_stream *t, fast_err *err) noexcept nogil:
+    cdef int n = t.n_results
+    t.n_results = 0
+    return send_answer(t, t.results, MESSAGE_RESULTS, n, <size_t>n * RESULT_BYTES, err) if n else 0
+
+
+cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, bint is_told,
+                    const digest128 *digest, fast_err *err) noexcept nogil:
+    cdef result r
+    cdef receive_state *s = t.state
+    if t.n_results == MAX_BATCH and flush_results(t, err) < 0:
+        return -1
+    r.id, r.flags, r.code, r.sys_errno = e.id, <uint8_t>flags, <uint8_t>own.code, <uint32_t>own.sys_errno
+    r.digest.high = r.digest.low = 0
+    if digest != NULL:
+        r.digest = digest[0]
+    put_result(t.results + ANSWER_BEFORE + t.n_results * RESULT_BYTES, &r)
+    t.n_results += 1
+    pthread_mutex_lock(&s.lock)
+    if own.code == FAST_OK and e.kind == ENTRY_DIRECTORY:
+        s.n_directories += 1
+    elif own.code == FAST_OK:
+        s.n_files += e.kind < ENTRY_QUERY
+        s.n_same += flags == RESULT_IS_SAME and not e.flags
+    elif not flags:
+        s.n_failed += 1
+    pthread_mutex_unlock(&s.lock)
+    if e.kind < ENTRY_QUERY and not flags:
+        roots_settle(&s.roots, e, own.code == FAST_OK)
+    if own.code and own.code != FAST_STOPPED and not is_told:
+        push_event(&s.events, EVENT_FILE_FAILED, own, False, e.path, e.path_bytes, NULL, 0)
+    return 0

@@ -1,7 +1,0 @@
-"""A sender's stream: takes work, reads, hashes, compresses, seals, sends. One native thread each."""
-
-from escp._fast.send_frames cimport send_stream
-
-
-# The body of the stream's thread; ends with an END frame when all is acknowledged, or when stopped.
-cdef void send_loop(send_stream *t) noexcept nogil

@@ -1,0 +1,1 @@
+"""The sending plane: its state, frames, small and large files, questions, results."""

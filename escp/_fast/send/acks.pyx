@@ -1,0 +1,202 @@
+"""Results from the receiver; see acks.pxd. Each is compared with what the sender knows of that file."""
+
+from libc.stdint cimport uint16_t, uint64_t, uint8_t
+
+from escp._fast.base.events cimport EVENT_FINISHED, push_event
+from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, errno, escp_flag, free, malloc,
+                                   memcpy, memset, poll, pollfd_t, pthread_cond_broadcast, pthread_mutex_lock,
+                                   pthread_mutex_unlock, recv)
+from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
+                                    MAX_META_BYTES, MAX_NAME_BYTES, TAG_BYTES, clear, fail, fast_err)
+from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
+from escp._fast.send.questions cimport take_answer_locked
+from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, flight_end_locked, flight_name,
+                                         is_all_done_locked, large_file, node_unref_locked, report, send_state,
+                                         settle_root_locked, state_fail)
+from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY, MESSAGE_END,
+                                       MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES, RESULT_IS_EARLY,
+                                       get_meta_header, get_result, meta_header, result)
+
+
+cdef int ack_open(ack_reader *r, send_state *s, fast_err *err) noexcept nogil:
+    cdef int i
+    memset(r, 0, sizeof(ack_reader))
+    r.state = s
+    for i in range(s.config.n_streams):
+        r.frames[i] = <uint8_t *>malloc(IV_BYTES + MAX_META_BYTES + TAG_BYTES)
+        if r.frames[i] == NULL:
+            return fail(err, FAST_MEMORY, 0, "buffers")
+        r.n_want[i] = IV_BYTES
+    return 0
+
+
+cdef void ack_close(ack_reader *r) noexcept nogil:
+    cdef int i
+    if r.state == NULL:
+        return
+    for i in range(r.state.config.n_streams):
+        free(r.frames[i])
+        r.frames[i] = NULL
+
+
+cdef int fail_large_locked(send_state *s, large_file *l) noexcept nogil:
+    """The receiver can't use this file: hand out no more of it. 1 if nobody had said so before."""
+    if l.has_failed:
+        return 0
+    l.has_failed = True
+    if s.current == l:
+        s.current = NULL
+    if l.n_done == l.n_claimed and not l.is_ending:
+        l.is_ending = True
+        l.next_ending = s.ending
+        s.ending = l
+    pthread_cond_broadcast(&s.work)
+    return 1
+
+
+cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nogil:
+    cdef flight *f = &s.flights[r.id % N_FLIGHTS]
+    cdef dir_node *dir = NULL
+    cdef char name[MAX_NAME_BYTES]
+    cdef uint16_t n_name = 0
+    cdef fast_err own
+    cdef bint is_told = False
+    cdef int rc
+    clear(&own)
+    pthread_mutex_lock(&s.lock)
+    if r.flags & RESULT_IS_EARLY and f.id != r.id and 0 < r.id // N_FLIGHTS <= s.next_serial:
+        pthread_mutex_unlock(&s.lock)
+        return 0  # its final result was faster, on another stream
+    # A result may name what was sent and nothing else: what still is being sent belongs to another thread.
+    if r.id == 0 or f.id != r.id or (
+            (f.large == NULL or f.large.announced == 0) if r.flags & RESULT_IS_EARLY else not f.is_sent):
+        pthread_mutex_unlock(&s.lock)
+        return fail(err, FAST_PROTOCOL, 0, "result of an unknown file")
+    if f.kind == ENTRY_QUERY and r.code == FAST_OK:
+        rc = take_answer_locked(s, f, r, err)
+        pthread_mutex_unlock(&s.lock)
+        return rc
+    if r.flags & ~RESULT_IS_EARLY:
+        pthread_mutex_unlock(&s.lock)
+        return fail(err, FAST_PROTOCOL, 0, "answer")
+    if r.flags & RESULT_IS_EARLY:
+        if fail_large_locked(s, f.large):
+            fail(&own, r.code, r.sys_errno, "write")
+            f.dir.n_refs += 1
+    else:
+        is_told = f.large != NULL and f.large.has_failed
+        if r.code == FAST_OK and not is_told and s.config.has_checksum and f.kind <= ENTRY_LARGE and (
+                r.digest.high != f.digest.high or r.digest.low != f.digest.low):
+            fail(&own, FAST_DIGEST, 0, "verify")
+        elif r.code != FAST_OK and not is_told:
+            fail(&own, r.code, r.sys_errno, "write")
+            settle_root_locked(s, f)  # of a question: nothing more is sent
+        elif not is_told:
+            f.is_good = True
+            if f.kind == ENTRY_DIRECTORY:
+                s.n_directories += 1
+            elif f.kind != ENTRY_ABSENT:
+                s.n_files += 1
+        if own.code == FAST_OK:
+            flight_end_locked(s, f)
+    if own.code:
+        dir, n_name = f.dir, f.n_name
+        memcpy(name, flight_name(s, f), n_name)
+    pthread_mutex_unlock(&s.lock)
+    if own.code:
+        report(s, &own, True, dir, name, n_name)
+        pthread_mutex_lock(&s.lock)
+        if r.flags & RESULT_IS_EARLY:
+            node_unref_locked(s, dir)
+        else:  # not before the report: it needs the path, and with the last flight the streams end
+            flight_end_locked(s, f)
+        pthread_mutex_unlock(&s.lock)
+    return 0
+
+
+cdef int take_frame(ack_reader *r, int i, size_t n, fast_err *err) noexcept nogil:
+    """One whole frame of stream i is there: open and obey it."""
+    cdef send_state *s = r.state
+    cdef uint8_t *payload = r.frames[i] + IV_BYTES
+    cdef meta_header h
+    cdef result one
+    cdef int k
+    if channel_open(s.channels[i], r.frames[i], n, err) < 0:
+        return -1
+    if get_meta_header(payload, n, &h, err) < 0:
+        return -1
+    if r.is_ended[i] or h.flags:
+        return fail(err, FAST_PROTOCOL, 0, "message")
+    if h.message == MESSAGE_RESULTS and h.raw_bytes == h.count * <uint64_t>RESULT_BYTES:
+        for k in range(h.count):
+            if get_result(payload + META_HEADER_BYTES + k * RESULT_BYTES, &one, err) < 0:
+                return -1
+            if take_result(s, &one, err) < 0:
+                return -1
+        return 0
+    if h.message == MESSAGE_END and h.raw_bytes == END_BYTES:
+        pthread_mutex_lock(&s.lock)
+        r.is_ended[i] = is_all_done_locked(s)
+        pthread_mutex_unlock(&s.lock)
+        if not r.is_ended[i]:
+            return fail(err, FAST_PROTOCOL, 0, "end before the last result")
+        return 0
+    return fail(err, FAST_PROTOCOL, 0, "message")
+
+
+cdef int read_some(ack_reader *r, int i, fast_err *err) noexcept nogil:
+    """Read what stream i has without waiting; 0, or -1."""
+    cdef send_state *s = r.state
+    cdef ssize_t k
+    cdef int type = 0
+    cdef size_t n = 0
+    while True:
+        k = recv(s.sockets[i], r.frames[i] + r.n_have[i], r.n_want[i] - r.n_have[i], MSG_DONTWAIT)
+        if k < 0:
+            if errno == EINTR:
+                continue
+            return 0 if errno == EAGAIN else fail(err, FAST_NET, errno, "receive")
+        if k == 0:
+            return 0 if r.is_ended[i] else fail(err, FAST_NET, ECONNRESET, "receive")
+        r.n_have[i] += k
+        if r.n_have[i] < r.n_want[i]:
+            continue
+        if r.n_want[i] == IV_BYTES:
+            if channel_expect(s.channels[i], r.frames[i], &type, &n, err) < 0:
+                return -1
+            if type != FRAME_META:
+                return fail(err, FAST_PROTOCOL, 0, "data from a receiver")
+            r.n_want[i] = IV_BYTES + n + TAG_BYTES
+            continue
+        if take_frame(r, i, r.n_want[i] - IV_BYTES - TAG_BYTES, err) < 0:
+            return -1
+        r.n_have[i] = 0
+        r.n_want[i] = IV_BYTES
+        if r.is_ended[i]:
+            return 0
+
+
+cdef void ack_loop(ack_reader *r) noexcept nogil:
+    cdef send_state *s = r.state
+    cdef pollfd_t fds[MAX_STREAMS]
+    cdef fast_err err
+    cdef int i
+    cdef int n_open = s.config.n_streams
+    clear(&err)
+    for i in range(s.config.n_streams):
+        fds[i].fd = s.sockets[i]
+        fds[i].events = POLLIN
+    while n_open and not escp_flag(&s.is_stopped):
+        if poll(fds, s.config.n_streams, -1) < 0:
+            continue
+        for i in range(s.config.n_streams):
+            if fds[i].fd < 0 or not fds[i].revents:
+                continue
+            if read_some(r, i, &err) < 0:
+                state_fail(s, &err)
+                return
+            if r.is_ended[i]:
+                fds[i].fd = -1
+                n_open -= 1
+    if n_open == 0:
+        push_event(&s.events, EVENT_FINISHED, &err, False, NULL, 0, NULL, 0)

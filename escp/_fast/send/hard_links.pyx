@@ -1,0 +1,142 @@
+"""Files with several names; see hard_links.pxd. The table is guarded by the state's lock.
+
+If the first one fails, its other names are reported as failed, too: what made it fail mostly holds for them as well.
+"""
+
+from libc.stdint cimport uint64_t
+
+from escp._fast.base.libc cimport (ENOMEM, calloc, escp_flag, free, malloc, memcpy, memset, pthread_cond_broadcast,
+                                   pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.base.types cimport FAST_SYS, clear, fail, fast_err
+from escp._fast.send.send_state cimport (LINKS_PENDING, hard_link, item, item_close, node_unref_locked, put_off, report,
+                                         send_state)
+from escp._fast.wire.payloads cimport ENTRY_HARD_LINK
+
+cdef enum:
+    FIRST_BUCKETS = 1024
+
+
+cdef inline uint64_t bucket_of(uint64_t dev, uint64_t ino, uint64_t n_buckets) noexcept nogil:
+    return ((ino ^ dev << 32) * <uint64_t>0x9E3779B97F4A7C15 >> 32) & (n_buckets - 1)
+
+
+cdef void grow_locked(send_state *s) noexcept nogil:
+    """Twice the buckets; without the memory for it the chains only get longer."""
+    cdef uint64_t n = s.n_link_buckets * 2 if s.n_link_buckets else <uint64_t>FIRST_BUCKETS
+    cdef hard_link **table = <hard_link **>calloc(n, sizeof(hard_link *))
+    cdef hard_link *node
+    cdef hard_link *next
+    cdef uint64_t i
+    if table == NULL:
+        return
+    for i in range(s.n_link_buckets):
+        node = s.link_buckets[i]
+        while node != NULL:
+            next = node.next
+            node.next = table[bucket_of(node.dev, node.ino, n)]
+            table[bucket_of(node.dev, node.ino, n)] = node
+            node = next
+    free(s.link_buckets)
+    s.link_buckets = table
+    s.n_link_buckets = n
+
+
+cdef hard_link *find_locked(send_state *s, const item *it, bint *is_new) noexcept nogil:
+    """The inode's node, made with this name's path if there is none; NULL without memory."""
+    cdef hard_link *node
+    cdef uint64_t i
+    cdef size_t n
+    if s.n_hard_links >= s.n_link_buckets:
+        grow_locked(s)
+    if s.n_link_buckets == 0:
+        return NULL
+    i = bucket_of(it.status.st_dev, it.status.st_ino, s.n_link_buckets)
+    node = s.link_buckets[i]
+    while node != NULL:
+        if node.ino == it.status.st_ino and node.dev == it.status.st_dev:
+            is_new[0] = False
+            return node
+        node = node.next
+    n = it.dir.n_target + (1 if it.dir.n_target and it.n_name else 0) + it.n_name
+    node = <hard_link *>malloc(sizeof(hard_link) + n)
+    if node == NULL:
+        return NULL
+    memset(node, 0, sizeof(hard_link))
+    node.dev, node.ino, node.state = it.status.st_dev, it.status.st_ino, LINKS_PENDING
+    node.n_path = <unsigned short>n
+    node.path = <char *>node + sizeof(hard_link)
+    memcpy(node.path, it.dir.target, it.dir.n_target)
+    if it.dir.n_target and it.n_name:
+        node.path[it.dir.n_target] = 47
+    memcpy(node.path + n - it.n_name, it.name, it.n_name)
+    node.next = s.link_buckets[i]
+    s.link_buckets[i] = node
+    s.n_hard_links += 1
+    is_new[0] = True
+    return node
+
+
+cdef put_off *put_off_new(hard_link *first, const item *it) noexcept nogil:
+    cdef put_off *w = <put_off *>malloc(sizeof(put_off) + it.n_name)
+    if w == NULL:
+        return NULL
+    w.first = first
+    w.dir = it.dir
+    w.n_name = it.n_name
+    w.name = <char *>w + sizeof(put_off)
+    memcpy(w.name, it.name, it.n_name)
+    return w
+
+
+cdef bint take_hard_link(send_state *s, item *it) noexcept nogil:
+    cdef fast_err own
+    cdef bint is_new = False
+    cdef hard_link *first
+    cdef put_off *w = NULL
+    cdef bint is_resolved = False
+    pthread_mutex_lock(&s.lock)
+    while s.n_put_off >= N_PUT_OFF and not escp_flag(&s.is_stopped):
+        pthread_cond_wait(&s.room, &s.lock)
+    first = find_locked(s, it, &is_new)
+    if first != NULL and is_new:
+        it.links = first
+        pthread_mutex_unlock(&s.lock)
+        return False
+    if first != NULL and first.state == LINKS_PENDING:
+        w = put_off_new(first, it)
+        if w != NULL:
+            w.next = first.waiting
+            first.waiting = w
+            s.n_put_off += 1
+            s.n_found_files += 1
+    is_resolved = first != NULL and first.state != LINKS_PENDING
+    pthread_mutex_unlock(&s.lock)
+    item_close(it)
+    if is_resolved:
+        it.kind, it.links = ENTRY_HARD_LINK, first
+        it.status.st_size = 0
+        return False
+    if w == NULL:
+        clear(&own)
+        fail(&own, FAST_SYS, ENOMEM, "open")
+        report(s, &own, False, it.dir, it.name, it.n_name)
+        pthread_mutex_lock(&s.lock)
+        node_unref_locked(s, it.dir)
+        pthread_mutex_unlock(&s.lock)
+    return True
+
+
+cdef bint pop_link_locked(send_state *s, item *it) noexcept nogil:
+    cdef put_off *w = s.linkable
+    if w == NULL:
+        return False
+    memset(it, 0, sizeof(item))
+    it.fd = -1
+    it.kind, it.links, it.dir = ENTRY_HARD_LINK, w.first, w.dir
+    it.n_name = w.n_name
+    memcpy(it.name, w.name, w.n_name)
+    s.linkable = w.next
+    s.n_put_off -= 1
+    free(w)
+    pthread_cond_broadcast(&s.room)
+    return True

@@ -1,0 +1,99 @@
+"""Asking the receiver what it has; see questions.pxd."""
+
+from libc.stdint cimport uint64_t
+
+from escp._fast.base.libc cimport memcpy, pthread_cond_broadcast, pthread_cond_signal
+from escp._fast.base.types cimport FAST_PROTOCOL, fail, fast_err
+from escp._fast.send.send_frames cimport add_entry, describe, send_entries, send_stream
+from escp._fast.send.send_state cimport (ASK_ROOM, MAX_ASKED, N_ITEMS, N_QUESTIONS, flight, flight_end_locked,
+                                         flight_name, flight_new_locked, flight_set_name, item, send_state,
+                                         settle_root_locked)
+from escp._fast.wire.payloads cimport ENTRY_ASKS_DIRECTORY, ENTRY_QUERY, RESULT_IS_SAME, RESULT_IS_WANTED, entry, result
+
+cdef enum:
+    ASK_BATCH = 64  # fewer are asked only when nobody adds to them
+    COMPARED_BYTES = 67108864  # of files whose digests one message asks for: others wait behind it
+
+
+cdef bint is_time_to_ask_locked(send_state *s) noexcept nogil:
+    return s.n_questions and (s.n_questions >= ASK_BATCH or s.n_walking == 0) and s.n_asked <= MAX_ASKED - ASK_ROOM
+
+
+cdef int take_questions_locked(send_stream *t) noexcept nogil:
+    cdef send_state *s = t.state
+    cdef int share = s.n_questions // s.config.n_streams
+    cdef uint64_t compared = 0
+    cdef int n = 0
+    cdef item *q
+    cdef flight *f
+    share = ASK_BATCH if share < ASK_BATCH else share if share < N_ITEMS else N_ITEMS
+    while n < share and s.n_questions and compared <= COMPARED_BYTES:
+        q = &s.questions[s.questions_head]
+        f = flight_new_locked(s, ENTRY_QUERY, q.dir)
+        if f == NULL:
+            break
+        flight_set_name(s, f, q.name, q.n_name)
+        f.size = q.status.st_size
+        t.flights[n] = f
+        t.batch[n] = q[0]
+        n += 1
+        if s.config.compares_digests:
+            compared += q.status.st_size
+        s.questions_head = (s.questions_head + 1) % N_QUESTIONS
+        s.n_questions -= 1
+    if n:
+        pthread_cond_broadcast(&s.room)
+    return n
+
+
+cdef int send_questions(send_stream *t, int n, fast_err *err) noexcept nogil:
+    cdef item *q
+    cdef entry e
+    cdef int i
+    for i in range(n):
+        q = &t.batch[i]
+        describe(&e, ENTRY_QUERY, t.flights[i].id, &q.status)
+        if q.n_name == 0 and not q.dir.is_root_file:
+            e.flags, e.size = ENTRY_ASKS_DIRECTORY, 0
+        if add_entry(t, &e, t.flights[i], q.dir, q.name, q.n_name, err) < 0:
+            return -1
+    return send_entries(t, False, err)
+
+
+cdef int take_answer_locked(send_state *s, flight *f, const result *r, fast_err *err) noexcept nogil:
+    if r.flags != RESULT_IS_SAME and r.flags != RESULT_IS_WANTED:
+        return fail(err, FAST_PROTOCOL, 0, "answer")
+    if r.flags == RESULT_IS_SAME and not (s.config.compares_digests and (f.n_name or f.dir.is_root_file)):
+        s.n_skipped += f.n_name != 0 or f.dir.is_root_file
+        settle_root_locked(s, f)
+        flight_end_locked(s, f)
+        return 0
+    f.is_sent = False  # a second answer is refused
+    f.is_digest_known = r.flags == RESULT_IS_SAME
+    f.digest = r.digest
+    f.next_wanted = NULL
+    if s.wanted == NULL:
+        s.wanted = f
+    else:
+        s.last_wanted.next_wanted = f
+    s.last_wanted = f
+    pthread_cond_signal(&s.walk)
+    if s.n_questions == N_QUESTIONS:
+        pthread_cond_broadcast(&s.room)  # walkers that wait there take it
+    return 0
+
+
+cdef bint take_wanted_locked(send_state *s, wanted_file *w) noexcept nogil:
+    cdef flight *f = s.wanted
+    if f == NULL:
+        return False
+    s.wanted = f.next_wanted
+    w.dir, f.dir = f.dir, NULL
+    w.size = f.size
+    w.digest = f.digest
+    w.is_digest_known = f.is_digest_known
+    w.n_name = f.n_name
+    memcpy(w.name, flight_name(s, f), f.n_name)
+    w.name[f.n_name] = 0
+    flight_end_locked(s, f)
+    return True

@@ -1,0 +1,143 @@
+"""A sender's stream; see send.pxd. The flow of one block, all of it in one buffer:
+
+    claim -> read (kernel AIO, RING_DEPTH ahead) -> hash -> [zstd] -> seal -> send
+
+and of small files: up to a queue's share of them are read behind one another into one bundle, their
+entries with digests go in a metadata frame before it.
+"""
+
+from escp._fast.base.libc cimport (escp_flag, escp_load, memmove, pthread_cond_broadcast, pthread_cond_wait,
+                                   pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.base.types cimport SMALL_FILE_BYTES, clear, fast_err
+from escp._fast.io.ring cimport AIO_ON, io_slot, ring_free_slot
+from escp._fast.send.questions cimport is_time_to_ask_locked, send_questions, take_questions_locked
+from escp._fast.send.send_frames cimport send_end, send_stream
+from escp._fast.send.send_large cimport begin_large_locked, claim_block_locked, finish_large, open_large, send_block
+from escp._fast.send.send_small cimport send_batch, take_batch_locked
+from escp._fast.send.send_state cimport is_all_done_locked, is_idle_locked, large_file, send_state, state_fail
+
+
+cdef enum work_kind:
+    WORK_STOP
+    WORK_END
+    WORK_BATCH
+    WORK_QUESTIONS
+    WORK_OPEN  # a receiver in this process is to create the next large file
+    WORK_BLOCK  # the ring's oldest block is to be sent
+    WORK_END_LARGE  # a file that the receiver gave up on
+    WORK_SETTLE  # writes are at the disk, and else there is nothing to do
+
+
+cdef bint wants_block_locked(send_stream *t) noexcept nogil:
+    """Whether to claim one more block: several, because the disk works on them at once, but for O_DIRECT
+    without AIO."""
+    cdef send_state *s = t.state
+    cdef large_file *l
+    if t.n_order and (<large_file *>t.order[0].owner).is_direct and t.ring.aio != AIO_ON:
+        return False
+    if s.current != NULL:
+        return True
+    if s.opened != NULL:
+        s.current = s.opened
+        s.opened = s.current.next_ending
+        return True
+    if t.sink.link != NULL:
+        return False
+    l = next_large_locked(s)
+    if l != NULL and l.is_handed_out:  # nothing but a hole
+        l.is_ending = True
+        l.next_ending = s.ending
+        s.ending = l
+        return False
+    s.current = l
+    return l != NULL
+
+
+cdef large_file *next_large_locked(send_state *s) noexcept nogil:
+    """The large file that is next in the queue, begun; NULL when there is none, or its turn has not come."""
+    if (s.n_items == 0 or s.items[s.items_head].status.st_size <= SMALL_FILE_BYTES or s.current != NULL
+            or s.opened != NULL):
+        return NULL
+    return begin_large_locked(s)
+
+
+cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **chosen) noexcept nogil:
+    """Fill the ring with blocks, then say what to do next; waits while there is nothing."""
+    cdef send_state *s = t.state
+    cdef io_slot *slot
+    cdef int work = -1
+    pthread_mutex_lock(&s.lock)
+    while work < 0:
+        if escp_flag(&s.is_stopped):
+            work = WORK_STOP
+            break
+        while t.n_order < t.ring.depth and wants_block_locked(t):
+            slot = ring_free_slot(&t.ring)
+            claim_block_locked(t, s.current, slot)
+            t.order[t.n_order] = slot
+            t.n_order += 1
+        if s.n_questions and is_time_to_ask_locked(s):
+            n_files[0] = take_questions_locked(t)
+            if n_files[0]:
+                work = WORK_QUESTIONS
+                break
+        chosen[0] = next_large_locked(s) if t.sink.link != NULL and t.n_order < t.ring.depth else NULL
+        if chosen[0] != NULL:
+            work = WORK_OPEN
+        elif t.n_order:
+            work = WORK_BLOCK
+        elif s.ending != NULL:
+            chosen[0] = s.ending
+            s.ending = s.ending.next_ending
+            work = WORK_END_LARGE
+        elif take_batch_locked(t, n_dirs, n_files):
+            work = WORK_BATCH
+        elif is_all_done_locked(s):
+            pthread_cond_broadcast(&s.work)
+            work = WORK_END
+        elif t.sink.link != NULL and t.sink.n_writes[0]:
+            work = WORK_SETTLE
+        else:
+            if s.n_roots and is_idle_locked(s):
+                pthread_cond_broadcast(&s.walk)  # the next source may have waited for this
+            pthread_cond_wait(&s.work, &s.lock)
+    pthread_mutex_unlock(&s.lock)
+    return work
+
+
+cdef int send_oldest(send_stream *t, fast_err *err) noexcept nogil:
+    cdef io_slot *slot = t.order[0]
+    t.n_order -= 1
+    memmove(t.order, t.order + 1, t.n_order * sizeof(io_slot *))
+    return send_block(t, slot, err)
+
+
+cdef void send_loop(send_stream *t) noexcept nogil:
+    cdef fast_err err
+    cdef int n_dirs = 0
+    cdef int n_files = 0
+    cdef int work
+    cdef int rc = 0
+    cdef large_file *chosen = NULL
+    clear(&err)
+    while rc == 0:
+        work = next_work(t, &n_dirs, &n_files, &chosen)
+        if work == WORK_BLOCK:
+            rc = send_oldest(t, &err)
+        elif work == WORK_BATCH:
+            rc = send_batch(t, n_dirs, n_files, &err)
+        elif work == WORK_QUESTIONS:
+            rc = send_questions(t, n_files, &err)
+        elif work == WORK_OPEN:
+            rc = open_large(t, chosen, &err)
+        elif work == WORK_SETTLE:
+            rc = t.sink.settle(t.sink.link, &err)
+        elif work == WORK_END_LARGE:
+            rc = finish_large(t, chosen, &err)
+        elif work == WORK_END:
+            rc = send_end(t, escp_load(&t.state.streams[t.index].n_bytes), &err)
+            break
+        else:
+            break
+    if rc < 0:
+        state_fail(t.state, &err)

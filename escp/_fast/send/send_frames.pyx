@@ -1,0 +1,213 @@
+"""What a sender's stream is made of, and the frames it sends; see send_frames.pxd."""
+
+from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
+
+from escp._fast.base.counters cimport count_contents
+from escp._fast.base.libc cimport (MSG_MORE, errno, escp_count, escp_send_all, free, malloc, memcpy, memset,
+                                   pthread_mutex_lock, pthread_mutex_unlock, stat_t)
+from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NAME, FAST_NET, IV_BYTES, MAX_BATCH,
+                                    MAX_META_BYTES, MAX_PATH_BYTES, PAGE_BYTES, TAG_BYTES, fail, fast_err)
+from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META, channel_seal
+from escp._fast.crypto.digest cimport digest128
+from escp._fast.io.ring cimport ring_close, ring_open
+from escp._fast.send.below cimport way_close
+from escp._fast.send.gather cimport GATHER_BYTES
+from escp._fast.send.send_state cimport N_ITEMS, dir_node, flight, item, send_state, settle_root_locked
+from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY,
+                                       ENTRY_QUERY, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
+                                       data_header, entry, meta_header, put_data_header, put_end, put_entry,
+                                       put_entry_digest, put_meta_header)
+
+
+cdef extern from "<zstd.h>" nogil:
+    void *ZSTD_createCCtx()
+    size_t ZSTD_freeCCtx(void *)
+    size_t ZSTD_compressCCtx(void *, void *, size_t, const void *, size_t, int)
+    unsigned ZSTD_isError(size_t)
+
+cdef enum:
+    META_LEVEL = 1
+    DATA_LEVEL = 3
+    META_WORTH_BYTES = 16384  # smaller metadata is sent as it is
+    META_FRAME_BYTES = IV_BYTES + MAX_META_BYTES + TAG_BYTES
+    BODY_BYTES = MAX_META_BYTES - META_HEADER_BYTES
+
+
+cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *err) noexcept nogil:
+    cdef size_t n_packed = PAGE_BYTES + s.config.block + PAGE_BYTES
+    memset(t, 0, sizeof(send_stream))
+    t.state = s
+    t.index = index
+    if ring_open(&t.ring, s.config.engine, s.config.block, err) < 0:
+        return -1
+    t.meta = <uint8_t *>malloc(META_FRAME_BYTES)
+    t.extras = <uint8_t *>malloc(GATHER_BYTES)
+    t.packed = <uint8_t *>malloc(n_packed if n_packed > META_FRAME_BYTES else <size_t>META_FRAME_BYTES)
+    t.zstd = ZSTD_createCCtx()
+    t.batch = <item *>malloc(sizeof(item) * N_ITEMS)
+    t.flights = <flight **>malloc(sizeof(flight *) * MAX_BATCH)
+    t.complete = <flight **>malloc(sizeof(flight *) * MAX_BATCH)
+    if (t.extras == NULL or t.meta == NULL or t.packed == NULL or t.zstd == NULL or t.batch == NULL or t.flights == NULL
+            or t.complete == NULL):
+        return fail(err, FAST_MEMORY, 0, "buffers")
+    return 0
+
+
+cdef void send_stream_close(send_stream *t) noexcept nogil:
+    ring_close(&t.ring)
+    free(t.meta)
+    free(t.extras)
+    free(t.packed)
+    ZSTD_freeCCtx(t.zstd)
+    free(t.batch)
+    free(t.flights)
+    free(t.complete)
+    way_close(&t.way)
+    t.meta = t.packed = t.extras = NULL
+    t.zstd = NULL
+    t.batch = NULL
+    t.flights = t.complete = NULL
+
+
+cdef int send_frame(send_stream *t, int type, uint8_t *frame, size_t n, bint has_more, fast_err *err) noexcept nogil:
+    """Seal the payload of n bytes at frame + 8 and send it."""
+    cdef size_t n_wire = IV_BYTES + n + TAG_BYTES
+    if t.sink.link != NULL:
+        return t.sink.take(t.sink.link, type, frame, n, err)
+    if channel_seal(t.state.channels[t.index], frame, type, n, err) < 0:
+        return -1
+    escp_count(&t.state.streams[t.index].n_wire, n_wire)
+    if escp_send_all(t.state.sockets[t.index], frame, n_wire, MSG_MORE if has_more else 0) < 0:
+        return fail(err, FAST_NET, errno, "send")
+    return 0
+
+
+cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint has_more, fast_err *err) noexcept nogil:
+    """Send the body of n_body bytes at t.meta + 16, compressed where that pays. has_more: a data frame follows."""
+    cdef meta_header h
+    cdef size_t k
+    h.message, h.flags, h.count, h.raw_bytes = <uint8_t>message, 0, <uint16_t>count, <uint32_t>n_body
+    if n_body > META_WORTH_BYTES and t.sink.link == NULL:
+        k = ZSTD_compressCCtx(t.zstd, t.packed + IV_BYTES + META_HEADER_BYTES, MAX_META_BYTES - META_HEADER_BYTES,
+                              t.meta + IV_BYTES + META_HEADER_BYTES, n_body, META_LEVEL)
+        if not ZSTD_isError(k) and k < n_body:
+            h.flags = META_IS_ZSTD
+            put_meta_header(t.packed + IV_BYTES, &h)
+            return send_frame(t, FRAME_META, t.packed, META_HEADER_BYTES + k, has_more, err)
+    put_meta_header(t.meta + IV_BYTES, &h)
+    return send_frame(t, FRAME_META, t.meta, META_HEADER_BYTES + n_body, has_more, err)
+
+
+cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_err *err) noexcept nogil:
+    """Send a data frame whose contents lie at *data*, in a ring's slot."""
+    cdef data_header h = what[0]
+    cdef uint8_t *frame = data - DATA_HEADER_BYTES - IV_BYTES
+    cdef size_t k = h.raw_bytes
+    cdef size_t n
+    if t.state.config.has_compression:
+        n = ZSTD_compressCCtx(t.zstd, t.packed + IV_BYTES + DATA_HEADER_BYTES, h.raw_bytes, data, h.raw_bytes,
+                              DATA_LEVEL)
+        if not ZSTD_isError(n) and n < h.raw_bytes:
+            h.flags |= DATA_IS_ZSTD
+            frame = t.packed
+            k = n
+    put_data_header(frame + IV_BYTES, &h)
+    if t.state.streams[t.index].first_ns == 0:
+        count_contents(&t.state.streams[t.index], 0, 0)
+    if send_frame(t, FRAME_DATA, frame, DATA_HEADER_BYTES + k, False, err) < 0:
+        return -1
+    count_contents(&t.state.streams[t.index], k, h.raw_bytes)
+    return 0
+
+
+cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status) noexcept nogil:
+    memset(e, 0, sizeof(entry))
+    e.kind = <uint8_t>kind
+    e.id = id
+    if kind == ENTRY_ABSENT:
+        return
+    e.size = status.st_size if kind != ENTRY_DIRECTORY else 0
+    e.mode = status.st_mode & 0o7777
+    e.mtime_s, e.mtime_ns = status.st_mtim.tv_sec, <uint32_t>status.st_mtim.tv_nsec
+    e.atime_s, e.atime_ns = status.st_atim.tv_sec, <uint32_t>status.st_atim.tv_nsec
+    e.uid, e.gid = status.st_uid, status.st_gid
+
+
+cdef int compose_path(char *path, const dir_node *dir, const char *name, size_t n_name, fast_err *err) noexcept nogil:
+    """Its length; walkers leave out what is longer than a path may be."""
+    cdef size_t n = dir.n_target
+    cdef bint has_slash = n and n_name
+    if n + has_slash + n_name > MAX_PATH_BYTES:
+        return fail(err, FAST_NAME, 0, "path")
+    memcpy(path, dir.target, n)
+    if has_slash:
+        path[n] = 47
+        n += 1
+    if n_name:
+        memcpy(path + n, name, n_name)
+    return <int>(n + n_name)
+
+
+cdef int add_entry(send_stream *t, entry *e, flight *f, const dir_node *dir, const char *name, size_t n_name,
+                   fast_err *err) noexcept nogil:
+    cdef char path[MAX_PATH_BYTES + 1]
+    cdef uint8_t *body = t.meta + IV_BYTES + META_HEADER_BYTES
+    cdef size_t n = 0
+    cdef int n_path = compose_path(path, dir, name, n_name, err)
+    if n_path < 0:
+        return -1
+    e.path, e.path_bytes = path, <uint16_t>n_path
+    if t.count < MAX_BATCH:
+        n = put_entry(body + t.body, BODY_BYTES - t.body, e)
+    if n == 0:
+        if send_entries(t, False, err) < 0:
+            return -1
+        n = put_entry(body, BODY_BYTES, e)  # one of any kind has room
+    t.last = t.body
+    t.body += n
+    t.count += 1
+    if f != NULL:
+        t.complete[t.n_complete] = f
+        t.n_complete += 1
+    return 0
+
+
+cdef void set_digest(send_stream *t, const digest128 *digest) noexcept nogil:
+    put_entry_digest(t.meta + IV_BYTES + META_HEADER_BYTES + t.last, digest)
+
+
+cdef void take_back(send_stream *t) noexcept nogil:
+    t.body = t.last
+    t.count -= 1
+    t.n_complete -= 1
+
+
+cdef int send_entries(send_stream *t, bint has_more, fast_err *err) noexcept nogil:
+    cdef data_header h
+    cdef size_t body = t.body
+    cdef size_t fill = t.fill
+    cdef int count = t.count
+    cdef int i
+    if count == 0:
+        return 0
+    if t.n_complete:
+        pthread_mutex_lock(&t.state.lock)
+        for i in range(t.n_complete):
+            t.complete[i].is_sent = True  # from here on it belongs to its result
+            if t.complete[i].kind != ENTRY_QUERY:
+                settle_root_locked(t.state, t.complete[i])
+        pthread_mutex_unlock(&t.state.lock)
+    t.n_entries += count
+    t.body = t.last = t.fill = 0
+    t.count = t.n_complete = 0
+    if send_meta(t, MESSAGE_ENTRIES, count, body, has_more or fill > 0, err) < 0:
+        return -1
+    if fill == 0:
+        return 0
+    h.id, h.offset, h.raw_bytes, h.flags = 0, 0, <uint32_t>fill, DATA_IS_BUNDLE
+    return send_data(t, t.bundle.data, &h, err)
+
+
+cdef int send_end(send_stream *t, uint64_t n_bytes, fast_err *err) noexcept nogil:
+    put_end(t.meta + IV_BYTES + META_HEADER_BYTES, n_bytes, t.n_entries)
+    return send_meta(t, MESSAGE_END, 1, END_BYTES, False, err)

@@ -1,0 +1,20 @@
+"""Large files, block by block: handed out, read ahead, sent, ended."""
+
+from escp._fast.base.types cimport fast_err
+from escp._fast.io.ring cimport io_slot
+from escp._fast.send.send_frames cimport send_stream
+from escp._fast.send.send_state cimport large_file, send_state
+
+
+# Gives the large file at the head of the queue a place among the open ones; NULL when none is free. When it is nothing
+# but a hole it is handed out already.
+cdef large_file *begin_large_locked(send_state *s) noexcept nogil
+# Tells a receiver in this process of a file before any block of it is read: it may not need them, and then the file
+# is ended, too, as it is when there are none. Else it is among s.opened now.
+cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil
+# Hands the file's next block to this stream and starts reading it into *slot*.
+cdef void claim_block_locked(send_stream *t, large_file *l, io_slot *slot) noexcept nogil
+# Finishes reading one block, sends it, and ends its file if it was the last one to be sent.
+cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
+# All blocks that were handed out are sent, or given up: closes the books of this file.
+cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil

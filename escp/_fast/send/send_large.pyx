@@ -1,0 +1,236 @@
+"""Large files, block by block; see send_large.pxd."""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+from escp._fast.base.counters cimport count_contents
+from escp._fast.base.libc cimport (c_close, errno, lseek, memset, pthread_cond_broadcast, pthread_mutex_lock,
+                                   pthread_mutex_unlock)
+from escp._fast.base.types cimport FAST_CHANGED, MAX_OPEN_LARGE, SLICE_BYTES, clear, fail, fast_err
+from escp._fast.crypto.digest cimport digest128, digest_add, digest_finish, digest_update
+from escp._fast.files.bounds cimport data_range, next_range, seek_call
+from escp._fast.io.ring cimport ENGINE_DUMMY, SLOT_FREE, can_direct, io_slot, slot_finish, slot_read
+from escp._fast.send.gather cimport gather
+from escp._fast.send.send_frames cimport add_entry, describe, send_data, send_entries, send_stream
+from escp._fast.send.send_state cimport (N_FLIGHTS, N_ITEMS, flight, flight_end_locked, flight_new_locked,
+                                         flight_set_name, is_changed, item, large_file, report, send_state)
+from escp._fast.wire.payloads cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END, data_header,
+                                       entry)
+
+
+cdef enum:
+    NOTE_ANNOUNCE = 1  # this stream has not yet sent the file's entry
+
+
+cdef int64_t seek_file(void *file, uint64_t offset, int whence) noexcept nogil:
+    cdef int64_t at = lseek((<large_file *>file).fd, offset, whence)
+    return at if at >= 0 else -errno
+
+
+cdef void find_range_locked(send_state *s, large_file *l) noexcept nogil:
+    """Set l.next and l.n_next to what is to be sent next, from l.next on; l.is_handed_out when nothing is left.
+
+    What is skipped no longer counts as found, so progress ends at 100 %.
+    """
+    cdef seek_call seek = NULL
+    cdef data_range r
+    if l.has_holes:
+        seek = seek_file
+    r.start, r.next_data = l.next, l.next_data
+    l.is_handed_out = not next_range(seek, l, l.size, s.config.block, &r)
+    s.n_found_bytes -= r.start - l.next
+    l.next, l.n_next, l.next_data = r.start, <uint32_t>r.n, r.next_data
+
+
+cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
+    """Give the large file at the head of the queue a place among the open ones; NULL when none is free."""
+    cdef item *it = &s.items[s.items_head]
+    cdef large_file *l = NULL
+    cdef flight *f
+    cdef int i
+    for i in range(MAX_OPEN_LARGE):
+        if not s.large[i].is_used:
+            l = &s.large[i]
+            break
+    if l == NULL:
+        return NULL
+    f = flight_new_locked(s, ENTRY_LARGE, it.dir)
+    if f == NULL:
+        return NULL
+    memset(l, 0, sizeof(large_file))
+    l.is_used = True
+    l.what = it[0]
+    l.fd = it.fd
+    l.size = it.status.st_size
+    l.id = f.id
+    f.large = l
+    f.links = it.links
+    f.size = l.size
+    f.dev, f.ino = it.status.st_dev, it.status.st_ino
+    flight_set_name(s, f, it.name, it.n_name)
+    s.items_head = (s.items_head + 1) % N_ITEMS
+    s.n_items -= 1
+    pthread_cond_broadcast(&s.room)
+    l.has_holes = (s.config.finds_holes and s.config.engine != ENGINE_DUMMY
+                   and <uint64_t>it.status.st_blocks * 512 < l.size)
+    find_range_locked(s, l)
+    l.is_direct = (s.config.is_direct and l.size >= s.config.direct_bytes and s.config.engine != ENGINE_DUMMY
+                   and can_direct(l.fd))
+    if s.n_items or l.size > s.config.block:
+        pthread_cond_broadcast(&s.work)
+    return l
+
+
+cdef void claim_block_locked(send_stream *t, large_file *l, io_slot *slot) noexcept nogil:
+    """Hand the file's next block to this stream and start reading it."""
+    cdef send_state *s = t.state
+    cdef uint64_t bit = <uint64_t>1 << t.index
+    slot.owner = l
+    slot.note = 0 if l.announced & bit else NOTE_ANNOUNCE
+    l.announced |= bit
+    slot_read(&t.ring, slot, l.fd, l.next, l.n_next, l.is_direct)
+    l.next += l.n_next
+    l.n_claimed += 1
+    find_range_locked(s, l)
+    if l.is_handed_out:
+        s.current = NULL
+        pthread_cond_broadcast(&s.work)
+
+
+cdef int add_large_entry(send_stream *t, large_file *l, flight *f, bint is_abandoned, uint32_t n_extras,
+                         fast_err *err) noexcept nogil:
+    """Its LARGE; or with *f* its LARGE_END, with what t.extras holds."""
+    cdef entry e
+    describe(&e, ENTRY_LARGE if f == NULL else ENTRY_LARGE_END, l.id, &l.what.status)
+    e.flags = ENTRY_HAS_HOLES if l.has_holes else 0
+    if f != NULL:
+        e.size = l.n_sent_bytes
+        e.flags |= ENTRY_IS_ABANDONED if is_abandoned else 0
+        e.extras, e.extras_bytes = t.extras, n_extras
+        e.digest = l.digest
+    return add_entry(t, &e, f, l.what.dir, l.what.name, l.what.n_name, err)
+
+
+cdef int announce(send_stream *t, large_file *l, bint has_more, fast_err *err) noexcept nogil:
+    """The file's LARGE, in a message of its own. has_more: a block of it follows at once."""
+    if add_large_entry(t, l, NULL, False, 0, err) < 0:
+        return -1
+    return send_entries(t, has_more, err)
+
+
+cdef void give_up_large(send_stream *t, large_file *l, const fast_err *err) noexcept nogil:
+    """The source can't be read on: told once, no more of its blocks are handed out."""
+    cdef send_state *s = t.state
+    cdef bint is_first
+    pthread_mutex_lock(&s.lock)
+    is_first = not l.has_failed
+    l.has_failed = True
+    if s.current == l:
+        s.current = NULL
+        pthread_cond_broadcast(&s.work)
+    pthread_mutex_unlock(&s.lock)
+    if is_first:
+        report(s, err, False, l.what.dir, l.what.name, l.what.n_name)
+
+
+cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil:
+    """All blocks that were handed out are sent: close the books of this file."""
+    cdef send_state *s = t.state
+    cdef fast_err own
+    cdef size_t n_extras = 0
+    cdef bint has_failed
+    cdef bint is_known
+    cdef flight *f = &s.flights[l.id % N_FLIGHTS]
+    clear(&own)
+    if not l.has_failed and s.config.engine != ENGINE_DUMMY and is_changed(l.fd, &l.what.status):
+        fail(&own, FAST_CHANGED, 0, "read")
+        give_up_large(t, l, &own)
+    if not l.has_failed and s.config.has_extras and gather(
+            s, l.fd, &l.what.status, t.extras, &n_extras, &own) < 0:
+        give_up_large(t, l, &own)
+        n_extras = 0
+    if s.config.has_checksum:
+        digest_finish(&l.digest, l.size)
+    pthread_mutex_lock(&s.lock)
+    f.digest = l.digest
+    c_close(l.fd)
+    l.fd = -1
+    has_failed = l.has_failed  # the receiver's word may change it yet
+    is_known = l.n_sent_bytes != 0 or (l.has_holes and not has_failed) or t.sink.link != NULL
+    if not is_known:
+        flight_end_locked(s, f)  # the receiver has not heard of it
+    pthread_mutex_unlock(&s.lock)
+    if not is_known:
+        return 0
+    if (has_failed or l.n_sent_bytes == 0) and add_large_entry(t, l, NULL, False, 0, err) < 0:
+        return -1  # this stream may have sent no block of it; its end must not come first
+    if add_large_entry(t, l, f, has_failed, <uint32_t>n_extras, err) < 0:
+        return -1
+    return send_entries(t, False, err)
+
+
+cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil:
+    """Tell a receiver in this process of the file before any block of it is read: it may not need them."""
+    cdef send_state *s = t.state
+    l.announced |= <uint64_t>1 << t.index
+    if announce(t, l, False, err) < 0:
+        return -1
+    if l.is_cloned:
+        l.n_sent_bytes = l.size
+        pthread_mutex_lock(&s.lock)
+        l.is_ending = True
+        s.n_found_bytes += l.next  # the hole before its first data is copied, too
+        pthread_mutex_unlock(&s.lock)
+        count_contents(&t.state.streams[t.index], l.size, l.size)
+        return finish_large(t, l, err)
+    pthread_mutex_lock(&s.lock)
+    if l.is_handed_out:  # nothing but a hole
+        l.is_ending = True
+        pthread_mutex_unlock(&s.lock)
+        return finish_large(t, l, err)
+    l.next_ending = s.opened
+    s.opened = l
+    pthread_cond_broadcast(&s.work)
+    pthread_mutex_unlock(&s.lock)
+    return 0
+
+
+cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil:
+    """Finish reading one block, send it, and end its file if it was the last one to be sent."""
+    cdef send_state *s = t.state
+    cdef large_file *l = <large_file *>slot.owner
+    cdef digest128 part
+    cdef data_header h
+    cdef fast_err own
+    cdef bint is_last
+    cdef bint is_sent = False
+    clear(&own)
+    part.high = part.low = 0
+    if not l.has_failed:
+        if slot_finish(&t.ring, slot, &own) < 0:
+            own.offset = slot.offset
+            give_up_large(t, l, &own)
+        else:
+            is_sent = True
+    else:
+        slot_finish(&t.ring, slot, &own)
+    if is_sent:
+        if s.config.has_checksum:
+            digest_update(&part, slot.data, slot.n_bytes, slot.offset // SLICE_BYTES)
+        if slot.offset <= s.config.fault_offset < slot.offset + slot.n_bytes:
+            slot.data[s.config.fault_offset - slot.offset] ^= 1
+        if slot.note & NOTE_ANNOUNCE and announce(t, l, True, err) < 0:
+            return -1
+        h.id, h.offset, h.raw_bytes, h.flags = l.id, slot.offset, slot.n_bytes, 0
+        if send_data(t, slot.data, &h, err) < 0:
+            return -1
+    slot.state = SLOT_FREE
+    pthread_mutex_lock(&s.lock)
+    if is_sent:
+        digest_add(&l.digest, &part)
+        l.n_sent_bytes += slot.n_bytes
+    l.n_done += 1
+    is_last = l.n_done == l.n_claimed and (l.has_failed or l.is_handed_out) and not l.is_ending
+    if is_last:
+        l.is_ending = True
+    pthread_mutex_unlock(&s.lock)
+    return finish_large(t, l, err) if is_last else 0

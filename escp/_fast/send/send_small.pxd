@@ -1,0 +1,10 @@
+"""Small files and finished directories: taken as a batch, read into one bundle, sent."""
+
+from escp._fast.base.types cimport fast_err
+from escp._fast.send.send_frames cimport send_stream
+
+
+# Moves what fits one bundle into t.flights and t.batch; how much in all. The lock is held.
+cdef int take_batch_locked(send_stream *t, int *n_dirs, int *n_files) noexcept nogil
+# Reads the batch's files and sends everything. No block may be under way in the ring.
+cdef int send_batch(send_stream *t, int n_dirs, int n_files, fast_err *err) noexcept nogil

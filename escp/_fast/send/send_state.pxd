@@ -1,0 +1,246 @@
+"""The sender's shared state: what is still to be walked, opened, sent and acknowledged. All of it bounded.
+
+    roots -> [walk] -> items -> [send] -> frames        results -> [acks] -> flights end, directories finish
+
+One lock guards everything here but the counters. A directory is finished when it has been listed and all
+that was found in it has been acknowledged; only then is its own entry sent, so that its times and mode are
+set last, and so that memory depends on what is in flight, not on the size of the tree.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+
+from escp._fast.base.counters cimport stream_counters
+from escp._fast.base.events cimport event_queue
+from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t, stat_t
+from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, fast_err
+from escp._fast.crypto.channel cimport channel
+from escp._fast.crypto.digest cimport digest128
+from escp._fast.files.filter cimport filter_set
+from escp._fast.files.owners cimport owner_cache
+
+cdef enum:
+    N_ITEMS = 256  # opened files waiting for a stream
+    N_ROOTS = 256  # sources waiting for a walker
+    N_FLIGHTS = 8192  # files sent and not yet acknowledged; a power of two
+    SHORT_NAME_BYTES = 38  # of a name that a flight has room for
+    MAX_FINISHED = 8192  # directories and absent sources to be told of, before walkers wait with the next source
+    N_QUESTIONS = 1024  # files to be asked about, waiting for a stream
+    MAX_ASKED = N_FLIGHTS // 2  # of the flights, so that files always find some
+    ASK_ROOM = 256  # questions are asked while so many more may be in the air
+    MAX_STACKED = 1024  # directories found and not yet listed, before a listing is put off
+
+
+ctypedef struct dir_node:
+    dir_node *parent
+    dir_node *root  # the source that it lies below, or is
+    uint64_t serial  # of a source: no two have the same
+    dir_node *next  # in the stack of directories to list, or in the list of finished ones
+    uint32_t n_refs  # itself while being listed, children listed, files open or in flight
+    bint is_root_file  # stands for a source that is a file: it has paths and no entry of its own
+    bint is_unlisted  # could not be listed: no entry is sent
+    bint tells_absent  # of a source: the receiver waits for its entry, or hears that none comes
+    bint is_settled  # of a source: it waits no more
+    bint is_open  # its status is known
+    bint is_destination  # it is the directory that everything is written below
+    int64_t resume  # where its listing goes on
+    stat_t status
+    uint32_t n_source  # bytes of the source's path
+    uint32_t n_target  # bytes of its path below the target
+    char *source  # ended by NUL
+    char *target
+
+
+cdef enum links_state:
+    LINKS_PENDING = 0
+    LINKS_GOOD = 1
+    LINKS_FAILED = 2
+
+
+# An inode with several names, when hard links are kept.
+ctypedef struct hard_link:
+    hard_link *next  # in its bucket
+    uint64_t dev
+    uint64_t ino
+    put_off *waiting  # names that wait for the first one's result
+    int state
+    uint16_t n_path
+    char *path  # of the first one, below the target
+
+
+# One more name of a file, found before the first one's result was known.
+ctypedef struct put_off:
+    put_off *next
+    hard_link *first
+    dir_node *dir  # holds a reference
+    uint16_t n_name
+    char *name
+
+
+ctypedef struct item:
+    int fd  # -1: what has no contents, or a question, not yet opened
+    uint8_t kind  # ENTRY_SMALL stands for every file with contents
+    char *link  # text of a symbolic link: to be freed
+    hard_link *links  # of a file with several names, when hard links are kept
+    dir_node *dir  # holds a reference
+    stat_t status
+    uint16_t n_name
+    char name[MAX_NAME_BYTES + 1]
+
+
+ctypedef struct large_file:
+    bint is_used
+    bint has_failed
+    bint is_ending  # one thread has taken it on to send its end
+    int fd
+    bint is_direct
+    uint64_t id
+    uint64_t size
+    bint has_holes  # only ranges with data are handed out
+    bint is_handed_out  # no range is left
+    uint64_t next  # offset of the next block to hand out
+    uint32_t n_next  # its length
+    uint64_t next_data  # of a file with holes: where data goes on, at or behind *next*
+    uint64_t n_claimed
+    uint64_t n_done  # blocks read and sent, or given up
+    uint64_t n_sent_bytes
+    uint64_t announced  # a bit for each stream that its entry was sent on
+    bint is_cloned  # the receiver has it without a block of it
+    digest128 digest
+    large_file *next_ending  # or the next one in *opened*
+    item what
+
+
+# 128 bytes: a long copy has all of them in memory.
+ctypedef struct flight:
+    uint64_t id  # 0: free
+    int to_next_free  # free: 0 is the one behind it; so zeroed memory is a list, and nobody touches 1 MB to make one
+    uint16_t n_name
+    uint8_t kind  # entry_kind
+    uint8_t is_sent  # its entry (the last one, of a large file) is on its way: a final result may come
+    uint8_t is_good  # it had a good one
+    uint8_t is_digest_known  # of a question: *digest* is that of the receiver's file
+    char short_name[SHORT_NAME_BYTES]  # see flight_name
+    uint64_t size
+    uint64_t dev  # of the source
+    uint64_t ino
+    digest128 digest
+    dir_node *dir
+    large_file *large
+    hard_link *links  # those that wait for its result
+    flight *next_wanted
+
+
+ctypedef struct root:
+    dir_node *node
+    bint waits  # until all before it is acknowledged: it may write to the same names
+
+
+ctypedef struct send_config:
+    int n_streams
+    int n_walkers
+    uint32_t block
+    int engine
+    bint is_direct
+    uint64_t direct_bytes  # smaller files are read through the page cache all the same
+    bint has_checksum
+    bint has_compression
+    bint is_recursive
+    bint follows_links
+    bint keeps_hard_links
+    bint keeps_xattrs
+    bint keeps_acls
+    bint keeps_owner_names
+    bint has_extras  # any of the three above
+    bint finds_holes
+    bint sends_devices
+    bint is_root  # attributes of root's name spaces can be read
+    const filter_set *filters
+    int selection  # which files are sent at all
+    bint compares_digests
+    bint is_dry_run
+    int target_fd  # the directory that a receiver in this process writes below; else -1
+    int64_t fault_offset  # tests: flip a bit of the block that holds it, between hash and seal; -1 = never
+
+
+ctypedef struct send_state:
+    send_config config
+    pthread_mutex_t lock
+    pthread_cond_t work  # streams: items, blocks, finished directories, or the end
+    pthread_cond_t walk  # walkers: roots and directories to list, or the end
+    pthread_cond_t room  # walkers: room for items
+    int is_stopped
+    bint has_all_roots
+    int lacks_openat2
+    root roots[N_ROOTS]
+    uint64_t n_all_roots  # that there ever were
+    int roots_head
+    int n_roots
+    bint wants_root_event
+    dir_node *stack
+    int n_stacked
+    int n_walking
+    bint is_walked
+    item items[N_ITEMS]
+    int items_head
+    int n_items
+    item *questions  # a ring of N_QUESTIONS; NULL unless the receiver is asked
+    int questions_head
+    int n_questions
+    int n_asked  # flights of ENTRY_QUERY: unanswered, or waiting for a walker
+    flight *wanted  # the oldest question whose answer is for a walker
+    flight *last_wanted
+    dir_node *finished
+    int n_finished
+    hard_link **link_buckets
+    uint64_t n_link_buckets
+    uint64_t n_hard_links
+    put_off *linkable  # names whose first one's result is known
+    int n_put_off  # of them and of those that wait
+    owner_cache owners
+    large_file large[MAX_OPEN_LARGE]
+    large_file *current  # the file whose blocks are being handed out
+    large_file *opened  # files that a receiver in this process has created, of which no block is under way
+    large_file *ending  # files that the receiver gave up on, and of which no block is under way
+    flight *flights
+    char *long_names  # MAX_NAME_BYTES for each flight, in memory only where a long name has been
+    int first_free
+    int n_free
+    uint64_t next_serial
+    event_queue events
+    stream_counters streams[MAX_STREAMS]
+    channel *channels[MAX_STREAMS]
+    int sockets[MAX_STREAMS]
+    # Counters written under the lock, read without it.
+    uint64_t n_found_files
+    uint64_t n_found_bytes
+    uint64_t n_files  # acknowledged and verified
+    uint64_t n_directories
+    uint64_t n_failed
+    uint64_t n_skipped  # the receiver has them already
+
+
+# Functions ending in _locked need the lock held; the others take it.
+cdef int state_open(send_state *s) except -1
+cdef void state_free(send_state *s) noexcept nogil
+cdef void state_stop(send_state *s) noexcept nogil  # wakes every thread and shuts the sockets
+cdef void state_fail(send_state *s, const fast_err *err) noexcept nogil  # a fatal event, then state_stop
+cdef void report(send_state *s, const fast_err *err, bint is_remote, dir_node *dir,
+                 const char *name, size_t n_name) noexcept nogil  # one file failed
+cdef dir_node *node_new(dir_node *parent, const char *source, size_t n_source,
+                        const char *target, size_t n_target) noexcept nogil
+cdef void node_unref(send_state *s, dir_node *node) noexcept nogil
+cdef void node_unref_locked(send_state *s, dir_node *node) noexcept nogil
+cdef bint has_entry(const send_state *s, const dir_node *node) noexcept nogil  # a finished one: ENTRY_DIRECTORY is sent
+# What is sent under this flight takes a source off what the receiver waits for, if it is one.
+cdef void settle_root_locked(send_state *s, const flight *f) noexcept nogil
+cdef void item_close(item *it) noexcept nogil  # its descriptor and its link's text
+cdef void item_put(send_state *s, const item *it) noexcept nogil  # waits for room; takes over fd and reference
+cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexcept nogil
+cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil
+# The last part of its path, n_name bytes, until the flight ends. A directory has none.
+cdef const char *flight_name(send_state *s, const flight *f) noexcept nogil
+cdef void flight_set_name(send_state *s, flight *f, const char *name, uint16_t n_name) noexcept nogil
+cdef bint is_all_done_locked(send_state *s) noexcept nogil
+cdef bint is_idle_locked(send_state *s) noexcept nogil  # all that was walked so far is acknowledged
+# Whether the file's size or time is no longer what *before* says.
+cdef bint is_changed(int fd, const stat_t *before) noexcept nogil

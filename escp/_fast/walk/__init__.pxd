@@ -1,0 +1,1 @@
+"""Walkers: what is found, opened, asked about."""

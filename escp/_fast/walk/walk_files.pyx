@@ -1,0 +1,125 @@
+"""Opening and queueing what walkers find; see walk_files.pxd."""
+
+from libc.stdint cimport int64_t, uint64_t
+
+from escp._fast.base.events cimport EVENT_LISTED, push_event
+from escp._fast.base.libc cimport (EFBIG, EIO, ENOENT, ENOMEM, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY,
+                                   POSIX_FADV_WILLNEED, S_ISBLK, S_ISCHR, S_ISFIFO, S_ISLNK, S_ISREG, errno, fstat,
+                                   malloc, memcpy, memset, openat, posix_fadvise, pthread_mutex_lock,
+                                   pthread_mutex_unlock, readlinkat, stat_t, strlen)
+from escp._fast.base.types cimport (FAST_NAME, FAST_SPECIAL, FAST_SYS, MAX_PATH_BYTES, SMALL_FILE_BYTES, clear, fail,
+                                    fast_err)
+from escp._fast.files.bounds cimport bound_status
+from escp._fast.io.ring cimport ENGINE_POSIX
+from escp._fast.send.hard_links cimport take_hard_link
+from escp._fast.send.send_state cimport dir_node, item, item_close, item_put, node_unref, report, send_state
+from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LINK, ENTRY_SMALL
+
+
+cdef void tell(send_state *s, dir_node *dir, const char *name, int code, int sys_errno,
+               const char *where) noexcept nogil:
+    cdef fast_err err
+    clear(&err)
+    fail(&err, code, sys_errno, where)
+    report(s, &err, False, dir, name, strlen(name))
+
+
+cdef void list_name(send_state *s, dir_node *dir, const char *name, int kind, uint64_t size) noexcept nogil:
+    cdef fast_err what
+    clear(&what)
+    what.where = ("directory" if kind == ENTRY_DIRECTORY else "link" if kind == ENTRY_LINK
+                  else "device" if kind == ENTRY_DEVICE else "file")
+    what.offset = <int64_t>size
+    pthread_mutex_lock(&s.lock)
+    if kind == ENTRY_DIRECTORY:
+        s.n_directories += 1
+    else:
+        s.n_found_files += 1
+        s.n_found_bytes += size
+        s.n_files += 1
+    pthread_mutex_unlock(&s.lock)
+    push_event(&s.events, EVENT_LISTED, &what, False, dir.target, dir.n_target, name, strlen(name))
+
+
+cdef void queue(send_state *s, item *it, dir_node *dir, const char *name) noexcept nogil:
+    """Takes over the item's descriptor and link text, and a reference to *dir*."""
+    it.dir = dir
+    it.n_name = <unsigned short>strlen(name)
+    memcpy(it.name, name, it.n_name)
+    if s.config.keeps_hard_links and it.status.st_nlink > 1 and take_hard_link(s, it):
+        return
+    item_put(s, it)
+
+
+cdef bint is_node(send_state *s, const stat_t *status) noexcept nogil:
+    if S_ISLNK(status.st_mode):  # seen only where links are not followed
+        return True
+    return s.config.sends_devices and (S_ISCHR(status.st_mode) or S_ISBLK(status.st_mode)
+                                       or S_ISFIFO(status.st_mode))
+
+
+cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name,
+                    const stat_t *status) noexcept nogil:
+    cdef char text[MAX_PATH_BYTES + 1]
+    cdef ssize_t n = 0
+    cdef item it
+    if s.config.is_dry_run:
+        list_name(s, dir, name, ENTRY_LINK if S_ISLNK(status.st_mode) else ENTRY_DEVICE, 0)
+        node_unref(s, dir)
+        return
+    memset(&it, 0, sizeof(item))
+    it.fd = -1
+    it.kind = ENTRY_DEVICE
+    it.status = status[0]
+    it.status.st_size = 0
+    bound_status(&it.status)
+    if S_ISLNK(status.st_mode):
+        it.kind = ENTRY_LINK
+        n = readlinkat(dirfd, path, text, MAX_PATH_BYTES + 1)
+        if n <= 0 or n > MAX_PATH_BYTES:
+            tell(s, dir, name, FAST_NAME if n > 0 else FAST_SYS, errno if n < 0 else ENOENT, "read link")
+            node_unref(s, dir)
+            return
+        it.link = <char *>malloc(n + 1)
+        if it.link == NULL:
+            tell(s, dir, name, FAST_SYS, ENOMEM, "read link")
+            node_unref(s, dir)
+            return
+        memcpy(it.link, text, n)
+        it.link[n] = 0
+        if it.link[0] == 0:  # no text of a link, and none can be made of it
+            tell(s, dir, name, FAST_SYS, EIO, "read link")
+            item_close(&it)
+            node_unref(s, dir)
+            return
+    queue(s, &it, dir, name)
+
+
+cdef int open_flags(send_state *s) noexcept nogil:
+    return O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | (0 if s.config.follows_links else O_NOFOLLOW)
+
+
+cdef void take_file(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
+    take_opened(s, openat(dirfd, path, open_flags(s)), dir, name)
+
+
+cdef void take_opened(send_state *s, int fd, dir_node *dir, const char *name) noexcept nogil:
+    cdef item it
+    it.kind = ENTRY_SMALL
+    it.link, it.links = NULL, NULL
+    it.fd = fd
+    if it.fd < 0:
+        tell(s, dir, name, FAST_SYS, errno, "open")
+    elif fstat(it.fd, &it.status) < 0:
+        tell(s, dir, name, FAST_SYS, errno, "stat")
+    elif not S_ISREG(it.status.st_mode):  # it was one a moment ago
+        tell(s, dir, name, FAST_SPECIAL, 0, "open")
+    elif not bound_status(&it.status):
+        tell(s, dir, name, FAST_SYS, EFBIG, "stat")
+    else:
+        if s.config.engine == ENGINE_POSIX and 0 < it.status.st_size <= SMALL_FILE_BYTES:
+            posix_fadvise(it.fd, 0, 0, POSIX_FADV_WILLNEED)
+        queue(s, &it, dir, name)
+        return
+    item_close(&it)
+    node_unref(s, dir)

@@ -1,0 +1,20 @@
+"""What may not have to be sent: a walker asks the receiver for it, or lists it in a dry run; questions.pxd asks on.
+
+All of it is called by walkers' threads, without the state's lock. Names are given as in walk_files.pxd. *way*: the
+walker's own, for wanted files.
+"""
+
+from escp._fast.send.below cimport root_way
+from escp._fast.send.questions cimport wanted_file
+from escp._fast.send.send_state cimport dir_node, send_state
+
+
+# A file: ask for it, or in a dry run without a selection list it. Takes over a reference to *dir*. May wait for
+# room, and sends wanted files meanwhile.
+cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, dir_node *dir,
+                   const char *name) noexcept nogil
+# A directory in a dry run: list it, with a selection only if the receiver says that it has none.
+cdef void consider_directory(send_state *s, root_way *way, dir_node *dir) noexcept nogil
+# Send a file that the receiver says it has not, or list it; with digests to compare, only if they differ.
+# Takes over the reference to its directory.
+cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) noexcept nogil

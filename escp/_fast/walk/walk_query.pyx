@@ -1,0 +1,122 @@
+"""What may not have to be sent: the walkers' side; see walk_query.pxd."""
+
+from libc.stdint cimport uint64_t, uint8_t
+
+from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, EFBIG, S_ISREG, c_close, errno, escp_flag, free, fstat, fstatat,
+                                   malloc, memcpy, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
+                                   pthread_mutex_unlock, stat_t, strlen)
+from escp._fast.base.types cimport FAST_MEMORY, FAST_SPECIAL, FAST_SYS, SELECT_ALL, clear, fail, fast_err
+from escp._fast.crypto.digest cimport digest128
+from escp._fast.files.bounds cimport bound_status
+from escp._fast.files.compare cimport digest_file
+from escp._fast.send.below cimport open_below, root_way
+from escp._fast.send.questions cimport is_time_to_ask_locked, take_wanted_locked, wanted_file
+from escp._fast.send.send_state cimport N_QUESTIONS, dir_node, item, node_unref, node_unref_locked, report, send_state
+from escp._fast.walk.walk_files cimport list_name, open_flags, take_opened, tell
+from escp._fast.wire.payloads cimport ENTRY_DIRECTORY, ENTRY_SMALL
+
+cdef enum:
+    COMPARED_BYTES = 1048576  # read at a time
+
+
+cdef int is_same(send_state *s, int fd, const wanted_file *asked, fast_err *err) noexcept nogil:
+    """1: the file has the digest that the receiver's has; 0: it has not."""
+    cdef stat_t status
+    cdef digest128 digest
+    cdef uint8_t *buffer
+    cdef int rc
+    if fstat(fd, &status) < 0:
+        return fail(err, FAST_SYS, errno, "stat")
+    if <uint64_t>status.st_size != asked.size:
+        return 0
+    buffer = <uint8_t *>malloc(COMPARED_BYTES)
+    if buffer == NULL:
+        return fail(err, FAST_MEMORY, 0, "compare")
+    rc = digest_file(fd, asked.size, buffer, COMPARED_BYTES, &s.is_stopped, &digest, err)
+    free(buffer)
+    return rc if rc < 0 else digest.high == asked.digest.high and digest.low == asked.digest.low
+
+
+cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) noexcept nogil:
+    cdef dir_node *dir = asked.dir
+    cdef fast_err err
+    cdef int fd = -1
+    cdef int rc = 0
+    clear(&err)
+    if asked.is_digest_known or not s.config.is_dry_run:
+        fd = open_below(s, way, dir, asked.name, asked.n_name, open_flags(s))
+    if asked.is_digest_known:
+        rc = fail(&err, FAST_SYS, errno, "open") if fd < 0 else is_same(s, fd, asked, &err)
+    if rc == 0 and not s.config.is_dry_run:
+        take_opened(s, fd, dir, asked.name)
+        return
+    if fd >= 0:
+        c_close(fd)
+    if rc == 0:
+        if asked.n_name == 0 and not dir.is_root_file:
+            list_name(s, dir, "", ENTRY_DIRECTORY, 0)
+        else:
+            list_name(s, dir, asked.name, ENTRY_SMALL, asked.size)
+    elif rc < 0:
+        report(s, &err, False, dir, asked.name, asked.n_name)
+    pthread_mutex_lock(&s.lock)
+    s.n_skipped += rc == 1
+    node_unref_locked(s, dir)
+    pthread_mutex_unlock(&s.lock)
+
+
+cdef void ask(send_state *s, root_way *way, const item *q) noexcept nogil:
+    """Queue a question; takes over its reference. While there is no room, wanted files are sent."""
+    cdef wanted_file wanted
+    pthread_mutex_lock(&s.lock)
+    while s.n_questions == N_QUESTIONS and not escp_flag(&s.is_stopped):
+        if take_wanted_locked(s, &wanted):
+            pthread_mutex_unlock(&s.lock)
+            take_wanted(s, way, &wanted)
+            pthread_mutex_lock(&s.lock)
+        else:
+            pthread_cond_wait(&s.room, &s.lock)
+    if escp_flag(&s.is_stopped):
+        node_unref_locked(s, q.dir)
+    else:
+        s.questions[(s.questions_head + s.n_questions) % N_QUESTIONS] = q[0]
+        s.n_questions += 1
+        if is_time_to_ask_locked(s):
+            pthread_cond_signal(&s.work)
+    pthread_mutex_unlock(&s.lock)
+
+
+cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, dir_node *dir,
+                   const char *name) noexcept nogil:
+    cdef item q
+    if fstatat(dirfd, path, &q.status, 0 if s.config.follows_links else AT_SYMLINK_NOFOLLOW) < 0:
+        tell(s, dir, name, FAST_SYS, errno, "stat")
+    elif not S_ISREG(q.status.st_mode):  # it was one a moment ago
+        tell(s, dir, name, FAST_SPECIAL, 0, "stat")
+    elif not bound_status(&q.status):
+        tell(s, dir, name, FAST_SYS, EFBIG, "stat")
+    elif s.config.selection != SELECT_ALL:
+        q.fd = -1
+        q.dir = dir
+        q.n_name = <unsigned short>strlen(name)
+        memcpy(q.name, name, q.n_name)
+        ask(s, way, &q)
+        return
+    else:
+        list_name(s, dir, name, ENTRY_SMALL, q.status.st_size)
+    node_unref(s, dir)
+
+
+cdef void consider_directory(send_state *s, root_way *way, dir_node *dir) noexcept nogil:
+    cdef item q
+    if s.config.selection == SELECT_ALL:
+        list_name(s, dir, "", ENTRY_DIRECTORY, 0)
+        return
+    q.fd = -1
+    q.dir = dir
+    q.n_name = 0
+    q.status = dir.status
+    pthread_mutex_lock(&s.lock)
+    dir.n_refs += 1
+    pthread_mutex_unlock(&s.lock)
+    ask(s, way, &q)

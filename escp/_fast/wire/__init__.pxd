@@ -1,0 +1,1 @@
+"""Payloads: bytes <-> structs, every bound of a peer's."""

@@ -1,0 +1,175 @@
+"""`escp --server`: the agent that the initiator starts through ssh. It sends or receives, as it is told.
+
+stdin and stdout are the control channel. When stdin ends, everything ends: no process, no port and no
+unfinished file stays.
+
+The first message goes out before most of escp is imported: while it travels and is answered.
+"""
+
+import os
+import time
+
+from escp import __version__
+from escp.constants import EMBEDDED, MARKER, PROTOCOL_MAJOR, PROTOCOL_MINOR
+from escp.control.channel import ControlChannel
+from escp.control.course import AgentCourse
+from escp.control.messages import Error, Hello, Message
+from escp.errors import (
+    EXIT_OK,
+    EscpError,
+    InternalError,
+    NetworkError,
+    RemoteFileError,
+    UsageError,
+    explain_import,
+    explain_limit,
+)
+from escp.lean import signals
+from escp.lean.eventloop import EventLoop
+from escp.ui.log import AgentLog, open_agent_log
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from escp.agent.service import Service
+
+FEATURES = ["zstd", "dummy", "examine", "absent"]
+
+
+class ControlEnded(Exception):
+    """The initiator is gone."""
+
+
+class Agent:
+    """The process and its control channel, from the marker to the end of the channel."""
+
+    def __init__(
+        self, read_fd: int, write_fd: int, own_address: str, peer_address: str, words: "Sequence[str]"
+    ):
+        """The addresses between which ssh goes, "" where they are not known; *words*: the command line."""
+        self._words = words
+        self._log = AgentLog()
+        self._read_fd, self._write_fd = read_fd, write_fd
+        self._own_address, self._peer_address = own_address, peer_address
+        self._loop = EventLoop()
+        self._channel: ControlChannel | None = None
+        self._service: Service | None = None
+
+    def run(self) -> int:
+        """Serve the session; returns the exit code. What goes wrong is told to the initiator."""
+        try:
+            self._say_hello()
+            self._prepare()
+            self._serve()
+            return EXIT_OK
+        except ControlEnded:
+            return NetworkError.exit_code
+        except EscpError as e:
+            return self._fail(e)
+        except Exception as e:
+            if isinstance(e, OSError) and (said := explain_limit(e)):
+                return self._fail(RemoteFileError(*said))
+            if isinstance(e, ImportError) and (broken := explain_import(e)):
+                return self._fail(broken)
+            self._tell(Error(InternalError.exit_code, f"the remote escp failed: {type(e).__name__}: {e}", ""))
+            raise
+        finally:
+            self._close()
+
+    def _say_hello(self) -> None:
+        course = AgentCourse(time.monotonic())
+        try:
+            self._channel = ControlChannel(
+                self._loop, course, self._read_fd, self._write_fd, self._take, self._end
+            )
+        except PermissionError as e:
+            raise ControlEnded from e
+        self._channel.write(MARKER)
+        self._tell(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, FEATURES))
+
+    def _prepare(self) -> None:
+        """All that the initiator need not wait for; before anything that it says is read."""
+        from escp.streams.sealing import warm_up  # not at the top: Hello goes first
+
+        warm_up()  # at the same time as what follows
+        # Not at the top, as above.
+        from escp.agent.service import Service
+        from escp.options.agentoptions import parse_agent_options
+        from escp.process.limits import apply_affinity
+        from escp.streams.streams import prepare_process
+
+        prepare_process()
+        for number in (signals.SIGTERM, signals.SIGHUP, signals.SIGINT):
+            signals.signal(number, _stop)  # only now: an import can swallow what it raises
+        options = parse_agent_options(self._words, os.environ)
+        self._log = open_agent_log(options.logfile)
+        try:
+            apply_affinity(options.cpumask, options.nodemask)
+        except UsageError as e:
+            raise UsageError(f"the remote escp's own options: {e}", e.hint) from e
+        assert self._channel
+        self._service = Service(self._loop, self._channel, self._log, self._own_address, self._peer_address)
+
+    def _serve(self) -> None:
+        channel, service = self._channel, self._service
+        assert channel and service
+        while not service.is_done:
+            self._loop.wait(min(service.next_tick_s, channel.next_tick_s) - time.monotonic())
+            now = time.monotonic()
+            channel.tick(now)
+            service.tick(now)
+
+    def _take(self, message: Message) -> None:
+        assert self._service
+        self._service.take(message)
+
+    def _tell(self, message: Message) -> None:
+        if self._channel is not None:
+            self._channel.send(message)
+
+    def _end(self) -> None:
+        raise ControlEnded
+
+    def _fail(self, error: EscpError) -> int:
+        self._log.fail(error)
+        self._tell(Error(error.exit_code, str(error), error.hint))
+        return error.exit_code
+
+    def _close(self) -> None:
+        if self._channel is not None:
+            self._channel.flush()
+        if self._service is not None:
+            self._service.close()
+        if self._channel is not None:
+            self._channel.close()
+        self._loop.close()
+        self._log.close()
+
+
+def ssh_addresses() -> tuple[str, str]:
+    """This host's address and the other side's, between which ssh goes; "" where sudo hid them."""
+    words = os.environ.get("SSH_CONNECTION", "").split()
+    return (words[2], words[0]) if len(words) == 4 else ("", "")
+
+
+def run_agent(argv: "Sequence[str]" = ()) -> int:
+    """Take over stdin and stdout as the control channel and serve one session. Returns the exit code."""
+    signals.signal(signals.SIGPIPE, signals.SIG_IGN)
+    # A stray print must not get between the messages.
+    write_fd = os.dup(1)
+    os.dup2(2, 1)
+    addresses = ("127.0.0.1", "127.0.0.1") if EMBEDDED in argv else ssh_addresses()
+    try:
+        return Agent(0, write_fd, *addresses, argv).run()
+    except _Stopped as e:
+        return 128 + int(e.args[0])
+
+
+class _Stopped(BaseException):
+    pass
+
+
+def _stop(number: int, _frame: object) -> None:
+    signals.signal(number, signals.SIG_IGN)
+    raise _Stopped(number)

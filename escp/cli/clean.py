@@ -1,0 +1,50 @@
+"""What `--clean-agents` tells."""
+
+import sys
+
+from escp.errors import EscpError
+from escp.ui.lines import Lines
+from escp.ui.ui import make_bare_ui
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.remote.push.clean import Tree
+
+
+def show_cleaned(host: str, trees: "list[Tree]", *, is_json: bool) -> None:
+    """What `--clean-agents` did on a host, on standard output."""
+    # Lazy: hardly a run needs it.
+    from escp.remote.push.clean import ACTIONS, REMOVED
+    from escp.ui.display import format_bytes, format_count, show_text, to_valid_text
+
+    out = Lines(sys.stdout)
+    if is_json:
+        import json  # lazy, too
+
+        for tree in trees:
+            fields = {"type": "agent", "host": to_valid_text(host), **tree._asdict()}
+            out.write(json.dumps(fields, separators=(",", ":")))
+        return
+    for tree in trees:
+        size = format_bytes(tree.bytes)
+        out.write(f"{show_text(host)}: {tree.identity[:16]}…  {size}  {ACTIONS[tree.action]}")
+    removed = [tree.bytes for tree in trees if tree.action in REMOVED]
+    freed = f", {format_bytes(sum(removed))}" if removed else ""
+    out.write(f"{show_text(host)}: {format_count(len(removed), 'version')} of escp removed{freed}")
+
+
+def show_host_failure(error: EscpError, *, is_json: bool) -> None:
+    """One host of several failed; the others have their turn."""
+    ui = make_bare_ui(json=is_json)
+    if is_json:
+        ui.warn(str(error))
+    else:
+        ui.fail(error)
+
+
+def show_last_failure(error: EscpError | None, *, is_json: bool) -> None:
+    """What the exit status is about, for programs, whose last line it always is; people have read it."""
+    if is_json:
+        from escp.ui.jsonlines import JsonUi  # lazy: few need it
+
+        JsonUi(Lines(sys.stdout), Lines(sys.stderr)).end(error)

@@ -1,0 +1,1 @@
+"""The control channel: messages, their order, the pipe, the tunnel."""

@@ -1,0 +1,268 @@
+"""The course of a session as each end of the control channel sees it. Pure: no sockets, no clock.
+
+    initiator  (marker) -> hello? -> hello! -> receive! link! -> opened? listening? streams result? -> bye!
+                                            or send! sources! link! -> roots? accept! listening? ...
+    agent       marker! -> hello! -> hello? and so on, the other way round
+
+`?` is received, `!` is sent. Keepalives may come at any time after the hello, and errors even before it.
+
+Who is asked something owes an answer, and keepalives are none: they only show that the peer is there.
+"""
+
+from escp.constants import (
+    AGENT_START_TIMEOUT_S,
+    INITIATOR_SILENT_S,
+    KEEPALIVE_S,
+    PEER_SILENT_S,
+    PROTOCOL_MAJOR,
+)
+from escp.control.messages import (
+    Accept,
+    Allow,
+    Allowed,
+    Bye,
+    Chunk,
+    Credit,
+    Decoder,
+    Error,
+    Examine,
+    Examined,
+    FileFailed,
+    Hello,
+    KeepAlive,
+    Link,
+    Listed,
+    Listening,
+    Message,
+    NoiseSkipper,
+    Opened,
+    Progress,
+    Receive,
+    Relay,
+    Result,
+    Roots,
+    Send,
+    Sources,
+    Tunnel,
+)
+from escp.errors import AgentError, NetworkError, ProtocolError, from_exit_code
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+# For each message: what must have come before it (one of them), and whether it may come again.
+_Rules = dict[type, tuple[tuple[type, ...], bool]]
+
+_FROM_AGENT: _Rules = {
+    Hello: ((), False),
+    Opened: ((Hello,), False),
+    Roots: ((Hello,), True),
+    Listening: ((Hello,), False),
+    Allowed: ((Opened,), True),
+    Credit: ((Hello,), True),
+    Chunk: ((Hello,), True),
+    Progress: ((Hello,), True),
+    FileFailed: ((Hello,), True),
+    Listed: ((Roots,), True),
+    Result: ((Opened, Roots), False),
+    Examined: ((Hello,), False),
+}
+_FROM_INITIATOR: _Rules = {
+    Hello: ((), False),
+    Send: ((Hello,), False),
+    Receive: ((Hello,), False),
+    Sources: ((Send,), True),
+    Accept: ((Sources,), True),
+    Allow: ((Receive,), True),
+    Relay: ((Send, Receive), False),
+    Link: ((Send, Receive), False),
+    Tunnel: ((Link,), False),
+    Credit: ((Link,), True),
+    Chunk: ((Link,), True),
+    Examine: ((Hello,), False),
+    Bye: ((Hello,), False),
+}
+# What an agent has to answer, and what that is called. While data streams run nothing is overdue: a disk may
+# stand still for long, and orders may wait behind a tunnel's data.
+_ANSWERS: dict[type, type] = {
+    Receive: Opened,
+    Sources: Roots,
+    Link: Listening,
+    Allow: Allowed,
+    Examine: Examined,
+}
+_ANSWER_NAMES: dict[type, str] = {
+    Opened: "opened the target",
+    Roots: "looked for the sources",
+    Listening: "said where its data streams are",
+    Allowed: "said that names are allowed",
+    Examined: "examined its host",
+    Result: "said what came of the copy",
+}
+_ORDERS = (Send, Receive, Examine, Bye)
+
+MAX_UNREAD_BYTES = 16 << 20  # more is only for an agent that asks and asks, and reads no answer
+
+
+class Course:
+    """One end's view: what may come next, when to send a keepalive, when the peer counts as lost.
+
+    *now* is a monotonic clock's seconds, given by the caller.
+    """
+
+    rules: _Rules
+    peer = "the peer"
+    max_unread_bytes = float("inf")  # waiting to be read by the peer: a suspended initiator has time
+    teller = ""  # goes before what the peer says
+
+    def __init__(self, now: float):
+        self._decoder = Decoder(self.peer)
+        self._seen: set[type] = set()
+        self._since_s: dict[type, float] = {}  # what is owed to this end, and since when
+        self._heard_s = now
+        self._sent_s = now
+
+    def feed(self, data: bytes, now: float) -> list[Message]:
+        """All messages in *data*, as `read` gives them."""
+        return list(self.read(data, now))
+
+    def read(self, data: bytes, now: float) -> "Iterator[Message]":
+        """The messages in *data*, each allowed where it stands; then raises what an Error message reports."""
+        self._heard_s = now
+        for message in self._decoder.feed(data):
+            if isinstance(message, KeepAlive) and Hello in self._seen:
+                continue
+            if isinstance(message, Error):
+                raise from_exit_code(message.exit_code, self.teller + message.message, message.hint)
+            self._check_turn(type(message))
+            self._since_s.pop(type(message), None)
+            if isinstance(message, Hello):
+                self._check_version(message)
+            yield message
+
+    def _check_turn(self, kind: type) -> None:
+        before, may_repeat = self.rules.get(kind, ((kind,), False))
+        is_out = before and self._seen.isdisjoint(before)
+        if is_out or (kind in self._seen and not may_repeat):
+            raise ProtocolError(f"{self.peer} sent {kind.__name__.lower()!r} out of turn")
+        self._seen.add(kind)
+
+    def _check_version(self, hello: Hello) -> None:
+        from escp import __version__
+
+        if hello.major != PROTOCOL_MAJOR:
+            raise AgentError(
+                f"{self.peer} runs escp {hello.version} (protocol {hello.major}), "
+                f"this is escp {__version__} (protocol {PROTOCOL_MAJOR})",
+                "install the same release on both hosts, or name another remote escp with -D",
+            )
+
+    def heard(self, now: float) -> None:
+        """Something showed that the peer is there."""
+        self._heard_s = now
+
+    def told(self, message: Message, now: float) -> None:
+        """*message* is on its way to the peer."""
+
+    def sent(self, now: float) -> None:
+        """A message was sent: no keepalive is due for a while."""
+        self._sent_s = now
+
+    def is_keepalive_due(self, now: float) -> bool:
+        return now - self._sent_s >= KEEPALIVE_S
+
+    def limit_s(self) -> float:
+        """How long the peer may be silent now."""
+        return PEER_SILENT_S
+
+    def check_silence(self, now: float) -> None:
+        """Raises NetworkError when nothing has come for too long."""
+        silent_s = now - self._heard_s
+        if silent_s > self.limit_s():
+            raise NetworkError(
+                f"nothing heard from {self.peer} for {silent_s:.0f} s", "check the network between the hosts"
+            )
+
+    def _check_owed(self, now: float) -> type | None:
+        """What has been owed to this end for too long."""
+        limit_s = self.limit_s()
+        return next((kind for kind, since in self._since_s.items() if now - since > limit_s), None)
+
+
+class InitiatorCourse(Course):
+    """The initiator's: first noise, then the marker, then the agent's messages."""
+
+    rules = _FROM_AGENT
+    max_unread_bytes = MAX_UNREAD_BYTES
+
+    def __init__(self, now: float, host: str):
+        self.peer = f"the remote escp on {host}"
+        super().__init__(now)
+        self.teller = f"{host}: "
+        self.skipper = NoiseSkipper()
+        self._is_running = False
+
+    def read(self, data: bytes, now: float) -> "Iterator[Message]":
+        was_past_marker = self.skipper.is_past_marker
+        data = self.skipper.feed(data)
+        if self.skipper.is_past_marker and not was_past_marker:
+            self._since_s[Hello] = now
+        return super().read(data, now)
+
+    def told(self, message: Message, now: float) -> None:
+        if answer := _ANSWERS.get(type(message)):
+            self._since_s[answer] = now
+
+    def streams_run(self) -> None:
+        """Data streams run, in which the agent may have to wait for its disk."""
+        self._is_running = True
+
+    def streams_ended(self, now: float) -> None:
+        """All of them have ended well: nothing is left but the agent's account."""
+        self._is_running = False
+        if Result not in self._seen:
+            self._since_s = {Result: now}
+
+    def check_silence(self, now: float) -> None:
+        super().check_silence(now)
+        owed = None if self._is_running else self._check_owed(now)
+        if owed is not None:
+            what = _ANSWER_NAMES.get(owed, "said hello")
+            raise NetworkError(
+                f"{self.peer} is there, but has not {what} for {now - self._since_s[owed]:.0f} s",
+                "does the host, or its file system, hang?",
+            )
+
+    def limit_s(self) -> float:
+        if not self.skipper.is_past_marker:
+            return self.skipper.limit_s()
+        return PEER_SILENT_S if self._seen else AGENT_START_TIMEOUT_S
+
+    def is_keepalive_due(self, now: float) -> bool:
+        return Hello in self._seen and super().is_keepalive_due(now)
+
+
+class AgentCourse(Course):
+    """The agent's."""
+
+    rules = _FROM_INITIATOR
+    peer = "the initiator"
+
+    def read(self, data: bytes, now: float) -> "Iterator[Message]":
+        for message in super().read(data, now):
+            if isinstance(message, Hello):
+                self._since_s[Send] = now  # or another order
+            elif isinstance(message, _ORDERS):
+                self._since_s.clear()
+            yield message
+
+    def check_silence(self, now: float) -> None:
+        super().check_silence(now)
+        if self._check_owed(now) is not None:
+            raise NetworkError(
+                f"{self.peer} is there, but has not ordered anything for {self.limit_s():.0f} s", ""
+            )
+
+    def limit_s(self) -> float:
+        return INITIATOR_SILENT_S if self._seen else AGENT_START_TIMEOUT_S

@@ -1,0 +1,406 @@
+"""Messages of the control channel: bytes <-> records. Pure, bounded, and the only reader and writer of them.
+
+A message is a 4-byte big-endian length and a JSON object with a `type` (docs/protocol.md 3), or a chunk of a
+tunnelled stream. A later minor version can add fields: unknown ones are ignored, and one that has a default
+here may be missing: an older peer does not send it. Any other missing or wrongly typed one is an error.
+"""
+
+from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
+from escp.errors import AgentError, ProtocolError, is_failure
+from escp.lean.plainjson import read_json, write_json
+from escp.lean.record import Record
+
+_LENGTH_BYTES = 4
+_IS_CHUNK = 1 << 31  # in the length: not JSON but a stream's number and its bytes
+
+
+class Hello(Record):
+    """The agent's first message, and the initiator's answer to it."""
+
+    major: int
+    minor: int
+    version: str
+    features: list[str]
+
+
+class Send(Record):
+    """Be the sender; `Sources` follow. `filters`: + or - and a pattern each, the first match counts."""
+
+    engine: str
+    is_direct: bool
+    has_checksum: bool
+    has_compression: bool
+    is_recursive: bool
+    follows_links: bool
+    keeps_hard_links: bool
+    keeps_xattrs: bool
+    keeps_acls: bool
+    keeps_owner_names: bool
+    finds_holes: bool
+    sends_devices: bool
+    filters: list[bytes]
+    selection: str
+    compares_digests: bool
+    is_dry_run: bool
+
+
+class Receive(Record):
+    """Be the receiver.
+
+    `n_sources` above 1 only tells that there are several; `is_directory` is about a single one. `has_roots`:
+    only what `Allow` names may be written. `tells_missing`: as `FileFailed`, what of that did not come (1.2).
+    """
+
+    target: bytes
+    n_sources: int
+    is_directory: bool
+    engine: str
+    is_direct: bool
+    has_checksum: bool
+    has_compression: bool
+    is_recursive: bool
+    has_roots: bool
+    keeps_attributes: bool
+    keeps_owner: bool
+    keeps_xattrs: bool
+    keeps_acls: bool
+    makes_links: bool
+    makes_hard_links: bool
+    makes_sparse: bool
+    makes_devices: bool
+    selection: str
+    compares_digests: bool
+    is_dry_run: bool
+    tells_missing: bool = False
+
+
+class Opened(Record):
+    """The receiving agent has opened the target.
+
+    `names_below`: the sources' names go below it; `is_in_order`: it is a pipe or device, which one stream
+    must fill, without holes.
+    """
+
+    names_below: bool
+    is_in_order: bool
+
+
+class Sources(Record):
+    """What to send, as the user named it; more follow unless `is_last`, when the agent asks for them."""
+
+    paths: list[bytes]
+    is_last: bool
+
+
+class Roots(Record):
+    """What the sending agent found: the number of the source each came from, its name, 1 for a directory.
+
+    Nothing of it is sent before `Accept` says what each is to be called at the target.
+    """
+
+    sources: list[int]
+    names: list[bytes]
+    directories: list[int]
+    wants_more: bool
+    is_last: bool
+
+
+class Accept(Record):
+    """The target path of each root of the last `Roots`, and whether to tell the receiver which don't come."""
+
+    names: list[bytes]
+    tells_absent: bool = False
+
+
+class Allow(Record):
+    """These paths below the destination may be written from now on; what lies below them, where it says 1."""
+
+    names: list[bytes]
+    directories: list[int]
+
+
+class Allowed(Record):
+    """The answer to `Allow`."""
+
+
+class Link(Record):
+    """How the streams come about. Only this and `Relay` hold a secret.
+
+    mode: "listen" on `addresses` (none: the one that ssh arrived on), "connect" to one of them (none: the one
+    that ssh came from), or "tunnel". A limit of 0 is none; `patience_s` is how long an agent that connects
+    goes on trying. `is_relayed`: a relay connects, see `Relay`; `speaks_first`: through it this end proves
+    itself before the other.
+    """
+
+    secret: bytes
+    mode: str
+    n_streams: int
+    block_bytes: int
+    limit_bytes_per_s: int
+    addresses: list[str]
+    port: int
+    n_ports: int
+    patience_s: int
+    is_relayed: bool
+    speaks_first: bool
+
+    def __repr__(self) -> str:
+        return f"Link(mode={self.mode!r})"
+
+
+class Relay(Record):
+    """A relay connects, before `Link`: what it proves itself with, a secret of this agent's leg alone."""
+
+    secret: bytes
+
+    def __repr__(self) -> str:
+        return "Relay()"
+
+
+class Listening(Record):
+    """The agent is ready for the streams, here or, without addresses, wherever ssh reached it.
+
+    Port 0 where it was to listen: no port is free, for that *reason*.
+    """
+
+    addresses: list[str]
+    port: int
+    n_streams: int
+    reason: str = ""
+
+
+class Tunnel(Record):
+    """No data port can be reached: from here on chunks carry the streams on this channel."""
+
+
+class Credit(Record):
+    """The reader of a tunnelled stream has room for `n` more bytes."""
+
+    stream: int
+    n: int
+
+
+class Chunk(Record):
+    """Bytes of a tunnelled stream: the one message that is no JSON."""
+
+    stream: int
+    data: bytes
+
+
+class Progress(Record):
+    """The sending agent's counters, several times a second."""
+
+    bytes: int
+    files: int
+    directories: int
+    failed: int
+    skipped: int
+    found_bytes: int
+    found_files: int
+    is_walked: bool
+    bytes_network: int
+    bytes_compressed: int
+    first_ns: int
+    last_ns: int
+
+
+class FileFailed(Record):
+    """One file that the sending agent could not send, or the receiver not write. `code`: fast_code.
+
+    Of a receiving agent: a root that did not come (FAST_MISSING), or will not, says the sender (FAST_ABSENT).
+    """
+
+    path: bytes
+    code: int
+    sys_errno: int
+    where: str
+    is_receiver: bool
+
+
+class Listed(Record):
+    """What a dry run would copy, as target paths; directories end with a slash."""
+
+    paths: list[bytes]
+
+
+class Result(Record):
+    """The agent's own account of what it did; -1: an agent of version 1.1, which does not say."""
+
+    files: int
+    directories: int
+    failed: int
+    bytes: int
+    bytes_network: int
+    bytes_disk: int
+    bytes_compressed: int
+    skipped: int = -1  # files that the receiver has already
+    data_ns: int = -1  # from the first to the last byte of data
+
+
+class Error(Record):
+    """The agent can't go on; `exit_code` as in escp.errors."""
+
+    exit_code: int
+    message: str
+    hint: str
+
+
+class Examine(Record):
+    """Tell the facts about your host and this directory of it; only for an agent with that feature."""
+
+    path: bytes
+
+
+class Examined(Record):
+    """The answer: NAME=VALUE, as `facts` reads them."""
+
+    facts: list[str]
+
+
+class KeepAlive(Record):
+    """Nothing happened, and its author is alive."""
+
+
+class Bye(Record):
+    """The initiator needs nothing more."""
+
+
+Message = (
+    Hello | Send | Receive | Opened | Sources | Roots | Accept | Allow | Allowed | Relay | Link | Listening
+    | Tunnel | Credit | Chunk | Progress | FileFailed | Listed | Result | Error
+    | Examine | Examined | KeepAlive | Bye
+)  # fmt: skip
+
+_TYPES: dict[str, type[Message]] = {
+    cls.__name__.lower(): cls
+    for cls in (Hello, Send, Receive, Opened, Sources, Roots, Accept, Allow, Allowed, Relay, Link, Listening,
+                Tunnel, Credit, Progress, FileFailed, Listed, Result, Error,
+                Examine, Examined, KeepAlive, Bye)
+}  # fmt: skip
+_MAX_INT = 1 << 63
+_MAX_ITEMS = 4096  # of a list
+
+
+def _to_json(value: object) -> object:
+    if isinstance(value, bytes):
+        return value.hex()
+    return [_to_json(item) for item in value] if isinstance(value, list) else value
+
+
+def encode(message: Message) -> bytes:
+    """The message as it goes over the wire, with its length."""
+    if isinstance(message, Chunk):
+        body = bytes((message.stream,)) + message.data
+        return (_IS_CHUNK | len(body)).to_bytes(_LENGTH_BYTES, "big") + body
+    own = message._asdict().items()
+    fields = {name: _to_json(value) for name, value in own if value != message._defaults.get(name)}
+    body = write_json({"type": type(message).__name__.lower(), **fields}).encode()
+    if len(body) > MAX_MESSAGE_BYTES:
+        raise ProtocolError("a control message is too long")
+    return len(body).to_bytes(_LENGTH_BYTES, "big") + body
+
+
+def _check(name: str, wanted: object, value: object, peer: str) -> object:
+    if wanted is bytes and isinstance(value, str):
+        try:
+            return bytes.fromhex(value)
+        except ValueError:
+            pass
+    elif (wanted is int and type(value) is int and 0 <= value < _MAX_INT) or (
+        wanted in (str, bool) and type(value) is wanted
+    ):
+        return value
+    elif type(value) is list and len(value) <= _MAX_ITEMS and wanted in _ITEM_TYPES:
+        return [_check(name, _ITEM_TYPES[wanted], item, peer) for item in value]
+    raise ProtocolError(f"{peer} sent a control message with a wrong {name!r}")
+
+
+_ITEM_TYPES: dict[object, type] = {list[str]: str, list[bytes]: bytes, list[int]: int}
+
+
+def decode(body: bytes, peer: str = "the peer") -> Message:
+    """The message of one JSON body; raises ProtocolError, which names *peer*."""
+    try:
+        fields = read_json(body)
+    except (ValueError, RecursionError) as e:
+        raise ProtocolError(f"{peer} sent a control message that is no JSON") from e
+    if not isinstance(fields, dict):
+        fields = {}
+    name = fields.get("type")
+    cls = _TYPES.get(name) if isinstance(name, str) else None
+    if cls is None:
+        raise ProtocolError(f"{peer} sent a control message of an unknown type")
+    message = cls._make(
+        cls._defaults[name]
+        if name not in fields and name in cls._defaults
+        else _check(name, wanted, fields.get(name), peer)
+        for name, wanted in cls.__annotations__.items()
+    )
+    if isinstance(message, FileFailed) and not is_failure(*message[:4]):
+        raise ProtocolError(f"{peer} tells of a failure that there is none of")
+    return message
+
+
+class Decoder:
+    """Cuts a byte stream into messages. `feed` what was read; it returns the messages now complete."""
+
+    def __init__(self, peer: str = "the peer") -> None:
+        """*peer*: who errors are about."""
+        self._peer = peer
+        self._buffer = bytearray()
+
+    def feed(self, data: bytes) -> list[Message]:
+        self._buffer += data
+        messages: list[Message] = []
+        start = 0
+        while len(self._buffer) - start >= _LENGTH_BYTES:
+            n = int.from_bytes(self._buffer[start : start + _LENGTH_BYTES], "big")
+            is_chunk = n & _IS_CHUNK
+            n &= ~_IS_CHUNK
+            if n > (1 + MAX_CHUNK_BYTES if is_chunk else MAX_MESSAGE_BYTES) or (is_chunk and n < 2):
+                raise ProtocolError(f"{self._peer} announced a control message of {n} bytes")
+            at = start + _LENGTH_BYTES
+            if len(self._buffer) < at + n:
+                break
+            if is_chunk:
+                messages.append(Chunk(self._buffer[at], bytes(self._buffer[at + 1 : at + n])))
+            else:
+                messages.append(decode(bytes(self._buffer[at : at + n]), self._peer))
+            start = at + n
+        del self._buffer[:start]
+        return messages
+
+
+class NoiseSkipper:
+    """Skips what login scripts print before the agent's marker; keeps the end of it for an error message."""
+
+    KEPT_BYTES = 2000
+
+    def __init__(self) -> None:
+        self._tail = b""
+        self._n_noise = 0
+        self.is_past_marker = False
+
+    def limit_s(self) -> float:
+        """How long nothing may come: ssh may be asking for a password, and has its own limits."""
+        return float("inf")
+
+    @property
+    def noise(self) -> bytes:
+        """The last of what came before the marker."""
+        return self._tail[-self.KEPT_BYTES :].strip()
+
+    def feed(self, data: bytes) -> bytes:
+        """What of *data* lies behind the marker; raises AgentError when there is too much noise."""
+        if self.is_past_marker:
+            return data
+        before, marker, behind = (self._tail + data).partition(MARKER)
+        if marker:
+            self.is_past_marker = True
+            self._tail = before
+            return behind
+        self._n_noise += len(data)
+        if self._n_noise > MAX_NOISE_BYTES:
+            raise AgentError(f"the remote host printed {MAX_NOISE_BYTES >> 20} MiB and no escp answered")
+        self._tail = before[-max(self.KEPT_BYTES, len(MARKER)) :]
+        return b""

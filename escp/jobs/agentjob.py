@@ -1,0 +1,207 @@
+"""A session with an agent, or with two: logins, messages, and the ways of their streams."""
+
+import os
+import time
+from abc import abstractmethod
+
+from escp.constants import SECRET_BYTES
+from escp.control.messages import Bye, Hello, Listening, Message, Result
+from escp.errors import FAST_UNSAFE, EscpError, Failure, NetworkError, ProtocolError, RefusedError
+from escp.jobs.job import UPDATE_S, Job, Task
+from escp.options.location import Location
+from escp.remote.agentlink import AgentLink
+from escp.streams.ends import ReceiveEnd, SendEnd
+from escp.streams.leg import Leg
+from escp.streams.sealing import choose_aead
+from escp.streams.streams import Streams
+
+LAST_WORDS_S = 2.0  # a broken stream waits so long for the control channel to say why
+
+
+class AgentJob(Job):
+    """Starts agents, and ends with them."""
+
+    def __init__(self, task: Task):
+        super().__init__(task)
+        self._start_agent = task.start_agent
+        self._agents: list[AgentLink] = []
+        self._legs: dict[AgentLink, Leg] = {}
+        self._linked: set[AgentLink] = set()  # those that know how their streams come about
+        self._n_streams = 0
+        self._streams: Streams | None = None  # of a plane here
+        self._aead = choose_aead()
+        self._secret = os.urandom(SECRET_BYTES)
+        self._is_done = False  # all agents have been told Bye
+        self._failure: EscpError | None = None
+        self._failure_due_s = float("inf")
+
+    def _log_in(self, location: Location) -> AgentLink:
+        agent = AgentLink(
+            self._start_agent(location),
+            location,
+            self._loop,
+            self._take,
+            self._watcher.note,
+            self._watcher.announce,
+            self._watcher.words,
+        )
+        self._agents.append(agent)
+        self._tally.expect(agent)
+        return agent
+
+    def _wait(self) -> None:
+        now = time.monotonic()
+        ticks = [leg.next_tick_s for leg in self._legs.values()]
+        ticks += [agent.channel.next_tick_s for agent in self._agents]
+        self._loop.wait(min([UPDATE_S, *(tick - now for tick in ticks)]))
+        now = time.monotonic()
+        for agent in self._agents:
+            agent.tick(now)
+        if self._failure is not None and now >= self._failure_due_s:
+            raise self._failure
+        if not self._is_started:
+            for leg in self._legs.values():
+                leg.tick(now)
+            self._start_if_ready()
+
+    def _finish(self) -> None:
+        for agent in self._agents:
+            agent.send(Bye())
+        self._is_done = True
+        super()._finish()
+
+    def _close(self) -> None:
+        for leg in self._legs.values():
+            leg.settle()
+        super()._close()
+        for leg in self._legs.values():
+            leg.close()
+        for agent in self._agents:
+            agent.close(is_done=self._is_done)
+
+    # ---- What an agent tells ------------------------------------------------------------------------
+
+    def _take(self, agent: AgentLink, message: Message) -> None:
+        if isinstance(message, Hello):
+            self._greet(agent)
+        elif isinstance(message, Listening):
+            self._take_listening(agent, message)
+        elif isinstance(message, Result):
+            # Before all was asked for, and could be sent, nobody can be done: it would look like success.
+            if not self._is_started or not self._may_finish(agent):
+                raise ProtocolError(f"the remote escp on {agent.host} says that it is done before it can be")
+            self._tally.close(agent, message)
+            self._end_streams()
+        elif not self._take_own(agent, message):
+            raise ProtocolError(f"the remote escp on {agent.host} tells what is not its business")
+
+    @abstractmethod
+    def _greet(self, agent: AgentLink) -> None:
+        """The agent is there: say what it is to do."""
+
+    @abstractmethod
+    def _take_own(self, agent: AgentLink, message: Message) -> bool:
+        """A message that not every agent may send; False where this one may not."""
+
+    def _may_finish(self, agent: AgentLink) -> bool:
+        """Whether *agent* has been asked for all."""
+        return True
+
+    # ---- Streams ------------------------------------------------------------------------------------
+
+    def _send_link(
+        self, agent: AgentLink, n_streams: int, *, tunnel_limit_bytes_per_s: int = 0,
+        limit_bytes_per_s: int = 0, is_relayed: bool = False, speaks_first: bool = False,
+    ) -> None:  # fmt: skip
+        """Tell the agent how its streams come about. Limits: of what is sent from here, and from there."""
+        leg = Leg(agent, self._options, self._loop, self._watcher.warn,
+                  limit_bytes_per_s=tunnel_limit_bytes_per_s)  # fmt: skip
+        self._legs[agent] = leg
+        self._linked.add(agent)
+        self._n_streams = n_streams
+        link = leg.link(self._secret, n_streams=n_streams, limit_bytes_per_s=limit_bytes_per_s,
+                        is_relayed=is_relayed, speaks_first=speaks_first)  # fmt: skip
+        leg.prepare()  # before: it may ask for a name, and from the link on the agent waits half a minute
+        agent.send(link)
+
+    def _leg(self, agent: AgentLink) -> Leg:
+        if agent not in self._legs:
+            raise ProtocolError(f"the remote escp on {agent.host} tells of streams that nobody asked for")
+        return self._legs[agent]
+
+    def _take_listening(self, agent: AgentLink, listening: Listening) -> None:
+        if agent not in self._linked:
+            raise ProtocolError(f"the remote escp on {agent.host} tells of streams that nobody asked for")
+        if agent in self._legs:  # not one that connects to another host
+            self._legs[agent].check(listening)
+        is_receiver = agent is self._receive_agent
+        is_wanted = 1 <= listening.n_streams <= self._n_streams if is_receiver else (
+            listening.n_streams == self._n_streams)  # fmt: skip
+        if not is_wanted:
+            raise NetworkError(f"the remote escp on {agent.host} offers streams that nobody asked for")
+        self._n_streams = listening.n_streams
+        self._connect(agent, listening)
+
+    @abstractmethod
+    def _connect(self, agent: AgentLink, listening: Listening) -> None:
+        """The agent is ready for its streams."""
+
+    @abstractmethod
+    def _start_if_ready(self) -> None:
+        """Start what runs here once its streams, and the target, are there."""
+
+    @property
+    def _has_streams(self) -> bool:
+        return bool(self._legs) and all(leg.is_complete for leg in self._legs.values())
+
+    # ---- One plane here, for the only agent ---------------------------------------------------------
+
+    def _connect_plane(self, agent: AgentLink, listening: Listening, *, is_sender: bool) -> None:
+        self._streams = Streams(
+            self._secret, n_streams=self._n_streams, block_bytes=self._options.block_bytes,
+            is_sender=is_sender, backend=self._aead,
+            limit_bytes_per_s=self._options.limit_bytes_per_s if is_sender else None,
+        )  # fmt: skip
+        self._secret = b""
+        self._leg(agent).begin(listening, self._streams)
+
+    def _start_plane(self, end: SendEnd | ReceiveEnd) -> None:
+        """All streams of the plane are there."""
+        assert self._streams
+        (agent,) = self._agents
+        self._legs[agent].settle()
+        self._tally.expect(end)
+        end.start(self._streams)
+        self._streams_run()
+        self._tell_begin(agent, self._legs[agent].place)
+
+    def _streams_run(self) -> None:
+        self._is_started = True
+        for agent in self._agents:
+            agent.streams_run()
+
+    def _end_streams(self) -> None:
+        """One end has seen the end of all streams, so the others have sent theirs."""
+        for agent in self._agents:
+            agent.streams_ended()
+
+    def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
+        super().end_finished(end)
+        self._end_streams()
+
+    def _tell_begin(self, agent: AgentLink, *places: str) -> None:
+        address = " to ".join(place.replace(" port ", ":") for place in places)
+        self._watcher.begin(host=agent.host, n_streams=self._n_streams, aead=self._aead, address=address)
+
+    def end_failed(self, failure: Failure) -> None:
+        (agent,) = self._agents
+        if failure.code == FAST_UNSAFE and self._receive_end is not None:
+            raise RefusedError(
+                f"{agent.host} sent a name that was not asked for, or that leads out of the destination",
+                "nothing of it was written: is that host to be trusted?",
+            )
+        way = "to" if self._send_end else "from"
+        self._failure = failure.as_error(f"the data streams {way} {agent.host}")
+        if not isinstance(self._failure, NetworkError):
+            raise self._failure  # found here: the agent only sees its connections end
+        self._failure_due_s = time.monotonic() + LAST_WORDS_S

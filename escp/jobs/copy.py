@@ -1,0 +1,112 @@
+"""The whole command: its sources, in one job for each run of them that are on the same host."""
+
+import gc
+from collections.abc import Callable
+
+from escp.errors import EscpError, LocalFileError, explain_limit
+from escp.jobs.job import Job, Task
+from escp.names.sources import SourceQueue
+from escp.options.location import Location
+from escp.options.options import Options
+from escp.process.limits import apply_affinity
+from escp.remote.ssh import AgentProcess
+from escp.streams.streams import prepare_process
+from escp.ui.report import Report
+
+# Of one job; all other counters add up.
+_MOMENTS = ("first_ns", "last_ns", "is_walked")
+
+
+class Copy:
+    """`run()` returns the counters of all jobs together, or raises what ended the command."""
+
+    def __init__(
+        self,
+        options: Options,
+        sources: SourceQueue,
+        start_agent: Callable[[Location], AgentProcess],
+        report: Report,
+    ):
+        self._options = options
+        self._sources = sources
+        self._start_agent = start_agent
+        self._report = report
+        self._done: dict[str, int] = {}
+        self._has_begun = False
+        self.first_failure: EscpError | None = None
+
+    def run(self) -> dict[str, int]:
+        prepare_process()
+        apply_affinity(self._options.cpumask, self._options.nodemask)
+        is_many = len(self._options.sources) > 1 or self._options.filelist is not None
+        while True:
+            has_more, origin = self._sources.next_host()
+            if not has_more:
+                return self._done
+            if self._done:  # a job refers to itself in circles, and the collector can't see its planes' MBs
+                gc.collect()
+            self._run_job(origin, is_many=is_many)
+
+    def _run_job(self, origin: Location | None, *, is_many: bool) -> None:
+        job = make_job(Task(self._options, origin, self._sources, is_many, self._start_agent, self))
+        try:
+            self._done = self._add(job.run())
+        except OSError as e:
+            if said := explain_limit(e):
+                raise LocalFileError(*said) from e
+            raise
+        self.first_failure = self.first_failure or job.first_failure
+
+    def _add(self, counters: dict[str, int]) -> dict[str, int]:
+        """*counters* of the job that runs, and those of the jobs before it."""
+        if not self._done:
+            return counters
+        total = {name: n if name in _MOMENTS else n + self._done.get(name, 0) for name, n in counters.items()}
+        data_ns = self._done["last_ns"] - self._done["first_ns"] + counters["last_ns"] - counters["first_ns"]
+        total["first_ns"], total["last_ns"] = 0, data_ns
+        return total
+
+    # ---- What the jobs tell -------------------------------------------------------------------------
+
+    def begin(self, *, host: str, n_streams: int, aead: str, address: str) -> None:
+        self._report.begin(host=host, n_streams=n_streams, aead=aead, address=address)
+
+    def update(self, counters: dict[str, int]) -> None:
+        self._report.update(self._add(counters))
+
+    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
+        self._report.file_error(path, message, host=host)
+
+    def listed(self, path: bytes) -> None:
+        self._report.listed(path)
+
+    def note(self, text: str) -> None:
+        self._report.note(text)
+
+    def announce(self, text: str) -> None:
+        self._report.announce(text)
+
+    def warn(self, text: str) -> None:
+        self._report.warn(text)
+
+    def words(self, host: str, line: str) -> None:
+        self._report.words(host, line)
+
+
+def make_job(task: Task) -> Job:
+    """The one place that decides which plane runs where. Only the job that is needed is imported."""
+    if task.origin is None and not task.options.target.is_remote:
+        from escp.jobs.local import LocalJob  # lazy
+
+        return LocalJob(task)
+    if task.origin is None:
+        from escp.jobs.push import PushJob  # lazy
+
+        return PushJob(task)
+    if not task.options.target.is_remote:
+        from escp.jobs.pull import PullJob  # lazy
+
+        return PullJob(task)
+    from escp.jobs.hosts import HostsJob  # lazy
+
+    return HostsJob(task)

@@ -1,0 +1,122 @@
+"""A session whose sources are an agent's: what it offers, and whether the target takes that."""
+
+import os
+from abc import abstractmethod
+
+from escp.control.messages import Accept, FileFailed, Listed, Message, Progress, Receive, Roots, Sources
+from escp.errors import FAST_ABSENT, FAST_MISSING, Failure, SomeFailedError
+from escp.jobs.agentjob import AgentJob
+from escp.jobs.job import Task
+from escp.jobs.orders import make_receive, make_send
+from escp.names.offers import Offers
+from escp.remote.agentlink import AgentLink
+from escp.streams.ends import hears_of_roots
+from escp.streams.streams import find_excluded
+
+
+class FetchJob(AgentJob):
+    """One page of sources at a time: asked for, offered, allowed by the receiving end, and accepted."""
+
+    def __init__(self, task: Task):
+        super().__init__(task)
+        assert task.origin
+        self._origin = task.origin
+        self._offers = Offers(task.sources, task.origin.host or "")
+
+    def _begin(self) -> None:
+        self._send_agent = self._log_in(self._origin)
+
+    def _order_sender(self) -> None:
+        """Tell the sending agent, which has just said hello, how to send, and what is wanted."""
+        assert self._send_agent
+        self._send_agent.send(make_send(self._options, is_in_order=self._is_in_order))
+        self._ask_for_sources()
+
+    def _ask_for_sources(self) -> None:
+        assert self._send_agent
+        paths, is_last = self._offers.ask()
+        if self._has_sources(paths, is_last, self._ask_for_sources):
+            self._send_agent.send(Sources(paths, is_last))
+
+    def _take_own(self, agent: AgentLink, message: Message) -> bool:
+        if agent is not self._send_agent:
+            return False
+        if isinstance(message, Roots):
+            self._offers.take(message)
+            if self._names_below is not None:
+                self._allow()
+            else:
+                self._open_target_if_ready()
+        elif isinstance(message, Progress):
+            self._tally.progress = message
+        elif isinstance(message, FileFailed) and message.code not in (FAST_ABSENT, FAST_MISSING):
+            self._tally.accounts.tell_failure(is_receiver=message.is_receiver)
+            self._take_failed(message)
+        elif isinstance(message, Listed) and self._options.is_dry_run:
+            for path in message.paths:
+                self._tally.accounts.tell_listed()
+                self.listed(path)
+        else:
+            return False
+        return True
+
+    def _take_failed(self, message: FileFailed) -> None:
+        failure = Failure(message.code, message.sys_errno, message.where)
+        self._tally.fail_file(failure, message.path, is_receiver=message.is_receiver)
+
+    def _may_finish(self, agent: AgentLink) -> bool:
+        return agent is not self._send_agent or self._offers.is_finished
+
+    # ---- The target ---------------------------------------------------------------------------------
+
+    def _open_target_if_ready(self) -> None:
+        """The target depends on the first roots: whether they are one file, one directory or several."""
+        if not self._offers.has_page:
+            return
+        is_single = not self._is_many and self._offers.is_single
+        is_one_directory = is_single and bool(self._offers.directories[0])
+        if is_one_directory and not self._options.recursive:
+            shown = os.fsdecode(self._offers.first_path)
+            raise SomeFailedError(f"{self._origin.host}:{shown}: is a directory", "copy directories with -r")
+        self._open_target(
+            make_receive(self._options, 1 if is_single else 2, is_one_directory, has_roots=True)
+        )
+
+    @abstractmethod
+    def _open_target(self, wanted: Receive) -> None:
+        """Let the receiving end open it; `_target_is_open` follows."""
+
+    def _target_is_open(self) -> None:
+        self._allow()
+        self._start_if_ready()
+
+    def _allow(self) -> None:
+        names = self._offers.names(names_below=bool(self._names_below))
+        directories = self._offers.directories
+        if self._options.filters:  # what they exclude the sender leaves out by itself
+            shown = self._offers.names(names_below=True)
+            is_file = [not flag for flag in directories]
+            paths = [
+                (name or (old if is_file[i] else b""), not is_file[i])
+                for i, (name, old) in enumerate(zip(names, shown, strict=True))
+            ]
+            is_out = find_excluded(self._options.filters, paths)
+            names = [name for name, out in zip(names, is_out, strict=True) if not out]
+            directories = [flag for flag, out in zip(directories, is_out, strict=True) if not out]
+        self._allow_names(names, directories)
+
+    @abstractmethod
+    def _allow_names(self, names: list[bytes], directories: list[int]) -> None:
+        """Tell the receiving end what may come; `_accept` follows."""
+
+    def _accept(self) -> None:
+        """Tell the sender that its roots may come, and under which names."""
+        assert self._send_agent
+        names = self._offers.names(names_below=bool(self._names_below))
+        wants_more = self._offers.close_page()
+        # Agents of version 1.1 don't know what that is.
+        self._tally.hears_absent = all(agent.has_feature("absent") for agent in self._agents)
+        tells_absent = self._tally.hears_absent and hears_of_roots(self._options)
+        self._send_agent.send(Accept(names, tells_absent))
+        if wants_more:
+            self._ask_for_sources()

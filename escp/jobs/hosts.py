@@ -1,0 +1,168 @@
+"""From host to host: one agent sends, another receives, through a relay here (-3) or directly (-R)."""
+
+import os
+
+from escp.constants import CONNECT_TIMEOUT_S, SECRET_BYTES
+from escp.control import messages as control
+from escp.control.messages import Allow, Allowed, FileFailed, Link, Listening, Message, Opened, Receive
+from escp.errors import FAST_ABSENT, FAST_MISSING, AgentError, NetworkError, UsageError
+from escp.jobs.fetch import FetchJob
+from escp.jobs.job import Task
+from escp.jobs.orders import count_streams
+from escp.remote.agentlink import AgentLink
+from escp.streams.relay import Relay, RelayLeg
+
+RELAY_MINOR = 2  # of an agent that a relay can prove itself to
+
+
+class HostsJob(FetchJob):
+    """Nothing runs here but the relay, which has no key of the session's."""
+
+    def __init__(self, task: Task):
+        super().__init__(task)
+        self._relay: Relay | None = None
+        self._leg_secrets: dict[AgentLink, bytes] = {}
+
+    def run(self) -> dict[str, int]:
+        try:
+            return super().run()
+        except NetworkError as e:
+            if self._options.is_direct_hosts and self._is_started and not self._has_sent:
+                raise NetworkError(
+                    f"{self._origin.host} and {self._options.target.host} can't reach each other: {e}",
+                    "leave out -R, or write -3: then the data goes through this host",
+                ) from e
+            raise
+
+    @property
+    def _has_sent(self) -> bool:
+        return bool(self._tally.progress and self._tally.progress.bytes_network)
+
+    def _begin(self) -> None:
+        """One login after the other: each may ask its user something."""
+        if not self._options.is_direct_hosts:
+            hosts = (self._origin, self._options.target)
+            data_hosts = [self._options.for_host(host).data_host for host in hosts]
+            if data_hosts[0] is not None and data_hosts[0] == data_hosts[1]:
+                raise UsageError(
+                    f"option --data-host: {data_hosts[0]} can't be both hosts' address",
+                    "give each its own in the configuration's `hosts`, or use -R",
+                )
+        super()._begin()
+
+    def _greet(self, agent: AgentLink) -> None:
+        if not self._options.is_direct_hosts:
+            _check_relayable(agent)
+        if agent is self._send_agent:
+            self._order_sender()
+        else:
+            self._open_target_if_ready()
+
+    def _ask_for_sources(self) -> None:
+        """The second agent starts when the first has its orders: it would have to wait for a slow list."""
+        super()._ask_for_sources()
+        if self._offers.has_asked and self._receive_agent is None:
+            self._receive_agent = self._log_in(self._options.target)
+
+    def _take_own(self, agent: AgentLink, message: Message) -> bool:
+        if agent is not self._receive_agent:
+            return super()._take_own(agent, message)
+        if isinstance(message, Opened):
+            self._names_below, self._is_in_order = message.names_below, message.is_in_order
+            self._target_is_open()
+        elif isinstance(message, Allowed):
+            self._accept()
+        elif isinstance(message, FileFailed) and message.code in (FAST_ABSENT, FAST_MISSING):
+            self._take_failed(message)
+        else:
+            return False
+        return True
+
+    def _open_target_if_ready(self) -> None:
+        if self._receive_agent is not None and self._receive_agent.hello:
+            super()._open_target_if_ready()
+
+    def _open_target(self, wanted: Receive) -> None:
+        assert self._receive_agent
+        self._receive_agent.send(wanted)
+        self._link(self._receive_agent, count_streams(self._options))
+
+    def _allow_names(self, names: list[bytes], directories: list[int]) -> None:
+        assert self._receive_agent
+        self._receive_agent.send(Allow(names, directories))
+
+    # ---- Streams ------------------------------------------------------------------------------------
+
+    def _link(self, agent: AgentLink, n_streams: int) -> None:
+        is_sender = agent is self._send_agent
+        limit = self._options.limit_bytes_per_s or 0
+        is_relayed = not self._options.is_direct_hosts
+        if is_relayed:
+            self._leg_secrets[agent] = os.urandom(SECRET_BYTES)
+            agent.send(control.Relay(self._leg_secrets[agent]))
+        self._send_link(agent, n_streams, limit_bytes_per_s=limit if is_sender else 0,
+                        is_relayed=is_relayed, speaks_first=is_sender)  # fmt: skip
+
+    def _connect(self, agent: AgentLink, listening: Listening) -> None:
+        """The receiving agent listens first, then the sending one is told."""
+        assert self._send_agent
+        if not self._options.is_direct_hosts:
+            way = RelayLeg(
+                self._leg_secrets.pop(agent), n_streams=self._n_streams, backend=self._aead,
+                block_bytes=self._options.block_bytes, is_sender=agent is self._receive_agent,
+            )  # fmt: skip
+            self._leg(agent).begin(listening, way)
+            if agent is self._receive_agent:
+                self._link(self._send_agent, self._n_streams)
+                self._secret = b""
+        elif agent is self._receive_agent:
+            self._connect_directly(agent, listening)
+
+    def _connect_directly(self, agent: AgentLink, listening: Listening) -> None:
+        assert self._send_agent
+        try:
+            addresses = self._leg(agent).find_addresses(listening)
+        except NetworkError as e:
+            hint = f"{e.hint}; with -3 in place of -R the data goes through this host"
+            raise NetworkError(str(e), hint) from e
+        self._linked.add(self._send_agent)
+        self._send_agent.send(Link(
+            secret=self._secret, mode="connect", n_streams=self._n_streams,
+            block_bytes=self._options.block_bytes, limit_bytes_per_s=self._options.limit_bytes_per_s or 0,
+            addresses=addresses, port=listening.port, n_ports=1, patience_s=int(CONNECT_TIMEOUT_S),
+            is_relayed=False, speaks_first=False,
+        ))  # fmt: skip
+        self._secret = b""
+        self._legs.clear()
+        self._streams_run()
+        self._tell_begin(agent, f"{addresses[0]}:{listening.port}")
+
+    def _start_if_ready(self) -> None:
+        if self._is_started or len(self._legs) < 2 or not self._has_streams:
+            return
+        ends = []
+        for agent in self._agents:
+            leg = self._legs[agent]
+            leg.settle()
+            assert isinstance(leg.streams, RelayLeg)
+            ends.append(leg.streams)
+        self._relay = Relay(*ends)
+        self._relay.start()
+        self._streams_run()
+        assert self._receive_agent
+        self._tell_begin(self._receive_agent, *(self._legs[agent].place for agent in self._agents))
+
+    def _close(self) -> None:
+        if self._relay is not None:
+            self._relay.close()
+        super()._close()
+
+
+def _check_relayable(agent: AgentLink) -> None:
+    """Raises AgentError for an agent that lets any stranger be the relay."""
+    assert agent.hello
+    if agent.hello.minor < RELAY_MINOR:
+        raise AgentError(
+            f"the escp on {agent.host} ({agent.hello.version}) is too old to be relayed to",
+            "install the same release there, or use -R",
+        )

@@ -1,0 +1,167 @@
+"""One session of the initiator: the ends of a copy, what they tell, and what came of it.
+
+Where each plane runs is the subclasses' subject; `initiator.make_job` chooses one.
+
+localjob   both planes are in this process, without streams between them
+pushjob    this process sends, an agent receives
+pulljob    an agent sends, this process receives
+hostsjob   one agent sends, another receives: through a relay here (-3), or from one to the other (-R)
+"""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+from escp.errors import EscpError, Failure, NetworkError, UsageError
+from escp.jobs.tally import Tally
+from escp.jobs.watcher import Watcher
+from escp.lean.eventloop import EventLoop
+from escp.lean.record import Record
+from escp.names.globbing import is_directory
+from escp.names.landing import base_name
+from escp.names.sources import SourceQueue
+from escp.options.location import Location
+from escp.options.options import Options
+from escp.remote.agentlink import AgentLink
+from escp.remote.ssh import AgentProcess
+from escp.streams.ends import ReceiveEnd, SendEnd
+
+UPDATE_S = 0.1
+
+
+class Task(Record):
+    """What a job is to do: copy what *sources* has of one host, *origin*, which is None for this one."""
+
+    options: Options
+    origin: Location | None
+    sources: SourceQueue
+    is_many: bool  # the target must be a directory, whatever the sources are
+    start_agent: Callable[[Location], AgentProcess]  # it may have been started before
+    watcher: Watcher
+
+
+class Job(ABC):
+    """`run()` returns the counters, or raises what ended the copy."""
+
+    def __init__(self, task: Task):
+        self._options = task.options
+        self._sources = task.sources
+        self._is_many = task.is_many
+        self._watcher = task.watcher
+        self._loop = EventLoop()
+        self._tally = Tally(task.options, task.origin, task.watcher)
+        self._send_end: SendEnd | None = None
+        self._receive_end: ReceiveEnd | None = None
+        self._send_agent: AgentLink | None = None
+        self._receive_agent: AgentLink | None = None
+        self._is_started = False
+        self._names_below: bool | None = None  # None: the target is not open yet
+        self._is_in_order = False  # the target is a pipe or device: all through one stream, and no holes
+
+    def run(self) -> dict[str, int]:
+        try:
+            self._begin()
+            while not self._tally.is_finished:
+                self._wait()
+                if self._is_started:
+                    self._watcher.update(self.counters())
+            self._settle()
+            self._finish()
+            return self.counters()
+        except NetworkError:
+            for end in (self._send_end, self._receive_end):
+                if end is not None and end.plane is not None:
+                    end.take_events()  # raises what it was, if an agent's complaint is only what followed
+            raise
+        finally:
+            self._close()
+            self._loop.close()
+
+    @abstractmethod
+    def _begin(self) -> None:
+        """Make the ends that are here, or log in where they are."""
+
+    def _wait(self) -> None:
+        """For what happens next."""
+        self._loop.wait(UPDATE_S)
+
+    def _settle(self) -> None:
+        """All is done: compare what the ends say about it."""
+        self._tally.settle(*self._ends)
+
+    def _finish(self) -> None:
+        for end in (self._send_end, self._receive_end):
+            if end is not None and end.plane is not None:
+                end.plane.join()
+
+    def _close(self) -> None:
+        for end in (self._send_end, self._receive_end):
+            if end is not None:
+                end.close()
+
+    @property
+    def first_failure(self) -> EscpError | None:
+        return self._tally.first_failure
+
+    def counters(self) -> dict[str, int]:
+        return self._tally.counters(*self._ends)
+
+    @property
+    def _ends(self) -> tuple[AgentLink | SendEnd | None, AgentLink | ReceiveEnd | None]:
+        """Who sends and who receives, as far as they are there."""
+        return self._send_agent or self._send_end, self._receive_agent or self._receive_end
+
+    # ---- Sources here -------------------------------------------------------------------------------
+
+    def _look_at_sources(self) -> tuple[int, bool]:
+        """How many there are, 2 for several, and whether a single one is a directory."""
+        if self._is_many:
+            return 2, False
+        path = self._options.sources[0].path
+        return 1, is_directory(path, follows_links=not self._options.keeps_links)
+
+    def _feed_end(self) -> None:
+        """Hand the next ones to the plane."""
+        assert self._send_end
+        page, is_last = self._sources.take()
+        if not self._has_sources(page, is_last, self._feed_end):
+            return
+        pairs = []
+        for path, name in page:
+            try:
+                own_name = base_name(path) if name is None else name
+            except UsageError as e:
+                self._tally.refuse(path, e)
+                continue
+            pairs.append((path, own_name if self._names_below else b""))
+        self._send_end.add(pairs, is_last=is_last)
+
+    def _has_sources(self, page: Sequence[object], is_last: bool, feed: Callable[[], None]) -> bool:
+        """Whether there is anything to hand on; otherwise *feed* is called when the list goes on."""
+        if page or is_last:
+            self._loop.unwatch(self._sources.fd)
+            return True
+        self._loop.watch(self._sources.fd, feed)
+        return False
+
+    # ---- What the ends tell -------------------------------------------------------------------------
+
+    def sources_taken(self) -> None:
+        self._feed_end()
+
+    def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
+        self._tally.close(end, end.result())
+
+    @abstractmethod
+    def end_failed(self, failure: Failure) -> None: ...
+
+    def listed(self, path: bytes) -> None:
+        target = self._options.target.path
+        self._watcher.listed(os.path.join(target, path.removeprefix(b"/")) if path else target)
+
+    def file_failed(
+        self, end: SendEnd | ReceiveEnd, failure: Failure, path: bytes, *, is_receiver: bool
+    ) -> None:
+        if end is self._receive_end and self._send_end is not None:
+            return  # both are here: the sending one has told it
+        self._tally.fail_file(failure, path, is_receiver=is_receiver)

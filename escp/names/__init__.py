@@ -1,0 +1,1 @@
+"""Which files, and under which names they land."""

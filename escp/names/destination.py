@@ -1,0 +1,217 @@
+"""The target as the receiving host finds it: opens the directory below which everything is written.
+
+What the user named may be a link and is followed; what the peer names later may not lead out of here
+(`_fast/tree.pyx`). Everything is opened first and looked at then, by its descriptor, and what is made is
+opened without following a link: what was found right is what is written to, whoever changes names meanwhile.
+"""
+
+import errno
+import os
+import stat
+
+from escp.errors import LocalFileError, RefusedError, RemoteFileError, describe_errno
+from escp.lean.record import Record
+from escp.names.landing import DIRECTORY, MISSING, OTHER, SourceRoot, plan_landing
+
+_FLAGS = os.O_CLOEXEC | os.O_NOCTTY
+_DIRECTORY_FLAGS = _FLAGS | os.O_RDONLY | os.O_DIRECTORY
+
+
+class Destination(Record):
+    """Files go below `root_fd`, only under `name` unless that is b"", or into `in_place_fd` (-1: none)."""
+
+    root_fd: int
+    name: bytes
+    in_place_fd: int
+    is_directory: bool  # the sources' names go below it
+
+    def close(self) -> None:
+        for fd in (self.root_fd, self.in_place_fd):
+            if fd >= 0:
+                os.close(fd)
+
+
+def expand_home(path: bytes) -> bytes:
+    """`~`, `~/x`, `~user/x` and relative paths as a login shell in the home directory would resolve them."""
+    if path.startswith(b"~"):
+        expanded = os.path.expanduser(path)
+        if expanded.startswith(b"~"):
+            raise RefusedError(f"there is no home directory for '{os.fsdecode(path.partition(b'/')[0])}'")
+        return expanded
+    return path or b"."
+
+
+def is_special(path: bytes) -> bool:
+    """Whether *path* is there and no file or directory: a pipe or a device takes its bytes in order."""
+    try:
+        mode = os.stat(path).st_mode
+    except (OSError, ValueError):
+        return False
+    return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
+
+
+def open_destination(
+    target: bytes, *, n_sources: int, is_directory: bool, is_remote: bool = True, is_dry_run: bool = False
+) -> Destination:
+    """Open what *target* names, creating the one directory that a copy of a directory may need.
+
+    In a dry run an empty directory that has no name stands for it. Raises RefusedError when the target is not
+    what the sources need, RemoteFileError or LocalFileError when it can't be opened.
+    """
+    shown = os.fsdecode(target)
+    if b"\0" in target:
+        raise RefusedError(f"the target '{shown}' holds a NUL byte")
+    sources = [SourceRoot(b"source", is_directory)] * min(n_sources, 2)
+    try:
+        path = expand_home(target) if is_remote else target  # the shell has done it where it was meant
+        kind, fd = _open_target(path)
+        try:
+            landing = plan_landing(path, kind, sources)
+            if kind == DIRECTORY:
+                return Destination(os.dup(fd), b"", -1, True)
+            if kind == OTHER:
+                return _open_file(fd, path)
+        finally:
+            if fd >= 0:
+                os.close(fd)
+        if not landing.makes_root:
+            parent, name = _open_parent(path)
+            return Destination(parent, name, -1, False)
+        names_below = landing.names[0] != b""
+        if is_dry_run:
+            _check_parent(landing.root)
+            return Destination(_open_nameless(), b"", -1, names_below)
+        # A directory that is copied gets its mode at the end; one for several sources has none to get.
+        private = 0o700 if is_remote else 0o1700  # see UNFINISHED_MODE in _fast/attributes.pxd
+        return Destination(_make_root(landing.root, 0o777 if names_below else private), b"", -1, names_below)
+    except OSError as e:
+        cls = RemoteFileError if is_remote else LocalFileError
+        reason = describe_errno(e.errno or 0)
+        raise cls(f"can't write to '{shown}': {reason}", _HINTS.get(e.errno or 0, "")) from e
+
+
+_HINTS = {
+    errno.ENOENT: "create the directory first: only the last one of a path is made",
+    errno.EACCES: "choose a directory that you may write to",
+    errno.EPERM: "choose a directory that you may write to",
+    errno.ENXIO: "start what reads the pipe first",
+    errno.ESTALE: "something else changes the target's names: wait for it to end, and run the copy again",
+}
+
+
+def _open_target(path: bytes) -> tuple[str, int]:
+    """What *path* leads to, and its descriptor: a directory's, or one that only stands for the file, or -1.
+
+    A directory not by O_PATH, too: that would not mount what is mounted when it is needed.
+    """
+    try:
+        return DIRECTORY, os.open(path, _DIRECTORY_FLAGS)
+    except NotADirectoryError:
+        return OTHER, os.open(path, _FLAGS | os.O_PATH)
+    except FileNotFoundError:
+        return MISSING, -1
+
+
+def _open_file(fd: int, path: bytes) -> Destination:
+    """The file, pipe or device that the descriptor stands for; *path* led to it, and counts without /proc."""
+    link = b"/proc/self/fd/%d" % fd
+    status = os.fstat(fd)
+    if not stat.S_ISREG(status.st_mode):
+        # Not waiting for a pipe's reader: the agent must hear when the initiator is gone.
+        way = link if os.path.exists(link) else path
+        in_place_fd = os.open(way, _FLAGS | os.O_WRONLY | os.O_NONBLOCK)
+        try:
+            _check_same(status, os.fstat(in_place_fd))
+            os.set_blocking(in_place_fd, True)
+            return Destination(os.open(b"/", os.O_PATH | os.O_CLOEXEC), b"target", in_place_fd, False)
+        except BaseException:
+            os.close(in_place_fd)
+            raise
+    # Written over what a link leads to, as scp does, so that the link stays: where that is, the kernel knows.
+    try:
+        place = os.readlink(link)
+    except FileNotFoundError:
+        place = os.path.realpath(path)
+    parent, _, name = place.rpartition(b"/")
+    root_fd = os.open(parent or b"/", _DIRECTORY_FLAGS)
+    try:
+        _check_same(status, os.stat(name, dir_fd=root_fd, follow_symlinks=False))
+        return Destination(root_fd, name, -1, False)
+    except BaseException:
+        os.close(root_fd)
+        raise
+
+
+def _check_same(seen: os.stat_result, found: os.stat_result) -> None:
+    if not os.path.samestat(seen, found):
+        raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+
+
+def _open_parent(path: bytes) -> tuple[int, bytes]:
+    """The directory in which *path* is to be made, and its name there. OSError for a link to nothing."""
+    parent, slash, name = path.rstrip(b"/").rpartition(b"/")
+    fd = os.open(parent + slash or b".", _DIRECTORY_FLAGS)
+    if _is_link(name, fd):
+        os.close(fd)
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    return fd, name
+
+
+def _is_link(name: bytes, parent: int) -> bool:
+    try:
+        return stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+
+
+def _make_root(path: bytes, mode: int) -> int:
+    """Make the directory *path* and open it. Raises OSError, also when it is another one by then."""
+    parent, name = _open_parent(path)
+    try:
+        os.mkdir(name, mode, dir_fd=parent)
+        fd = os.open(name, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
+    finally:
+        os.close(parent)
+    try:
+        with os.scandir(fd) as found:
+            is_empty = not any(found)
+        if not is_empty or not _is_ours(fd):
+            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+    except BaseException:
+        os.close(fd)
+        raise
+    return fd
+
+
+def _is_ours(directory: int) -> bool:
+    """Whether it belongs to whom a file belongs that is made there: not us with some network file systems."""
+    owner = os.fstat(directory).st_uid
+    if owner == os.geteuid():
+        return True
+    name = b".escp-%s.part" % os.urandom(8).hex().encode()
+    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=directory)
+    try:
+        return os.fstat(fd).st_uid == owner
+    finally:
+        os.close(fd)
+        os.unlink(name, dir_fd=directory)
+
+
+def _check_parent(path: bytes) -> None:
+    """Raises OSError if no directory could be made at *path*, as mkdir would."""
+    parent, _ = _open_parent(path)
+    try:
+        if not os.access(b".", os.W_OK | os.X_OK, dir_fd=parent, effective_ids=True):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    finally:
+        os.close(parent)
+
+
+def _open_nameless() -> int:
+    import tempfile  # not at the top: only some dry runs need it
+
+    path = tempfile.mkdtemp(prefix="escp-")
+    try:
+        return os.open(path, _DIRECTORY_FLAGS | os.O_NOFOLLOW)
+    finally:
+        os.rmdir(path)

@@ -1,0 +1,133 @@
+"""The sources of a command, those of its command line and those of a file list, one after the other.
+
+Before ssh is started, so it imports little. A list of any length is read as it is needed, by a thread of its
+own, because what writes it may be slow, and nobody shall wait for it who has something else to do.
+"""
+
+import os
+import re
+from collections import deque
+from collections.abc import Iterator
+
+from escp.errors import UsageError
+from escp.options.location import LOCAL_HOSTS, Location, parse_location
+from escp.options.options import Options
+
+Source = tuple[
+    bytes, bytes | None
+]  # a path as the user wrote it, and its path below the target if not its name
+
+MAX_AHEAD = 4096  # sources read and not yet taken
+MAX_PAGE_SOURCES = 1024
+MAX_PAGE_BYTES = 1 << 17  # of their paths, and those at the target
+
+
+class SourceQueue:
+    """`next_host`, then `take` until it has been the last, and so on, from one thread."""
+
+    def __init__(self, options: Options):
+        self._items: deque[tuple[Location, bytes | None]] = deque()
+        self._host: tuple[str | None, str | None, int | None] | None = None
+        self._error: Exception | None = None
+        self._has_all = options.filelist is None
+        self.fd = -1  # readable when there may be more to take; -1 where nothing is to be waited for
+        if self._has_all:
+            self._items.extend(_read_sources(options))
+            return
+        import threading  # not at the top: only file lists need it
+
+        self._change = threading.Condition()
+        self._is_told = False  # `fd` is readable
+        self.fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        threading.Thread(target=self._read_ahead, args=(options,), daemon=True).start()
+
+    def _read_ahead(self, options: Options) -> None:
+        error: Exception | None = None
+        try:
+            for item in _read_sources(options):
+                with self._change:
+                    while len(self._items) >= MAX_AHEAD:
+                        self._change.wait()
+                    self._items.append(item)
+                    self._change.notify()
+                    self._tell()
+        except Exception as e:  # told to whoever takes what is behind the last good one
+            error = e
+        with self._change:
+            self._error, self._has_all = error, True
+            self._change.notify()
+            self._tell()
+
+    def _tell(self) -> None:
+        if not self._is_told:
+            os.eventfd_write(self.fd, 1)
+            self._is_told = True
+
+    def next_host(self) -> tuple[bool, Location | None]:
+        """Whether there are more sources, and the host of the next ones, None for this one. May wait."""
+        if self.fd >= 0:
+            with self._change:
+                while not self._items and not self._has_all:
+                    self._change.wait()
+        if not self._items:
+            if self._error is not None:
+                raise self._error
+            return False, None
+        location = self._items[0][0]
+        self._host = _host_of(location)
+        return True, location._replace(path=b"") if location.is_remote else None
+
+    def take(self) -> tuple[list[Source], bool]:
+        """The next sources of that host that are there now, not too many, and whether they are its last ones.
+
+        Raises what was wrong with the list, once the good ones in front of it have been taken.
+        """
+        if self.fd < 0:
+            return self._take_some()
+        with self._change:
+            if self._is_told:
+                os.eventfd_read(self.fd)
+                self._is_told = False
+            page, is_last = self._take_some()
+            self._change.notify()
+            if self._items or self._has_all:
+                self._tell()  # there is more to take, or to be told
+            return page, is_last
+
+    def _take_some(self) -> tuple[list[Source], bool]:
+        page: list[Source] = []
+        n_bytes = 0
+        while self._items and len(page) < MAX_PAGE_SOURCES and n_bytes < MAX_PAGE_BYTES:
+            location, target = self._items[0]
+            if _host_of(location) != self._host:
+                return page, True
+            self._items.popleft()
+            page.append((location.path, target))
+            n_bytes += len(location.path) + len(target or b"")
+        if self._items:
+            return page, _host_of(self._items[0][0]) != self._host
+        if self._error is not None and not page:
+            raise self._error
+        return page, self._has_all and self._error is None
+
+
+def _host_of(location: Location) -> tuple[str | None, str | None, int | None]:
+    return location.user, location.host, location.port
+
+
+def _read_sources(options: Options) -> Iterator[tuple[Location, bytes | None]]:
+    for source in options.sources:
+        yield source, None
+    if options.filelist is None:
+        return
+    from escp.names.filelist import read_filelist  # not at the top: few need it
+
+    for word, target in read_filelist(options.filelist, is_nul=options.is_null_separated):
+        location = parse_location(word)
+        if not location.is_remote:
+            yield location, target
+            continue
+        if options.is_embedded and (location.host not in LOCAL_HOSTS or location.user is not None):
+            raise UsageError(f"option --embedded: '{os.fsdecode(word)}' is not this host")
+        # A list holds names, not patterns.
+        yield location._replace(path=re.sub(rb"([*?\[\\])", rb"\\\1", location.path)), target

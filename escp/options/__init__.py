@@ -1,0 +1,1 @@
+"""What the user asked for: command line, configuration, environment, checked."""

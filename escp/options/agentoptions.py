@@ -1,0 +1,73 @@
+"""What an agent takes from its own side: the words before `--server`, and its host's configuration files.
+
+Never from the initiator's messages: who may log in may copy files, but which CPUs this host gives and where
+its log is written is for this host's user to say. Without argparse, and without PyYAML unless there is a
+file: an agent must start fast.
+"""
+
+import os
+
+from escp.constants import EMBEDDED, SERVER
+from escp.errors import EscpError, UsageError
+from escp.lean.record import Record
+from escp.options import config, configfile
+from escp.options.values import check_logfile, parse_mask
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+KEYS = ("cpumask", "nodemask", "logfile")  # of the files' keys; the others are the initiator's affair
+_KINDS = {key: config.Kind(config.VALUE, key) for key in KEYS}
+
+
+class AgentOptions(Record):
+    """What the agent's own side asked for."""
+
+    cpumask: int | None  # bits
+    nodemask: int | None
+    logfile: str | None  # a path or LOCAL0 to LOCAL7
+    is_embedded: bool
+
+
+def parse_agent_options(argv: "Sequence[str]", environ: "Mapping[str, str]") -> AgentOptions:
+    """The agent's options: its words, else its files'. Raises UsageError, which the initiator can be told."""
+    try:
+        words = _parse_words(argv)
+        blocks = config.select_blocks(configfile.read_files(environ, _KINDS))
+        values, _ = config.merge_blocks(blocks, _KINDS, _check)
+    except EscpError as e:
+        raise UsageError(f"the remote escp's own options: {e}", e.hint) from e
+    if values.get("logfile") is not None:
+        values["logfile"] = os.path.expanduser(values["logfile"])
+    values.update(words)
+    return AgentOptions(
+        cpumask=None if values.get("cpumask") is None else parse_mask(values["cpumask"], "--cpumask"),
+        nodemask=None if values.get("nodemask") is None else parse_mask(values["nodemask"], "--nodemask"),
+        logfile=values.get("logfile"),
+        is_embedded=EMBEDDED in argv,
+    )
+
+
+def _parse_words(argv: "Sequence[str]") -> dict[str, str]:
+    words: dict[str, str] = {}
+    left = iter(argv)
+    for word in left:
+        if word in (SERVER, EMBEDDED):
+            continue
+        name, has_value, value = word.partition("=")
+        key = name.removeprefix("--")
+        if key not in KEYS or name == key:
+            raise UsageError(
+                f"'{word}' is not for the agent", f"it takes {', '.join('--' + key for key in KEYS)}"
+            )
+        value = value if has_value else next(left, "")
+        if not value or value == SERVER:
+            raise UsageError(f"option {name} needs a value")
+        _check(key, value)
+        words[key] = value
+    return words
+
+
+def _check(key: str, text: str) -> object:
+    return check_logfile(text) if key == "logfile" else parse_mask(text, f"--{key}")

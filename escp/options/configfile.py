@@ -1,0 +1,234 @@
+"""The configuration files: found, read and checked key by key, with the line in each complaint.
+
+Scalars are taken as they are written, not as YAML would convert them: `cpumask: 10` is the text "10". PyYAML
+only splits a file into tokens, and only if there is one: no object is made, aliases and tags are refused, so
+nothing in a file can grow or run.
+"""
+
+import os
+import stat
+
+from escp.errors import UsageError, describe_errno
+from escp.options.config import (
+    FORM_HINT,
+    HOSTS,
+    Block,
+    Node,
+    Setting,
+    check_contradictions,
+    check_shape,
+    normalise_key,
+)
+
+TYPE_CHECKING = False  # typing would cost 4 ms before ssh can start
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from typing import Any
+
+    from escp.options.config import Kind
+
+SYSTEM_FILE = "/etc/escp.conf"
+USER_FILE = "escp.conf"  # below $XDG_CONFIG_HOME or ~/.config
+FILES_VARIABLE = "ESCP_CONFIG"  # names the one file to read instead of the two; empty: none
+MAX_FILE_BYTES = 1 << 20
+MAX_DEPTH = 4  # the file, hosts, a host, a list
+_QUOTES_HINT = "a value that begins with one of & * ! stands in quotes"
+
+
+def find_files(environ: "Mapping[str, str]") -> "list[tuple[str, bool]]":
+    """The files to read, weakest first, each with whether it has to be there."""
+    if FILES_VARIABLE in environ:
+        named = environ[FILES_VARIABLE]
+        return [(named, True)] if named else []
+    folder = environ.get("XDG_CONFIG_HOME", "")
+    if not folder.startswith("/"):  # the XDG specification: anything else is ignored
+        folder = os.path.join(os.path.expanduser("~"), ".config")
+    return [(SYSTEM_FILE, False), (os.path.join(folder, USER_FILE), False)]
+
+
+def read_files(
+    environ: "Mapping[str, str]", kinds: "Mapping[str, Kind]", refused: "Mapping[str, str] | None" = None
+) -> list[Block]:
+    """All blocks of the configuration files, weakest first.
+
+    `refused`: keys that must not be there, each with the reason. None: keys that are not among `kinds`, and
+    the host blocks, are none of the caller's business and are passed over. Raises UsageError.
+    """
+    blocks: list[Block] = []
+    for path, must_exist in find_files(environ):
+        text = _read_file(path, must_exist=must_exist)
+        if text.strip():
+            blocks += _parse_file(path, text, kinds, refused)
+    return blocks
+
+
+def _read_file(path: str, *, must_exist: bool) -> str:
+    """The text, "" if the file is not there. Refuses what somebody else could have written, as ssh does."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError) as e:
+        if must_exist:
+            raise UsageError(f"{path}: {describe_errno(e.errno or 0)}", f"{FILES_VARIABLE} names it") from e
+        return ""
+    except (OSError, ValueError) as e:
+        reason = describe_errno(e.errno or 0) if isinstance(e, OSError) else str(e)
+        raise UsageError(f"cannot read the configuration {path}: {reason}", "") from e
+    try:
+        info = os.fstat(fd)
+        if not stat.S_ISREG(info.st_mode):
+            if stat.S_ISCHR(info.st_mode) and info.st_rdev == os.makedev(1, 3):
+                return ""  # /dev/null
+            raise UsageError(f"the configuration {path} is not a file", "")
+        if info.st_uid not in (0, os.geteuid()) or info.st_mode & 0o022:
+            raise UsageError(
+                f"others may write to the configuration {path}",
+                f"it must belong to you or to root, and not be writable for others: chmod go-w {path}",
+            )
+        if info.st_size > MAX_FILE_BYTES:
+            raise UsageError(f"the configuration {path} is larger than 1 MiB", "")
+        with os.fdopen(fd, "rb", closefd=False) as file:
+            data = file.read(MAX_FILE_BYTES)
+    except OSError as e:
+        raise UsageError(f"cannot read the configuration {path}: {describe_errno(e.errno or 0)}", "") from e
+    finally:
+        os.close(fd)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as e:
+        line = data.count(b"\n", 0, e.start) + 1
+        raise UsageError(f"{path}, line {line}: not UTF-8", "") from e
+
+
+def _parse_file(
+    path: str, text: str, kinds: "Mapping[str, Kind]", refused: "Mapping[str, str] | None"
+) -> list[Block]:
+    root = _load(path, text)
+    if root is None:
+        return []
+    if root.kind != "map":
+        raise UsageError(f"{path}, line {root.line}: not `key: value`", FORM_HINT)
+    general: list[Setting] = []
+    blocks: list[Block] = []
+    for name, node in _pairs(path, root):
+        if name.value == HOSTS:
+            if refused is not None:
+                blocks += _parse_hosts(path, node, kinds, refused)
+            continue
+        general += _parse_setting(path, name, node, kinds, refused)
+    check_contradictions(general, kinds)
+    return [Block(None, tuple(general)), *blocks]
+
+
+def _parse_hosts(
+    path: str, hosts: Node, kinds: "Mapping[str, Kind]", refused: "Mapping[str, str]"
+) -> "Iterator[Block]":
+    if hosts.kind != "map":
+        raise UsageError(f"{path}, line {hosts.line}: {HOSTS}: not `host: keys`", FORM_HINT)
+    for pattern, keys in _pairs(path, hosts):
+        if keys.kind != "map":
+            raise UsageError(
+                f"{path}, line {keys.line}: {HOSTS}: '{pattern.value}' has no keys of its own", FORM_HINT
+            )
+        settings: list[Setting] = []
+        for name, node in _pairs(path, keys):
+            settings += _parse_setting(path, name, node, kinds, refused)
+        check_contradictions(settings, kinds)
+        yield Block(pattern.value, tuple(settings))
+
+
+def _pairs(path: str, node: Node) -> "Iterator[tuple[Node, Node]]":
+    seen: dict[str, int] = {}
+    for name, value in node.value:
+        if name.kind != "scalar" or not name.value:
+            raise UsageError(f"{path}, line {name.line}: a key is no name", FORM_HINT)
+        key = normalise_key(name.value)
+        if key in seen:
+            raise UsageError(
+                f"{path}, line {name.line}: '{name.value}' is there twice", f"first in line {seen[key]}"
+            )
+        seen[key] = name.line
+        yield name, value
+
+
+def _parse_setting(
+    path: str, name: Node, node: Node, kinds: "Mapping[str, Kind]", refused: "Mapping[str, str] | None"
+) -> "Iterator[Setting]":
+    key = normalise_key(name.value)
+    origin = f"{path}, line {node.line}"
+    if key not in kinds:
+        if refused is None:
+            return
+        if key in refused:
+            raise UsageError(f"{path}, line {name.line}: '{name.value}' {refused[key]}", "")
+        raise UsageError(
+            f"{path}, line {name.line}: there is no key '{name.value}'", _suggest(key, [*kinds, HOSTS])
+        )
+    if node.kind == "scalar" and node.is_plain and node.value.lower() in ("null", "~"):
+        yield Setting(key, None, origin)
+    else:
+        yield Setting(key, check_shape(name.value, kinds[key].shape, node, origin), origin)
+
+
+def _suggest(key: str, keys: list[str]) -> str:
+    from difflib import get_close_matches  # lazy: only a mistake needs it
+
+    close = get_close_matches(key.lower(), keys, 1)
+    return f"did you mean '{close[0]}'?" if close else "keys are the long options without their dashes"
+
+
+# ---- YAML -------------------------------------------------------------------------------------------
+
+
+def _load(path: str, text: str) -> Node | None:
+    """The one document of a YAML text as nodes. Raises UsageError with the line."""
+    try:
+        import yaml  # lazy: 20 ms, and only if there is a file
+    except ImportError as e:
+        raise UsageError(
+            f"cannot read the configuration {path}: the Python package PyYAML is missing",
+            "install it, or set ESCP_CONFIG to nothing: then no configuration is read",
+        ) from e
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    try:
+        return _compose(path, yaml.parse(text, Loader=loader))
+    except yaml.YAMLError as e:
+        mark = getattr(e, "problem_mark", None)
+        at = f", line {mark.line + 1}" if mark is not None else ""
+        problem = getattr(e, "problem", None) or getattr(e, "reason", None) or "not YAML"
+        raise UsageError(f"{path}{at}: {problem}", FORM_HINT) from e
+
+
+def _compose(path: str, events: "Iterable[Any]") -> Node | None:
+    """Nodes from PyYAML's events. Bounded by the file's size: no aliases, no tags, little depth."""
+    roots: list[Node] = []
+    open_nodes: list[tuple[Node, list[Node]]] = []  # each with its children so far
+    for event in events:
+        kind = type(event).__name__
+        line = event.start_mark.line + 1
+        if kind == "AliasEvent" or getattr(event, "anchor", None) is not None:
+            raise UsageError(
+                f"{path}, line {line}: anchors (&) and aliases (*) are not allowed", _QUOTES_HINT
+            )
+        if getattr(event, "tag", None) is not None:
+            raise UsageError(f"{path}, line {line}: tags ({event.tag}) are not allowed", _QUOTES_HINT)
+        if kind == "DocumentStartEvent" and roots:
+            raise UsageError(f"{path}, line {line}: a second document begins", FORM_HINT)
+        if kind in ("MappingStartEvent", "SequenceStartEvent"):
+            if len(open_nodes) >= MAX_DEPTH:
+                raise UsageError(f"{path}, line {line}: too deep", FORM_HINT)
+            node = Node("map" if kind == "MappingStartEvent" else "list", [], line, False)
+            open_nodes.append((node, []))
+            continue
+        if kind == "ScalarEvent":
+            node = Node("scalar", event.value, line, event.style in (None, ""))
+        elif kind in ("MappingEndEvent", "SequenceEndEvent"):
+            node, children = open_nodes.pop()
+            pairs = zip(children[::2], children[1::2], strict=True)
+            node.value.extend(pairs if node.kind == "map" else children)
+        else:
+            continue
+        if open_nodes:
+            open_nodes[-1][1].append(node)
+        else:
+            roots.append(node)
+    return roots[0] if roots and (roots[0].kind != "scalar" or roots[0].value) else None

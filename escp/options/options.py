@@ -1,0 +1,301 @@
+"""The command line as one frozen record, every value checked: `parse_options()`.
+
+It comes before ssh is started, so it imports little. What the user asked for leaves here complete and in
+range or as one `UsageError`; later modules don't check again. What the command line leaves open comes from
+`config`.
+"""
+
+import os
+
+from escp.errors import UsageError
+from escp.lean.record import Record
+from escp.lean.untranslated import argparse
+from escp.options import config, configfile
+from escp.options.location import Location
+from escp.options.operands import find_hosts, parse_operands, read_operands
+from escp.options.parser import PUSHED_AGENT, OptionParser, build_parser
+from escp.options.values import (
+    MAX_PORT,
+    check_address,
+    check_logfile,
+    check_pattern,
+    check_setting,
+    check_tunnel,
+    find_family,
+    parse_block,
+    parse_count,
+    parse_cpumask,
+    parse_engines,
+    parse_nodemask,
+    parse_port,
+    parse_rate,
+    parse_ssh_port,
+    parse_streams,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# As scp has them: nothing of the user's ssh_config may run, forward, or send other bytes through the channel.
+# They come first because the first value of an option is the one that ssh takes.
+SSH_SAFETY_ARGS = (
+    "-x",
+    "-oPermitLocalCommand=no",
+    "-oClearAllForwardings=yes",
+    "-oRemoteCommand=none",
+    "-oRequestTTY=no",
+)
+
+
+class Options(Record):
+    """What the user asked for. With `is_server` or one of `shows_…` there are no sources and no target.
+
+    Nor with `is_selftest`. With `is_doctor` one source, a local directory, and the target if it is remote.
+    With `cleans_agents` the sources are hosts, and there is no target.
+    """
+
+    sources: tuple[Location, ...]  # those of the command line; a file list may add more
+    target: Location
+    filelist: str | None  # a path, or - for standard input
+    is_null_separated: bool
+    recursive: bool
+    preserve: bool
+    compress: bool
+    has_checksum: bool
+    limit_bytes_per_s: int | None  # of all streams together
+    is_direct_hosts: bool  # -R; else -3
+    filters: tuple[tuple[bool, bytes], ...]  # (is_include, pattern); the first that matches counts
+    updates: bool
+    skips_unchanged: bool
+    compares_digests: bool
+    is_dry_run: bool
+    keeps_owner: bool
+    has_numeric_ids: bool
+    keeps_xattrs: bool
+    keeps_acls: bool
+    keeps_links: bool
+    keeps_hard_links: bool
+    is_sparse: bool
+    keeps_devices: bool
+    data_host: str | None
+    bind_address: str | None  # numeric
+    is_reverse: bool
+    tunnel: str  # one of values.TUNNEL_CHOICES
+    n_streams: int
+    block_bytes: int
+    port: int  # first port of the data streams
+    n_ports: int  # that one and those after it
+    is_direct: bool  # O_DIRECT
+    send_engine: str
+    receive_engine: str
+    cpumask: int | None  # bits
+    nodemask: int | None
+    agent_command: str  # for the remote shell, as it is; or PUSHED_AGENT
+    agent_tree: str | None
+    cleans_agents: bool
+    is_embedded: bool
+    is_server: bool
+    ssh_program: str
+    ssh_args: tuple[str, ...]  # all but the port, the destination and the command
+    ssh_port: int | None  # unless a location names another
+    batch: bool
+    address_family: int | None  # socket.AF_INET or AF_INET6 when only that may be used
+    is_quiet: bool
+    verbosity: int
+    json: bool
+    shows_bits: bool
+    logfile: str | None  # a path or LOCAL0 to LOCAL7
+    shows_help: bool
+    shows_version: bool
+    shows_licence: bool
+    is_selftest: bool
+    is_doctor: bool
+    logins: tuple[tuple[str, "Login"], ...]  # by host or user@host, where the configuration tells them apart
+
+    def for_host(self, location: Location) -> "Options":
+        """These options with the login of one host: the configuration may have one for each."""
+        login = dict(self.logins).get(location.ssh_destination()) if location.is_remote else None
+        return self if login is None else self._replace(**login._asdict())
+
+    @property
+    def pushes_agent(self) -> bool:
+        """Whether the agent is this program, sent along."""
+        return self.agent_command == PUSHED_AGENT
+
+    @property
+    def selection(self) -> str:
+        """Which files are sent, for the planes: "all", "changed" or "newer"."""
+        if self.skips_unchanged or self.compares_digests:
+            return "changed"
+        return "newer" if self.updates else "all"
+
+
+class Login(Record):
+    """The fields of Options that are about one host, not about the command."""
+
+    ssh_program: str
+    ssh_args: tuple[str, ...]
+    ssh_port: int | None
+    agent_command: str
+    agent_tree: str | None
+    data_host: str | None
+
+
+# Why a long option is no key of the configuration.
+_FOR_ONE_COMMAND = "is for one command: write it there"
+NOT_CONFIGURABLE = {
+    "filelist": _FOR_ONE_COMMAND,
+    "embedded": _FOR_ONE_COMMAND,
+    "clean-agents": _FOR_ONE_COMMAND,
+    "help": _FOR_ONE_COMMAND,
+    "version": _FOR_ONE_COMMAND,
+    "licence": _FOR_ONE_COMMAND,
+    "selftest": _FOR_ONE_COMMAND,
+    "doctor": _FOR_ONE_COMMAND,
+    "server": "is what escp calls itself with: it can't be set",
+}
+_PAGES = frozenset("-h --help -V --version -L --licence --server --selftest".split())
+
+
+def parse_options(argv: list[str]) -> Options:
+    """Parse and check the command line without the program's name, with its defaults from the configuration.
+
+    Raises UsageError.
+    """
+    parser = build_parser()
+    words, operands = parser.split_options(argv)
+    if not _PAGES.isdisjoint(words):  # these work whatever the configuration holds, and without operands
+        args = parser.parse_args(words)
+        args.operands = []
+        return _check_options(args)
+    kinds = list_kinds(parser)
+    blocks = configfile.read_files(os.environ, kinds, NOT_CONFIGURABLE)
+    last = config.read_environment(os.environ, kinds)
+    operands = read_operands(operands, words)
+    hosts = find_hosts(operands)
+
+    def parse(hosts: list[tuple[str, str]]) -> Options:
+        chosen = [*config.select_blocks(blocks, hosts), last]
+        args = _parse_words(parser, words, *config.merge_blocks(chosen, kinds, check_setting))
+        args.operands = operands
+        return _check_options(args)
+
+    options = parse(hosts)
+    if len(hosts) > 1 and any(block.pattern is not None for block in blocks):
+        logins = []
+        for host in hosts:
+            own = parse([host])
+            logins.append((host[-1], Login(*(getattr(own, name) for name in Login._fields))))
+        options = options._replace(logins=tuple(logins))
+    return options
+
+
+def list_kinds(parser: OptionParser) -> dict[str, config.Kind]:
+    """The keys that a configuration may have, made from the parser's options."""
+    return {
+        key: config.Kind(_find_shape(action), action.dest, action.const, parser.get_default(action.dest))
+        for key, action in parser.list_keys().items()
+        if key not in NOT_CONFIGURABLE
+    }
+
+
+def _find_shape(action: argparse.Action) -> str:
+    if action.nargs != 0:
+        return config.LIST if isinstance(action, argparse._AppendAction) else config.VALUE
+    if isinstance(action, argparse._CountAction):
+        return config.COUNT
+    return config.FLAG if isinstance(action, argparse._StoreTrueAction) else config.CHOICE
+
+
+def _parse_words(
+    parser: OptionParser,
+    words: list[str],
+    values: dict[str, object],
+    lists: dict[str, list[tuple[str, str]]],
+) -> argparse.Namespace:
+    """Parse the options, with the configuration's values where none is given. Lists of both add up."""
+    keys = parser.list_keys()
+    verbosity = values.pop("verbosity", 0)
+    args = parser.parse_args(words, argparse.Namespace(**values))
+    args.verbosity = args.verbosity or verbosity
+    for dest, items in lists.items():
+        more = [_convert(keys[key], text) for key, text in items]
+        setattr(args, dest, [*getattr(args, dest), *more])
+    for dest in _PATHS:
+        value = getattr(args, dest)
+        if isinstance(values.get(dest), str) and value == values[dest]:
+            setattr(args, dest, os.path.expanduser(value))
+    args.has_numeric_ids = args.has_numeric_ids and (args.keeps_owner or "--numeric-ids" in words)
+    return args
+
+
+# No shell expands ~ in a configuration; ssh itself does it for -i.
+_PATHS = ("ssh_config", "logfile", "agent_tree")
+
+
+def _check_given(check: "Callable[[str], object]", text: str | None) -> object:
+    return None if text is None else check(text)
+
+
+def _convert(action: argparse.Action, text: str) -> object:
+    return action.type(text) if callable(action.type) else text
+
+
+def _check_options(args: argparse.Namespace) -> Options:
+    """Check the values, and what they mean together. Raises UsageError."""
+    sources, target = parse_operands(args)
+    port = parse_port(args.port)
+    n_more_ports = parse_count(args.port_range, "--escp_portrange", 0, MAX_PORT - port)
+    send_engine, receive_engine = parse_engines(args.ioengine)
+    if args.has_numeric_ids and not args.keeps_owner:
+        raise UsageError("option --numeric-ids: there is no --owner", "write both")
+    checked = {
+        "sources": sources,
+        "target": target,
+        "has_checksum": not args.nochecksum,
+        "limit_bytes_per_s": _check_given(parse_rate, args.limit),
+        "filters": tuple((is_include, check_pattern(pattern)) for is_include, pattern in args.filters),
+        "bind_address": _check_given(check_address, args.bind_address),
+        "tunnel": check_tunnel(args.tunnel),
+        "n_streams": parse_streams(args.n_streams),
+        "block_bytes": parse_block(args.blocksize),
+        "port": port,
+        "n_ports": 1 + n_more_ports,
+        "is_direct": not args.nodirect,
+        "send_engine": send_engine,
+        "receive_engine": receive_engine,
+        "cpumask": _check_given(parse_cpumask, args.cpumask),
+        "nodemask": _check_given(parse_nodemask, args.nodemask),
+        "ssh_args": _build_ssh_args(args),
+        "ssh_port": _check_given(parse_ssh_port, args.ssh_port),
+        "address_family": find_family(args.ip_version),
+        "logfile": _check_given(check_logfile, args.logfile),
+        "logins": (),
+    }
+    given = {name: value for name, value in vars(args).items() if name in Options._fields}
+    return Options(**given | checked)
+
+
+def _build_ssh_args(args: argparse.Namespace) -> tuple[str, ...]:
+    """ssh's arguments in front of `-p port -- destination command`: ours, the user's, ForwardAgent=no.
+
+    That one is last, as with scp, so that an explicit `-o ForwardAgent=yes` counts but ssh_config does not.
+    """
+    words = list(SSH_SAFETY_ARGS)
+    if args.ip_version is not None:
+        words.append(f"-{args.ip_version}")
+    if args.is_quiet:
+        words.append("-q")
+    words += ["-v"] * (args.verbosity - 1)
+    for letter, value in (("-F", args.ssh_config), ("-J", args.jump), ("-c", args.cipher)):
+        if value is not None:
+            words += [letter, value]
+    for identity in args.identities:
+        words += ["-i", identity]
+    if args.batch:
+        words.append("-oBatchMode=yes")
+    for option in args.ssh_options:
+        words += ["-o", option]
+    words.append("-A" if args.forwards_agent else "-oForwardAgent=no")
+    return tuple(words)

@@ -1,0 +1,347 @@
+"""The command line's grammar: `build_parser()`, from which help, man page and completion are made as well.
+
+Standard library and constants only, because it runs before ssh is started. It knows which options exist and
+what they are called; what their values may be is checked in `options`.
+"""
+
+from escp.constants import (
+    DEFAULT_BLOCK_BYTES,
+    DEFAULT_PORT,
+    DEFAULT_PORT_COUNT,
+    DEFAULT_STREAMS,
+    MAX_STREAMS,
+    MIB,
+)
+from escp.errors import EXIT_MEANINGS, UsageError
+from escp.lean.untranslated import argparse
+
+TYPE_CHECKING = False  # mypy takes it for true; typing itself would cost 4 ms before ssh can start
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from typing import NoReturn
+
+PUSHED_AGENT = ""  # the command that starts the agent, which can't be empty, where escp is sent along
+USAGE = """\
+escp [OPTION]... FILE... [USER@]HOST:[PATH]        to another host
+       escp [OPTION]... [USER@]HOST:FILE... PATH          from other hosts
+       escp [OPTION]... HOST1:FILE... HOST2:[PATH]        between two hosts
+       escp [OPTION]... FILE... PATH                      on this host"""
+DESCRIPTION = """\
+Copies files and directories over several TCP streams, encrypted with
+AES-128-GCM, and verifies them. ssh logs in and starts escp on the other host,
+where it must be installed (or see --push-agent). A path there is relative to
+the home directory unless it begins with a slash. Options stand before the first
+operand, as with scp; `--` ends them.
+
+examples:
+  escp results.h5 dtn2:                       to your home directory on dtn2
+  escp -r run42 user@dtn2:/scratch/           a whole tree
+  escp -rp 'dtn2:runs/run4?' .                from dtn2, with times and modes
+  escp -rp --skip-unchanged run42 dtn2:       only what is not there yet
+  escp -n -r run42 dtn2:                      only list what would be copied"""
+EPILOG = """\
+An IPv6 address stands in brackets, a local file with a colon in its name is
+written ./a:b, and scp://[USER@]HOST[:PORT][/PATH] is understood too. Remote
+sources may hold the patterns * ? [...].
+
+Every long option may get its default from /etc/escp.conf, ~/.config/escp.conf
+or the environment (--compress: ESCP_COMPRESS=1; ESCP_COMPRESS=0 takes it back).
+
+exit status:
+""" + "\n".join(f"  {code:<6}  {meaning}" for code, meaning in EXIT_MEANINGS.items())
+
+
+class OptionParser(argparse.ArgumentParser):
+    """argparse with scp's manners: the first operand ends the options, and errors are `UsageError`."""
+
+    def parse_command(self, argv: list[str]) -> argparse.Namespace:
+        """Parse `argv` (without the program's name). Every word from the first operand on is an operand.
+
+        So a file called `-r.txt` among the results of a shell pattern stays a file.
+        """
+        words, operands = self.split_options(argv)
+        namespace = self.parse_args(words)
+        namespace.operands = operands
+        return namespace
+
+    def list_keys(self) -> dict[str, argparse.Action]:
+        """The options by their long names without dashes, as the configuration calls them."""
+        keys = {}
+        for action in self._actions:
+            for name in action.option_strings:
+                if name.startswith("--"):
+                    keys[name[2:].replace("_", "-")] = action
+        return keys
+
+    def error(self, message: str) -> "NoReturn":
+        raise UsageError(message)
+
+    def split_options(self, argv: list[str]) -> tuple[list[str], list[str]]:
+        """Options, each in a word of its own together with its value; then the operands.
+
+        argparse would let options follow operands, refuse values that begin with a dash, and call the
+        z in `-rz` an "ignored explicit argument".
+        """
+        words: list[str] = []
+        left = iter(argv)
+        for word in left:
+            if word == "--":
+                return words, list(left)
+            if word == "-" or not word.startswith("-"):
+                return words, [word, *left]
+            if word.startswith("--"):
+                name, has_value, value = word.partition("=")
+                if not self._takes_value(name):
+                    if has_value:
+                        raise UsageError(f"option {name} takes no value")
+                    words.append(name)
+                    continue
+                words.append(f"{name}={_find_value(name, value, left)}")
+                continue
+            for at, letter in enumerate(word[1:], 2):
+                name = "-" + letter
+                if self._takes_value(name):
+                    words.append(name + _find_value(name, word[at:], left))
+                    break
+                words.append(name)
+        return words, []
+
+    def _takes_value(self, name: str) -> bool:
+        action = self._option_string_actions.get(name)
+        if action is None:
+            raise UsageError(f"unknown option {name}")
+        return action.nargs != 0
+
+
+def _find_value(name: str, value: str, left: "Iterator[str]") -> str:
+    """*value*, or where that is empty the next word. `--` is none: argparse would make nothing of it."""
+    value = value or next(left, "")
+    if value in ("", "--"):
+        raise UsageError(f"option {name} needs a value")
+    return value
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Always 80 columns: also saves the import of shutil, which only measures the terminal."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, width=80, max_help_position=26)
+
+    def _format_action_invocation(self, action: argparse.Action) -> str:
+        """`-P, --ssh-port PORT`: Python before 3.13 says `-P PORT, --ssh-port PORT`."""
+        if not action.option_strings:
+            return str(action.metavar)
+        value = "" if action.nargs == 0 else f" {action.metavar}"
+        return ", ".join(action.option_strings) + value
+
+    def _split_lines(self, text: str, width: int) -> list[str]:
+        """Wrapped lines; "(default:" stays with what comes next."""
+        lines = super()._split_lines(text.replace("(default: ", "(default:\0"), width)
+        return [line.replace("\0", " ") for line in lines]
+
+
+def build_parser() -> OptionParser:
+    """Return the parser of the whole command line. Values stay text: `options` converts and checks them."""
+    parser = OptionParser(
+        prog="escp",
+        usage=USAGE,
+        description=DESCRIPTION,
+        epilog=EPILOG,
+        formatter_class=_Formatter,
+        add_help=False,
+        allow_abbrev=False,
+    )
+    operands = parser.add_argument_group("operands")
+    operands.add_argument(
+        "operands",
+        nargs="*",
+        metavar="SOURCE... TARGET",
+        help="what to copy and, last, where to; in a TARGET that is a directory sources keep their names",
+    )
+    _add_copy_options(parser.add_argument_group("copying"))
+    _add_selecting_options(parser.add_argument_group("selecting"))
+    _add_attribute_options(parser.add_argument_group("attributes"))
+    _add_ssh_options(parser.add_argument_group("ssh"))
+    _add_path_options(parser.add_argument_group("network"))
+    _add_tuning_options(parser.add_argument_group("tuning"))
+    _add_output_options(parser.add_argument_group("output"))
+    return parser
+
+
+# Every option has a long name: that is what it is called in the configuration files.
+# fmt: off
+def _add_ssh_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-P", "--ssh-port", dest="ssh_port", metavar="PORT",
+        help="port of the remote ssh server (default: ssh's, normally 22)")
+    add("-i", "--identity", dest="identities", action="append", default=[], metavar="FILE",
+        help="private key to log in with; may be repeated (default: ssh's)")
+    add("-F", "--ssh-config", dest="ssh_config", metavar="FILE",
+        help="ssh's configuration file (default: ~/.ssh/config)")
+    add("-J", "--jump", dest="jump", metavar="DEST",
+        help="log in through this jump host, or several with commas; the data streams go around it where "
+        "they can, else through ssh (default: none)")
+    add("-c", "--ssh-cipher", dest="cipher", metavar="CIPHER",
+        help="cipher of the ssh login, not of the data (default: ssh's)")
+    add("-o", "--ssh-option", dest="ssh_options", action="append", default=[], metavar="OPTION",
+        help="any option of ssh_config, as NAME=VALUE; may be repeated (default: none)")
+    add("-S", "--ssh", dest="ssh_program", default="ssh", metavar="PROGRAM",
+        help="program to log in with (default: %(default)s)")
+    add("-4", "--ipv4", dest="ip_version", action="store_const", const=4,
+        help="use IPv4 only, for login and data (default: either)")
+    add("-6", "--ipv6", dest="ip_version", action="store_const", const=6,
+        help="use IPv6 only, for login and data (default: either)")
+    add("-A", "--forward-agent", dest="forwards_agent", action="store_true",
+        help="forward the ssh agent to the remote host (default: off)")
+    add("-B", "--batch", dest="batch", action="store_true",
+        help="never ask for a password or passphrase (default: off)")
+    add("-D", "--escp", dest="agent_command", default="escp", metavar="PATH",
+        help="command that starts escp on the remote host; the remote shell reads it as it is. "
+        "Not scp's -D (default: %(default)s)")
+    add("--push-agent", dest="agent_command", action="store_const", const=PUSHED_AGENT,
+        help="send this escp to the remote host, once, and start it from ~/.cache/escp there, whether one is "
+        "installed there or not; of this and -D the last one counts (default: off)")
+    add("--agent-tree", dest="agent_tree", metavar="DIR",
+        help="the frozen escp that --push-agent sends: a folder with bin/escp and lib/escp (default: this "
+        "program, if it is a frozen one)")
+    add("--clean-agents", dest="cleans_agents", action="store_true",
+        help="remove what --push-agent left on the hosts that stand in place of SOURCE and TARGET, but for "
+        "the version that this escp would send, and exit (default: off)")
+
+
+def _add_copy_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-r", "--recursive", dest="recursive", action="store_true",
+        help="copy directories with all that is in them; symbolic links are followed unless --links is "
+        "given (default: off)")
+    add("-C", "--compress", dest="compress", action="store_true",
+        help="compress the data with zstd (default: off)")
+    add("-l", "--limit", dest="limit", metavar="LIMIT",
+        help="limit the rate of all streams together: a bare number is Kbit/s as in scp (1 Kbit = 1024 "
+        "bits); with a suffix bytes/s (100M) or bits/s (800Mbit), powers of 1000 (default: no limit)")
+    add("-3", "--relay", dest="is_direct_hosts", action="store_const", const=False, default=False,
+        help="between two remote hosts, pass the sealed data through this one (default: on)")
+    add("-R", "--direct", dest="is_direct_hosts", action="store_const", const=True,
+        help="between two remote hosts, have the first connect to the second, and no data pass here "
+        "(default: off)")
+    add("--nochecksum", action="store_true",
+        help="do not verify the files' contents end to end (default: verify)")
+    add("-O", "-s", "-T", dest="ignored", action="store_true",
+        help="accepted because scp has them; no effect")
+    add("-X", dest="ignored_value", metavar="OPTION",
+        help="accepted because scp has it; no effect (default: none)")
+
+
+def _add_selecting_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--filelist", metavar="FILE",
+        help="copy what FILE names (- for standard input), besides the sources on the command line: one a "
+        "line, or YAML with names and [source, target] pairs (default: none)")
+    add("-0", "--null", dest="is_null_separated", action="store_true",
+        help="names in the file list end with NUL bytes, not with newlines (default: off)")
+    add("--include", dest="filters", action="append", default=[], type=_include, metavar="PATTERN",
+        help="do not skip what matches, whatever a later --exclude says (default: none)")
+    add("--exclude", dest="filters", action="append", default=[], type=_exclude, metavar="PATTERN",
+        help="skip what matches, as rsync does: * and ? do not match a slash, ** does, a leading slash "
+        "means the top, a trailing one directories; the first pattern that matches counts (default: none)")
+    add("-u", "--update", dest="updates", action="store_true",
+        help="skip files that are newer at the target (default: off)")
+    add("--skip-unchanged", dest="skips_unchanged", action="store_true",
+        help="skip files of the same size and modification time at the target (default: off)")
+    add("--checksum", dest="compares_digests", action="store_true",
+        help="skip files of the same size and contents at the target: both sides read them (default: off)")
+    add("-n", "--dry-run", dest="is_dry_run", action="store_true",
+        help="only list what would be copied (default: off)")
+
+
+def _add_attribute_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-p", "--preserve", dest="preserve", action="store_true",
+        help="keep modification and access times and mode bits (default: off)")
+    add("--owner", dest="keeps_owner", action="store_true",
+        help="keep user and group, by name; only root may (default: off)")
+    add("--numeric-ids", dest="has_numeric_ids", action="store_true",
+        help="with --owner, keep the numbers of user and group instead of their names (default: off)")
+    add("--xattrs", dest="keeps_xattrs", action="store_true",
+        help="keep extended attributes (default: off)")
+    add("--acls", dest="keeps_acls", action="store_true",
+        help="keep POSIX access control lists (default: off)")
+    add("--links", dest="keeps_links", action="store_true",
+        help="copy symbolic links as links (default: copy what they lead to)")
+    add("--hard-links", dest="keeps_hard_links", action="store_true",
+        help="link what is linked at the source, instead of copying it again (default: off)")
+    add("--sparse", dest="is_sparse", action="store_true",
+        help="skip holes, and leave holes where there is nothing but zeroes (default: off)")
+    add("--devices", dest="keeps_devices", action="store_true",
+        help="make devices and named pipes anew; only root may (default: skip them)")
+
+
+def _add_path_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--data-host", dest="data_host", metavar="HOST",
+        help="address or name that the data streams connect to (default: the address that ssh reached)")
+    add("--bind", dest="bind_address", metavar="ADDRESS",
+        help="address of this host that the data streams use (default: the system's choice)")
+    add("--reverse", dest="is_reverse", action="store_true",
+        help="the remote host connects to this one (default: this one connects)")
+    add("--tunnel", default="auto", metavar="WHEN",
+        help="carry the data through ssh: never, always, or auto: when no data port can be reached within "
+        "5 s (default: %(default)s)")
+    add("--escp_port", dest="port", default=str(DEFAULT_PORT), metavar="PORT",
+        help="first TCP port that the data may use on the host that listens (default: %(default)s)")
+    add("--escp_portrange", dest="port_range", default=str(DEFAULT_PORT_COUNT - 1), metavar="PORTS",
+        help="number of ports after the first that may be used when it is taken (default: %(default)s)")
+
+
+def _add_tuning_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-t", "--parallel", dest="n_streams", default=str(DEFAULT_STREAMS), metavar="STREAMS",
+        help=f"number of TCP streams, 1 to {MAX_STREAMS} (default: %(default)s)")
+    add("--blocksize", default=f"{DEFAULT_BLOCK_BYTES // MIB}M", metavar="SIZE",
+        help="unit of disk I/O in bytes, or with K, M: a multiple of 256K up to 32M (default: %(default)s)")
+    add("--nodirect", action="store_true",
+        help="do not use O_DIRECT (default: used for large files where the file system can)")
+    add("--ioengine", default="posix", metavar="ENGINE",
+        help="how files are read and written: posix, or dummy to measure without any disk; "
+        "SENDER::RECEIVER chooses one for each side (default: %(default)s)")
+    add("--cpumask", metavar="MASK",
+        help="run only on these CPUs of this host: bits as a hexadecimal number (default: all)")
+    add("--nodemask", metavar="MASK",
+        help="take memory only from these NUMA nodes of this host: bits as a hexadecimal number "
+        "(default: all)")
+    add("--embedded", dest="is_embedded", action="store_true",
+        help="start the other side on this host directly, without ssh; HOST must be localhost "
+        "(default: off)")
+    add("--server", dest="is_server", action="store_true", help=argparse.SUPPRESS)
+
+
+def _add_output_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("-q", "--quiet", dest="is_quiet", action="store_true",
+        help="show errors only: no meter, no summary, no warnings; ssh -q (default: off)")
+    add("-v", "--verbose", dest="verbosity", action="count", default=0,
+        help="say more; from -vv on, ssh gets -v as well (default: off)")
+    add("--bits", dest="shows_bits", action="store_true",
+        help="show rates in bits per second (default: bytes per second)")
+    add("--json", action="store_true",
+        help="print one JSON object a line on standard output (docs/json.md; default: off)")
+    add("--logfile", metavar="FILE",
+        help="append start, errors and summary to FILE, or to the syslog facility LOCAL0 to LOCAL7 "
+        "(default: none)")
+    add("--selftest", dest="is_selftest", action="store_true",
+        help="check this escp, this directory and the loopback network, within a second, and exit")
+    add("--doctor", dest="is_doctor", action="store_true",
+        help="tell what limits copies on this host, or between it and another one, and what to do about it "
+        "(operands: [DIR] [HOST[:DIR]]; default: this directory), and exit")
+    add("-L", "--licence", dest="shows_licence", action="store_true", help="print the licence and exit")
+    add("-V", "--version", dest="shows_version", action="store_true", help="print the version and exit")
+    add("-h", "--help", dest="shows_help", action="store_true", help="print this help and exit")
+# fmt: on
+
+
+def _exclude(pattern: str) -> tuple[bool, str]:
+    return False, pattern
+
+
+def _include(pattern: str) -> tuple[bool, str]:
+    return True, pattern

@@ -1,0 +1,1 @@
+"""This process: environment, limits, CPUs and memory, signals, the one file's life."""

@@ -1,0 +1,71 @@
+"""--cpumask and --nodemask: on which CPUs this process runs, and from which NUMA nodes it takes memory.
+
+Both are properties of a thread that the threads it starts inherit: so they are set in the main thread before
+any other is there. ssh is started before, and keeps the whole machine.
+"""
+
+import os
+
+from escp._fast.base.process import bind_memory
+from escp.errors import UsageError, describe_errno
+
+
+def apply_affinity(cpumask: int | None, nodemask: int | None) -> None:
+    """Bind this thread and those that it will start. Raises UsageError naming the option and what there is.
+
+    Bits of CPUs and nodes that are not there are ignored, as long as one of the others is.
+    """
+    if cpumask is not None:
+        here = os.sched_getaffinity(0)
+        wanted = {cpu for cpu in range(cpumask.bit_length()) if cpumask >> cpu & 1}
+        try:
+            if not wanted & here:
+                raise UsageError(
+                    f"option --cpumask: none of the CPUs {show_numbers(wanted)} is there",
+                    f"this process may use {show_numbers(here)}",
+                )
+            os.sched_setaffinity(0, wanted & here)
+        except OSError as e:
+            raise UsageError(f"option --cpumask: {describe_errno(e.errno or 0)}", "") from e
+    if nodemask is not None:
+        nodes = find_nodes()
+        wanted = {node for node in range(nodemask.bit_length()) if nodemask >> node & 1}
+        if not wanted & nodes:
+            raise UsageError(
+                f"option --nodemask: none of the nodes {show_numbers(wanted)} is there",
+                f"this process may use {show_numbers(nodes)}",
+            )
+        try:
+            bind_memory(sum(1 << node for node in wanted & nodes))
+        except OSError as e:
+            hint = "containers often forbid it: leave --nodemask out there"
+            raise UsageError(f"option --nodemask: {describe_errno(e.errno or 0)}", hint) from e
+
+
+def find_nodes() -> set[int]:
+    """The NUMA nodes that this process may take memory from; {0} where the kernel knows no nodes."""
+    import re  # not at the top: few copies are bound, and an agent that is not needs no re
+
+    with open("/proc/self/status") as file:
+        found = re.search(r"^Mems_allowed_list:\s*(\S+)", file.read(), re.MULTILINE)
+    return parse_numbers(found[1]) if found else {0}
+
+
+def parse_numbers(text: str) -> set[int]:
+    """`0-2,5` as the kernel writes lists: {0, 1, 2, 5}."""
+    numbers: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        numbers.update(range(int(first), int(last or first) + 1))
+    return numbers
+
+
+def show_numbers(numbers: set[int]) -> str:
+    """{0, 1, 2, 5} as `0-2,5`."""
+    parts: list[list[int]] = []
+    for number in sorted(numbers):
+        if parts and parts[-1][1] == number - 1:
+            parts[-1][1] = number
+        else:
+            parts.append([number, number])
+    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)

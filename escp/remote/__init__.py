@@ -1,0 +1,1 @@
+"""The other host's escp: started by ssh, reached, sent along (push/)."""

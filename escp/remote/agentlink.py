@@ -1,0 +1,100 @@
+"""An agent as the initiator sees it: its process and the control channel to it."""
+
+import time
+from collections.abc import Callable
+
+from escp import __version__
+from escp.constants import PROTOCOL_MAJOR, PROTOCOL_MINOR
+from escp.control.channel import ControlChannel
+from escp.control.course import InitiatorCourse
+from escp.control.messages import Hello, Message
+from escp.lean.eventloop import EventLoop
+from escp.options.location import Location
+from escp.remote.ssh import AgentProcess
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.remote.push.talk import PushSkipper
+
+
+class AgentLink:
+    """*take(link, message)* hears of every message, of `Hello` once it has been answered."""
+
+    def __init__(
+        self,
+        process: AgentProcess,
+        location: Location,
+        loop: EventLoop,
+        take: "Callable[[AgentLink, Message], None]",
+        note: Callable[[str], None],
+        announce: Callable[[str], None],
+        words: Callable[[str, str], None],
+    ):
+        """*words(host, line)* hears what comes through ssh's standard error."""
+        self.location = location
+        self.host = location.host or ""
+        self.hello: Hello | None = None
+        self.note = note
+        self.find_connection = process.find_connection
+        self._process = process
+        self._take_message = take
+        self._course = InitiatorCourse(time.monotonic(), self.host)
+        self._pusher = None if process.tree is None else _make_pusher(process, loop, self._hear, announce)
+        if self._pusher is not None:
+            self._course.skipper = self._pusher
+        self.channel = ControlChannel(
+            loop, self._course, process.read_fd, process.write_fd, self._take, self._end
+        )
+        self.send = self.channel.send
+        self.streams_run = self._course.streams_run
+        process.words.listen(loop, lambda line: words(self.host, line))
+
+    def streams_ended(self) -> None:
+        self._course.streams_ended(time.monotonic())
+
+    def tick(self, now: float) -> None:
+        """As the channel's."""
+        self.channel.tick(now)
+        self._process.words.tick(now)
+
+    def _hear(self) -> None:
+        self._course.heard(time.monotonic())
+
+    def _take(self, message: Message) -> None:
+        if isinstance(message, Hello):
+            if self._course.skipper.noise:
+                noise = self._course.skipper.noise.decode(errors="replace")
+                self.note(f"{self.host} printed before escp started: {noise}")
+            self.note(f"{self.host} runs escp {message.version}")
+            self.send(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, []))
+            self.hello = message
+        self._take_message(self, message)
+
+    def has_feature(self, name: str) -> bool:
+        """Whether the agent has said hello, and that it has that one."""
+        return self.hello is not None and name in self.hello.features
+
+    def _end(self) -> None:
+        skipper = self._course.skipper
+        if self._pusher is not None and not skipper.is_past_marker:
+            raise self._pusher.explain_end()
+        raise self._process.explain_end(skipper.noise, is_past_marker=skipper.is_past_marker)
+
+    def close(self, *, is_done: bool) -> None:
+        """*is_done*: the agent has been told Bye, and may need a moment to read it."""
+        if is_done:
+            self.channel.flush()
+        self.channel.close()
+        self._process.words.leave()
+        if self._pusher is not None:
+            self._pusher.close()
+        self._process.close_channel()
+
+
+def _make_pusher(
+    process: AgentProcess, loop: EventLoop, heard: Callable[[], None], announce: Callable[[str], None]
+) -> "PushSkipper":
+    from escp.remote.push.talk import PushSkipper  # lazy: most hosts have escp
+
+    assert process.tree
+    return PushSkipper(process, process.tree, loop, heard, announce)

@@ -1,0 +1,317 @@
+"""The sending and the receiving end of a session, as far as they run in this process: a plane each.
+
+Both ends of a copy use them: the initiator for what is here, the agent for what is there.
+"""
+
+import os
+
+from escp.control.messages import Receive, Result, Send
+from escp.errors import Failure, ProtocolError, RefusedError
+from escp.lean.eventloop import EventLoop
+from escp.names.destination import Destination, open_destination
+from escp.names.landing import SourceOrder
+from escp.streams.streams import (
+    FATAL,
+    FILE_FAILED,
+    FINISHED,
+    LISTED,
+    ROOM,
+    ReceivePlane,
+    SendPlane,
+    Streams,
+    count_walkers,
+    link_local,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from typing import Protocol
+
+    from escp.options.options import Options
+
+    class Listener(Protocol):
+        """Who is told what happens; all calls come from the event loop."""
+
+        def file_failed(
+            self, end: "SendEnd | ReceiveEnd", failure: Failure, path: bytes, *, is_receiver: bool
+        ) -> None: ...
+        def listed(self, path: bytes) -> None: ...  # below the target; directories end with a slash
+        def end_finished(self, end: "SendEnd | ReceiveEnd") -> None: ...
+        def end_failed(self, failure: Failure) -> None: ...
+        def sources_taken(self) -> None: ...
+
+
+class SendEnd:
+    """Reads and sends what `add` names. *n_streams* and *block_bytes* as agreed with the other end."""
+
+    fault_offset = -1  # tests: see SendPlane
+
+    def __init__(
+        self,
+        wanted: Send,
+        *,
+        n_streams: int,
+        block_bytes: int,
+        loop: EventLoop,
+        listener: "Listener",
+        direct_bytes: int = 0,
+    ):
+        """Raises ProtocolError when *wanted* holds what this escp does not offer."""
+        from collections import deque  # not at the top: a receiver needs none
+
+        self._loop = loop
+        self._listener = listener
+        self._order = SourceOrder()
+        self._waiting: deque[tuple[bytes, bytes, bool, bool]] = deque()
+        self._is_last = False
+        self._has_ended_sources = False
+        self._is_handing_over = False
+        self._has_more = False  # `add` was called meanwhile
+        with _OfferErrors():
+            self.plane = SendPlane(
+                n_streams=n_streams, block_bytes=block_bytes, engine=wanted.engine,
+                is_direct=wanted.is_direct, direct_bytes=direct_bytes, has_checksum=wanted.has_checksum,
+                has_compression=wanted.has_compression,
+                is_recursive=wanted.is_recursive, n_walkers=count_walkers(),
+                follows_links=wanted.follows_links, keeps_hard_links=wanted.keeps_hard_links,
+                keeps_xattrs=wanted.keeps_xattrs, keeps_acls=wanted.keeps_acls,
+                keeps_owner_names=wanted.keeps_owner_names, finds_holes=wanted.finds_holes,
+                sends_devices=wanted.sends_devices,
+                filters=[(rule[:1] == b"+", rule[1:]) for rule in wanted.filters],
+                selection=wanted.selection, compares_digests=wanted.compares_digests,
+                is_dry_run=wanted.is_dry_run, fault_offset=self.fault_offset,
+            )  # fmt: skip
+        loop.watch(self.plane.event_fd, self.take_events)
+
+    def add(
+        self, sources: "Sequence[tuple[bytes, bytes]]", *, is_last: bool, tells_absent: bool = False
+    ) -> None:
+        """Queue (path, path at the target) pairs; `sources_taken` is told when the plane has them all.
+
+        *tells_absent*: the receiver is told of those that don't come.
+        """
+        self._waiting += [(path, name, self._order.must_wait(name), tells_absent) for path, name in sources]
+        self._is_last = is_last
+        self._has_more = True
+        if not self._is_handing_over:
+            self._hand_over()
+
+    @property
+    def has_waiting(self) -> bool:
+        return bool(self._waiting)
+
+    def _hand_over(self) -> None:
+        """Not by recursion: `sources_taken` may add the next page at once, as often as there are pages."""
+        self._is_handing_over = self._has_more = True
+        try:
+            while self._has_more:
+                self._has_more = False
+                while self._waiting:
+                    path, name, waits, tells_absent = self._waiting[0]
+                    if not self.plane.add_source(path, name, waits=waits, tells_absent=tells_absent):
+                        return  # a ROOM event comes when there is room
+                    self._waiting.popleft()
+                if not self._is_last:
+                    self._listener.sources_taken()
+        finally:
+            self._is_handing_over = False
+        if self._is_last and not self._has_ended_sources:
+            self._has_ended_sources = True
+            self.plane.end_sources()
+
+    def start(self, streams: Streams) -> None:
+        streams.attach_to(self.plane)
+        self.plane.start()
+
+    def take_events(self) -> None:
+        for kind, code, sys_errno, where, _, is_remote, path in self.plane.take_events():
+            if kind == FINISHED:
+                self._listener.end_finished(self)
+            elif kind == ROOM:
+                self._hand_over()
+            elif kind == FATAL:
+                self._listener.end_failed(Failure(code, sys_errno, where))
+            elif kind == FILE_FAILED:
+                failure = Failure(code, sys_errno, where)
+                self._listener.file_failed(self, failure, path, is_receiver=bool(is_remote))
+            elif kind == LISTED:
+                self._listener.listed(path + b"/" if where == "directory" else path)
+
+    def hold_events(self, *, is_held: bool) -> None:
+        """Let the plane wait with what it has to tell, while nobody listens."""
+        if is_held:
+            self._loop.unwatch(self.plane.event_fd)
+        else:
+            self._loop.watch(self.plane.event_fd, self.take_events)
+
+    def counters(self) -> dict[str, int]:
+        return self.plane.counters()
+
+    def result(self) -> Result:
+        return _make_result(self.counters())
+
+    def close(self) -> None:
+        self._loop.unwatch(self.plane.event_fd)
+        self.plane.stop()
+        self.plane.join()
+
+
+class ReceiveEnd:
+    """Writes what comes below the destination that *wanted* names."""
+
+    def __init__(self, wanted: Receive, *, is_remote: bool):
+        """Opens the target. Raises RefusedError, RemoteFileError or LocalFileError."""
+        _check_rights(wanted, is_remote=is_remote)
+        self._wanted = wanted
+        self._is_remote = is_remote
+        self.destination: Destination = open_destination(
+            wanted.target, n_sources=wanted.n_sources, is_directory=wanted.is_directory, is_remote=is_remote,
+            is_dry_run=wanted.is_dry_run,
+        )  # fmt: skip
+        self.plane: ReceivePlane | None = None
+        self._loop: EventLoop | None = None
+
+    @property
+    def names_below(self) -> bool:
+        """The sources' names go below the target."""
+        return self.destination.is_directory
+
+    @property
+    def is_in_order(self) -> bool:
+        """The target is a pipe or device: it takes its bytes one after the other, from one stream."""
+        return self.destination.in_place_fd >= 0
+
+    def open(
+        self,
+        *,
+        n_streams: int,
+        block_bytes: int,
+        loop: EventLoop,
+        listener: "Listener",
+        direct_bytes: int = 0,
+    ) -> None:
+        """Make the plane. Raises ProtocolError when what is wanted is not offered here."""
+        wanted = self._wanted
+        with _OfferErrors():
+            self.plane = ReceivePlane(
+                root_fd=self.destination.root_fd, n_streams=n_streams, block_bytes=block_bytes,
+                engine=wanted.engine, is_direct=wanted.is_direct, direct_bytes=direct_bytes,
+                has_checksum=wanted.has_checksum,
+                has_compression=wanted.has_compression, keeps_attributes=wanted.keeps_attributes,
+                follows_umask=not self._is_remote,
+                target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
+                has_roots=wanted.has_roots, selection=wanted.selection,
+                compares_digests=wanted.compares_digests, keeps_owner=wanted.keeps_owner,
+                keeps_xattrs=wanted.keeps_xattrs, keeps_acls=wanted.keeps_acls,
+                makes_links=wanted.makes_links, makes_hard_links=wanted.makes_hard_links,
+                makes_sparse=wanted.makes_sparse, makes_devices=wanted.makes_devices,
+                is_dry_run=wanted.is_dry_run,
+            )  # fmt: skip
+        self._loop, self._listener = loop, listener
+        loop.watch(self.plane.event_fd, self.take_events)
+
+    @property
+    def tells_missing(self) -> bool:
+        return self._wanted.tells_missing
+
+    def allow(self, names: "Sequence[bytes]", directories: "Sequence[bool]", sender: str) -> None:
+        """These may be written from now on, and what is below them where it is a directory, with -r.
+
+        *sender*: who offers them.
+        """
+        assert self.plane is not None
+        if not hears_of_roots(self._wanted):
+            return
+        try:
+            for name, is_directory in zip(names, directories, strict=True):
+                self.plane.allow(name, is_directory and self._wanted.is_recursive)
+        except (ValueError, OverflowError) as e:
+            raise ProtocolError(f"{sender} offers what can't come any more: {e}") from e
+
+    def start(self, streams: Streams) -> None:
+        assert self.plane is not None
+        streams.attach_to(self.plane)
+        self.plane.start()
+
+    def take_events(self) -> None:
+        assert self.plane is not None
+        for kind, code, sys_errno, where, _, _, path in self.plane.take_events():
+            if kind == FINISHED:
+                self._listener.end_finished(self)
+            elif kind == FATAL:
+                self._listener.end_failed(Failure(code, sys_errno, where))
+            elif kind == FILE_FAILED:
+                self._listener.file_failed(self, Failure(code, sys_errno, where), path, is_receiver=True)
+
+    def counters(self) -> dict[str, int]:
+        assert self.plane is not None
+        return self.plane.counters()
+
+    def result(self) -> Result:
+        return _make_result(self.counters())
+
+    def hold_events(self, *, is_held: bool) -> None:
+        """As SendEnd's."""
+        if self.plane is not None and self._loop is not None:
+            if is_held:
+                self._loop.unwatch(self.plane.event_fd)
+            else:
+                self._loop.watch(self.plane.event_fd, self.take_events)
+
+    def stop(self) -> None:
+        """Begin to end; `close` waits for it."""
+        if self.plane is not None:
+            self.plane.stop()
+
+    def close(self) -> None:
+        """Drop what is unfinished."""
+        if self.plane is not None:
+            assert self._loop is not None
+            self._loop.unwatch(self.plane.event_fd)
+            self.plane.stop()
+            self.plane.join()
+            self.plane = None
+        self.destination.close()
+
+
+def hears_of_roots(wanted: "Receive | Options") -> bool:
+    """Whether the sources' names reach the receiver: not in a dry run that asks it nothing."""
+    return not wanted.is_dry_run or wanted.selection != "all"
+
+
+def _make_result(counts: dict[str, int]) -> Result:
+    """The account of an end, from its counters."""
+    own = {**counts, "data_ns": max(0, counts["last_ns"] - counts["first_ns"])}
+    return Result._make(own.get(name, 0) for name in Result._fields)
+
+
+def _check_rights(wanted: Receive, *, is_remote: bool) -> None:
+    """What only root can do is refused before anything is copied."""
+    where = "on the remote host" if is_remote else "here"
+    for is_wanted, option, what in (
+        (wanted.keeps_owner, "--owner", "give files to others"),
+        (wanted.makes_devices, "--devices", "make devices"),
+    ):
+        if is_wanted and os.geteuid() != 0:
+            raise RefusedError(
+                f"option {option}: only root can {what}, and escp is not root {where}", "leave the option out"
+            )
+
+
+def start_local(sender: SendEnd, receiver: ReceiveEnd) -> None:
+    """Start both ends of a copy within this host: no streams and no encryption between them."""
+    assert receiver.plane is not None
+    link_local(sender.plane, receiver.plane)
+    sender.plane.start()
+
+
+class _OfferErrors:
+    """The planes' complaints about their arguments, as what they are: the peer asked for too much."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, ValueError | KeyError | OverflowError):
+            raise ProtocolError(f"the peer asked for what this escp does not offer: {error}") from error

@@ -1,0 +1,303 @@
+"""The way from here to the streams of one agent: direct connections in either direction, or its ssh."""
+
+import time
+from collections.abc import Callable
+
+from escp.constants import CONNECT_TIMEOUT_S, HELLO_TIMEOUT_S
+from escp.control.messages import Link, Listening, Tunnel
+from escp.errors import NetworkError, UsageError
+from escp.lean import sockets
+from escp.lean.eventloop import EventLoop
+from escp.options.options import Options
+from escp.remote.agentlink import AgentLink
+from escp.remote.reached import find_own_address, normalize_address
+from escp.remote.ssh import configured_host_name
+from escp.streams.connector import Connector
+from escp.streams.listener import NO_PORT_HINT, Acceptor, is_own_address, listen
+from escp.streams.streams import Streams, find_addresses, is_address
+
+OTHER_ADDRESS_S = 1.0  # before asking ssh's configuration for another address of the host
+PATIENCE_S = int(3 * HELLO_TIMEOUT_S)  # of an agent that connects, where the tunnel is an alternative
+MAX_ADDRESSES = 8  # of one host, that are tried
+
+
+class Leg:
+    """First `link()`, which the agent is sent, its answer to `begin`, then `tick` until `is_complete`.
+
+    Connections go to addresses of the host that ssh reached, or that the user named, and to no others: what
+    an agent says of its addresses only says which of them comes first.
+    """
+
+    def __init__(
+        self,
+        agent: AgentLink,
+        options: Options,
+        loop: EventLoop,
+        warn: Callable[[str], None],
+        *,
+        limit_bytes_per_s: int = 0,
+    ):
+        """*limit_bytes_per_s*: of what goes from here through a tunnel; 0 is none."""
+        self._agent = agent
+        self._options = options.for_host(agent.location)
+        self._loop = loop
+        self._warn = warn
+        self._limit_bytes_per_s = limit_bytes_per_s
+        # What the agent is to do.
+        self._mode = "tunnel" if options.tunnel == "always" else "connect" if options.is_reverse else "listen"
+        self.streams: Streams | None = None
+        self._listener: sockets.Socket | None = None
+        self._acceptor: Acceptor | None = None
+        self._connector: Connector | None = None
+        self._known: list[str] | None = None  # the agent's addresses
+        self._foreign = ""  # what it calls itself instead
+        self._port = 0
+        self._due_s = self._other_address_s = float("inf")
+        self.place = ""  # where the data goes, for people
+        self.failure = ""  # why it could not go there
+
+    def link(
+        self,
+        secret: bytes,
+        *,
+        n_streams: int,
+        limit_bytes_per_s: int,
+        is_relayed: bool = False,
+        speaks_first: bool = False,
+    ) -> Link:
+        """What the agent must know; opens this side's port where the agent is to connect."""
+        options = self._options
+        addresses: list[str] = []
+        port = options.port
+        bind = options.bind_address
+        if bind is not None and not is_own_address(bind):
+            raise UsageError(f"option --bind: {bind} is no address of this host", "see `ip address`")
+        if self._mode != "tunnel" and options.data_host is not None:
+            addresses = self._known = self._resolve(options.data_host)
+            if not addresses:
+                raise NetworkError(f"option --data-host: no address is known for {options.data_host}")
+        if self._mode == "connect":
+            self._open_port()
+            port = self._port or port
+            addresses = addresses or ([bind] if bind is not None else [])
+        return Link(
+            secret=secret,
+            mode=self._mode,
+            n_streams=n_streams,
+            block_bytes=options.block_bytes,
+            limit_bytes_per_s=limit_bytes_per_s,
+            addresses=addresses,
+            port=port,
+            n_ports=1 if self._mode == "connect" else options.n_ports,
+            patience_s=PATIENCE_S,
+            is_relayed=is_relayed,
+            speaks_first=speaks_first,
+        )
+
+    def prepare(self) -> None:
+        """Find out where the agent is."""
+        if self._mode == "listen" and self._known is None:
+            self._known = self._find_known()
+
+    def begin(self, listening: Listening, streams: Streams) -> None:
+        """The agent is ready for *streams*."""
+        self.streams = streams
+        now = time.monotonic()
+        self._due_s = now + CONNECT_TIMEOUT_S
+        if self._mode == "tunnel":
+            self.place = "ssh"
+            self._open_tunnel()
+        elif self._mode == "connect":
+            assert self._listener
+            self.place = f"this host port {self._port}"
+            self._acceptor = Acceptor(self._listener, streams, self._loop.watch, self._loop.unwatch, now)
+        else:
+            self._connect(listening, now)
+
+    # ---- This host's port ---------------------------------------------------------------------------
+
+    def _open_port(self) -> None:
+        try:
+            self._listener = listen(self._find_own(), self._options.port, self._options.n_ports)
+        except NetworkError as e:
+            self._turn_to_ssh(str(e), e.hint)
+            self._mode = "tunnel"
+            return
+        self._port = self._listener.getsockname()[1]
+
+    def _find_own(self) -> str:
+        """The address of this host that the agent connects to; "" where it can't be told."""
+        if self._options.bind_address is not None:
+            return self._options.bind_address
+        if self._known is not None:
+            candidates = self._known
+        elif (connection := self._agent.find_connection()) is not None:
+            candidates = [connection[0]]
+        else:
+            candidates = [find_own_address(peer) for peer in self._resolve(self._configured_host())]
+        for address in candidates:
+            if address and is_own_address(address):
+                return address
+        self._agent.note("the data port is open on all addresses of this host: name one with --bind")
+        return ""
+
+    # ---- The agent's port ---------------------------------------------------------------------------
+
+    def check(self, listening: Listening) -> None:
+        """Raises NetworkError for a port that the agent was not asked to open."""
+        first, last = self._ports
+        if self._mode == "listen" and listening.port and not first <= listening.port <= last:
+            raise NetworkError(
+                f"the remote escp on {self._agent.host} names port {listening.port}, "
+                f"but was asked for one of {first}-{last}",
+                "nothing was sent there: is that host to be trusted?",
+            )
+
+    @property
+    def _ports(self) -> tuple[int, int]:
+        return self._options.port, self._options.port + self._options.n_ports - 1
+
+    def _connect(self, listening: Listening, now: float) -> None:
+        assert self.streams
+        data_host, bind = self._options.data_host, self._options.bind_address
+        try:
+            addresses = self.find_addresses(listening)
+        except NetworkError as e:
+            return self._turn_to_ssh(str(e), e.hint)
+        if data_host is None and not self._options.is_embedded:
+            self._other_address_s = now + OTHER_ADDRESS_S
+        if bind is not None:
+            addresses = [address for address in addresses if (":" in address) == (":" in bind)]
+            self._other_address_s = float("inf")
+            if not addresses:
+                raise NetworkError(
+                    f"option --bind: the streams go to another kind of address than {bind}",
+                    "give one of the same kind, IPv4 or IPv6, with --data-host",
+                )
+        self.place = f"{addresses[0]} port {self._port}"
+        pairs = [(address, self._port) for address in addresses]
+        self._connector = Connector(pairs, self.streams, self._loop.watch, self._loop.unwatch, now, bind)
+        return None
+
+    def find_addresses(self, listening: Listening) -> list[str]:
+        """Where the agent's streams can be reached, one address at least; raises NetworkError."""
+        host = self._agent.host
+        if not listening.port:
+            raise NetworkError(
+                f"{host}: {listening.reason or 'no free port for the data'}",
+                NO_PORT_HINT,
+            )
+        self._port = listening.port
+        known = self._find_known() if self._known is None else self._known
+        if not known:
+            raise NetworkError(
+                f"no address is known for {host}", "name the host by its address, or use --data-host"
+            )
+        named = [normalize_address(text) for text in listening.addresses if is_address(text)]
+        if not named:
+            self._agent.note(f"{host} does not say on which of its addresses it listens: perhaps on all")
+        foreign = [address for address in named if address not in known]
+        if foreign and self._options.data_host is None:
+            self._foreign = foreign[0]
+            self._agent.note(f"{host} calls itself {foreign[0]}, but ssh reached {known[0]}: that is used")
+        return sorted(known, key=lambda address: address not in named)[:MAX_ADDRESSES]
+
+    def _find_known(self) -> list[str]:
+        """Addresses of the host that ssh reached; else those that ssh's configuration leads to."""
+        connection = self._agent.find_connection()
+        return self._resolve(self._configured_host()) if connection is None else [connection[1]]
+
+    def _configured_host(self) -> str:
+        return configured_host_name(self._options, self._agent.location)
+
+    def _resolve(self, host: str) -> list[str]:
+        """Addresses of *host*; none where the name is unknown."""
+        try:
+            found = find_addresses(host, None, self._options.address_family or 0)
+        except (OSError, UnicodeError):  # UnicodeError: a name that can't be one
+            return []
+        return [sockets.show_address(address) for address in found]
+
+    # ---- Until all streams are there ----------------------------------------------------------------
+
+    @property
+    def is_complete(self) -> bool:
+        return self.streams is not None and self.streams.is_complete
+
+    @property
+    def next_tick_s(self) -> float:
+        return float("inf") if self._connector is None else self._connector.next_tick_s
+
+    def tick(self, now: float) -> None:
+        """Try on; raises NetworkError when nothing is left to try."""
+        if self.streams is None:
+            return
+        if self.streams.is_complete:
+            return self.settle()
+        if self._acceptor is not None:
+            self._acceptor.tick(now)
+        if self._connector is not None:
+            self._connector.tick(now)
+            if now >= self._other_address_s:
+                self._other_address_s = float("inf")
+                others = self._resolve(self._configured_host())[:MAX_ADDRESSES]
+                self._connector.add_addresses([(address, self._port) for address in others])
+        if now >= self._due_s:
+            self._give_up()
+
+    def _give_up(self) -> None:
+        """No stream came about in time."""
+        reason = self._connector.reason if self._connector is not None else "no connection arrived"
+        if self._mode == "connect":
+            what, whose = f"{self._agent.host} can't reach port {self._port} of this host", "this host"
+        else:
+            what = f"can't reach the data port on {self._agent.host} ({self.place})"
+            whose = self._agent.host
+        if self._foreign:
+            reason += f" (it calls itself {self._foreign}: if that is right, use --data-host)"
+        what = f"{what}: {reason}"
+        first, last = self._ports
+        self._turn_to_ssh(
+            what,
+            f"the ports {first}-{last} (see --escp_port) of {whose} must be open, or use --tunnel=auto",
+            f"{what}; the data goes through ssh, which is slower: open the ports {first}-{last} "
+            f"(see --escp_port) of {whose}, or write --tunnel=always to skip this wait",
+        )
+
+    def _turn_to_ssh(self, what: str, hint: str, warning: str = "") -> None:
+        """The ports are of no use."""
+        if self._options.tunnel != "auto" or self.place == "ssh":
+            raise NetworkError(what, hint)
+        self.failure = what
+        self._warn(warning or f"{what}; the data goes through ssh, which is slower: {hint}")
+        self.settle()
+        if self.streams is None:  # the agent has not been told to connect
+            return
+        self.streams.close()
+        self._agent.send(Tunnel())
+        self._open_tunnel()
+        self.place = "ssh"
+
+    def _open_tunnel(self) -> None:
+        assert self.streams
+        tunnel = self._agent.channel.open_tunnel(self.streams.n_streams, self._limit_bytes_per_s)
+        now = time.monotonic()
+        self._connector = Connector([], self.streams, self._loop.watch, self._loop.unwatch, now)
+        self._connector.take(tunnel.ends)
+        self._due_s = now + PATIENCE_S
+
+    def settle(self) -> None:
+        """No further connection is needed."""
+        if self._acceptor is not None:
+            self._acceptor.close()
+        elif self._listener is not None:
+            self._listener.close()
+        if self._connector is not None:
+            self._connector.close()
+        self._acceptor = self._listener = self._connector = None
+        self._due_s = self._other_address_s = float("inf")
+
+    def close(self) -> None:
+        self.settle()
+        if self.streams is not None:
+            self.streams.close()

@@ -1,0 +1,197 @@
+"""The listening end of the data streams: takes in the connections that prove the key, and no others."""
+
+import os
+
+from escp.constants import HELLO_TIMEOUT_S, MAX_STREAMS, MAX_UNPROVEN, PROTOCOL_MAJOR
+from escp.errors import NetworkError, describe_errno, explain_limit
+from escp.lean import sockets
+from escp.lean.eventloop import Watch
+from escp.streams.streams import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams, socket_address
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+NO_PORT_HINT = "wait for other transfers to end, or give another range with --escp_port and --escp_portrange"
+BACKLOG = 2 * MAX_STREAMS
+
+
+def listen(address: str, first_port: int, n_ports: int) -> sockets.Socket:
+    """A listener on the first free port of the range; raises NetworkError when there is none.
+
+    *address* "" means all addresses of this host, IPv4 and IPv6.
+    """
+    family = (
+        sockets.AF_INET6 if ":" in address or (not address and sockets.has_dual_stack()) else sockets.AF_INET
+    )
+    reason = ""
+    for port in range(first_port, first_port + n_ports):
+        sock = sockets.Socket(family, sockets.SOCK_STREAM)
+        try:
+            # Only this lets a port be used again while old connections to it are still in TIME_WAIT.
+            sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_REUSEADDR, 1)
+            if not address and family == sockets.AF_INET6:
+                sock.setsockopt(sockets.IPPROTO_IPV6, sockets.IPV6_V6ONLY, 0)
+            sock.bind(socket_address(address, port) if address else ("", port))
+            sock.listen(BACKLOG)
+            sock.setblocking(False)
+            return sock
+        except OSError as e:
+            sock.close()
+            reason = describe_errno(e.errno or 0)
+    last_port = first_port + n_ports - 1
+    raise NetworkError(
+        f"no free port in {first_port}-{last_port} on {address or 'this host'} ({reason})",
+        NO_PORT_HINT,
+    )
+
+
+def is_own_address(address: str) -> bool:
+    """Whether this host has that address, so that a listener may be bound to it."""
+    sock = sockets.Socket(sockets.AF_INET6 if ":" in address else sockets.AF_INET)
+    try:
+        sock.bind(socket_address(address, 0))
+    except OSError:
+        return False
+    finally:
+        sock.close()
+    return True
+
+
+def _place_of(sock: sockets.Socket) -> bytes:
+    """Whence a connection comes: who has one IPv6 address has 64 bits of them."""
+    try:
+        name = sock.getpeername()
+    except OSError:  # gone again
+        return b""
+    if sock.family != sockets.AF_INET6:
+        return str(name[0]).encode() if name else b""
+    address = sockets.inet_pton(sockets.AF_INET6, name[0].partition("%")[0])
+    return address[:8] if any(address[:8]) else address  # the latter: IPv4, as this host's listener sees it
+
+
+class Acceptor:
+    """Accepts connections until every stream has proven its key; strangers are dropped without harm.
+
+    *watch(fd, callback)* and *unwatch(fd)* register with the caller's event loop. Without a listener all
+    connections come from `take`.
+
+    Too many strangers: the oldest one goes of the place that has the most, and more than a session's streams.
+    So a true stream whose hello is late, because its packet was lost, stays, whoever comes from elsewhere.
+    """
+
+    def __init__(
+        self,
+        listener: sockets.Socket | None,
+        streams: Streams,
+        watch: Watch,
+        unwatch: "Callable[[int], None]",
+        now: float,
+    ):
+        self._listener = listener
+        self._streams = streams
+        self._watch, self._unwatch = watch, unwatch
+        # In the order they came: when, from where, what they have said.
+        self._unproven: dict[sockets.Socket, tuple[float, bytes, bytearray]] = {}
+        self._max_unproven = min(MAX_UNPROVEN, os.sysconf("SC_OPEN_MAX") // 4)
+        self._channels: dict[sockets.Socket, tuple[int, Channel]] = {}  # of those whose preamble is right
+        if listener is not None:
+            watch(listener.fileno(), self._accept)
+        self._now = now
+
+    def tick(self, now: float) -> None:
+        """Drop connections that have not proven the key in time."""
+        self._now = now
+        for sock in [s for s, (since, *_) in self._unproven.items() if now - since > HELLO_TIMEOUT_S]:
+            self._drop(sock)
+
+    def _accept(self) -> None:
+        assert self._listener
+        try:
+            sock = sockets.accept(self._listener)
+        except OSError as e:
+            if explain_limit(e) is None:
+                return  # gone again before it was accepted
+            if not self._unproven:
+                raise  # it would wait here for ever, and this process with it
+            return self._drop_stranger()
+        self.take(sock)
+        if len(self._unproven) > self._max_unproven + self._n_missing:
+            self._drop_stranger()
+
+    @property
+    def _n_missing(self) -> int:
+        return self._streams.n_streams - len(self._streams.proven)
+
+    def take(self, sock: sockets.Socket) -> None:
+        """A connected socket on which a stream may prove itself."""
+        sock.setblocking(False)
+        self._unproven[sock] = (self._now, _place_of(sock), bytearray())
+        self._watch(sock.fileno(), lambda: self._read(sock))
+
+    def _drop_stranger(self) -> None:
+        counts: dict[bytes, int] = {}
+        for _, place, _ in self._unproven.values():
+            counts[place] = counts.get(place, 0) + 1
+        crowd = max(counts, key=counts.__getitem__)
+        is_crowded = counts[crowd] > self._n_missing
+        at_fault = (s for s, (_, place, _) in self._unproven.items() if place == crowd or not is_crowded)
+        self._drop(next(at_fault))
+
+    def _drop(self, sock: sockets.Socket) -> None:
+        self._forget(sock)
+        sock.close()
+
+    def _forget(self, sock: sockets.Socket) -> None:
+        """It is unproven no longer."""
+        del self._unproven[sock]
+        self._channels.pop(sock, None)
+        self._unwatch(sock.fileno())
+
+    def _read(self, sock: sockets.Socket) -> None:
+        got = self._unproven[sock][2]
+        whole = PREAMBLE.size + HELLO_FRAME_BYTES
+        try:
+            data = sock.recv((PREAMBLE.size if len(got) < PREAMBLE.size else whole) - len(got))
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        got += data
+        if not data or not (MAGIC.startswith(got[:4]) or got.startswith(MAGIC)):
+            self._drop(sock)
+        elif len(got) == PREAMBLE.size:
+            self._take_preamble(sock, bytes(got))
+        elif len(got) == whole:
+            self._prove(sock, bytes(got[PREAMBLE.size :]))
+
+    def _take_preamble(self, sock: sockets.Socket, preamble: bytes) -> None:
+        """Whoever connected says which stream this is to be."""
+        streams = self._streams
+        _, major, zero, stream, connection, zero2 = PREAMBLE.unpack(preamble)
+        is_right = (major, zero, connection, zero2) == (PROTOCOL_MAJOR, 0, 0, 0)
+        if not is_right or stream >= streams.n_streams or stream in streams.proven:
+            return self._drop(sock)
+        self._channels[sock] = stream, streams.make_channel(stream)
+
+    def _prove(self, sock: sockets.Socket, hello: bytes) -> None:
+        streams = self._streams
+        stream, channel = self._channels[sock]
+        if stream in streams.proven or not streams.check_hello(channel, hello):
+            return self._drop(sock)
+        try:
+            sock.send(streams.hello(channel))
+        except OSError:
+            return self._drop(sock)
+        self._forget(sock)
+        streams.adopt(stream, sock, channel)
+        if streams.is_complete:
+            self.close()
+
+    def close(self) -> None:
+        """Stop listening; drop what has not proven itself."""
+        for sock in list(self._unproven):
+            self._drop(sock)
+        if self._listener is not None and self._listener.fileno() >= 0:
+            self._unwatch(self._listener.fileno())
+            self._listener.close()

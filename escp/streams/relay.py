@@ -1,0 +1,39 @@
+"""Host to host through this one: two connected sockets a stream, and threads that pass on what is sealed.
+
+Nothing here has the session's keys: the ends prove themselves to each other through the relay. Each leg has a
+secret of its own, with which the relay and that leg's host find each other among strangers, and nothing else.
+"""
+
+from escp._fast.planes.relay import RelayPlane
+from escp.lean import sockets
+from escp.streams.streams import Channel, Streams
+
+
+class RelayLeg(Streams):
+    """The connections to one of the two hosts: *secret* is this leg's, not the session's."""
+
+    def adopt(self, stream: int, sock: sockets.Socket, channel: Channel) -> None:
+        super().adopt(stream, sock, channel)
+        sock.setblocking(False)
+
+
+class Relay:
+    """Runs from `start` until both hosts have ended all streams, or `close`."""
+
+    def __init__(self, near: RelayLeg, far: RelayLeg):
+        self._legs = near, far
+        self._plane = RelayPlane(near.n_streams)
+
+    def start(self) -> None:
+        near, far = self._legs
+        for stream in range(near.n_streams):
+            self._plane.attach(stream, near.proven[stream][0].fileno(), far.proven[stream][0].fileno())
+        for leg in self._legs:
+            leg.forget()
+        self._plane.start()
+
+    def close(self) -> None:
+        self._plane.stop()
+        self._plane.join()
+        for leg in self._legs:
+            leg.close()

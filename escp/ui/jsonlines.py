@@ -1,0 +1,176 @@
+"""`--json`: one JSON object a line on standard output; docs/json.md says what the fields mean.
+
+Pure ASCII, so no name can reach a terminal raw. stderr stays empty, but for what ssh says there.
+"""
+
+import json
+import time
+from collections.abc import Callable
+
+from escp import __version__
+from escp.errors import EXIT_OK, EscpError
+from escp.ui.display import to_valid_text
+from escp.ui.lines import Lines
+from escp.ui.log import TransferLog
+from escp.ui.progress import Snapshot, StartInfo, Summary
+from escp.ui.text import TextUi, find_exit_code
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.ui.finding import Check, Finding
+
+PROGRESS_EVERY_S = 1.0
+
+
+class JsonUi(TextUi):
+    """The same calls as TextUi, for programs. After the result nothing more is written."""
+
+    def __init__(
+        self,
+        out: Lines,
+        err: Lines,
+        *,
+        verbosity: int = 0,
+        log: TransferLog | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ):
+        super().__init__(err, out=out, is_quiet=True, verbosity=verbosity, log=log, clock=clock)
+        self._next_progress_s = 0.0
+        self._is_ended = False
+
+    def begin(self, info: StartInfo) -> None:
+        self._emit(
+            "start",
+            version=__version__,
+            host=to_valid_text(info.host),
+            address=info.address,
+            streams=info.n_streams,
+            block_bytes=info.block_bytes,
+            aead=info.aead,
+            embedded=info.is_embedded,
+        )
+        super().begin(info)
+        self._next_progress_s = self._begin_s + PROGRESS_EVERY_S
+
+    def update(self, snapshot: Snapshot) -> None:
+        super().update(snapshot)
+        if self._rate is None or self._clock() < self._next_progress_s:
+            return
+        self._next_progress_s = self._clock() + PROGRESS_EVERY_S
+        eta_s = self._rate.eta_s
+        self._emit(
+            "progress",
+            bytes=snapshot.bytes_done,
+            bytes_total=snapshot.bytes_total,
+            files=snapshot.files_done,
+            files_total=snapshot.files_total,
+            total_is_final=snapshot.is_total_final,
+            rate_bytes_per_s=round(self._rate.rate_bytes_per_s),
+            eta_seconds=None if eta_s is None else round(eta_s, 1),
+        )
+
+    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
+        shown_host = None if host is None else to_valid_text(host)
+        self._emit("error", **name_fields(path), host=shown_host, message=to_valid_text(message))
+        self._write_log("error", is_error=True, path=path, host=host, message=message)
+
+    def listed(self, path: bytes) -> None:
+        self._emit("listed", **name_fields(path))
+
+    def note(self, text: str) -> None:
+        if self._verbosity:
+            self._emit("note", message=to_valid_text(text))
+
+    def announce(self, text: str) -> None:
+        self._emit("note", message=to_valid_text(text))
+
+    def warn(self, text: str) -> None:
+        self._emit("warning", message=to_valid_text(text))
+        self._write_log("warning", message=text)
+
+    def finding(self, finding: "Finding", *, host: str) -> None:
+        self._emit(
+            "finding",
+            scope=finding.scope,
+            host=to_valid_text(host) if finding.scope != "local" else None,
+            subject=finding.subject,
+            status=finding.status,
+            value=to_valid_text(finding.value),
+            number=finding.number,
+            advice=to_valid_text(finding.advice) or None,
+        )
+
+    def check(self, check: "Check") -> None:
+        self._emit("check", name=check.name, ok=check.is_ok, message=to_valid_text(check.text))
+
+    def conclude(self, exit_code: int, text: str) -> None:
+        self._emit("result", ok=exit_code == 0, exit_code=exit_code, **_NO_NUMBERS, error=None)
+        self._is_ended = True
+
+    def finish(self, summary: Summary, error: EscpError | None = None) -> None:
+        exit_code = find_exit_code(summary, error)
+        self._write_log("summary", exit_code=exit_code, **summary._asdict())
+        self._end(exit_code, summary, error)
+
+    def end(self, error: EscpError | None) -> None:
+        """What was no copy is over."""
+        self._end(EXIT_OK if error is None else error.exit_code, None, error)
+
+    def fail(self, error: EscpError) -> None:
+        self._end(error.exit_code, None, error)
+
+    def _end(self, exit_code: int, summary: Summary | None, error: EscpError | None) -> None:
+        if error is not None:
+            self._write_log(
+                "failure", is_error=True, exit_code=exit_code, message=str(error), hint=error.hint
+            )
+        numbers = _NO_NUMBERS if summary is None else _describe_summary(summary)
+        self._emit("result", ok=exit_code == 0, exit_code=exit_code, **numbers, error=_describe_error(error))
+        self._is_ended = True
+
+    def _emit(self, kind: str, **fields: object) -> None:
+        if not self._is_ended:
+            self._out.write(json.dumps({"type": kind, **fields}, separators=(",", ":")))
+
+
+def name_fields(path: bytes) -> dict[str, str]:
+    """`path`, exact if it is UTF-8; otherwise with U+FFFD in it, and `path_hex` with the bytes."""
+    try:
+        return {"path": path.decode("utf-8")}
+    except UnicodeDecodeError:
+        return {"path": to_valid_text(path), "path_hex": path.hex()}
+
+
+def _describe_summary(summary: Summary) -> dict[str, object]:
+    return {
+        "files": summary.files,
+        "directories": summary.directories,
+        "bytes": summary.bytes,
+        "seconds": round(summary.seconds, 6),
+        "data_seconds": round(summary.data_seconds, 6),
+        "rate_bytes_per_s": round(summary.rate_bytes_per_s),
+        "bytes_network": summary.bytes_network,
+        "verified": summary.is_verified,
+        "failed": summary.n_failed,
+        "aead": summary.aead,
+        "streams": summary.n_streams,
+        "dummy": summary.is_dummy,
+        "skipped": summary.n_skipped,
+        "dry_run": summary.is_dry_run,
+        "bytes_disk": summary.bytes_disk,
+        "bytes_compressed": summary.bytes_compressed,
+    }
+
+
+_NO_NUMBERS = dict.fromkeys(_describe_summary(Summary(0, 0, 0, 0, 0, 0, None, 0, 0, "")))
+
+
+def _describe_error(error: EscpError | None) -> dict[str, object] | None:
+    if error is None:
+        return None
+    return {
+        "message": to_valid_text(str(error)),
+        "hint": to_valid_text(error.hint),
+        "exit_code": error.exit_code,
+        "retryable": error.is_retryable,
+    }

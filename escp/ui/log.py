@@ -1,0 +1,156 @@
+"""`--logfile`: one line an event, to a file or to syslog. Only `ui` and `agent` write here.
+
+Names and messages are escaped, so that nothing a peer or a file name holds can forge a line. A log that can't
+be opened ends the run before it starts; one that can't be written to later does not stop a copy.
+"""
+
+import os
+import stat
+import time
+
+from escp.errors import EscpError, LocalFileError, RemoteFileError, describe_errno
+from escp.options.values import is_facility
+from escp.ui.display import show_name, show_text
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+# No link is followed at the end of the path (a log in /tmp), no reader is waited for if it is a pipe, and no
+# terminal becomes ours.
+_OPEN_FLAGS = (
+    os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK | os.O_NOCTTY
+)
+
+
+class TransferLog:
+    """An open log: `write("start", host="dtn1", n_streams=4)`. `close()` may be called twice."""
+
+    def __init__(self, logfile: str, *, now: "Callable[[], float]" = time.time):
+        """Open a file (created with mode 0600) or a facility. Raises LocalFileError."""
+        self._now = now
+        self._fd = -1
+        self._facility = logfile if is_facility(logfile) else ""
+        if self._facility:
+            return
+        try:
+            self._fd = os.open(logfile, _OPEN_FLAGS, 0o600)
+        except OSError as error:
+            reason = describe_errno(error.errno or 0)
+            raise LocalFileError(f"cannot open the log file '{logfile}': {reason}") from error
+        if why := _find_stranger(os.fstat(self._fd)):
+            self.close()
+            raise LocalFileError(f"cannot open the log file '{logfile}': {why}", "name a file of your own")
+
+    def write(
+        self, event: str, *, is_error: bool = False, **fields: bytes | str | int | float | None
+    ) -> bool:
+        """Append one line; bytes are shown as file names are. False if that failed."""
+        text = " ".join([event, *(f"{name}={_show_value(value)}" for name, value in fields.items())])
+        if self._facility:
+            self._write_syslog(text, is_error=is_error)
+            return True
+        now_s = self._now()
+        stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_s))
+        line = f"{stamp}.{int(now_s * 1000) % 1000:03d}Z escp[{os.getpid()}] {text}\n".encode()
+        try:
+            return os.write(self._fd, line) == len(line)  # one write: lines of several runs don't mix
+        except OSError:
+            return False
+
+    def close(self) -> None:
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+    def _write_syslog(self, text: str, *, is_error: bool) -> None:
+        import syslog  # lazy: hardly a run needs it
+
+        syslog.openlog("escp", syslog.LOG_PID, getattr(syslog, f"LOG_{self._facility}"))
+        syslog.syslog(syslog.LOG_ERR if is_error else syslog.LOG_NOTICE, text)
+
+
+def _find_stranger(info: os.stat_result) -> str:
+    """Why nothing may be appended to an open file: its owner would read it, or it is another file of ours."""
+    if stat.S_ISCHR(info.st_mode):  # /dev/null: nobody but root makes devices
+        return ""
+    if not stat.S_ISREG(info.st_mode) and not stat.S_ISFIFO(info.st_mode):
+        return "it is not a file"
+    if info.st_uid not in (0, os.geteuid()):  # root's: a site's log, which a group may write
+        return "it belongs to another user"
+    return "it has another name (a hard link)" if info.st_nlink > 1 else ""
+
+
+class AgentLog:
+    """What an agent writes about its session: start, what failed, and how it ended. Or nothing at all."""
+
+    def __init__(self, log: TransferLog | None = None, *, clock: "Callable[[], float]" = time.monotonic):
+        self._log = log
+        self._clock = clock
+        self._start_s = clock()
+        self._is_open = False  # a session has begun and its end is not told yet
+
+    def begin(self, *, role: str, peer: str, n_streams: int, block_bytes: int, aead: str) -> None:
+        """The streams are open. *role*: "sender" or "receiver"; *peer*: where ssh came from."""
+        self._is_open = True
+        self._write("start", role=role, peer=peer, n_streams=n_streams, block_bytes=block_bytes, aead=aead)
+
+    def file_error(self, path: bytes, message: str) -> None:
+        self._write("error", is_error=True, path=path, message=message)
+
+    def examined(self) -> None:
+        """The initiator only wanted to know about this host: nothing is missing when it goes."""
+        self._is_open = False
+        self._write("examined")
+
+    def finish(self, counters: dict[str, int]) -> None:
+        """All is done. *counters*: of the plane that ran here."""
+        self._is_open = False
+        self._write(
+            "summary",
+            files=counters["files"],
+            directories=counters["directories"],
+            failed=counters["failed"],
+            bytes=counters["bytes"],
+            bytes_network=counters["bytes_network"],
+            bytes_disk=counters.get("bytes_disk", counters["bytes"]),  # a sender has read what it sent
+            bytes_compressed=counters["bytes_compressed"],
+            seconds=self._clock() - self._start_s,
+        )
+
+    def fail(self, error: EscpError) -> None:
+        self._is_open = False
+        self._write("failure", is_error=True, exit_code=error.exit_code, message=str(error))
+
+    def close(self) -> None:
+        if self._is_open:
+            self._is_open = False
+            self._write("failure", is_error=True, message="ended before all was copied")
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _write(
+        self, event: str, *, is_error: bool = False, **fields: bytes | str | int | float | None
+    ) -> None:
+        if self._log is not None:
+            self._log.write(event, is_error=is_error, **fields)  # a full disk does not stop a copy
+
+
+def open_agent_log(logfile: str | None) -> AgentLog:
+    """The log that the agent's own side asked for. Raises RemoteFileError: the initiator will read it."""
+    try:
+        return AgentLog(None if logfile is None else TransferLog(logfile))
+    except LocalFileError as e:
+        raise RemoteFileError(f"the remote escp {e}", e.hint) from e
+
+
+def _show_value(value: bytes | str | int | float | None) -> str:
+    if isinstance(value, (bytes, str)):
+        shown = show_name(value) if isinstance(value, bytes) else show_text(value.replace("\\", "\\\\"))
+        return '"' + shown.replace('"', '\\"') + '"'
+    if value is None:
+        return "-"
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.3f}" if isinstance(value, float) else str(value)

@@ -1,0 +1,83 @@
+"""The progress line on a terminal, drawn with rich; imported only when the first one is drawn.
+
+Not a thread: it draws when told to. rich asks for the terminal's width at each draw, so a resize is followed.
+"""
+
+from typing import TextIO
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Column
+from rich.text import Text
+
+from escp.ui.display import format_bytes, format_clock, format_rate
+from escp.ui.progress import Snapshot
+
+_MIN_BAR_COLUMNS = 10
+
+
+class Meter:
+    """One line that is redrawn in place; `close()` removes it and may be called twice."""
+
+    def __init__(self, stream: TextIO, *, shows_bits: bool):
+        self._shows_bits = shows_bits
+        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._progress = Progress(
+            TextColumn(
+                "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="crop")
+            ),
+            BarColumn(None, table_column=Column(ratio=1)),
+            console=self._console,
+            auto_refresh=False,
+            transient=True,
+            redirect_stdout=False,
+            redirect_stderr=False,
+            expand=True,
+        )
+        self._task = self._progress.add_task("", total=None)
+        self._is_started = False
+
+    def draw(self, snapshot: Snapshot, rate_bytes_per_s: float, eta_s: float | None) -> None:
+        fraction = snapshot.fraction
+        line = self.compose(snapshot, rate_bytes_per_s, eta_s, self._console.width - _MIN_BAR_COLUMNS - 1)
+        self._progress.update(
+            self._task, description=line, total=None if fraction is None else 1.0, completed=fraction or 0.0
+        )
+        if not self._is_started:
+            self._is_started = True
+            self._progress.start()
+            self._console.show_cursor(True)  # rich hides it: a SIGKILL would leave it hidden
+        self._progress.refresh()
+
+    def compose(
+        self, snapshot: Snapshot, rate_bytes_per_s: float, eta_s: float | None, n_columns: int
+    ) -> str:
+        """The text beside the bar: what fits into `n_columns`, the most wanted first."""
+        fraction = snapshot.fraction
+        done = format_bytes(snapshot.bytes_done)
+        if fraction is None:
+            parts = [
+                done,
+                format_rate(rate_bytes_per_s, in_bits=self._shows_bits),
+                f"{snapshot.files_done:,} files",
+            ]
+        else:
+            parts = [
+                f"{int(fraction * 100):3d}%",
+                format_rate(rate_bytes_per_s, in_bits=self._shows_bits),
+                "-:--" if eta_s is None else format_clock(eta_s),
+                f"{done} of {format_bytes(snapshot.bytes_total)}",
+                f"{snapshot.files_done:,}/{snapshot.files_total:,} files",
+            ]
+        while len(parts) > 1 and len("  ".join(parts)) > n_columns:
+            parts.pop()
+        return "  ".join(parts)
+
+    def print_above(self, line: str) -> None:
+        """Print a line of its own, then the meter again below it."""
+        self._console.print(Text(line), soft_wrap=True)
+
+    def close(self) -> None:
+        if self._is_started:
+            self._is_started = False
+            self._progress.stop()

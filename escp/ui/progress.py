@@ -1,0 +1,102 @@
+"""What a session tells its user, as records, and the rate behind the meter. Pure: the clock is handed in.
+
+The records are filled from the planes' counters; `ui` shows them.
+"""
+
+import math
+from collections.abc import Callable
+
+from escp.lean.record import Record
+
+SMOOTH_S = 3.0  # the rate forgets to 1/e in this time: calm enough to read, quick enough to show a stall
+
+
+class StartInfo(Record):
+    """What was agreed with the agent, known once the data streams are open."""
+
+    host: str
+    n_streams: int
+    block_bytes: int
+    aead: str  # the backend in use, for example "ipsec_mb"
+    is_embedded: bool = False
+    address: str = ""  # where the data goes, for example "192.0.2.7:1232"
+
+
+class Snapshot(Record):
+    """Progress at one moment. Until `is_total_final` the sources are still being listed."""
+
+    bytes_done: int
+    bytes_total: int
+    files_done: int
+    files_total: int
+    is_total_final: bool
+
+    @property
+    def fraction(self) -> float | None:
+        """0.0 to 1.0, by bytes (by files when all are empty); None while the total is not known."""
+        if not self.is_total_final:
+            return None
+        done, total = self.bytes_done, self.bytes_total
+        if total <= 0:
+            done, total = self.files_done, self.files_total
+        return min(1.0, done / total) if total > 0 else 1.0
+
+
+class Summary(Record):
+    """The outcome of a session that ran to its end; failed files are counted in `n_failed` only."""
+
+    files: int
+    directories: int
+    bytes: int
+    seconds: float  # the whole run
+    data_seconds: float  # from the first to the last byte of data
+    bytes_network: int  # sent on the data streams, sealing included
+    is_verified: bool | None  # None: verification was off
+    n_failed: int
+    n_streams: int
+    aead: str
+    is_dummy: bool = False  # the dummy engine was used on at least one side
+    n_skipped: int = 0  # files that are at the target already
+    is_dry_run: bool = False  # nothing was copied: what would have been
+    bytes_disk: int | None = None  # written to files at the target; None: not known
+    bytes_compressed: int | None = None  # of file data as it went through the streams, compressed or not
+
+    @property
+    def rate_bytes_per_s(self) -> float:
+        """`bytes` over `data_seconds`; 0.0 where nothing was measured."""
+        return self.bytes / self.data_seconds if self.data_seconds > 0 else 0.0
+
+
+class RateMeter:
+    """A smoothed rate: an exponential mean of the snapshots', without a bias towards zero at first."""
+
+    def __init__(self, clock: Callable[[], float]):
+        """`clock` gives seconds that never go back. Time counts from here."""
+        self._clock = clock
+        self._start_s = self._last_s = clock()
+        self._last_bytes = 0
+        self._mean = 0.0
+        self._snapshot = Snapshot(0, 0, 0, 0, False)
+
+    def update(self, snapshot: Snapshot) -> None:
+        now_s = self._clock()
+        self._snapshot = snapshot
+        passed_s = now_s - self._last_s
+        if passed_s <= 0:
+            return
+        moved = max(0, snapshot.bytes_done - self._last_bytes)
+        self._mean += (moved / passed_s - self._mean) * -math.expm1(-passed_s / SMOOTH_S)
+        self._last_s, self._last_bytes = now_s, snapshot.bytes_done
+
+    @property
+    def rate_bytes_per_s(self) -> float:
+        weight = -math.expm1((self._start_s - self._last_s) / SMOOTH_S)
+        return self._mean / weight if weight > 0 else 0.0
+
+    @property
+    def eta_s(self) -> float | None:
+        """Seconds left at this rate; None while the total is not final or nothing moves."""
+        rate = self.rate_bytes_per_s
+        if not self._snapshot.is_total_final or rate < 1:
+            return None
+        return max(0, self._snapshot.bytes_total - self._snapshot.bytes_done) / rate

@@ -1,0 +1,379 @@
+"""build.py, packaging/system_packages.py and setup.py: what they say and do without installing anything."""
+
+import importlib.util
+import os
+import re
+import subprocess
+import sys
+import time
+import tomllib
+from pathlib import Path
+
+import pytest
+from setuptools import Distribution
+from setuptools._distutils.ccompiler import new_compiler
+from setuptools._distutils.sysconfig import customize_compiler
+
+ROOT = Path(__file__).parents[2]
+
+
+def load(path: str):
+    """A script as a module; the names `build` and `setup` belong to others."""
+    spec = importlib.util.spec_from_file_location(f"escp_{Path(path).stem}", ROOT / path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module  # dataclasses look themselves up there
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def build():
+    return load("build.py")
+
+
+@pytest.fixture
+def packages():
+    return load("packaging/system_packages.py")
+
+
+@pytest.fixture
+def native(monkeypatch):
+    for name in list(os.environ):
+        if name.startswith("ESCP_"):
+            monkeypatch.delenv(name)
+    return load("setup.py")
+
+
+# --- Command line -------------------------------------------------------------------------------
+
+
+def run_build(*arguments):
+    command = [sys.executable, ROOT / "build.py", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["test", "--help"]])
+def test_help_explains_each_verb(arguments):
+    done = run_build(*arguments)
+    assert (done.returncode, done.stderr) == (0, "")
+    for verb in "setup demo test freeze release bench fuzz mutations lint man".split():
+        assert re.search(rf"^  {verb} +\w+", done.stdout, re.MULTILINE)
+
+
+@pytest.mark.parametrize("arguments", [["--wheel"], ["sdist"], ["setup", "now"], ["lint", "escp"]])
+def test_unknown_argument_exits_2_with_a_hint(arguments):
+    done = run_build(*arguments)
+    assert done.returncode == 2
+    assert "build: error: " in done.stderr
+    assert "build: hint: " in done.stderr
+    assert "pip wheel ." in done.stderr
+
+
+@pytest.mark.parametrize("words", [["-k", "x"], ["--", "-k", "x"]])
+def test_arguments_of_test_go_to_pytest(build, monkeypatch, words):
+    calls = []
+    monkeypatch.setattr(build, "setup", lambda *, is_testing: calls.append(is_testing))
+    monkeypatch.setattr(build, "become", lambda *command: calls.append(command[1:]))
+    assert build.main(["test", *words]) == 0
+    assert calls[0] and calls[1][:3] == ("-m", "pytest", "-n") and calls[1][-2:] == ("-k", "x")
+
+
+def test_failing_command_shows_its_output_and_no_traceback(build, capfd):
+    with pytest.raises(build.Stop, match="trying failed"):
+        build.run("sh", "-c", "echo said this; exit 3", what="trying")
+    with pytest.raises(build.Stop):
+        build.run("/nonexistent/program", what="trying")
+    out = capfd.readouterr().out
+    assert "said this" in out
+    assert "cannot start /nonexistent/program" in out
+
+
+def test_ci_runs_build_test():
+    script = ROOT / ".ci" / "run"
+    assert os.access(script, os.X_OK)
+    assert "exec python3 build.py test\n" in script.read_text()
+
+
+# --- System packages ----------------------------------------------------------------------------
+
+
+@pytest.fixture
+def missing_zstd(packages, monkeypatch):
+    """A Debian that lacks libzstd-dev; returns the commands it was asked to run."""
+    package = next(package for package in packages.PACKAGES if package.debian == "libzstd-dev")
+    monkeypatch.setattr(packages, "find_system", lambda: "debian")
+    monkeypatch.setattr(packages, "list_missing", lambda wanted, system: [package])
+    monkeypatch.setattr(packages, "find_root_prefix", lambda: ["sudo", "-n"])
+    return []
+
+
+def test_missing_package_without_root_names_both_distributions(packages, missing_zstd, monkeypatch):
+    monkeypatch.setattr(packages, "find_root_prefix", lambda: None)
+    with pytest.raises(packages.CannotInstall) as caught:
+        packages.install_missing(False, run=None, say=None)
+    assert "apt-get install libzstd-dev\n" in str(caught.value)
+    assert "dnf install libzstd-devel" in str(caught.value)
+
+
+def test_missing_package_without_root_ends_build_with_2(build, monkeypatch, capsys):
+    def refuse(*_):
+        raise build.system_packages.CannotInstall("install libzstd-dev")
+
+    monkeypatch.setattr(build.system_packages, "install_missing", refuse)
+    assert build.main(["setup"]) == 2
+    assert "build: error: install libzstd-dev" in capsys.readouterr().err
+
+
+def test_optional_package_without_root_is_done_without(packages, missing_zstd, monkeypatch):
+    monkeypatch.setattr(packages, "OPTIONAL", {"libzstd-dev"})
+    monkeypatch.setattr(packages, "find_root_prefix", lambda: None)
+    packages.install_missing(False, run=None, say=None)
+
+
+def test_apt_is_asked_again_after_an_update(packages, missing_zstd, monkeypatch):
+    monkeypatch.setattr(packages.Path, "glob", lambda *_: ["main_Packages"])
+
+    def run(*command, what):
+        missing_zstd.append(command[command.index("DPkg::Lock::Timeout=120") + 1 :])
+        return len(missing_zstd) != 1
+
+    packages.install_missing(False, run, say=lambda text: None)
+    install = ("install", "-y", "--no-install-recommends", "libzstd-dev")
+    assert missing_zstd == [install, ("update",), install]
+
+
+def test_failed_installation_says_what_to_install(packages, missing_zstd):
+    with pytest.raises(packages.CannotInstall, match="apt-get install libzstd-dev"):
+        packages.install_missing(False, run=lambda *_, what: False, say=lambda text: None)
+
+
+def test_package_database_is_understood(packages):
+    system = packages.find_system()
+    if not system:
+        pytest.skip("neither dpkg nor rpm")
+    base = packages.Package("libc6", "glibc", "all", "")
+    absent = packages.Package("escp-no-such", "escp-no-such", "all", "")
+    assert packages.list_missing([base, absent], system) == [absent]
+
+
+def test_library_that_is_elsewhere_is_not_installed(packages, monkeypatch):
+    monkeypatch.setenv("ESCP_ZSTD_PREFIX", "/opt/zstd")
+    assert "libzstd-dev" not in [package.debian for package in packages.list_wanted(False)]
+
+
+def test_only_tests_need_an_ssh_server(packages, monkeypatch):
+    monkeypatch.setattr(packages, "can_release", lambda: False)
+    names = {
+        testing: {package.debian for package in packages.list_wanted(testing)} for testing in (False, True)
+    }
+    assert names[True] - names[False] == {
+        "openssh-server", "iproute2", "nftables", "mandoc", "bash-completion", "zsh", "fish", "busybox",
+        "tcsh", "strace", "xfsprogs", "rpm", "cpio", "libyaml-0-2", "python3-minimal",
+    }  # fmt: skip
+
+
+def test_release_needs_more_on_debian_12_only(packages, monkeypatch, tmp_path):
+    def names(*flags):
+        return {package.debian for package in packages.list_wanted(*flags)}
+
+    monkeypatch.setattr(packages, "can_release", lambda: True)
+    assert names(False, True) - names(False) == {
+        *["debian-archive-keyring", "dpkg-dev", "libffi-dev", "make", "zlib1g-dev"],
+    }
+    assert {"debootstrap", "openssh-server"} <= names(True) - names(False, True)
+    monkeypatch.undo()
+    for text, expected in (
+        ('ID=debian\nVERSION_ID="12"\n', True),
+        ('ID=debian\nVERSION_ID="13"\n', False),
+        ('ID="rhel"\nVERSION_ID="9.4"\n', False),
+    ):
+        (tmp_path / "os-release").write_text(text)
+        assert packages.can_release(tmp_path / "os-release") is expected
+    assert not packages.can_release(tmp_path / "absent")
+
+
+def test_release_elsewhere_says_where_it_works(build, monkeypatch, capsys):
+    monkeypatch.setattr(build.system_packages, "can_release", lambda: False)
+    assert build.main(["release"]) == 2
+    assert "build: error: `release` works on Debian 12 only" in capsys.readouterr().err
+
+
+# --- .venv and what is compiled -----------------------------------------------------------------
+
+
+def test_launcher_runs_from_a_path_with_spaces(build, tmp_path):
+    python = tmp_path / "a folder" / "python"
+    python.parent.mkdir()
+    python.symlink_to(sys.executable)
+    launcher = tmp_path / "launcher"
+    launcher.write_text(build.launcher_text(python).replace("escp.__main__", "escp_not_there"))
+    launcher.chmod(0o755)
+    done = subprocess.run([launcher], capture_output=True, text=True, timeout=60, check=False)
+    assert "No module named 'escp_not_there'" in done.stderr
+    assert build.launcher_text("/x/python").startswith("#!/x/python -I\n")
+
+
+def test_nothing_is_compiled_twice(build, tmp_path, monkeypatch):
+    fast, venv = tmp_path / "fast", tmp_path / "venv"
+    room = fast / "room"
+    room.mkdir(parents=True)
+    venv.mkdir()
+    for path in (room / "one.pyx", fast / "_native.cpython-311.so", venv / "pyvenv.cfg"):
+        path.touch()
+    commands = []
+    monkeypatch.delenv("ESCP_BUILD", raising=False)
+    monkeypatch.setattr(build, "FAST", fast)
+    monkeypatch.setattr(build, "VENV", venv)
+    monkeypatch.setattr(build, "run", lambda *command, **_: commands.append(command[1]))
+    build.compile_fast()
+    assert commands == ["setup.py", "-c"]
+    build.compile_fast()
+    assert len(commands) == 2
+    os.utime(room / "one.pyx", (1, 1))
+    build.compile_fast()
+    assert len(commands) == 4
+    monkeypatch.setenv("ESCP_BUILD", "debug")
+    build.compile_fast()
+    assert len(commands) == 6
+
+
+def test_every_dependency_is_pinned_with_hashes():
+    texts = {name: (ROOT / name).read_text() for name in ("requirements.txt", "requirements-dev.txt")}
+    pins = {name: dict(re.findall(r"^([\w.-]+)==(\S+) ", text, re.MULTILINE)) for name, text in texts.items()}
+    for text in texts.values():
+        for pin in re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]:
+            assert "--hash=sha256:" in pin
+    runtime, dev = pins.values()
+    assert {name: dev[name] for name in runtime.keys() & dev.keys()}.items() <= runtime.items()
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())
+    for wanted, pinned in (
+        (project["project"]["dependencies"], runtime),
+        (project["dependency-groups"]["dev"], dev),
+    ):
+        assert {re.match(r"[\w.-]+", word)[0] for word in wanted} <= pinned.keys()
+
+
+# --- setup.py -----------------------------------------------------------------------------------
+
+
+def test_missing_libraries_stop_with_one_message(native, monkeypatch):
+    monkeypatch.setenv("ESCP_ZSTD_PREFIX", "/nonexistent")
+    monkeypatch.setenv("ESCP_XXHASH_PREFIX", "/nonexistent")
+    with pytest.raises(SystemExit) as caught:
+        native.find_libraries()
+    message = str(caught.value)
+    assert "libzstd: <zstd.h>" in message
+    assert "xxHash: <xxhash.h>" in message
+    assert "Debian: apt-get install libzstd-dev libxxhash-dev" in message
+    assert "RHEL: dnf install libzstd-devel xxhash-devel" in message
+
+
+def test_missing_compiler_stops_with_a_message(native, monkeypatch):
+    monkeypatch.setenv("CC", "/nonexistent/cc")
+    with pytest.raises(SystemExit, match="no C compiler"):
+        native.find_libraries()
+
+
+def test_missing_ipsec_mb_is_fatal_only_where_it_is_required(native, monkeypatch, capsys):
+    monkeypatch.setenv("ESCP_IPSEC_MB_PREFIX", "/nonexistent")
+    found = native.find_libraries()
+    assert "imb" not in found
+    assert "built without libIPSec_MB" in capsys.readouterr().err
+    assert "AEAD_BACKENDS = ('openssl',)" in native.describe_build(found, [])
+    monkeypatch.setenv("ESCP_REQUIRE", "imb")
+    with pytest.raises(SystemExit, match="libipsec-mb-dev"):
+        native.find_libraries()
+    monkeypatch.setenv("ESCP_REQUIRE", "magic")
+    with pytest.raises(SystemExit, match="ESCP_REQUIRE names 'magic'"):
+        native.find_libraries()
+
+
+def test_hardening_is_what_the_compiler_knows(native, tmp_path, monkeypatch):
+    old = tmp_path / "cc"
+    old.write_text('#!/bin/sh\ncase "$*" in *SOURCE=3* | *cf-protection*) exit 1 ;; esac\nexec gcc "$@"\n')
+    old.chmod(0o755)
+    monkeypatch.setenv("CC", str(old))
+    assert native.find_hardening() == ["-D_FORTIFY_SOURCE=2", "-fstack-clash-protection"]
+    monkeypatch.setattr(native, "IS_DEBUG", True)
+    assert native.find_hardening() == []
+
+
+def test_unknown_build_stops_with_those_there_are():
+    command = [sys.executable, str(ROOT / "setup.py"), "-q", "build_ext", "-i"]
+    env = dict(os.environ, ESCP_BUILD="fast")
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=env)
+    assert done.returncode and "ESCP_BUILD='fast'; known: debug, tsan, fuzz" in done.stderr
+
+
+@pytest.mark.parametrize("words", [["--sanitize=tsan", "-k", "x"], ["-k", "x", "--sanitize=tsan"]])
+def test_sanitize_is_a_script_of_its_own(build, monkeypatch, words):
+    calls = []
+    monkeypatch.setattr(build, "setup", lambda *, is_testing: None)
+    monkeypatch.setattr(build, "become", lambda *command: calls.append(command[1:]))
+    monkeypatch.setattr(build, "test_frozen", lambda *_: None)
+    assert build.main(["test", *words]) == 0
+    assert calls[0][0].name == "sanitize.py" and calls[0][1:] == ("tsan", "-k", "x")
+
+
+def translate(native, folder, monkeypatch, source):
+    (folder / "sample.pyx").write_text(source)
+    monkeypatch.chdir(folder)
+    native.translate([native.Extension("sample", ["sample.pyx"])], "out")
+
+
+def test_performance_hint_stops_the_build_each_time(native, tmp_path, monkeypatch, capfd):
+    pytest.importorskip("Cython")
+    hinted = "cdef void f(int x) nogil:\n    pass\ndef g():\n    f(1)\n"
+    for _ in range(2):
+        with pytest.raises(SystemExit, match="1 performance hints"):
+            translate(native, tmp_path, monkeypatch, hinted)
+        assert "performance hint: sample.pyx:1" in capfd.readouterr().err
+    translate(native, tmp_path, monkeypatch, hinted.replace("nogil", "noexcept nogil"))
+    assert (tmp_path / "out" / "sample.c").exists()
+
+
+def test_cython_error_stops_without_traceback(native, tmp_path, monkeypatch, capfd):
+    pytest.importorskip("Cython")
+    with pytest.raises(SystemExit, match="Cython failed"):
+        translate(native, tmp_path, monkeypatch, "cdef int f() noexcept nogil:\n    return nothing\n")
+    err = capfd.readouterr().err
+    assert "undeclared name not builtin: nothing" in err
+    assert "Traceback" not in err
+
+
+def test_only_what_changed_is_compiled_again(native, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("one.h").write_text("int one(void);")
+    Path("one.c").write_text('#include "one.h"\nint one(void) { return 1; }')
+    Path("two.c").write_text("int two(void) { return 2; }")
+    library = native.Extension("library", ["one.c", "two.c"])
+    command = native.BuildFast(Distribution({"ext_modules": [library]}))
+    command.ensure_finalized()
+    command.compiler, command.build_lib, command.build_temp = new_compiler(), ".", "made"
+    customize_compiler(command.compiler)
+    command._headers = {"one.c": ["one.h"], "two.c": []}
+
+    def build() -> set[str]:
+        before = {path: path.stat().st_mtime_ns for path in Path().rglob("*.*o")}
+        command.build_extension(library)
+        return {path.name.split(".")[0] for path in Path().rglob("*.*o")
+                if before.get(path) != path.stat().st_mtime_ns}  # fmt: skip
+
+    assert build() == {"one", "two", "library"}
+    assert build() == set()
+    os.utime("two.c", (time.time() + 2, time.time() + 2))
+    assert build() == {"two", "library"}
+    os.utime("two.c", (1, 1))
+    os.utime("one.h", (time.time() + 2, time.time() + 2))
+    assert build() == {"one", "library"}
+
+
+def test_headers_are_followed(native, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    base, crypto = native.INCLUDED
+    for folder in native.INCLUDED:
+        folder.mkdir(parents=True)
+    (crypto / "a.c").write_text('#include "b.h"\n#include <stdio.h>\n')
+    (base / "b.h").write_text('# include "c.h"\n')
+    (crypto / "c.h").write_text('#include "b.h"\n')
+    assert native.headers_of([str(crypto / "a.c"), "build/x.c"]) == [str(base / "b.h"), str(crypto / "c.h")]

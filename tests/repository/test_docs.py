@@ -1,0 +1,113 @@
+"""What the documents point at is there."""
+
+import ast
+import errno
+import re
+from pathlib import Path
+
+import pytest
+
+from escp.cli import pages as about
+from escp.errors import describe_errno
+
+ROOT = Path(__file__).parents[2]
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def find_paths(text: str) -> set[str]:
+    """Files of the project that a document names: in backticks, or as the target of a link."""
+    named = set(re.findall(r"`((?:escp|tests|docs|packaging)/[\w/-]+(?:\.\w+|/))`", text))
+    return named | set(re.findall(r"\]\(([\w./-]+)\)", text))
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+def test_files_that_a_document_names_exist(document):
+    paths = find_paths(document.read_text())
+    missing = [p for p in paths if not (ROOT / p).exists() and not (document.parent / p).exists()]
+    assert not missing, f"{document.name} names {missing}"
+
+
+def test_missing_file_is_found():
+    assert find_paths("see `tests/unit/test_nothing.py` and [x](docs/none.md)") == {
+        "tests/unit/test_nothing.py",
+        "docs/none.md",
+    }
+
+
+def test_every_security_guarantee_names_a_test():
+    text = (ROOT / "docs" / "security.md").read_text()
+    guarantees = re.split(r"^\d+\. ", text.partition("## Guarantees")[2].partition("\n## ")[0], flags=re.M)[
+        1:
+    ]
+    assert len(guarantees) >= 10
+    for guarantee in guarantees:
+        assert re.search(r"`tests/[\w./-]+`", guarantee), guarantee
+
+
+def test_licence_that_escp_prints_is_the_projects():
+    assert (ROOT / "LICENSE").read_text().strip() == about.LICENCE.strip()
+
+
+# ---- Troubleshooting --------------------------------------------------------------------------------
+
+TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
+QUOTED = re.findall(r"^escp: (?:error|hint|warning): (.+)$", TROUBLESHOOTING.read_text(), flags=re.M)
+PLACEHOLDERS = r"(?:'?\b(?:[A-Z]{2,}|N)\b'?|LOCAL[0-9]|\d+|[(), :-])*"  # HOST, 'PATH', PORT-PORT
+
+
+def read_text(node: ast.expr) -> list[str]:
+    """A literal's fixed parts; what an f-string fills in comes between them."""
+    parts = [""]
+    for value in node.values if isinstance(node, ast.JoinedStr) else [node]:
+        if isinstance(value, ast.Constant):
+            parts[-1] += str(value.value)
+        else:
+            parts.append("")
+    return parts
+
+
+def find_texts() -> list[re.Pattern[str]]:
+    """Patterns: what in escp's source could be a sentence, the system's words, and `WHAT: WHY (HOW)`."""
+    texts = [["", ": ", ""], ["", " (", ")"], *([describe_errno(number)] for number in errno.errorcode)]
+    for path in sorted((ROOT / "escp").rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Constant | ast.JoinedStr):
+                texts += [parts for parts in [read_text(node)] if sum(map(len, parts)) >= 6]
+            elif isinstance(node, ast.IfExp):  # f"{'to' if ... else 'from'} {host}"
+                texts += [read_text(one) for one in (node.body, node.orelse) if isinstance(one, ast.Constant)]
+    for path in sorted((ROOT / "escp" / "_fast").rglob("*.pyx")):
+        found = re.findall(r'fail\(err, FAST_\w+, [^"]*"(\w+)"', path.read_text())  # what was being done
+        texts += [[text] for text in found]
+    unique = {tuple(parts) for parts in texts}
+    return [re.compile(gap.join(map(re.escape, parts))) for parts in unique for gap in ("(.*?)", "(.*)")]
+
+
+def is_printed(sentence: str, texts: list[re.Pattern[str]]) -> bool:
+    """Whether a text fits, and what it is filled in with is placeholders or fits a text itself."""
+    if re.fullmatch(PLACEHOLDERS, sentence):
+        return True
+    matches = filter(None, (text.fullmatch(sentence) for text in texts))
+    return any(
+        sentence not in match.groups() and all(is_printed(part, texts) for part in match.groups())
+        for match in matches
+    )
+
+
+@pytest.fixture(scope="module")
+def texts() -> list[re.Pattern[str]]:
+    return find_texts()
+
+
+@pytest.mark.parametrize("sentence", sorted(set(QUOTED)))
+def test_troubleshooting_quotes_what_escp_prints(sentence, texts):
+    assert is_printed(sentence, texts)
+
+
+@pytest.mark.parametrize(
+    "sentence",
+    ["ssh could not log in", "ssh could not log into HOST", "PATH: no room left on device",
+     "PATH: the file is bad", "there is no escp on HOST or elsewhere", "can't write to 'PATH': no reason"],
+)  # fmt: skip
+def test_sentence_that_escp_does_not_print_is_found(sentence, texts):
+    assert len(QUOTED) > 50
+    assert not is_printed(sentence, texts)

@@ -1,0 +1,82 @@
+"""An agent that lies, with the true keys: `escp --server` changed as $ESCP_TEST_HOSTILE says (JSON).
+
+offer      {"name": "other"}: offers a root under another name (hex)
+more       names (hex) offered besides what was asked for
+leaves_out the number of roots that it does not offer
+number     added to the numbers of the sources that it offers
+sends_as   {"name": "other"}: its data call an accepted root otherwise (hex)
+add        [[path, name], ...]: sends these as well, which nobody was told of (hex)
+directory  says that roots are directories, or not
+says       text in an error message
+no_result  never says what came of the copy, but that it is alive
+drops      names (hex) that it offers and never sends
+counts     {"sender": {"files": 1}}: added to what it says it did, as the sender or as the receiver
+progress   {"files": 1000}: said while it sends
+is_silent  tells of no failure, as the sender
+is_old     has no features of version 1.2
+"""
+
+import json
+import os
+import sys
+
+import escp.agent.agent
+import escp.agent.service
+import escp.control.course
+from escp.agent.service import Service
+from escp.control.messages import Error, FileFailed, Progress, Result, Roots
+from escp.streams.ends import SendEnd
+
+
+def unhex(names: dict[str, str]) -> dict[bytes, bytes]:
+    return {bytes.fromhex(a): bytes.fromhex(b) for a, b in names.items()}
+
+
+def apply(lies: dict) -> None:
+    tell, take_accept, add = Service._tell, Service._take_accept, SendEnd.add
+    offered, sent_as = unhex(lies.get("offer", {})), unhex(lies.get("sends_as", {}))
+    extra = [bytes.fromhex(name) for name in lies.get("more", [])]
+    dropped = {bytes.fromhex(name) for name in lies.get("drops", [])}
+
+    def tell_lies(self, message):
+        if isinstance(message, Result) and lies.get("no_result"):
+            return
+        if isinstance(message, Roots):
+            end = len(message.names) - lies.get("leaves_out", 0)
+            directories = [int(lies.get("directory", flag)) for flag in message.directories]
+            message = message._replace(
+                sources=[n + lies.get("number", 0) for n in message.sources[:end]] + [0 for _ in extra],
+                names=[offered.get(name, name) for name in message.names[:end]] + extra,
+                directories=directories[:end] + [0 for _ in extra],
+            )
+        elif isinstance(message, Result):
+            more = lies.get("counts", {}).get("sender" if self._sender else "receiver", {})
+            message = message._replace(**{name: getattr(message, name) + n for name, n in more.items()})
+        elif isinstance(message, Progress):
+            message = message._replace(**lies.get("progress", {}))
+        elif isinstance(message, FileFailed) and self._sender and lies.get("is_silent"):
+            return
+        tell(self, message)
+        if isinstance(message, Roots) and "says" in lies:
+            tell(self, Error(15, lies["says"], lies["says"]))
+
+    def add_more(self, sources, *, is_last, **how):
+        pairs = [(path, sent_as.get(name, name)) for path, name in sources if name not in dropped]
+        pairs += [(bytes.fromhex(path), bytes.fromhex(name)) for path, name in lies.get("add", [])]
+        add(self, pairs, is_last=is_last, **how)
+
+    def accept(self, message):
+        paths = self._finder._offered[: len(message.names)]
+        self._finder._offered = paths + paths[-1:] * (len(message.names) - len(paths))
+        take_accept(self, message)
+
+    if lies.get("no_result"):
+        escp.control.course.KEEPALIVE_S = escp.agent.service.KEEPALIVE_S = 0.2
+    if lies.get("is_old"):
+        escp.agent.agent.FEATURES.remove("absent")
+    Service._tell, Service._take_accept, SendEnd.add = tell_lies, accept, add_more
+
+
+if __name__ == "__main__":
+    apply(json.loads(os.environ["ESCP_TEST_HOSTILE"]))
+    sys.exit(escp.agent.agent.run_agent())
