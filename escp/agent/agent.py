@@ -96,8 +96,7 @@ class Agent:
         # Not at the top, as above.
         from escp.agent.service import Service
         from escp.options.agentoptions import parse_agent_options
-        from escp.process.limits import apply_affinity
-        from escp.streams.streams import prepare_process
+        from escp.process.limits import apply_affinity, prepare_process
 
         prepare_process()
         for number in (signals.SIGTERM, signals.SIGHUP, signals.SIGINT):

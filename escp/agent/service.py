@@ -25,13 +25,15 @@ from escp.control.messages import (
     Sources,
     Tunnel,
 )
-from escp.errors import FAST_ABSENT, FAST_MISSING, AgentError, Failure, NetworkError, ProtocolError
+from escp.errors import AgentError, NetworkError, ProtocolError
+from escp.failures import FAST_ABSENT, FAST_MISSING, Failure
 from escp.lean import signals, sockets
 from escp.lean.eventloop import EventLoop
+from escp.streams.addresses import is_address, is_own_address
 from escp.streams.ends import ReceiveEnd, SendEnd
-from escp.streams.listener import Acceptor, is_own_address, listen
+from escp.streams.listener import Acceptor, listen
 from escp.streams.sealing import choose_aead
-from escp.streams.streams import Streams, is_address
+from escp.streams.streams import Streams
 from escp.ui.log import AgentLog
 
 TYPE_CHECKING = False
@@ -159,8 +161,10 @@ class Service:
 
     def _examine(self, path: bytes) -> None:
         """Tell the facts about this host, that directory, and the device that the streams go through."""
-        from escp.facts.facts import encode_facts  # not at the top, as above
-        from escp.facts.system import examine_host, find_device  # not at the top: no copy needs it
+        # Not at the top: no copy needs them.
+        from escp.facts.facts import encode_facts
+        from escp.facts.network import find_device
+        from escp.facts.system import examine_host
 
         peer, own = self._peer_address, self._own_address
         for sock, _ in self._streams.proven.values() if self._streams is not None else ():

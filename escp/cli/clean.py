@@ -1,13 +1,16 @@
-"""What `--clean-agents` tells."""
+"""`--clean-agents`: what was sent along is removed, and told of."""
 
 import sys
 
 from escp.errors import EscpError
+from escp.options.options import Options
+from escp.process.interrupts import handle_signals, interrupt
 from escp.ui.lines import Lines
-from escp.ui.ui import make_bare_ui
+from escp.ui.ui import make_bare_ui, show_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from escp.remote.child import AgentProcess
     from escp.remote.push.clean import Tree
 
 
@@ -48,3 +51,29 @@ def show_last_failure(error: EscpError | None, *, is_json: bool) -> None:
         from escp.ui.jsonlines import JsonUi  # lazy: few need it
 
         JsonUi(Lines(sys.stdout), Lines(sys.stderr)).end(error)
+
+
+def run_cleaning(options: Options) -> int:
+    """Each host in its turn, whatever became of those before it; the first failure is the exit status."""
+    from functools import partial
+
+    from escp.remote.push.clean import clean_agents  # lazy: hardly a run needs it
+
+    handle_signals(interrupt)
+    started: list[AgentProcess] = []
+    first: EscpError | None = None
+    try:
+        for location in options.sources:
+            try:
+                host = location.host or ""
+                hear = partial(show_words, host, is_json=options.json)
+                trees = clean_agents(options, location, started, hear)
+                show_cleaned(host, trees, is_json=options.json)
+            except EscpError as e:
+                show_host_failure(e, is_json=options.json)
+                first = first or e
+    finally:
+        for process in started:
+            process.stop()
+    show_last_failure(first, is_json=options.json)
+    return first.exit_code if first else 0

@@ -3,6 +3,10 @@
 from escp import __version__
 from escp.options.parser import build_parser
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.options.options import Options
+
 LICENCE = """\
 BSD 3-Clause License
 
@@ -58,3 +62,15 @@ def describe_version(*, verbose: bool) -> str:
             f"system: {platform.platform()}",
         ]
     return "\n".join(lines)
+
+
+def show_page(options: "Options") -> int:
+    from escp.ui.ui import print_page  # lazy: a test makes these pages
+
+    if options.shows_help:
+        print_page(describe_help())
+    elif options.shows_licence:
+        print_page(LICENCE)
+    else:
+        print_page(describe_version(verbose=options.verbosity > 0))
+    return 0

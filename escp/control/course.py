@@ -34,7 +34,6 @@ from escp.control.messages import (
     Listed,
     Listening,
     Message,
-    NoiseSkipper,
     Opened,
     Progress,
     Receive,
@@ -45,6 +44,7 @@ from escp.control.messages import (
     Sources,
     Tunnel,
 )
+from escp.control.noise import NoiseSkipper
 from escp.errors import AgentError, NetworkError, ProtocolError, from_exit_code
 
 TYPE_CHECKING = False

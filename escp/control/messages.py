@@ -5,8 +5,9 @@ tunnelled stream. A later minor version can add fields: unknown ones are ignored
 here may be missing: an older peer does not send it. Any other missing or wrongly typed one is an error.
 """
 
-from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
-from escp.errors import AgentError, ProtocolError, is_failure
+from escp.constants import MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES
+from escp.errors import ProtocolError
+from escp.failures import is_failure
 from escp.lean.plainjson import read_json, write_json
 from escp.lean.record import Record
 
@@ -369,38 +370,3 @@ class Decoder:
             start = at + n
         del self._buffer[:start]
         return messages
-
-
-class NoiseSkipper:
-    """Skips what login scripts print before the agent's marker; keeps the end of it for an error message."""
-
-    KEPT_BYTES = 2000
-
-    def __init__(self) -> None:
-        self._tail = b""
-        self._n_noise = 0
-        self.is_past_marker = False
-
-    def limit_s(self) -> float:
-        """How long nothing may come: ssh may be asking for a password, and has its own limits."""
-        return float("inf")
-
-    @property
-    def noise(self) -> bytes:
-        """The last of what came before the marker."""
-        return self._tail[-self.KEPT_BYTES :].strip()
-
-    def feed(self, data: bytes) -> bytes:
-        """What of *data* lies behind the marker; raises AgentError when there is too much noise."""
-        if self.is_past_marker:
-            return data
-        before, marker, behind = (self._tail + data).partition(MARKER)
-        if marker:
-            self.is_past_marker = True
-            self._tail = before
-            return behind
-        self._n_noise += len(data)
-        if self._n_noise > MAX_NOISE_BYTES:
-            raise AgentError(f"the remote host printed {MAX_NOISE_BYTES >> 20} MiB and no escp answered")
-        self._tail = before[-max(self.KEPT_BYTES, len(MARKER)) :]
-        return b""

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 from escp.constants import SECRET_BYTES
 from escp.control.messages import Receive, Send
-from escp.errors import Failure, IntegrityError, NetworkError
+from escp.errors import IntegrityError, NetworkError
+from escp.failures import Failure
 from escp.lean.eventloop import EventLoop
 from escp.streams.connector import Connector
 from escp.streams.ends import ReceiveEnd, SendEnd, start_local

@@ -18,10 +18,10 @@ from escp._fast.crypto.digest import digest_of
 from escp._fast.errors import FastError
 from escp.doctor.loopback import N_STREAMS, LoopbackCopy
 from escp.errors import EXIT_OK, EscpError, IntegrityError, LocalFileError, describe_errno
+from escp.facts.directory import examine_directory
 from escp.facts.facts import NO_FACTS
-from escp.facts.system import examine_directory
+from escp.process.limits import prepare_process
 from escp.streams.sealing import choose_aead
-from escp.streams.streams import prepare_process
 from escp.ui.finding import Check
 from escp.ui.report import Report
 

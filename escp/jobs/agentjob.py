@@ -6,7 +6,8 @@ from abc import abstractmethod
 
 from escp.constants import SECRET_BYTES
 from escp.control.messages import Bye, Hello, Listening, Message, Result
-from escp.errors import FAST_UNSAFE, EscpError, Failure, NetworkError, ProtocolError, RefusedError
+from escp.errors import EscpError, NetworkError, ProtocolError, RefusedError
+from escp.failures import FAST_UNSAFE, Failure
 from escp.jobs.job import UPDATE_S, Job, Task
 from escp.options.location import Location
 from escp.remote.agentlink import AgentLink

@@ -8,9 +8,8 @@ from escp.jobs.job import Job, Task
 from escp.names.sources import SourceQueue
 from escp.options.location import Location
 from escp.options.options import Options
-from escp.process.limits import apply_affinity
-from escp.remote.ssh import AgentProcess
-from escp.streams.streams import prepare_process
+from escp.process.limits import apply_affinity, prepare_process
+from escp.remote.child import AgentProcess
 from escp.ui.report import Report
 
 # Of one job; all other counters add up.

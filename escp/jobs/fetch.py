@@ -4,14 +4,14 @@ import os
 from abc import abstractmethod
 
 from escp.control.messages import Accept, FileFailed, Listed, Message, Progress, Receive, Roots, Sources
-from escp.errors import FAST_ABSENT, FAST_MISSING, Failure, SomeFailedError
+from escp.errors import SomeFailedError
+from escp.failures import FAST_ABSENT, FAST_MISSING, Failure
 from escp.jobs.agentjob import AgentJob
 from escp.jobs.job import Task
 from escp.jobs.orders import make_receive, make_send
 from escp.names.offers import Offers
 from escp.remote.agentlink import AgentLink
-from escp.streams.ends import hears_of_roots
-from escp.streams.streams import find_excluded
+from escp.streams.ends import find_excluded, hears_of_roots
 
 
 class FetchJob(AgentJob):

@@ -5,7 +5,8 @@ import os
 from escp.constants import CONNECT_TIMEOUT_S, SECRET_BYTES
 from escp.control import messages as control
 from escp.control.messages import Allow, Allowed, FileFailed, Link, Listening, Message, Opened, Receive
-from escp.errors import FAST_ABSENT, FAST_MISSING, AgentError, NetworkError, UsageError
+from escp.errors import AgentError, NetworkError, UsageError
+from escp.failures import FAST_ABSENT, FAST_MISSING
 from escp.jobs.fetch import FetchJob
 from escp.jobs.job import Task
 from escp.jobs.orders import count_streams

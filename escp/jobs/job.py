@@ -12,7 +12,8 @@ import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
-from escp.errors import EscpError, Failure, NetworkError, UsageError
+from escp.errors import EscpError, NetworkError, UsageError
+from escp.failures import Failure
 from escp.jobs.tally import Tally
 from escp.jobs.watcher import Watcher
 from escp.lean.eventloop import EventLoop
@@ -23,7 +24,7 @@ from escp.names.sources import SourceQueue
 from escp.options.location import Location
 from escp.options.options import Options
 from escp.remote.agentlink import AgentLink
-from escp.remote.ssh import AgentProcess
+from escp.remote.child import AgentProcess
 from escp.streams.ends import ReceiveEnd, SendEnd
 
 UPDATE_S = 0.1

@@ -2,7 +2,7 @@
 
 import os
 
-from escp.errors import Failure
+from escp.failures import Failure
 from escp.jobs.job import Job
 from escp.jobs.orders import make_receive, make_send
 from escp.streams.ends import ReceiveEnd, SendEnd, start_local

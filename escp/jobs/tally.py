@@ -3,19 +3,15 @@
 import os
 
 from escp.control.messages import Progress, Result
-from escp.errors import (
+from escp.errors import EscpError, IntegrityError, LocalFileError, RefusedError, RemoteFileError
+from escp.failures import (
     FAST_ABSENT,
     FAST_DIGEST,
     FAST_MISSING,
     FAST_SYS,
     FAST_UNSAFE,
     FULL_DISK_ERRNOS,
-    EscpError,
     Failure,
-    IntegrityError,
-    LocalFileError,
-    RefusedError,
-    RemoteFileError,
 )
 from escp.jobs.accounts import Accounts
 from escp.jobs.watcher import Watcher

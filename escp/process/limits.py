@@ -4,9 +4,12 @@ Both are properties of a thread that the threads it starts inherit: so they are 
 any other is there. ssh is started before, and keeps the whole machine.
 """
 
+import gc
 import os
+import resource
 
 from escp._fast.base.process import bind_memory
+from escp._fast.crypto.channel import forbid_dumps
 from escp.errors import UsageError, describe_errno
 
 
@@ -69,3 +72,18 @@ def show_numbers(numbers: set[int]) -> str:
         else:
             parts.append([number, number])
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
+
+
+OPEN_FILES = 16384
+
+
+def prepare_process() -> None:
+    """Before the first secret: no core dumps. And room for the files that are open at the same time."""
+    gc.freeze()  # what is loaded by now stays; see __main__
+    gc.enable()
+    forbid_dumps()
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))

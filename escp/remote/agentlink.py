@@ -10,7 +10,7 @@ from escp.control.course import InitiatorCourse
 from escp.control.messages import Hello, Message
 from escp.lean.eventloop import EventLoop
 from escp.options.location import Location
-from escp.remote.ssh import AgentProcess
+from escp.remote.child import AgentProcess
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -5,133 +5,13 @@ writes there as well, and the agent's stdin and stdout become the control channe
 """
 
 import os
-import resource
 
-from escp.constants import EMBEDDED, SERVER, SHUTDOWN_TIMEOUT_S, SSH_CONNECT_TIMEOUT_S
-from escp.errors import AgentError, EscpError, NetworkError, SshError, UsageError
-from escp.lean import signals
+from escp.constants import EMBEDDED, SERVER, SSH_CONNECT_TIMEOUT_S
+from escp.errors import UsageError
 from escp.options.location import Location
 from escp.options.options import Options
 from escp.process.environment import child_environment, is_frozen, own_command
-from escp.remote.remotewords import RemoteWords
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from escp.remote.push.tree import AgentTree
-
-LOOPBACK = "127.0.0.1"  # an embedded agent's address
-_SSH_FAILED = 255
-_NOT_FOUND = 127
-_NOT_EXECUTABLE = 126
-
-
-class AgentProcess:
-    """The child that carries the control channel: ssh, or the embedded agent itself.
-
-    `write_fd` and `read_fd` are the channel's ends here, `words` is its standard error. `stop()` leaves no
-    process behind.
-    """
-
-    def __init__(
-        self,
-        pid: int,
-        write_fd: int,
-        read_fd: int,
-        host: str,
-        *,
-        is_embedded: bool = False,
-        is_escp: bool = True,
-        tree: "AgentTree | None" = None,
-        can_push: bool = False,
-        words_fd: int = -1,
-    ):
-        self.tree = tree  # what has to be started there, and to be sent first if it is not there
-        self._can_push = can_push
-        self._is_escp = is_escp  # what was started there, and not a script of ours
-        self.write_fd = write_fd
-        self.read_fd = read_fd
-        self.host = host
-        self.words = RemoteWords(words_fd)
-        self._pid = pid
-        self._is_embedded = is_embedded
-        self._status: int | None = None
-
-    def find_connection(self) -> tuple[str, str] | None:
-        """Addresses of this host and of the other one between which ssh goes, if they can be told."""
-        from escp.remote.reached import find_connection  # not at the top: ssh starts first
-
-        return (LOOPBACK, LOOPBACK) if self._is_embedded else find_connection(self._pid)
-
-    def poll(self) -> int | None:
-        """The exit status (128 + n after signal n), or None while it runs."""
-        if self._status is None:
-            pid, status = os.waitpid(self._pid, os.WNOHANG)
-            if pid:
-                code = os.waitstatus_to_exitcode(status)
-                self._status = code if code >= 0 else 128 - code
-        return self._status
-
-    def wait(self, timeout_s: float) -> int | None:
-        """Wait for its end for a while, and hear what it says: a pidfd becomes readable then."""
-        if self.poll() is None:
-            fd = os.pidfd_open(self._pid)
-            try:
-                self.words.wait(fd, timeout_s)
-            finally:
-                os.close(fd)
-        if self.poll() is not None:
-            self.words.drain()
-        return self._status
-
-    @property
-    def last_words(self) -> list[str]:
-        """The last lines of its standard error, as they came: they may hold anything."""
-        return self.words.last
-
-    def close_channel(self) -> None:
-        """The agent takes the end of its input as the order to stop."""
-        for fd in (self.write_fd, self.read_fd):
-            if fd >= 0:
-                os.close(fd)
-        self.write_fd = self.read_fd = -1
-
-    def stop(self) -> None:
-        """End it; may be called twice."""
-        self.close_channel()
-        for number in (signals.SIGTERM, signals.SIGKILL):
-            if self.wait(SHUTDOWN_TIMEOUT_S) is not None:
-                break
-            os.kill(self._pid, number)
-        else:
-            self.wait(SHUTDOWN_TIMEOUT_S)
-        self.words.close()
-
-    def explain_end(self, noise: bytes, *, is_past_marker: bool) -> EscpError:
-        """Why the control channel closed before the session was over."""
-        status = self.wait(SHUTDOWN_TIMEOUT_S)
-        if is_past_marker:
-            how = f"the remote escp on {self.host} ended unexpectedly"
-            return NetworkError(how + (f" (exit status {status})" if status else ""),
-                                "it may have been killed, or the ssh connection was lost")  # fmt: skip
-        if self._is_embedded:
-            return AgentError(f"the embedded agent did not start (exit status {status})", "")
-        if status == _NOT_FOUND and self._is_escp:
-            more = f"{AgentError.hint}; or send it along: --push-agent" if self._can_push else None
-            return AgentError(f"there is no escp on {self.host}", more)
-        if status == _NOT_EXECUTABLE and self._is_escp:
-            return AgentError(f"escp on {self.host} can't be executed")
-        if status == _SSH_FAILED:
-            return SshError(f"ssh could not log in to {self.host}")
-        if status is not None and status >= 128:
-            return SshError(f"ssh to {self.host} was ended by signal {status - 128}")
-        said = f"; it printed: {noise[-200:].decode(errors='replace')}" if noise else ""
-        how = f"(exit status {status}){said}"
-        if not self._is_escp:
-            return AgentError(
-                f"no POSIX shell answered on {self.host} {how}",
-                "does this login allow other commands than a few?",
-            )
-        return AgentError(f"no escp answered on {self.host} {how}")
+from escp.remote.child import AgentProcess, _spawn
 
 
 def _ssh_words(options: Options, location: Location) -> list[str]:
@@ -179,50 +59,6 @@ def _log_in_command(options: Options, location: Location, remote_command: str) -
         location.ssh_destination(),
         remote_command,
     ]
-
-
-def _spawn(
-    command: list[str],
-    host: str,
-    *,
-    is_embedded: bool = False,
-    is_escp: bool = True,
-    tree: "AgentTree | None" = None,
-    can_push: bool = False,
-) -> AgentProcess:
-    """Start a child whose standard input, output and error are pipes to here."""
-    _forbid_core_dumps()
-    child_in, write_fd = os.pipe2(os.O_CLOEXEC)
-    read_fd, child_out = os.pipe2(os.O_CLOEXEC)
-    words_fd, child_err = os.pipe2(os.O_CLOEXEC)
-    child_fds = (child_in, child_out, child_err)
-    try:
-        pid = os.posix_spawnp(
-            command[0],
-            command,
-            child_environment(),
-            file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(child_fds)],
-            setsigdef=[signals.SIGPIPE],
-        )
-    except OSError as e:
-        for fd in (write_fd, read_fd, words_fd):
-            os.close(fd)
-        raise SshError(
-            f"can't start '{command[0]}': {e.strerror}", "install an OpenSSH client, or name one with -S"
-        ) from e
-    finally:
-        for fd in child_fds:
-            os.close(fd)
-    return AgentProcess(
-        pid, write_fd, read_fd, host,
-        is_embedded=is_embedded, is_escp=is_escp, tree=tree, can_push=can_push, words_fd=words_fd,
-    )  # fmt: skip
-
-
-def _forbid_core_dumps() -> None:
-    """The secret passes through the child's memory. It inherits the limit; the hard one stays the user's."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
 
 
 def configured_host_name(options: Options, location: Location) -> str:

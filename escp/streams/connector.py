@@ -2,11 +2,13 @@
 
 from collections.abc import Callable
 
+from escp._fast.crypto.channel import Channel
 from escp.constants import PROTOCOL_MAJOR
 from escp.errors import describe_errno
 from escp.lean import sockets
 from escp.lean.eventloop import Watch
-from escp.streams.streams import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams, socket_address
+from escp.streams.addresses import socket_address
+from escp.streams.streams import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Streams
 
 _IP_BIND_ADDRESS_NO_PORT = 24  # the port is chosen by connect, or many streams use up the ports
 

@@ -5,12 +5,8 @@ Both ends of a copy use them: the initiator for what is here, the agent for what
 
 import os
 
-from escp.control.messages import Receive, Result, Send
-from escp.errors import Failure, ProtocolError, RefusedError
-from escp.lean.eventloop import EventLoop
-from escp.names.destination import Destination, open_destination
-from escp.names.landing import SourceOrder
-from escp.streams.streams import (
+from escp._fast.files.filter import find_excluded as find_excluded  # for jobs
+from escp._fast.planes.plane import (
     FATAL,
     FILE_FAILED,
     FINISHED,
@@ -18,10 +14,15 @@ from escp.streams.streams import (
     ROOM,
     ReceivePlane,
     SendPlane,
-    Streams,
-    count_walkers,
     link_local,
 )
+from escp.control.messages import Receive, Result, Send
+from escp.errors import ProtocolError, RefusedError
+from escp.failures import Failure
+from escp.lean.eventloop import EventLoop
+from escp.names.destination import Destination, open_destination
+from escp.names.landing import SourceOrder
+from escp.streams.streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -315,3 +316,7 @@ class _OfferErrors:
     def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
         if isinstance(error, ValueError | KeyError | OverflowError):
             raise ProtocolError(f"the peer asked for what this escp does not offer: {error}") from error
+
+
+def count_walkers() -> int:
+    return max(2, min(8, 2 * len(os.sched_getaffinity(0))))

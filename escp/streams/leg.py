@@ -12,9 +12,10 @@ from escp.options.options import Options
 from escp.remote.agentlink import AgentLink
 from escp.remote.reached import find_own_address, normalize_address
 from escp.remote.ssh import configured_host_name
+from escp.streams.addresses import find_addresses, is_address, is_own_address
 from escp.streams.connector import Connector
-from escp.streams.listener import NO_PORT_HINT, Acceptor, is_own_address, listen
-from escp.streams.streams import Streams, find_addresses, is_address
+from escp.streams.listener import NO_PORT_HINT, Acceptor, listen
+from escp.streams.streams import Streams
 
 OTHER_ADDRESS_S = 1.0  # before asking ssh's configuration for another address of the host
 PATIENCE_S = int(3 * HELLO_TIMEOUT_S)  # of an agent that connects, where the tunnel is an alternative

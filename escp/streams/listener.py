@@ -2,11 +2,13 @@
 
 import os
 
+from escp._fast.crypto.channel import Channel
 from escp.constants import HELLO_TIMEOUT_S, MAX_STREAMS, MAX_UNPROVEN, PROTOCOL_MAJOR
 from escp.errors import NetworkError, describe_errno, explain_limit
 from escp.lean import sockets
 from escp.lean.eventloop import Watch
-from escp.streams.streams import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Channel, Streams, socket_address
+from escp.streams.addresses import socket_address
+from escp.streams.streams import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -44,18 +46,6 @@ def listen(address: str, first_port: int, n_ports: int) -> sockets.Socket:
         f"no free port in {first_port}-{last_port} on {address or 'this host'} ({reason})",
         NO_PORT_HINT,
     )
-
-
-def is_own_address(address: str) -> bool:
-    """Whether this host has that address, so that a listener may be bound to it."""
-    sock = sockets.Socket(sockets.AF_INET6 if ":" in address else sockets.AF_INET)
-    try:
-        sock.bind(socket_address(address, 0))
-    except OSError:
-        return False
-    finally:
-        sock.close()
-    return True
 
 
 def _place_of(sock: sockets.Socket) -> bytes:

@@ -4,9 +4,10 @@ Nothing here has the session's keys: the ends prove themselves to each other thr
 secret of its own, with which the relay and that leg's host find each other among strangers, and nothing else.
 """
 
+from escp._fast.crypto.channel import Channel
 from escp._fast.planes.relay import RelayPlane
 from escp.lean import sockets
-from escp.streams.streams import Channel, Streams
+from escp.streams.streams import Streams
 
 
 class RelayLeg(Streams):

@@ -1,9 +1,10 @@
 """An agent's streams through a relay: first the relay proves itself, then through it the other host."""
 
+from escp._fast.crypto.channel import Channel
 from escp.errors import IntegrityError
 from escp.lean import sockets
 from escp.lean.eventloop import Watch
-from escp.streams.streams import HELLO_FRAME_BYTES, Channel, Streams
+from escp.streams.streams import HELLO_FRAME_BYTES, Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

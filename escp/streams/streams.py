@@ -4,26 +4,16 @@ With `listener`, `connector`, `relay` and `tunnel` the only modules above `_fast
 Nothing in them waits: the event loop of `agent` or `job` drives them.
 """
 
-import gc
-import os
-import resource
 import struct
 
-from escp._fast.crypto.channel import Channel, forbid_dumps
+from escp._fast.crypto.channel import Channel
 from escp._fast.errors import FastError
-from escp._fast.files.filter import find_excluded
-from escp._fast.planes.plane import (
-    FATAL,
-    FILE_FAILED,
-    FINISHED,
-    LISTED,
-    ROOM,
-    ReceivePlane,
-    SendPlane,
-    link_local,
-)
 from escp._fast.wire.payloads import decode_hello, encode_hello
 from escp.lean import sockets
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp._fast.planes.plane import ReceivePlane, SendPlane
 
 PREAMBLE = struct.Struct(">4sBBHII")  # docs/protocol.md 4.5: magic, major, zero, stream, connection, zero
 MAGIC = b"ESCP"
@@ -31,64 +21,8 @@ HELLO_FRAME_BYTES = 8 + 16 + 16
 USER_TIMEOUT_MS = (
     120_000  # unacknowledged data for so long: the network is gone. Storage may stall for long, too
 )
-OPEN_FILES = 16384
 SO_MAX_PACING_RATE = 47
 UNSENT_BYTES = 131072  # of a stream whose rate is limited
-
-
-__all__ = [
-    "FATAL",
-    "FILE_FAILED",
-    "FINISHED",
-    "LISTED",
-    "ROOM",
-    "Channel",
-    "ReceivePlane",
-    "SendPlane",
-    "Streams",
-    "find_excluded",
-    "link_local",
-]
-
-
-def prepare_process() -> None:
-    """Before the first secret: no core dumps. And room for the files that are open at the same time."""
-    gc.freeze()  # what is loaded by now stays; see __main__
-    gc.enable()
-    forbid_dumps()
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def is_address(text: str) -> bool:
-    """Whether *text* is an IPv4 or IPv6 address, and not a name."""
-    try:
-        sockets.inet_pton(sockets.AF_INET6 if ":" in text else sockets.AF_INET, text.partition("%")[0])
-        socket_address(text, 0)  # the scope: a peer's may be anything
-    except (OSError, ValueError):
-        return False
-    return True
-
-
-def socket_address(host: str, port: int) -> tuple[object, ...]:
-    """What connect and bind take for a numeric address, which may have an IPv6 scope (fe80::1%eth0)."""
-    return find_addresses(host, port, flags=sockets.AI_NUMERICHOST)[0]
-
-
-def find_addresses(host: str, port: int | None, family: int = 0, flags: int = 0) -> list[tuple[object, ...]]:
-    """The socket addresses of a host for TCP. Raises OSError, or UnicodeError for what can't be a name.
-
-    A name in bytes saves Python 3 ms of importing IDNA.
-    """
-    name = host.encode() if host.isascii() else host
-    return [info[4] for info in sockets.getaddrinfo(name, port, family, sockets.SOCK_STREAM, flags=flags)]
-
-
-def count_walkers() -> int:
-    return max(2, min(8, 2 * len(os.sched_getaffinity(0))))
 
 
 def tune(sock: sockets.Socket, limit_bytes_per_s: int | None = None) -> None:
@@ -145,7 +79,7 @@ class Streams:
             tune(sock, self._limit_bytes_per_s)
         self.proven[stream] = (sock, channel)
 
-    def attach_to(self, one_plane: SendPlane | ReceivePlane) -> None:
+    def attach_to(self, one_plane: "SendPlane | ReceivePlane") -> None:
         """Hand all streams to a plane; the secret is not needed any more here."""
         for sock, channel in self.proven.values():
             one_plane.attach(sock.fileno(), channel)

@@ -21,7 +21,6 @@ from escp.control.messages import (
     Link,
     Listed,
     Listening,
-    NoiseSkipper,
     Opened,
     Progress,
     Receive,
@@ -33,6 +32,7 @@ from escp.control.messages import (
     decode,
     encode,
 )
+from escp.control.noise import NoiseSkipper
 from escp.errors import AgentError, ProtocolError
 from escp.lean.record import Record
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from escp.facts import system as examine
+from escp.facts import directory, network, system
 from escp.facts.facts import NO_ROUTE, decode_facts, encode_facts
 
 
@@ -30,7 +30,7 @@ NET = "sys__class__net__"
 
 def test_this_host_tells_all_that_it_can_and_soon(tmp_path):
     begin_s = time.thread_time()
-    facts = examine.examine_host(os.fsencode(tmp_path), "lo")
+    facts = system.examine_host(os.fsencode(tmp_path), "lo")
     assert time.thread_time() - begin_s < 0.5  # a few times what it may take
     assert facts.path_error == "" and facts.is_writable and facts.file_system
     assert facts.aead in ("ipsec_mb", "openssl") and facts.aead_bytes_per_s > 10**7
@@ -42,10 +42,10 @@ def test_this_host_tells_all_that_it_can_and_soon(tmp_path):
 
 
 def test_an_empty_system_tells_nothing_and_nothing_fails(root):
-    facts = examine.examine_system(root())
+    facts = system.examine_system(root())
     assert facts.tcp_rmem is None and facts.cpu_flags is None and facts.n_nodes is None
-    assert examine.pick_device(root()) is None
-    assert set(examine.examine_device("eth0", root()).values()) == {"eth0", None}
+    assert network.pick_device(root()) is None
+    assert set(network.examine_device("eth0", root()).values()) == {"eth0", None}
 
 
 def test_a_large_machine(root):
@@ -62,7 +62,7 @@ def test_a_large_machine(root):
         (Path(base) / "proc/sys/fs").mkdir(exist_ok=True)
         (Path(base) / "proc/sys/fs" / name).write_text(text)
     root(sys__devices__system__node__online="0-3,8\n", sys__devices__system__cpu__online="0-127\n")
-    facts = examine.examine_system(base)
+    facts = system.examine_system(base)
     assert facts.cpu_flags == "aes avx512f vaes"
     assert (facts.tcp_rmem, facts.tcp_wmem) == ((4096, 131072, 6291456), None)
     assert (facts.has_window_scaling, facts.has_autotuning) == (False, None)
@@ -78,7 +78,7 @@ def test_the_fastest_real_device_that_is_up_is_picked(root):
                    f"{NET}eth1__operstate": "up", f"{NET}eth1__speed": "100000",
                    f"{NET}eth1__device__numa_node": "1", f"{NET}virt0__operstate": "up",
                    f"{NET}virt0__speed": "200000"})  # fmt: skip
-    assert examine.pick_device(base) == "eth1"
+    assert network.pick_device(base) == "eth1"
 
 
 def test_a_vlan_on_a_bond_has_the_place_of_what_it_lies_on(root):
@@ -87,7 +87,7 @@ def test_a_vlan_on_a_bond_has_the_place_of_what_it_lies_on(root):
                    f"{NET}eth0__device__local_cpulist": "8-15"})  # fmt: skip
     for upper, lower in (("vlan7", "bond0"), ("bond0", "eth0")):
         (Path(base) / f"sys/class/net/{upper}/lower_{lower}").symlink_to(f"../{lower}")
-    assert examine.examine_device("vlan7", base) == {
+    assert network.examine_device("vlan7", base) == {
         "device": "vlan7", "device_bits_per_s": 200 * 10**9, "device_mtu": 9000, "device_node": 1,
         "device_cpus": "8-15",
     }  # fmt: skip
@@ -96,12 +96,12 @@ def test_a_vlan_on_a_bond_has_the_place_of_what_it_lies_on(root):
 def test_devices_that_lie_on_each_other_in_a_circle(root):
     base = root(**{f"{NET}a__mtu": "1500"})
     (Path(base) / "sys/class/net/a/lower_a").symlink_to("../a")
-    assert examine.examine_device("a", base)["device_node"] is None
+    assert network.examine_device("a", base)["device_node"] is None
 
 
 @pytest.mark.parametrize("speed", ["-1", "0", "", "4294967295x"])
 def test_speeds_that_are_none(root, speed):
-    assert examine.examine_device("eth0", root(**{f"{NET}eth0__speed": speed}))["device_bits_per_s"] is None
+    assert network.examine_device("eth0", root(**{f"{NET}eth0__speed": speed}))["device_bits_per_s"] is None
 
 
 MOUNTS = """\
@@ -119,19 +119,19 @@ broken line
      (b"/scratch2", "ext4"), (b"/a b/c", "nfs4")],
 )  # fmt: skip
 def test_file_system_is_that_of_the_longest_mount(root, path, kind):
-    assert examine.find_file_system(path, root(proc__self__mountinfo=MOUNTS)) == kind
+    assert directory.find_file_system(path, root(proc__self__mountinfo=MOUNTS)) == kind
 
 
 @pytest.mark.parametrize(
     "path", [b"/no/such/place", b"/etc/passwd", b"/dev/null", b"a\0b", b"~nobody-at-all/x"]
 )
 def test_what_is_no_directory_is_told(path):
-    facts = examine.examine_directory(path)
+    facts = directory.examine_directory(path)
     assert set(facts) == {"path_error"} and facts["path_error"]
 
 
 def test_directories_that_take_no_file(tmp_path):
-    facts = examine.examine_directory(b"/proc")
+    facts = directory.examine_directory(b"/proc")
     assert facts["is_writable"] is False and facts["direct_error"]
 
 
@@ -144,7 +144,7 @@ def test_a_file_system_without_nameless_files(tmp_path, monkeypatch):
         return really(path, flags, *rest, **named)
 
     monkeypatch.setattr(os, "open", refuse)
-    assert examine.examine_directory(os.fsencode(tmp_path))["is_writable"]
+    assert directory.examine_directory(os.fsencode(tmp_path))["is_writable"]
     assert list(tmp_path.iterdir()) == []
 
 
@@ -152,7 +152,7 @@ def test_o_direct_that_is_refused_is_told(tmp_path):
     """A descriptor that can't be written to stands for a file system that refuses."""
     (tmp_path / "a").write_bytes(bytes(100_000))
     with open(tmp_path / "a", "rb") as file:
-        assert examine.try_direct(file.fileno()) == "bad file descriptor"
+        assert directory.try_direct(file.fileno()) == "bad file descriptor"
 
 
 @pytest.mark.parametrize(
@@ -163,7 +163,7 @@ def test_o_direct_that_is_refused_is_told(tmp_path):
      ("", "", None)],
 )  # fmt: skip
 def test_device_of_a_route(peer, own, device):
-    assert examine.find_device(peer, own) == device
+    assert network.find_device(peer, own) == device
 
 
 def test_connection():
@@ -171,7 +171,7 @@ def test_connection():
         socket.create_server(("127.0.0.1", 0)) as listener,
         socket.create_connection(listener.getsockname()) as sock,
     ):
-        route = examine.examine_connection(sock)
+        route = network.examine_connection(sock)
     assert 0 < route.rtt_s < 1
     assert route.mtu >= 1280 and route.has_window_scaling is True and route.n_lost == 0
 
@@ -179,13 +179,13 @@ def test_connection():
 def test_a_socket_of_the_tunnel_tells_nothing():
     near, far = socket.socketpair()
     with near, far:
-        assert examine.examine_connection(near) == NO_ROUTE
+        assert network.examine_connection(near) == NO_ROUTE
 
 
 def test_ssh(tmp_path):
-    assert examine.read_ssh_version("ssh").startswith("OpenSSH_")
-    assert examine.read_ssh_version(str(tmp_path / "none")) is None
+    assert system.read_ssh_version("ssh").startswith("OpenSSH_")
+    assert system.read_ssh_version(str(tmp_path / "none")) is None
     silent = tmp_path / "silent"
     silent.write_text("#!/bin/sh\n")
     silent.chmod(0o755)
-    assert examine.read_ssh_version(str(silent)) is None
+    assert system.read_ssh_version(str(silent)) is None

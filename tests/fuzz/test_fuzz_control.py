@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 
 from escp.constants import MARKER
 from escp.control.course import AgentCourse, InitiatorCourse
-from escp.control.messages import _TYPES, Chunk, Decoder, FileFailed, NoiseSkipper, decode, encode
-from escp.errors import FAILURES, EscpError, ProtocolError
+from escp.control.messages import _TYPES, Chunk, Decoder, FileFailed, decode, encode
+from escp.control.noise import NoiseSkipper
+from escp.errors import EscpError, ProtocolError
+from escp.failures import FAILURES
 
 COUNTS = st.integers(0, (1 << 63) - 1)
 VALUES = {int: COUNTS, str: st.text(max_size=50), bytes: st.binary(max_size=100), bool: st.booleans(),

@@ -12,7 +12,7 @@ import zstandard
 from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, FINISHED
 from escp._fast.wire.payloads import encode_data_header, encode_end, encode_entry, encode_meta
-from escp.errors import FAST_PROTOCOL, FAST_UNSAFE
+from escp.failures import FAST_PROTOCOL, FAST_UNSAFE
 from tests.support.loopback import BLOCK, Event, wait_for_events
 from tests.support.peers import Sender
 from tests.support.sanitized import PATIENCE

@@ -8,7 +8,7 @@ import pytest
 
 from escp._fast.planes.plane import FATAL, FINISHED
 from escp._fast.wire.payloads import decode_entries, encode_result
-from escp.errors import FAST_PROTOCOL
+from escp.failures import FAST_PROTOCOL
 from tests.support.loopback import BLOCK
 from tests.support.peers import END, IS_EARLY, IS_SAME, IS_WANTED, LARGE, QUERY, RESULTS, Receiver, unpack
 from tests.support.sanitized import PATIENCE

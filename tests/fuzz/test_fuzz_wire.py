@@ -20,7 +20,7 @@ from escp._fast.wire.payloads import (
     encode_result,
     encode_xattr,
 )
-from escp.errors import FAST_AUTH, FAST_PROTOCOL, FAST_UNSAFE
+from escp.failures import FAST_AUTH, FAST_PROTOCOL, FAST_UNSAFE
 
 BLOCK = 1 << 18
 SECRET = bytes(range(32))

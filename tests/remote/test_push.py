@@ -10,10 +10,10 @@ from escp.constants import MARKER
 from escp.errors import AgentError, EscpError, IntegrityError, UsageError
 from escp.lean.eventloop import EventLoop
 from escp.options.options import parse_options
+from escp.remote.child import AgentProcess
 from escp.remote.push.script import clean_script, find_command, install_script
 from escp.remote.push.talk import PushSkipper
 from escp.remote.push.tree import Archive, find_tree
-from escp.remote.ssh import AgentProcess
 from tests.support.pushing import find_identity, write_manifest, write_tree
 
 ID = "0123456789abcdef" * 4

@@ -22,7 +22,7 @@ from escp._fast.wire.payloads import (
     encode_meta,
     encode_result,
 )
-from escp.errors import FAST_AUTH, FAST_PROTOCOL, FAST_UNSAFE
+from escp.failures import FAST_AUTH, FAST_PROTOCOL, FAST_UNSAFE
 from escp.streams.streams import MAGIC, PREAMBLE
 
 HERE = Path(__file__).parent

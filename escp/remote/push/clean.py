@@ -11,9 +11,10 @@ from escp.lean.eventloop import EventLoop
 from escp.lean.record import Record
 from escp.options.location import Location
 from escp.options.options import Options
+from escp.remote.child import AgentProcess
 from escp.remote.push.script import clean_command, clean_script
 from escp.remote.push.tree import find_tree
-from escp.remote.ssh import AgentProcess, start_command
+from escp.remote.ssh import start_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

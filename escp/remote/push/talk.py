@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from escp.constants import PEER_SILENT_S, SHUTDOWN_TIMEOUT_S
-from escp.control.messages import NoiseSkipper
+from escp.control.noise import NoiseSkipper
 from escp.errors import (
     AgentError,
     EscpError,
@@ -24,9 +24,9 @@ from escp.errors import (
     RemoteFileError,
 )
 from escp.lean.eventloop import EventLoop
+from escp.remote.child import AgentProcess
 from escp.remote.push.script import install_script
 from escp.remote.push.tree import AgentTree, Archive
-from escp.remote.ssh import AgentProcess
 from escp.ui.display import format_bytes, show_text
 
 # One line of the other side's, as pushscript has them. A KEPT_BYTES of noise holds the longest.

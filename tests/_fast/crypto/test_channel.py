@@ -10,7 +10,7 @@ import pytest
 
 from escp._fast.crypto.channel import Channel
 from escp._fast.errors import FastError
-from escp.errors import FAST_AUTH, FAST_KEY_LIMIT
+from escp.failures import FAST_AUTH, FAST_KEY_LIMIT
 
 SECRET = bytes(range(32))
 BLOCK = 1 << 18

@@ -15,7 +15,7 @@ import pytest
 from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, FILE_FAILED
 from escp._fast.wire.payloads import encode_entry, encode_extra, encode_xattr
-from escp.errors import FAST_ACL, FAST_OWNER, FAST_PROTOCOL, FAST_XATTR
+from escp.failures import FAST_ACL, FAST_OWNER, FAST_PROTOCOL, FAST_XATTR
 from tests.support.folders import new_folder
 from tests.support.loopback import BLOCK, copy
 from tests.support.nobody import AS_NOBODY, needs_nobody

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from escp._fast.files.bounds import find_ranges, split_attributes, split_listing
 from escp._fast.planes.plane import FILE_FAILED
-from escp.errors import FAST_CHANGED
+from escp.failures import FAST_CHANGED
 from tests.support.loopback import copy
 
 SLICE, MIB = 1 << 18, 1 << 20

@@ -9,7 +9,7 @@ import pytest
 
 from escp._fast.planes.plane import FATAL
 from escp._fast.wire.payloads import encode_entry
-from escp.errors import FAST_UNSAFE
+from escp.failures import FAST_UNSAFE
 from tests._fast.files.test_links import device, hard_link, link
 from tests._fast.receive.test_hostile_sender import send_one
 from tests.support.loopback import copy

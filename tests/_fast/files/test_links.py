@@ -9,7 +9,7 @@ import pytest
 from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, FILE_FAILED, LISTED
 from escp._fast.wire.payloads import encode_entry, encode_extra, encode_result
-from escp.errors import FAST_HARD_LINK, FAST_PROTOCOL, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE
+from escp.failures import FAST_HARD_LINK, FAST_PROTOCOL, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE
 from tests.support.loopback import BLOCK, Loopback, copy
 from tests.support.peers import DEVICE, HARD_LINK, LARGE, LINK, SMALL, Receiver, Sender
 

@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from escp.errors import FAST_SYS, FAST_UNSAFE
+from escp.failures import FAST_SYS, FAST_UNSAFE
 from tests._fast.files.test_links import device, link
 from tests.support.command import needs_root
 from tests.support.peers import DEVICE, LINK, Sender

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from escp._fast.planes.plane import FILE_FAILED
-from escp.errors import FAST_SYS
+from escp.failures import FAST_SYS
 from tests.support.loopback import BLOCK, copy
 
 ROOT = Path(__file__).parents[3]

@@ -9,7 +9,7 @@ import pytest
 from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, LISTED
 from escp._fast.wire.payloads import encode_entry
-from escp.errors import FAST_SAME_FILE, FAST_UNSAFE
+from escp.failures import FAST_SAME_FILE, FAST_UNSAFE
 from tests._fast.files.test_links import HARD_LINKS, LINKS, device, hard_link, link
 from tests._fast.planes.test_local import copy_local, copy_shrinking, shared, told_by_sender  # noqa: F401
 from tests.support.loopback import BLOCK, Loopback, copy

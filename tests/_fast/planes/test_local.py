@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from escp._fast.planes.plane import FATAL, FILE_FAILED, LISTED, ReceivePlane, SendPlane, link_local
-from escp.errors import (
+from escp.failures import (
     FAST_CHANGED,
     FAST_DIGEST,
     FAST_INTO_ITSELF,

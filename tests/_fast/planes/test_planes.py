@@ -10,7 +10,7 @@ import pytest
 
 from escp._fast.planes.plane import FILE_FAILED, ReceivePlane, SendPlane
 from escp._fast.wire.payloads import encode_result
-from escp.errors import FAST_CHANGED, FAST_DIGEST, FAST_LOOP, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS
+from escp.failures import FAST_CHANGED, FAST_DIGEST, FAST_LOOP, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS
 from tests.support.loopback import BLOCK, Loopback, copy
 from tests.support.peers import Receiver
 

@@ -12,7 +12,7 @@ import pytest
 
 from escp._fast.planes.plane import FATAL, FILE_FAILED, FINISHED, LISTED, ReceivePlane, SendPlane
 from escp._fast.wire.payloads import decode_entries, encode_result
-from escp.errors import FAST_PROTOCOL, FAST_SYS
+from escp.failures import FAST_PROTOCOL, FAST_SYS
 from tests.support.loopback import BLOCK, Loopback, copy
 from tests.support.peers import END, IS_SAME, IS_WANTED, QUERY, SMALL, Receiver, unpack
 

@@ -11,7 +11,7 @@ import pytest
 
 from escp._fast.crypto.channel import Channel
 from escp._fast.planes.plane import FATAL, FINISHED, ReceivePlane, SendPlane
-from escp.errors import FAST_AUTH, FAST_NET
+from escp.failures import FAST_AUTH, FAST_NET
 from tests.support.loopback import BLOCK, SECRET, Loopback, connect, use_blocking, wait_for_events
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from escp._fast.planes.plane import FATAL, FILE_FAILED, FINISHED
 from escp._fast.wire.payloads import encode_entry, encode_extra
-from escp.errors import FAST_ABSENT, FAST_MISSING, FAST_OWNER, FAST_PROTOCOL, FAST_SYS, FAST_UNSAFE
+from escp.failures import FAST_ABSENT, FAST_MISSING, FAST_OWNER, FAST_PROTOCOL, FAST_SYS, FAST_UNSAFE
 from tests.support.loopback import BLOCK, Loopback
 from tests.support.peers import ABSENT, DIRECTORY, HARD_LINK, QUERY, Receiver, Sender
 

@@ -11,7 +11,7 @@ import pytest
 from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, FILE_FAILED
 from escp._fast.wire.payloads import encode_entry
-from escp.errors import FAST_DIGEST, FAST_PROTOCOL, FAST_SYS
+from escp.failures import FAST_DIGEST, FAST_PROTOCOL, FAST_SYS
 from tests.support.loopback import BLOCK
 from tests.support.peers import IS_BUNDLE, LARGE, LARGE_END, SMALL, Sender
 

@@ -7,7 +7,7 @@ import pytest
 from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, FILE_FAILED, FINISHED, LISTED
 from escp._fast.wire.payloads import encode_entry, encode_result
-from escp.errors import FAST_PROTOCOL, FAST_SYS, FAST_UNSAFE
+from escp.failures import FAST_PROTOCOL, FAST_SYS, FAST_UNSAFE
 from tests.support.peers import (
     ASKS_DIRECTORY,
     IS_EARLY,

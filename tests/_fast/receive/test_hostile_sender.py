@@ -15,7 +15,7 @@ import zstandard
 from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, FILE_FAILED
 from escp._fast.wire.payloads import encode_entry, encode_meta
-from escp.errors import FAST_DIGEST, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS, FAST_UNSAFE
+from escp.failures import FAST_DIGEST, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS, FAST_UNSAFE
 from tests.support.loopback import BLOCK
 from tests.support.peers import (
     DIRECTORY,

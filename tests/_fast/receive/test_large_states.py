@@ -8,7 +8,7 @@ from tests.fast.conftest import describe_process
 
 from escp._fast.crypto.digest import digest_of
 from escp._fast.wire.payloads import encode_end, encode_entry
-from escp.errors import FAST_STOPPED
+from escp.failures import FAST_STOPPED
 from tests.support.loopback import BLOCK
 from tests.support.peers import END, IS_ABANDONED, LARGE, LARGE_END, Sender
 

@@ -8,7 +8,7 @@ import pytest
 
 from escp._fast.crypto.digest import digest_of
 from escp._fast.wire.payloads import encode_entry
-from escp.errors import FAST_SYS
+from escp.failures import FAST_SYS
 from tests.support.loopback import BLOCK, copy
 from tests.support.peers import IS_ABANDONED, LARGE, Sender
 

@@ -19,14 +19,7 @@ from escp._fast.wire.payloads import (
     encode_meta,
     encode_result,
 )
-from escp.errors import (
-    FAST_AUTH,
-    FAST_DIGEST,
-    FAST_HARD_LINK,
-    FAST_NET,
-    FAST_PROTOCOL,
-    FAST_SYS,
-)
+from escp.failures import FAST_AUTH, FAST_DIGEST, FAST_HARD_LINK, FAST_NET, FAST_PROTOCOL, FAST_SYS
 from tests.support.loopback import BLOCK
 from tests.support.peers import END, ENTRIES, LARGE, LARGE_END, RESULTS, SMALL, Receiver, unpack
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from escp._fast.wire.payloads import decode_entries, encode_entry
-from escp.errors import FAST_CHANGED
+from escp.failures import FAST_CHANGED
 from tests.support.loopback import BLOCK, Loopback, copy
 from tests.support.peers import HARD_LINK, SMALL, Receiver, unpack
 

@@ -5,12 +5,12 @@ import tempfile
 from pathlib import Path
 
 from escp.constants import MARKER
-from escp.control.messages import NoiseSkipper
+from escp.control.noise import NoiseSkipper
 from escp.errors import EscpError
 from escp.lean.eventloop import EventLoop
+from escp.remote.child import AgentProcess
 from escp.remote.push.talk import PushSkipper
 from escp.remote.push.tree import find_tree
-from escp.remote.ssh import AgentProcess
 from tests.support.pushing import write_tree
 
 FOLDER = tempfile.TemporaryDirectory(prefix="escp-fuzz-tree-")

@@ -10,7 +10,7 @@ from contextlib import suppress
 from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, FINISHED
 from escp._fast.wire.payloads import encode_entry, encode_extra, encode_xattr
-from escp.errors import FAST_NET, FAST_PROTOCOL, FAST_UNSAFE
+from escp.failures import FAST_NET, FAST_PROTOCOL, FAST_UNSAFE
 from tests.fuzz.arena import Arena
 from tests.fuzz.choices import Choices
 from tests.support.loopback import BLOCK, wait_for_events

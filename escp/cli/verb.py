@@ -1,0 +1,61 @@
+"""What the verbs share: the agents that were started, and what ends a command."""
+
+from escp.errors import EscpError, InternalError, InterruptedBySignal
+from escp.process.interrupts import Interrupted, noted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from escp.options.location import Location
+    from escp.options.options import Options
+    from escp.remote.child import AgentProcess
+    from escp.ui.report import Report
+
+
+class Agents:
+    """Every agent of the command, the first of them started before the rest of escp is loaded."""
+
+    def __init__(self, options: "Options"):
+        self._options = options
+        self._started: list[AgentProcess] = []
+        self._early: AgentProcess | None = None
+
+    def start_early(self, location: "Location") -> None:
+        self._early = self._start(location)
+
+    def get(self, location: "Location") -> "AgentProcess":
+        agent, self._early = self._early, None
+        for done in [*self._started]:  # of earlier sources: a list may name hosts without end
+            if done is not agent and done.poll() is not None:
+                done.stop()  # its last words are told
+                self._started.remove(done)
+        return agent or self._start(location)
+
+    def _start(self, location: "Location") -> "AgentProcess":
+        from escp.remote.ssh import start_agent  # not at the top: a local copy needs none
+
+        agent = start_agent(self._options, location)
+        self._started.append(agent)
+        return agent
+
+    def stop(self) -> None:
+        for agent in self._started:
+            agent.stop()
+
+
+def guard(report: "Report", work: "Callable[[], int]") -> int:
+    """The exit status of *work*, or of what ended it, once that is shown."""
+    try:
+        if noted:
+            raise Interrupted(noted[0])
+        return work()
+    except EscpError as e:
+        return report.fail(e)
+    except Interrupted as e:
+        return report.fail(InterruptedBySignal(e.number))
+    except Exception as e:
+        import traceback
+
+        report.trace(traceback.format_exc())
+        return report.fail(InternalError(f"{type(e).__name__}: {e}"))

@@ -1,0 +1,42 @@
+"""Signals that end the command: the first one in order, the second one at once."""
+
+import time
+
+from escp.lean import signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_SIGNALS = (signals.SIGINT, signals.SIGTERM, signals.SIGHUP)
+_ECHO_S = 0.05  # timeout(1) and the one-file program's parent send a signal twice
+
+
+class Interrupted(BaseException):
+    """A signal asked escp to end. Raised in the main thread, wherever it is."""
+
+    def __init__(self, number: int):
+        super().__init__(number)
+        self.number = number
+
+
+def interrupt(number: int, _frame: object) -> None:
+    for other in _SIGNALS:
+        signals.signal(other, signals.SIG_IGN)
+    time.sleep(_ECHO_S)
+    for other in _SIGNALS:  # one that somebody sends again ends the process at once
+        signals.signal(other, signals.SIG_DFL)
+    raise Interrupted(number)
+
+
+noted: list[int] = []
+
+
+def note(number: int, _frame: object) -> None:
+    """While modules are imported: Python swallows what is raised in the callbacks of its import locks."""
+    noted.append(number)
+
+
+def handle_signals(handler: "Callable[[int, object], None]") -> None:
+    for number in _SIGNALS:
+        signals.signal(number, handler)
