@@ -5,6 +5,7 @@
           compile escp/_fast in place, leave a working .venv/bin/escp
   demo    setup, then copy real files over loopback (sealed, verified, no ssh) and compare them
   test    setup, then pytest; arguments go to pytest:    build.py test -k layering
+          with --quick: the rooms that need nothing compiled, and only the Python packages
           with --frozen: freeze, then tests/cli and tests/integration with the frozen programs,
           and with one of them at one end and the source at the other
           with --sanitize: those that run native code, with ASan and UBSan, then with TSan; or
@@ -16,8 +17,8 @@
   release setup, then the same in dist/release/ for old systems too (glibc 2.17); on Debian 12 only
   package setup, then dist/packages/: deb, rpm, tar.gz, wheels, SHA256SUMS; of what `release` made
           if that is there, else of a new frozen tree; or of the one in a folder:    build.py package dist
-  mutations setup, then breaks each guarantee of docs/security.md in a copy, and says whether a test
-          notices; numbers choose some of them:    build.py mutations 5 6
+  mutations  setup, then breaks each guarantee of docs/security.md in a copy, and says whether a
+          test notices; numbers choose some of them:    build.py mutations 5 6
   lint    setup, then ruff, mypy, cython-lint and the layering test
   man     setup, then the manual pages into dist/man, the shells' completions into dist/completions
 
@@ -46,6 +47,9 @@ FAST = ROOT / "escp" / "_fast"
 NATIVE_LIBRARY = "_native.*.so"
 DIST = ROOT / "dist"
 FROZEN_TESTS = ("tests/cli", "tests/integration")
+QUICK_TESTS = tuple(
+    f"tests/{room}" for room in ("lean", "control", "options", "ui", "names", "remote", "jobs")
+)
 MAX_TEST_WORKERS = 4
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 HINT = "try `python3 build.py --help`; wheels are made with `pip wheel .`"
@@ -171,16 +175,19 @@ def compile_fast():
 # --- Verbs --------------------------------------------------------------------------------------
 
 
-def setup(is_testing=False, is_releasing=False):
+def setup(is_testing=False, is_releasing=False, is_native=True):
+    """*is_native*: for what runs native code; without, the Python packages are enough."""
     folder = os.open(str(ROOT), os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # two build.py at once take turns
         try:
-            system_packages.install_missing(is_testing, try_run, say, is_releasing)
+            if is_native:
+                system_packages.install_missing(is_testing, try_run, say, is_releasing)
         except system_packages.CannotInstall as error:
             raise Stop(str(error), code=2) from None
         prepare_venv()
-        compile_fast()
+        if is_native:
+            compile_fast()
     finally:
         os.close(folder)
 
@@ -191,7 +198,8 @@ def demo():
 
 
 def test(*arguments):
-    setup(is_testing=True)
+    is_quick = "--quick" in arguments
+    setup(is_testing=not is_quick, is_native=not is_quick)
     # A file's tests stay together: many share hosts and servers that take a while to start.
     # And they wait more than they work, so there are two workers a CPU.
     n_workers = min(MAX_TEST_WORKERS, 2 * len(os.sched_getaffinity(0)))
@@ -203,6 +211,8 @@ def test(*arguments):
         become(VENV_PYTHON, ROOT / "packaging" / "sanitize.py", *words)
     elif "--frozen" in arguments:
         test_frozen([*pytest, *(word for word in arguments if word != "--frozen")])
+    elif is_quick:
+        become(*pytest, *QUICK_TESTS, *(word for word in arguments if word != "--quick"))
     else:
         become(*pytest, *arguments)
 

@@ -304,7 +304,7 @@ def translate(extensions: list[Extension], build_dir: str, *, force: bool = Fals
         raise SystemExit("escp: error: Cython failed (its messages are above)")
     if hinted:
         raise SystemExit(
-            f"escp: error: {len(hinted)} performance hints of Cython (above): style.md section 3"
+            f"escp: error: {len(hinted)} performance hints of Cython (above): CONTRIBUTING.md, Native code"
         )
     for extension, new in zip(extensions, translated, strict=True):
         extension.sources, extension.depends = new.sources, new.depends

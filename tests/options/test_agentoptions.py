@@ -1,8 +1,6 @@
 """What an agent takes from its own words and its own host's files: little, and early enough to be fast."""
 
 import os
-import subprocess
-import sys
 
 import pytest
 
@@ -90,20 +88,3 @@ def test_mistakes_in_files_name_file_and_line(write, text):
 
 def test_null_is_no_value(write):
     assert parse("--server", env=write("cpumask: null\nlogfile: ~\n")) == NONE
-
-
-def test_an_agent_loads_neither_argparse_nor_yaml(write):
-    code = (
-        "import sys; sys.argv = ['escp', '--server']; from escp.cli.main import main; main();"
-        "print('argparse' in sys.modules, 'yaml' in sys.modules, file=sys.stderr)"
-    )
-
-    def run(**env):
-        command = [sys.executable, "-c", code]
-        done = subprocess.run(
-            command, env={**os.environ, **env}, stdin=subprocess.PIPE, capture_output=True, timeout=60
-        )
-        return done.stderr.decode().strip()
-
-    assert run(ESCP_CONFIG="") == "False False"
-    assert run(**write("bits: true\n")) == "False True"
