@@ -72,10 +72,23 @@ def test_unknown_argument_exits_2_with_a_hint(arguments):
 @pytest.mark.parametrize("words", [["-k", "x"], ["--", "-k", "x"]])
 def test_arguments_of_test_go_to_pytest(build, monkeypatch, words):
     calls = []
-    monkeypatch.setattr(build, "setup", lambda *, is_testing: calls.append(is_testing))
+    monkeypatch.setattr(build, "setup", lambda **how: calls.append(how))
     monkeypatch.setattr(build, "become", lambda *command: calls.append(command[1:]))
     assert build.main(["test", *words]) == 0
-    assert calls[0] and calls[1][:3] == ("-m", "pytest", "-n") and calls[1][-2:] == ("-k", "x")
+    assert calls[0] == {"is_testing": True, "is_native": True}
+    assert calls[1][:3] == ("-m", "pytest", "-n") and calls[1][-2:] == ("-k", "x")
+
+
+def test_quick_tests_need_nothing_compiled(build, monkeypatch):
+    calls = []
+    monkeypatch.setattr(build, "setup", lambda **how: calls.append(how))
+    monkeypatch.setattr(build, "become", lambda *command: calls.append(command[1:]))
+    assert build.main(["test", "--quick", "-x"]) == 0
+    assert calls[0] == {"is_testing": False, "is_native": False}
+    assert calls[1][-2:] == ("tests/jobs", "-x") and "--quick" not in calls[1]
+    for folder in build.QUICK_TESTS:
+        sources = "".join(path.read_text() for path in sorted((ROOT / folder).rglob("*.py")))
+        assert sources and not re.search(r"(from|import) escp\._fast", sources)
 
 
 def test_failing_command_shows_its_output_and_no_traceback(build, capfd):
@@ -308,7 +321,7 @@ def test_unknown_build_stops_with_those_there_are():
 @pytest.mark.parametrize("words", [["--sanitize=tsan", "-k", "x"], ["-k", "x", "--sanitize=tsan"]])
 def test_sanitize_is_a_script_of_its_own(build, monkeypatch, words):
     calls = []
-    monkeypatch.setattr(build, "setup", lambda *, is_testing: None)
+    monkeypatch.setattr(build, "setup", lambda **_: None)
     monkeypatch.setattr(build, "become", lambda *command: calls.append(command[1:]))
     monkeypatch.setattr(build, "test_frozen", lambda *_: None)
     assert build.main(["test", *words]) == 0

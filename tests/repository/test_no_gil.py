@@ -1,4 +1,4 @@
-"""Nothing in escp/_fast takes the GIL back (CONTRIBUTING.md, Native code): read off the C that Cython generated.
+"""Nothing in escp/_fast takes the GIL back (CONTRIBUTING.md): read off the C that Cython generated.
 
 A thread of the data plane is entered without the GIL and stays so. Cython takes the GIL in such code in
 four ways: `PyGILState_Ensure` in the function itself (`with gil`, `raise`, an error path); the same in a
