@@ -28,7 +28,7 @@ EXIT_MEANINGS: dict[int | str, str] = {
     EXIT_INTERNAL: "internal error",
     EXIT_SSH: "ssh failed",
     EXIT_AGENT: "the remote escp is missing or of another version",
-    EXIT_INTEGRITY: "wrong key, something changed on the way, or both ends' accounts differ",
+    EXIT_INTEGRITY: "wrong key, changed data, or the ends' accounts differ",
     EXIT_NETWORK: "network lost, blocked or timed out",
     EXIT_LOCAL_FS: "error of the local file system",
     EXIT_REMOTE_FS: "error of the remote file system",

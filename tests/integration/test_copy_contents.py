@@ -53,7 +53,7 @@ def test_64_streams_over_ssh_open_without_delay(escp, sizes, target, size):
 @needs_source
 @pytest.mark.parametrize("sides", ["sender", "agent", "both"])
 def test_openssl_as_backend_on_either_side(escp, sizes, target, sides):
-    agent = escp.write_agent("openssl", "export ESCP_AEAD=openssl") if sides != "sender" else escp.agent.agent
+    agent = escp.write_agent("openssl", "export ESCP_AEAD=openssl") if sides != "sender" else escp.agent
     env = {"ESCP_AEAD": "openssl"} if sides != "agent" else {}
     done = escp.copy("-r", "-v", sizes, remote(target / "copy"), agent=agent, env=env)
     assert list_tree(target / "copy") == list_tree(sizes)

@@ -184,7 +184,7 @@ def test_log_file_that_cannot_be_opened(escp, small, target):
 @pytest.mark.parametrize("is_here", [True, False])
 def test_too_few_files_may_be_open_for_the_streams(escp, small, target, is_here):
     """A limit of the process, which only its user can raise."""
-    agent = escp.agent.agent if is_here else escp.write_agent("few", "ulimit -n 40")
+    agent = escp.agent if is_here else escp.write_agent("few", "ulimit -n 40")
     prefix = ("prlimit", "--nofile=40:40") if is_here else ()
     done = fail_soon(
         escp, 14 if is_here else 15, "-t", "64", small, remote(target), agent=agent, prefix=prefix
@@ -200,7 +200,7 @@ def test_native_code_that_cannot_be_loaded(escp, small, target, folder, is_here)
     """As after half an update, or where a library is missing that it was linked with."""
     shutil.copytree(ROOT / "escp", folder / "copy" / "escp", ignore=shutil.ignore_patterns("_native*"))
     command = f"cd {folder}/copy && PYTHONPATH=. exec {sys.executable} -m escp"
-    agent = escp.agent.agent if is_here else escp.write_agent("broken", command=f'{command} "$@"')
+    agent = escp.agent if is_here else escp.write_agent("broken", command=f'{command} "$@"')
     prefix = ("sh", "-c", f'shift 3; {command} "$@"', "sh") if is_here else ()
     done = escp.fail(3, small, remote(target), agent=agent, prefix=prefix)
     assert "the native code of this escp can't be loaded: " in done.error and "_native" in done.error

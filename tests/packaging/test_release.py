@@ -148,7 +148,7 @@ def test_started_on_debian_11_it_sends_and_receives(escp, old, release, source, 
     """By Debian 11's ssh to an sshd of this system."""
     if agent == "release":
         program = release / "escp" / "bin" / "escp"
-        escp.agent.agent = escp.write_agent("release-agent", command=f'exec {program} "$@"')
+        escp.agent = escp.write_agent("release-agent", command=f'exec {program} "$@"')
     contents = write_random(source / "file")
     there = {"command": ["/opt/escp/bin/escp"], "prefix": old, "timeout_s": COPY_TIMEOUT_S}
     done: Done = escp.copy("-v", source / "file", remote(target), **there)

@@ -260,8 +260,11 @@ cdef int roots_absent(root_set *r, const entry *e, fast_err *err) noexcept nogil
         pthread_mutex_lock(&r.lock)
         at = find_entry_locked(r, e)
         if at[0] != NULL and at[0].n_times:
-            rc = at[0].n_same == 0
-            at[0].n_same -= not rc
+            rc = at[0].n_same == 0 and at[0].n_below == 0
+            if at[0].n_same:
+                at[0].n_same -= 1
+            elif at[0].n_below:  # what is here may be what a directory brought, or had
+                at[0].n_below -= 1
             take_off_locked(r, at[0])
             tidy_locked(r, at)
         pthread_mutex_unlock(&r.lock)

@@ -1,11 +1,11 @@
-"""One truth in several places: types.pxd, payloads.pxd, constants.py, errors.py, docs/protocol.md."""
+"""One truth in several places: types.pxd, payloads.pxd, constants.py, failures.py, docs/protocol.md."""
 
 import re
 from pathlib import Path
 
 import pytest
 
-from escp import constants, errors
+from escp import constants, errors, failures
 from escp._fast.errors import FastError
 from escp._fast.wire import payloads as wire
 
@@ -63,15 +63,15 @@ def test_every_protocol_constant_is_documented():
 
 def test_error_codes_are_the_same_in_python_and_native_code():
     native = {name: value for name, value in TYPES.items() if name.startswith("FAST_") and value}
-    python = {name: value for name, value in vars(errors).items() if name.startswith("FAST_")}
+    python = {name: value for name, value in vars(failures).items() if name.startswith("FAST_")}
     assert python == native
 
 
 def test_every_native_code_has_a_class_and_words_and_no_other_has():
-    assert set(errors.FAILURES) == {v for k, v in TYPES.items() if k.startswith("FAST_") and v}
-    for code, (cls, words) in errors.FAILURES.items():
+    assert set(failures.FAILURES) == {v for k, v in TYPES.items() if k.startswith("FAST_") and v}
+    for code, (cls, words) in failures.FAILURES.items():
         assert issubclass(cls, errors.EscpError)
-        assert words or code == errors.FAST_SYS  # the system has the words for that one
+        assert words or code == failures.FAST_SYS  # the system has the words for that one
 
 
 def test_error_codes_are_documented():
@@ -104,4 +104,9 @@ def test_failure_carries_plain_facts():
     with pytest.raises(FastError) as caught:
         wire.decode_result(bytes(31))
     error = caught.value
-    assert (error.code, error.sys_errno, error.where, error.offset) == (errors.FAST_PROTOCOL, 0, "result", -1)
+    assert (error.code, error.sys_errno, error.where, error.offset) == (
+        failures.FAST_PROTOCOL,
+        0,
+        "result",
+        -1,
+    )

@@ -4,12 +4,12 @@ import os
 import time
 
 import pytest
-from tests.fast.conftest import describe_process
 
 from escp._fast.crypto.digest import digest_of
 from escp._fast.wire.payloads import encode_end, encode_entry
 from escp.failures import FAST_STOPPED
 from tests.support.loopback import BLOCK
+from tests.support.nothing_left import describe_process
 from tests.support.peers import END, IS_ABANDONED, LARGE, LARGE_END, Sender
 
 HAS_HOLES = 4
