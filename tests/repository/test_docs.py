@@ -82,15 +82,19 @@ def find_texts() -> list[re.Pattern[str]]:
     return [re.compile(gap.join(map(re.escape, parts))) for parts in unique for gap in ("(.*?)", "(.*)")]
 
 
-def is_printed(sentence: str, texts: list[re.Pattern[str]]) -> bool:
-    """Whether a text fits, and what it is filled in with is placeholders or fits a text itself."""
-    if re.fullmatch(PLACEHOLDERS, sentence):
-        return True
-    matches = filter(None, (text.fullmatch(sentence) for text in texts))
-    return any(
-        sentence not in match.groups() and all(is_printed(part, texts) for part in match.groups())
-        for match in matches
-    )
+def is_printed(sentence: str, texts: list[re.Pattern[str]], known: dict[str, bool] | None = None) -> bool:
+    """Whether a text fits, and what it is filled in with is placeholders or fits a text itself.
+
+    *known*: what has been found of parts already, or it would take ages where many texts fit.
+    """
+    known = {} if known is None else known
+    if sentence not in known:
+        known[sentence] = bool(re.fullmatch(PLACEHOLDERS, sentence))  # no part of itself
+        known[sentence] = known[sentence] or any(
+            all(is_printed(part, texts, known) for part in match.groups())
+            for match in filter(None, (text.fullmatch(sentence) for text in texts))
+        )
+    return known[sentence]
 
 
 @pytest.fixture(scope="module")
