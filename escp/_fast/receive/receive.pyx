@@ -67,7 +67,7 @@ cdef int receive_iv(receive_stream *t, uint8_t *iv, fast_err *err) noexcept nogi
 
 
 cdef int take_absent(receive_stream *t, const entry *e, fast_err *err) noexcept nogil:
-    """A source that will not come; why is told on the control channel, if it is not told at all: escp/jobs/accounts.py."""
+    """A source that will not come; why is told on the control channel, if at all: escp/jobs/accounts.py."""
     cdef fast_err own
     cdef int is_counted = roots_absent(&t.state.roots, e, err)
     if is_counted < 0:
