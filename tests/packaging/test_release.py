@@ -97,7 +97,7 @@ def test_modules_show_only_their_entry(release):
     (native,) = (path for path in list_objects(release) if path.name.startswith("_native."))
     lines = run("objdump", "-T", native).splitlines()
     shown = {line.split()[-1] for line in lines if " g " in line and "*UND*" not in line}
-    assert shown == {f"PyInit_{pyx.stem}" for pyx in (ROOT / "escp" / "_fast").glob("*.pyx")}
+    assert shown == {f"PyInit_{pyx.stem}" for pyx in (ROOT / "escp" / "_fast").rglob("*.pyx")}
 
 
 def test_same_aead_as_the_other_build(release):
