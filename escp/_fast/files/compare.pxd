@@ -8,7 +8,7 @@ from escp._fast.crypto.digest cimport digest128
 from escp._fast.wire.payloads cimport entry
 
 
-# Whether *there*, a regular file of the receiver's, makes sending *e* needless. selection: of sources.pxd.
+# Whether *there*, a regular file of the receiver's, makes sending *e* needless. selection: of types.pxd.
 cdef bint is_current(int selection, const entry *e, const stat_t *there) noexcept nogil
 # The digest of a file of *size* bytes, read into *buffer*, a multiple of SLICE_BYTES long; -1 when it is shorter,
 # can't be read, or *is_stopped* is raised meanwhile.

@@ -1,6 +1,6 @@
 """The receiver's file system: everything it creates lies below one directory descriptor.
 
-Paths come from the peer. wire.pyx has checked their form; here every one is resolved below the root that it belongs
+Paths come from the peer. payloads.pyx has checked their form; here every one is resolved below the root that it belongs
 to (roots.pyx), so that links planted before or during the copy, or by an earlier copy, can't lead out of that:
 
     destination --no link is followed--> the root's directory --openat2(RESOLVE_BENEATH)--> the path's directory

@@ -1,4 +1,4 @@
-"""Blocks between memory and files; see engine.pxd.
+"""Blocks between memory and files; see ring.pxd.
 
 Kernel AIO keeps RING_DEPTH blocks of each stream at the disk: reading 4 GiB with four streams went from
 0.88 GB/s (one block each) to 1.4 GB/s on a virtual NVMe disk (docs/architecture.md, "Where time goes").

@@ -1,4 +1,4 @@
-"""The sender's shared state; see sources.pxd."""
+"""The sender's shared state; see send_state.pxd."""
 
 from libc.stdint cimport uint8_t, uint16_t
 

@@ -1,4 +1,4 @@
-"""Payloads of frames: bytes <-> structs; see wire.pxd and docs/protocol.md 5."""
+"""Payloads of frames: bytes <-> structs; see payloads.pxd and docs/protocol.md 5."""
 
 from libc.stdint cimport INT64_MAX, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
