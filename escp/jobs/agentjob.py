@@ -9,6 +9,7 @@ from escp.control.messages import Bye, Hello, Listening, Message, Result
 from escp.errors import EscpError, NetworkError, ProtocolError, RefusedError
 from escp.failures import FAST_UNSAFE, Failure
 from escp.jobs.job import UPDATE_S, Job, Task
+from escp.jobs.target import AgentTarget
 from escp.options.location import Location
 from escp.remote.agentlink import AgentLink
 from escp.streams.ends import ReceiveEnd, SendEnd
@@ -32,6 +33,7 @@ class AgentJob(Job):
         self._streams: Streams | None = None  # of a plane here
         self._aead = choose_aead()
         self._secret = os.urandom(SECRET_BYTES)
+        self._tell_detour = task.watcher.warn  # that the data goes through ssh
         self._is_done = False  # all agents have been told Bye
         self._failure: EscpError | None = None
         self._failure_due_s = float("inf")
@@ -63,7 +65,7 @@ class AgentJob(Job):
         if not self._is_started:
             for leg in self._legs.values():
                 leg.tick(now)
-            self._start_if_ready()
+            self._go_on()
 
     def _finish(self) -> None:
         for agent in self._agents:
@@ -93,16 +95,21 @@ class AgentJob(Job):
                 raise ProtocolError(f"the remote escp on {agent.host} says that it is done before it can be")
             self._tally.close(agent, message)
             self._end_streams()
-        elif not self._take_own(agent, message):
-            raise ProtocolError(f"the remote escp on {agent.host} tells what is not its business")
+        elif not (self._take_answer(agent, message) or self._take_own(agent, message)):
+            raise ProtocolError(f"the remote escp on {agent.host} tells what nobody asked for")
+
+    def _take_answer(self, agent: AgentLink, message: Message) -> bool:
+        """Whether it is one to an order about the target."""
+        target = self._target
+        return isinstance(target, AgentTarget) and target.agent is agent and target.take(message)
 
     @abstractmethod
     def _greet(self, agent: AgentLink) -> None:
         """The agent is there: say what it is to do."""
 
-    @abstractmethod
     def _take_own(self, agent: AgentLink, message: Message) -> bool:
         """A message that not every agent may send; False where this one may not."""
+        return False
 
     def _may_finish(self, agent: AgentLink) -> bool:
         """Whether *agent* has been asked for all."""
@@ -115,7 +122,7 @@ class AgentJob(Job):
         limit_bytes_per_s: int = 0, is_relayed: bool = False, speaks_first: bool = False,
     ) -> None:  # fmt: skip
         """Tell the agent how its streams come about. Limits: of what is sent from here, and from there."""
-        leg = Leg(agent, self._options, self._loop, self._watcher.warn,
+        leg = Leg(agent, self._options, self._loop, self._tell_detour,
                   limit_bytes_per_s=tunnel_limit_bytes_per_s)  # fmt: skip
         self._legs[agent] = leg
         self._linked.add(agent)
@@ -135,7 +142,7 @@ class AgentJob(Job):
             raise ProtocolError(f"the remote escp on {agent.host} tells of streams that nobody asked for")
         if agent in self._legs:  # not one that connects to another host
             self._legs[agent].check(listening)
-        is_receiver = agent is self._receive_agent
+        is_receiver = self._target is not None and agent is self._target.agent
         is_wanted = 1 <= listening.n_streams <= self._n_streams if is_receiver else (
             listening.n_streams == self._n_streams)  # fmt: skip
         if not is_wanted:
@@ -148,8 +155,8 @@ class AgentJob(Job):
         """The agent is ready for its streams."""
 
     @abstractmethod
-    def _start_if_ready(self) -> None:
-        """Start what runs here once its streams, and the target, are there."""
+    def _go_on(self) -> None:
+        """Start what runs here if its streams, and the target, are there: called until it runs."""
 
     @property
     def _has_streams(self) -> bool:
@@ -196,7 +203,7 @@ class AgentJob(Job):
 
     def end_failed(self, failure: Failure) -> None:
         (agent,) = self._agents
-        if failure.code == FAST_UNSAFE and self._receive_end is not None:
+        if failure.code == FAST_UNSAFE and self._send_agent is not None:
             raise RefusedError(
                 f"{agent.host} sent a name that was not asked for, or that leads out of the destination",
                 "nothing of it was written: is that host to be trusted?",

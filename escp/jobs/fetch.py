@@ -1,7 +1,6 @@
 """A session whose sources are an agent's: what it offers, and whether the target takes that."""
 
 import os
-from abc import abstractmethod
 
 from escp.control.messages import Accept, FileFailed, Listed, Message, Progress, Receive, Roots, Sources
 from escp.errors import SomeFailedError
@@ -15,7 +14,11 @@ from escp.streams.ends import find_excluded, hears_of_roots
 
 
 class FetchJob(AgentJob):
-    """One page of sources at a time: asked for, offered, allowed by the receiving end, and accepted."""
+    """One page of sources at a time.
+
+    _ask ─► _take_roots ─► [_open_target ─►] _allow ─► _accept ─► _ask
+      the sender offers     the target opens, and allows     the sender may send
+    """
 
     def __init__(self, task: Task):
         super().__init__(task)
@@ -26,27 +29,84 @@ class FetchJob(AgentJob):
     def _begin(self) -> None:
         self._send_agent = self._log_in(self._origin)
 
+    # ---- A page of roots ----------------------------------------------------------------------------
+
     def _order_sender(self) -> None:
         """Tell the sending agent, which has just said hello, how to send, and what is wanted."""
         assert self._send_agent
-        self._send_agent.send(make_send(self._options, is_in_order=self._is_in_order))
-        self._ask_for_sources()
+        is_in_order = self._target is not None and self._target.is_in_order
+        self._send_agent.send(make_send(self._options, is_in_order=is_in_order))
+        self._ask()
 
-    def _ask_for_sources(self) -> None:
+    def _ask(self) -> None:
         assert self._send_agent
         paths, is_last = self._offers.ask()
-        if self._has_sources(paths, is_last, self._ask_for_sources):
+        if self._has_sources(paths, is_last, self._ask):
             self._send_agent.send(Sources(paths, is_last))
+
+    def _take_roots(self, roots: Roots) -> None:
+        self._offers.take(roots)
+        if self._target is None or self._target.names_below is None:
+            self._open_target_if_ready()
+        else:
+            self._allow()
+
+    def _open_target_if_ready(self) -> None:
+        """The target depends on the first roots: whether they are one file, one directory or several."""
+        if not (self._offers.has_page and self._can_open_target):
+            return
+        is_single = not self._is_many and self._offers.is_single
+        is_one_directory = is_single and bool(self._offers.directories[0])
+        if is_one_directory and not self._options.recursive:
+            shown = os.fsdecode(self._offers.first_path)
+            raise SomeFailedError(f"{self._origin.host}:{shown}: is a directory", "copy directories with -r")
+        wanted = make_receive(self._options, 1 if is_single else 2, is_one_directory, has_roots=True)
+        self._open_target(wanted)
+
+    @property
+    def _can_open_target(self) -> bool:
+        return self._target is not None
+
+    def _open_target(self, wanted: Receive) -> None:
+        assert self._target
+        self._target.open(wanted, self._n_streams, self._allow)
+
+    def _allow(self) -> None:
+        """Tell the receiving end what may come."""
+        assert self._target
+        names = self._offers.names(names_below=bool(self._target.names_below))
+        directories = self._offers.directories
+        if self._options.filters:  # what they exclude the sender leaves out by itself
+            shown = self._offers.names(names_below=True)
+            is_file = [not flag for flag in directories]
+            paths = [
+                (name or (old if is_file[i] else b""), not is_file[i])
+                for i, (name, old) in enumerate(zip(names, shown, strict=True))
+            ]
+            is_out = find_excluded(self._options.filters, paths)
+            names = [name for name, out in zip(names, is_out, strict=True) if not out]
+            directories = [flag for flag, out in zip(directories, is_out, strict=True) if not out]
+        self._target.allow(names, directories, self._accept)
+
+    def _accept(self) -> None:
+        """Tell the sender that its roots may come, and under which names."""
+        assert self._send_agent and self._target
+        names = self._offers.names(names_below=bool(self._target.names_below))
+        wants_more = self._offers.close_page()
+        # Agents of version 1.1 don't know what that is.
+        self._tally.hears_absent = all(agent.has_feature("absent") for agent in self._agents)
+        tells_absent = self._tally.hears_absent and hears_of_roots(self._options)
+        self._send_agent.send(Accept(names, tells_absent))
+        if wants_more:
+            self._ask()
+
+    # ---- What the sender tells ----------------------------------------------------------------------
 
     def _take_own(self, agent: AgentLink, message: Message) -> bool:
         if agent is not self._send_agent:
             return False
         if isinstance(message, Roots):
-            self._offers.take(message)
-            if self._names_below is not None:
-                self._allow()
-            else:
-                self._open_target_if_ready()
+            self._take_roots(message)
         elif isinstance(message, Progress):
             self._tally.progress = message
         elif isinstance(message, FileFailed) and message.code not in (FAST_ABSENT, FAST_MISSING):
@@ -66,57 +126,3 @@ class FetchJob(AgentJob):
 
     def _may_finish(self, agent: AgentLink) -> bool:
         return agent is not self._send_agent or self._offers.is_finished
-
-    # ---- The target ---------------------------------------------------------------------------------
-
-    def _open_target_if_ready(self) -> None:
-        """The target depends on the first roots: whether they are one file, one directory or several."""
-        if not self._offers.has_page:
-            return
-        is_single = not self._is_many and self._offers.is_single
-        is_one_directory = is_single and bool(self._offers.directories[0])
-        if is_one_directory and not self._options.recursive:
-            shown = os.fsdecode(self._offers.first_path)
-            raise SomeFailedError(f"{self._origin.host}:{shown}: is a directory", "copy directories with -r")
-        self._open_target(
-            make_receive(self._options, 1 if is_single else 2, is_one_directory, has_roots=True)
-        )
-
-    @abstractmethod
-    def _open_target(self, wanted: Receive) -> None:
-        """Let the receiving end open it; `_target_is_open` follows."""
-
-    def _target_is_open(self) -> None:
-        self._allow()
-        self._start_if_ready()
-
-    def _allow(self) -> None:
-        names = self._offers.names(names_below=bool(self._names_below))
-        directories = self._offers.directories
-        if self._options.filters:  # what they exclude the sender leaves out by itself
-            shown = self._offers.names(names_below=True)
-            is_file = [not flag for flag in directories]
-            paths = [
-                (name or (old if is_file[i] else b""), not is_file[i])
-                for i, (name, old) in enumerate(zip(names, shown, strict=True))
-            ]
-            is_out = find_excluded(self._options.filters, paths)
-            names = [name for name, out in zip(names, is_out, strict=True) if not out]
-            directories = [flag for flag, out in zip(directories, is_out, strict=True) if not out]
-        self._allow_names(names, directories)
-
-    @abstractmethod
-    def _allow_names(self, names: list[bytes], directories: list[int]) -> None:
-        """Tell the receiving end what may come; `_accept` follows."""
-
-    def _accept(self) -> None:
-        """Tell the sender that its roots may come, and under which names."""
-        assert self._send_agent
-        names = self._offers.names(names_below=bool(self._names_below))
-        wants_more = self._offers.close_page()
-        # Agents of version 1.1 don't know what that is.
-        self._tally.hears_absent = all(agent.has_feature("absent") for agent in self._agents)
-        tells_absent = self._tally.hears_absent and hears_of_roots(self._options)
-        self._send_agent.send(Accept(names, tells_absent))
-        if wants_more:
-            self._ask_for_sources()

@@ -4,12 +4,13 @@ import os
 
 from escp.constants import CONNECT_TIMEOUT_S, SECRET_BYTES
 from escp.control import messages as control
-from escp.control.messages import Allow, Allowed, FileFailed, Link, Listening, Message, Opened, Receive
+from escp.control.messages import FileFailed, Link, Listening, Message, Receive
 from escp.errors import AgentError, NetworkError, UsageError
 from escp.failures import FAST_ABSENT, FAST_MISSING
 from escp.jobs.fetch import FetchJob
 from escp.jobs.job import Task
 from escp.jobs.orders import count_streams
+from escp.jobs.target import AgentTarget
 from escp.remote.agentlink import AgentLink
 from escp.streams.relay import Relay, RelayLeg
 
@@ -59,38 +60,26 @@ class HostsJob(FetchJob):
         else:
             self._open_target_if_ready()
 
-    def _ask_for_sources(self) -> None:
-        """The second agent starts when the first has its orders: it would have to wait for a slow list."""
-        super()._ask_for_sources()
-        if self._offers.has_asked and self._receive_agent is None:
-            self._receive_agent = self._log_in(self._options.target)
-
     def _take_own(self, agent: AgentLink, message: Message) -> bool:
-        if agent is not self._receive_agent:
+        if agent is not self._receiver:
             return super()._take_own(agent, message)
-        if isinstance(message, Opened):
-            self._names_below, self._is_in_order = message.names_below, message.is_in_order
-            self._target_is_open()
-        elif isinstance(message, Allowed):
-            self._accept()
-        elif isinstance(message, FileFailed) and message.code in (FAST_ABSENT, FAST_MISSING):
-            self._take_failed(message)
-        else:
+        if not (isinstance(message, FileFailed) and message.code in (FAST_ABSENT, FAST_MISSING)):
             return False
+        self._take_failed(message)
         return True
 
-    def _open_target_if_ready(self) -> None:
-        if self._receive_agent is not None and self._receive_agent.hello:
-            super()._open_target_if_ready()
+    @property
+    def _receiver(self) -> AgentLink | None:
+        return None if self._target is None else self._target.agent
+
+    @property
+    def _can_open_target(self) -> bool:
+        return self._receiver is not None and self._receiver.hello is not None
 
     def _open_target(self, wanted: Receive) -> None:
-        assert self._receive_agent
-        self._receive_agent.send(wanted)
-        self._link(self._receive_agent, count_streams(self._options))
-
-    def _allow_names(self, names: list[bytes], directories: list[int]) -> None:
-        assert self._receive_agent
-        self._receive_agent.send(Allow(names, directories))
+        super()._open_target(wanted)
+        assert self._receiver
+        self._link(self._receiver, count_streams(self._options))
 
     # ---- Streams ------------------------------------------------------------------------------------
 
@@ -110,13 +99,13 @@ class HostsJob(FetchJob):
         if not self._options.is_direct_hosts:
             way = RelayLeg(
                 self._leg_secrets.pop(agent), n_streams=self._n_streams, backend=self._aead,
-                block_bytes=self._options.block_bytes, is_sender=agent is self._receive_agent,
+                block_bytes=self._options.block_bytes, is_sender=agent is self._receiver,
             )  # fmt: skip
             self._leg(agent).begin(listening, way)
-            if agent is self._receive_agent:
+            if agent is self._receiver:
                 self._link(self._send_agent, self._n_streams)
                 self._secret = b""
-        elif agent is self._receive_agent:
+        elif agent is self._receiver:
             self._connect_directly(agent, listening)
 
     def _connect_directly(self, agent: AgentLink, listening: Listening) -> None:
@@ -138,7 +127,10 @@ class HostsJob(FetchJob):
         self._streams_run()
         self._tell_begin(agent, f"{addresses[0]}:{listening.port}")
 
-    def _start_if_ready(self) -> None:
+    def _go_on(self) -> None:
+        if self._target is None and self._offers.has_asked:
+            # When the first agent has its orders: the second one would have to wait for a slow list.
+            self._target = AgentTarget(self._log_in(self._options.target))
         if self._is_started or len(self._legs) < 2 or not self._has_streams:
             return
         ends = []
@@ -150,8 +142,8 @@ class HostsJob(FetchJob):
         self._relay = Relay(*ends)
         self._relay.start()
         self._streams_run()
-        assert self._receive_agent
-        self._tell_begin(self._receive_agent, *(self._legs[agent].place for agent in self._agents))
+        assert self._receiver
+        self._tell_begin(self._receiver, *(self._legs[agent].place for agent in self._agents))
 
     def _close(self) -> None:
         if self._relay is not None:

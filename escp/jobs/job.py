@@ -1,11 +1,11 @@
 """One session of the initiator: the ends of a copy, what they tell, and what came of it.
 
-Where each plane runs is the subclasses' subject; `initiator.make_job` chooses one.
+Where each plane runs is the subclasses' subject; `copy.make_job` chooses one.
 
-localjob   both planes are in this process, without streams between them
-pushjob    this process sends, an agent receives
-pulljob    an agent sends, this process receives
-hostsjob   one agent sends, another receives: through a relay here (-3), or from one to the other (-R)
+local   both planes are in this process, without streams between them
+push    this process sends, an agent receives
+pull    an agent sends, this process receives
+hosts   one agent sends, another receives: through a relay here (-3), or from one to the other (-R)
 """
 
 import os
@@ -15,6 +15,7 @@ from collections.abc import Callable, Sequence
 from escp.errors import EscpError, NetworkError, UsageError
 from escp.failures import Failure
 from escp.jobs.tally import Tally
+from escp.jobs.target import Target
 from escp.jobs.watcher import Watcher
 from escp.lean.eventloop import EventLoop
 from escp.lean.record import Record
@@ -51,18 +52,15 @@ class Job(ABC):
         self._watcher = task.watcher
         self._loop = EventLoop()
         self._tally = Tally(task.options, task.origin, task.watcher)
-        self._send_end: SendEnd | None = None
-        self._receive_end: ReceiveEnd | None = None
-        self._send_agent: AgentLink | None = None
-        self._receive_agent: AgentLink | None = None
+        self._send_end: SendEnd | None = None  # here
+        self._send_agent: AgentLink | None = None  # or there
+        self._target: Target | None = None
         self._is_started = False
-        self._names_below: bool | None = None  # None: the target is not open yet
-        self._is_in_order = False  # the target is a pipe or device: all through one stream, and no holes
 
     def run(self) -> dict[str, int]:
         try:
             self._begin()
-            while not self._tally.is_finished:
+            while not self._is_finished:
                 self._wait()
                 if self._is_started:
                     self._watcher.update(self.counters())
@@ -70,8 +68,8 @@ class Job(ABC):
             self._finish()
             return self.counters()
         except NetworkError:
-            for end in (self._send_end, self._receive_end):
-                if end is not None and end.plane is not None:
+            for end in self._own_ends:
+                if end.plane is not None:
                     end.take_events()  # raises what it was, if an agent's complaint is only what followed
             raise
         finally:
@@ -82,6 +80,10 @@ class Job(ABC):
     def _begin(self) -> None:
         """Make the ends that are here, or log in where they are."""
 
+    @property
+    def _is_finished(self) -> bool:
+        return self._tally.is_finished
+
     def _wait(self) -> None:
         """For what happens next."""
         self._loop.wait(UPDATE_S)
@@ -91,14 +93,13 @@ class Job(ABC):
         self._tally.settle(*self._ends)
 
     def _finish(self) -> None:
-        for end in (self._send_end, self._receive_end):
-            if end is not None and end.plane is not None:
+        for end in self._own_ends:
+            if end.plane is not None:
                 end.plane.join()
 
     def _close(self) -> None:
-        for end in (self._send_end, self._receive_end):
-            if end is not None:
-                end.close()
+        for end in self._own_ends:
+            end.close()
 
     @property
     def first_failure(self) -> EscpError | None:
@@ -110,7 +111,13 @@ class Job(ABC):
     @property
     def _ends(self) -> tuple[AgentLink | SendEnd | None, AgentLink | ReceiveEnd | None]:
         """Who sends and who receives, as far as they are there."""
-        return self._send_agent or self._send_end, self._receive_agent or self._receive_end
+        receiver = None if self._target is None else self._target.agent or self._target.end
+        return self._send_agent or self._send_end, receiver
+
+    @property
+    def _own_ends(self) -> list[SendEnd | ReceiveEnd]:
+        """Those that are here."""
+        return [end for end in self._ends if isinstance(end, SendEnd | ReceiveEnd)]
 
     # ---- Sources here -------------------------------------------------------------------------------
 
@@ -123,7 +130,7 @@ class Job(ABC):
 
     def _feed_end(self) -> None:
         """Hand the next ones to the plane."""
-        assert self._send_end
+        assert self._send_end and self._target
         page, is_last = self._sources.take()
         if not self._has_sources(page, is_last, self._feed_end):
             return
@@ -134,7 +141,7 @@ class Job(ABC):
             except UsageError as e:
                 self._tally.refuse(path, e)
                 continue
-            pairs.append((path, own_name if self._names_below else b""))
+            pairs.append((path, own_name if self._target.names_below else b""))
         self._send_end.add(pairs, is_last=is_last)
 
     def _has_sources(self, page: Sequence[object], is_last: bool, feed: Callable[[], None]) -> bool:
@@ -163,6 +170,6 @@ class Job(ABC):
     def file_failed(
         self, end: SendEnd | ReceiveEnd, failure: Failure, path: bytes, *, is_receiver: bool
     ) -> None:
-        if end is self._receive_end and self._send_end is not None:
+        if isinstance(end, ReceiveEnd) and self._send_end is not None:
             return  # both are here: the sending one has told it
         self._tally.fail_file(failure, path, is_receiver=is_receiver)

@@ -1,8 +1,9 @@
 """A push: this process sends, the agent receives."""
 
-from escp.control.messages import Listening, Message, Opened
+from escp.control.messages import Listening
 from escp.jobs.agentjob import AgentJob
 from escp.jobs.orders import count_streams, make_receive, make_send
+from escp.jobs.target import AgentTarget
 from escp.remote.agentlink import AgentLink
 from escp.streams.ends import SendEnd
 from escp.streams.sealing import warm_up
@@ -10,29 +11,26 @@ from escp.streams.sealing import warm_up
 
 class PushJob(AgentJob):
     def _begin(self) -> None:
-        self._receive_agent = self._log_in(self._options.target)
+        self._target = AgentTarget(self._log_in(self._options.target))
         warm_up()
 
     def _greet(self, agent: AgentLink) -> None:
-        agent.send(make_receive(self._options, *self._look_at_sources(), has_roots=False))
+        assert self._target
+        n_streams = count_streams(self._options)
+        wanted = make_receive(self._options, *self._look_at_sources(), has_roots=False)
+        self._target.open(wanted, n_streams, self._go_on)
         limit = self._options.limit_bytes_per_s or 0
-        self._send_link(agent, count_streams(self._options), tunnel_limit_bytes_per_s=limit)
-
-    def _take_own(self, agent: AgentLink, message: Message) -> bool:
-        if not isinstance(message, Opened):
-            return False
-        self._names_below, self._is_in_order = message.names_below, message.is_in_order
-        self._start_if_ready()
-        return True
+        self._send_link(agent, n_streams, tunnel_limit_bytes_per_s=limit)
 
     def _connect(self, agent: AgentLink, listening: Listening) -> None:
         self._connect_plane(agent, listening, is_sender=True)
 
-    def _start_if_ready(self) -> None:
-        if self._is_started or self._names_below is None or not self._has_streams:
+    def _go_on(self) -> None:
+        assert self._target
+        if self._is_started or self._target.names_below is None or not self._has_streams:
             return
         self._send_end = SendEnd(
-            make_send(self._options, is_in_order=self._is_in_order), n_streams=self._n_streams,
+            make_send(self._options, is_in_order=self._target.is_in_order), n_streams=self._n_streams,
             block_bytes=self._options.block_bytes, loop=self._loop, listener=self,
         )  # fmt: skip
         self._start_plane(self._send_end)

@@ -1,0 +1,95 @@
+"""The receiving end as a job sees it, wherever it is: opened once, then told what may come, page by page."""
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Sequence
+
+from escp.control.messages import Allow, Allowed, Message, Opened, Receive
+from escp.errors import LocalFileError, ProtocolError
+from escp.lean.eventloop import EventLoop
+from escp.names.destination import is_special
+from escp.remote.agentlink import AgentLink
+from escp.streams.ends import ReceiveEnd
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.streams.ends import Listener
+
+
+class Target(ABC):
+    """*then* is called when what was asked for is done: at once, or when an agent has answered."""
+
+    end: ReceiveEnd | None = None  # here
+    agent: AgentLink | None = None  # or there
+    names_below: bool | None = None  # the sources' names go below the target; None: it is not open yet
+    is_in_order = False  # a pipe or device: all through one stream, and no holes
+
+    @abstractmethod
+    def open(self, wanted: Receive, n_streams: int, then: Callable[[], None]) -> None:
+        """Raises RefusedError, LocalFileError or ProtocolError; an agent says by itself what it can't."""
+
+    @abstractmethod
+    def allow(self, names: list[bytes], directories: Sequence[int], then: Callable[[], None]) -> None:
+        """These may come from now on; *directories*: for each 1 if it is one."""
+
+
+class HereTarget(Target):
+    """This process receives, from *sender*, as messages call it."""
+
+    def __init__(
+        self, path: bytes, loop: EventLoop, listener: "Listener", *, block_bytes: int,
+        sender: str = "", direct_bytes: int = 0,
+    ):  # fmt: skip
+        self._path = path
+        self._loop, self._listener = loop, listener
+        self._block_bytes, self._direct_bytes = block_bytes, direct_bytes
+        self._sender = sender
+        self.is_in_order = is_special(path)  # before it is opened: streams are asked for earlier
+
+    def open(self, wanted: Receive, n_streams: int, then: Callable[[], None]) -> None:
+        self.end = ReceiveEnd(wanted, is_remote=False)
+        if self.end.is_in_order != self.is_in_order:
+            shown = os.fsdecode(self._path)
+            raise LocalFileError(f"the target '{shown}' changed while it was looked at")
+        self.end.open(
+            n_streams=n_streams, block_bytes=self._block_bytes, loop=self._loop, listener=self._listener,
+            direct_bytes=self._direct_bytes,
+        )  # fmt: skip
+        self.names_below = self.end.names_below
+        then()
+
+    def allow(self, names: list[bytes], directories: Sequence[int], then: Callable[[], None]) -> None:
+        assert self.end
+        self.end.allow(names, [bool(flag) for flag in directories], self._sender)
+        then()
+
+
+class AgentTarget(Target):
+    """An agent receives. Its streams are the job's subject."""
+
+    def __init__(self, agent: AgentLink):
+        self.agent = agent
+        self._link = agent
+        self._then: dict[type[Message], Callable[[], None]] = {}  # what is to be done behind its answer
+
+    def open(self, wanted: Receive, n_streams: int, then: Callable[[], None]) -> None:
+        self._ask(wanted, Opened, then)
+
+    def allow(self, names: list[bytes], directories: Sequence[int], then: Callable[[], None]) -> None:
+        self._ask(Allow(names, list(directories)), Allowed, then)
+
+    def _ask(self, order: Message, answer: type[Message], then: Callable[[], None]) -> None:
+        self._then[answer] = then
+        self._link.send(order)
+
+    def take(self, message: Message) -> bool:
+        """Whether *message* is an answer. Raises ProtocolError for one that nobody waits for."""
+        if not isinstance(message, Opened | Allowed):
+            return False
+        then = self._then.pop(type(message), None)
+        if then is None:
+            raise ProtocolError(f"the remote escp on {self._link.host} allows what nobody asked for")
+        if isinstance(message, Opened):
+            self.names_below, self.is_in_order = message.names_below, message.is_in_order
+        then()
+        return True
