@@ -11,11 +11,13 @@ from collections.abc import Callable
 
 from escp.constants import PROTOCOL_MAJOR, PROTOCOL_MINOR
 from escp.doctor.advice import Situation, advise_host, advise_route, find_rates
-from escp.doctor.visit import Visit, _name_release
+from escp.doctor.visit import Visit, name_release
 from escp.errors import EXIT_OK, EXIT_SOME_FAILED, EscpError
 from escp.facts.facts import NO_FACTS, HostFacts
 from escp.facts.network import find_device, pick_device
 from escp.facts.system import examine_host
+from escp.jobs.job import Task
+from escp.names.sources import SourceQueue
 from escp.options.location import Location
 from escp.options.options import Options
 from escp.process.limits import apply_affinity, prepare_process
@@ -58,18 +60,17 @@ class Doctor:
         return examine_host(path, device, ssh_program=self._options.ssh_program)
 
     def _advise_here(self, facts: HostFacts, situation: Situation) -> list[Finding]:
-        named = facts._replace(version=_name_release(facts.version or "", PROTOCOL_MAJOR, PROTOCOL_MINOR))
+        named = facts._replace(version=name_release(facts.version or "", PROTOCOL_MAJOR, PROTOCOL_MINOR))
         return advise_host(named, LOCAL, situation._replace(path=self._options.sources[0].path))
 
     def _examine_both(self) -> None:
-        visit = Visit(self._options, self._start_agent(self._options.target), self._report)
+        options = self._options
+        visit = Visit(Task(options, None, SourceQueue(options), False, self._start_agent, self._report))
         try:
             visit.run()
         except EscpError:
             self._tell_alone()
             raise
-        finally:
-            visit.close()
         device = find_device(visit.peer, visit.own) if visit.peer else pick_device()
         local, remote = self._examine_here(device), visit.facts
         rates = find_rates(local, remote or NO_FACTS)

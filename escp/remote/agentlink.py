@@ -80,6 +80,11 @@ class AgentLink:
             raise self._pusher.explain_end()
         raise self._process.explain_end(skipper.noise, is_past_marker=skipper.is_past_marker)
 
+    def wait(self, timeout_s: float) -> None:
+        """For the agent's end, once it has been told Bye."""
+        self.channel.flush()
+        self._process.wait(timeout_s)
+
     def close(self, *, is_done: bool) -> None:
         """*is_done*: the agent has been told Bye, and may need a moment to read it."""
         if is_done:
