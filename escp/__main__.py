@@ -6,6 +6,7 @@ import sys
 
 gc.disable()  # until what a copy needs is loaded: nothing of it is garbage, and looking takes 1 ms
 from escp.cli.main import main  # noqa: E402
+from escp.process.inherited import put_right  # noqa: E402
 
 
 def run() -> None:
@@ -13,6 +14,7 @@ def run() -> None:
 
     That takes 8 ms, and at the remote end ssh waits for it.
     """
+    put_right()  # before anything is opened that stays open
     code = main()
     try:
         sys.stdout.flush()

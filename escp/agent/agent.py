@@ -6,6 +6,7 @@ unfinished file stays.
 The first message goes out before most of escp is imported: while it travels and is answered.
 """
 
+import errno
 import os
 import time
 
@@ -80,10 +81,13 @@ class Agent:
     def _say_hello(self) -> None:
         course = AgentCourse(time.monotonic())
         try:
+            os.write(self._write_fd, b"")  # fails where standard output was closed
             self._channel = ControlChannel(
                 self._loop, course, self._read_fd, self._write_fd, self._take, self._end
             )
-        except PermissionError as e:
+        except OSError as e:
+            if e.errno not in (errno.EBADF, errno.EPERM, errno.EPIPE):
+                raise
             raise ControlEnded from e
         self._channel.write(MARKER)
         self._tell(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, FEATURES))

@@ -1,0 +1,36 @@
+"""What a parent may leave a process with: closed descriptors.
+
+Run before all else, at both ends, so it imports nothing that would have to be loaded for it.
+"""
+
+import os
+import sys
+
+# Opened the wrong way round: who reads the input or writes to the output that is not there is told so, as
+# with cp. /dev/full, because what opens /dev/stdout anew must not write into nothing.
+_FILLERS = (
+    (("/dev/null", os.O_WRONLY), ("/", os.O_RDONLY)),
+    (("/dev/full", os.O_RDONLY), ("/dev/null", os.O_RDONLY), ("/", os.O_RDONLY)),
+    (("/dev/null", os.O_WRONLY), ("/", os.O_RDONLY)),
+)
+
+
+def put_right() -> None:
+    """Nothing that is opened later becomes standard input, output or error; children's ends are seen."""
+    for fd, fillers in enumerate(_FILLERS):
+        try:
+            os.fstat(fd)
+        except OSError:
+            _fill(fd, fillers)
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(1, "w", errors="backslashreplace", closefd=False)
+
+
+def _fill(fd: int, fillers: tuple[tuple[str, int], ...]) -> None:
+    for path, how in fillers:
+        try:
+            os.open(path, how | os.O_NOCTTY)  # the lowest free number: those before it are open
+        except OSError:
+            continue
+        os.set_inheritable(fd, True)
+        return

@@ -1,0 +1,80 @@
+"""What a parent may leave escp with, at both ends: closed descriptors, signals ignored or blocked."""
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from tests.support.command import AGENT_COMMAND, COMMAND, ROOT, TIMEOUT_S, local, remote
+from tests.support.leftovers import find_agents, find_worker
+from tests.support.trees import list_tree, write_random
+from tests.support.waiting import wait_for
+
+CLOSING = ("<&-", ">&-", "2>&-", "<&- >&-", "<&- 2>&-", ">&- 2>&-", "<&- >&- 2>&-")
+
+
+def after(shell: str) -> tuple[str, ...]:
+    """A prefix that runs *shell* and becomes the command: `exec "$@"`, with redirections, ends it."""
+    return ("sh", "-c", shell, "sh")
+
+
+# ---- Closed descriptors -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("closing", CLOSING)
+@pytest.mark.parametrize("way", ["local", "push", "pull"])
+def test_copy_with_closed_descriptors(escp, source, target, way, closing):
+    write_random(source / "a", 300_000)
+    words = {
+        "local": (source, target), "push": (source, local(target)), "pull": (local(source), target),
+    }[way]  # fmt: skip
+    prefix = after(f'exec "$@" {closing}')
+    escp.copy("-r", *words, is_embedded=way != "local", prefix=prefix)
+    assert list_tree(target / "source") == list_tree(source)
+
+
+@pytest.mark.parametrize("is_embedded", [False, True])
+def test_file_list_of_a_closed_standard_input(escp, target, is_embedded):
+    """As cat(1): there is nothing to read from. It hung, on a descriptor of escp's own."""
+    words = ("--filelist", "-", local(target) if is_embedded else target)
+    done = escp.fail(14, *words, is_embedded=is_embedded, prefix=after('exec "$@" <&-'))
+    assert done.error == "can't read the file list standard input: bad file descriptor"
+
+
+@pytest.mark.parametrize("closing", CLOSING[1:])
+def test_agent_with_closed_standard_error_or_output(escp, source, target, closing):
+    write_random(source / "a", 300_000)
+    agent = escp.write_agent("closed", f"exec {closing}")
+    done = escp.run(source / "a", remote(target), agent=agent)
+    if closing == "2>&-":
+        assert done.code == 0 and list_tree(target) == list_tree(source)
+    else:
+        assert done.code == 11 and "no escp answered on box" in done.error
+
+
+@pytest.mark.parametrize("closing", CLOSING)
+def test_agent_that_nobody_can_talk_to_ends(closing):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [*after(f'exec "$@" {closing}'), *AGENT_COMMAND, "--server"]
+    done = subprocess.run(command, env=environment, input=b"", capture_output=True, timeout=TIMEOUT_S)
+    assert done.returncode == 13 and done.stderr == b""
+
+
+def test_standard_output_that_is_closed_is_not_written_to_by_name(escp, source):
+    """What opens /dev/stdout anew must not lose its bytes in silence."""
+    write_random(source / "a", 300_000)
+    done = escp.run(source / "a", "/dev/stdout", prefix=after('exec "$@" >&-'))
+    assert done.code == 14 and done.error.startswith("/dev/stdout: ")
+
+
+@pytest.mark.parametrize("word", ["--selftest", "--doctor"])
+@pytest.mark.parametrize("closing", ["<&-", "2>&-", "<&- 2>&-"])
+def test_checkup_with_closed_descriptors(folder, word, closing):
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [*after(f'exec "$@" {closing}'), *COMMAND, word]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=TIMEOUT_S, cwd=folder)
+    assert done.stdout and done.returncode in ((0, 1) if word == "--doctor" else (0,)), done
