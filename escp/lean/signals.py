@@ -5,11 +5,43 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGTERM, alarm, signal
+    from signal import (
+        SIG_DFL,
+        SIG_IGN,
+        SIG_SETMASK,
+        SIGALRM,
+        SIGCHLD,
+        SIGHUP,
+        SIGINT,
+        SIGKILL,
+        SIGPIPE,
+        SIGTERM,
+        alarm,
+        getsignal,
+        pthread_sigmask,
+        signal,
+    )
 else:
-    from _signal import SIG_DFL, SIG_IGN, SIGHUP, SIGINT, SIGKILL, SIGPIPE, SIGTERM, alarm, signal
+    from _signal import (
+        SIG_DFL,
+        SIG_IGN,
+        SIG_SETMASK,
+        SIGALRM,
+        SIGCHLD,
+        SIGHUP,
+        SIGINT,
+        SIGKILL,
+        SIGPIPE,
+        SIGTERM,
+        alarm,
+        getsignal,
+        pthread_sigmask,
+        signal,
+    )
 
 __all__ = [
+    "SIGALRM",
+    "SIGCHLD",
     "SIGHUP",
     "SIGINT",
     "SIGKILL",
@@ -17,6 +49,9 @@ __all__ = [
     "SIGTERM",
     "SIG_DFL",
     "SIG_IGN",
+    "SIG_SETMASK",
     "alarm",
+    "getsignal",
+    "pthread_sigmask",
     "signal",
 ]

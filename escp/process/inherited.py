@@ -1,10 +1,12 @@
-"""What a parent may leave a process with: closed descriptors.
+"""What a parent may leave a process with: closed descriptors, signals ignored or blocked.
 
-Run before all else, at both ends, so it imports nothing that would have to be loaded for it.
+Loaded and run before all else, at both ends, so it imports nothing that would have to be loaded for it.
 """
 
 import os
 import sys
+
+from escp.lean import signals
 
 # Opened the wrong way round: who reads the input or writes to the output that is not there is told so, as
 # with cp. /dev/full, because what opens /dev/stdout anew must not write into nothing.
@@ -16,7 +18,11 @@ _FILLERS = (
 
 
 def put_right() -> None:
-    """Nothing that is opened later becomes standard input, output or error; children's ends are seen."""
+    """Nothing that is opened later becomes standard input, output or error; children's ends are seen.
+
+    Signals that end a process stay ignored where they are: `interrupts`. But ignored children leave no exit
+    status, and an ignored alarm ends nothing. No signal stays blocked: what ends this process must reach it.
+    """
     for fd, fillers in enumerate(_FILLERS):
         try:
             os.fstat(fd)
@@ -24,6 +30,9 @@ def put_right() -> None:
             _fill(fd, fillers)
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", errors="backslashreplace", closefd=False)
+    for number in (signals.SIGCHLD, signals.SIGALRM):
+        signals.signal(number, signals.SIG_DFL)
+    signals.pthread_sigmask(signals.SIG_SETMASK, ())
 
 
 def _fill(fd: int, fillers: tuple[tuple[str, int], ...]) -> None:

@@ -78,3 +78,48 @@ def test_checkup_with_closed_descriptors(folder, word, closing):
     command = [*after(f'exec "$@" {closing}'), *COMMAND, word]
     done = subprocess.run(command, env=environment, capture_output=True, timeout=TIMEOUT_S, cwd=folder)
     assert done.stdout and done.returncode in ((0, 1) if word == "--doctor" else (0,)), done
+
+
+# ---- Signals ----------------------------------------------------------------------------------------
+
+SLOW = ("-l", "2M")  # a limit that keeps a copy of a few MB busy for seconds
+IGNORING_CHILDREN = (sys.executable, "-c", """
+import os, signal, sys
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+signal.signal(signal.SIGALRM, signal.SIG_IGN)
+os.execvp(sys.argv[1], sys.argv[1:])""")  # fmt: skip
+BLOCKING_ALL = (sys.executable, "-c", """
+import os, signal, sys
+signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
+os.execvp(sys.argv[1], sys.argv[1:])""")  # fmt: skip
+
+
+@pytest.mark.parametrize("prefix", [IGNORING_CHILDREN, BLOCKING_ALL], ids=["ignored", "blocked"])
+@pytest.mark.parametrize("way", ["push", "pull", "relay", "embedded"])
+def test_parent_that_ignores_or_blocks_sigchld(escp, source, target, way, prefix):
+    write_random(source / "a", 300_000)
+    here, there = source / "a", remote(source / "a")
+    words = {"push": (here, remote(target)), "pull": (there, target), "relay": (there, remote(target)),
+             "embedded": (here, local(target))}[way]  # fmt: skip
+    agent = escp.write_agent("ignoring", command=shlex.join([*prefix, *AGENT_COMMAND]) + ' "$@"')
+    done = escp.run("--json", *words, prefix=prefix, agent=agent, is_embedded=way == "embedded")
+    assert (done.code, done.err) == (0, "") and done.json[-1]["exit_code"] == 0
+    assert list_tree(target) == list_tree(source)
+
+
+def test_agent_that_is_not_there_is_found_with_sigchld_ignored(escp, source):
+    """What happened is told by the exit status of the child."""
+    write_random(source / "a", 1)
+    done = escp.fail(11, source / "a", remote("x"), prefix=IGNORING_CHILDREN, login=("-D", "/nowhere/escp"))
+    assert done.error == "there is no escp on box"
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_blocked_signal_ends_the_copy(escp, source, target, number):
+    write_random(source / "large", 9_000_000)
+    process = escp.start(*SLOW, source / "large", remote(target), prefix=BLOCKING_ALL)
+    wait_for(lambda: find_agents(escp.mark))
+    time.sleep(0.5)
+    os.kill(process.pid, number)
+    assert escp.finish(process).code == 128 + number
+    assert list_tree(target) == {}
