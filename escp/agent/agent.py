@@ -100,11 +100,11 @@ class Agent:
         # Not at the top, as above.
         from escp.agent.service import Service
         from escp.options.agentoptions import parse_agent_options
+        from escp.process.interrupts import handle_signals
         from escp.process.limits import apply_affinity, prepare_process
 
         prepare_process()
-        for number in (signals.SIGTERM, signals.SIGHUP, signals.SIGINT):
-            signals.signal(number, _stop)  # only now: an import can swallow what it raises
+        handle_signals(_stop)  # only now: an import can swallow what it raises
         options = parse_agent_options(self._words, os.environ)
         self._log = open_agent_log(options.logfile)
         try:

@@ -8,7 +8,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-_SIGNALS = (signals.SIGINT, signals.SIGTERM, signals.SIGHUP)
+# What the parent has ignored stays ignored: nohup(1), and `escp … &` in a script.
+_SIGNALS = tuple(
+    number
+    for number in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP)
+    if signals.getsignal(number) != signals.SIG_IGN
+)
 _ECHO_S = 0.05  # timeout(1) and the one-file program's parent send a signal twice
 
 

@@ -19,7 +19,8 @@ from escp.process.environment import is_program
 def tidy_up(folder: str) -> Iterator[None]:
     """Run the program within: *folder* is removed afterwards if the parent can't do it any more."""
     parent = os.getppid()
-    signal.signal(signal.SIGTERM, lambda *_: _end(folder))  # until the program has a handler of its own
+    if signal.getsignal(signal.SIGTERM) != signal.SIG_IGN:  # as `interrupts`
+        signal.signal(signal.SIGTERM, lambda *_: _end(folder))  # until the program has a handler of its own
     signal_at_parents_end(signal.SIGTERM)
     if not is_program(parent):  # it died before the kernel was asked
         _end(folder)

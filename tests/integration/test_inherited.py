@@ -123,3 +123,59 @@ def test_blocked_signal_ends_the_copy(escp, source, target, number):
     os.kill(process.pid, number)
     assert escp.finish(process).code == 128 + number
     assert list_tree(target) == {}
+
+
+IGNORING = after("trap '' HUP INT QUIT; exec \"$@\"")  # as `escp … &` in a script, and nohup
+
+
+@pytest.mark.parametrize("number", [signal.SIGHUP, signal.SIGINT, signal.SIGQUIT])
+@pytest.mark.parametrize("way", ["local", "push", "pull", "embedded"])
+def test_ignored_signal_is_left_ignored(escp, source, target, way, number):
+    """By ssh and by an embedded agent too, which get it at the same time."""
+    write_random(source / "large", 6_000_000)
+    here, there = source / "large", remote(source / "large")
+    words = {"local": ("--filelist", "-", target), "push": (*SLOW, here, remote(target)),
+             "pull": (*SLOW, there, target), "embedded": (*SLOW, here, local(target))}[way]  # fmt: skip
+    stdin = subprocess.PIPE if way == "local" else subprocess.DEVNULL
+    process = escp.start(*words, prefix=IGNORING, is_embedded=way == "embedded", stdin=stdin)
+    time.sleep(1.5)
+    os.killpg(process.pid, number)
+    time.sleep(0.5)
+    assert process.poll() is None
+    if way == "local":
+        process.stdin.write(os.fsencode(here) + b"\n")
+        process.stdin.flush()
+    assert escp.finish(process).code == 0
+    assert list_tree(target) == list_tree(source)
+
+
+def test_nohup(escp, source, target):
+    write_random(source / "large", 3_000_000)
+    process = escp.start(*SLOW, source / "large", remote(target), prefix=("nohup",))
+    wait_for(lambda: find_agents(escp.mark))
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGHUP)
+    assert escp.finish(process).code == 0
+    assert list_tree(target) == list_tree(source)
+
+
+def test_what_is_not_ignored_still_ends_it(escp, source, target):
+    write_random(source / "large", 9_000_000)
+    process = escp.start(*SLOW, source / "large", remote(target), prefix=IGNORING)
+    wait_for(lambda: find_agents(escp.mark))
+    time.sleep(0.5)
+    os.killpg(process.pid, signal.SIGTERM)
+    assert escp.finish(process).code == 128 + signal.SIGTERM
+    assert list_tree(target) == {}
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGHUP, 0), (signal.SIGINT, 0), (signal.SIGTERM, 13)])
+def test_signal_that_the_agents_parent_ignored(escp, source, target, number, code):
+    write_random(source / "large", 3_000_000)
+    agent = escp.write_agent("ignoring", "trap '' HUP INT")
+    process = escp.start(*SLOW, source / "large", remote(target), agent=agent)
+    (pid,) = wait_for(lambda: find_agents(escp.mark))
+    time.sleep(1)
+    os.kill(find_worker(pid), number)
+    assert escp.finish(process).code == code
+    assert list_tree(target) == (list_tree(source) if code == 0 else {})
