@@ -6,7 +6,11 @@
 
 `?` is received, `!` is sent. Keepalives may come at any time after the hello, and errors even before it.
 
+What may come after what, and what is owed for what, each message's class says (`messages`).
+
 Who is asked something owes an answer, and keepalives are none: they only show that the peer is there.
+While data streams run nothing is overdue: a disk may stand still for long, and orders may wait behind a
+tunnel's data.
 """
 
 from escp.constants import (
@@ -16,34 +20,7 @@ from escp.constants import (
     PEER_SILENT_S,
     PROTOCOL_MAJOR,
 )
-from escp.control.messages import (
-    Accept,
-    Allow,
-    Allowed,
-    Bye,
-    Chunk,
-    Credit,
-    Decoder,
-    Error,
-    Examine,
-    Examined,
-    FileFailed,
-    Hello,
-    KeepAlive,
-    Link,
-    Listed,
-    Listening,
-    Message,
-    Opened,
-    Progress,
-    Receive,
-    Relay,
-    Result,
-    Roots,
-    Send,
-    Sources,
-    Tunnel,
-)
+from escp.control.messages import Decoder, Error, Hello, KeepAlive, Message, Result, Send
 from escp.control.noise import NoiseSkipper
 from escp.errors import AgentError, NetworkError, ProtocolError, from_exit_code
 
@@ -51,56 +28,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# For each message: what must have come before it (one of them), and whether it may come again.
-_Rules = dict[type, tuple[tuple[type, ...], bool]]
-
-_FROM_AGENT: _Rules = {
-    Hello: ((), False),
-    Opened: ((Hello,), False),
-    Roots: ((Hello,), True),
-    Listening: ((Hello,), False),
-    Allowed: ((Opened,), True),
-    Credit: ((Hello,), True),
-    Chunk: ((Hello,), True),
-    Progress: ((Hello,), True),
-    FileFailed: ((Hello,), True),
-    Listed: ((Roots,), True),
-    Result: ((Opened, Roots), False),
-    Examined: ((Hello,), False),
-}
-_FROM_INITIATOR: _Rules = {
-    Hello: ((), False),
-    Send: ((Hello,), False),
-    Receive: ((Hello,), False),
-    Sources: ((Send,), True),
-    Accept: ((Sources,), True),
-    Allow: ((Receive,), True),
-    Relay: ((Send, Receive), False),
-    Link: ((Send, Receive), False),
-    Tunnel: ((Link,), False),
-    Credit: ((Link,), True),
-    Chunk: ((Link,), True),
-    Examine: ((Hello,), False),
-    Bye: ((Hello,), False),
-}
-# What an agent has to answer, and what that is called. While data streams run nothing is overdue: a disk may
-# stand still for long, and orders may wait behind a tunnel's data.
-_ANSWERS: dict[type, type] = {
-    Receive: Opened,
-    Sources: Roots,
-    Link: Listening,
-    Allow: Allowed,
-    Examine: Examined,
-}
-_ANSWER_NAMES: dict[type, str] = {
-    Opened: "opened the target",
-    Roots: "looked for the sources",
-    Listening: "said where its data streams are",
-    Allowed: "said that names are allowed",
-    Examined: "examined its host",
-    Result: "said what came of the copy",
-}
-_ORDERS = (Send, Receive, Examine, Bye)
+    from escp.control.messages import Kinds
 
 MAX_UNREAD_BYTES = 16 << 20  # more is only for an agent that asks and asks, and reads no answer
 
@@ -111,15 +39,14 @@ class Course:
     *now* is a monotonic clock's seconds, given by the caller.
     """
 
-    rules: _Rules
     peer = "the peer"
     max_unread_bytes = float("inf")  # waiting to be read by the peer: a suspended initiator has time
     teller = ""  # goes before what the peer says
 
     def __init__(self, now: float):
         self._decoder = Decoder(self.peer)
-        self._seen: set[type] = set()
-        self._since_s: dict[type, float] = {}  # what is owed to this end, and since when
+        self._seen: set[type[Message]] = set()
+        self._since_s: dict[type[Message], float] = {}  # what is owed to this end, and since when
         self._heard_s = now
         self._sent_s = now
 
@@ -141,10 +68,15 @@ class Course:
                 self._check_version(message)
             yield message
 
-    def _check_turn(self, kind: type) -> None:
-        before, may_repeat = self.rules.get(kind, ((kind,), False))
-        is_out = before and self._seen.isdisjoint(before)
-        if is_out or (kind in self._seen and not may_repeat):
+    @staticmethod
+    def _before(kind: type[Message]) -> "Kinds | None":
+        """What the peer must have sent before *kind*; None: it never sends that."""
+        raise NotImplementedError
+
+    def _check_turn(self, kind: type[Message]) -> None:
+        before = self._before(kind)
+        is_out = before is None or (before and self._seen.isdisjoint(before))
+        if is_out or (kind in self._seen and not kind.repeats):
             raise ProtocolError(f"{self.peer} sent {kind.__name__.lower()!r} out of turn")
         self._seen.add(kind)
 
@@ -184,7 +116,7 @@ class Course:
                 f"nothing heard from {self.peer} for {silent_s:.0f} s", "check the network between the hosts"
             )
 
-    def _check_owed(self, now: float) -> type | None:
+    def _check_owed(self, now: float) -> type[Message] | None:
         """What has been owed to this end for too long."""
         limit_s = self.limit_s()
         return next((kind for kind, since in self._since_s.items() if now - since > limit_s), None)
@@ -193,7 +125,6 @@ class Course:
 class InitiatorCourse(Course):
     """The initiator's: first noise, then the marker, then the agent's messages."""
 
-    rules = _FROM_AGENT
     max_unread_bytes = MAX_UNREAD_BYTES
 
     def __init__(self, now: float, host: str):
@@ -203,6 +134,10 @@ class InitiatorCourse(Course):
         self.skipper = NoiseSkipper()
         self._is_running = False
 
+    @staticmethod
+    def _before(kind: type[Message]) -> "Kinds | None":
+        return kind.agent
+
     def read(self, data: bytes, now: float) -> "Iterator[Message]":
         was_past_marker = self.skipper.is_past_marker
         data = self.skipper.feed(data)
@@ -211,8 +146,8 @@ class InitiatorCourse(Course):
         return super().read(data, now)
 
     def told(self, message: Message, now: float) -> None:
-        if answer := _ANSWERS.get(type(message)):
-            self._since_s[answer] = now
+        if message.answer is not None:
+            self._since_s[message.answer] = now
 
     def streams_run(self) -> None:
         """Data streams run, in which the agent may have to wait for its disk."""
@@ -228,9 +163,8 @@ class InitiatorCourse(Course):
         super().check_silence(now)
         owed = None if self._is_running else self._check_owed(now)
         if owed is not None:
-            what = _ANSWER_NAMES.get(owed, "said hello")
             raise NetworkError(
-                f"{self.peer} is there, but has not {what} for {now - self._since_s[owed]:.0f} s",
+                f"{self.peer} is there, but has not {owed.done} for {now - self._since_s[owed]:.0f} s",
                 "does the host, or its file system, hang?",
             )
 
@@ -246,14 +180,17 @@ class InitiatorCourse(Course):
 class AgentCourse(Course):
     """The agent's."""
 
-    rules = _FROM_INITIATOR
     peer = "the initiator"
+
+    @staticmethod
+    def _before(kind: type[Message]) -> "Kinds | None":
+        return kind.initiator
 
     def read(self, data: bytes, now: float) -> "Iterator[Message]":
         for message in super().read(data, now):
             if isinstance(message, Hello):
                 self._since_s[Send] = now  # or another order
-            elif isinstance(message, _ORDERS):
+            elif message.initiator == (Hello,):  # an order
                 self._since_s.clear()
             yield message
 

@@ -3,6 +3,9 @@
 A message is a 4-byte big-endian length and a JSON object with a `type` (docs/protocol.md 3), or a chunk of a
 tunnelled stream. A later minor version can add fields: unknown ones are ignored, and one that has a default
 here may be missing: an older peer does not send it. Any other missing or wrongly typed one is an error.
+
+Each class says all about its message: fields, who sends it after what, whether it may come again, and which
+order it answers. `course` and the tables here are made from that.
 """
 
 from escp.constants import MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES
@@ -14,8 +17,44 @@ from escp.lean.record import Record
 _LENGTH_BYTES = 4
 _IS_CHUNK = 1 << 31  # in the length: not JSON but a stream's number and its bytes
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import ClassVar
 
-class Hello(Record):
+    Kinds = tuple[type["Message"], ...]
+
+
+class Message(Record):
+    """*agent*, *initiator*: what must have come before it from that side, one of them; (): nothing.
+
+    The side that is not named never sends it. *repeats*: it may come again. *answers*: the message that it is
+    owed for, and *done*: what its author has done then. *is_json*: it has a `type`.
+    """
+
+    if TYPE_CHECKING:
+        agent: ClassVar[Kinds | None]
+        initiator: ClassVar[Kinds | None]
+        repeats: ClassVar[bool]
+        answer: ClassVar[type["Message"] | None]  # what is owed for it
+        done: ClassVar[str]
+
+    def __init_subclass__(
+        cls, *, agent: "Kinds | None" = None, initiator: "Kinds | None" = None, repeats: bool = False,
+        answers: "type[Message] | None" = None, done: str = "", is_json: bool = True,
+    ) -> None:  # fmt: skip
+        super().__init_subclass__()
+        cls.agent, cls.initiator, cls.repeats = agent, initiator, repeats
+        cls.answer, cls.done = None, done
+        if answers is not None:
+            answers.answer = cls
+        if is_json:
+            _TYPES[cls.__name__.lower()] = cls
+
+
+_TYPES: dict[str, type[Message]] = {}
+
+
+class Hello(Message, agent=(), initiator=(), done="said hello"):
     """The agent's first message, and the initiator's answer to it."""
 
     major: int
@@ -24,7 +63,7 @@ class Hello(Record):
     features: list[str]
 
 
-class Send(Record):
+class Send(Message, initiator=(Hello,)):
     """Be the sender; `Sources` follow. `filters`: + or - and a pattern each, the first match counts."""
 
     engine: str
@@ -45,7 +84,7 @@ class Send(Record):
     is_dry_run: bool
 
 
-class Receive(Record):
+class Receive(Message, initiator=(Hello,)):
     """Be the receiver.
 
     `n_sources` above 1 only tells that there are several; `is_directory` is about a single one. `has_roots`:
@@ -75,7 +114,7 @@ class Receive(Record):
     tells_missing: bool = False
 
 
-class Opened(Record):
+class Opened(Message, agent=(Hello,), answers=Receive, done="opened the target"):
     """The receiving agent has opened the target.
 
     `names_below`: the sources' names go below it; `is_in_order`: it is a pipe or device, which one stream
@@ -86,14 +125,14 @@ class Opened(Record):
     is_in_order: bool
 
 
-class Sources(Record):
+class Sources(Message, initiator=(Send,), repeats=True):
     """What to send, as the user named it; more follow unless `is_last`, when the agent asks for them."""
 
     paths: list[bytes]
     is_last: bool
 
 
-class Roots(Record):
+class Roots(Message, agent=(Hello,), repeats=True, answers=Sources, done="looked for the sources"):
     """What the sending agent found: the number of the source each came from, its name, 1 for a directory.
 
     Nothing of it is sent before `Accept` says what each is to be called at the target.
@@ -106,25 +145,25 @@ class Roots(Record):
     is_last: bool
 
 
-class Accept(Record):
+class Accept(Message, initiator=(Sources,), repeats=True):
     """The target path of each root of the last `Roots`, and whether to tell the receiver which don't come."""
 
     names: list[bytes]
     tells_absent: bool = False
 
 
-class Allow(Record):
+class Allow(Message, initiator=(Receive,), repeats=True):
     """These paths below the destination may be written from now on; what lies below them, where it says 1."""
 
     names: list[bytes]
     directories: list[int]
 
 
-class Allowed(Record):
+class Allowed(Message, agent=(Opened,), repeats=True, answers=Allow, done="said that names are allowed"):
     """The answer to `Allow`."""
 
 
-class Link(Record):
+class Link(Message, initiator=(Send, Receive)):
     """How the streams come about. Only this and `Relay` hold a secret.
 
     mode: "listen" on `addresses` (none: the one that ssh arrived on), "connect" to one of them (none: the one
@@ -149,7 +188,7 @@ class Link(Record):
         return f"Link(mode={self.mode!r})"
 
 
-class Relay(Record):
+class Relay(Message, initiator=(Send, Receive)):
     """A relay connects, before `Link`: what it proves itself with, a secret of this agent's leg alone."""
 
     secret: bytes
@@ -158,7 +197,7 @@ class Relay(Record):
         return "Relay()"
 
 
-class Listening(Record):
+class Listening(Message, agent=(Hello,), answers=Link, done="said where its data streams are"):
     """The agent is ready for the streams, here or, without addresses, wherever ssh reached it.
 
     Port 0 where it was to listen: no port is free, for that *reason*.
@@ -170,25 +209,25 @@ class Listening(Record):
     reason: str = ""
 
 
-class Tunnel(Record):
+class Tunnel(Message, initiator=(Link,)):
     """No data port can be reached: from here on chunks carry the streams on this channel."""
 
 
-class Credit(Record):
+class Credit(Message, agent=(Hello,), initiator=(Link,), repeats=True):
     """The reader of a tunnelled stream has room for `n` more bytes."""
 
     stream: int
     n: int
 
 
-class Chunk(Record):
+class Chunk(Message, agent=(Hello,), initiator=(Link,), repeats=True, is_json=False):
     """Bytes of a tunnelled stream: the one message that is no JSON."""
 
     stream: int
     data: bytes
 
 
-class Progress(Record):
+class Progress(Message, agent=(Hello,), repeats=True):
     """The sending agent's counters, several times a second."""
 
     bytes: int
@@ -205,7 +244,7 @@ class Progress(Record):
     last_ns: int
 
 
-class FileFailed(Record):
+class FileFailed(Message, agent=(Hello,), repeats=True):
     """One file that the sending agent could not send, or the receiver not write. `code`: fast_code.
 
     Of a receiving agent: a root that did not come (FAST_MISSING), or will not, says the sender (FAST_ABSENT).
@@ -218,13 +257,13 @@ class FileFailed(Record):
     is_receiver: bool
 
 
-class Listed(Record):
+class Listed(Message, agent=(Roots,), repeats=True):
     """What a dry run would copy, as target paths; directories end with a slash."""
 
     paths: list[bytes]
 
 
-class Result(Record):
+class Result(Message, agent=(Opened, Roots), done="said what came of the copy"):
     """The agent's own account of what it did; -1: an agent of version 1.1, which does not say."""
 
     files: int
@@ -238,7 +277,7 @@ class Result(Record):
     data_ns: int = -1  # from the first to the last byte of data
 
 
-class Error(Record):
+class Error(Message):
     """The agent can't go on; `exit_code` as in escp.errors."""
 
     exit_code: int
@@ -246,38 +285,26 @@ class Error(Record):
     hint: str
 
 
-class Examine(Record):
+class Examine(Message, initiator=(Hello,)):
     """Tell the facts about your host and this directory of it; only for an agent with that feature."""
 
     path: bytes
 
 
-class Examined(Record):
+class Examined(Message, agent=(Hello,), answers=Examine, done="examined its host"):
     """The answer: NAME=VALUE, as `facts` reads them."""
 
     facts: list[str]
 
 
-class KeepAlive(Record):
+class KeepAlive(Message):
     """Nothing happened, and its author is alive."""
 
 
-class Bye(Record):
+class Bye(Message, initiator=(Hello,)):
     """The initiator needs nothing more."""
 
 
-Message = (
-    Hello | Send | Receive | Opened | Sources | Roots | Accept | Allow | Allowed | Relay | Link | Listening
-    | Tunnel | Credit | Chunk | Progress | FileFailed | Listed | Result | Error
-    | Examine | Examined | KeepAlive | Bye
-)  # fmt: skip
-
-_TYPES: dict[str, type[Message]] = {
-    cls.__name__.lower(): cls
-    for cls in (Hello, Send, Receive, Opened, Sources, Roots, Accept, Allow, Allowed, Relay, Link, Listening,
-                Tunnel, Credit, Progress, FileFailed, Listed, Result, Error,
-                Examine, Examined, KeepAlive, Bye)
-}  # fmt: skip
 _MAX_INT = 1 << 63
 _MAX_ITEMS = 4096  # of a list
 
