@@ -1,4 +1,4 @@
-"""Native error codes in words: what a plane says of a file, for people."""
+"""Native error codes: each with its words for people, its class, and what may be done with it."""
 
 import errno
 import os
@@ -13,13 +13,68 @@ from escp.errors import (
     RefusedError,
     describe_errno,
 )
+from escp.lean.record import Record
 
-FAST_SYS, FAST_NET, FAST_AUTH, FAST_PROTOCOL, FAST_DIGEST, FAST_CHANGED, FAST_UNSAFE = range(1, 8)
-FAST_LOOP, FAST_SPECIAL, FAST_STOPPED, FAST_MEMORY, FAST_KEY_LIMIT, FAST_NEEDS_RECURSIVE, FAST_NAME = range(
-    8, 15
-)
-FAST_SAME_FILE, FAST_INTO_ITSELF, FAST_XATTR, FAST_ACL, FAST_OWNER, FAST_HARD_LINK = range(15, 21)
-FAST_ABSENT, FAST_MISSING = range(21, 23)
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+NEVER, INSTEAD, BEHIND = range(3)  # where the system's word for an errno goes, beside a code's own
+
+
+class FailureKind(Record):
+    """What is known of one code; of a number that is none, `NO_KIND`."""
+
+    error: type[EscpError]  # when it ends the session
+    words: str
+    hint: str | None = None  # None: the class's
+    says_errno: int = NEVER
+    names_call: bool = False  # when it ends the session, the words end with the call that failed
+    is_result: bool = True  # a receiver may answer it for a file (docs/protocol.md 7)
+
+
+FAILURES: dict[int, FailureKind] = {}
+NO_KIND = FailureKind(InternalError, "", is_result=False)
+
+
+def _code(number: int, error: type[EscpError], words: str, **more: "Any") -> int:
+    FAILURES[number] = FailureKind(error, words, **more)
+    return number
+
+
+# Every code of `fast_code` in _fast/base/types.pxd has its line here, and nowhere else.
+FAST_SYS = _code(1, LocalFileError, "", says_errno=INSTEAD)
+FAST_NET = _code(2, NetworkError, "the connection was lost", says_errno=INSTEAD, names_call=True,
+                 hint="check the network between the hosts, and run the copy again")  # fmt: skip
+FAST_AUTH = _code(3, IntegrityError, "a frame was not what the peer sealed", names_call=True)
+FAST_PROTOCOL = _code(4, ProtocolError, "the peer broke the protocol", names_call=True)
+FAST_DIGEST = _code(5, IntegrityError, "what arrived is not what was read: the digests differ")
+FAST_CHANGED = _code(6, LocalFileError, "the source changed while it was read")
+FAST_UNSAFE = _code(7, RefusedError, "refused: the path leads over a link, or out of the destination")
+FAST_LOOP = _code(8, LocalFileError, "a link loop: it leads to a directory above itself")
+FAST_SPECIAL = _code(9, LocalFileError, "not a regular file")
+FAST_STOPPED = _code(10, InternalError, "stopped")
+FAST_MEMORY = _code(11, InternalError, "out of memory")
+FAST_KEY_LIMIT = _code(12, InternalError, "no key is left for this stream")
+FAST_NEEDS_RECURSIVE = _code(13, LocalFileError, "is a directory (use -r to copy it)")
+FAST_NAME = _code(14, LocalFileError, "the name is too long")
+FAST_SAME_FILE = _code(15, LocalFileError, "source and target are the same file")
+FAST_INTO_ITSELF = _code(16, LocalFileError, "a directory can't be copied into itself")
+FAST_XATTR = _code(17, LocalFileError, "its extended attributes can't be kept", says_errno=BEHIND)
+FAST_ACL = _code(18, LocalFileError, "its access control list can't be kept", says_errno=BEHIND)
+FAST_OWNER = _code(19, LocalFileError, "its owner can't be kept", says_errno=BEHIND)
+FAST_HARD_LINK = _code(20, LocalFileError, "the file to which it is a hard link was not copied")
+# Of a receiver that was told what to expect.
+FAST_ABSENT = _code(21, ProtocolError, "it was offered, and then said not to come", is_result=False)
+FAST_MISSING = _code(22, ProtocolError, "what was offered for it never came", is_result=False)
+
+# Going on would only repeat these for every file that is left.
+FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+# What a peer may say of a failure.
+MAX_WHERE = 64  # characters: names of calls
+MAX_FAILED_BYTES = 8448  # two paths, as in _fast/base/events.pxd
+MAX_ERRNO = 4095  # of Linux
 
 
 class Failure:
@@ -29,72 +84,28 @@ class Failure:
         self.code = code
         self.sys_errno = sys_errno
         self.where = where
+        self._kind = FAILURES.get(code, NO_KIND)
 
     @property
     def reason(self) -> str:
         """'no space left on device', 'the source changed while it was read', ..."""
-        _, text = FAILURES.get(self.code, (InternalError, f"unknown failure {self.code}"))
-        if self.sys_errno and (not text or self.code in (FAST_SYS, FAST_NET)):
+        words = self._kind.words if self._kind is not NO_KIND else f"unknown failure {self.code}"
+        if self.sys_errno and (not words or self._kind.says_errno == INSTEAD):
             return describe_errno(self.sys_errno)
-        if self.sys_errno and self.code in (FAST_XATTR, FAST_ACL, FAST_OWNER):
-            return f"{text}: {describe_errno(self.sys_errno)}"
-        return text or f"can't {self.where}"
+        if self.sys_errno and self._kind.says_errno == BEHIND:
+            return f"{words}: {describe_errno(self.sys_errno)}"
+        return words or f"can't {self.where}"
 
     def as_error(self, what: str) -> EscpError:
         """The failure as an exception about *what*, with the system's error as its cause."""
-        cls, _ = FAILURES.get(self.code, (InternalError, ""))
-        names_call = self.where and self.code in (FAST_AUTH, FAST_PROTOCOL, FAST_NET)
-        where = f" ({self.where})" if names_call else ""
-        hint = (
-            "check the network between the hosts, and run the copy again" if self.code == FAST_NET else None
-        )
-        error = cls(f"{what}: {self.reason}{where}", hint)
+        where = f" ({self.where})" if self.where and self._kind.names_call else ""
+        error = self._kind.error(f"{what}: {self.reason}{where}", self._kind.hint)
         if self.sys_errno:
             error.__cause__ = OSError(self.sys_errno, os.strerror(self.sys_errno))
         return error
-
-
-# Going on would only repeat these for every file that is left.
-FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
-
-
-# Every code of `fast_code` in _fast/types.pxd: its class when it ends the session, and its words.
-FAILURES: dict[int, tuple[type[EscpError], str]] = {
-    FAST_SYS: (LocalFileError, ""),
-    FAST_NET: (NetworkError, "the connection was lost"),
-    FAST_AUTH: (IntegrityError, "a frame was not what the peer sealed"),
-    FAST_PROTOCOL: (ProtocolError, "the peer broke the protocol"),
-    FAST_DIGEST: (IntegrityError, "what arrived is not what was read: the digests differ"),
-    FAST_CHANGED: (LocalFileError, "the source changed while it was read"),
-    FAST_UNSAFE: (RefusedError, "refused: the path leads over a link, or out of the destination"),
-    FAST_LOOP: (LocalFileError, "a link loop: it leads to a directory above itself"),
-    FAST_SPECIAL: (LocalFileError, "not a regular file"),
-    FAST_STOPPED: (InternalError, "stopped"),
-    FAST_MEMORY: (InternalError, "out of memory"),
-    FAST_KEY_LIMIT: (InternalError, "no key is left for this stream"),
-    FAST_NEEDS_RECURSIVE: (LocalFileError, "is a directory (use -r to copy it)"),
-    FAST_NAME: (LocalFileError, "the name is too long"),
-    FAST_SAME_FILE: (LocalFileError, "source and target are the same file"),
-    FAST_INTO_ITSELF: (LocalFileError, "a directory can't be copied into itself"),
-    FAST_XATTR: (LocalFileError, "its extended attributes can't be kept"),
-    FAST_ACL: (LocalFileError, "its access control list can't be kept"),
-    FAST_OWNER: (LocalFileError, "its owner can't be kept"),
-    FAST_HARD_LINK: (LocalFileError, "the file to which it is a hard link was not copied"),
-    FAST_ABSENT: (ProtocolError, "it was offered, and then said not to come"),
-    FAST_MISSING: (ProtocolError, "what was offered for it never came"),
-}
 
 
 def is_failure(path: bytes, code: int, sys_errno: int, where: str) -> bool:
     """Whether these, of a peer, are what `Failure` knows about a path."""
     is_text = len(where) <= MAX_WHERE and where.isascii() and where.isprintable()
     return is_text and code in FAILURES and sys_errno <= MAX_ERRNO and len(path) <= MAX_FAILED_BYTES
-
-
-MAX_WHERE = 64  # characters: names of calls
-
-
-MAX_FAILED_BYTES = 8448  # two paths, as in _fast/events.pxd
-
-
-MAX_ERRNO = 4095  # of Linux

@@ -29,6 +29,7 @@ cdef enum:
     RING_DEPTH = 4  # asynchronous reads or writes of one stream
 
 
+# Words, class and hint of each stand in escp/failures.py.
 cdef enum fast_code:
     FAST_OK = 0
     FAST_SYS = 1  # a system call on a file failed
@@ -51,9 +52,15 @@ cdef enum fast_code:
     FAST_ACL = 18  # an ACL can't be read, carried or set
     FAST_OWNER = 19  # owner or group can't be set
     FAST_HARD_LINK = 20  # the file of which this is another name was not copied
-    # Of a receiver that was told what to expect; in no result.
+    # Of a receiver that was told what to expect.
     FAST_ABSENT = 21  # the sender says that this root will not come
     FAST_MISSING = 22  # this root was offered, and neither came nor was said to be absent
+    N_FAST_CODES = 23
+
+
+cdef inline bint may_be_result(int code) noexcept nogil:
+    """Whether a receiver may answer *code* for a file."""
+    return 0 <= code < N_FAST_CODES and code != FAST_ABSENT and code != FAST_MISSING
 
 
 cdef enum selection_kind:

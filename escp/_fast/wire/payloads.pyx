@@ -3,9 +3,9 @@
 from libc.stdint cimport INT64_MAX, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.libc cimport be16toh, be32toh, be64toh, htobe16, htobe32, htobe64, memchr, memcpy, memset
-from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_HARD_LINK, FAST_PROTOCOL, FAST_UNSAFE, MAX_BATCH,
+from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_PROTOCOL, FAST_UNSAFE, MAX_BATCH,
                                     MAX_EXTRAS_BYTES, MAX_META_BYTES, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fail,
-                                    fast_err)
+                                    fast_err, may_be_result)
 from escp._fast.wire.extras cimport extras_view, get_extras
 
 from escp._fast.errors import raise_error
@@ -241,7 +241,7 @@ cdef int get_result(const uint8_t *at, result *r, fast_err *err) noexcept nogil:
     r.digest.low = get64(at + 24)
     is_right = (r.flags & ~RESULT_IS_EARLY) == 0 if r.code else (
         r.flags == 0 or r.flags == RESULT_IS_SAME or r.flags == RESULT_IS_WANTED)
-    if not is_right or r.code > FAST_HARD_LINK or get16(at + 10) or r.sys_errno > 4095:
+    if not is_right or not may_be_result(r.code) or get16(at + 10) or r.sys_errno > 4095:
         return fail(err, FAST_PROTOCOL, 0, "result fields")
     return 0
 

@@ -67,11 +67,28 @@ def test_error_codes_are_the_same_in_python_and_native_code():
     assert python == native
 
 
-def test_every_native_code_has_a_class_and_words_and_no_other_has():
-    assert set(failures.FAILURES) == {v for k, v in TYPES.items() if k.startswith("FAST_") and v}
-    for code, (cls, words) in failures.FAILURES.items():
-        assert issubclass(cls, errors.EscpError)
-        assert words or code == failures.FAST_SYS  # the system has the words for that one
+def test_every_native_code_has_its_line_in_the_table_and_no_other_has():
+    codes = {v for k, v in TYPES.items() if k.startswith("FAST_") and v}
+    assert set(failures.FAILURES) == codes and max(codes) + 1 == TYPES["N_FAST_CODES"]
+    for code, kind in failures.FAILURES.items():
+        assert issubclass(kind.error, errors.EscpError)
+        assert kind.words or code == failures.FAST_SYS  # the system has the words for that one
+
+
+@pytest.mark.parametrize("code", range(256))
+def test_result_holds_the_codes_of_which_the_table_says_so(code):
+    result = bytes(8) + bytes((code,)) + bytes(23)
+    if code and not failures.FAILURES.get(code, failures.NO_KIND).is_result:
+        with pytest.raises(FastError):
+            wire.decode_result(result)
+    else:
+        assert wire.decode_result(result)
+
+
+def test_document_says_which_codes_are_in_no_result():
+    text = (ROOT / "docs" / "protocol.md").read_text()
+    rows = re.findall(r"^\| (\d+) \| `FAST_[A-Z_]+` \| .*; in no result \|$", text, re.MULTILINE)
+    assert set(map(int, rows)) == {code for code, kind in failures.FAILURES.items() if not kind.is_result}
 
 
 def test_error_codes_are_documented():
