@@ -326,8 +326,9 @@ MUTATIONS = [
              ("tests/facts/test_facts.py::test_wrong_facts_are_refused",)),
     Mutation(18, "an agent measures for 10 s", "escp/facts/system.py",
              "MEASURE_S = 0.1", "MEASURE_S = 10", (TEST_BOUNDS,)),
-    Mutation(18, "an agent measures as often as it is asked", "escp/control/course.py",
-             "    Examine: ((Hello,), False),\n", "    Examine: ((Hello,), True),\n",
+    Mutation(18, "an agent measures as often as it is asked", "escp/control/messages.py",
+             "class Examine(Message, initiator=(Hello,)):\n",
+             "class Examine(Message, initiator=(Hello,), repeats=True):\n",
              ("tests/control/test_course.py::test_message_out_of_turn_is_refused_by_the_agent",)),
     # ---- 19: what --push-agent starts is what was sent
     Mutation(19, "a local tree is sent whatever it holds", "escp/remote/push/tree.py",
