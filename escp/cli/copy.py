@@ -51,13 +51,16 @@ def run_copy(options: "Options", start_s: float) -> int:
         handle_signals(note)
         from escp.jobs.copy import Copy
         from escp.ui.report import Report
+        from escp.ui.summary import find_exit_code
 
         handle_signals(interrupt)
         with Report(options, start_s) as report:
 
             def copy() -> int:
                 one = Copy(options, sources, agents.get, report)
-                return report.finish(one.run(), one.first_failure)
+                summary = report.summarize(one.run())
+                report.finish(summary, one.first_failure)
+                return find_exit_code(summary, one.first_failure)
 
             code = guard(report, copy)
             agents.stop()  # what ssh says at its end belongs into the log, too

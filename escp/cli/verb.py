@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from escp.options.location import Location
     from escp.options.options import Options
     from escp.remote.child import AgentProcess
-    from escp.ui.report import Report
+    from escp.ui.events import Events
 
 
 class Agents:
@@ -44,18 +44,20 @@ class Agents:
             agent.stop()
 
 
-def guard(report: "Report", work: "Callable[[], int]") -> int:
+def guard(report: "Events", work: "Callable[[], int]") -> int:
     """The exit status of *work*, or of what ended it, once that is shown."""
     try:
         if noted:
             raise Interrupted(noted[0])
         return work()
     except EscpError as e:
-        return report.fail(e)
+        error = e
     except Interrupted as e:
-        return report.fail(InterruptedBySignal(e.number))
+        error = InterruptedBySignal(e.number)
     except Exception as e:
         import traceback
 
         report.trace(traceback.format_exc())
-        return report.fail(InternalError(f"{type(e).__name__}: {e}"))
+        error = InternalError(f"{type(e).__name__}: {e}")
+    report.fail(error)
+    return error.exit_code

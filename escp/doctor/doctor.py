@@ -22,14 +22,14 @@ from escp.options.location import Location
 from escp.options.options import Options
 from escp.process.limits import apply_affinity, prepare_process
 from escp.remote.child import AgentProcess
+from escp.ui.events import Events
 from escp.ui.finding import LOCAL, PROBLEM, REMOTE, WARNING, Finding, format_count_of
-from escp.ui.report import Report
 
 
 class Doctor:
     """`run()` shows the findings and returns the exit status, or raises what ended it."""
 
-    def __init__(self, options: Options, start_agent: Callable[[Location], AgentProcess], report: Report):
+    def __init__(self, options: Options, start_agent: Callable[[Location], AgentProcess], report: Events):
         self._options = options
         self._start_agent = start_agent
         self._report = report
@@ -65,7 +65,9 @@ class Doctor:
 
     def _examine_both(self) -> None:
         options = self._options
-        visit = Visit(Task(options, None, SourceQueue(options), False, self._start_agent, self._report))
+        visit = Visit(
+            Task(options, None, SourceQueue(options), False, self._start_agent, self._report, lambda _: None)
+        )
         try:
             visit.run()
         except EscpError:

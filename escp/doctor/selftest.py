@@ -22,8 +22,8 @@ from escp.facts.directory import examine_directory
 from escp.facts.facts import NO_FACTS
 from escp.process.limits import prepare_process
 from escp.streams.sealing import choose_aead
+from escp.ui.events import Events
 from escp.ui.finding import Check
-from escp.ui.report import Report
 
 BLOCK_BYTES = 1 << 18
 # For the copies, where the working directory can't be written to: $TMPDIR and its like, then memory.
@@ -61,7 +61,7 @@ DIGESTS = (
 class SelfTest:
     """`run()` shows the checks and returns the exit status: that of the first one that failed."""
 
-    def __init__(self, report: Report):
+    def __init__(self, report: Events):
         self._report = report
         self._exit_code = EXIT_OK
         self._n_failed = 0

@@ -16,6 +16,7 @@ from escp.streams.ends import ReceiveEnd, SendEnd
 from escp.streams.leg import Leg
 from escp.streams.sealing import choose_aead
 from escp.streams.streams import Streams
+from escp.ui.progress import StartInfo
 
 LAST_WORDS_S = 2.0  # a broken stream waits so long for the control channel to say why
 
@@ -199,7 +200,12 @@ class AgentJob(Job):
 
     def _tell_begin(self, agent: AgentLink, *places: str) -> None:
         address = " to ".join(place.replace(" port ", ":") for place in places)
-        self._watcher.begin(host=agent.host, n_streams=self._n_streams, aead=self._aead, address=address)
+        options = self._options
+        self._watcher.begin(
+            StartInfo(
+                agent.host, self._n_streams, options.block_bytes, self._aead, options.is_embedded, address
+            )
+        )
 
     def end_failed(self, failure: Failure) -> None:
         (agent,) = self._agents

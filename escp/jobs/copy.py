@@ -10,7 +10,8 @@ from escp.options.location import Location
 from escp.options.options import Options
 from escp.process.limits import apply_affinity, prepare_process
 from escp.remote.child import AgentProcess
-from escp.ui.report import Report
+from escp.ui.events import Events
+from escp.ui.progress import Snapshot
 
 # Of one job; all other counters add up.
 _MOMENTS = ("first_ns", "last_ns", "is_walked")
@@ -24,14 +25,13 @@ class Copy:
         options: Options,
         sources: SourceQueue,
         start_agent: Callable[[Location], AgentProcess],
-        report: Report,
+        report: Events,
     ):
         self._options = options
         self._sources = sources
         self._start_agent = start_agent
         self._report = report
         self._done: dict[str, int] = {}
-        self._has_begun = False
         self.first_failure: EscpError | None = None
 
     def run(self) -> dict[str, int]:
@@ -47,7 +47,9 @@ class Copy:
             self._run_job(origin, is_many=is_many)
 
     def _run_job(self, origin: Location | None, *, is_many: bool) -> None:
-        job = make_job(Task(self._options, origin, self._sources, is_many, self._start_agent, self))
+        job = make_job(
+            Task(self._options, origin, self._sources, is_many, self._start_agent, self._report, self._update)
+        )
         try:
             self._done = self._add(job.run())
         except OSError as e:
@@ -65,31 +67,8 @@ class Copy:
         total["first_ns"], total["last_ns"] = 0, data_ns
         return total
 
-    # ---- What the jobs tell -------------------------------------------------------------------------
-
-    def begin(self, *, host: str, n_streams: int, aead: str, address: str) -> None:
-        self._report.begin(host=host, n_streams=n_streams, aead=aead, address=address)
-
-    def update(self, counters: dict[str, int]) -> None:
-        self._report.update(self._add(counters))
-
-    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
-        self._report.file_error(path, message, host=host)
-
-    def listed(self, path: bytes) -> None:
-        self._report.listed(path)
-
-    def note(self, text: str) -> None:
-        self._report.note(text)
-
-    def announce(self, text: str) -> None:
-        self._report.announce(text)
-
-    def warn(self, text: str) -> None:
-        self._report.warn(text)
-
-    def words(self, host: str, line: str) -> None:
-        self._report.words(host, line)
+    def _update(self, counters: dict[str, int]) -> None:
+        self._report.update(Snapshot.of(self._add(counters)))
 
 
 def make_job(task: Task) -> Job:

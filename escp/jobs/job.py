@@ -16,7 +16,6 @@ from escp.errors import EscpError, NetworkError, UsageError
 from escp.failures import Failure
 from escp.jobs.tally import Tally
 from escp.jobs.target import Target
-from escp.jobs.watcher import Watcher
 from escp.lean.eventloop import EventLoop
 from escp.lean.record import Record
 from escp.names.globbing import is_directory
@@ -27,6 +26,7 @@ from escp.options.options import Options
 from escp.remote.agentlink import AgentLink
 from escp.remote.child import AgentProcess
 from escp.streams.ends import ReceiveEnd, SendEnd
+from escp.ui.events import Events
 
 UPDATE_S = 0.1
 
@@ -39,7 +39,8 @@ class Task(Record):
     sources: SourceQueue
     is_many: bool  # the target must be a directory, whatever the sources are
     start_agent: Callable[[Location], AgentProcess]  # it may have been started before
-    watcher: Watcher
+    watcher: Events
+    update: Callable[[dict[str, int]], None]  # how far this job is
 
 
 class Job(ABC):
@@ -50,6 +51,7 @@ class Job(ABC):
         self._sources = task.sources
         self._is_many = task.is_many
         self._watcher = task.watcher
+        self._tell_progress = task.update
         self._loop = EventLoop()
         self._tally = Tally(task.options, task.origin, task.watcher)
         self._send_end: SendEnd | None = None  # here
@@ -63,7 +65,7 @@ class Job(ABC):
             while not self._is_finished:
                 self._wait()
                 if self._is_started:
-                    self._watcher.update(self.counters())
+                    self._tell_progress(self.counters())
             self._settle()
             self._finish()
             return self.counters()

@@ -7,6 +7,7 @@ from escp.jobs.job import Job
 from escp.jobs.orders import make_receive, make_send
 from escp.jobs.target import HereTarget
 from escp.streams.ends import SendEnd, start_local
+from escp.ui.progress import StartInfo
 
 
 class LocalJob(Job):
@@ -34,7 +35,7 @@ class LocalJob(Job):
         start_local(self._send_end, self._target.end)
         self._is_started = True
         self._feed_end()
-        self._watcher.begin(host="", n_streams=n_streams, aead="", address="")
+        self._watcher.begin(StartInfo("", n_streams, self._options.block_bytes, ""))
 
     def _settle(self) -> None:
         """Both ends are here: there is nobody whose word would have to be checked."""

@@ -14,17 +14,17 @@ from escp.failures import (
     Failure,
 )
 from escp.jobs.accounts import Accounts
-from escp.jobs.watcher import Watcher
 from escp.options.location import Location
 from escp.options.options import Options
 from escp.remote.agentlink import AgentLink
 from escp.streams.ends import ReceiveEnd, SendEnd
+from escp.ui.events import Events
 
 
 class Tally:
     """*origin*: the sources' host, None for this one. Each end is one here, or an agent."""
 
-    def __init__(self, options: Options, origin: Location | None, watcher: Watcher):
+    def __init__(self, options: Options, origin: Location | None, watcher: Events):
         self.progress: Progress | None = None  # the sending agent's last word
         self._target = options.target
         self._is_dry_run = options.is_dry_run

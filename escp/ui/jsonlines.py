@@ -11,9 +11,9 @@ from escp import __version__
 from escp.errors import EXIT_OK, EscpError
 from escp.ui.display import to_valid_text
 from escp.ui.lines import Lines
-from escp.ui.log import TransferLog
-from escp.ui.progress import Snapshot, StartInfo, Summary
-from escp.ui.text import TextUi, find_exit_code
+from escp.ui.progress import RateMeter, Snapshot, StartInfo, Summary
+from escp.ui.summary import find_exit_code
+from escp.ui.words import WordsUi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 PROGRESS_EVERY_S = 1.0
 
 
-class JsonUi(TextUi):
-    """The same calls as TextUi, for programs. After the result nothing more is written."""
+class JsonUi(WordsUi):
+    """For programs. After the result nothing more is written."""
 
     def __init__(
         self,
@@ -31,10 +31,13 @@ class JsonUi(TextUi):
         err: Lines,
         *,
         verbosity: int = 0,
-        log: TransferLog | None = None,
         clock: Callable[[], float] = time.monotonic,
     ):
-        super().__init__(err, out=out, is_quiet=True, verbosity=verbosity, log=log, clock=clock)
+        super().__init__(err)
+        self._out = out
+        self._verbosity = verbosity
+        self._clock = clock
+        self._rate: RateMeter | None = None
         self._next_progress_s = 0.0
         self._is_ended = False
 
@@ -49,12 +52,14 @@ class JsonUi(TextUi):
             aead=info.aead,
             embedded=info.is_embedded,
         )
-        super().begin(info)
-        self._next_progress_s = self._begin_s + PROGRESS_EVERY_S
+        self._rate = RateMeter(self._clock)
+        self._next_progress_s = self._clock() + PROGRESS_EVERY_S
 
     def update(self, snapshot: Snapshot) -> None:
-        super().update(snapshot)
-        if self._rate is None or self._clock() < self._next_progress_s:
+        if self._rate is None:
+            return
+        self._rate.update(snapshot)
+        if self._clock() < self._next_progress_s:
             return
         self._next_progress_s = self._clock() + PROGRESS_EVERY_S
         eta_s = self._rate.eta_s
@@ -72,7 +77,6 @@ class JsonUi(TextUi):
     def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
         shown_host = None if host is None else to_valid_text(host)
         self._emit("error", **name_fields(path), host=shown_host, message=to_valid_text(message))
-        self._write_log("error", is_error=True, path=path, host=host, message=message)
 
     def listed(self, path: bytes) -> None:
         self._emit("listed", **name_fields(path))
@@ -86,7 +90,6 @@ class JsonUi(TextUi):
 
     def warn(self, text: str) -> None:
         self._emit("warning", message=to_valid_text(text))
-        self._write_log("warning", message=text)
 
     def finding(self, finding: "Finding", *, host: str) -> None:
         self._emit(
@@ -108,9 +111,7 @@ class JsonUi(TextUi):
         self._is_ended = True
 
     def finish(self, summary: Summary, error: EscpError | None = None) -> None:
-        exit_code = find_exit_code(summary, error)
-        self._write_log("summary", exit_code=exit_code, **summary._asdict())
-        self._end(exit_code, summary, error)
+        self._end(find_exit_code(summary, error), summary, error)
 
     def end(self, error: EscpError | None) -> None:
         """What was no copy is over."""
@@ -120,10 +121,6 @@ class JsonUi(TextUi):
         self._end(error.exit_code, None, error)
 
     def _end(self, exit_code: int, summary: Summary | None, error: EscpError | None) -> None:
-        if error is not None:
-            self._write_log(
-                "failure", is_error=True, exit_code=exit_code, message=str(error), hint=error.hint
-            )
         numbers = _NO_NUMBERS if summary is None else _describe_summary(summary)
         self._emit("result", ok=exit_code == 0, exit_code=exit_code, **numbers, error=_describe_error(error))
         self._is_ended = True

@@ -31,6 +31,17 @@ class Snapshot(Record):
     files_total: int
     is_total_final: bool
 
+    @classmethod
+    def of(cls, counters: dict[str, int]) -> "Snapshot":
+        """From those of the planes."""
+        return cls(
+            bytes_done=counters["bytes"],
+            bytes_total=counters["found_bytes"],
+            files_done=counters["files"],
+            files_total=counters["found_files"],
+            is_total_final=bool(counters["is_walked"]),
+        )
+
     @property
     def fraction(self) -> float | None:
         """0.0 to 1.0, by bytes (by files when all are empty); None while the total is not known."""

@@ -1,8 +1,4 @@
-"""The user interface of one run: text (`textui`) or JSON lines (`jsonui`). Only they and `cli` print.
-
-`begin`, then `update` up to ten times a second with errors and notes between, then `finish` or `fail`, last
-`close`: all from one thread.
-"""
+"""Who is told of one run: text or JSON lines, and the log. Only they and `cli` print."""
 
 import sys
 
@@ -12,23 +8,23 @@ from escp.ui.lines import Lines
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from escp.ui.log import TransferLog
-    from escp.ui.text import TextUi
+    from escp.ui.events import Events, Listeners
 
 
-def make_ui(options: Options) -> "TextUi":
-    """The user interface that the options ask for. Raises LocalFileError if the log can't be opened."""
-    log = None
+def add_listeners(ui: "Listeners", options: Options) -> None:
+    """Those that the options ask for. Raises LocalFileError if the log can't be opened."""
     if options.logfile is not None:
         from escp.ui.log import TransferLog  # not at the top: most have none
+        from escp.ui.loglines import LogLines  # not at the top, as above
 
-        log = TransferLog(options.logfile)
-    return make_bare_ui(
-        json=options.json,
-        is_quiet=options.is_quiet,
-        verbosity=options.verbosity,
-        shows_bits=options.shows_bits,
-        log=log,
+        ui.add(LogLines(TransferLog(options.logfile), ui.warn))
+    ui.add(
+        make_bare_ui(
+            json=options.json,
+            is_quiet=options.is_quiet,
+            verbosity=options.verbosity,
+            shows_bits=options.shows_bits,
+        )
     )
 
 
@@ -48,20 +44,13 @@ def print_page(text: str) -> None:
 
 
 def make_bare_ui(
-    *,
-    json: bool,
-    is_quiet: bool = False,
-    verbosity: int = 0,
-    shows_bits: bool = False,
-    log: "TransferLog | None" = None,
-) -> "TextUi":
+    *, json: bool, is_quiet: bool = False, verbosity: int = 0, shows_bits: bool = False
+) -> "Events":
     err = Lines(sys.stderr)
     if json:
         from escp.ui.jsonlines import JsonUi  # lazy: few need it
 
-        return JsonUi(Lines(sys.stdout), err, verbosity=verbosity, log=log)
+        return JsonUi(Lines(sys.stdout), err, verbosity=verbosity)
     from escp.ui.text import TextUi  # not at the top: pages need none
 
-    return TextUi(
-        err, out=Lines(sys.stdout), is_quiet=is_quiet, verbosity=verbosity, shows_bits=shows_bits, log=log
-    )
+    return TextUi(err, out=Lines(sys.stdout), is_quiet=is_quiet, verbosity=verbosity, shows_bits=shows_bits)

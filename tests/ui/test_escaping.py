@@ -16,12 +16,15 @@ from escp.remote.push import clean as cleanagents
 from escp.remote.push.clean import Tree
 from escp.ui import ui
 from escp.ui.display import show_foreign
+from escp.ui.events import Listeners
 from escp.ui.finding import REMOTE, ROUTE, WARNING, Check, Finding
 from escp.ui.jsonlines import JsonUi
 from escp.ui.lines import Lines
 from escp.ui.log import TransferLog, open_agent_log
+from escp.ui.loglines import MAX_LOGGED_WORDS, LogLines
 from escp.ui.progress import StartInfo, Summary
-from escp.ui.text import MAX_LOGGED_WORDS, MAX_WORDS_COLUMNS, TextUi
+from escp.ui.text import TextUi
+from escp.ui.words import MAX_WORDS_COLUMNS
 
 # A title, a cursor that goes up, C1 and bidi controls, a line that is written over, forged lines, no UTF-8.
 BYTES = b"t\x1b]0;x\x07\x1b[A\xc2\x9b31m\xe2\x80\xae\xe2\x81\xa6\xe2\x80\xa8\rover\nescp: forged\x7f\xff\x00"
@@ -66,7 +69,9 @@ def test_ui_shows_nothing_raw(tmp_path, kind, call):
     out, err = io.StringIO(), io.StringIO()
     names = {"out": Lines(out)} if kind is TextUi else {}
     first = (Lines(err),) if kind is TextUi else (Lines(out), Lines(err))
-    one = kind(*first, verbosity=3, log=TransferLog(str(tmp_path / "log")), **names)
+    one = Listeners()
+    one.add(LogLines(TransferLog(str(tmp_path / "log")), one.warn))
+    one.add(kind(*first, verbosity=3, **names))
     CALLS[call](one)
     one.close()
     assert out.getvalue() + err.getvalue()
@@ -176,7 +181,9 @@ def test_other_lines_are_shown_as_they_are_behind_the_host():
 @pytest.mark.parametrize("char", ["\t", "\x9b", "\udcff", "\u034f", "\U000e0041", "\\", '"', "x"])
 def test_lines_are_bounded_as_they_are_shown_and_logged(tmp_path, char):
     err = io.StringIO()
-    one = TextUi(Lines(err), log=TransferLog(str(tmp_path / "log")))
+    one = Listeners()
+    one.add(LogLines(TransferLog(str(tmp_path / "log")), one.warn))
+    one.add(TextUi(Lines(err)))
     one.words("box", 4096 * char)
     one.close()
     assert max(map(len, err.getvalue().splitlines())) <= len("box: ") + MAX_WORDS_COLUMNS
@@ -186,7 +193,7 @@ def test_lines_are_bounded_as_they_are_shown_and_logged(tmp_path, char):
 
 
 def test_few_lines_of_many_pieces_do_not_fill_the_log(tmp_path):
-    one = TextUi(Lines(None), log=TransferLog(str(tmp_path / "log")))
+    one = LogLines(TransferLog(str(tmp_path / "log")), pytest.fail)
     for _ in range(500):
         one.words("box", 4096 * "\udcff")
     one.close()

@@ -36,12 +36,16 @@ from escp.ui.display import (
     show_text,
     to_valid_text,
 )
+from escp.ui.events import Events, Listeners
 from escp.ui.jsonlines import JsonUi
 from escp.ui.lines import Lines
 from escp.ui.log import TransferLog
+from escp.ui.loglines import LogLines
 from escp.ui.progress import Snapshot, StartInfo, Summary
-from escp.ui.text import TextUi, compose_summary
-from escp.ui.ui import make_ui, print_page, show_early_failure
+from escp.ui.report import Report
+from escp.ui.summary import compose_summary
+from escp.ui.text import TextUi
+from escp.ui.ui import print_page, show_early_failure
 
 INFO = StartInfo("dtn1", 4, 1 << 20, "ipsec_mb", address="192.0.2.7:1232")
 SUMMARY = Summary(
@@ -326,11 +330,8 @@ def test_json_fields_are_documented():
 # --- log, construction, streams ----------------------------------------------------------------
 
 
-@pytest.mark.parametrize("is_json", [False, True])
-def test_log_gets_start_errors_and_summary(tmp_path, clock, is_json):
-    log = TransferLog(str(tmp_path / "log"))
-    settings = {"log": log, "clock": clock}
-    ui = JsonUi(Lines(None), Lines(None), **settings) if is_json else TextUi(Lines(None), **settings)
+def test_log_gets_start_errors_and_summary(tmp_path):
+    ui = LogLines(TransferLog(str(tmp_path / "log")), pytest.fail)
     ui.begin(INFO)
     ui.file_error(b"x\ny", "permission denied", host=None)
     ui.warn("w")
@@ -343,20 +344,44 @@ def test_log_gets_start_errors_and_summary(tmp_path, clock, is_json):
 
 
 def test_log_that_fills_up_is_warned_of_once(err):
-    ui = make_text(err, log=TransferLog("/dev/full"))
+    ui = Listeners()
+    ui.add(LogLines(TransferLog("/dev/full"), ui.warn))
+    ui.add(make_text(err))
     ui.begin(INFO)
     ui.warn("x")
     assert err.getvalue().count("cannot be written") == 1
 
 
-def test_make_ui_follows_the_options(tmp_path):
-    argv = ["a", "h:b"]
-    assert type(make_ui(parse_options(argv))) is TextUi
-    assert type(make_ui(parse_options(["--json", *argv]))) is JsonUi
-    make_ui(parse_options(["--logfile", str(tmp_path / "l"), *argv])).close()
+def test_report_has_the_listeners_that_the_options_ask_for(tmp_path):
+    def kinds(*argv):
+        with Report(parse_options([*argv, "a", "h:b"]), 0.0) as report:
+            return [type(listener) for listener in report._listeners]
+
+    assert kinds() == [TextUi] and kinds("--json") == [JsonUi]
+    assert kinds("--logfile", str(tmp_path / "l")) == [LogLines, TextUi]
     assert (tmp_path / "l").exists()
     with pytest.raises(LocalFileError):
-        make_ui(parse_options(["--logfile", str(tmp_path / "no/l"), *argv]))
+        kinds("--logfile", str(tmp_path / "no/l"))
+
+
+def test_every_listener_hears_of_every_event_in_order():
+    heard = []
+
+    class Ear(Events):
+        def __init__(self, name):
+            self.name = name
+
+        def __getattribute__(self, name):
+            own = object.__getattribute__(self, "__dict__")
+            return own.get(name) or (lambda *what, **named: heard.append((own["name"], name, what, named)))
+
+    ui = Listeners()
+    ui.add(Ear("a"))
+    ui.add(Ear("b"))
+    for name in [name for name in vars(Events) if not name.startswith("_")]:
+        getattr(ui, name)(1, host=2)
+        assert heard[-2:] == [("a", name, (1,), {"host": 2}), ("b", name, (1,), {"host": 2})]
+    assert len(heard) > 20
 
 
 @pytest.mark.parametrize("is_json", [False, True])
@@ -379,8 +404,8 @@ PROGRAM = textwrap.dedent(
     import sys, time
     from escp.options.options import parse_options
     from escp.ui.progress import Snapshot, StartInfo, Summary
-    from escp.ui.ui import make_ui
-    ui = make_ui(parse_options([*sys.argv[2:], "a", "h:b"]))
+    from escp.ui.report import Report
+    ui = Report(parse_options([*sys.argv[2:], "a", "h:b"]), time.monotonic())
     ui.begin(StartInfo("dtn1", 4, 1 << 20, "x"))
     begin = time.monotonic()
     n = 0

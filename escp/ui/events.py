@@ -1,0 +1,86 @@
+"""What is told of a run: one method an event. Terminal, JSON and log listen, each to what it wants."""
+
+from escp.errors import EscpError
+from escp.ui.progress import Snapshot, StartInfo, Summary
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from escp.ui.finding import Check, Finding
+
+
+class Events:
+    """Every event; here none does anything. Another one is another method.
+
+    All come from one thread: `begin`, then `update` up to ten times a second with others between, then
+    `finish` or `fail`, last `close`. Paths are target paths of what is written, source paths of what is read;
+    *host* None is this one.
+    """
+
+    def begin(self, info: StartInfo) -> None:
+        """The streams are open: the login is over, and with it ssh's questions on the terminal."""
+
+    def update(self, snapshot: Snapshot) -> None:
+        """How far it is."""
+
+    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
+        """One file failed; the session goes on."""
+
+    def listed(self, path: bytes) -> None:
+        """What a dry run would copy, as a path at the target."""
+
+    def note(self, text: str) -> None:
+        """Said with -v only."""
+
+    def announce(self, text: str) -> None:
+        """What takes its time before there is a meter."""
+
+    def warn(self, text: str) -> None:
+        """Something is not as it should be, and the copy goes on."""
+
+    def words(self, host: str, line: str) -> None:
+        """A line of the standard error of *host*'s ssh."""
+
+    def trace(self, text: str) -> None:
+        """Where a bug was met, before `fail` tells of it; a peer's words may be in the exception's."""
+
+    def finding(self, finding: "Finding", *, host: str) -> None:
+        """Of --doctor."""
+
+    def check(self, check: "Check") -> None:
+        """Of --selftest."""
+
+    def conclude(self, exit_code: int, text: str) -> None:
+        """The last word of --doctor and --selftest."""
+
+    def finish(self, summary: Summary, error: EscpError | None = None) -> None:
+        """The session ran to its end. *error* is what the exit status is about, if it is not 0 or 1."""
+
+    def fail(self, error: EscpError) -> None:
+        """The session ended early, or never began."""
+
+    def close(self) -> None:
+        """Nothing more comes; may be called twice, and always should be once."""
+
+
+class Listeners(Events):
+    """Each of them hears of every event, in the order in which they were added."""
+
+    def __init__(self) -> None:
+        self._listeners: list[Events] = []
+
+    def add(self, listener: Events) -> None:
+        self._listeners.append(listener)
+
+
+def _pass_on(name: str) -> "Callable[..., None]":
+    def tell(self: Listeners, *what: object, **named: object) -> None:
+        for listener in self._listeners:
+            getattr(listener, name)(*what, **named)
+
+    return tell
+
+
+for _name in [name for name in vars(Events) if not name.startswith("_")]:
+    setattr(Listeners, _name, _pass_on(_name))

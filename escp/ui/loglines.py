@@ -1,0 +1,59 @@
+"""What the initiator's log hears of a run."""
+
+from escp.errors import EscpError
+from escp.ui.display import cut_foreign
+from escp.ui.events import Events
+from escp.ui.log import TransferLog
+from escp.ui.progress import StartInfo, Summary
+from escp.ui.summary import find_exit_code
+from escp.ui.words import MAX_WORDS_COLUMNS
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+MAX_LOGGED_WORDS = 1000  # lines of ssh's: what a host says without end must not fill a disk
+
+
+class LogLines(Events):
+    """*warn*: tells everybody that the log can't be written to any more."""
+
+    def __init__(self, log: TransferLog, warn: "Callable[[str], None]"):
+        self._log: TransferLog | None = log
+        self._warn = warn
+        self._n_words = 0
+
+    def begin(self, info: StartInfo) -> None:
+        self._write("start", **info._asdict())
+
+    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
+        self._write("error", is_error=True, path=path, host=host, message=message)
+
+    def warn(self, text: str) -> None:
+        self._write("warning", message=text)
+
+    def words(self, host: str, line: str) -> None:
+        for part in cut_foreign(line, MAX_WORDS_COLUMNS):
+            self._n_words += 1
+            if self._n_words <= MAX_LOGGED_WORDS:
+                self._write("ssh", host=host, message=part)
+
+    def finish(self, summary: Summary, error: EscpError | None = None) -> None:
+        self._write("summary", exit_code=find_exit_code(summary, error), **summary._asdict())
+        if error is not None:
+            self.fail(error)
+
+    def fail(self, error: EscpError) -> None:
+        self._write("failure", is_error=True, exit_code=error.exit_code, message=str(error), hint=error.hint)
+
+    def close(self) -> None:
+        if self._log is not None:
+            self._log.close()
+            self._log = None
+
+    def _write(
+        self, event: str, *, is_error: bool = False, **fields: bytes | str | int | float | None
+    ) -> None:
+        if self._log is not None and not self._log.write(event, is_error=is_error, **fields):
+            self.close()
+            self._warn("the log file cannot be written to any more")

@@ -1,0 +1,42 @@
+"""What others say, on standard error: ssh, the other host, and Python of a bug."""
+
+from escp.ui.display import cut_foreign, show_foreign
+from escp.ui.events import Events
+from escp.ui.lines import Lines
+
+MAX_WORDS_COLUMNS = 4096  # of a line, with what is escaped in it; a longer one becomes several
+
+
+class WordsUi(Events):
+    """Shows each line behind the name of who said it: text and JSON do."""
+
+    def __init__(self, err: Lines):
+        self._err = err
+
+    def words(self, host: str, line: str) -> None:
+        for part in cut_foreign(line, MAX_WORDS_COLUMNS):
+            self._say_as(host or "this host", part)
+
+    def trace(self, text: str) -> None:
+        for line in text.rstrip("\n").split("\n"):
+            self._say_as("trace", line)
+
+    def _say_as(self, who: str, line: str) -> None:
+        """A line of somebody else's. Each row of the terminal says whose, or one could look like escp's.
+
+        Looking for such lines would not do: there are other letters, and blanks up to the terminal's edge.
+        """
+        whose = f"{show_foreign(who)}: "
+        if whose.lower().startswith("escp:"):  # a host of that name
+            whose = f"host {whose}"
+        n_columns = self._err.find_columns()
+        if n_columns is None:
+            pieces = [line]
+        else:
+            whose = whose if len(whose) <= n_columns // 2 else f"{whose[: max(0, n_columns // 2 - 2)]}: "
+            pieces = cut_foreign(line, max(1, n_columns - len(whose)))
+        for piece in pieces:
+            self._say(whose + show_foreign(piece))
+
+    def _say(self, line: str) -> None:
+        self._err.write(line)
