@@ -39,8 +39,8 @@ from escp.ui.log import AgentLog
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.names.rootfinder import RootFinder
-    from escp.streams.connector import Connector
     from escp.streams.relayed import RelayedStreams
+    from escp.streams.streams import Opener
 
 STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initiator gives up long before
 IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
@@ -74,8 +74,7 @@ class Service:
         self._link: Link | None = None
         self._streams: Streams | None = None
         self._relayed: RelayedStreams | None = None  # what comes before those, through a relay
-        self._acceptor: Acceptor | None = None
-        self._connector: Connector | None = None
+        self._opener: Opener | None = None
         self._streams_due_s = float("inf")
         self._told: Progress | None = None
         self._listed: list[bytes] = []  # of a dry run, not yet told
@@ -85,14 +84,12 @@ class Service:
     def next_tick_s(self) -> float:
         """When `tick` is due, whatever happens until then."""
         next_s = time.monotonic() + (PROGRESS_S if self._sender else KEEPALIVE_S)
-        return next_s if self._connector is None else min(next_s, self._connector.next_tick_s)
+        return next_s if self._opener is None else min(next_s, self._opener.next_tick_s)
 
     def tick(self, now: float) -> None:
-        if self._acceptor is not None:
-            self._acceptor.tick(now)
-        if self._connector is not None:
-            self._connector.tick(now)
-        if self._streams is not None and (self._acceptor or self._connector):
+        if self._opener is not None:
+            self._opener.tick(now)
+            assert self._streams
             if self._streams.is_complete:
                 self._start()
             elif now > self._streams_due_s:
@@ -106,10 +103,7 @@ class Service:
             end.hold_events(is_held=is_full)
 
     def close(self) -> None:
-        if self._acceptor is not None:
-            self._acceptor.close()
-        if self._connector is not None:
-            self._connector.close()
+        self._close_opener()
         if self._sender is not None:
             self._sender.close()
         if self._receiver is not None:
@@ -118,6 +112,12 @@ class Service:
                 signals.alarm(IN_PLACE_TIMEOUT_S)  # nothing else ends a write to a pipe that nobody reads
             self._receiver.close()
         self._close_streams()
+
+    def _close_opener(self) -> None:
+        """No further connection is needed."""
+        if self._opener is not None:
+            self._opener.close()
+        self._opener = None
 
     def _close_streams(self) -> None:
         for streams in (self._relayed, self._streams):
@@ -247,7 +247,7 @@ class Service:
             if not addresses:
                 raise NetworkError("the address of the other side is not known here", "name it with --bind")
             self._tell(Listening([], 0, n_streams))
-            self._connector = Connector(addresses, self._streams, self._loop.watch, self._loop.unwatch, now)
+            self._opener = Connector(addresses, self._streams, self._loop.watch, self._loop.unwatch, now)
         elif link.mode == "tunnel":
             self._tell(Listening([], 0, n_streams))
             self._go_through_tunnel()
@@ -286,9 +286,9 @@ class Service:
         except NetworkError as e:  # the tunnel is left, if the initiator wants it and knows of that
             if self._peer_minor < REASON_MINOR:
                 raise
-            self._acceptor = self._accept_from(None)
+            self._opener = self._accept_from(None)
             return self._tell(Listening([], 0, n_streams, str(e)))
-        self._acceptor = self._accept_from(listener)
+        self._opener = self._accept_from(listener)
         # A link-local address means nothing on another host: its ssh configuration has one with a scope.
         addresses = [address] if address and "%" not in address else []
         return self._tell(Listening(addresses, listener.getsockname()[1], n_streams))
@@ -297,36 +297,30 @@ class Service:
         """No port of this host could be reached: start anew with sockets that the control channel feeds."""
         assert self._channel and self._streams and self._link
         n_streams = self._streams.n_streams
-        for opener in (self._acceptor, self._connector):
-            if opener is not None:
-                opener.close()
-                self._close_streams()
-                self._open_streams(n_streams)
-        if self._link.mode != "tunnel" and not (self._acceptor or self._connector):
+        if self._opener is not None:
+            self._close_opener()
+            self._close_streams()
+            self._open_streams(n_streams)
+        elif self._link.mode != "tunnel":
             raise ProtocolError("the initiator wants a tunnel too late")
-        self._connector = None
         self._streams_due_s = time.monotonic() + STREAMS_TIMEOUT_S
         limit = self._link.limit_bytes_per_s if self._sender else 0
         tunnel = self._channel.open_tunnel(n_streams, limit)
-        self._acceptor = self._accept_from(None)
+        self._opener = acceptor = self._accept_from(None)
         for end in tunnel.ends:
-            self._acceptor.take(end)
+            acceptor.take(end)
 
     def _explain_missing_streams(self) -> NetworkError:
-        assert self._link
-        if self._connector is None:
+        assert self._link and self._opener
+        if isinstance(self._opener, Acceptor):
             return NetworkError("the initiator's data connections did not arrive")
         where = ", ".join(self._link.addresses or [self._peer_address])
-        return NetworkError(f"can't reach {where} port {self._link.port} from here: {self._connector.reason}")
+        return NetworkError(f"can't reach {where} port {self._link.port} from here: {self._opener.reason}")
 
     def _start(self) -> None:
         """All streams have proven themselves: stop listening, start the threads."""
         assert self._streams and self._link
-        if self._acceptor is not None:
-            self._acceptor.close()
-        if self._connector is not None:
-            self._connector.close()
-        self._acceptor = self._connector = None
+        self._close_opener()
         self._link = self._link._replace(secret=b"")
         self._relay_secret, self._relayed = b"", None
         end = self._sender or self._receiver

@@ -17,6 +17,10 @@ from escp.streams.connector import Connector
 from escp.streams.listener import NO_PORT_HINT, Acceptor, listen
 from escp.streams.streams import Streams
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.streams.streams import Opener
+
 OTHER_ADDRESS_S = 1.0  # before asking ssh's configuration for another address of the host
 PATIENCE_S = int(3 * HELLO_TIMEOUT_S)  # of an agent that connects, where the tunnel is an alternative
 MAX_ADDRESSES = 8  # of one host, that are tried
@@ -47,9 +51,8 @@ class Leg:
         # What the agent is to do.
         self._mode = "tunnel" if options.tunnel == "always" else "connect" if options.is_reverse else "listen"
         self.streams: Streams | None = None
-        self._listener: sockets.Socket | None = None
-        self._acceptor: Acceptor | None = None
-        self._connector: Connector | None = None
+        self._listener: sockets.Socket | None = None  # until the opener has it
+        self._opener: Opener | None = None
         self._known: list[str] | None = None  # the agent's addresses
         self._foreign = ""  # what it calls itself instead
         self._port = 0
@@ -111,7 +114,8 @@ class Leg:
         elif self._mode == "connect":
             assert self._listener
             self.place = f"this host port {self._port}"
-            self._acceptor = Acceptor(self._listener, streams, self._loop.watch, self._loop.unwatch, now)
+            self._opener = Acceptor(self._listener, streams, self._loop.watch, self._loop.unwatch, now)
+            self._listener = None
         else:
             self._connect(listening, now)
 
@@ -177,7 +181,7 @@ class Leg:
                 )
         self.place = f"{addresses[0]} port {self._port}"
         pairs = [(address, self._port) for address in addresses]
-        self._connector = Connector(pairs, self.streams, self._loop.watch, self._loop.unwatch, now, bind)
+        self._opener = Connector(pairs, self.streams, self._loop.watch, self._loop.unwatch, now, bind)
         return None
 
     def find_addresses(self, listening: Listening) -> list[str]:
@@ -227,7 +231,7 @@ class Leg:
 
     @property
     def next_tick_s(self) -> float:
-        return float("inf") if self._connector is None else self._connector.next_tick_s
+        return float("inf") if self._opener is None else self._opener.next_tick_s
 
     def tick(self, now: float) -> None:
         """Try on; raises NetworkError when nothing is left to try."""
@@ -235,20 +239,18 @@ class Leg:
             return
         if self.streams.is_complete:
             return self.settle()
-        if self._acceptor is not None:
-            self._acceptor.tick(now)
-        if self._connector is not None:
-            self._connector.tick(now)
-            if now >= self._other_address_s:
-                self._other_address_s = float("inf")
-                others = self._resolve(self._configured_host())[:MAX_ADDRESSES]
-                self._connector.add_addresses([(address, self._port) for address in others])
+        if self._opener is not None:
+            self._opener.tick(now)
+        if isinstance(self._opener, Connector) and now >= self._other_address_s:
+            self._other_address_s = float("inf")
+            others = self._resolve(self._configured_host())[:MAX_ADDRESSES]
+            self._opener.add_addresses([(address, self._port) for address in others])
         if now >= self._due_s:
             self._give_up()
 
     def _give_up(self) -> None:
         """No stream came about in time."""
-        reason = self._connector.reason if self._connector is not None else "no connection arrived"
+        reason = self._opener.reason if self._opener is not None else ""
         if self._mode == "connect":
             what, whose = f"{self._agent.host} can't reach port {self._port} of this host", "this host"
         else:
@@ -283,19 +285,17 @@ class Leg:
         assert self.streams
         tunnel = self._agent.channel.open_tunnel(self.streams.n_streams, self._limit_bytes_per_s)
         now = time.monotonic()
-        self._connector = Connector([], self.streams, self._loop.watch, self._loop.unwatch, now)
-        self._connector.take(tunnel.ends)
+        connector = Connector([], self.streams, self._loop.watch, self._loop.unwatch, now)
+        connector.take(tunnel.ends)
+        self._opener = connector
         self._due_s = now + PATIENCE_S
 
     def settle(self) -> None:
         """No further connection is needed."""
-        if self._acceptor is not None:
-            self._acceptor.close()
-        elif self._listener is not None:
-            self._listener.close()
-        if self._connector is not None:
-            self._connector.close()
-        self._acceptor = self._listener = self._connector = None
+        for opener in (self._opener, self._listener):
+            if opener is not None:
+                opener.close()
+        self._opener = self._listener = None
         self._due_s = self._other_address_s = float("inf")
 
     def close(self) -> None:

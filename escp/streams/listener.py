@@ -88,6 +88,8 @@ class Acceptor:
         if listener is not None:
             watch(listener.fileno(), self._accept)
         self._now = now
+        self.reason = "no connection arrived"
+        self.next_tick_s = float("inf")  # nothing but strangers waits for a tick
 
     def tick(self, now: float) -> None:
         """Drop connections that have not proven the key in time."""

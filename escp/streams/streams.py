@@ -13,7 +13,20 @@ from escp.lean import sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import Protocol
+
     from escp._fast.planes.plane import ReceivePlane, SendPlane
+
+    class Opener(Protocol):
+        """What gets the streams' sockets, and proves them: a listener's `Acceptor`, or a `Connector`."""
+
+        reason: str  # why not all are there yet
+
+        @property
+        def next_tick_s(self) -> float: ...
+        def tick(self, now: float) -> None: ...
+        def close(self) -> None: ...
+
 
 PREAMBLE = struct.Struct(">4sBBHII")  # docs/protocol.md 4.5: magic, major, zero, stream, connection, zero
 MAGIC = b"ESCP"

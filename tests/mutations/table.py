@@ -116,16 +116,11 @@ MUTATIONS = [
     Mutation(5, "1,600 strangers are kept", "escp/constants.py",
              "MAX_UNPROVEN = 256 ", "MAX_UNPROVEN = 1600 ", (TEST_BOUNDS,)),
     Mutation(5, "the agent's port stays open", "escp/agent/service.py",
-             "        if self._acceptor is not None:\n            self._acceptor.close()\n"
-             "        if self._connector is not None:\n            self._connector.close()\n"
-             "        self._acceptor = self._connector = None\n        self._link =",
-             "        self._acceptor = self._connector = None\n        self._link =",
+             "        if self._opener is not None:\n            self._opener.close()\n        self._opener = None\n",
+             "        self._opener = None\n",
              (TEST_STRANGERS + "test_port_is_closed_once_the_streams_are_there",)),
     Mutation(5, "the initiator's port stays open", "escp/streams/leg.py",
-             '        """No further connection is needed."""\n        if self._acceptor is not None:\n'
-             "            self._acceptor.close()\n        elif",
-             '        """No further connection is needed."""\n        if self._acceptor is not None:\n'
-             "            pass\n        elif",
+             "            if opener is not None:\n                opener.close()\n", "            pass\n",
              (TEST_STRANGERS + "test_port_is_closed_once_the_streams_are_there",)),
     Mutation(5, "a hello need not prove the key", "escp/streams/streams.py",
              "        except FastError:\n            return False\n", "        except FastError:\n            return True\n",
