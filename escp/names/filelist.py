@@ -17,10 +17,11 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from io import FileIO
-from typing import IO, Any, NoReturn, cast
+from typing import Any, NoReturn, cast
 
 from escp.constants import KIB, MAX_NAME_BYTES, MAX_PATH_BYTES
 from escp.errors import LocalFileError, UsageError, describe_errno
+from escp.options.plainyaml import YamlError, load_yaml, read_events
 
 MAX_ENTRY_BYTES = 64 * KIB  # of a line, or of a name in YAML
 _CHUNK_BYTES = 64 * KIB
@@ -172,33 +173,22 @@ class _YamlText:
 
 
 def _read_yaml(chunks: Iterator[bytes], name: str) -> Iterator[Entry]:
-    try:
-        import yaml  # not at the top: 15 ms that only a YAML list needs
-    except ImportError as e:
-        raise UsageError(
-            f"can't read the file list {name}: the Python package PyYAML is missing",
-            "install it, or give a list with one name a line",
-        ) from e
-
+    yaml = load_yaml(f"the file list {name}", "install it, or give a list with one name a line")
     text = _YamlText(chunks, name, yaml.reader.Reader.NON_PRINTABLE)
-    # From libyaml where PyYAML has it: a million entries in 4 s instead of 40.
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
     try:
-        yield from _read_events(yaml.parse(cast("IO[str]", text), Loader=loader), text, name)
-    except yaml.MarkedYAMLError as e:
-        mark = e.problem_mark or e.context_mark
-        _refuse(f"{name}, line {mark.line + 1}" if mark else name, f"no YAML: {e.problem}", _YAML_HINT)
-    except yaml.YAMLError as e:
-        raise text.error or UsageError(f"{name}: no YAML: {e}", _YAML_HINT) from e
+        yield from _read_entries(read_events(yaml, text), text, name)
+    except YamlError as e:
+        if text.error is not None:
+            raise text.error from e
+        _refuse(name if e.line is None else f"{name}, line {e.line}", f"no YAML: {e}", _YAML_HINT)
 
 
-def _read_events(events: Iterator[Any], text: _YamlText, name: str) -> Iterator[Entry]:
+def _read_entries(events: Iterator[tuple[str, Any, int]], text: _YamlText, name: str) -> Iterator[Entry]:
     pair: list[bytes] | None = None
     depth = n_documents = 0
-    for event in events:
+    for kind, event, line in events:
         text.n_unused = 0
-        kind = type(event).__name__
-        where = f"{name}, line {event.start_mark.line + 1}"
+        where = f"{name}, line {line}"
         if kind == "AliasEvent" or getattr(event, "anchor", None):
             _refuse(where, "anchors and aliases are not allowed", "write the name out")
         elif getattr(event, "tag", None) not in (None, "!", "tag:yaml.org,2002:str", "tag:yaml.org,2002:seq"):

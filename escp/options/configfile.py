@@ -72,7 +72,7 @@ def _read_file(path: str, *, must_exist: bool) -> str:
         return ""
     except (OSError, ValueError) as e:
         reason = describe_errno(e.errno or 0) if isinstance(e, OSError) else str(e)
-        raise UsageError(f"cannot read the configuration {path}: {reason}", "") from e
+        raise UsageError(f"can't read the configuration {path}: {reason}", "") from e
     try:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
@@ -89,7 +89,7 @@ def _read_file(path: str, *, must_exist: bool) -> str:
         with os.fdopen(fd, "rb", closefd=False) as file:
             data = file.read(MAX_FILE_BYTES)
     except OSError as e:
-        raise UsageError(f"cannot read the configuration {path}: {describe_errno(e.errno or 0)}", "") from e
+        raise UsageError(f"can't read the configuration {path}: {describe_errno(e.errno or 0)}", "") from e
     finally:
         os.close(fd)
     try:
@@ -181,30 +181,24 @@ def _suggest(key: str, keys: list[str]) -> str:
 
 def _load(path: str, text: str) -> Node | None:
     """The one document of a YAML text as nodes. Raises UsageError with the line."""
+    from escp.options.plainyaml import YamlError, load_yaml, read_events  # lazy: only if there is a file
+
+    yaml = load_yaml(
+        f"the configuration {path}",
+        "install it, or set ESCP_CONFIG to nothing: then no configuration is read",
+    )
     try:
-        import yaml  # lazy: 20 ms, and only if there is a file
-    except ImportError as e:
-        raise UsageError(
-            f"cannot read the configuration {path}: the Python package PyYAML is missing",
-            "install it, or set ESCP_CONFIG to nothing: then no configuration is read",
-        ) from e
-    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    try:
-        return _compose(path, yaml.parse(text, Loader=loader))
-    except yaml.YAMLError as e:
-        mark = getattr(e, "problem_mark", None)
-        at = f", line {mark.line + 1}" if mark is not None else ""
-        problem = getattr(e, "problem", None) or getattr(e, "reason", None) or "not YAML"
-        raise UsageError(f"{path}{at}: {problem}", FORM_HINT) from e
+        return _compose(path, read_events(yaml, text))
+    except YamlError as e:
+        at = f", line {e.line}" if e.line is not None else ""
+        raise UsageError(f"{path}{at}: {e}", FORM_HINT) from e
 
 
-def _compose(path: str, events: "Iterable[Any]") -> Node | None:
+def _compose(path: str, events: "Iterable[tuple[str, Any, int]]") -> Node | None:
     """Nodes from PyYAML's events. Bounded by the file's size: no aliases, no tags, little depth."""
     roots: list[Node] = []
     open_nodes: list[tuple[Node, list[Node]]] = []  # each with its children so far
-    for event in events:
-        kind = type(event).__name__
-        line = event.start_mark.line + 1
+    for kind, event, line in events:
         if kind == "AliasEvent" or getattr(event, "anchor", None) is not None:
             raise UsageError(
                 f"{path}, line {line}: anchors (&) and aliases (*) are not allowed", _QUOTES_HINT

@@ -62,7 +62,7 @@ def refuse(*argv, operands=COMMAND):
 def test_without_pyyaml_a_file_is_refused_in_one_sentence(write, monkeypatch):
     monkeypatch.setitem(sys.modules, "yaml", None)
     path = write("parallel: 2\n")
-    assert refuse() == f"cannot read the configuration {path}: the Python package PyYAML is missing"
+    assert refuse() == f"can't read the configuration {path}: the Python package PyYAML is missing"
     monkeypatch.setenv("ESCP_CONFIG", "")
     assert parse().n_streams == 4
 
