@@ -12,7 +12,7 @@ from escp.lean.record import Record
 from escp.options.location import Location
 from escp.options.options import Options
 from escp.remote.child import AgentProcess
-from escp.remote.push.script import clean_command, clean_script
+from escp.remote.push.script import answer_pattern, clean_command, clean_script
 from escp.remote.push.tree import find_tree
 from escp.remote.ssh import start_command
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 MAX_OUTPUT_BYTES = 1 * MIB  # a tree takes 100
 STEP_S = 0.1
-_ANSWER = re.compile(rb"\n\x1eESCP agent ([a-z]+)(?: ([^\x1e\n]{0,1500}))?\x1e\n")
+_ANSWER = answer_pattern(b"[a-z]+")
 _TREE = re.compile(r"(\d{1,12}) ([0-9a-f]{64})")
 
 

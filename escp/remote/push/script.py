@@ -10,7 +10,11 @@ Both sides speak in lines like the agent's marker, "\\n\\x1eESCP agent WORD TEXT
     missing SYSTEM     it is not: `install_script` is wanted
     send               the host will do: the archive's size in decimal, a newline, and the archive are wanted
     refused WHY TEXT   it will not; TEXT is a tool's or the system's, and may be empty
+
+`--clean-agents`: a word, size and identity for each tree (`clean.ACTIONS`), then `done`; or `foreign PATH`.
 """
+
+import re
 
 # `c` the cache, `d` ours in it, `t` the tree, `e` the program. Usable is what nobody else could have made.
 _FIND = """\
@@ -116,6 +120,11 @@ for name in * .[0-9a-f]*; do
 done
 say done
 """
+
+
+def answer_pattern(words: bytes) -> re.Pattern[bytes]:
+    """Such a line with one of *words*, a regular expression; its groups are the word and the text."""
+    return re.compile(rb"\n\x1eESCP agent (%b)(?: ([^\x1e\n]{0,1500}))?\x1e\n" % words)
 
 
 def find_command(identity: str) -> str:

@@ -25,12 +25,11 @@ from escp.errors import (
 )
 from escp.lean.eventloop import EventLoop
 from escp.remote.child import AgentProcess
-from escp.remote.push.script import install_script
+from escp.remote.push.script import answer_pattern, install_script
 from escp.remote.push.tree import AgentTree, Archive
 from escp.ui.display import format_bytes, show_text
 
-# One line of the other side's, as pushscript has them. A KEPT_BYTES of noise holds the longest.
-_ANSWER = re.compile(rb"\n\x1eESCP agent (ready|found|missing|send|refused)(?: ([^\x1e\n]{0,1500}))?\x1e\n")
+_ANSWER = answer_pattern(b"ready|found|missing|send|refused")  # KEPT_BYTES of noise hold the longest
 _TELL_S = 10.0  # between two words on how far it is
 _OWN_HINT = "install escp there, and name it with -D /path/to/escp"
 
