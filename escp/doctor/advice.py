@@ -5,10 +5,12 @@ known, 10 and 100 Gbit/s. A stream's window is half of its buffer: the rest is t
 """
 
 import re
+from contextlib import suppress
 
 from escp.constants import MAX_STREAMS, MIB
 from escp.facts.facts import HostFacts, RouteFacts
 from escp.lean.record import Record
+from escp.process.numbers import make_mask, parse_numbers
 from escp.ui.display import format_bytes, format_count, format_rate, show_name
 from escp.ui.finding import LOCAL, NOTE, OK, PROBLEM, ROUTE, WARNING, Finding
 
@@ -21,6 +23,7 @@ JUMBO_MTU = 9000
 JUMBO_BITS_PER_S = 10_000_000_000
 MAX_BUFFER_BYTES = 1 << 30
 MEMORY_TYPES = ("tmpfs", "ramfs")
+MAX_MASK_BIT = 1023  # of --cpumask and --nodemask
 NETWORK_TYPES = ("nfs", "nfs4", "lustre", "gpfs", "beegfs", "cifs", "smb3", "ceph", "panfs", "pvfs2", "9p")
 
 
@@ -270,24 +273,14 @@ def _advise_node(facts: HostFacts, situation: Situation, where: str) -> Finding:
         value = f"{facts.n_nodes} nodes, and that of {facts.device} is not known"
         return _make("numa", OK, value)
     value = f"{facts.device} is on node {node} of {facts.n_nodes}"
-    masks = [f"--nodemask {1 << node:X}"] if node < 1024 else []
-    if mask := _make_mask(facts.device_cpus or ""):
-        masks.append(f"--cpumask {mask:X}")
+    masks = [f"--nodemask {1 << node:X}"] if node <= MAX_MASK_BIT else []
+    with suppress(ValueError):
+        cpus = parse_numbers(facts.device_cpus or "")
+        if max(cpus) <= MAX_MASK_BIT:
+            masks.append(f"--cpumask {make_mask(cpus):X}")
     options = " ".join(masks)
     advice = f"keep escp there: {options}" if not where else f"keep escp there: -D 'escp {options}'"
     return _make("numa", NOTE, value, advice, node)
-
-
-def _make_mask(cpus: str) -> int:
-    """0-3,8 as bits; 0 for what is no such list."""
-    mask = 0
-    for part in cpus.split(","):
-        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part, re.ASCII)
-        if not match or int(match[1]) > int(match[2] or match[1]) or int(match[2] or match[1]) >= 1024:
-            return 0
-        for cpu in range(int(match[1]), int(match[2] or match[1]) + 1):
-            mask |= 1 << cpu
-    return mask
 
 
 # ---- Between the hosts --------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 import os
 
-from escp.process.limits import parse_numbers
+from escp.process.numbers import parse_numbers
 
 
 def _read(root: str, name: str) -> str | None:

@@ -18,9 +18,13 @@ def apply_affinity(cpumask: int | None, nodemask: int | None) -> None:
 
     Bits of CPUs and nodes that are not there are ignored, as long as one of the others is.
     """
+    if cpumask is None and nodemask is None:
+        return
+    from escp.process.numbers import find_bits, make_mask, show_numbers  # not at the top: few are bound
+
     if cpumask is not None:
         here = os.sched_getaffinity(0)
-        wanted = {cpu for cpu in range(cpumask.bit_length()) if cpumask >> cpu & 1}
+        wanted = find_bits(cpumask)
         try:
             if not wanted & here:
                 raise UsageError(
@@ -32,14 +36,14 @@ def apply_affinity(cpumask: int | None, nodemask: int | None) -> None:
             raise UsageError(f"option --cpumask: {describe_errno(e.errno or 0)}", "") from e
     if nodemask is not None:
         nodes = find_nodes()
-        wanted = {node for node in range(nodemask.bit_length()) if nodemask >> node & 1}
+        wanted = find_bits(nodemask)
         if not wanted & nodes:
             raise UsageError(
                 f"option --nodemask: none of the nodes {show_numbers(wanted)} is there",
                 f"this process may use {show_numbers(nodes)}",
             )
         try:
-            bind_memory(sum(1 << node for node in wanted & nodes))
+            bind_memory(make_mask(wanted & nodes))
         except OSError as e:
             hint = "containers often forbid it: leave --nodemask out there"
             raise UsageError(f"option --nodemask: {describe_errno(e.errno or 0)}", hint) from e
@@ -49,29 +53,11 @@ def find_nodes() -> set[int]:
     """The NUMA nodes that this process may take memory from; {0} where the kernel knows no nodes."""
     import re  # not at the top: few copies are bound, and an agent that is not needs no re
 
+    from escp.process.numbers import parse_numbers  # not at the top, as above
+
     with open("/proc/self/status") as file:
         found = re.search(r"^Mems_allowed_list:\s*(\S+)", file.read(), re.MULTILINE)
     return parse_numbers(found[1]) if found else {0}
-
-
-def parse_numbers(text: str) -> set[int]:
-    """`0-2,5` as the kernel writes lists: {0, 1, 2, 5}."""
-    numbers: set[int] = set()
-    for part in text.split(","):
-        first, _, last = part.partition("-")
-        numbers.update(range(int(first), int(last or first) + 1))
-    return numbers
-
-
-def show_numbers(numbers: set[int]) -> str:
-    """{0, 1, 2, 5} as `0-2,5`."""
-    parts: list[list[int]] = []
-    for number in sorted(numbers):
-        if parts and parts[-1][1] == number - 1:
-            parts[-1][1] = number
-        else:
-            parts.append([number, number])
-    return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in parts)
 
 
 OPEN_FILES = 16384

@@ -8,7 +8,8 @@ import textwrap
 
 import pytest
 
-from escp.process.limits import find_nodes, parse_numbers, show_numbers
+from escp.process.limits import find_nodes
+from escp.process.numbers import show_numbers
 
 CPUS = sorted(os.sched_getaffinity(0))
 NODES = sorted(find_nodes())
@@ -112,11 +113,3 @@ def test_a_kernel_that_refuses_is_told_as_the_option():
     number = {"x86_64": 238, "aarch64": 237}[os.uname().machine]
     done = run_bound(None, None, code.format(number=number, mask=1 << NODES[0]))
     assert "UsageError: option --nodemask: operation not permitted" in done.stderr, done.stderr
-
-
-@pytest.mark.parametrize(
-    ("numbers", "text"),
-    [({0}, "0"), ({0, 1, 2, 5}, "0-2,5"), ({3, 9, 10}, "3,9-10"), (set(range(64)), "0-63")],
-)
-def test_numbers_as_the_kernel_writes_them(numbers, text):
-    assert show_numbers(numbers) == text and parse_numbers(text) == numbers
