@@ -94,8 +94,7 @@ class Tally:
             return
         host = self._target.host if is_receiver else self._origin_host
         if is_receiver:
-            target = self._target.path
-            path = os.path.join(target, path) if path else target
+            path = self._target.below(path)
             if failure.code == FAST_SYS and failure.sys_errno in FULL_DISK_ERRNOS:
                 shown = f"{host}:{os.fsdecode(path)}" if host else os.fsdecode(path)
                 cls = RemoteFileError if host else LocalFileError
@@ -107,7 +106,7 @@ class Tally:
 
     def _tell_missing(self, path: bytes) -> None:
         self._n_told += 1
-        path = os.path.join(self._target.path, path) if path else self._target.path
+        path = self._target.below(path)
         message = f"what {self._origin_host} offered for it never came"
         self._watcher.file_error(path, message, host=self._target.host)
 

@@ -9,8 +9,7 @@ import re
 from collections import deque
 from collections.abc import Iterator
 
-from escp.errors import UsageError
-from escp.options.location import LOCAL_HOSTS, Location, parse_location
+from escp.options.location import Location, parse_location
 from escp.options.options import Options
 
 Source = tuple[
@@ -127,7 +126,7 @@ def _read_sources(options: Options) -> Iterator[tuple[Location, bytes | None]]:
         if not location.is_remote:
             yield location, target
             continue
-        if options.is_embedded and (location.host not in LOCAL_HOSTS or location.user is not None):
-            raise UsageError(f"option --embedded: '{os.fsdecode(word)}' is not this host")
+        if options.is_embedded:
+            location.check_embedded(word)
         # A list holds names, not patterns.
         yield location._replace(path=re.sub(rb"([*?\[\\])", rb"\\\1", location.path)), target

@@ -34,6 +34,18 @@ class Location(Record):
     def is_remote(self) -> bool:
         return self.host is not None
 
+    def below(self, name: bytes) -> bytes:
+        """The path of *name* in this directory; b"" is the place itself."""
+        return os.path.join(self.path, name) if name else self.path
+
+    def check_embedded(self, word: bytes) -> None:
+        """Raises UsageError where *word*, which says this, names another host than this one."""
+        if self.is_remote and (self.host not in LOCAL_HOSTS or self.user is not None):
+            raise UsageError(
+                f"option --embedded: '{os.fsdecode(word)}' is not this host",
+                "write localhost:path, without a user",
+            )
+
     def ssh_destination(self) -> str:
         """`host` or `user@host` for ssh's command line; the port goes into `-p`. Remote locations only."""
         assert self.host is not None

@@ -1,9 +1,13 @@
-"""What the operands of a command line are: sources and a target, hosts, or what --doctor looks at."""
+"""What the operands of a command line are: sources and a target, hosts, or what --doctor looks at.
+
+Each is parsed once, by `read_operands`; what is wrong with one is said when its turn comes to be checked.
+"""
 
 import os
 
 from escp.errors import UsageError
-from escp.options.location import LOCAL_HOSTS, NOWHERE, Location, parse_location
+from escp.lean.record import Record
+from escp.options.location import NOWHERE, Location, parse_location
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -12,35 +16,53 @@ if TYPE_CHECKING:
 _USAGE_HINT = "escp SOURCE... TARGET; each is a path or [user@]host:[path]"
 
 
-def read_operands(operands: list[str], words: list[str]) -> list[str]:
-    """As locations are written: with --doctor or --clean-agents among the *words* a host may stand bare."""
-    if "--doctor" in words:
-        return [_find_meaning(word) for word in operands]
-    if "--clean-agents" in words:
-        return [_add_colon(word) for word in operands]
+class Operand(Record):
+    """A word of the command line, and what it means."""
+
+    word: str
+    meaning: Location | UsageError
+
+    @property
+    def location(self) -> Location:
+        """Raises UsageError where it is none."""
+        if isinstance(self.meaning, UsageError):
+            raise self.meaning
+        return self.meaning
+
+
+def read_operands(words: list[str], options: list[str]) -> list[Operand]:
+    """With --doctor or --clean-agents among the *options* a host may stand bare."""
+    if "--doctor" in options:
+        return [_read(f"{word}:" if _is_host(word) else word) for word in words]
+    operands = [_read(word) for word in words]
+    if "--clean-agents" in options:
+        return [_read(f"{one.word}:") if _is_bare(one) else one for one in operands]
     return operands
 
 
-def _find_meaning(word: str) -> str:
-    """An operand of --doctor: a word without slash and colon that is no directory here is a host."""
-    is_host = word and "/" not in word and ":" not in word and not os.path.isdir(word)
-    return f"{word}:" if is_host else word
+def _read(word: str) -> Operand:
+    try:
+        return Operand(word, parse_location(os.fsencode(word)))
+    except UsageError as e:
+        return Operand(word, e)
 
 
-def _add_colon(word: str) -> str:
-    """A host as --clean-agents has it, in the form of an operand; both are taken."""
-    return word if word.startswith("scp://") or parse_location(os.fsencode(word)).is_remote else word + ":"
+def _is_host(word: str) -> bool:
+    """Of --doctor: a word without slash and colon that is no directory here."""
+    return bool(word) and "/" not in word and ":" not in word and not os.path.isdir(word)
 
 
-def find_hosts(operands: list[str]) -> list[tuple[str, str]]:
+def _is_bare(operand: Operand) -> bool:
+    """Of --clean-agents: no colon behind the host."""
+    return isinstance(operand.meaning, Location) and not operand.meaning.is_remote
+
+
+def find_hosts(operands: list[Operand]) -> list[tuple[str, str]]:
     """The command's hosts, the target's first: each as host and as written, with the user if there is one."""
     found = {}
-    for word in operands[-1:] + operands[:-1]:
-        try:
-            location = parse_location(os.fsencode(word))
-        except UsageError:
-            continue  # comes again when the operands are checked
-        if location.host is not None:
+    for operand in operands[-1:] + operands[:-1]:
+        location = operand.meaning
+        if isinstance(location, Location) and location.host is not None:
             destination = location.ssh_destination()
             found[destination] = (location.host, destination)
     return list(found.values())
@@ -58,38 +80,39 @@ def parse_operands(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
 
 
 def _parse_copy(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
-    words = args.operands
+    operands = args.operands
     has_filelist = args.filelist is not None
-    if len(words) < (1 if has_filelist else 2):
-        raise UsageError("no target given" if words or has_filelist else "nothing to copy", _USAGE_HINT)
-    *sources, target = (parse_location(os.fsencode(word)) for word in words)
+    if len(operands) < (1 if has_filelist else 2):
+        raise UsageError("no target given" if operands or has_filelist else "nothing to copy", _USAGE_HINT)
+    *sources, target = (operand.location for operand in operands)
     if not target.is_remote and not target.path:
         raise UsageError("the target is empty", "write . for this directory")
     if any(not source.is_remote and not source.path for source in sources):
         raise UsageError("a source is empty")
-    if not target.is_remote and words[-1].startswith("-"):
+    last = operands[-1].word
+    if not target.is_remote and last.startswith("-"):
         raise UsageError(
-            f"the target '{words[-1]}' begins with a dash",
-            f"options stand before the first source; a file of that name is written ./{words[-1]}",
+            f"the target '{last}' begins with a dash",
+            f"options stand before the first source; a file of that name is written ./{last}",
         )
     if target.is_remote and any(source.is_remote for source in sources):
         if args.is_reverse:
             raise UsageError("option --reverse is not for copies between two remote hosts", "leave it out")
         if args.is_direct_hosts and args.tunnel == "always":
             raise UsageError("option -R and --tunnel=always contradict each other", "leave out one of them")
-    _check_embedded(args, words, [*sources, target])
+    _check_embedded(args)
     return tuple(sources), target
 
 
 def _parse_patient(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
     """A directory of this host, and one of another or NOWHERE."""
-    locations = [parse_location(os.fsencode(word)) for word in args.operands]
+    locations = [operand.location for operand in args.operands]
     remote = [location for location in locations if location.is_remote]
     local = [location for location in locations if not location.is_remote]
     if len(remote) > 1 or len(local) > 1:
         what = "hosts" if len(remote) > 1 else "directories of this host"
         raise UsageError(f"option --doctor: two {what}", "write escp --doctor [DIR] [HOST:[DIR]]")
-    _check_embedded(args, args.operands, locations)
+    _check_embedded(args)
     return (local[0] if local else Location(None, None, None, b"."),), remote[0] if remote else NOWHERE
 
 
@@ -97,19 +120,15 @@ def _parse_hosts(args: "Namespace") -> tuple[Location, ...]:
     """What --clean-agents is about."""
     if not args.operands:
         raise UsageError("option --clean-agents: no host given", "escp --clean-agents [user@]host...")
-    hosts = tuple(parse_location(os.fsencode(word)) for word in args.operands)
-    for host, word in zip(hosts, args.operands, strict=True):
-        if not host.is_remote or host.path:
+    for operand in args.operands:
+        if not operand.location.is_remote or operand.location.path:
             raise UsageError(
-                f"option --clean-agents: '{word}' is not a host", "escp --clean-agents [user@]host..."
+                f"option --clean-agents: '{operand.word}' is not a host", "escp --clean-agents [user@]host..."
             )
-    return hosts
+    return tuple(operand.location for operand in args.operands)
 
 
-def _check_embedded(args: "Namespace", words: list[str], locations: list[Location]) -> None:
+def _check_embedded(args: "Namespace") -> None:
     if args.is_embedded:
-        for location, word in zip(locations, words, strict=True):
-            if location.is_remote and (location.host not in LOCAL_HOSTS or location.user is not None):
-                raise UsageError(
-                    f"option --embedded: '{word}' is not this host", "write localhost:path, without a user"
-                )
+        for operand in args.operands:
+            operand.location.check_embedded(os.fsencode(operand.word))

@@ -164,7 +164,7 @@ def parse_options(argv: list[str]) -> Options:
     Raises UsageError.
     """
     parser = build_parser()
-    words, operands = parser.split_options(argv)
+    words, own_words = parser.split_options(argv)
     if not _PAGES.isdisjoint(words):  # these work whatever the configuration holds, and without operands
         args = parser.parse_args(words)
         args.operands = []
@@ -172,7 +172,7 @@ def parse_options(argv: list[str]) -> Options:
     kinds = list_kinds(parser)
     blocks = configfile.read_files(os.environ, kinds, NOT_CONFIGURABLE)
     last = config.read_environment(os.environ, kinds)
-    operands = read_operands(operands, words)
+    operands = read_operands(own_words, words)
     hosts = find_hosts(operands)
 
     def parse(hosts: list[tuple[str, str]]) -> Options:
