@@ -6,7 +6,6 @@ The native code has its own copy of the protocol constants in `_fast/types.pxd`;
 
 KIB = 1 << 10
 MIB = 1 << 20
-GIB = 1 << 30
 
 # --- Protocol: changing one of these changes docs/protocol.md ---------------------------------
 

@@ -17,10 +17,6 @@ def bold(text: str) -> str:
     return f"\\fB{escape(text)}\\fR"
 
 
-def italic(text: str) -> str:
-    return f"\\fI{escape(text)}\\fR"
-
-
 def mark_placeholders(text: str) -> str:
     """`escp [OPTION]... FILE...` with the program bold and what the reader fills in italic."""
     marked = re.sub(r"[A-Z]{2,}[0-9]?", lambda match: f"\\fI{match[0]}\\fR", escape(text))

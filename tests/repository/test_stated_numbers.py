@@ -25,7 +25,7 @@ def read_native(name: str) -> int:
 NUMBERS = [
     (r"behind the (\d+)-byte preamble", PREAMBLE.size),
     (r"secret of the data streams is (\d+) bytes", constants.SECRET_BYTES),
-    (r"a key ends after (\d+) GiB", DEFAULT_EPOCH_LIMIT / constants.GIB),
+    (r"a key ends after (\d+) GiB", DEFAULT_EPOCH_LIMIT >> 30),
     (r"a connection has ([\d,]+) epochs", read_native("ROLLS_PER_CONNECTION")),
     (r"is dropped after (\d+) s", constants.HELLO_TIMEOUT_S),
     (r"at most (\d+) of them, and one for each stream", constants.MAX_UNPROVEN),

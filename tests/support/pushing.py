@@ -15,7 +15,6 @@ from tests.support.leftovers import MARK
 from tests.support.sshd import Sshd
 
 MANIFEST = "lib/escp/MANIFEST"
-READY = b"\n\x1eESCP agent ready\x1e\n"
 
 
 def start_sshd(folder: Path) -> Sshd:
