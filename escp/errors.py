@@ -7,6 +7,8 @@ Only `cli` turns them into an exit status; nothing here prints.
 import errno
 import os
 
+SIGPIPE = 13
+
 EXIT_OK = 0
 EXIT_SOME_FAILED = 1
 EXIT_USAGE = 2
@@ -128,6 +130,13 @@ class InterruptedBySignal(EscpError):
     def __init__(self, signal_number: int):
         super().__init__(f"ended by signal {signal_number}")
         self.exit_code = EXIT_SIGNAL_BASE + signal_number
+
+
+class ReaderGoneError(InterruptedBySignal):
+    """Whoever read what the command was for wants no more: the end is that of other tools, and quiet."""
+
+    def __init__(self) -> None:
+        super().__init__(SIGPIPE)
 
 
 _BY_EXIT_CODE = {

@@ -5,7 +5,7 @@ import sys
 from escp.errors import EscpError
 from escp.options.options import Options
 from escp.process.interrupts import handle_signals, interrupt
-from escp.ui.lines import Lines
+from escp.ui.lines import find_lines
 from escp.ui.ui import make_bare_ui, show_words
 
 TYPE_CHECKING = False
@@ -20,7 +20,7 @@ def show_cleaned(host: str, trees: "list[Tree]", *, is_json: bool) -> None:
     from escp.remote.push.clean import ACTIONS, REMOVED
     from escp.ui.display import format_bytes, format_count, show_text, to_valid_text
 
-    out = Lines(sys.stdout)
+    out = find_lines(sys.stdout)
     if is_json:
         import json  # lazy, too
 
@@ -50,7 +50,7 @@ def show_last_failure(error: EscpError | None, *, is_json: bool) -> None:
     if is_json:
         from escp.ui.jsonlines import JsonUi  # lazy: few need it
 
-        JsonUi(Lines(sys.stdout), Lines(sys.stderr)).end(error)
+        JsonUi(find_lines(sys.stdout), find_lines(sys.stderr)).end(error)
 
 
 def run_cleaning(options: Options) -> int:

@@ -60,7 +60,7 @@ def run_copy(options: "Options", start_s: float) -> int:
                 one = Copy(options, sources, agents.get, report)
                 summary = report.summarize(one.run())
                 report.finish(summary, one.first_failure)
-                return find_exit_code(summary, one.first_failure)
+                return find_exit_code(summary, one.first_failure or report.first_failure)
 
             code = guard(report, copy)
             agents.stop()  # what ssh says at its end belongs into the log, too

@@ -9,6 +9,7 @@ import time
 
 from escp.constants import SERVER
 from escp.errors import EscpError, explain_import
+from escp.lean.signals import SIGINT
 from escp.process.environment import unpacked_folder
 
 TYPE_CHECKING = False
@@ -34,6 +35,20 @@ def _run(argv: list[str], start_s: float) -> int:
         from escp.agent.agent import run_agent
 
         return run_agent(argv)
+    code = _run_command(argv, start_s)
+    from escp.ui.ui import settle  # lazy, as is all here
+
+    try:
+        return settle(code)
+    except BaseException as e:
+        from escp.process.interrupts import Interrupted  # lazy: no page needs it
+
+        if not isinstance(e, Interrupted | KeyboardInterrupt):
+            raise
+        return 128 + (e.number if isinstance(e, Interrupted) else SIGINT)
+
+
+def _run_command(argv: list[str], start_s: float) -> int:
     from escp.options.options import parse_options  # not at the top: the agent has no options
 
     is_json = "--json" in argv or os.environ.get("ESCP_JSON", "") in ("1", "true")

@@ -39,6 +39,7 @@ class ControlChannel:
         self._take = take
         self._end = end
         self._pending = bytearray()
+        self._is_held = False
         self.tunnel: Tunnel | None = None
         os.set_blocking(write_fd, False)
         loop.watch(read_fd, self._read)
@@ -46,6 +47,14 @@ class ControlChannel:
     def send(self, message: Message) -> None:
         self._course.told(message, time.monotonic())
         self.write(encode(message))
+
+    def hold(self, *, is_held: bool) -> None:
+        """Read nothing for a while, and take that for no silence of the peer's, which still hears of us."""
+        self._is_held = is_held
+        if is_held:
+            self._loop.unwatch(self._read_fd)
+        else:
+            self._loop.watch(self._read_fd, self._read)
 
     def write(self, data: bytes) -> None:
         """Write raw bytes now, as far as the pipe takes them, and the rest when it does."""
@@ -117,6 +126,8 @@ class ControlChannel:
 
     def tick(self, now: float) -> None:
         """Call it every few seconds, and at `next_tick_s`. Raises NetworkError when the peer is silent."""
+        if self._is_held:
+            self._course.put_off(now)
         self._course.check_silence(now)
         if self._course.is_keepalive_due(now):
             self.send(KeepAlive())

@@ -94,6 +94,11 @@ class Course:
         """Something showed that the peer is there."""
         self._heard_s = now
 
+    def put_off(self, now: float) -> None:
+        """Nothing is listened to: no time of that is the peer's."""
+        self._heard_s = now
+        self._since_s = dict.fromkeys(self._since_s, now)
+
     def told(self, message: Message, now: float) -> None:
         """*message* is on its way to the peer."""
 

@@ -68,6 +68,11 @@ class AgentJob(Job):
                 leg.tick(now)
             self._go_on()
 
+    def _hold(self, *, is_held: bool) -> None:
+        super()._hold(is_held=is_held)
+        for agent in self._agents:
+            agent.hold(is_held=is_held)
+
     def _finish(self) -> None:
         for agent in self._agents:
             agent.send(Bye())

@@ -58,12 +58,15 @@ class Job(ABC):
         self._send_agent: AgentLink | None = None  # or there
         self._target: Target | None = None
         self._is_started = False
+        self._is_holding = False
 
     def run(self) -> dict[str, int]:
         try:
             self._begin()
             while not self._is_finished:
                 self._wait()
+                if self._watcher.is_full != self._is_holding:
+                    self._hold(is_held=not self._is_holding)
                 if self._is_started:
                     self._tell_progress(self.counters())
             self._settle()
@@ -77,6 +80,13 @@ class Job(ABC):
         finally:
             self._close()
             self._loop.close()
+
+    def _hold(self, *, is_held: bool) -> None:
+        """Nobody reads what is told: let those wait that have more to tell, and nothing else."""
+        self._is_holding = is_held
+        for end in self._own_ends:
+            if end.plane is not None:
+                end.hold_events(is_held=is_held)
 
     @abstractmethod
     def _begin(self) -> None:

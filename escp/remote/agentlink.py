@@ -57,6 +57,11 @@ class AgentLink:
         self.channel.tick(now)
         self._process.words.tick(now)
 
+    def hold(self, *, is_held: bool) -> None:
+        """Listen to nothing that it says, and go on telling it that we are there."""
+        self.channel.hold(is_held=is_held)
+        self._process.words.hold(is_held=is_held)
+
     def _hear(self) -> None:
         self._course.heard(time.monotonic())
 

@@ -41,6 +41,14 @@ class RemoteWords:
             self._loop = loop
             loop.watch(self._fd, self._hear)
 
+    def hold(self, *, is_held: bool) -> None:
+        """Leave in the pipe what comes, for a while."""
+        if self._loop is not None and self._fd >= 0:
+            if is_held:
+                self._loop.unwatch(self._fd)
+            else:
+                self._loop.watch(self._fd, self._hear)
+
     def leave(self) -> None:
         """The loop is about to end; `wait` and `drain` go on."""
         if self._loop is not None:

@@ -15,8 +15,10 @@ class Events:
 
     All come from one thread: `begin`, then `update` up to ten times a second with others between, then
     `finish` or `fail`, last `close`. Paths are target paths of what is written, source paths of what is read;
-    *host* None is this one.
+    *host* None is this one. *failure*: why a listener could not pass on all that it heard.
     """
+
+    failure: EscpError | None = None
 
     def begin(self, info: StartInfo) -> None:
         """The streams are open: the login is over, and with it ssh's questions on the terminal."""
@@ -63,6 +65,11 @@ class Events:
     def close(self) -> None:
         """Nothing more comes; may be called twice, and always should be once."""
 
+    @property
+    def is_full(self) -> bool:
+        """So much waits for somebody to read it that nothing more should be told."""
+        return False
+
 
 class Listeners(Events):
     """Each of them hears of every event, in the order in which they were added."""
@@ -70,8 +77,16 @@ class Listeners(Events):
     def __init__(self) -> None:
         self._listeners: list[Events] = []
 
+    @property
+    def first_failure(self) -> EscpError | None:
+        return next((one.failure for one in self._listeners if one.failure is not None), None)
+
     def add(self, listener: Events) -> None:
         self._listeners.append(listener)
+
+    @property
+    def is_full(self) -> bool:
+        return any(listener.is_full for listener in self._listeners)
 
 
 def _pass_on(name: str) -> "Callable[..., None]":
@@ -82,5 +97,6 @@ def _pass_on(name: str) -> "Callable[..., None]":
     return tell
 
 
-for _name in [name for name in vars(Events) if not name.startswith("_")]:
-    setattr(Listeners, _name, _pass_on(_name))
+for _name, _event in vars(Events).items():
+    if callable(_event) and not _name.startswith("_"):
+        setattr(Listeners, _name, _pass_on(_name))

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable
 
 from escp import __version__
-from escp.errors import EXIT_OK, EscpError
+from escp.errors import EXIT_OK, EscpError, ReaderGoneError
 from escp.ui.display import to_valid_text
 from escp.ui.lines import Lines
 from escp.ui.progress import RateMeter, Snapshot, StartInfo, Summary
@@ -33,8 +33,7 @@ class JsonUi(WordsUi):
         verbosity: int = 0,
         clock: Callable[[], float] = time.monotonic,
     ):
-        super().__init__(err)
-        self._out = out
+        super().__init__(err, out)
         self._verbosity = verbosity
         self._clock = clock
         self._rate: RateMeter | None = None
@@ -63,22 +62,25 @@ class JsonUi(WordsUi):
             return
         self._next_progress_s = self._clock() + PROGRESS_EVERY_S
         eta_s = self._rate.eta_s
-        self._emit(
-            "progress",
-            bytes=snapshot.bytes_done,
-            bytes_total=snapshot.bytes_total,
-            files=snapshot.files_done,
-            files_total=snapshot.files_total,
-            total_is_final=snapshot.is_total_final,
-            rate_bytes_per_s=round(self._rate.rate_bytes_per_s),
-            eta_seconds=None if eta_s is None else round(eta_s, 1),
-        )
+        progress: dict[str, object] = {
+            "bytes": snapshot.bytes_done,
+            "bytes_total": snapshot.bytes_total,
+            "files": snapshot.files_done,
+            "files_total": snapshot.files_total,
+            "total_is_final": snapshot.is_total_final,
+            "rate_bytes_per_s": round(self._rate.rate_bytes_per_s),
+            "eta_seconds": None if eta_s is None else round(eta_s, 1),
+        }
+        self._put("progress", progress, may_drop=True)
 
     def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
         shown_host = None if host is None else to_valid_text(host)
         self._emit("error", **name_fields(path), host=shown_host, message=to_valid_text(message))
 
     def listed(self, path: bytes) -> None:
+        self._out.is_product = True
+        if self._out.is_deserted:
+            raise ReaderGoneError
         self._emit("listed", **name_fields(path))
 
     def note(self, text: str) -> None:
@@ -118,6 +120,7 @@ class JsonUi(WordsUi):
         self._end(EXIT_OK if error is None else error.exit_code, None, error)
 
     def fail(self, error: EscpError) -> None:
+        super().fail(error)
         self._end(error.exit_code, None, error)
 
     def _end(self, exit_code: int, summary: Summary | None, error: EscpError | None) -> None:
@@ -126,8 +129,12 @@ class JsonUi(WordsUi):
         self._is_ended = True
 
     def _emit(self, kind: str, **fields: object) -> None:
+        self._put(kind, fields)
+
+    def _put(self, kind: str, fields: dict[str, object], *, may_drop: bool = False) -> None:
         if not self._is_ended:
-            self._out.write(json.dumps({"type": kind, **fields}, separators=(",", ":")))
+            line = json.dumps({"type": kind, **fields}, separators=(",", ":"))
+            self._out.put(line + "\n", may_drop=may_drop)
 
 
 def name_fields(path: bytes) -> dict[str, str]:

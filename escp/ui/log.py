@@ -1,7 +1,8 @@
 """`--logfile`: one line an event, to a file or to syslog. Only `ui` and `agent` write here.
 
 Names and messages are escaped, so that nothing a peer or a file name holds can forge a line. A log that can't
-be opened ends the run before it starts; one that can't be written to later does not stop a copy.
+be opened ends the run before it starts; one that can't be written to later does not stop a copy, but is the
+run's error.
 """
 
 import os
@@ -23,12 +24,18 @@ _OPEN_FLAGS = (
 )
 
 
+MAX_WAITING_BYTES = 1 << 20  # for the reader of a pipe
+LAST_WORDS_S = 10.0  # for it to read the end
+
+
 class TransferLog:
     """An open log: `write("start", host="dtn1", n_streams=4)`. `close()` may be called twice."""
 
     def __init__(self, logfile: str, *, now: "Callable[[], float]" = time.time):
         """Open a file (created with mode 0600) or a facility. Raises LocalFileError."""
         self._now = now
+        self._waiting = b""  # for the reader of a pipe
+        self.failure = 0  # errno
         self._fd = -1
         self._facility = logfile if is_facility(logfile) else ""
         if self._facility:
@@ -53,10 +60,36 @@ class TransferLog:
         now_s = self._now()
         stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_s))
         line = f"{stamp}.{int(now_s * 1000) % 1000:03d}Z escp[{os.getpid()}] {text}\n".encode()
+        self._waiting += line
+        return self._write_waiting()
+
+    def _write_waiting(self) -> bool:
         try:
-            return os.write(self._fd, line) == len(line)  # one write: lines of several runs don't mix
-        except OSError:
+            while self._waiting:  # a line in one write: those of several runs don't mix
+                self._waiting = self._waiting[os.write(self._fd, self._waiting) :]
+        except BlockingIOError:  # the next line tries again
+            return len(self._waiting) <= MAX_WAITING_BYTES
+        except OSError as e:
+            self._waiting, self.failure = b"", e.errno or 0
             return False
+        return True
+
+    def flush(self) -> bool:
+        """Wait a while for a pipe's reader; False if not all could be written, to the disk or to a server."""
+        if self._waiting:
+            import select  # not at the top: a file takes all at once
+
+            poll = select.poll()
+            poll.register(self._fd, select.POLLOUT)
+            end_s = time.monotonic() + LAST_WORDS_S
+            while self._waiting and (left_s := end_s - time.monotonic()) > 0 and poll.poll(1000 * left_s):
+                self._write_waiting()
+        try:
+            if self._fd >= 0:
+                os.close(os.dup(self._fd))  # a quota, or NFS
+        except OSError as e:
+            self.failure = e.errno or 0
+        return not self._waiting and not self.failure
 
     def close(self) -> None:
         if self._fd >= 0:

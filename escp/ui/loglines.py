@@ -1,6 +1,6 @@
 """What the initiator's log hears of a run."""
 
-from escp.errors import EscpError
+from escp.errors import EscpError, LocalFileError, describe_errno
 from escp.ui.display import cut_foreign
 from escp.ui.events import Events
 from escp.ui.log import TransferLog
@@ -39,21 +39,33 @@ class LogLines(Events):
                 self._write("ssh", host=host, message=part)
 
     def finish(self, summary: Summary, error: EscpError | None = None) -> None:
+        error = error or self.failure
         self._write("summary", exit_code=find_exit_code(summary, error), **summary._asdict())
         if error is not None:
             self.fail(error)
+        if self._log is not None and not self._log.flush():
+            self._give_up(self._log)
 
     def fail(self, error: EscpError) -> None:
         self._write("failure", is_error=True, exit_code=error.exit_code, message=str(error), hint=error.hint)
 
     def close(self) -> None:
         if self._log is not None:
-            self._log.close()
-            self._log = None
+            log, self._log = self._log, None
+            log.flush()
+            log.close()
+
+    def _give_up(self, log: TransferLog) -> None:
+        self._log = None
+        log.close()
+        reason = describe_errno(log.failure) if log.failure else "nobody reads it"
+        self.failure = LocalFileError(
+            f"can't write to the log file: {reason}", "what was copied is whole: only the log is not"
+        )
+        self._warn(f"the log file cannot be written to any more: {reason}")
 
     def _write(
         self, event: str, *, is_error: bool = False, **fields: bytes | str | int | float | None
     ) -> None:
         if self._log is not None and not self._log.write(event, is_error=is_error, **fields):
-            self.close()
-            self._warn("the log file cannot be written to any more")
+            self._give_up(self._log)

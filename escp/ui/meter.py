@@ -3,7 +3,7 @@
 Not a thread: it draws when told to. rich asks for the terminal's width at each draw, so a resize is followed.
 """
 
-from typing import TextIO
+from typing import IO, cast
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn
@@ -11,17 +11,54 @@ from rich.table import Column
 from rich.text import Text
 
 from escp.ui.display import format_bytes, format_clock, format_rate
+from escp.ui.lines import Lines
 from escp.ui.progress import Snapshot
 
 _MIN_BAR_COLUMNS = 10
 
 
+class _Frames:
+    """The file that rich writes to: what it flushes together is shown together, or not at all.
+
+    Each frame begins with the way back to where the meter stands, so one may be missing.
+    """
+
+    def __init__(self, lines: Lines):
+        self._lines = lines
+        self._parts: list[str] = []
+        self.may_drop = True
+        self.encoding = lines.encoding
+
+    def write(self, text: str) -> int:
+        self._parts.append(text)
+        return len(text)
+
+    def flush(self) -> None:
+        text = "".join(self._parts)
+        self._parts.clear()
+        if text:
+            self._lines.put(text, may_drop=self.may_drop)
+
+    def isatty(self) -> bool:
+        return True
+
+    def fileno(self) -> int:
+        return self._lines.fd
+
+
+class _Console(Console):
+    def show_cursor(self, show: bool = True) -> bool:
+        """Never hidden: who would show it again after SIGQUIT or SIGKILL?"""
+        return False
+
+
 class Meter:
     """One line that is redrawn in place; `close()` removes it and may be called twice."""
 
-    def __init__(self, stream: TextIO, *, shows_bits: bool):
+    def __init__(self, lines: Lines, *, shows_bits: bool):
         self._shows_bits = shows_bits
-        self._console = Console(file=stream, highlight=False, markup=False, emoji=False)
+        self._frames = _Frames(lines)
+        self._console = _Console(file=cast(IO[str], self._frames), highlight=False, markup=False, emoji=False)
         self._progress = Progress(
             TextColumn(
                 "{task.description}", markup=False, table_column=Column(no_wrap=True, overflow="crop")
@@ -46,7 +83,6 @@ class Meter:
         if not self._is_started:
             self._is_started = True
             self._progress.start()
-            self._console.show_cursor(True)  # rich hides it: a SIGKILL would leave it hidden
         self._progress.refresh()
 
     def compose(
@@ -75,9 +111,11 @@ class Meter:
 
     def print_above(self, line: str) -> None:
         """Print a line of its own, then the meter again below it."""
+        self._frames.may_drop = False
         self._console.print(Text(line), soft_wrap=True)
+        self._frames.may_drop = True
 
     def close(self) -> None:
         if self._is_started:
-            self._is_started = False
+            self._is_started = self._frames.may_drop = False
             self._progress.stop()

@@ -2,6 +2,7 @@
 
 import time
 
+from escp.errors import EscpError
 from escp.options.options import Options
 from escp.ui.events import Listeners
 from escp.ui.progress import StartInfo, Summary
@@ -17,6 +18,12 @@ class Report(Listeners):
         self._start_s = start_s
         self._info: StartInfo | None = None
         add_listeners(self, options)
+
+    def finish(self, summary: Summary, error: EscpError | None = None) -> None:
+        """One after the other: that the log can't be written the others tell as the run's error."""
+        for listener in self._listeners:
+            listener.finish(summary, error)
+            error = error or listener.failure
 
     def __enter__(self) -> "Report":
         return self

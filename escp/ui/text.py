@@ -7,9 +7,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from escp.errors import EscpError
+from escp.errors import EscpError, ReaderGoneError
 from escp.ui.display import format_bytes, format_count, format_duration, format_rate, show_name, show_text
-from escp.ui.lines import Lines
+from escp.ui.lines import Lines, write_product
 from escp.ui.progress import RateMeter, Snapshot, StartInfo, Summary
 from escp.ui.summary import compose_summary
 from escp.ui.words import WordsUi
@@ -34,8 +34,7 @@ class TextUi(WordsUi):
         shows_bits: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ):
-        super().__init__(err)
-        self._out = out or Lines(None)
+        super().__init__(err, out or Lines(None))
         self._is_quiet = is_quiet
         self._verbosity = verbosity
         self._shows_bits = shows_bits
@@ -70,9 +69,10 @@ class TextUi(WordsUi):
         try:
             if self._meter is None:
                 self._meter = self._open_meter()
+        except ImportError:  # a meter is not worth a copy
+            self._has_meter = False
+        else:
             self._meter.draw(snapshot, self._rate.rate_bytes_per_s, self._rate.eta_s)
-        except (ImportError, OSError, ValueError):  # a meter is not worth a copy
-            self._has_meter, self._meter = False, None
 
     def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
         name = show_name(path) if host is None else f"{show_text(host)}:{show_name(path)}"
@@ -82,7 +82,7 @@ class TextUi(WordsUi):
         """On standard output, as a list to go on with."""
         if self._meter is not None:
             self._close_meter()
-        self._out.write(show_name(path))
+        write_product(self._out, show_name(path))
 
     def note(self, text: str) -> None:
         if self._verbosity:
@@ -130,11 +130,14 @@ class TextUi(WordsUi):
 
     def fail(self, error: EscpError) -> None:
         self._close_meter()
-        self._say_error(error)
+        super().fail(error)
+        if not isinstance(error, ReaderGoneError):
+            self._say_error(error)
 
     def close(self) -> None:
         """Remove the meter."""
         self._close_meter()
+        super().close()
 
     def _say_error(self, error: EscpError) -> None:
         self._say(f"escp: error: {show_text(str(error))}")
@@ -146,23 +149,15 @@ class TextUi(WordsUi):
     def _say(self, line: str) -> None:
         if self._meter is None:
             self._err.write(line)
-            return
-        try:
+        else:
             self._meter.print_above(line)
-        except (OSError, ValueError):
-            self._meter = None
-            self._err.silence()
 
     def _open_meter(self) -> "Meter":
         from escp.ui.meter import Meter  # lazy: rich takes 50 ms and more to load
 
-        assert self._err.stream is not None
-        return Meter(self._err.stream, shows_bits=self._shows_bits)
+        return Meter(self._err, shows_bits=self._shows_bits)
 
     def _close_meter(self) -> None:
         meter, self._meter = self._meter, None
-        try:
-            if meter is not None:
-                meter.close()
-        except (OSError, ValueError):
-            self._err.silence()
+        if meter is not None:
+            meter.close()

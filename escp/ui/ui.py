@@ -1,10 +1,20 @@
 """Who is told of one run: text or JSON lines, and the log. Only they and `cli` print."""
 
+import errno
 import sys
 
-from escp.errors import EscpError
+from escp.errors import (
+    EXIT_LOCAL_FS,
+    EXIT_OK,
+    EXIT_SIGNAL_BASE,
+    EXIT_SOME_FAILED,
+    EscpError,
+    LocalFileError,
+    ReaderGoneError,
+    describe_errno,
+)
 from escp.options.options import Options
-from escp.ui.lines import Lines
+from escp.ui.lines import find_lines, write_product
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,17 +50,35 @@ def show_words(host: str, line: str, *, is_json: bool) -> None:
 
 def print_page(text: str) -> None:
     """Help, version or licence on standard output."""
-    Lines(sys.stdout).write(text.rstrip("\n"))
+    write_product(find_lines(sys.stdout), text.rstrip("\n"))
+
+
+def settle(exit_code: int) -> int:
+    """Wait until all is read that was told; the exit status, which may be that it can't be told."""
+    out, err = find_lines(sys.stdout), find_lines(sys.stderr)
+    is_hurried = exit_code >= EXIT_SIGNAL_BASE
+    for lines in (out, err):
+        lines.wait(is_hurried=is_hurried)
+    if out.is_deserted and out.is_product and exit_code in (EXIT_OK, EXIT_SOME_FAILED):
+        return ReaderGoneError().exit_code
+    number = out.check()
+    if number and not out.is_deserted:
+        reason = describe_errno(number)
+        hint = "only what would have been told is lost, not what was copied"
+        make_bare_ui(json=False).fail(LocalFileError(f"can't write to standard output: {reason}", hint))
+        err.wait(is_hurried=True)
+    is_lost = (number and not out.is_deserted) or err.check() not in (0, errno.EBADF, errno.EPIPE, errno.EIO)
+    return EXIT_LOCAL_FS if is_lost and exit_code in (EXIT_OK, EXIT_SOME_FAILED) else exit_code
 
 
 def make_bare_ui(
     *, json: bool, is_quiet: bool = False, verbosity: int = 0, shows_bits: bool = False
 ) -> "Events":
-    err = Lines(sys.stderr)
+    out, err = find_lines(sys.stdout), find_lines(sys.stderr)
     if json:
         from escp.ui.jsonlines import JsonUi  # lazy: few need it
 
-        return JsonUi(Lines(sys.stdout), err, verbosity=verbosity)
+        return JsonUi(out, err, verbosity=verbosity)
     from escp.ui.text import TextUi  # not at the top: pages need none
 
-    return TextUi(err, out=Lines(sys.stdout), is_quiet=is_quiet, verbosity=verbosity, shows_bits=shows_bits)
+    return TextUi(err, out=out, is_quiet=is_quiet, verbosity=verbosity, shows_bits=shows_bits)

@@ -1,5 +1,6 @@
 """What others say, on standard error: ssh, the other host, and Python of a bug."""
 
+from escp.errors import EscpError, InterruptedBySignal
 from escp.ui.display import cut_foreign, show_foreign
 from escp.ui.events import Events
 from escp.ui.lines import Lines
@@ -8,10 +9,11 @@ MAX_WORDS_COLUMNS = 4096  # of a line, with what is escaped in it; a longer one 
 
 
 class WordsUi(Events):
-    """Shows each line behind the name of who said it: text and JSON do."""
+    """What text and JSON have in common: each line is shown behind the name of who said it."""
 
-    def __init__(self, err: Lines):
-        self._err = err
+    def __init__(self, err: Lines, out: Lines):
+        self._err, self._out = err, out
+        self._is_hurried = False
 
     def words(self, host: str, line: str) -> None:
         for part in cut_foreign(line, MAX_WORDS_COLUMNS):
@@ -20,6 +22,17 @@ class WordsUi(Events):
     def trace(self, text: str) -> None:
         for line in text.rstrip("\n").split("\n"):
             self._say_as("trace", line)
+
+    def fail(self, error: EscpError) -> None:
+        self._is_hurried = isinstance(error, InterruptedBySignal)
+
+    @property
+    def is_full(self) -> bool:
+        return self._err.is_full or self._out.is_full
+
+    def close(self) -> None:
+        for lines in (self._out, self._err):
+            lines.wait(is_hurried=self._is_hurried)
 
     def _say_as(self, who: str, line: str) -> None:
         """A line of somebody else's. Each row of the terminal says whose, or one could look like escp's.

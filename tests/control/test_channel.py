@@ -54,3 +54,19 @@ def test_complaints_name_the_host(body):
     course.feed(MARKER + encode(Hello(1, 0, "1", [])), 0.0)
     with pytest.raises(ProtocolError, match=r"^the remote escp on box "):
         course.feed(len(body).to_bytes(4, "big") + body, 0.0)
+
+
+def test_peer_that_is_not_listened_to_is_not_silent_and_hears_of_us(ends):
+    """While nobody reads what we tell, nothing more is read of it."""
+    channel, loop, far = ends
+    channel.hold(is_held=True)
+    far.send(encode(Hello(1, 0, "1", [])))
+    loop.wait(0)
+    for now in (1e6, 2e6):
+        channel.tick(now)
+        assert far.recv(1000) == encode(KeepAlive())
+    channel.hold(is_held=False)
+    loop.wait(10)
+    with pytest.raises(ProtocolError):
+        far.send(encode(Hello(1, 0, "1", [])))
+        loop.wait(10)

@@ -378,7 +378,7 @@ def test_every_listener_hears_of_every_event_in_order():
     ui = Listeners()
     ui.add(Ear("a"))
     ui.add(Ear("b"))
-    for name in [name for name in vars(Events) if not name.startswith("_")]:
+    for name in [name for name in vars(Events) if callable(getattr(Events, name)) and name[0] != "_"]:
         getattr(ui, name)(1, host=2)
         assert heard[-2:] == [("a", name, (1,), {"host": 2}), ("b", name, (1,), {"host": 2})]
     assert len(heard) > 20
