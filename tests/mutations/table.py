@@ -358,8 +358,8 @@ MUTATIONS = [
              "            or memchr(name, 47, strlen(name)) != NULL):  # '/'\n", "            ):\n",
              (TEST_KERNEL + "test_listing_that_is_none_ends_there",)),
     # ---- 22: nothing that lay in memory is sent
-    Mutation(22, "the dummy engine sends what lies in memory", "escp/_fast/io/ring.pyx",
-             "        memset(ring.memory, 0, stride * ring.depth)\n", "        pass\n",
+    Mutation(22, "the dummy engine sends what lies in memory", "escp/_fast/io/dummy_engine.pyx",
+             "    memset(ring.memory, 0, n)", "    pass",
              ("tests/_fast/send/test_messages.py::test_dummy_engine_sends_nothing_that_lay_in_memory",)),
     # ---- 23: what gets an owner, a mode or a time is what was made
     Mutation(23, "a new node is whatever has its name", "escp/_fast/files/nodes.pyx",

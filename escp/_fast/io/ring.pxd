@@ -1,29 +1,25 @@
-"""Blocks between memory and files: buffers, asynchronous O_DIRECT, and the engines that can stand in.
+"""The buffers of one stream, and what an engine does with them.
 
 A ring belongs to one thread. It owns RING_DEPTH slots; each slot's *data* is page-aligned, with room
 before it for a frame's IV word and data header and behind it for the tag, so that a whole frame is
 sealed, sent, received and opened where the disk reads and writes.
+
+    slot_read, slot_write -> engine.submit -> READY: slot_finish does it
+                                           -> PENDING: meanwhile; ring_reap finds it DONE
+                                           -> DONE
+
+An engine is an io_engine in a module of its own and a line of engines.pyx. The rest of the code asks what it can do,
+never which one it is.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
-from escp._fast.base.libc cimport aio_context_t, iocb_t
 from escp._fast.base.types cimport RING_DEPTH, fast_err
-
-
-cdef enum engine_kind:
-    ENGINE_POSIX = 0
-    ENGINE_DUMMY = 1  # no disk at all: reads give what the buffer holds, zeroes or what was sent before; writes vanish
-
-cdef enum aio_state:
-    AIO_UNTRIED = 0  # a context is only made for the first O_DIRECT block
-    AIO_ON = 1
-    AIO_OFF = 2  # no system call, or fs.aio-max-nr is used up
 
 cdef enum slot_state:
     SLOT_FREE = 0
     SLOT_READY = 1  # to be done by slot_finish, synchronously
-    SLOT_PENDING = 2  # with the kernel
+    SLOT_PENDING = 2  # being done
     SLOT_DONE = 3
 
 
@@ -36,25 +32,47 @@ ctypedef struct io_slot:
     int64_t result  # bytes, or -errno
     int fd
     bint is_write
+    bint is_direct  # asked for: the engine may do without
     int state
     int note  # the submitter's own
-    iocb_t control
 
 
 ctypedef struct io_ring:
     io_slot slots[RING_DEPTH]
     int depth
     int n_pending
-    int engine
-    int aio  # aio_state
-    aio_context_t context
+    const io_engine *engine
+    bint is_asynchronous  # direct blocks can be pending; an engine may find out with the first one that they can't
+    void *own  # the engine's
     uint8_t *memory
 
 
-cdef int ring_open(io_ring *ring, int engine, size_t block, fast_err *err) noexcept nogil
-cdef void ring_close(io_ring *ring) noexcept nogil  # waits for what the kernel still has
+# All but prefetch is for the ring's own thread. Filled when its module is loaded, and then only read.
+ctypedef struct io_engine:
+    const char *name  # as in --ioengine
+    # What it can do.
+    bint has_files  # receivers make files and name them; sources have holes, O_DIRECT, and may change meanwhile
+    bint can_clone  # a source's contents may be shared with its copy (FICLONE)
+    bint is_asynchronous  # several direct blocks of a ring at a time
+    # What it does. *ring* is open but for what is the engine's; its buffers have n bytes in all.
+    void (*open)(io_ring *ring, size_t n) noexcept nogil
+    void (*close)(io_ring *ring) noexcept nogil  # nothing is pending
+    # A hint: all of the small file *fd* is read soon. Any thread.
+    void (*prefetch)(int fd) noexcept nogil
+    # The n bytes of a small file into *to*: how many there were, or -1 with errno.
+    int64_t (*read_small)(int fd, uint8_t *to, size_t n) noexcept nogil
+    # Begins what the slot says; sets its state and counts it in n_pending.
+    void (*submit)(io_ring *ring, io_slot *slot) noexcept nogil
+    # Sets *result* and state of those of n_pending that are done, at least *least*, which is not above n_pending.
+    void (*reap)(io_ring *ring, int least) noexcept nogil
+    # All that is left to do of a slot that is READY, or DONE with less than was wanted; -1: it can't be done.
+    int (*finish)(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
+
+
+cdef int ring_open(io_ring *ring, const io_engine *engine, size_t block, fast_err *err) noexcept nogil
+cdef void ring_close(io_ring *ring) noexcept nogil  # waits for what is pending
 cdef io_slot *ring_free_slot(io_ring *ring) noexcept nogil  # NULL when all are in use
-# is_direct: submitted to the kernel if it takes it; otherwise done by slot_finish.
+# is_direct: *fd* has O_DIRECT; what is padded for it is cut off when the file is finished.
 cdef void slot_read(io_ring *ring, io_slot *slot, int fd, int64_t offset, uint32_t n, bint is_direct) noexcept nogil
 cdef void slot_write(io_ring *ring, io_slot *slot, int fd, int64_t offset, uint32_t n, bint is_direct) noexcept nogil
 # Waits until *slot* is done; 0, or -1 when fewer than n_bytes could be read or written.
@@ -63,11 +81,3 @@ cdef int slot_finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
 cdef void ring_reap(io_ring *ring, int least) noexcept nogil
 # True once for a slot that ring_reap found completed.
 cdef io_slot *ring_done_slot(io_ring *ring) noexcept nogil
-cdef int write_all(int fd, const uint8_t *data, size_t n, int64_t offset, fast_err *err) noexcept nogil
-# Whether one of the pages of n bytes is all zero.
-cdef bint has_zero_page(const uint8_t *data, size_t n) noexcept nogil
-# Writes the pages of n bytes at *offset* (a multiple of a page) that are not all zero; the rest of the file must be
-# a hole. Returns the bytes written, or -1. is_direct: *data* is aligned, with room to pad its last page.
-cdef int64_t write_pages(int fd, uint8_t *data, size_t n, int64_t offset, bint is_direct, fast_err *err) noexcept nogil
-cdef void set_direct(int fd, bint wanted) noexcept nogil
-cdef bint can_direct(int fd) noexcept nogil

@@ -15,7 +15,7 @@ from escp._fast.base.libc cimport (EOPNOTSUPP, ENOTTY, EXDEV, errno, escp_clone,
 from escp._fast.base.types cimport DATA_HEADER_BYTES, FAST_CHANGED, FAST_PROTOCOL, FAST_SYS, IV_BYTES, fail, fast_err
 from escp._fast.crypto.channel cimport FRAME_DATA
 from escp._fast.files.tree cimport source_id
-from escp._fast.io.ring cimport ENGINE_DUMMY, io_slot, ring_free_slot, ring_reap
+from escp._fast.io.ring cimport io_slot, ring_free_slot, ring_reap
 from escp._fast.receive.receive cimport end_stream, take_data, take_meta
 from escp._fast.receive.receive_large cimport end_writes
 from escp._fast.receive.receive_state cimport flush_results, receive_stop, receive_stream
@@ -100,7 +100,7 @@ cdef int clone_source(void *link, const entry *e, int fd, fast_err *err) noexcep
     cdef local_stream *t = <local_stream *>link
     cdef flight *f = &t.link.sending.flights[e.id % N_FLIGHTS]
     cdef stat_t status
-    if (t.link.sending.config.fault_offset >= 0 or t.link.sending.config.engine == ENGINE_DUMMY
+    if (t.link.sending.config.fault_offset >= 0 or not t.link.sending.config.engine.can_clone
             or f.dev == escp_load(&t.link.no_clones_from)):
         return 0
     if escp_clone(fd, f.large.fd) < 0:

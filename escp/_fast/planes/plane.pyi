@@ -2,7 +2,6 @@ from collections.abc import Iterable
 
 from escp._fast.crypto.channel import Channel
 
-ENGINES: dict[str, int]
 FILE_FAILED: int
 FATAL: int
 FINISHED: int

@@ -23,7 +23,7 @@ from escp._fast.base.types cimport (MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_STREAMS,
                                     SELECT_NEWER, clear, fast_err)
 from escp._fast.crypto.channel cimport Channel, channel as stream_channel
 from escp._fast.files.filter cimport filter_set, filters_compile, filters_free
-from escp._fast.io.ring cimport ENGINE_DUMMY, ENGINE_POSIX
+from escp._fast.io.engines cimport find_engine
 from escp._fast.planes.local cimport local_join, local_link, local_loop, local_stream
 from escp._fast.receive.receive cimport receive_loop
 from escp._fast.receive.receive_state cimport (receive_free, receive_open, receive_state, receive_stop, receive_stream,
@@ -37,7 +37,6 @@ from escp._fast.walk.walk cimport walk_loop
 
 from escp._fast.errors import raise_error
 
-ENGINES = {"posix": ENGINE_POSIX, "dummy": ENGINE_DUMMY}
 SELECTIONS = {"all": SELECT_ALL, "newer": SELECT_NEWER, "changed": SELECT_CHANGED}
 FILE_FAILED, FATAL, FINISHED, ROOM = EVENT_FILE_FAILED, EVENT_FATAL, EVENT_FINISHED, EVENT_ROOM
 LISTED = EVENT_LISTED
@@ -210,7 +209,7 @@ cdef class SendPlane(Plane):
         self.state.config.n_streams = n_streams
         self.state.config.n_walkers = min(max(n_walkers, 1), MAX_WALKERS)
         self.state.config.block = block_bytes
-        self.state.config.engine = ENGINES[engine]
+        self.state.config.engine = find_engine(engine)
         self.state.config.is_direct = is_direct
         self.state.config.direct_bytes = direct_bytes
         self.state.config.has_checksum = has_checksum
@@ -401,7 +400,7 @@ cdef class ReceivePlane(Plane):
         self.events, self.sockets, self.channels = &self.state.events, self.state.sockets, self.state.channels
         self.state.config.n_streams = n_streams
         self.state.config.block = block_bytes
-        self.state.config.engine = ENGINES[engine]
+        self.state.config.engine = find_engine(engine)
         self.state.config.is_direct = is_direct
         self.state.config.direct_bytes = direct_bytes
         self.state.config.has_checksum = has_checksum
@@ -515,7 +514,7 @@ def link_local(SendPlane sender not None, ReceivePlane receiver not None):
             or s.config.compares_digests != r.config.compares_digests):
         raise ValueError("the planes differ in streams, blocks, digests or selection")
     s.config.has_compression = r.config.has_compression = False
-    if r.config.engine != ENGINE_DUMMY and r.destination.in_place_fd < 0:
+    if r.config.engine.has_files and r.destination.in_place_fd < 0:
         s.config.target_fd = r.destination.root_fd
     sender.local = receiver
     sender.link.sending = s

@@ -17,7 +17,7 @@ from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_ABSENT, FAST_MISSING
 from escp._fast.crypto.channel cimport FRAME_DATA, channel_expect, channel_open
 from escp._fast.files.nodes cimport make_node
 from escp._fast.files.tree cimport directory_finish, source_id
-from escp._fast.io.ring cimport ENGINE_DUMMY, io_slot, ring_free_slot
+from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.receive.receive_large cimport begin_large, end_large, end_writes, take_block
 from escp._fast.receive.receive_query cimport answer_query
 from escp._fast.receive.receive_small cimport write_bundle
@@ -121,12 +121,12 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
             t.bundle[t.n_bundle] = e
             t.n_bundle += 1
         elif e.kind == ENTRY_DIRECTORY:
-            if t.state.config.engine != ENGINE_DUMMY:
+            if t.state.config.engine.has_files:
                 directory_finish(&t.state.destination, &t.cache, &e, &own)
             if add_result(t, &e, &own, 0, False, NULL, err) < 0:
                 return -1
         elif ENTRY_LINK <= e.kind <= ENTRY_DEVICE:
-            if t.state.config.engine != ENGINE_DUMMY:
+            if t.state.config.engine.has_files:
                 identify(t, &e, &source)
                 make_node(&t.state.destination, &t.cache, &e, &source, &own)
             if add_result(t, &e, &own, 0, False, NULL, err) < 0:

@@ -10,8 +10,9 @@ from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROT
                                     MAX_OPEN_LARGE, PAGE_BYTES, SLICE_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.digest cimport digest128, digest_add, digest_finish, digest_update
 from escp._fast.files.tree cimport file_commit, file_create, file_discard
-from escp._fast.io.ring cimport (ENGINE_DUMMY, SLOT_FREE, SLOT_PENDING, can_direct, has_zero_page, io_slot,
-                                 ring_done_slot, ring_reap, slot_finish, slot_write, write_all, write_pages)
+from escp._fast.io.pages cimport can_direct, has_zero_page, write_all, write_pages
+from escp._fast.io.ring cimport (SLOT_FREE, SLOT_PENDING, io_slot, ring_done_slot, ring_reap, slot_finish,
+                                 slot_write)
 from escp._fast.receive.receive_state cimport (WINDOW_BLOCKS, add_result, flush_results, identify, open_large,
                                                receive_state, receive_stream)
 from escp._fast.receive.reserve cimport claim_room_locked, earn_room_locked, reserve, stretch
@@ -33,7 +34,7 @@ cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept
     cdef receive_state *s = t.state
     cdef stretch room
     cdef int rc
-    if s.config.engine == ENGINE_DUMMY:
+    if not s.config.engine.has_files:
         return False
     identify(t, &l.what, &l.file.source)
     if file_create(&s.destination, &t.cache, &l.what, False, &l.file, own) < 0:
@@ -185,7 +186,7 @@ cdef int check_block_locked(receive_state *s, open_large *l, const data_header *
 cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept nogil:
     """All its bytes have come: verify, name and answer, or discard."""
     cdef receive_state *s = t.state
-    cdef bint is_real = s.config.engine != ENGINE_DUMMY
+    cdef bint has_file = s.config.engine.has_files
     if l.is_abandoned:
         fail(&l.failure, FAST_STOPPED, 0, "abandoned")
     elif l.n_done != l.what.size and not l.has_holes:
@@ -194,12 +195,12 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
         digest_finish(&l.digest, l.what.size)
         if l.digest.high != l.expected.high or l.digest.low != l.expected.low:
             fail(&l.failure, FAST_DIGEST, 0, "verify")
-    if is_real and l.failure.code == FAST_OK and l.is_direct and l.what.size % PAGE_BYTES:
+    if has_file and l.failure.code == FAST_OK and l.is_direct and l.what.size % PAGE_BYTES:
         if ftruncate(l.file.fd, l.what.size) < 0:
             fail(&l.failure, FAST_SYS, errno, "truncate")
     if l.failure.code:
         file_discard(&l.file)
-    elif is_real:
+    elif has_file:
         file_commit(&s.destination, &l.file, &l.what, &l.failure)
     # The reason once more: the early result may come later than this one, on another stream.
     if add_result(t, &l.what, &l.failure, 0, l.is_failure_told, &l.digest, err) < 0:
@@ -298,7 +299,7 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
     pthread_mutex_lock(&s.lock)
     l = take_place_locked(s, h, &room, err)
     if l != NULL:
-        is_dropped = l.failure.code != FAST_OK or s.config.engine == ENGINE_DUMMY
+        is_dropped = l.failure.code != FAST_OK or not s.config.engine.has_files
     pthread_mutex_unlock(&s.lock)
     if l == NULL:
         return -1

@@ -12,7 +12,7 @@ from escp._fast.base.types cimport FAST_PROTOCOL, MAX_NAME_BYTES, SELECT_ALL, cl
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.compare cimport digest_file, is_current
 from escp._fast.files.tree cimport directory_find, file_find
-from escp._fast.io.ring cimport ENGINE_DUMMY, io_slot, ring_free_slot
+from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.receive.receive_large cimport end_writes
 from escp._fast.receive.receive_state cimport add_result, receive_state, receive_stream
 from escp._fast.receive.roots cimport roots_answer
@@ -66,7 +66,7 @@ cdef int answer_query(receive_stream *t, const entry *e, fast_err *err) noexcept
     while s.config.compares_digests and ring_free_slot(&t.ring) == NULL:  # of a local link; else one is free here
         if end_writes(t, 1, err) < 0:
             return -1
-    if s.config.engine == ENGINE_DUMMY or s.destination.root_fd < 0:  # there is nothing yet
+    if not s.config.engine.has_files or s.destination.root_fd < 0:  # there is nothing yet
         pass
     elif e.flags & ENTRY_ASKS_DIRECTORY:
         is_there = directory_find(&s.destination, &t.cache, e, &fd, &own) == 0 and fd >= 0

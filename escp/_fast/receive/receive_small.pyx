@@ -6,7 +6,7 @@ from escp._fast.base.libc cimport errno, escp_fetch_add, ftruncate
 from escp._fast.base.types cimport FAST_DIGEST, FAST_SYS, clear, fail, fast_err
 from escp._fast.crypto.digest cimport digest128, digest_finish, digest_update
 from escp._fast.files.tree cimport file_commit, file_create, file_discard, new_file
-from escp._fast.io.ring cimport ENGINE_DUMMY, has_zero_page, write_all, write_pages
+from escp._fast.io.pages cimport has_zero_page, write_all, write_pages
 from escp._fast.receive.receive_state cimport add_result, identify, receive_state, receive_stream
 from escp._fast.wire.payloads cimport entry
 
@@ -22,7 +22,7 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, dig
         digest_finish(digest, e.size)
         if digest.high != e.digest.high or digest.low != e.digest.low:
             return fail(own, FAST_DIGEST, 0, "verify")
-    if s.config.engine == ENGINE_DUMMY:
+    if not s.config.engine.has_files:
         return 0
     identify(t, e, &f.source)
     if file_create(&s.destination, &t.cache, e, True, &f, own) < 0:

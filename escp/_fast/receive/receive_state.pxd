@@ -20,7 +20,7 @@ from escp._fast.base.types cimport IV_BYTES, MAX_BATCH, MAX_OPEN_LARGE, MAX_PATH
 from escp._fast.crypto.channel cimport channel
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.tree cimport dir_cache, new_file, source_id, tree
-from escp._fast.io.ring cimport io_ring
+from escp._fast.io.ring cimport io_engine, io_ring
 from escp._fast.receive.roots cimport root_set
 from escp._fast.wire.payloads cimport META_HEADER_BYTES, entry, result
 
@@ -61,7 +61,7 @@ ctypedef struct open_large:
 ctypedef struct receive_config:
     int n_streams
     uint32_t block
-    int engine
+    const io_engine *engine
     bint is_direct
     uint64_t direct_bytes  # smaller files are written through the page cache all the same
     bint has_checksum

@@ -9,7 +9,7 @@ entries with digests go in a metadata frame before it.
 from escp._fast.base.libc cimport (escp_flag, escp_load, memmove, pthread_cond_broadcast, pthread_cond_wait,
                                    pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.base.types cimport SMALL_FILE_BYTES, clear, fast_err
-from escp._fast.io.ring cimport AIO_ON, io_slot, ring_free_slot
+from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.send.questions cimport is_time_to_ask_locked, send_questions, take_questions_locked
 from escp._fast.send.send_frames cimport send_end, send_stream
 from escp._fast.send.send_large cimport begin_large_locked, claim_block_locked, finish_large, open_large, send_block
@@ -30,10 +30,10 @@ cdef enum work_kind:
 
 cdef bint wants_block_locked(send_stream *t) noexcept nogil:
     """Whether to claim one more block: several, because the disk works on them at once, but for O_DIRECT
-    without AIO."""
+    where it does not."""
     cdef send_state *s = t.state
     cdef large_file *l
-    if t.n_order and (<large_file *>t.order[0].owner).is_direct and t.ring.aio != AIO_ON:
+    if t.n_order and (<large_file *>t.order[0].owner).is_direct and not t.ring.is_asynchronous:
         return False
     if s.current != NULL:
         return True

@@ -8,7 +8,8 @@ from escp._fast.base.libc cimport (c_close, errno, lseek, memset, pthread_cond_b
 from escp._fast.base.types cimport FAST_CHANGED, MAX_OPEN_LARGE, SLICE_BYTES, clear, fail, fast_err
 from escp._fast.crypto.digest cimport digest128, digest_add, digest_finish, digest_update
 from escp._fast.files.bounds cimport data_range, next_range, seek_call
-from escp._fast.io.ring cimport ENGINE_DUMMY, SLOT_FREE, can_direct, io_slot, slot_finish, slot_read
+from escp._fast.io.pages cimport can_direct
+from escp._fast.io.ring cimport SLOT_FREE, io_slot, slot_finish, slot_read
 from escp._fast.send.gather cimport gather
 from escp._fast.send.send_frames cimport add_entry, describe, send_data, send_entries, send_stream
 from escp._fast.send.send_state cimport (N_FLIGHTS, N_ITEMS, flight, flight_end_locked, flight_new_locked,
@@ -70,10 +71,10 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     s.items_head = (s.items_head + 1) % N_ITEMS
     s.n_items -= 1
     pthread_cond_broadcast(&s.room)
-    l.has_holes = (s.config.finds_holes and s.config.engine != ENGINE_DUMMY
+    l.has_holes = (s.config.finds_holes and s.config.engine.has_files
                    and <uint64_t>it.status.st_blocks * 512 < l.size)
     find_range_locked(s, l)
-    l.is_direct = (s.config.is_direct and l.size >= s.config.direct_bytes and s.config.engine != ENGINE_DUMMY
+    l.is_direct = (s.config.is_direct and l.size >= s.config.direct_bytes and s.config.engine.has_files
                    and can_direct(l.fd))
     if s.n_items or l.size > s.config.block:
         pthread_cond_broadcast(&s.work)
@@ -141,7 +142,7 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     cdef bint is_known
     cdef flight *f = &s.flights[l.id % N_FLIGHTS]
     clear(&own)
-    if not l.has_failed and s.config.engine != ENGINE_DUMMY and is_changed(l.fd, &l.what.status):
+    if not l.has_failed and s.config.engine.has_files and is_changed(l.fd, &l.what.status):
         fail(&own, FAST_CHANGED, 0, "read")
         give_up_large(t, l, &own)
     if not l.has_failed and s.config.has_extras and gather(

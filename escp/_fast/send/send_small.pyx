@@ -3,12 +3,12 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.libc cimport (O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFBLK, S_IFIFO, S_IFMT, c_close, errno,
-                                   escp_pread_all, fstat, major, minor, pthread_cond_broadcast, pthread_mutex_lock,
+                                   fstat, major, minor, pthread_cond_broadcast, pthread_mutex_lock,
                                    pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.base.types cimport (FAST_CHANGED, FAST_HARD_LINK, FAST_SYS, FAST_XATTR, MAX_BATCH, SMALL_FILE_BYTES,
                                     clear, fail, fast_err)
 from escp._fast.crypto.digest cimport digest_finish, digest_update
-from escp._fast.io.ring cimport ENGINE_DUMMY, ring_free_slot
+from escp._fast.io.ring cimport io_engine, ring_free_slot
 from escp._fast.send.below cimport is_same_file, open_below
 from escp._fast.send.gather cimport gather
 from escp._fast.send.hard_links cimport pop_link_locked
@@ -26,13 +26,13 @@ cdef enum:
 
 
 cdef int read_small(send_stream *t, const item *it, uint8_t *to, fast_err *err) noexcept nogil:
-    cdef int64_t k
-    if t.state.config.engine == ENGINE_DUMMY:
-        return 0
-    k = escp_pread_all(it.fd, to, it.status.st_size, 0)
+    cdef const io_engine *engine = t.state.config.engine
+    cdef int64_t k = engine.read_small(it.fd, to, it.status.st_size)
     if k < 0:
         return fail(err, FAST_SYS, errno, "read")
-    return fail(err, FAST_CHANGED, 0, "read") if k < it.status.st_size or is_changed(it.fd, &it.status) else 0
+    if k < it.status.st_size or (engine.has_files and is_changed(it.fd, &it.status)):
+        return fail(err, FAST_CHANGED, 0, "read")
+    return 0
 
 
 cdef void drop(send_stream *t, flight *f, const fast_err *err, const item *it) noexcept nogil:

@@ -17,6 +17,7 @@ from escp._fast.crypto.channel cimport channel
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.filter cimport filter_set
 from escp._fast.files.owners cimport owner_cache
+from escp._fast.io.ring cimport io_engine
 
 cdef enum:
     N_ITEMS = 256  # opened files waiting for a stream
@@ -139,7 +140,7 @@ ctypedef struct send_config:
     int n_streams
     int n_walkers
     uint32_t block
-    int engine
+    const io_engine *engine
     bint is_direct
     uint64_t direct_bytes  # smaller files are read through the page cache all the same
     bint has_checksum

@@ -4,13 +4,11 @@ from libc.stdint cimport int64_t, uint64_t
 
 from escp._fast.base.events cimport EVENT_LISTED, push_event
 from escp._fast.base.libc cimport (EFBIG, EIO, ENOENT, ENOMEM, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY,
-                                   POSIX_FADV_WILLNEED, S_ISBLK, S_ISCHR, S_ISFIFO, S_ISLNK, S_ISREG, errno, fstat,
-                                   malloc, memcpy, memset, openat, posix_fadvise, pthread_mutex_lock,
-                                   pthread_mutex_unlock, readlinkat, stat_t, strlen)
+                                   S_ISBLK, S_ISCHR, S_ISFIFO, S_ISLNK, S_ISREG, errno, fstat, malloc, memcpy, memset,
+                                   openat, pthread_mutex_lock, pthread_mutex_unlock, readlinkat, stat_t, strlen)
 from escp._fast.base.types cimport (FAST_NAME, FAST_SPECIAL, FAST_SYS, MAX_PATH_BYTES, SMALL_FILE_BYTES, clear, fail,
                                     fast_err)
 from escp._fast.files.bounds cimport bound_status
-from escp._fast.io.ring cimport ENGINE_POSIX
 from escp._fast.send.hard_links cimport take_hard_link
 from escp._fast.send.send_state cimport dir_node, item, item_close, item_put, node_unref, report, send_state
 from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LINK, ENTRY_SMALL
@@ -117,8 +115,8 @@ cdef void take_opened(send_state *s, int fd, dir_node *dir, const char *name) no
     elif not bound_status(&it.status):
         tell(s, dir, name, FAST_SYS, EFBIG, "stat")
     else:
-        if s.config.engine == ENGINE_POSIX and 0 < it.status.st_size <= SMALL_FILE_BYTES:
-            posix_fadvise(it.fd, 0, 0, POSIX_FADV_WILLNEED)
+        if 0 < it.status.st_size <= SMALL_FILE_BYTES:
+            s.config.engine.prefetch(it.fd)
         queue(s, &it, dir, name)
         return
     item_close(&it)
