@@ -8,8 +8,7 @@ import gc
 import os
 import resource
 
-from escp._fast.base.process import bind_memory
-from escp._fast.crypto.channel import forbid_dumps
+from escp._fast.base.process import bind_memory, forbid_dumps
 from escp.errors import UsageError, describe_errno
 
 

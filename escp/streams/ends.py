@@ -6,16 +6,9 @@ Both ends of a copy use them: the initiator for what is here, the agent for what
 import os
 
 from escp._fast.files.filter import find_excluded as find_excluded  # for jobs
-from escp._fast.planes.plane import (
-    FATAL,
-    FILE_FAILED,
-    FINISHED,
-    LISTED,
-    ROOM,
-    ReceivePlane,
-    SendPlane,
-    link_local,
-)
+from escp._fast.planes.plane import FATAL, FILE_FAILED, FINISHED, LISTED, ROOM
+from escp._fast.planes.receive_plane import ReceivePlane
+from escp._fast.planes.send_plane import SendPlane, link_local
 from escp.control.messages import Receive, Result, Send
 from escp.errors import ProtocolError, RefusedError
 from escp.failures import Failure

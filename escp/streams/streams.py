@@ -15,7 +15,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Protocol
 
-    from escp._fast.planes.plane import ReceivePlane, SendPlane
+    from escp._fast.planes.receive_plane import ReceivePlane
+    from escp._fast.planes.send_plane import SendPlane
 
     class Opener(Protocol):
         """What gets the streams' sockets, and proves them: a listener's `Acceptor`, or a `Connector`."""

@@ -28,7 +28,7 @@ def run_bound(cpumask, nodemask, code=""):
 SEND = """
     import os, re, socket, tempfile, threading, time
     from escp._fast.crypto.channel import Channel
-    from escp._fast.planes.plane import SendPlane
+    from escp._fast.planes.send_plane import SendPlane
 
     ends = socket.socketpair()
     plane = SendPlane(n_streams=1, block_bytes=1 << 20, is_direct=False)

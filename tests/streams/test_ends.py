@@ -4,7 +4,8 @@ import os
 
 import pytest
 
-from escp._fast.planes.plane import ReceivePlane, link_local
+from escp._fast.planes.receive_plane import ReceivePlane
+from escp._fast.planes.send_plane import link_local
 from escp.control.messages import Send
 from escp.lean.eventloop import EventLoop
 from escp.streams.ends import SendEnd

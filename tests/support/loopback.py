@@ -9,7 +9,9 @@ from contextlib import suppress
 from pathlib import Path
 
 from escp._fast.crypto.channel import Channel
-from escp._fast.planes.plane import FATAL, FINISHED, ReceivePlane, SendPlane, link_local
+from escp._fast.planes.plane import FATAL, FINISHED
+from escp._fast.planes.receive_plane import ReceivePlane
+from escp._fast.planes.send_plane import SendPlane, link_local
 from tests.support.sanitized import PATIENCE
 
 SECRET = bytes(range(32))

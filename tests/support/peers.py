@@ -10,7 +10,9 @@ import zstandard
 
 from escp._fast.crypto.channel import Channel
 from escp._fast.crypto.digest import digest_of
-from escp._fast.planes.plane import FATAL, FINISHED, ReceivePlane, SendPlane
+from escp._fast.planes.plane import FATAL, FINISHED
+from escp._fast.planes.receive_plane import ReceivePlane
+from escp._fast.planes.send_plane import SendPlane
 from escp._fast.wire.payloads import (
     decode_entries,
     decode_result,

@@ -1,13 +1,15 @@
-"""What Python has no function for: the memory policy, set_mempolicy(2), and the end of the parent, prctl(2)."""
+"""This process, where Python has no function for it: memory policy, the end of the parent, core dumps, the umask."""
 
 from libc.errno cimport errno
 from libc.stdint cimport uint64_t
+
+import os
 
 cdef extern from "native.h" nogil:
     int escp_bind_memory(const uint64_t *nodes, unsigned n_words)
 
 cdef extern from "<sys/prctl.h>" nogil:
-    int PR_SET_PDEATHSIG
+    int PR_SET_DUMPABLE, PR_SET_PDEATHSIG
     int prctl(int option, ...)
 
 cdef enum:
@@ -35,3 +37,19 @@ def signal_at_parents_end(int number):
     """
     if prctl(PR_SET_PDEATHSIG, <unsigned long> number) < 0:
         raise OSError(errno, "prctl")
+
+
+def forbid_dumps():
+    """No core dump of this process, and no reading of its memory by the user's other processes: it will hold keys."""
+    prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL)
+
+
+def read_umask():
+    """This process's umask, without changing it for a moment under other threads where the kernel tells it."""
+    with open("/proc/self/status", "rb") as status:
+        for line in status:
+            if line.startswith(b"Umask:"):
+                return int(line.split()[1], 8)
+    umask = os.umask(0o077)  # before Linux 4.7
+    os.umask(umask)
+    return umask

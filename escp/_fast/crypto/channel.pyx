@@ -10,11 +10,6 @@ from escp._fast.crypto.aead cimport aead_open, aead_rekey, aead_seal, aead_wipe
 from escp._fast.crypto.aead import BACKENDS, choose_backend
 from escp._fast.errors import raise_error
 
-cdef extern from "<sys/prctl.h>" nogil:
-    int prctl(int, unsigned long, ...)
-    enum:
-        PR_SET_DUMPABLE
-
 # IV word, big-endian: type 1 bit | zero 1 bit | payload length 26 bits | sequence number 36 bits
 cdef enum:
     SEQUENCE_BITS = 36
@@ -169,8 +164,3 @@ cdef class Channel:
         if channel_open(&self.c, copy, n, &err) < 0:
             raise_error(err.code, err.sys_errno, err.where.decode(), -1)
         return is_data, bytes(copy[IV_BYTES:IV_BYTES + n])
-
-
-def forbid_dumps():
-    """No core dump of this process, and no reading of its memory by the user's other processes: it will hold keys."""
-    prctl(PR_SET_DUMPABLE, 0UL, 0UL, 0UL, 0UL)

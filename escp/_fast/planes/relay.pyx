@@ -8,11 +8,13 @@ from libc.stdint cimport uint64_t
 
 import os
 
+cimport cython
+
 from escp._fast.base.libc cimport (EAGAIN, EINTR, F_SETPIPE_SZ, O_CLOEXEC, O_NONBLOCK, POLLIN, POLLOUT, SHUT_RDWR,
                                    SHUT_WR, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, c_close, calloc, errno, escp_count,
-                                   escp_load, escp_thread_start, fcntl, free, pipe2, poll, pollfd_t, pthread_join,
-                                   pthread_t, shutdown, splice)
+                                   escp_load, fcntl, free, pipe2, poll, pollfd_t, shutdown, splice)
 from escp._fast.base.types cimport MAX_STREAMS
+from escp._fast.planes.threads cimport Threads
 
 cdef enum:
     PIPE_BYTES = 1048576
@@ -81,18 +83,19 @@ cdef void *run_relay(void *arg) noexcept nogil:
     return NULL
 
 
+@cython.no_gc_clear  # __dealloc__ needs all of it to end the threads
 cdef class RelayPlane:
     """Relays *n_streams* pairs of connected, non-blocking sockets until both sides have ended them."""
     cdef relay_stream *streams
-    cdef pthread_t threads[MAX_STREAMS]
+    cdef Threads threads
     cdef int n_streams
-    cdef int n_threads
 
     def __cinit__(self, int n_streams):
         cdef int i
         if not 1 <= n_streams <= MAX_STREAMS:
             raise ValueError("1 to 64 streams")
         self.n_streams = n_streams
+        self.threads = Threads()
         self.streams = <relay_stream *>calloc(n_streams, sizeof(relay_stream))
         if self.streams == NULL:
             raise MemoryError
@@ -113,13 +116,8 @@ cdef class RelayPlane:
             fcntl(way.pipe[0], F_SETPIPE_SZ, PIPE_BYTES)  # or what the user's limit allows: slower, no more
 
     def start(self):
-        cdef int rc
-        while self.n_threads < self.n_streams:
-            rc = escp_thread_start(&self.threads[self.n_threads], run_relay, &self.streams[self.n_threads],
-                                   "escp-relay")
-            if rc:
-                raise OSError(rc, f"can't start a thread: {os.strerror(rc)}")
-            self.n_threads += 1
+        while self.threads.n < self.n_streams:
+            self.threads.add(run_relay, &self.streams[self.threads.n], "escp-relay")
 
     @property
     def n_bytes(self):
@@ -129,17 +127,14 @@ cdef class RelayPlane:
     def stop(self):
         """Shut the sockets of started streams: the threads end soon."""
         cdef int i
-        for i in range(self.n_threads):
+        for i in range(self.threads.n):
             shutdown(self.streams[i].ways[0].source, SHUT_RDWR)
             shutdown(self.streams[i].ways[0].target, SHUT_RDWR)
 
     def join(self):
         """Wait for the threads: after both sides have ended, or stop()."""
-        cdef int i
-        for i in range(self.n_threads):
-            with nogil:
-                pthread_join(self.threads[i], NULL)
-        self.n_threads = 0
+        with nogil:
+            self.threads.join()
 
     def __dealloc__(self):
         cdef int i

@@ -12,7 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from escp._fast.planes.plane import FATAL, FILE_FAILED, LISTED, ReceivePlane, SendPlane, link_local
+from escp._fast.planes.plane import FATAL, FILE_FAILED, LISTED
+from escp._fast.planes.receive_plane import ReceivePlane
+from escp._fast.planes.send_plane import SendPlane, link_local
 from escp.failures import (
     FAST_CHANGED,
     FAST_DIGEST,

@@ -8,7 +8,9 @@ import threading
 
 import pytest
 
-from escp._fast.planes.plane import FILE_FAILED, ReceivePlane, SendPlane
+from escp._fast.planes.plane import FILE_FAILED
+from escp._fast.planes.receive_plane import ReceivePlane
+from escp._fast.planes.send_plane import SendPlane
 from escp._fast.wire.payloads import encode_result
 from escp.failures import FAST_CHANGED, FAST_DIGEST, FAST_LOOP, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS
 from tests.support.loopback import BLOCK, Loopback, copy

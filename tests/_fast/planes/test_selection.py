@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from escp._fast.planes.plane import FATAL, FILE_FAILED, FINISHED, LISTED, ReceivePlane, SendPlane
+from escp._fast.planes.plane import FATAL, FILE_FAILED, FINISHED, LISTED
+from escp._fast.planes.receive_plane import ReceivePlane
+from escp._fast.planes.send_plane import SendPlane
 from escp._fast.wire.payloads import decode_entries, encode_result
 from escp.failures import FAST_PROTOCOL, FAST_SYS
 from tests.support.loopback import BLOCK, Loopback, copy

@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from escp._fast.crypto.channel import Channel
-from escp._fast.planes.plane import FATAL, FINISHED, ReceivePlane, SendPlane
+from escp._fast.planes.plane import FATAL, FINISHED
+from escp._fast.planes.receive_plane import ReceivePlane
+from escp._fast.planes.send_plane import SendPlane
 from escp.failures import FAST_AUTH, FAST_NET
 from tests.support.loopback import BLOCK, SECRET, Loopback, connect, use_blocking, wait_for_events
 

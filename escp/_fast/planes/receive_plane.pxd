@@ -1,0 +1,11 @@
+"""The receiving plane, as the sender in the same process knows it."""
+
+from escp._fast.planes.plane cimport Plane
+from escp._fast.receive.receive_state cimport receive_state, receive_stream
+from escp._fast.send.send_state cimport send_state
+
+
+cdef class ReceivePlane(Plane):
+    cdef receive_state *state
+    cdef receive_stream *streams
+    cdef send_state *partner  # the sender in this process, as long as there is one; *threads* are its

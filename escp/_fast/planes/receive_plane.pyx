@@ -1,0 +1,161 @@
+"""The receiving plane: sockets -> one thread a stream -> files; see receive_plane.pxd."""
+
+from libc.stdint cimport uint32_t, uint64_t
+
+import os
+
+cimport cython
+
+from escp._fast.base.libc cimport calloc, escp_load, free, pthread_mutex_lock, pthread_mutex_unlock
+from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err
+from escp._fast.io.engines cimport find_engine
+from escp._fast.planes.plane cimport Plane, check_streams, find_selection, sum_counters
+from escp._fast.planes.threads cimport Threads
+from escp._fast.receive.receive cimport receive_loop
+from escp._fast.receive.receive_state cimport (receive_free, receive_open, receive_state, receive_stop, receive_stream,
+                                               receive_stream_close, receive_stream_open)
+from escp._fast.receive.roots cimport MAX_WAITING, ROOTS_CLOSED, ROOTS_FULL, roots_allow, roots_open
+from escp._fast.send.send_state cimport state_stop
+
+from escp._fast.base.process import read_umask
+from escp._fast.errors import raise_error
+
+
+cdef void *run_receiver(void *arg) noexcept nogil:
+    receive_loop(<receive_stream *>arg)
+    return NULL
+
+
+@cython.no_gc_clear
+cdef class ReceivePlane(Plane):
+    """Receives files over its streams and writes them below *root_fd*.
+
+    *direct_bytes*: large files below that size are written through the page cache, with is_direct, too.
+    *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
+    *follows_umask*: directories are made as the user's own programs make them, not as scp makes them elsewhere.
+    *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
+    *keeps_attributes*: times and modes. *keeps_owner*: for root; with both, setuid and setgid bits, too.
+    *makes_sparse*: pages of zeroes become holes. *makes_links*, *makes_hard_links*, *makes_devices*: what else
+    the peer may make; with *makes_links* no link is followed on the way to a file.
+    *has_roots*: only what `allow` names may be written. *is_dry_run*: nothing may; there are questions only.
+    *selection*, *compares_digests*: as the sender's; its questions are refused without.
+    *has_openat2*, *has_tmpfile*: False to do without, as on kernels and file systems that lack them.
+    """
+
+    def __cinit__(self, *, int root_fd, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
+                  uint64_t direct_bytes=0,
+                  bint has_checksum=True, bint has_compression=False, bint keeps_attributes=False,
+                  bint follows_umask=False, bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True,
+                  bint has_tmpfile=True, bint keeps_owner=False, bint keeps_xattrs=False, bint keeps_acls=False,
+                  bint makes_sparse=False, bint makes_links=False, bint makes_hard_links=False,
+                  bint makes_devices=False, bint has_roots=False, selection="all", bint compares_digests=False,
+                  bint is_dry_run=False):
+        cdef int kind = find_selection(selection, compares_digests)
+        check_streams(n_streams, block_bytes)
+        if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
+            raise ValueError("the target's name is one component")
+        self.held = []
+        self.threads = Threads()
+        self.state = <receive_state *>calloc(1, sizeof(receive_state))
+        self.streams = <receive_stream *>calloc(n_streams, sizeof(receive_stream))
+        if self.state == NULL or self.streams == NULL:
+            raise MemoryError
+        self.events, self.sockets, self.channels = &self.state.events, self.state.sockets, self.state.channels
+        self.state.config.n_streams = n_streams
+        self.state.config.block = block_bytes
+        self.state.config.engine = find_engine(engine)
+        self.state.config.is_direct = is_direct
+        self.state.config.direct_bytes = direct_bytes
+        self.state.config.has_checksum = has_checksum
+        self.state.config.has_compression = has_compression
+        self.state.config.selection = kind
+        self.state.config.compares_digests = compares_digests
+        self.state.config.is_dry_run = is_dry_run
+        self.state.destination.root_fd = root_fd
+        self.state.destination.in_place_fd = in_place_fd
+        self.state.config.makes_sparse = makes_sparse
+        self.state.destination.keeps_attributes = keeps_attributes
+        self.state.destination.keeps_owner = keeps_owner
+        self.state.destination.keeps_xattrs = keeps_xattrs
+        self.state.destination.keeps_acls = keeps_acls
+        self.state.destination.makes_links = makes_links
+        self.state.destination.makes_hard_links = makes_hard_links
+        self.state.destination.makes_devices = makes_devices
+        self.state.destination.follows_umask = follows_umask
+        self.state.destination.umask = read_umask()
+        self.state.destination.lacks_openat2 = not has_openat2
+        self.state.destination.lacks_tmpfile = not has_tmpfile
+        self.state.destination.session = int.from_bytes(os.urandom(8), "big")
+        for i, c in enumerate(target_name):
+            self.state.destination.target_name[i] = <char><int>c  # above 127 too
+        roots_open(&self.state.roots, has_roots, makes_hard_links, int.from_bytes(os.urandom(8), "big"))
+        receive_open(self.state)
+
+    def allow(self, bytes name not None, bint is_directory=False):
+        """With has_roots: *name* may be written once, and all below it if *is_directory*.
+
+        Of those that don't come FILE_FAILED events tell: FAST_ABSENT where the sender says so, FAST_MISSING where it
+        doesn't. OverflowError when too many have not come yet, ValueError after the last stream's end.
+        """
+        cdef int rc
+        if len(name) > MAX_PATH_BYTES:
+            raise ValueError("the name is too long")
+        rc = roots_allow(&self.state.roots, name, len(name), is_directory)
+        if rc == ROOTS_FULL:
+            raise OverflowError(f"more than {MAX_WAITING} names have not come")
+        if rc == ROOTS_CLOSED:
+            raise ValueError("all streams have ended")
+        if rc < 0:
+            raise MemoryError
+
+    def start(self):
+        cdef fast_err err
+        cdef int i
+        clear(&err)
+        if self.partner != NULL:
+            return  # the sender's start() starts both
+        for i in range(self.state.config.n_streams):
+            if self.state.channels[i] == NULL:
+                raise ValueError(f"stream {i} is not attached")
+            if receive_stream_open(&self.streams[i], self.state, i, &err) < 0:
+                raise_error(err.code, err.sys_errno, "buffers", -1)
+        for i in range(self.state.config.n_streams):
+            self.threads.add(run_receiver, &self.streams[i], "escp-receive")
+
+    def counters(self):
+        cdef receive_state *s = self.state
+        cdef uint64_t files
+        cdef uint64_t directories
+        cdef uint64_t failed
+        cdef uint64_t skipped
+        with nogil:
+            pthread_mutex_lock(&s.lock)
+            files, directories, failed, skipped = s.n_files, s.n_directories, s.n_failed, s.n_same
+            pthread_mutex_unlock(&s.lock)
+        return sum_counters(s.streams, s.config.n_streams) | {
+            "files": files, "directories": directories, "failed": failed, "skipped": skipped,
+            "bytes_disk": escp_load(&s.n_disk)}
+
+    def stop(self):
+        """Make all threads end soon. May be called at any time, and again."""
+        with nogil:
+            receive_stop(self.state)
+            if self.partner != NULL:
+                state_stop(self.partner)
+
+    def __dealloc__(self):
+        cdef int i
+        if self.state == NULL:
+            return
+        if self.threads is not None and self.threads.n:
+            receive_stop(self.state)
+            if self.partner != NULL:
+                state_stop(self.partner)
+            self.threads.join()
+        if self.streams != NULL:
+            for i in range(self.state.config.n_streams):
+                receive_stream_close(&self.streams[i])
+            free(self.streams)
+        receive_free(self.state)
+        free(self.state)
+        self.state = NULL

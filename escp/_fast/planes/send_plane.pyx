@@ -1,0 +1,270 @@
+"""The sending plane, and both planes of a copy within one host.
+
+    walkers -> queue -> one thread a stream -> sockets; one thread for what comes back
+    link_local(): one thread for each stream of both planes, no sockets
+"""
+
+from libc.stdint cimport int64_t, uint32_t, uint64_t
+
+cimport cython
+
+from escp._fast.base.libc cimport (calloc, free, geteuid, pthread_cond_broadcast, pthread_mutex_lock,
+                                   pthread_mutex_unlock)
+from escp._fast.base.types cimport MAX_PATH_BYTES, clear, fast_err
+from escp._fast.files.filter cimport filter_set, filters_compile, filters_free
+from escp._fast.io.engines cimport find_engine
+from escp._fast.planes.local cimport local_join, local_link, local_loop, local_stream
+from escp._fast.planes.plane cimport Plane, check_streams, find_selection, sum_counters
+from escp._fast.planes.receive_plane cimport ReceivePlane
+from escp._fast.planes.threads cimport MAX_WALKERS, Threads
+from escp._fast.receive.receive_state cimport receive_state, receive_stop, receive_stream_open
+from escp._fast.send.acks cimport ack_close, ack_loop, ack_open, ack_reader
+from escp._fast.send.send cimport send_loop
+from escp._fast.send.send_frames cimport send_stream, send_stream_close, send_stream_open
+from escp._fast.send.send_state cimport N_ROOTS, dir_node, node_new, send_state, state_free, state_open, state_stop
+from escp._fast.walk.walk cimport walk_loop
+
+from escp._fast.errors import raise_error
+
+
+cdef void *run_walker(void *arg) noexcept nogil:
+    walk_loop(<send_state *>arg)
+    return NULL
+
+
+cdef void *run_sender(void *arg) noexcept nogil:
+    send_loop(<send_stream *>arg)
+    return NULL
+
+
+cdef void *run_acks(void *arg) noexcept nogil:
+    ack_loop(<ack_reader *>arg)
+    return NULL
+
+
+cdef void *run_local(void *arg) noexcept nogil:
+    local_loop(<local_stream *>arg)
+    return NULL
+
+
+@cython.no_gc_clear
+cdef class SendPlane(Plane):
+    """Reads files and sends them over its streams.
+
+    *direct_bytes*: large files below that size are read through the page cache, with is_direct, too.
+
+    *follows_links*: False sends symbolic links as they are. *keeps_hard_links*: further names of a file go as such.
+    *keeps_owner_names*: owner and group go by name, too. *finds_holes*: holes are neither read nor sent.
+    *sends_devices*: devices and fifos, too.
+    *filters*: (is_include, pattern) each, in the order in which they are tried; see filter.pxd.
+    *selection*: "all", "newer" (not what is newer, or the same, on the other side) or "changed" (not what has the
+    same size and time there; with *compares_digests* the same size and digest). The receiver must know of it.
+    *is_dry_run*: nothing is sent; what would be copied is told as LISTED events and counted.
+    *has_openat2*: False does without that system call, as on kernels that lack it.
+    *fault_offset* is for tests: it flips a bit of the byte at that offset of every file, after hashing.
+    """
+    cdef send_state *state
+    cdef send_stream *streams
+    cdef filter_set *filters
+    cdef ack_reader acks
+    cdef ReceivePlane local  # its partner in this process, which it keeps alive
+    cdef local_link link
+    cdef local_stream *links
+
+    def __cinit__(self, *, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
+                  uint64_t direct_bytes=0,
+                  bint has_checksum=True, bint has_compression=False, bint is_recursive=False, int n_walkers=2,
+                  int64_t fault_offset=-1, bint follows_links=True, bint keeps_hard_links=False,
+                  bint keeps_xattrs=False, bint keeps_acls=False, bint keeps_owner_names=False,
+                  bint finds_holes=False, bint sends_devices=False,
+                  filters=(), selection="all", bint compares_digests=False, bint is_dry_run=False,
+                  bint has_openat2=True):
+        cdef int kind = find_selection(selection, compares_digests)
+        check_streams(n_streams, block_bytes)
+        self.filters = filters_compile(list(filters))
+        self.held = []
+        self.threads = Threads()
+        self.state = <send_state *>calloc(1, sizeof(send_state))
+        self.streams = <send_stream *>calloc(n_streams, sizeof(send_stream))
+        self.links = <local_stream *>calloc(n_streams, sizeof(local_stream))
+        if self.state == NULL or self.streams == NULL or self.links == NULL:
+            raise MemoryError
+        self.events, self.sockets, self.channels = &self.state.events, self.state.sockets, self.state.channels
+        self.state.lacks_openat2 = not has_openat2
+        self.state.config.n_streams = n_streams
+        self.state.config.n_walkers = min(max(n_walkers, 1), MAX_WALKERS)
+        self.state.config.block = block_bytes
+        self.state.config.engine = find_engine(engine)
+        self.state.config.is_direct = is_direct
+        self.state.config.direct_bytes = direct_bytes
+        self.state.config.has_checksum = has_checksum
+        self.state.config.has_compression = has_compression
+        self.state.config.is_recursive = is_recursive
+        self.state.config.target_fd = -1
+        self.state.config.fault_offset = fault_offset
+        self.state.config.follows_links = follows_links
+        self.state.config.keeps_hard_links = keeps_hard_links
+        self.state.config.keeps_xattrs = keeps_xattrs
+        self.state.config.keeps_acls = keeps_acls
+        self.state.config.keeps_owner_names = keeps_owner_names
+        self.state.config.has_extras = keeps_xattrs or keeps_acls or keeps_owner_names
+        self.state.config.finds_holes = finds_holes
+        self.state.config.sends_devices = sends_devices
+        self.state.config.is_root = geteuid() == 0
+        self.state.config.filters = self.filters if self.filters.n else NULL
+        self.state.config.selection = kind
+        self.state.config.compares_digests = compares_digests
+        self.state.config.is_dry_run = is_dry_run
+        state_open(self.state)
+
+    def start(self):
+        cdef fast_err err
+        cdef int i
+        cdef int rc = 0
+        clear(&err)
+        if self.local is not None:
+            self.start_local()
+            return
+        for i in range(self.state.config.n_streams):
+            if self.state.channels[i] == NULL:
+                raise ValueError(f"stream {i} is not attached")
+            if rc == 0:
+                rc = send_stream_open(&self.streams[i], self.state, i, &err)
+        if rc < 0 or ack_open(&self.acks, self.state, &err) < 0:
+            raise_error(err.code, err.sys_errno, "buffers", -1)
+        self.threads.add(run_acks, &self.acks, "escp-acks")
+        for i in range(self.state.config.n_streams):
+            self.threads.add(run_sender, &self.streams[i], "escp-send")
+        self.start_walkers()
+
+    cdef int start_walkers(self) except -1:
+        for _ in range(self.state.config.n_walkers):
+            self.threads.add(run_walker, self.state, "escp-walk")
+        return 0
+
+    cdef int start_local(self) except -1:
+        cdef fast_err err
+        cdef int i
+        clear(&err)
+        for i in range(self.state.config.n_streams):
+            if (send_stream_open(&self.streams[i], self.state, i, &err) < 0
+                    or receive_stream_open(&self.local.streams[i], self.local.state, i, &err) < 0):
+                raise_error(err.code, err.sys_errno, "buffers", -1)
+            local_join(&self.links[i], &self.link, &self.streams[i], &self.local.streams[i])
+        for i in range(self.state.config.n_streams):
+            self.threads.add(run_local, &self.links[i], "escp-local")
+        self.start_walkers()
+        return 0
+
+    def add_source(self, bytes source not None, bytes target not None, *, bint waits=False, bint tells_absent=False):
+        """Queue the file or directory *source*, to become *target* (a name, or a path) below the destination.
+
+        *waits*: it may write to names that an earlier source writes to, so all of those are finished first.
+        *tells_absent*: if it can't be sent, the receiver is told that it will not come.
+
+        False when the queue is full: a ROOM event tells when to try again.
+        """
+        cdef dir_node *node
+        cdef bint has_room
+        if not source or b"\0" in source or len(target) > MAX_PATH_BYTES:
+            raise ValueError("a source is a path, its target a relative one")
+        node = node_new(NULL, source, len(source), target, len(target))
+        if node == NULL:
+            raise MemoryError
+        node.tells_absent = tells_absent
+        pthread_mutex_lock(&self.state.lock)
+        has_room = self.state.n_roots < N_ROOTS
+        if has_room:
+            self.state.roots[(self.state.roots_head + self.state.n_roots) % N_ROOTS].node = node
+            self.state.roots[(self.state.roots_head + self.state.n_roots) % N_ROOTS].waits = waits
+            self.state.n_roots += 1
+            self.state.n_all_roots += 1
+            node.serial = self.state.n_all_roots
+        else:
+            self.state.wants_root_event = True
+        pthread_cond_broadcast(&self.state.walk)
+        pthread_mutex_unlock(&self.state.lock)
+        if not has_room:
+            free(node)
+        return bool(has_room)
+
+    def end_sources(self):
+        """All sources have been added: when they are sent and acknowledged, the plane finishes."""
+        pthread_mutex_lock(&self.state.lock)
+        self.state.has_all_roots = True
+        pthread_cond_broadcast(&self.state.walk)
+        pthread_mutex_unlock(&self.state.lock)
+
+    def counters(self):
+        cdef send_state *s = self.state
+        cdef uint64_t found_files
+        cdef uint64_t found_bytes
+        cdef uint64_t files
+        cdef uint64_t directories
+        cdef uint64_t failed
+        cdef uint64_t skipped
+        cdef bint is_walked
+        with nogil:  # of one moment: walkers take holes from what they have found
+            pthread_mutex_lock(&s.lock)
+            found_files, found_bytes, is_walked = s.n_found_files, s.n_found_bytes, s.is_walked
+            files, directories, failed, skipped = s.n_files, s.n_directories, s.n_failed, s.n_skipped
+            pthread_mutex_unlock(&s.lock)
+        return sum_counters(s.streams, s.config.n_streams) | {
+            "found_files": found_files, "found_bytes": found_bytes, "files": files, "directories": directories,
+            "failed": failed, "skipped": skipped, "is_walked": bool(is_walked)}
+
+    def stop(self):
+        """Make all threads end soon. May be called at any time, and again."""
+        with nogil:
+            state_stop(self.state)
+            if self.link.receiving != NULL:
+                receive_stop(self.link.receiving)
+
+    def __dealloc__(self):
+        cdef int i
+        if self.state == NULL:
+            filters_free(self.filters)
+            return
+        if self.threads is not None and self.threads.n:
+            state_stop(self.state)
+            if self.link.receiving != NULL:
+                receive_stop(self.link.receiving)
+            self.threads.join()
+        if self.local is not None:
+            self.local.partner = NULL
+        free(self.links)
+        if self.streams != NULL:
+            for i in range(self.state.config.n_streams):
+                send_stream_close(&self.streams[i])
+            free(self.streams)
+        ack_close(&self.acks)
+        state_free(self.state)
+        filters_free(self.filters)
+        self.filters = NULL
+        free(self.state)
+        self.state = NULL
+
+
+def link_local(SendPlane sender not None, ReceivePlane receiver not None):
+    """Join two planes of this process instead of attaching streams; before start(), and for good.
+
+    The sender's start() starts both, stop() and join() of either are those of both; events and counters stay
+    separate, and both planes finish or fail. The two must agree on n_streams, block_bytes, has_checksum and the
+    selection; nothing is compressed.
+    """
+    cdef send_state *s = sender.state
+    cdef receive_state *r = receiver.state
+    if sender.local is not None or receiver.partner != NULL or sender.threads.n or receiver.threads.n:
+        raise ValueError("a plane is linked once, before it starts")
+    if (s.config.n_streams != r.config.n_streams or s.config.block != r.config.block
+            or s.config.has_checksum != r.config.has_checksum or s.config.selection != r.config.selection
+            or s.config.compares_digests != r.config.compares_digests):
+        raise ValueError("the planes differ in streams, blocks, digests or selection")
+    s.config.has_compression = r.config.has_compression = False
+    if r.config.engine.has_files and r.destination.in_place_fd < 0:
+        s.config.target_fd = r.destination.root_fd
+    sender.local = receiver
+    sender.link.sending = s
+    sender.link.receiving = r
+    receiver.partner = s
+    receiver.threads = sender.threads
