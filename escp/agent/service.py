@@ -136,7 +136,7 @@ class Service:
             from escp.names.rootfinder import RootFinder  # not at the top: a receiver needs none
 
             self._send_wanted = message
-            self._finder = RootFinder(follows_links=message.follows_links)
+            self._finder = RootFinder(keeps_links=message.keeps_links)
         elif isinstance(message, Sources) and self._finder:
             self._finder.ask(message.paths, is_last=message.is_last)
             self._offer_roots()

@@ -30,7 +30,7 @@ def _check_sources(options: "Options") -> None:
         raise SomeFailedError(f"{os.fsdecode(path)}: {describe_errno(e.errno or 0)}") from e
     except ValueError as e:
         raise SomeFailedError(f"{os.fsdecode(path)}: {e}") from e
-    if is_directory and not options.recursive:
+    if is_directory and not options.is_recursive:
         raise SomeFailedError(f"{os.fsdecode(path)}: is a directory", "copy directories with -r")
 
 

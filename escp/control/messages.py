@@ -5,7 +5,8 @@ tunnelled stream. A later minor version can add fields: unknown ones are ignored
 here may be missing: an older peer does not send it. Any other missing or wrongly typed one is an error.
 
 Each class says all about its message: fields, who sends it after what, whether it may come again, and which
-order it answers. `course` and the tables here are made from that.
+order it answers. `course` and the tables here are made from that. A field has the name of the option that
+it is made of, whatever version 1.0 called it.
 """
 
 from escp.constants import MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES
@@ -28,7 +29,8 @@ class Message(Record):
     """*agent*, *initiator*: what must have come before it from that side, one of them; (): nothing.
 
     The side that is not named never sends it. *repeats*: it may come again. *answers*: the message that it is
-    owed for, and *done*: what its author has done then. *is_json*: it has a `type`.
+    owed for, and *done*: what its author has done then. *is_json*: it has a `type`. *wire_names*: what fields
+    are called in the JSON, where it is something else; with a ! it says the opposite there.
     """
 
     if TYPE_CHECKING:
@@ -37,14 +39,16 @@ class Message(Record):
         repeats: ClassVar[bool]
         answer: ClassVar[type["Message"] | None]  # what is owed for it
         done: ClassVar[str]
+        wire_names: ClassVar[dict[str, str]]
 
     def __init_subclass__(
         cls, *, agent: "Kinds | None" = None, initiator: "Kinds | None" = None, repeats: bool = False,
         answers: "type[Message] | None" = None, done: str = "", is_json: bool = True,
+        wire_names: "dict[str, str] | None" = None,
     ) -> None:  # fmt: skip
         super().__init_subclass__()
         cls.agent, cls.initiator, cls.repeats = agent, initiator, repeats
-        cls.answer, cls.done = None, done
+        cls.answer, cls.done, cls.wire_names = None, done, wire_names or {}
         if answers is not None:
             answers.answer = cls
         if is_json:
@@ -63,7 +67,9 @@ class Hello(Message, agent=(), initiator=(), done="said hello"):
     features: list[str]
 
 
-class Send(Message, initiator=(Hello,)):
+class Send(Message, initiator=(Hello,), wire_names={
+    "keeps_links": "!follows_links", "is_sparse": "finds_holes", "keeps_devices": "sends_devices",
+}):  # fmt: skip
     """Be the sender; `Sources` follow. `filters`: + or - and a pattern each, the first match counts."""
 
     engine: str
@@ -71,20 +77,23 @@ class Send(Message, initiator=(Hello,)):
     has_checksum: bool
     has_compression: bool
     is_recursive: bool
-    follows_links: bool
+    keeps_links: bool
     keeps_hard_links: bool
     keeps_xattrs: bool
     keeps_acls: bool
     keeps_owner_names: bool
-    finds_holes: bool
-    sends_devices: bool
+    is_sparse: bool
+    keeps_devices: bool
     filters: list[bytes]
     selection: str
     compares_digests: bool
     is_dry_run: bool
 
 
-class Receive(Message, initiator=(Hello,)):
+class Receive(Message, initiator=(Hello,), wire_names={
+    "keeps_links": "makes_links", "keeps_hard_links": "makes_hard_links", "is_sparse": "makes_sparse",
+    "keeps_devices": "makes_devices",
+}):  # fmt: skip
     """Be the receiver.
 
     `n_sources` above 1 only tells that there are several; `is_directory` is about a single one. `has_roots`:
@@ -104,10 +113,10 @@ class Receive(Message, initiator=(Hello,)):
     keeps_owner: bool
     keeps_xattrs: bool
     keeps_acls: bool
-    makes_links: bool
-    makes_hard_links: bool
-    makes_sparse: bool
-    makes_devices: bool
+    keeps_links: bool
+    keeps_hard_links: bool
+    is_sparse: bool
+    keeps_devices: bool
     selection: str
     compares_digests: bool
     is_dry_run: bool
@@ -309,6 +318,12 @@ _MAX_INT = 1 << 63
 _MAX_ITEMS = 4096  # of a list
 
 
+def _wire_name(cls: type[Message], name: str) -> tuple[str, bool]:
+    """What a field is called in the JSON, and whether it says the opposite there."""
+    wire = getattr(cls, "wire_names", {}).get(name, name)
+    return wire.lstrip("!"), wire[0] == "!"
+
+
 def _to_json(value: object) -> object:
     if isinstance(value, bytes):
         return value.hex()
@@ -320,8 +335,11 @@ def encode(message: Message) -> bytes:
     if isinstance(message, Chunk):
         body = bytes((message.stream,)) + message.data
         return (_IS_CHUNK | len(body)).to_bytes(_LENGTH_BYTES, "big") + body
-    own = message._asdict().items()
-    fields = {name: _to_json(value) for name, value in own if value != message._defaults.get(name)}
+    fields = {}
+    for name, value in message._asdict().items():
+        if value != message._defaults.get(name):
+            key, is_opposite = _wire_name(type(message), name)
+            fields[key] = not value if is_opposite else _to_json(value)
     body = write_json({"type": type(message).__name__.lower(), **fields}).encode()
     if len(body) > MAX_MESSAGE_BYTES:
         raise ProtocolError("a control message is too long")
@@ -346,6 +364,15 @@ def _check(name: str, wanted: object, value: object, peer: str) -> object:
 _ITEM_TYPES: dict[object, type] = {list[str]: str, list[bytes]: bytes, list[int]: int}
 
 
+def _take(cls: type[Message], name: str, fields: dict[str, object], peer: str) -> object:
+    """The value of a message's field."""
+    key, is_opposite = _wire_name(cls, name)
+    if key not in fields and name in cls._defaults:
+        return cls._defaults[name]
+    value = _check(key, cls.__annotations__[name], fields.get(key), peer)
+    return not value if is_opposite else value
+
+
 def decode(body: bytes, peer: str = "the peer") -> Message:
     """The message of one JSON body; raises ProtocolError, which names *peer*."""
     try:
@@ -358,12 +385,7 @@ def decode(body: bytes, peer: str = "the peer") -> Message:
     cls = _TYPES.get(name) if isinstance(name, str) else None
     if cls is None:
         raise ProtocolError(f"{peer} sent a control message of an unknown type")
-    message = cls._make(
-        cls._defaults[name]
-        if name not in fields and name in cls._defaults
-        else _check(name, wanted, fields.get(name), peer)
-        for name, wanted in cls.__annotations__.items()
-    )
+    message = cls._make(_take(cls, name, fields, peer) for name in cls._fields)
     if isinstance(message, FileFailed) and not is_failure(*message[:4]):
         raise ProtocolError(f"{peer} tells of a failure that there is none of")
     return message

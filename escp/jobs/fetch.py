@@ -57,7 +57,7 @@ class FetchJob(AgentJob):
             return
         is_single = not self._is_many and self._offers.is_single
         is_one_directory = is_single and bool(self._offers.directories[0])
-        if is_one_directory and not self._options.recursive:
+        if is_one_directory and not self._options.is_recursive:
             shown = os.fsdecode(self._offers.first_path)
             raise SomeFailedError(f"{self._origin.host}:{shown}: is a directory", "copy directories with -r")
         wanted = make_receive(self._options, 1 if is_single else 2, is_one_directory, has_roots=True)

@@ -138,7 +138,7 @@ class Job(ABC):
         if self._is_many:
             return 2, False
         path = self._options.sources[0].path
-        return 1, is_directory(path, follows_links=not self._options.keeps_links)
+        return 1, is_directory(path, keeps_links=self._options.keeps_links)
 
     def _feed_end(self) -> None:
         """Hand the next ones to the plane."""

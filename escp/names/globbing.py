@@ -134,10 +134,10 @@ def _expand_below(top: bytes, components: list[bytes]) -> Iterator[bytes]:
             yield from _expand_below(top + name + b"/", rest)
 
 
-def is_directory(path: bytes, *, follows_links: bool = True) -> bool:
+def is_directory(path: bytes, *, keeps_links: bool = False) -> bool:
     """Whether a source is one; what can't be looked at is told when it is opened."""
     try:
-        return stat.S_ISDIR((os.stat if follows_links or path.endswith(b"/") else os.lstat)(path).st_mode)
+        return stat.S_ISDIR((os.lstat if keeps_links and not path.endswith(b"/") else os.stat)(path).st_mode)
     except (OSError, ValueError):
         return False
 

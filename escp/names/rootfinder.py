@@ -15,8 +15,8 @@ MAX_PAGE_BYTES = 1 << 18  # of names
 class RootFinder:
     """One page of roots at a time: `ask`, `next_page`, `accept`."""
 
-    def __init__(self, *, follows_links: bool):
-        self._follows_links = follows_links
+    def __init__(self, *, keeps_links: bool):
+        self._keeps_links = keeps_links
         self._requests: deque[tuple[int, bytes]] = deque()
         self._n_requests = 0
         self._has_all_requests = False
@@ -39,7 +39,7 @@ class RootFinder:
             while self._requests:
                 number, request = self._requests.popleft()
                 for path in expand(expand_home(request)):
-                    is_folder = is_directory(path, follows_links=self._follows_links)
+                    is_folder = is_directory(path, keeps_links=self._keeps_links)
                     yield number, path, root_name(request, path), is_folder
             yield -1, b"", b"", False  # no more for now
 

@@ -59,9 +59,9 @@ class Options(Record):
     target: Location
     filelist: str | None  # a path, or - for standard input
     is_null_separated: bool
-    recursive: bool
-    preserve: bool
-    compress: bool
+    is_recursive: bool
+    keeps_attributes: bool
+    has_compression: bool
     has_checksum: bool
     limit_bytes_per_s: int | None  # of all streams together
     is_direct_hosts: bool  # -R; else -3
@@ -122,6 +122,11 @@ class Options(Record):
     def pushes_agent(self) -> bool:
         """Whether the agent is this program, sent along."""
         return self.agent_command == PUSHED_AGENT
+
+    @property
+    def keeps_owner_names(self) -> bool:
+        """Owner and group go by name, too: the numbers may be others' on the other host."""
+        return self.keeps_owner and not self.has_numeric_ids
 
     @property
     def selection(self) -> str:

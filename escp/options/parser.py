@@ -211,10 +211,10 @@ def _add_ssh_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_copy_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("-r", "--recursive", dest="recursive", action="store_true",
+    add("-r", "--recursive", dest="is_recursive", action="store_true",
         help="copy directories with all that is in them; symbolic links are followed unless --links is "
         "given (default: off)")
-    add("-C", "--compress", dest="compress", action="store_true",
+    add("-C", "--compress", dest="has_compression", action="store_true",
         help="compress the data with zstd (default: off)")
     add("-l", "--limit", dest="limit", metavar="LIMIT",
         help="limit the rate of all streams together: a bare number is Kbit/s as in scp (1 Kbit = 1024 "
@@ -256,7 +256,7 @@ def _add_selecting_options(group: argparse._ArgumentGroup) -> None:
 
 def _add_attribute_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
-    add("-p", "--preserve", dest="preserve", action="store_true",
+    add("-p", "--preserve", dest="keeps_attributes", action="store_true",
         help="keep modification and access times and mode bits (default: off)")
     add("--owner", dest="keeps_owner", action="store_true",
         help="keep user and group, by name; only root may (default: off)")

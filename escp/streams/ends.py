@@ -64,17 +64,8 @@ class SendEnd:
         self._has_more = False  # `add` was called meanwhile
         with _OfferErrors():
             self.plane = SendPlane(
-                n_streams=n_streams, block_bytes=block_bytes, engine=wanted.engine,
-                is_direct=wanted.is_direct, direct_bytes=direct_bytes, has_checksum=wanted.has_checksum,
-                has_compression=wanted.has_compression,
-                is_recursive=wanted.is_recursive, n_walkers=count_walkers(),
-                follows_links=wanted.follows_links, keeps_hard_links=wanted.keeps_hard_links,
-                keeps_xattrs=wanted.keeps_xattrs, keeps_acls=wanted.keeps_acls,
-                keeps_owner_names=wanted.keeps_owner_names, finds_holes=wanted.finds_holes,
-                sends_devices=wanted.sends_devices,
-                filters=[(rule[:1] == b"+", rule[1:]) for rule in wanted.filters],
-                selection=wanted.selection, compares_digests=wanted.compares_digests,
-                is_dry_run=wanted.is_dry_run, fault_offset=self.fault_offset,
+                wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
+                n_walkers=count_walkers(), fault_offset=self.fault_offset,
             )  # fmt: skip
         loop.watch(self.plane.event_fd, self.take_events)
 
@@ -186,21 +177,11 @@ class ReceiveEnd:
         direct_bytes: int = 0,
     ) -> None:
         """Make the plane. Raises ProtocolError when what is wanted is not offered here."""
-        wanted = self._wanted
         with _OfferErrors():
             self.plane = ReceivePlane(
-                root_fd=self.destination.root_fd, n_streams=n_streams, block_bytes=block_bytes,
-                engine=wanted.engine, is_direct=wanted.is_direct, direct_bytes=direct_bytes,
-                has_checksum=wanted.has_checksum,
-                has_compression=wanted.has_compression, keeps_attributes=wanted.keeps_attributes,
-                follows_umask=not self._is_remote,
-                target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
-                has_roots=wanted.has_roots, selection=wanted.selection,
-                compares_digests=wanted.compares_digests, keeps_owner=wanted.keeps_owner,
-                keeps_xattrs=wanted.keeps_xattrs, keeps_acls=wanted.keeps_acls,
-                makes_links=wanted.makes_links, makes_hard_links=wanted.makes_hard_links,
-                makes_sparse=wanted.makes_sparse, makes_devices=wanted.makes_devices,
-                is_dry_run=wanted.is_dry_run,
+                self._wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
+                root_fd=self.destination.root_fd, target_name=self.destination.name,
+                in_place_fd=self.destination.in_place_fd, follows_umask=not self._is_remote,
             )  # fmt: skip
         self._loop, self._listener = loop, listener
         loop.watch(self.plane.event_fd, self.take_events)
@@ -285,7 +266,7 @@ def _check_rights(wanted: Receive, *, is_remote: bool) -> None:
     where = "on the remote host" if is_remote else "here"
     for is_wanted, option, what in (
         (wanted.keeps_owner, "--owner", "give files to others"),
-        (wanted.makes_devices, "--devices", "make devices"),
+        (wanted.keeps_devices, "--devices", "make devices"),
     ):
         if is_wanted and os.geteuid() != 0:
             raise RefusedError(

@@ -27,6 +27,7 @@ from escp.control.messages import (
     Relay,
     Result,
     Roots,
+    Send,
     Sources,
     Tunnel,
     decode,
@@ -44,8 +45,8 @@ LINK = Link(
 RECEIVE = Receive(
     target=b"/tmp/\xff\x00\n", n_sources=2, is_directory=True, engine="posix", is_direct=True,
     has_checksum=True, has_compression=False, is_recursive=True, has_roots=False, keeps_attributes=False,
-    keeps_owner=False, keeps_xattrs=False, keeps_acls=False, makes_links=True, makes_hard_links=False,
-    makes_sparse=False, makes_devices=False, selection="changed", compares_digests=False,
+    keeps_owner=False, keeps_xattrs=False, keeps_acls=False, keeps_links=True, keeps_hard_links=False,
+    is_sparse=False, keeps_devices=False, selection="changed", compares_digests=False,
     is_dry_run=False,
 )  # fmt: skip
 MESSAGES = [
@@ -100,6 +101,29 @@ def test_half_a_message_is_waited_for():
     data = encode(HELLO)
     assert decoder.feed(data[:-1]) == []
     assert decoder.feed(data[-1:] + encode(Bye())) == [HELLO, Bye()]
+
+
+SEND = Send(
+    engine="posix", is_direct=True, has_checksum=True, has_compression=False, is_recursive=True,
+    keeps_links=True, keeps_hard_links=False, keeps_xattrs=False, keeps_acls=False, keeps_owner_names=False,
+    is_sparse=True, keeps_devices=False, filters=[], selection="all", compares_digests=False,
+    is_dry_run=False,
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("order", "on_the_wire"),
+    [(SEND, {"follows_links": False, "finds_holes": True, "sends_devices": False, "keeps_hard_links": False}),
+     (SEND._replace(keeps_links=False, keeps_devices=True), {"follows_links": True, "sends_devices": True}),
+     (RECEIVE, {"makes_links": True, "makes_hard_links": False, "makes_sparse": False}),
+     (RECEIVE._replace(keeps_hard_links=True, is_sparse=True, keeps_devices=True),
+      {"makes_hard_links": True, "makes_sparse": True, "makes_devices": True})],
+)  # fmt: skip
+def test_fields_have_the_names_of_version_1_0_on_the_wire(order, on_the_wire):
+    fields = json.loads(encode(order)[4:])
+    assert {**fields, **on_the_wire} == fields
+    assert not {"keeps_links", "is_sparse", "keeps_devices"} & set(fields)
+    assert decode(encode(order)[4:]) == order
 
 
 def test_unknown_fields_are_ignored():

@@ -166,7 +166,7 @@ MUTATIONS = [
              "        deeper = openat(fd, name, O_PATH | O_DIRECTORY | O_CLOEXEC)\n",
              (TEST_SENDER + "test_planted_directory_link_is_refused",)),
     Mutation(7, "links that were sent are followed", "escp/_fast/files/tree.pyx",
-             "        fd = open_beneath(t, top, path + n_root + (n_root > 0), not t.makes_links)\n",
+             "        fd = open_beneath(t, top, path + n_root + (n_root > 0), not t.keeps_links)\n",
              "        fd = open_beneath(t, top, path + n_root + (n_root > 0), True)\n",
              ("tests/_fast/files/test_links.py::test_nothing_goes_through_a_link_that_was_sent",)),
     Mutation(7, "`..` is a component like others", "escp/_fast/wire/payloads.pyx",
@@ -177,7 +177,7 @@ MUTATIONS = [
              "        memcpy(name, t.target_name",
              (TEST_SENDER + "test_entry_with_a_path_is_refused_where_one_file_was_asked_for",)),
     Mutation(7, "links are made though nobody asked for them", "escp/_fast/files/nodes.pyx",
-             "    if (e.kind == ENTRY_LINK and not t.makes_links) or (", "    if (",
+             "    if (e.kind == ENTRY_LINK and not t.keeps_links) or (", "    if (",
              ("tests/_fast/files/test_links.py::test_what_was_not_asked_for_is_not_made",)),
     # ---- 8: a final name only ever shows a whole, verified file
     Mutation(8, "a large file's digest is not compared", "escp/_fast/receive/receive_large.pyx",

@@ -85,8 +85,8 @@ EXAMPLES = {
     "escp": ("/opt/escp --logfile x", "agent_command", "/opt/escp --logfile x"),
     "push-agent": ("true", "agent_command", ""),
     "agent-tree": ("~/tree", "agent_tree", os.path.expanduser("~/tree")),
-    "recursive": ("true", "recursive", True),
-    "compress": ("on", "compress", True),
+    "recursive": ("true", "is_recursive", True),
+    "compress": ("on", "has_compression", True),
     "limit": ("100M", "limit_bytes_per_s", 100_000_000),
     "relay": ("false", "is_direct_hosts", True),
     "direct": ("true", "is_direct_hosts", True),
@@ -98,7 +98,7 @@ EXAMPLES = {
     "skip-unchanged": ("true", "skips_unchanged", True),
     "checksum": ("true", "compares_digests", True),
     "dry-run": ("true", "is_dry_run", True),
-    "preserve": ("true", "preserve", True),
+    "preserve": ("true", "keeps_attributes", True),
     "owner": ("true", "keeps_owner", True),
     "numeric-ids": ("true", "has_numeric_ids", False),  # without owner it waits
     "xattrs": ("true", "keeps_xattrs", True),
@@ -226,7 +226,7 @@ def test_flags_beat_environment_beats_user_beats_system(both, monkeypatch):
     both("parallel: 2\nlimit: 1M\nbits: true\ncompress: true\n", "parallel: 3\nlimit: 2M\ncompress: false\n")
     options = parse()
     assert (options.n_streams, options.limit_bytes_per_s) == (3, 2_000_000)
-    assert options.shows_bits and not options.compress
+    assert options.shows_bits and not options.has_compression
     monkeypatch.setenv("ESCP_PARALLEL", "5")
     monkeypatch.setenv("ESCP_BITS", "0")
     options = parse()

@@ -37,8 +37,8 @@ def test_defaults():
     assert options.is_direct and options.has_checksum
     assert (options.send_engine, options.receive_engine) == ("posix", "posix")
     assert (options.agent_command, options.ssh_program) == ("escp", "ssh")
-    flags = ("recursive preserve compress is_embedded is_server batch is_quiet json shows_bits "
-             "shows_help shows_version shows_licence")  # fmt: skip
+    flags = ("is_recursive keeps_attributes has_compression is_embedded is_server batch is_quiet json "
+             "shows_bits shows_help shows_version shows_licence")  # fmt: skip
     assert not any(getattr(options, name) for name in flags.split())
 
 
@@ -49,7 +49,8 @@ def test_options_are_frozen():
 
 def test_flags():
     options = parse("-rpCBq", "--bits", "--json", "--nodirect", "--nochecksum")
-    assert options.recursive and options.preserve and options.compress and options.batch and options.is_quiet
+    assert options.is_recursive and options.keeps_attributes and options.has_compression
+    assert options.batch and options.is_quiet
     assert options.shows_bits and options.json and not options.is_direct and not options.has_checksum
 
 

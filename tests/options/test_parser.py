@@ -108,7 +108,7 @@ def test_server_is_hidden_but_understood():
 
 def test_options_end_at_the_first_operand_as_with_scp():
     args = parse("-r", "a", "-p", "h:", "--", "-q")
-    assert args.recursive and not args.preserve and not args.is_quiet
+    assert args.is_recursive and not args.keeps_attributes and not args.is_quiet
     assert args.operands == ["a", "-p", "h:", "--", "-q"]
 
 
@@ -123,7 +123,8 @@ def test_a_single_dash_is_an_operand():
 @pytest.mark.parametrize("argv", [["-rpvP", "2222"], ["-rpvP2222"], ["-r", "-pv", "-P", "2222"]])
 def test_short_options_cluster(argv):
     args = parse(*argv, "a", "h:")
-    assert (args.recursive, args.preserve, args.verbosity, args.ssh_port) == (True, True, 1, "2222")
+    assert args.is_recursive and args.keeps_attributes
+    assert (args.verbosity, args.ssh_port) == (1, "2222")
     assert args.operands == ["a", "h:"]
 
 

@@ -28,10 +28,10 @@ def run_bound(cpumask, nodemask, code=""):
 SEND = """
     import os, re, socket, tempfile, threading, time
     from escp._fast.crypto.channel import Channel
-    from escp._fast.planes.send_plane import SendPlane
+    from tests.support.planes import send_plane
 
     ends = socket.socketpair()
-    plane = SendPlane(n_streams=1, block_bytes=1 << 20, is_direct=False)
+    plane = send_plane(n_streams=1, block_bytes=1 << 20, is_direct=False)
     plane.attach(ends[0].fileno(), Channel(bytes(32), 0, is_sender=True, block_bytes=1 << 20))
     file = tempfile.NamedTemporaryFile()
     file.truncate(64 << 20)

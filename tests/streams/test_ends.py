@@ -4,12 +4,12 @@ import os
 
 import pytest
 
-from escp._fast.planes.receive_plane import ReceivePlane
 from escp._fast.planes.send_plane import link_local
 from escp.control.messages import Send
 from escp.lean.eventloop import EventLoop
 from escp.streams.ends import SendEnd
 from tests.support.loopback import BLOCK
+from tests.support.planes import receive_plane
 
 N_PAGES = 3000
 WANTED = Send("posix", *[False] * 11, [], "all", False, False)
@@ -47,7 +47,7 @@ def test_pages_may_be_many(tmp_path, n_sources):
     root_fd = os.open(tmp_path / "target", os.O_RDONLY)
     source = os.fsencode(tmp_path / "x")
     feeder = Feeder([[(source, b"%d" % number)] * n_sources for number in range(N_PAGES)])
-    receiver = ReceivePlane(root_fd=root_fd, n_streams=1, block_bytes=BLOCK, has_checksum=False)
+    receiver = receive_plane(root_fd=root_fd, n_streams=1, block_bytes=BLOCK, has_checksum=False)
     try:
         link_local(feeder.end.plane, receiver)
         feeder.end.plane.start()

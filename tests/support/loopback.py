@@ -10,8 +10,8 @@ from pathlib import Path
 
 from escp._fast.crypto.channel import Channel
 from escp._fast.planes.plane import FATAL, FINISHED
-from escp._fast.planes.receive_plane import ReceivePlane
-from escp._fast.planes.send_plane import SendPlane, link_local
+from escp._fast.planes.send_plane import link_local
+from tests.support.planes import receive_plane, send_plane
 from tests.support.sanitized import PATIENCE
 
 SECRET = bytes(range(32))
@@ -75,8 +75,8 @@ class Loopback:
                  buffer_bytes=0, is_local=False, both=None, sending=None, receiving=None):  # fmt: skip
         self.root_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
         shape = {"n_streams": n_streams, "block_bytes": block_bytes, **(both or {})}
-        self.sender = SendPlane(**{"is_recursive": True, **shape, **(sending or {})})
-        self.receiver = ReceivePlane(**{"root_fd": self.root_fd, **shape, **(receiving or {})})
+        self.sender = send_plane(**{"is_recursive": True, **shape, **(sending or {})})
+        self.receiver = receive_plane(**{"root_fd": self.root_fd, **shape, **(receiving or {})})
         if is_local:
             link_local(self.sender, self.receiver)
         self.pairs = [] if is_local else connect(n_streams, buffer_bytes=buffer_bytes)

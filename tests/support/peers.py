@@ -11,8 +11,6 @@ import zstandard
 from escp._fast.crypto.channel import Channel
 from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, FINISHED
-from escp._fast.planes.receive_plane import ReceivePlane
-from escp._fast.planes.send_plane import SendPlane
 from escp._fast.wire.payloads import (
     decode_entries,
     decode_result,
@@ -23,6 +21,7 @@ from escp._fast.wire.payloads import (
     encode_result,
 )
 from tests.support.loopback import BLOCK, LIMIT_S, SECRET, Event, connect, use_blocking, wait_for_events
+from tests.support.planes import receive_plane, send_plane
 
 ENTRIES, RESULTS, END = 2, 3, 4  # message types
 SMALL, LARGE, LARGE_END, DIRECTORY, LINK, HARD_LINK, DEVICE, QUERY, ABSENT = range(1, 10)  # kinds of entries
@@ -146,7 +145,7 @@ class Sender(Peer):
         self.n_entries = [0] * n_streams
         self.n_bytes = [0] * n_streams
         super().__init__(
-            ReceivePlane(root_fd=self.root_fd, n_streams=n_streams, block_bytes=block_bytes, **options),
+            receive_plane(root_fd=self.root_fd, n_streams=n_streams, block_bytes=block_bytes, **options),
             n_streams,
             block_bytes,
         )
@@ -220,7 +219,7 @@ class Receiver(Peer):
     ):
         options = {"is_recursive": True, **options}
         super().__init__(
-            SendPlane(n_streams=n_streams, block_bytes=block_bytes, **options),
+            send_plane(n_streams=n_streams, block_bytes=block_bytes, **options),
             n_streams,
             block_bytes,
             buffer_bytes,

@@ -131,10 +131,10 @@ cdef int prepare(tree *t, dir_cache *cache, const entry *e, new_node *node, fast
     cdef uint32_t type
     node.kind = e.kind
     node.first_dirfd = -1
-    if t.in_place_fd >= 0 or (e.kind == ENTRY_DEVICE and not t.makes_devices):
+    if t.in_place_fd >= 0 or (e.kind == ENTRY_DEVICE and not t.keeps_devices):
         return fail(err, FAST_SPECIAL, 0, "create")
-    if (e.kind == ENTRY_LINK and not t.makes_links) or (
-            e.kind == ENTRY_HARD_LINK and (not t.makes_hard_links or t.target_name[0])):
+    if (e.kind == ENTRY_LINK and not t.keeps_links) or (
+            e.kind == ENTRY_HARD_LINK and (not t.keeps_hard_links or t.target_name[0])):
         return fail(err, FAST_UNSAFE, 0, "create")
     if get_extras(e.extras, e.extras_bytes, &x, err) < 0:
         return -1

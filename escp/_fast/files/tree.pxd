@@ -28,9 +28,9 @@ ctypedef struct tree:
     bint keeps_owner
     bint keeps_xattrs
     bint keeps_acls
-    bint makes_links  # symbolic ones; then none is followed on the way to a file, not even one that stays inside
-    bint makes_hard_links
-    bint makes_devices
+    bint keeps_links  # symbolic ones; then none is followed on the way to a file, not even one that stays inside
+    bint keeps_hard_links
+    bint keeps_devices
     bint is_root
     owner_cache owners
     bint follows_umask  # directories are the user's own, made here; else as scp makes them on the other host

@@ -125,7 +125,7 @@ cdef int open_existing(tree *t, dir_cache *cache, const char *path, size_t n, si
                 if top < 0:
                     return -1
                 keep(cache, root, n_root, n_root, top)
-        fd = open_beneath(t, top, path + n_root + (n_root > 0), not t.makes_links)
+        fd = open_beneath(t, top, path + n_root + (n_root > 0), not t.keeps_links)
     return keep(cache, path, n, n_root, fd) if fd >= 0 else -1
 
 

@@ -8,12 +8,13 @@ cimport cython
 
 from escp._fast.base.libc cimport calloc, escp_load, free, pthread_mutex_lock, pthread_mutex_unlock
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err
+from escp._fast.files.tree cimport tree
 from escp._fast.io.engines cimport find_engine
 from escp._fast.planes.plane cimport Plane, check_streams, find_selection, sum_counters
 from escp._fast.planes.threads cimport Threads
 from escp._fast.receive.receive cimport receive_loop
-from escp._fast.receive.receive_state cimport (receive_free, receive_open, receive_state, receive_stop, receive_stream,
-                                               receive_stream_close, receive_stream_open)
+from escp._fast.receive.receive_state cimport (receive_config, receive_free, receive_open, receive_state, receive_stop,
+                                               receive_stream, receive_stream_close, receive_stream_open)
 from escp._fast.receive.roots cimport MAX_WAITING, ROOTS_CLOSED, ROOTS_FULL, roots_allow, roots_open
 from escp._fast.send.send_state cimport state_stop
 
@@ -26,31 +27,41 @@ cdef void *run_receiver(void *arg) noexcept nogil:
     return NULL
 
 
+cdef int obey(receive_config *c, tree *destination, order) except -1:
+    c.engine = find_engine(order.engine)
+    c.is_direct = order.is_direct
+    c.has_checksum = order.has_checksum
+    c.has_compression = order.has_compression
+    c.is_sparse = order.is_sparse
+    c.selection = find_selection(order.selection, order.compares_digests)
+    c.compares_digests = order.compares_digests
+    c.is_dry_run = order.is_dry_run
+    destination.keeps_attributes = order.keeps_attributes
+    destination.keeps_owner = order.keeps_owner
+    destination.keeps_xattrs = order.keeps_xattrs
+    destination.keeps_acls = order.keeps_acls
+    destination.keeps_links = order.keeps_links
+    destination.keeps_hard_links = order.keeps_hard_links
+    destination.keeps_devices = order.keeps_devices
+    return 0
+
+
 @cython.no_gc_clear
 cdef class ReceivePlane(Plane):
     """Receives files over its streams and writes them below *root_fd*.
 
+    *order*: what the user asked for, by the names of escp.control.messages.Receive; its target, and what is about it,
+    has become *root_fd*, *target_name* and *in_place_fd*.
     *direct_bytes*: large files below that size are written through the page cache, with is_direct, too.
     *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
     *follows_umask*: directories are made as the user's own programs make them, not as scp makes them elsewhere.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
-    *keeps_attributes*: times and modes. *keeps_owner*: for root; with both, setuid and setgid bits, too.
-    *makes_sparse*: pages of zeroes become holes. *makes_links*, *makes_hard_links*, *makes_devices*: what else
-    the peer may make; with *makes_links* no link is followed on the way to a file.
-    *has_roots*: only what `allow` names may be written. *is_dry_run*: nothing may; there are questions only.
-    *selection*, *compares_digests*: as the sender's; its questions are refused without.
     *has_openat2*, *has_tmpfile*: False to do without, as on kernels and file systems that lack them.
     """
 
-    def __cinit__(self, *, int root_fd, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
-                  uint64_t direct_bytes=0,
-                  bint has_checksum=True, bint has_compression=False, bint keeps_attributes=False,
-                  bint follows_umask=False, bytes target_name=b"", int in_place_fd=-1, bint has_openat2=True,
-                  bint has_tmpfile=True, bint keeps_owner=False, bint keeps_xattrs=False, bint keeps_acls=False,
-                  bint makes_sparse=False, bint makes_links=False, bint makes_hard_links=False,
-                  bint makes_devices=False, bint has_roots=False, selection="all", bint compares_digests=False,
-                  bint is_dry_run=False):
-        cdef int kind = find_selection(selection, compares_digests)
+    def __cinit__(self, order, *, int root_fd, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0,
+                  bytes target_name=b"", bint follows_umask=False, int in_place_fd=-1, bint has_openat2=True,
+                  bint has_tmpfile=True):
         check_streams(n_streams, block_bytes)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
             raise ValueError("the target's name is one component")
@@ -63,24 +74,9 @@ cdef class ReceivePlane(Plane):
         self.events, self.sockets, self.channels = &self.state.events, self.state.sockets, self.state.channels
         self.state.config.n_streams = n_streams
         self.state.config.block = block_bytes
-        self.state.config.engine = find_engine(engine)
-        self.state.config.is_direct = is_direct
         self.state.config.direct_bytes = direct_bytes
-        self.state.config.has_checksum = has_checksum
-        self.state.config.has_compression = has_compression
-        self.state.config.selection = kind
-        self.state.config.compares_digests = compares_digests
-        self.state.config.is_dry_run = is_dry_run
         self.state.destination.root_fd = root_fd
         self.state.destination.in_place_fd = in_place_fd
-        self.state.config.makes_sparse = makes_sparse
-        self.state.destination.keeps_attributes = keeps_attributes
-        self.state.destination.keeps_owner = keeps_owner
-        self.state.destination.keeps_xattrs = keeps_xattrs
-        self.state.destination.keeps_acls = keeps_acls
-        self.state.destination.makes_links = makes_links
-        self.state.destination.makes_hard_links = makes_hard_links
-        self.state.destination.makes_devices = makes_devices
         self.state.destination.follows_umask = follows_umask
         self.state.destination.umask = read_umask()
         self.state.destination.lacks_openat2 = not has_openat2
@@ -88,7 +84,8 @@ cdef class ReceivePlane(Plane):
         self.state.destination.session = int.from_bytes(os.urandom(8), "big")
         for i, c in enumerate(target_name):
             self.state.destination.target_name[i] = <char><int>c  # above 127 too
-        roots_open(&self.state.roots, has_roots, makes_hard_links, int.from_bytes(os.urandom(8), "big"))
+        obey(&self.state.config, &self.state.destination, order)
+        roots_open(&self.state.roots, order.has_roots, order.keeps_hard_links, int.from_bytes(os.urandom(8), "big"))
         receive_open(self.state)
 
     def allow(self, bytes name not None, bint is_directory=False):

@@ -21,7 +21,8 @@ from escp._fast.receive.receive_state cimport receive_state, receive_stop, recei
 from escp._fast.send.acks cimport ack_close, ack_loop, ack_open, ack_reader
 from escp._fast.send.send cimport send_loop
 from escp._fast.send.send_frames cimport send_stream, send_stream_close, send_stream_open
-from escp._fast.send.send_state cimport N_ROOTS, dir_node, node_new, send_state, state_free, state_open, state_stop
+from escp._fast.send.send_state cimport (N_ROOTS, dir_node, node_new, send_config, send_state, state_free, state_open,
+                                         state_stop)
 from escp._fast.walk.walk cimport walk_loop
 
 from escp._fast.errors import raise_error
@@ -47,19 +48,32 @@ cdef void *run_local(void *arg) noexcept nogil:
     return NULL
 
 
+cdef int obey(send_config *c, order) except -1:
+    c.engine = find_engine(order.engine)
+    c.is_direct = order.is_direct
+    c.has_checksum = order.has_checksum
+    c.has_compression = order.has_compression
+    c.is_recursive = order.is_recursive
+    c.keeps_links = order.keeps_links
+    c.keeps_hard_links = order.keeps_hard_links
+    c.keeps_xattrs = order.keeps_xattrs
+    c.keeps_acls = order.keeps_acls
+    c.keeps_owner_names = order.keeps_owner_names
+    c.has_extras = c.keeps_xattrs or c.keeps_acls or c.keeps_owner_names
+    c.is_sparse = order.is_sparse
+    c.keeps_devices = order.keeps_devices
+    c.selection = find_selection(order.selection, order.compares_digests)
+    c.compares_digests = order.compares_digests
+    c.is_dry_run = order.is_dry_run
+    return 0
+
+
 @cython.no_gc_clear
 cdef class SendPlane(Plane):
     """Reads files and sends them over its streams.
 
+    *order*: what the user asked for, by the names of escp.control.messages.Send, all of it.
     *direct_bytes*: large files below that size are read through the page cache, with is_direct, too.
-
-    *follows_links*: False sends symbolic links as they are. *keeps_hard_links*: further names of a file go as such.
-    *keeps_owner_names*: owner and group go by name, too. *finds_holes*: holes are neither read nor sent.
-    *sends_devices*: devices and fifos, too.
-    *filters*: (is_include, pattern) each, in the order in which they are tried; see filter.pxd.
-    *selection*: "all", "newer" (not what is newer, or the same, on the other side) or "changed" (not what has the
-    same size and time there; with *compares_digests* the same size and digest). The receiver must know of it.
-    *is_dry_run*: nothing is sent; what would be copied is told as LISTED events and counted.
     *has_openat2*: False does without that system call, as on kernels that lack it.
     *fault_offset* is for tests: it flips a bit of the byte at that offset of every file, after hashing.
     """
@@ -71,17 +85,10 @@ cdef class SendPlane(Plane):
     cdef local_link link
     cdef local_stream *links
 
-    def __cinit__(self, *, int n_streams, uint32_t block_bytes, engine="posix", bint is_direct=True,
-                  uint64_t direct_bytes=0,
-                  bint has_checksum=True, bint has_compression=False, bint is_recursive=False, int n_walkers=2,
-                  int64_t fault_offset=-1, bint follows_links=True, bint keeps_hard_links=False,
-                  bint keeps_xattrs=False, bint keeps_acls=False, bint keeps_owner_names=False,
-                  bint finds_holes=False, bint sends_devices=False,
-                  filters=(), selection="all", bint compares_digests=False, bint is_dry_run=False,
-                  bint has_openat2=True):
-        cdef int kind = find_selection(selection, compares_digests)
+    def __cinit__(self, order, *, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0, int n_walkers=2,
+                  bint has_openat2=True, int64_t fault_offset=-1):
         check_streams(n_streams, block_bytes)
-        self.filters = filters_compile(list(filters))
+        self.filters = filters_compile([(rule[:1] == b"+", rule[1:]) for rule in order.filters])
         self.held = []
         self.threads = Threads()
         self.state = <send_state *>calloc(1, sizeof(send_state))
@@ -94,27 +101,12 @@ cdef class SendPlane(Plane):
         self.state.config.n_streams = n_streams
         self.state.config.n_walkers = min(max(n_walkers, 1), MAX_WALKERS)
         self.state.config.block = block_bytes
-        self.state.config.engine = find_engine(engine)
-        self.state.config.is_direct = is_direct
         self.state.config.direct_bytes = direct_bytes
-        self.state.config.has_checksum = has_checksum
-        self.state.config.has_compression = has_compression
-        self.state.config.is_recursive = is_recursive
         self.state.config.target_fd = -1
         self.state.config.fault_offset = fault_offset
-        self.state.config.follows_links = follows_links
-        self.state.config.keeps_hard_links = keeps_hard_links
-        self.state.config.keeps_xattrs = keeps_xattrs
-        self.state.config.keeps_acls = keeps_acls
-        self.state.config.keeps_owner_names = keeps_owner_names
-        self.state.config.has_extras = keeps_xattrs or keeps_acls or keeps_owner_names
-        self.state.config.finds_holes = finds_holes
-        self.state.config.sends_devices = sends_devices
         self.state.config.is_root = geteuid() == 0
         self.state.config.filters = self.filters if self.filters.n else NULL
-        self.state.config.selection = kind
-        self.state.config.compares_digests = compares_digests
-        self.state.config.is_dry_run = is_dry_run
+        obey(&self.state.config, order)
         state_open(self.state)
 
     def start(self):

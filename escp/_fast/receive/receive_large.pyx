@@ -49,7 +49,7 @@ cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept
             fail(own, FAST_SYS, ESPIPE, "write")
         return False
     l.is_direct = s.config.is_direct and l.what.size >= s.config.direct_bytes and can_direct(l.file.fd)
-    l.is_sparse = s.config.makes_sparse
+    l.is_sparse = s.config.is_sparse
     room.n = 0
     if l.is_direct and not l.is_sparse:
         pthread_mutex_lock(&s.lock)

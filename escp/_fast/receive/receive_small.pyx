@@ -27,7 +27,7 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, dig
     identify(t, e, &f.source)
     if file_create(&s.destination, &t.cache, e, True, &f, own) < 0:
         return -1
-    if s.config.makes_sparse and not f.is_in_place and has_zero_page(data, e.size):
+    if s.config.is_sparse and not f.is_in_place and has_zero_page(data, e.size):
         if ftruncate(f.fd, e.size) < 0:
             fail(own, FAST_SYS, errno, "truncate")
         else:

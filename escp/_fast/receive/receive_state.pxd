@@ -66,7 +66,7 @@ ctypedef struct receive_config:
     uint64_t direct_bytes  # smaller files are written through the page cache all the same
     bint has_checksum
     bint has_compression
-    bint makes_sparse
+    bint is_sparse
     int selection  # of types.pxd; questions are answered only where the user asked for it
     bint compares_digests
     bint is_dry_run  # nothing may come but questions

@@ -69,7 +69,7 @@ cdef int open_by_component(int dirfd, char *path, int flags) noexcept nogil:
 cdef int open_below(send_state *s, root_way *way, const dir_node *dir, const char *name, size_t n_name,
                     int flags) noexcept nogil:
     cdef char path[MAX_PATH_BYTES + 1]
-    cdef bint is_path = s.config.follows_links or dir.is_root_file
+    cdef bint is_path = not s.config.keeps_links or dir.is_root_file
     cdef size_t start = 0 if is_path else dir.root.n_source
     cdef size_t n = dir.n_source - start
     cdef int fd
@@ -89,7 +89,7 @@ cdef int open_below(send_state *s, root_way *way, const dir_node *dir, const cha
         n = 1
     path[n] = 0
     if is_path:
-        return openat(AT_FDCWD, path, flags | (0 if s.config.follows_links else O_NOFOLLOW))
+        return openat(AT_FDCWD, path, flags | (O_NOFOLLOW if s.config.keeps_links else 0))
     if lead_to(way, dir.root) < 0:
         return -1
     if not escp_flag(&s.lacks_openat2):

@@ -71,7 +71,7 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     s.items_head = (s.items_head + 1) % N_ITEMS
     s.n_items -= 1
     pthread_cond_broadcast(&s.room)
-    l.has_holes = (s.config.finds_holes and s.config.engine.has_files
+    l.has_holes = (s.config.is_sparse and s.config.engine.has_files
                    and <uint64_t>it.status.st_blocks * 512 < l.size)
     find_range_locked(s, l)
     l.is_direct = (s.config.is_direct and l.size >= s.config.direct_bytes and s.config.engine.has_files

@@ -146,14 +146,14 @@ ctypedef struct send_config:
     bint has_checksum
     bint has_compression
     bint is_recursive
-    bint follows_links
+    bint keeps_links  # symbolic ones go as such; none is followed
     bint keeps_hard_links
     bint keeps_xattrs
     bint keeps_acls
     bint keeps_owner_names
     bint has_extras  # any of the three above
-    bint finds_holes
-    bint sends_devices
+    bint is_sparse
+    bint keeps_devices
     bint is_root  # attributes of root's name spaces can be read
     const filter_set *filters
     int selection  # which files are sent at all

@@ -111,7 +111,7 @@ cdef bint list_entry(send_state *s, root_way *way, int fd, dir_node *dir,
     cdef const char *name = <const char *>d.d_name
     cdef size_t n = strlen(name)
     cdef stat_t status
-    cdef int look = 0 if s.config.follows_links else AT_SYMLINK_NOFOLLOW
+    cdef int look = AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0
     cdef int type = d.d_type
     cdef dir_node *child
     cdef bint is_full
@@ -213,7 +213,7 @@ cdef void list_directory(send_state *s, root_way *way, dir_node *dir, uint8_t *l
 cdef void take_root(send_state *s, root_way *way, dir_node *node) noexcept nogil:
     """A source named by the user: a file, or a directory that is then stacked. Takes over the reference."""
     cdef stat_t status
-    cdef int rc = fstatat(AT_FDCWD, node.source, &status, 0 if s.config.follows_links else AT_SYMLINK_NOFOLLOW)
+    cdef int rc = fstatat(AT_FDCWD, node.source, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0)
     if is_root_left_out(s, node, rc == 0 and S_ISDIR(status.st_mode)):
         node.is_root_file = True
         node.tells_absent = False  # the receiver's side knows the rules, and does not wait for it

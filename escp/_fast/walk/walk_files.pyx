@@ -52,7 +52,7 @@ cdef void queue(send_state *s, item *it, dir_node *dir, const char *name) noexce
 cdef bint is_node(send_state *s, const stat_t *status) noexcept nogil:
     if S_ISLNK(status.st_mode):  # seen only where links are not followed
         return True
-    return s.config.sends_devices and (S_ISCHR(status.st_mode) or S_ISBLK(status.st_mode)
+    return s.config.keeps_devices and (S_ISCHR(status.st_mode) or S_ISBLK(status.st_mode)
                                        or S_ISFIFO(status.st_mode))
 
 
@@ -94,7 +94,7 @@ cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, c
 
 
 cdef int open_flags(send_state *s) noexcept nogil:
-    return O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | (0 if s.config.follows_links else O_NOFOLLOW)
+    return O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | (O_NOFOLLOW if s.config.keeps_links else 0)
 
 
 cdef void take_file(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:

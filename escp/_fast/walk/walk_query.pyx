@@ -89,7 +89,7 @@ cdef void ask(send_state *s, root_way *way, const item *q) noexcept nogil:
 cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, dir_node *dir,
                    const char *name) noexcept nogil:
     cdef item q
-    if fstatat(dirfd, path, &q.status, 0 if s.config.follows_links else AT_SYMLINK_NOFOLLOW) < 0:
+    if fstatat(dirfd, path, &q.status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) < 0:
         tell(s, dir, name, FAST_SYS, errno, "stat")
     elif not S_ISREG(q.status.st_mode):  # it was one a moment ago
         tell(s, dir, name, FAST_SPECIAL, 0, "stat")

@@ -131,7 +131,7 @@ def test_holes_that_move_while_a_file_is_sent_end_nothing(tmp_path, target, is_l
         for i in range(0, 64, 3):
             file.seek(i * MIB)
             file.write(b"y" * MIB)
-    options = {"sending": {"finds_holes": True}, "receiving": {"makes_sparse": True}}
+    options = {"sending": {"is_sparse": True}, "receiving": {"is_sparse": True}}
     command = [sys.executable, "-c", PUNCHER, str(source / "moving")]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as puncher:
         try:

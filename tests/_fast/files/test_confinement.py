@@ -17,11 +17,11 @@ from tests.support.peers import ASKS_DIRECTORY, DIRECTORY, IS_SAME, QUERY, SMALL
 
 KINDS = ["small", "large", "directory", "link", "hard_link", "first", "device", "query", "query_directory"]
 OPTIONS = {
-    "makes_hard_links": True,
-    "makes_devices": True,
+    "keeps_hard_links": True,
+    "keeps_devices": True,
     "selection": "newer",
     "keeps_attributes": True,
-}  # makes_links is the difference between the first and the second copy
+}  # keeps_links is the difference between the first and the second copy
 has_both_ways = pytest.mark.parametrize("has_openat2", [True, False], ids=["openat2", "by_component"])
 has_both_lists = pytest.mark.parametrize("has_roots", [True, False], ids=["roots", "no_roots"])
 
@@ -73,7 +73,7 @@ def send(sender, kind, directory, id=1):
 @pytest.mark.parametrize("text", [b"../.ssh", b"d/../../.ssh"])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "link"])
 def test_link_of_an_earlier_copy_leads_nothing_out_of_its_root(home, kind, text, has_roots, has_openat2):
-    with open_sender(home, has_openat2=has_openat2, has_roots=has_roots, makes_links=True) as sender:
+    with open_sender(home, has_openat2=has_openat2, has_roots=has_roots, keeps_links=True) as sender:
         sender.send_entries(link(b"proj/link", text), encode_entry(kind=DIRECTORY, id=2, path=b"proj/d"))
         assert [result[1] for result in sender.receive_results(2)] == [0, 0]
         sender.finish()
@@ -87,12 +87,12 @@ def test_link_of_an_earlier_copy_leads_nothing_out_of_its_root(home, kind, text,
 
 @has_both_ways
 @has_both_lists
-@pytest.mark.parametrize("makes_links", [True, False])
+@pytest.mark.parametrize("keeps_links", [True, False])
 @pytest.mark.parametrize("text", [b".ssh", b"nowhere"])
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if kind not in ("link", "hard_link")])
-def test_root_that_became_a_link_is_not_followed(home, kind, text, makes_links, has_roots, has_openat2):
+def test_root_that_became_a_link_is_not_followed(home, kind, text, keeps_links, has_roots, has_openat2):
     os.symlink(text, home / "proj")
-    with open_sender(home, has_openat2=has_openat2, has_roots=has_roots, makes_links=makes_links) as sender:
+    with open_sender(home, has_openat2=has_openat2, has_roots=has_roots, keeps_links=keeps_links) as sender:
         assert send(sender, kind, b"proj") == FAST_UNSAFE
         sender.finish()
     assert sorted(os.listdir(home)) == [".ssh", "proj"] and os.readlink(home / "proj") == os.fsdecode(text)
@@ -169,7 +169,7 @@ def test_second_copy_of_an_honest_sender_writes_nothing_outside(tmp_path, home, 
     source = tmp_path / "proj"
     source.mkdir()
     (source / "link").symlink_to("../.ssh")
-    sending, receiving = {"follows_links": False}, {"makes_links": True, "has_openat2": has_openat2}
+    sending, receiving = {"keeps_links": True}, {"keeps_links": True, "has_openat2": has_openat2}
     assert copy(source, home, is_local=is_local, sending=sending, receiving=receiving).events == []
     (source / "link").unlink()
     (source / "link").mkdir()

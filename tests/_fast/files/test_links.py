@@ -13,9 +13,9 @@ from escp.failures import FAST_HARD_LINK, FAST_PROTOCOL, FAST_SPECIAL, FAST_SYS,
 from tests.support.loopback import BLOCK, Loopback, copy
 from tests.support.peers import DEVICE, HARD_LINK, LARGE, LINK, SMALL, Receiver, Sender
 
-LINKS = {"sending": {"follows_links": False}, "receiving": {"makes_links": True}}
-HARD_LINKS = {"sending": {"keeps_hard_links": True}, "receiving": {"makes_hard_links": True}}
-DEVICES = {"sending": {"sends_devices": True}, "receiving": {"makes_devices": True}}
+LINKS = {"sending": {"keeps_links": True}, "receiving": {"keeps_links": True}}
+HARD_LINKS = {"sending": {"keeps_hard_links": True}, "receiving": {"keeps_hard_links": True}}
+DEVICES = {"sending": {"keeps_devices": True}, "receiving": {"keeps_devices": True}}
 TARGET, GROUP, NODE = 1, 4, 5  # types of extras
 
 
@@ -47,7 +47,7 @@ def test_links_are_copied_as_links(tmp_path, target, has_openat2, is_local):
     (source / "good").write_bytes(b"good")
     for name, text in TEXTS.items():
         os.symlink(text, os.fsencode(source / "d" / name))
-    receiving = {"makes_links": True, "has_openat2": has_openat2}
+    receiving = {"keeps_links": True, "has_openat2": has_openat2}
     outcome = copy(
         source, target, n_streams=2, is_local=is_local, sending=LINKS["sending"], receiving=receiving
     )
@@ -68,7 +68,7 @@ def test_link_that_is_named_is_copied_as_one(tmp_path, target, text):
 
 def test_link_takes_the_name_that_was_asked_for(tmp_path, target):
     os.symlink("text", tmp_path / "link")
-    receiving = {"makes_links": True, "target_name": b"new"}
+    receiving = {"keeps_links": True, "target_name": b"new"}
     with Loopback(target, sending=LINKS["sending"], receiving=receiving) as loopback:
         loopback.start()
         loopback.add((os.fsencode(tmp_path / "link"), b""))
@@ -105,7 +105,7 @@ def test_links_have_their_own_times_and_owners(tmp_path, target, has_existing):
     os.utime(tmp_path / "x", ns=(10**18 + 7, 10**18 + 123_456_789), follow_symlinks=False)
     if has_existing:
         (target / "x").write_bytes(b"old")
-    receiving = {"makes_links": True, "keeps_attributes": True, "keeps_owner": True}
+    receiving = {"keeps_links": True, "keeps_attributes": True, "keeps_owner": True}
     assert copy(tmp_path / "x", target, sending=LINKS["sending"], receiving=receiving).events == []
     status = os.lstat(target / "x")
     assert (status.st_mtime_ns, status.st_atime_ns) == (10**18 + 123_456_789, 10**18 + 7)
@@ -140,7 +140,7 @@ def test_nothing_goes_through_a_link_that_was_sent(tmp_path, target, text, kind,
     (tmp_path / "outside").mkdir()
     (target / "real").mkdir()
     (target / "real" / "there").write_bytes(b"there")
-    options = {"makes_links": True, "makes_hard_links": True, "makes_devices": True}
+    options = {"keeps_links": True, "keeps_hard_links": True, "keeps_devices": True}
     with Sender(target, has_openat2=has_openat2, **options) as sender:
         sender.send_entries(link(b"loop", text))
         assert sender.receive_results(1)[0][1] == 0
@@ -201,8 +201,8 @@ def test_files_with_several_names_stay_one_file(tmp_path, target, size, n_stream
     (source / "single").write_bytes(b"s")
     os.symlink("nowhere", source / "link")
     os.link(source / "link", source / "a" / "link", follow_symlinks=False)
-    sending = {"keeps_hard_links": True, "follows_links": False}
-    receiving = {"makes_hard_links": True, "makes_links": True, "keeps_attributes": True}
+    sending = {"keeps_hard_links": True, "keeps_links": True}
+    receiving = {"keeps_hard_links": True, "keeps_links": True, "keeps_attributes": True}
     outcome = copy(
         source, target, n_streams=n_streams, is_local=is_local, sending=sending, receiving=receiving
     )
@@ -232,7 +232,7 @@ def test_hard_link_takes_the_place_of_what_was_there_but_not_of_a_directory(targ
         os.link(target / "first", target / "x")
     else:
         make_existing(target / "x", kind)
-    with Sender(target, makes_hard_links=True) as sender:
+    with Sender(target, keeps_hard_links=True) as sender:
         sender.send_entries(hard_link(b"x", b"first"))
         assert sender.receive_results(1)[0][1] == (FAST_SYS if kind == "directory" else 0)
         sender.finish()
@@ -244,7 +244,7 @@ def test_hard_link_takes_the_place_of_what_was_there_but_not_of_a_directory(targ
 @pytest.mark.parametrize("first", [b"missing", b"d", b"missing/x", b"x"])
 def test_hard_link_to_what_is_no_file_fails(target, first):
     (target / "d").mkdir()
-    with Sender(target, makes_hard_links=True) as sender:
+    with Sender(target, keeps_hard_links=True) as sender:
         sender.send_entries(hard_link(b"x", first))
         assert sender.receive_results(1)[0][1] == FAST_SYS
         sender.finish()
@@ -254,7 +254,7 @@ def test_hard_link_to_what_is_no_file_fails(target, first):
 def test_hard_link_of_a_planted_link_is_the_link_itself(tmp_path, target):
     (tmp_path / "outside").write_bytes(b"precious")
     os.symlink("../outside", target / "planted")
-    with Sender(target, makes_hard_links=True) as sender:
+    with Sender(target, keeps_hard_links=True) as sender:
         sender.send_entries(hard_link(b"x", b"planted"))
         assert sender.receive_results(1)[0][1] == 0
         sender.finish()
@@ -263,7 +263,7 @@ def test_hard_link_of_a_planted_link_is_the_link_itself(tmp_path, target):
 
 def test_hard_link_is_refused_where_one_file_was_asked_for(target):
     (target / "there").touch()
-    with Sender(target, makes_hard_links=True, target_name=b"wanted") as sender:
+    with Sender(target, keeps_hard_links=True, target_name=b"wanted") as sender:
         sender.send_entries(hard_link(b"", b"there"))
         assert sender.receive_results(1)[0][1] == FAST_UNSAFE
         sender.finish()
@@ -341,7 +341,7 @@ def test_devices_and_fifos_are_made_and_sockets_are_not(tmp_path, target):
         os.utime(source / name, ns=(10**18 + 1, 10**18 + 2))
     with socket.socket(socket.AF_UNIX) as sock:
         sock.bind(os.fspath(source / "sock"))
-        receiving = {"makes_devices": True, "keeps_attributes": True, "keeps_owner": True}
+        receiving = {"keeps_devices": True, "keeps_attributes": True, "keeps_owner": True}
         outcome = copy(source, target, sending=DEVICES["sending"], receiving=receiving)
     assert [(event.code, event.path) for _, event in outcome.events] == [
         (FAST_SPECIAL, os.fsencode(source / "sock"))
@@ -367,7 +367,7 @@ def test_dry_run_lists_links_and_devices_and_makes_none(tmp_path, target):
     source.mkdir()
     os.symlink("nowhere", source / "link")
     os.mkfifo(source / "fifo")
-    sending = {"follows_links": False, "sends_devices": True, "is_dry_run": True}
+    sending = {"keeps_links": True, "keeps_devices": True, "is_dry_run": True}
     outcome = copy(source, target, sending=sending)
     listed = {event.path for _, event in outcome.events if event.kind == LISTED}
     assert listed == {b"tree", b"tree/link", b"tree/fifo"} and os.listdir(target) == []
@@ -378,7 +378,7 @@ def test_excluded_links_are_left_out(tmp_path, target):
     source.mkdir()
     for name in ("a.x", "b"):
         os.symlink("nowhere", source / name)
-    sending = {"follows_links": False, "filters": [(False, b"*.x")]}
+    sending = {"keeps_links": True, "filters": [(False, b"*.x")]}
     assert copy(source, target, sending=sending, receiving=LINKS["receiving"]).events == []
     assert os.listdir(target / "tree") == ["b"]
 
@@ -432,7 +432,7 @@ BAD = {
 @pytest.mark.parametrize(("entry", "code"), BAD.values(), ids=BAD.keys())
 def test_malformed_link_or_device_is_refused(tmp_path, target, entry, code):
     (tmp_path / "outside").write_bytes(b"precious")
-    options = {"makes_links": True, "makes_hard_links": True, "makes_devices": True}
+    options = {"keeps_links": True, "keeps_hard_links": True, "keeps_devices": True}
     with Sender(target, **options) as sender:
         sender.send_entries(entry)
         assert sender.wait(FATAL).code == code

@@ -16,7 +16,7 @@ from tests.support.peers import DEVICE, LINK, Sender
 
 pytestmark = needs_root
 N = 1500
-OPTIONS = {"keeps_owner": True, "keeps_attributes": True, "makes_links": True, "makes_devices": True}
+OPTIONS = {"keeps_owner": True, "keeps_attributes": True, "keeps_links": True, "keeps_devices": True}
 
 # The directory's owner: puts another name of the victim, or a fifo, in place of each node as it appears.
 ACCOMPLICE = """

@@ -7,7 +7,7 @@ import pytest
 
 from escp._fast.io.engines import engine_names
 from escp.options.values import ENGINES
-from tests.support.loopback import copy
+from tests.support.planes import send_plane
 
 FAST = Path(__file__).parents[3] / "escp" / "_fast"
 
@@ -27,6 +27,6 @@ def test_nothing_but_the_table_names_an_engine():
     assert naming == modules | {"engines"}
 
 
-def test_unknown_engine_is_refused(tmp_path):
+def test_unknown_engine_is_refused():
     with pytest.raises(KeyError, match="magic"):
-        copy(tmp_path, tmp_path, sending={"engine": "magic"})
+        send_plane(n_streams=1, block_bytes=1 << 18, engine="magic")

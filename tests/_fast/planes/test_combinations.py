@@ -15,9 +15,9 @@ from tests._fast.planes.test_local import copy_local, copy_shrinking, shared, to
 from tests.support.loopback import BLOCK, Loopback, copy
 from tests.support.peers import DIRECTORY, Sender
 
-ROOTS = {"has_roots": True, "makes_hard_links": True, "makes_links": True, "makes_devices": True}
-HOLES = {"sending": {"finds_holes": True, "keeps_xattrs": True},
-         "receiving": {"makes_sparse": True, "keeps_xattrs": True}}  # fmt: skip
+ROOTS = {"has_roots": True, "keeps_hard_links": True, "keeps_links": True, "keeps_devices": True}
+HOLES = {"sending": {"is_sparse": True, "keeps_xattrs": True},
+         "receiving": {"is_sparse": True, "keeps_xattrs": True}}  # fmt: skip
 
 
 def expect_unsafe_name(sender):
@@ -36,8 +36,8 @@ def test_link_or_device_is_not_replaced_by_itself(tmp_path, kind):
     outcome = copy_local(
         source,
         tmp_path,
-        sending={"follows_links": False, "sends_devices": True},
-        receiving={"makes_links": True, "makes_devices": True},
+        sending={"keeps_links": True, "keeps_devices": True},
+        receiving={"keeps_links": True, "keeps_devices": True},
     )
     assert told_by_sender(outcome) == [(FAST_SAME_FILE, b"x")]
     after = os.lstat(source)
@@ -185,8 +185,8 @@ def test_links_are_not_asked_about_and_never_read_through(tmp_path, target, sele
     os.symlink("led_to", tree / "link")
     options = {
         "is_local": is_local,
-        "sending": {"follows_links": False, "selection": selection},
-        "receiving": {"makes_links": True, "keeps_attributes": True, "selection": selection},
+        "sending": {"keeps_links": True, "selection": selection},
+        "receiving": {"keeps_links": True, "keeps_attributes": True, "selection": selection},
     }
     (target / "tree").mkdir()
     (target / "tree" / "link").write_bytes(b"data")  # as large and as old as what the link leads to
@@ -249,8 +249,8 @@ def test_dry_run_says_what_is_a_link_or_a_device(tmp_path, target, selection, is
     os.symlink("nowhere", tree / "link")
     os.mkfifo(tree / "fifo")
     os.link(tree / "file", tree / "other")
-    sending = {"follows_links": False, "sends_devices": True, "keeps_hard_links": True}
-    receiving = {"selection": selection, "makes_links": True}
+    sending = {"keeps_links": True, "keeps_devices": True, "keeps_hard_links": True}
+    receiving = {"selection": selection, "keeps_links": True}
     outcome = copy(
         tree, target, is_local=is_local, receiving=receiving,
         sending={**sending, "is_dry_run": True, "selection": selection},

@@ -13,8 +13,7 @@ from pathlib import Path
 import pytest
 
 from escp._fast.planes.plane import FATAL, FILE_FAILED, LISTED
-from escp._fast.planes.receive_plane import ReceivePlane
-from escp._fast.planes.send_plane import SendPlane, link_local
+from escp._fast.planes.send_plane import link_local
 from escp.failures import (
     FAST_CHANGED,
     FAST_DIGEST,
@@ -26,6 +25,7 @@ from escp.failures import (
 from tests._fast.planes.test_planes import SMALL_BYTES, assert_copied, fill, read_tree
 from tests._fast.planes.test_selection import write
 from tests.support.loopback import BLOCK, Loopback, copy
+from tests.support.planes import receive_plane, send_plane
 
 ENOSPC = 28
 
@@ -324,7 +324,7 @@ def test_planes_that_are_dropped_while_they_run_end(tmp_path, target, first):
 
 def make_planes(target_fd, **receiving):
     shape = {"n_streams": 1, "block_bytes": BLOCK}
-    return SendPlane(**shape), ReceivePlane(root_fd=target_fd, **{**shape, **receiving})
+    return send_plane(**shape), receive_plane(root_fd=target_fd, **{**shape, **receiving})
 
 
 @pytest.mark.parametrize(

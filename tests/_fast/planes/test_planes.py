@@ -9,12 +9,11 @@ import threading
 import pytest
 
 from escp._fast.planes.plane import FILE_FAILED
-from escp._fast.planes.receive_plane import ReceivePlane
-from escp._fast.planes.send_plane import SendPlane
 from escp._fast.wire.payloads import encode_result
 from escp.failures import FAST_CHANGED, FAST_DIGEST, FAST_LOOP, FAST_NEEDS_RECURSIVE, FAST_SPECIAL, FAST_SYS
 from tests.support.loopback import BLOCK, Loopback, copy
 from tests.support.peers import Receiver
+from tests.support.planes import receive_plane, send_plane
 
 SMALL_BYTES = 1 << 17  # the largest file that travels in a bundle
 SIZES = [0, 1, 2, 4095, 4096, 4097, SMALL_BYTES - 1, SMALL_BYTES, SMALL_BYTES + 1, BLOCK - 1, BLOCK,
@@ -328,12 +327,12 @@ def test_file_that_shrinks_is_reported_and_not_kept(tmp_path, target, size):
         {"block_bytes": 266240},
     ],
 )
-@pytest.mark.parametrize("plane", [SendPlane, ReceivePlane])
+@pytest.mark.parametrize("plane", [send_plane, receive_plane])
 def test_arguments_out_of_range_are_refused(plane, wrong):
     options = {
         "n_streams": 1,
         "block_bytes": BLOCK,
-        **({"root_fd": 0} if plane is ReceivePlane else {}),
+        **({"root_fd": 0} if plane is receive_plane else {}),
         **wrong,
     }
     with pytest.raises(ValueError):
@@ -343,7 +342,7 @@ def test_arguments_out_of_range_are_refused(plane, wrong):
 @pytest.mark.parametrize("name", [b"a/b", b"n" * 256, b"a\0b"])
 def test_target_name_must_be_one_component(name):
     with pytest.raises(ValueError):
-        ReceivePlane(root_fd=0, n_streams=1, block_bytes=BLOCK, target_name=name)
+        receive_plane(root_fd=0, n_streams=1, block_bytes=BLOCK, target_name=name)
 
 
 @pytest.mark.parametrize("n_streams", [1, 4])

@@ -11,12 +11,11 @@ from pathlib import Path
 import pytest
 
 from escp._fast.planes.plane import FATAL, FILE_FAILED, FINISHED, LISTED
-from escp._fast.planes.receive_plane import ReceivePlane
-from escp._fast.planes.send_plane import SendPlane
 from escp._fast.wire.payloads import decode_entries, encode_result
 from escp.failures import FAST_PROTOCOL, FAST_SYS
 from tests.support.loopback import BLOCK, Loopback, copy
 from tests.support.peers import END, IS_SAME, IS_WANTED, QUERY, SMALL, Receiver, unpack
+from tests.support.planes import receive_plane, send_plane
 
 CHANGED = {"selection": "changed"}
 NEWER = {"selection": "newer"}
@@ -125,7 +124,7 @@ def test_filters_of_wrong_form_are_refused():
     for wrong, error in [([(False, b"[a")], ValueError), ([(False, b"")], ValueError),
                          ([(False, "text")], TypeError), ([b"x"], Exception)]:  # fmt: skip
         with pytest.raises(error):
-            SendPlane(n_streams=1, block_bytes=BLOCK, filters=wrong)
+            send_plane(n_streams=1, block_bytes=BLOCK, filters=wrong)
 
 
 # ---- Selections -------------------------------------------------------------------------------------
@@ -269,9 +268,9 @@ def test_file_that_vanishes_between_question_and_answer_is_named(source, target)
                                      {"selection": "newer", "compares_digests": True}])  # fmt: skip
 def test_selections_that_mean_nothing_are_refused(options):
     with pytest.raises(ValueError):
-        SendPlane(n_streams=1, block_bytes=BLOCK, **options)
+        send_plane(n_streams=1, block_bytes=BLOCK, **options)
     with pytest.raises(ValueError):
-        ReceivePlane(root_fd=-1, n_streams=1, block_bytes=BLOCK, **options)
+        receive_plane(root_fd=-1, n_streams=1, block_bytes=BLOCK, **options)
 
 
 def test_receiver_that_was_not_told_refuses_questions(source, target):

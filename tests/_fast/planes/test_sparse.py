@@ -71,28 +71,28 @@ SHAPES = {
 
 
 WAYS = {
-    "both": {"sending": {"finds_holes": True}, "receiving": {"makes_sparse": True}},
+    "both": {"sending": {"is_sparse": True}, "receiving": {"is_sparse": True}},
     "both_buffered": {
-        "sending": {"finds_holes": True, "is_direct": False},
-        "receiving": {"makes_sparse": True, "is_direct": False},
+        "sending": {"is_sparse": True, "is_direct": False},
+        "receiving": {"is_sparse": True, "is_direct": False},
     },
-    "sender_only": {"sending": {"finds_holes": True}},
-    "sender_only_buffered": {"sending": {"finds_holes": True}, "receiving": {"is_direct": False}},
-    "receiver_only": {"receiving": {"makes_sparse": True}},
+    "sender_only": {"sending": {"is_sparse": True}},
+    "sender_only_buffered": {"sending": {"is_sparse": True}, "receiving": {"is_direct": False}},
+    "receiver_only": {"receiving": {"is_sparse": True}},
     "no_checksum": {
         "both": {"has_checksum": False},
-        "sending": {"finds_holes": True},
-        "receiving": {"makes_sparse": True},
+        "sending": {"is_sparse": True},
+        "receiving": {"is_sparse": True},
     },
     "compressed": {
         "both": {"has_compression": True},
-        "sending": {"finds_holes": True},
-        "receiving": {"makes_sparse": True},
+        "sending": {"is_sparse": True},
+        "receiving": {"is_sparse": True},
     },
-    "local": {"is_local": True, "sending": {"finds_holes": True}, "receiving": {"makes_sparse": True}},
+    "local": {"is_local": True, "sending": {"is_sparse": True}, "receiving": {"is_sparse": True}},
     "temporary_names": {
-        "sending": {"finds_holes": True},
-        "receiving": {"makes_sparse": True, "has_tmpfile": False},
+        "sending": {"is_sparse": True},
+        "receiving": {"is_sparse": True, "has_tmpfile": False},
     },
 }
 
@@ -108,7 +108,7 @@ def test_files_with_holes_arrive_whatever_the_way(tmp_path, target, options, n_s
     assert outcome.events == []
     for name in SHAPES:
         assert (target / "tree" / name).read_bytes() == (source / name).read_bytes(), name
-        if options.get("receiving", {}).get("makes_sparse"):
+        if options.get("receiving", {}).get("is_sparse"):
             was, is_now = (os.stat(top / name).st_blocks for top in (source, target / "tree"))
             assert is_now <= was, (name, was, is_now)
     assert outcome.sent["bytes"] == outcome.sent["found_bytes"] == outcome.received["bytes"]
@@ -143,9 +143,7 @@ def test_zeroes_of_a_source_without_holes_become_holes(tmp_path, target, is_dire
     page = b"d" + bytes(4094) + b"d"
     pages = [page, bytes(4096)] * 4 + [bytes(4096)] * 1000 + [page] * 3 + [bytes(4096)] * 90
     source.write_bytes(b"".join(pages) + bytes(100))
-    outcome = copy(
-        source, target, n_streams=2, both={"is_direct": is_direct}, receiving={"makes_sparse": True}
-    )
+    outcome = copy(source, target, n_streams=2, both={"is_direct": is_direct}, receiving={"is_sparse": True})
     assert outcome.events == [] and (target / "x").read_bytes() == source.read_bytes()
     assert outcome.received["bytes_disk"] == 7 * 4096
     assert os.stat(target / "x").st_blocks * 512 <= 7 * 4096 + 8192
@@ -162,21 +160,21 @@ def test_dummy_engines_still_move_everything(tmp_path, target):
     source = make(tmp_path / "x", 10 * MIB, (0, 1))
     outcome = copy(source, target, both={"engine": "dummy"}, **WAYS["both"])
     assert outcome.events == [] and outcome.sent["bytes"] == 10 * MIB and os.listdir(target) == []
-    outcome = copy(source, target, receiving={"engine": "dummy"}, sending={"finds_holes": True})
+    outcome = copy(source, target, receiving={"engine": "dummy"}, sending={"is_sparse": True})
     assert outcome.events == [] and outcome.sent["bytes"] == SLICE and os.listdir(target) == []
 
 
 @pytest.mark.parametrize("offset", [0, 5 * MIB + SLICE])
 def test_changed_byte_beside_a_hole_is_found(tmp_path, target, offset):
     source = make(tmp_path / "x", 10 * MIB, (offset, 4096))
-    outcome = copy(source, target, block_bytes=MIB, sending={"finds_holes": True, "fault_offset": offset},
-                   receiving={"makes_sparse": True})  # fmt: skip
+    outcome = copy(source, target, block_bytes=MIB, sending={"is_sparse": True, "fault_offset": offset},
+                   receiving={"is_sparse": True})  # fmt: skip
     assert {event.code for _, event in outcome.events} == {FAST_DIGEST} and os.listdir(target) == []
 
 
 def test_digest_is_that_of_the_contents(tmp_path):
     source = make(tmp_path / "x", 4 * MIB, (MIB, 1))
-    with Receiver((os.fsencode(source), b"x"), finds_holes=True) as receiver:
+    with Receiver((os.fsencode(source), b"x"), is_sparse=True) as receiver:
         (large,) = receiver.receive_entries()
         assert (large["kind"], large["flags"], large["size"]) == (LARGE, HAS_HOLES, 4 * MIB)
         is_data, payload = receiver.receive_frame()
@@ -190,7 +188,7 @@ def test_digest_is_that_of_the_contents(tmp_path):
 def test_pipe_takes_no_file_with_holes(tmp_path, target):
     source = make(tmp_path / "x", 4 * MIB)
     reading, writing = os.pipe()
-    with Loopback(target, sending={"finds_holes": True}, receiving={"in_place_fd": writing}) as loopback:
+    with Loopback(target, sending={"is_sparse": True}, receiving={"in_place_fd": writing}) as loopback:
         loopback.start()
         loopback.add((os.fsencode(source), b"x"))
         assert {event.code for _, event in loopback.run_to_end().events} == {FAST_SYS}
@@ -208,7 +206,7 @@ def begin(sender, size=10 * BLOCK, **fields):
 
 def test_part_of_a_large_file_is_enough(target):
     """The rest is zero."""
-    with Sender(target, block_bytes=4 * BLOCK, makes_sparse=True) as sender:
+    with Sender(target, block_bytes=4 * BLOCK, is_sparse=True) as sender:
         begin(sender, 9 * BLOCK + 5)
         sender.send_data(b"d" * 2 * BLOCK, id=1, offset=5 * BLOCK)
         sender.send_data(b"e" * 5, id=1, offset=9 * BLOCK)
@@ -246,7 +244,7 @@ def test_part_of_a_block_is_refused_without_the_flag(target):
 @pytest.mark.parametrize("size", [10 * BLOCK, (1 << 20) * BLOCK * 2])
 def test_block_that_comes_twice_is_refused(target, size):
     """Of a file of more than 1048576 blocks: once more has come than the end said."""
-    with Sender(target, makes_sparse=True) as sender:
+    with Sender(target, is_sparse=True) as sender:
         begin(sender, size)
         sender.send_data(b"x" * BLOCK, id=1, offset=BLOCK)
         if size > 10 * BLOCK:
@@ -260,7 +258,7 @@ def test_block_that_comes_twice_is_refused(target, size):
 
 
 def test_missing_block_with_data_is_found(target):
-    with Sender(target, makes_sparse=True) as sender:
+    with Sender(target, is_sparse=True) as sender:
         begin(sender, 4 * BLOCK)
         wanted = digest_of(bytes(BLOCK) + b"x" * BLOCK + bytes(2 * BLOCK))
         sender.send_large_end(b"x", 0, flags=HAS_HOLES, digest=wanted)
@@ -302,7 +300,7 @@ def test_flag_that_does_not_fit_is_refused(target, entries):
 
 def test_small_files_take_no_space_for_their_zeroes(target):
     data = bytes(100_000) + b"x"
-    with Sender(target, makes_sparse=True) as sender:
+    with Sender(target, is_sparse=True) as sender:
         sender.send_entries(
             encode_entry(kind=SMALL, id=1, path=b"x", size=len(data), digest=digest_of(data)),
             encode_entry(kind=SMALL, id=2, path=b"y", size=8192, digest=digest_of(bytes(8192))),

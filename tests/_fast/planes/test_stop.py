@@ -11,10 +11,9 @@ import pytest
 
 from escp._fast.crypto.channel import Channel
 from escp._fast.planes.plane import FATAL, FINISHED
-from escp._fast.planes.receive_plane import ReceivePlane
-from escp._fast.planes.send_plane import SendPlane
 from escp.failures import FAST_AUTH, FAST_NET
 from tests.support.loopback import BLOCK, SECRET, Loopback, connect, use_blocking, wait_for_events
+from tests.support.planes import receive_plane, send_plane
 
 
 @pytest.fixture(scope="module")
@@ -94,9 +93,9 @@ def test_plane_that_never_started_is_freed(target, is_stopped):
     loopback.__exit__()
 
 
-@pytest.mark.parametrize("plane", [SendPlane, ReceivePlane])
+@pytest.mark.parametrize("plane", [send_plane, receive_plane])
 def test_plane_without_all_its_streams_does_not_start(target, plane):
-    fields = {"root_fd": 0} if plane is ReceivePlane else {}
+    fields = {"root_fd": 0} if plane is receive_plane else {}
     with pytest.raises(ValueError, match="stream 0 is not attached"):
         plane(n_streams=2, block_bytes=BLOCK, **fields).start()
 
@@ -136,8 +135,8 @@ def test_ends_that_do_not_agree_part_at_once(tmp_path, what):
     ((near, far),) = connect(1)
     blocks = {True: 2 * BLOCK if what == "block" else BLOCK, False: BLOCK}
     planes = [
-        SendPlane(n_streams=1, block_bytes=blocks[True]),
-        ReceivePlane(root_fd=root_fd, n_streams=1, block_bytes=blocks[False]),
+        send_plane(n_streams=1, block_bytes=blocks[True]),
+        receive_plane(root_fd=root_fd, n_streams=1, block_bytes=blocks[False]),
     ]
     for plane, sock, is_sender in zip(planes, (near, far), (True, False), strict=True):
         secret = bytes(32) if what == "secret" and is_sender else SECRET
@@ -145,7 +144,7 @@ def test_ends_that_do_not_agree_part_at_once(tmp_path, what):
         channel = Channel(secret, 0, is_sender=is_sender, block_bytes=blocks[is_sender], epoch_limit=limit)
         plane.attach(use_blocking(sock), channel)
     if what == "stream":
-        planes[1] = ReceivePlane(root_fd=root_fd, n_streams=1, block_bytes=BLOCK)
+        planes[1] = receive_plane(root_fd=root_fd, n_streams=1, block_bytes=BLOCK)
         planes[1].attach(far.fileno(), Channel(SECRET, 0, is_sender=True, block_bytes=BLOCK))
     for plane in planes:
         plane.start()

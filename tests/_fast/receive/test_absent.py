@@ -200,7 +200,7 @@ def test_name_in_one_source_and_a_source_by_itself(tmp_path, target, both):
 def test_directory_that_fails_keeps_its_files_names(target):
     """A hard link may lead to what came well in a directory that could not get its owner."""
     with Sender(
-        target, has_roots=True, makes_hard_links=True, keeps_owner=True, keeps_attributes=True
+        target, has_roots=True, keeps_hard_links=True, keeps_owner=True, keeps_attributes=True
     ) as sender:
         sender.plane.allow(b"a", True)
         sender.plane.allow(b"b", True)

@@ -125,7 +125,7 @@ def test_file_that_found_no_room_reserved_is_written_all_the_same(target):
 
 
 def test_sparse_file_is_not_reserved(target):
-    with Sender(target, makes_sparse=True) as sender:
+    with Sender(target, is_sparse=True) as sender:
         announce(sender, range(1, 65), 200 * MIB)
         assert count_taken(target) <= SLACK
 

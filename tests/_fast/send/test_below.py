@@ -79,8 +79,8 @@ def assert_nothing_from_outside(target):
 @pytest.mark.parametrize("swap", SWAPS)
 def test_directory_that_becomes_a_link_leads_nowhere(trees, target, swap, has_openat2):
     tree, outside = trees
-    sending = {"follows_links": False, "keeps_xattrs": True, "n_walkers": 1, "has_openat2": has_openat2}
-    receiving = {"makes_links": True, "keeps_xattrs": True}
+    sending = {"keeps_links": True, "keeps_xattrs": True, "n_walkers": 1, "has_openat2": has_openat2}
+    receiving = {"keeps_links": True, "keeps_xattrs": True}
     with Loopback(target, sending=sending, receiving=receiving, buffer_bytes=4096) as loopback:
         loopback.sender.start()
         loopback.add((os.fsencode(tree), b"tree"))
@@ -106,8 +106,8 @@ def test_wanted_file_is_opened_in_the_tree_where_it_was_found(
     if compares_digests:  # the same size: the receiver's digest comes, and the sender reads its own
         for folder in ("x", "y"):
             fill(target / "tree" / "p" / folder, b"other!" * 3000)
-    sending = {"follows_links": False, "n_walkers": 1, "has_openat2": has_openat2}
-    with Loopback(target, both=both, sending=sending, receiving={"makes_links": True}) as loopback:
+    sending = {"keeps_links": True, "n_walkers": 1, "has_openat2": has_openat2}
+    with Loopback(target, both=both, sending=sending, receiving={"keeps_links": True}) as loopback:
         loopback.sender.start()  # the receiver does not answer yet
         loopback.add((os.fsencode(tree), b"tree"))
         end_s = time.monotonic() + 10
@@ -130,8 +130,8 @@ def test_every_way_to_write_a_source_leads_to_all_of_it(tmp_path, target, monkey
     (tmp_path / "tree" / "f").write_bytes(b"f")
     (tmp_path / "link").symlink_to("tree")
     monkeypatch.chdir(tmp_path)
-    sending = {"follows_links": False, "keeps_xattrs": True, "has_openat2": has_openat2}
-    with Loopback(target, sending=sending, receiving={"makes_links": True}) as loopback:
+    sending = {"keeps_links": True, "keeps_xattrs": True, "has_openat2": has_openat2}
+    with Loopback(target, sending=sending, receiving={"keeps_links": True}) as loopback:
         loopback.start()
         loopback.add((os.fsencode(source), b"new"))
         assert loopback.run_to_end().events == []
@@ -145,9 +145,9 @@ def test_many_sources_leave_no_descriptor(tmp_path, target, has_openat2):
     for i in range(200):
         (tmp_path / "trees" / f"t{i}" / "d").mkdir(parents=True)
         (tmp_path / "trees" / f"t{i}" / "d" / "f").write_bytes(b"f")
-    sending = {"follows_links": False, "keeps_xattrs": True, "has_openat2": has_openat2}
+    sending = {"keeps_links": True, "keeps_xattrs": True, "has_openat2": has_openat2}
     before = len(os.listdir("/proc/self/fd"))
-    with Loopback(target, sending=sending, receiving={"makes_links": True}) as loopback:
+    with Loopback(target, sending=sending, receiving={"keeps_links": True}) as loopback:
         loopback.start()
         loopback.add(*((os.fsencode(tmp_path / "trees" / f"t{i}"), b"t%d" % i) for i in range(200)))
         assert loopback.run_to_end().events == []

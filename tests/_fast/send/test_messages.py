@@ -19,8 +19,8 @@ M_PERTURB = -6  # mallopt(3)
 
 IN_BOTH = pytest.mark.parametrize("is_local", [False, True], ids=["tcp", "local"])
 EVERYTHING = {
-    "sending": {"follows_links": False, "keeps_hard_links": True, "keeps_xattrs": True, "keeps_acls": True},
-    "receiving": {"makes_links": True, "makes_hard_links": True, "keeps_xattrs": True, "keeps_acls": True},
+    "sending": {"keeps_links": True, "keeps_hard_links": True, "keeps_xattrs": True, "keeps_acls": True},
+    "receiving": {"keeps_links": True, "keeps_hard_links": True, "keeps_xattrs": True, "keeps_acls": True},
 }
 
 

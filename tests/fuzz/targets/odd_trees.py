@@ -20,16 +20,16 @@ SOURCE, TARGET = (os.path.join(SCRATCH.name, name) for name in ("source", "targe
 MOST_FILES, MOST_BYTES, MOST_DEPTH = 1100, 16 << 20, 3000
 COUNTS = [1, 2, 5, 20, 60, 120]  # of files that one decision makes
 SIZES = [0, 1, 100, 4000, 70_000, 128 << 10, (128 << 10) + 1, BLOCK, 3 * BLOCK + 7, 2 << 20]
-SENDING = ["keeps_hard_links", "keeps_xattrs", "keeps_owner_names", "finds_holes"]
-RECEIVING = ["makes_hard_links", "keeps_xattrs", "keeps_owner", "makes_sparse"]
+SENDING = ["keeps_hard_links", "keeps_xattrs", "keeps_owner_names", "is_sparse"]
+RECEIVING = ["keeps_hard_links", "keeps_xattrs", "keeps_owner", "is_sparse"]
 
 
 def test_one(data: bytes) -> None:
     story = Choices(data)
     switches = story.randrange(256)
     chosen = [bool(switches >> i & 1) for i in range(4)]
-    sending = dict(zip(SENDING, chosen, strict=True)) | {"follows_links": bool(switches & 16)}
-    receiving = dict(zip(RECEIVING, chosen, strict=True)) | {"makes_links": not switches & 16}
+    sending = dict(zip(SENDING, chosen, strict=True)) | {"keeps_links": not switches & 16}
+    receiving = dict(zip(RECEIVING, chosen, strict=True)) | {"keeps_links": not switches & 16}
     n_streams = 1 + (switches >> 5 & 1)
     for folder in (SOURCE, TARGET):
         shutil.rmtree(folder, ignore_errors=True)

@@ -8,7 +8,7 @@ ARENA = Arena()
 MODES = [
     {},
     {"keeps_attributes": True, "keeps_owner": True, "keeps_xattrs": True, "keeps_acls": True},
-    {"makes_sparse": True, "has_tmpfile": False},
+    {"is_sparse": True, "has_tmpfile": False},
     {"engine": "dummy"},
 ]
 

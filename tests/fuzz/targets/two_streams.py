@@ -32,11 +32,11 @@ TARGETS = [b"a", b"../outside/victim", b"../outside", b"/etc/passwd", b"d", b"li
 CONTENTS = {size: bytes(range(251)) * (size // 251 + 1) for size in (BLOCK + 5, 2 * BLOCK, 3 * BLOCK)}
 SIZES = list(CONTENTS)
 FLAGS = [
-    "makes_links",
-    "makes_hard_links",
+    "keeps_links",
+    "keeps_hard_links",
     "keeps_attributes",
     "keeps_xattrs",
-    "makes_sparse",
+    "is_sparse",
     "has_compression",
 ]
 

@@ -1,0 +1,45 @@
+"""What the user wrote is what the ends are told, field by field."""
+
+import pytest
+
+from escp.jobs.orders import make_receive, make_send
+from escp.options.options import parse_options
+
+NAMED = {  # an option, and the fields of both orders that it sets
+    "-p": ["keeps_attributes"],
+    "-r": ["is_recursive"],
+    "-C": ["has_compression"],
+    "--links": ["keeps_links"],
+    "--hard-links": ["keeps_hard_links"],
+    "--sparse": ["is_sparse"],
+    "--devices": ["keeps_devices"],
+    "--xattrs": ["keeps_xattrs"],
+    "--acls": ["keeps_acls"],
+    "--owner": ["keeps_owner", "keeps_owner_names"],
+    "--checksum": ["compares_digests"],
+    "--dry-run": ["is_dry_run"],
+}
+
+
+def orders(monkeypatch, *words):
+    monkeypatch.setenv("ESCP_CONFIG", "")
+    options = parse_options([*words, "a", "h:b"])
+    return make_send(options, is_in_order=False), make_receive(options, 1, False, has_roots=True)
+
+
+@pytest.mark.parametrize("word", NAMED)
+def test_option_sets_the_fields_of_its_name_and_no_others(monkeypatch, word):
+    for plain, told in zip(orders(monkeypatch), orders(monkeypatch, word), strict=True):
+        changed = {name for name in told._fields if getattr(told, name) != getattr(plain, name)}
+        assert changed == {*NAMED[word], *(["selection"] if word == "--checksum" else [])} & {*told._fields}
+
+
+def test_numbers_of_owners_may_be_all_that_is_kept(monkeypatch):
+    send, receive = orders(monkeypatch, "--owner", "--numeric-ids")
+    assert receive.keeps_owner and not send.keeps_owner_names
+
+
+def test_no_holes_are_left_in_a_pipe(monkeypatch):
+    monkeypatch.setenv("ESCP_CONFIG", "")
+    options = parse_options(["--sparse", "a", "h:b"])
+    assert not make_send(options, is_in_order=True).is_sparse
