@@ -7,7 +7,7 @@ Only `cli` turns them into an exit status; nothing here prints.
 import errno
 import os
 
-SIGPIPE = 13
+SIGINT, SIGPIPE = 2, 13
 
 EXIT_OK = 0
 EXIT_SOME_FAILED = 1
@@ -45,11 +45,15 @@ class EscpError(Exception):
     exit_code = EXIT_INTERNAL
     hint = ""
     is_retryable = False  # the same command may succeed (docs/json.md)
+    said: "tuple[str, ...]" = ()  # by ssh, or what it started: its last lines, as they came
 
-    def __init__(self, message: str, hint: str | None = None):
+    def __init__(self, message: str, hint: str | None = None, *, is_retryable: bool | None = None):
+        """None: as the class has it."""
         super().__init__(message)
         if hint is not None:
             self.hint = hint
+        if is_retryable is not None:
+            self.is_retryable = is_retryable
 
 
 class SomeFailedError(EscpError):
@@ -102,6 +106,7 @@ class ProtocolError(IntegrityError):
     """The peer proved the key and then sent what the protocol forbids."""
 
     hint = "both ends should run the same release: compare `escp --version` on each"
+    is_retryable = False
 
 
 class NetworkError(EscpError):
@@ -125,10 +130,10 @@ class RefusedError(EscpError):
 
 
 class InterruptedBySignal(EscpError):
-    is_retryable = True
+    """Somebody at the terminal meant it; a batch system that ends a job may start it again."""
 
     def __init__(self, signal_number: int):
-        super().__init__(f"ended by signal {signal_number}")
+        super().__init__(f"ended by signal {signal_number}", is_retryable=signal_number != SIGINT)
         self.exit_code = EXIT_SIGNAL_BASE + signal_number
 
 
@@ -137,6 +142,7 @@ class ReaderGoneError(InterruptedBySignal):
 
     def __init__(self) -> None:
         super().__init__(SIGPIPE)
+        self.is_retryable = False
 
 
 _BY_EXIT_CODE = {

@@ -103,29 +103,42 @@ class AgentProcess:
     def explain_end(self, noise: bytes, *, is_past_marker: bool) -> EscpError:
         """Why the control channel closed before the session was over."""
         status = self.wait(SHUTDOWN_TIMEOUT_S)
+        from escp.remote.sshreason import find_reason  # not at the top: where all goes well nobody asks
+
+        reason = find_reason(self.last_words)
+        error = self._explain_end(status, noise, f": {reason}" if reason else "", is_past_marker)
+        error.said = tuple(self.last_words)
+        return error
+
+    def _explain_end(self, status: int | None, noise: bytes, why: str, is_past_marker: bool) -> EscpError:
+        """*why*: what was said last on standard error."""
         if is_past_marker:
-            how = f"the remote escp on {self.host} ended unexpectedly"
-            return NetworkError(how + (f" (exit status {status})" if status else ""),
+            how = f" (exit status {status})" if status else ""
+            return NetworkError(f"the remote escp on {self.host} ended unexpectedly{how}{why}",
                                 "it may have been killed, or the ssh connection was lost")  # fmt: skip
         if self._is_embedded:
-            return AgentError(f"the embedded agent did not start (exit status {status})", "")
+            return AgentError(f"the embedded agent did not start (exit status {status}){why}", "")
         if status == _NOT_FOUND and self._is_escp:
             more = f"{AgentError.hint}; or send it along: --push-agent" if self._can_push else None
             return AgentError(f"there is no escp on {self.host}", more)
         if status == _NOT_EXECUTABLE and self._is_escp:
             return AgentError(f"escp on {self.host} can't be executed")
         if status == _SSH_FAILED:
-            return SshError(f"ssh could not log in to {self.host}")
+            from escp.remote.sshreason import is_for_good  # not at the top, as above
+
+            return SshError(
+                f"ssh could not log in to {self.host}{why}", is_retryable=not is_for_good(self.last_words)
+            )
         if status is not None and status >= 128:
             return SshError(f"ssh to {self.host} was ended by signal {status - 128}")
         said = f"; it printed: {noise[-200:].decode(errors='replace')}" if noise else ""
         how = f"(exit status {status}){said}"
         if not self._is_escp:
             return AgentError(
-                f"no POSIX shell answered on {self.host} {how}",
+                f"no POSIX shell answered on {self.host} {how}{why}",
                 "does this login allow other commands than a few?",
             )
-        return AgentError(f"no escp answered on {self.host} {how}")
+        return AgentError(f"no escp answered on {self.host} {how}{why}")
 
 
 def _spawn(
@@ -155,7 +168,9 @@ def _spawn(
         for fd in (write_fd, read_fd, words_fd):
             os.close(fd)
         raise SshError(
-            f"can't start '{command[0]}': {e.strerror}", "install an OpenSSH client, or name one with -S"
+            f"can't start '{command[0]}': {e.strerror}",
+            "install an OpenSSH client, or name one with -S",
+            is_retryable=False,
         ) from e
     finally:
         for fd in child_fds:

@@ -79,7 +79,9 @@ class Leg:
         if self._mode != "tunnel" and options.data_host is not None:
             addresses = self._known = self._resolve(options.data_host)
             if not addresses:
-                raise NetworkError(f"option --data-host: no address is known for {options.data_host}")
+                raise NetworkError(
+                    f"option --data-host: no address is known for {options.data_host}", is_retryable=False
+                )
         if self._mode == "connect":
             self._open_port()
             port = self._port or port
@@ -156,6 +158,7 @@ class Leg:
                 f"the remote escp on {self._agent.host} names port {listening.port}, "
                 f"but was asked for one of {first}-{last}",
                 "nothing was sent there: is that host to be trusted?",
+                is_retryable=False,
             )
 
     @property
@@ -178,6 +181,7 @@ class Leg:
                 raise NetworkError(
                     f"option --bind: the streams go to another kind of address than {bind}",
                     "give one of the same kind, IPv4 or IPv6, with --data-host",
+                    is_retryable=False,
                 )
         self.place = f"{addresses[0]} port {self._port}"
         pairs = [(address, self._port) for address in addresses]
@@ -196,7 +200,9 @@ class Leg:
         known = self._find_known() if self._known is None else self._known
         if not known:
             raise NetworkError(
-                f"no address is known for {host}", "name the host by its address, or use --data-host"
+                f"no address is known for {host}",
+                "name the host by its address, or use --data-host",
+                is_retryable=False,
             )
         named = [normalize_address(text) for text in listening.addresses if is_address(text)]
         if not named:

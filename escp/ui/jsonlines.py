@@ -177,4 +177,5 @@ def _describe_error(error: EscpError | None) -> dict[str, object] | None:
         "hint": to_valid_text(error.hint),
         "exit_code": error.exit_code,
         "retryable": error.is_retryable,
+        **({"said": [to_valid_text(line) for line in error.said]} if error.said else {}),
     }
