@@ -78,6 +78,8 @@ class Job(ABC):
                     end.take_events()  # raises what it was, if an agent's complaint is only what followed
             raise
         finally:
+            if self._is_started and not self._is_finished:
+                self._tell_progress(self.counters())  # what is complete when it ends early
             self._close()
             self._loop.close()
 

@@ -37,6 +37,7 @@ class JsonUi(WordsUi):
         self._verbosity = verbosity
         self._clock = clock
         self._rate: RateMeter | None = None
+        self._n_files: int | None = None  # complete
         self._next_progress_s = 0.0
         self._is_ended = False
 
@@ -58,6 +59,7 @@ class JsonUi(WordsUi):
         if self._rate is None:
             return
         self._rate.update(snapshot)
+        self._n_files = None if self._out.is_product else snapshot.files_done
         if self._clock() < self._next_progress_s:
             return
         self._next_progress_s = self._clock() + PROGRESS_EVERY_S
@@ -124,7 +126,7 @@ class JsonUi(WordsUi):
         self._end(error.exit_code, None, error)
 
     def _end(self, exit_code: int, summary: Summary | None, error: EscpError | None) -> None:
-        numbers = _NO_NUMBERS if summary is None else _describe_summary(summary)
+        numbers = {**_NO_NUMBERS, "files": self._n_files} if summary is None else _describe_summary(summary)
         self._emit("result", ok=exit_code == 0, exit_code=exit_code, **numbers, error=_describe_error(error))
         self._is_ended = True
 

@@ -2,33 +2,47 @@
 
 from escp.errors import EXIT_OK, EXIT_SOME_FAILED, EscpError
 from escp.ui.display import format_bytes, format_count, format_duration, format_rate
-from escp.ui.progress import Summary
+from escp.ui.progress import Snapshot, Summary
 
 
 def compose_summary(summary: Summary, *, shows_bits: bool) -> str:
-    """'20,000 files, 82 MB in 1.4 s (58 MB/s), verified'. The rate is that of the whole run."""
-    rate = format_rate(summary.bytes / max(summary.seconds, 1e-3), in_bits=shows_bits)
-    parts = [
-        format_count(summary.files, "file"),
-        f"{format_bytes(summary.bytes)} in {format_duration(summary.seconds)} ({rate})",
-    ]
-    if summary.files == 0 and summary.directories:
-        parts.insert(0, format_count(summary.directories, "directory"))
+    """'20,000 files, 82 MB in 1.4 s (82 MB/s), verified'.
+
+    The time is that of the whole run, with the login; the rate is that of the data, as everywhere. Only what
+    was copied has been verified.
+    """
     if summary.is_dry_run:
-        parts = [f"would copy {parts[-2 if summary.directories and not summary.files else 0]}"]
-    if summary.n_skipped:
-        parts.append(f"{summary.n_skipped:,} unchanged")
-    if summary.n_failed:
-        parts.append(f"{summary.n_failed:,} failed")
-    if summary.is_dry_run:
-        pass
-    elif summary.is_verified:
-        parts.append("the others verified" if summary.n_failed else "verified")
+        has_files = summary.files or not summary.directories
+        what = (summary.files, "file") if has_files else (summary.directories, "directory")
+        return ", ".join([f"would copy {format_count(*what)}", *_count_others(summary)])
+    took = format_duration(summary.seconds)
+    if not summary.files and (summary.n_skipped or summary.n_failed):
+        return ", ".join([f"no file copied in {took}", *_count_others(summary)])
+    if not summary.files and summary.directories:
+        return f"{format_count(summary.directories, 'directory')} in {took}"
+    parts = [format_count(summary.files, "file"), f"{format_bytes(summary.bytes)} in {took}"]
+    if summary.rate_bytes_per_s:
+        parts[-1] += f" ({format_rate(summary.rate_bytes_per_s, in_bits=shows_bits)})"
+    if summary.is_verified and summary.n_failed and not summary.n_skipped:
+        parts += [*_count_others(summary), "the others verified"]
     else:
-        parts.append("not verified")
+        parts += ["verified" if summary.is_verified else "not verified", *_count_others(summary)]
     if summary.is_dummy:
         parts.append("no disk used")
     return ", ".join(parts)
+
+
+def _count_others(summary: Summary) -> list[str]:
+    """What was not copied."""
+    counts = ((summary.n_skipped, "unchanged"), (summary.n_failed, "failed"))
+    return [f"{n:,} {what}" for n, what in counts if n]
+
+
+def compose_complete(snapshot: Snapshot) -> str:
+    """'complete by then: 12 of 40 files', of a copy that ended early."""
+    least = "" if snapshot.is_total_final else "at least "
+    total = format_count(snapshot.files_total, "file")
+    return f"complete by then: {snapshot.files_done:,} of {least}{total}"
 
 
 def find_exit_code(summary: Summary, error: EscpError | None) -> int:

@@ -11,7 +11,7 @@ from escp.errors import EscpError, ReaderGoneError
 from escp.ui.display import format_bytes, format_count, format_duration, format_rate, show_name, show_text
 from escp.ui.lines import Lines, write_product
 from escp.ui.progress import RateMeter, Snapshot, StartInfo, Summary
-from escp.ui.summary import compose_summary
+from escp.ui.summary import compose_complete, compose_summary
 from escp.ui.words import WordsUi
 
 if TYPE_CHECKING:
@@ -41,6 +41,7 @@ class TextUi(WordsUi):
         self._clock = clock
         self._begin_s = 0.0
         self._rate: RateMeter | None = None
+        self._snapshot: Snapshot | None = None
         self._meter: Meter | None = None
         self._has_meter = not is_quiet
         self._scope = ""  # of the last finding
@@ -61,6 +62,7 @@ class TextUi(WordsUi):
         """Show progress. Cheap enough for ten times a second; draws nothing in the first 0.3 s."""
         if self._rate is None:
             return
+        self._snapshot = snapshot
         self._rate.update(snapshot)
         if not self._has_meter or self._clock() - self._begin_s < FIRST_DRAW_S:
             return
@@ -131,8 +133,11 @@ class TextUi(WordsUi):
     def fail(self, error: EscpError) -> None:
         self._close_meter()
         super().fail(error)
-        if not isinstance(error, ReaderGoneError):
-            self._say_error(error)
+        if isinstance(error, ReaderGoneError):
+            return
+        if self._snapshot is not None and not self._out.is_product and not self._is_quiet:
+            self._say(f"escp: {compose_complete(self._snapshot)}")
+        self._say_error(error)
 
     def close(self) -> None:
         """Remove the meter."""

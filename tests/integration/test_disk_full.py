@@ -1,6 +1,7 @@
 """A target that is full or can't be written: exit code 15, the file's name, nothing under a final name."""
 
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -59,6 +60,9 @@ def test_many_small_files(escp, source, small_disk):
     done = escp.fail(15, "-r", source, remote(small_disk))
     assert "small-" in done.error and "no space left" in done.error
     kept = list_tree(small_disk / "source")
+    (n_complete,) = re.findall(r"^escp: complete by then: ([\d,]+) of ", done.err, re.MULTILINE)
+    n_kept = len([name for name in kept if "small-" in str(name)])
+    assert 0 < int(n_complete.replace(",", "")) <= n_kept
     assert kept.items() < list_tree(source).items()  # those that had room are whole
 
 

@@ -163,15 +163,28 @@ def test_clock_and_counts():
 @pytest.mark.parametrize(
     ("changes", "line"),
     [
-        ({}, "20,000 files, 82 MB in 1.4 s (59 MB/s), verified"),
-        ({"files": 1, "bytes": 1, "seconds": 0.05}, "1 file, 1 byte in 0.05 s (20 B/s), verified"),
-        ({"n_failed": 3}, "20,000 files, 82 MB in 1.4 s (59 MB/s), 3 failed, the others verified"),
-        ({"is_verified": None}, "20,000 files, 82 MB in 1.4 s (59 MB/s), not verified"),
-        ({"is_dummy": True}, "20,000 files, 82 MB in 1.4 s (59 MB/s), verified, no disk used"),
+        ({}, "20,000 files, 82 MB in 1.4 s (82 MB/s), verified"),
+        ({"files": 1, "bytes": 1, "data_seconds": 0.5}, "1 file, 1 byte in 1.4 s (2 B/s), verified"),
+        ({"files": 1, "bytes": 0, "data_seconds": 0}, "1 file, 0 bytes in 1.4 s, verified"),
+        ({"n_failed": 3}, "20,000 files, 82 MB in 1.4 s (82 MB/s), 3 failed, the others verified"),
+        ({"n_skipped": 5}, "20,000 files, 82 MB in 1.4 s (82 MB/s), verified, 5 unchanged"),
         (
-            {"files": 0, "bytes": 0, "seconds": 0},
-            "200 directories, 0 files, 0 bytes in 0.00 s (0 B/s), verified",
+            {"n_skipped": 5, "n_failed": 3},
+            "20,000 files, 82 MB in 1.4 s (82 MB/s), verified, 5 unchanged, 3 failed",
         ),
+        ({"is_verified": None}, "20,000 files, 82 MB in 1.4 s (82 MB/s), not verified"),
+        (
+            {"is_verified": None, "n_failed": 3},
+            "20,000 files, 82 MB in 1.4 s (82 MB/s), not verified, 3 failed",
+        ),
+        ({"is_dummy": True}, "20,000 files, 82 MB in 1.4 s (82 MB/s), verified, no disk used"),
+        ({"files": 0, "bytes": 0, "seconds": 0}, "200 directories in 0.00 s"),
+        ({"files": 0, "n_failed": 312}, "no file copied in 1.4 s, 312 failed"),
+        ({"files": 0, "bytes": 15_000_000, "n_failed": 1}, "no file copied in 1.4 s, 1 failed"),
+        ({"files": 0, "bytes": 0, "n_skipped": 5}, "no file copied in 1.4 s, 5 unchanged"),
+        ({"is_dry_run": True, "n_skipped": 5}, "would copy 20,000 files, 5 unchanged"),
+        ({"is_dry_run": True, "files": 0}, "would copy 200 directories"),
+        ({"files": 0, "directories": 0, "bytes": 0}, "0 files, 0 bytes in 1.4 s, verified"),
     ],
 )
 def test_summary_line(changes, line):
@@ -179,12 +192,12 @@ def test_summary_line(changes, line):
 
 
 def test_summary_in_bits():
-    assert "(469 Mbit/s)" in compose_summary(SUMMARY, shows_bits=True)
+    assert "(656 Mbit/s)" in compose_summary(SUMMARY, shows_bits=True)
 
 
 def test_text_without_terminal_is_the_summary_only(err, clock):
     play(make_text(err, clock=clock), clock)
-    assert err.getvalue() == "escp: 20,000 files, 82 MB in 1.4 s (59 MB/s), verified\n"
+    assert err.getvalue() == "escp: 20,000 files, 82 MB in 1.4 s (82 MB/s), verified\n"
 
 
 def test_quiet_says_errors_only(err, clock):
