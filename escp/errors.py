@@ -4,7 +4,6 @@ The exit codes are documented in the README and are part of the command line's c
 Only `cli` turns them into an exit status; nothing here prints.
 """
 
-import errno
 import os
 
 SIGINT, SIGPIPE = 2, 13
@@ -32,8 +31,8 @@ EXIT_MEANINGS: dict[int | str, str] = {
     EXIT_AGENT: "the remote escp is missing or of another version",
     EXIT_INTEGRITY: "wrong key, changed data, or the ends' accounts differ",
     EXIT_NETWORK: "network lost, blocked or timed out",
-    EXIT_LOCAL_FS: "error of the local file system",
-    EXIT_REMOTE_FS: "error of the remote file system",
+    EXIT_LOCAL_FS: "error of the local file system, or a limit of this host",
+    EXIT_REMOTE_FS: "error of the remote file system, or a limit of that host",
     EXIT_REFUSED: "target refused: unsafe, or not what the command needs",
     f"{EXIT_SIGNAL_BASE}+n": "ended by signal n",
 }
@@ -168,12 +167,3 @@ def explain_import(error: ImportError) -> EscpError | None:
     if not os.path.basename(error.path or "").startswith("_native."):
         return None
     return BrokenInstallationError(f"the native code of this escp can't be loaded: {error}")
-
-
-def explain_limit(error: OSError) -> tuple[str, str] | None:
-    """What to say, and its hint, if *error* is that no more files, sockets among them, may be open."""
-    if error.errno not in (errno.EMFILE, errno.ENFILE):
-        return None
-    hint = "raise that limit, or use fewer streams with -t"
-    limit = os.sysconf("SC_OPEN_MAX")  # not of the module `resource`: it may be a file that can't be opened
-    return f"too many open files: the limit is {limit} for a process (ulimit -n)", hint

@@ -1,5 +1,7 @@
 """FastError: what native code reports, as plain facts. `escp.errors` gives them words and exit codes."""
 
+_FAST_MEMORY = 11  # of types.pxd
+
 
 class FastError(Exception):
     """A native failure: code (`fast_code` in types.pxd), errno or 0, the call that failed, offset or -1."""
@@ -12,5 +14,9 @@ class FastError(Exception):
         self.offset = offset
 
 
+class FastMemoryError(FastError, MemoryError):
+    """There was none."""
+
+
 def raise_error(code: int, sys_errno: int, where: str, offset: int) -> None:
-    raise FastError(code, sys_errno, where, offset)
+    raise (FastMemoryError if code == _FAST_MEMORY else FastError)(code, sys_errno, where, offset)

@@ -23,10 +23,10 @@ from escp.errors import (
     RemoteFileError,
     UsageError,
     explain_import,
-    explain_limit,
 )
 from escp.lean import signals
 from escp.lean.eventloop import EventLoop
+from escp.process.shortages import explain_shortage
 from escp.ui.log import AgentLog, open_agent_log
 
 TYPE_CHECKING = False
@@ -69,7 +69,7 @@ class Agent:
         except EscpError as e:
             return self._fail(e)
         except Exception as e:
-            if isinstance(e, OSError) and (said := explain_limit(e)):
+            if said := explain_shortage(e):
                 return self._fail(RemoteFileError(*said))
             if isinstance(e, ImportError) and (broken := explain_import(e)):
                 return self._fail(broken)

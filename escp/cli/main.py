@@ -8,9 +8,10 @@ import sys
 import time
 
 from escp.constants import SERVER
-from escp.errors import EscpError, explain_import
+from escp.errors import EscpError, LocalFileError, RemoteFileError, explain_import
 from escp.lean.signals import SIGINT
 from escp.process.environment import unpacked_folder
+from escp.process.shortages import explain_shortage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,14 +33,14 @@ def main(argv: list[str] | None = None) -> int:
 
 def _run(argv: list[str], start_s: float) -> int:
     if SERVER in (*argv[:1], *argv[-1:]):  # last of what -D names, or first
-        from escp.agent.agent import run_agent
-
-        return run_agent(argv)
+        return _run_agent(argv)
     code = _run_command(argv, start_s)
-    from escp.ui.ui import settle  # lazy, as is all here
-
     try:
+        from escp.ui.ui import settle  # lazy, as is all here
+
         return settle(code)
+    except (ImportError, MemoryError):  # nothing was told by it, either
+        return code
     except BaseException as e:
         from escp.process.interrupts import Interrupted  # lazy: no page needs it
 
@@ -49,25 +50,51 @@ def _run(argv: list[str], start_s: float) -> int:
 
 
 def _run_command(argv: list[str], start_s: float) -> int:
-    from escp.options.options import parse_options  # not at the top: the agent has no options
-
     is_json = "--json" in argv or os.environ.get("ESCP_JSON", "") in ("1", "true")
     try:
+        from escp.options.options import parse_options  # not at the top: the agent has no options
+
         options = parse_options(argv)
         is_json = options.json
         return _run_verb(options, start_s)
-    except EscpError as e:
-        from escp.ui.ui import show_early_failure
-
-        show_early_failure(e, is_json=is_json)
-        return e.exit_code
-    except ImportError as e:
-        if (broken := explain_import(e)) is None:
+    except Exception as e:
+        error = _explain(e)
+        if error is None:
             raise
+    try:
         from escp.ui.ui import show_early_failure
 
-        show_early_failure(broken, is_json=is_json)
-        return broken.exit_code
+        show_early_failure(error, is_json=is_json)
+    except (ImportError, MemoryError, OSError):
+        _say(error)
+    return error.exit_code
+
+
+def _run_agent(argv: list[str]) -> int:
+    try:
+        from escp.agent.agent import run_agent  # not at the top, as all verbs
+
+        return run_agent(argv)
+    except Exception as e:
+        error = _explain(e)
+        if error is None:
+            raise
+        _say(error)  # remote/child knows this form
+        return RemoteFileError.exit_code if isinstance(error, LocalFileError) else error.exit_code
+
+
+def _explain(error: Exception) -> EscpError | None:
+    """What kept escp from starting, unless it is a bug."""
+    if isinstance(error, EscpError):
+        return error
+    if said := explain_shortage(error):
+        return LocalFileError(*said)
+    return explain_import(error) if isinstance(error, ImportError) else None
+
+
+def _say(error: EscpError) -> None:
+    """Where there may be too little of something to load `ui`."""
+    os.write(2, f"escp: error: {error}\nescp: hint: {error.hint}\n".encode(errors="replace"))
 
 
 def _run_verb(options: "Options", start_s: float) -> int:

@@ -1,7 +1,8 @@
 """What the verbs share: the agents that were started, and what ends a command."""
 
-from escp.errors import EscpError, InternalError, InterruptedBySignal
+from escp.errors import EscpError, InternalError, InterruptedBySignal, LocalFileError
 from escp.process.interrupts import Interrupted, noted
+from escp.process.shortages import explain_shortage
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,9 +56,12 @@ def guard(report: "Events", work: "Callable[[], int]") -> int:
     except Interrupted as e:
         error = InterruptedBySignal(e.number)
     except Exception as e:
-        import traceback
+        if said := explain_shortage(e):
+            error = LocalFileError(*said)
+        else:
+            import traceback  # lazy: a bug
 
-        report.trace(traceback.format_exc())
-        error = InternalError(f"{type(e).__name__}: {e}")
+            report.trace(traceback.format_exc())
+            error = InternalError(f"{type(e).__name__}: {e}")
     report.fail(error)
     return error.exit_code

@@ -21,6 +21,7 @@ from escp.errors import EXIT_OK, EscpError, IntegrityError, LocalFileError, desc
 from escp.facts.directory import examine_directory
 from escp.facts.facts import NO_FACTS
 from escp.process.limits import prepare_process
+from escp.process.shortages import explain_shortage
 from escp.streams.sealing import choose_aead
 from escp.ui.events import Events
 from escp.ui.finding import Check
@@ -85,10 +86,13 @@ class SelfTest:
             text, error = work(), None
         except EscpError as e:
             error = e
-        except OSError as e:
-            error = LocalFileError(describe_errno(e.errno or 0))
         except Exception as e:  # a native module that is broken in any way is what this is for
-            error = IntegrityError(f"{type(e).__name__}: {e}")
+            if said := explain_shortage(e):
+                error = LocalFileError(*said)
+            elif isinstance(e, OSError):
+                error = LocalFileError(describe_errno(e.errno or 0))
+            else:
+                error = IntegrityError(f"{type(e).__name__}: {e}")
         if error is not None:
             text = str(error)
             self._n_failed += 1

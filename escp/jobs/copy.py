@@ -3,7 +3,7 @@
 import gc
 from collections.abc import Callable
 
-from escp.errors import EscpError, LocalFileError, explain_limit
+from escp.errors import EscpError
 from escp.jobs.job import Job, Task
 from escp.names.sources import SourceQueue
 from escp.options.location import Location
@@ -50,12 +50,7 @@ class Copy:
         job = make_job(
             Task(self._options, origin, self._sources, is_many, self._start_agent, self._report, self._update)
         )
-        try:
-            self._done = self._add(job.run())
-        except OSError as e:
-            if said := explain_limit(e):
-                raise LocalFileError(*said) from e
-            raise
+        self._done = self._add(job.run())
         self.first_failure = self.first_failure or job.first_failure
 
     def _add(self, counters: dict[str, int]) -> dict[str, int]:

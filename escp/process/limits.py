@@ -54,9 +54,17 @@ def find_nodes() -> set[int]:
 
     from escp.process.numbers import parse_numbers  # not at the top, as above
 
-    with open("/proc/self/status") as file:
-        found = re.search(r"^Mems_allowed_list:\s*(\S+)", file.read(), re.MULTILINE)
-    return parse_numbers(found[1]) if found else {0}
+    try:
+        with open("/proc/self/status") as file:
+            found = re.search(r"^Mems_allowed_list:\s*(\S+)", file.read(), re.MULTILINE)
+        return parse_numbers(found[1]) if found else {0}
+    except OSError:  # no /proc: all that the machine has
+        pass
+    try:
+        with open("/sys/devices/system/node/online") as file:
+            return parse_numbers(file.read().strip())
+    except OSError:
+        return {0}
 
 
 OPEN_FILES = 16384

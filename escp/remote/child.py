@@ -1,12 +1,23 @@
 """The child that carries the control channel: how it is started, and how it ended."""
 
+import errno
 import os
 import resource
 
 from escp.constants import SHUTDOWN_TIMEOUT_S
-from escp.errors import AgentError, EscpError, NetworkError, SshError
+from escp.errors import (
+    EXIT_INTERNAL,
+    EXIT_REMOTE_FS,
+    AgentError,
+    EscpError,
+    LocalFileError,
+    NetworkError,
+    SshError,
+    from_exit_code,
+)
 from escp.lean import signals
 from escp.process.environment import child_environment
+from escp.process.shortages import explain_shortage, explain_tasks
 from escp.remote.remotewords import RemoteWords
 
 TYPE_CHECKING = False
@@ -17,6 +28,8 @@ LOOPBACK = "127.0.0.1"  # an embedded agent's address
 _SSH_FAILED = 255
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
+_SAID = (EXIT_INTERNAL, EXIT_REMOTE_FS)  # of an agent that says why on standard error
+_ERROR, _HINT = "escp: error: ", "escp: hint: "
 
 
 class AgentProcess:
@@ -100,6 +113,13 @@ class AgentProcess:
             self.wait(SHUTDOWN_TIMEOUT_S)
         self.words.close()
 
+    def _find_own_error(self) -> tuple[str, str] | None:
+        """The sentence and the hint of an agent that could not even begin, if those are its last words."""
+        *_, sentence, hint = ["", "", *self.last_words]
+        if not sentence.startswith(_ERROR) or not hint.startswith(_HINT):
+            return None
+        return sentence.removeprefix(_ERROR), hint.removeprefix(_HINT)
+
     def explain_end(self, noise: bytes, *, is_past_marker: bool) -> EscpError:
         """Why the control channel closed before the session was over."""
         status = self.wait(SHUTDOWN_TIMEOUT_S)
@@ -116,6 +136,8 @@ class AgentProcess:
             how = f" (exit status {status})" if status else ""
             return NetworkError(f"the remote escp on {self.host} ended unexpectedly{how}{why}",
                                 "it may have been killed, or the ssh connection was lost")  # fmt: skip
+        if status in _SAID and (own := self._find_own_error()):
+            return from_exit_code(status, f"{self.host}: {own[0]}", own[1])
         if self._is_embedded:
             return AgentError(f"the embedded agent did not start (exit status {status}){why}", "")
         if status == _NOT_FOUND and self._is_escp:
@@ -167,6 +189,8 @@ def _spawn(
     except OSError as e:
         for fd in (write_fd, read_fd, words_fd):
             os.close(fd)
+        if said := explain_tasks() if e.errno == errno.EAGAIN else explain_shortage(e):
+            raise LocalFileError(*said) from e
         raise SshError(
             f"can't start '{command[0]}': {e.strerror}",
             "install an OpenSSH client, or name one with -S",

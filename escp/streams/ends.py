@@ -10,10 +10,10 @@ from escp._fast.planes.plane import FATAL, FILE_FAILED, FINISHED, LISTED, ROOM
 from escp._fast.planes.receive_plane import ReceivePlane
 from escp._fast.planes.send_plane import SendPlane, link_local
 from escp.control.messages import Receive, Result, Send
-from escp.errors import ProtocolError, RefusedError
+from escp.errors import LocalFileError, ProtocolError, RefusedError, RemoteFileError
 from escp.failures import Failure
 from escp.lean.eventloop import EventLoop
-from escp.names.destination import Destination, open_destination
+from escp.names.destination import Destination, is_special, open_destination
 from escp.names.landing import SourceOrder
 from escp.streams.streams import Streams
 
@@ -148,6 +148,7 @@ class ReceiveEnd:
     def __init__(self, wanted: Receive, *, is_remote: bool):
         """Opens the target. Raises RefusedError, RemoteFileError or LocalFileError."""
         _check_rights(wanted, is_remote=is_remote)
+        _check_proc(wanted, is_remote=is_remote)
         self._wanted = wanted
         self._is_remote = is_remote
         self.destination: Destination = open_destination(
@@ -272,6 +273,16 @@ def _check_rights(wanted: Receive, *, is_remote: bool) -> None:
             raise RefusedError(
                 f"option {option}: only root can {what}, and escp is not root {where}", "leave the option out"
             )
+
+
+def _check_proc(wanted: Receive, *, is_remote: bool) -> None:
+    """A nameless file gets its name by its descriptor's there, and a directory its mode."""
+    if os.path.exists("/proc/self/fd") or wanted.is_dry_run or is_special(wanted.target):
+        return
+    cls = RemoteFileError if is_remote else LocalFileError
+    raise cls(
+        "there is no /proc here, and files can't be written without it", "mount it: mount -t proc proc /proc"
+    )
 
 
 def start_local(sender: SendEnd, receiver: ReceiveEnd) -> None:

@@ -4,9 +4,10 @@ import os
 
 from escp._fast.crypto.channel import Channel
 from escp.constants import HELLO_TIMEOUT_S, MAX_STREAMS, MAX_UNPROVEN, PROTOCOL_MAJOR
-from escp.errors import NetworkError, describe_errno, explain_limit
+from escp.errors import NetworkError, describe_errno
 from escp.lean import sockets
 from escp.lean.eventloop import Watch
+from escp.process.shortages import explain_shortage
 from escp.streams.addresses import socket_address
 from escp.streams.streams import HELLO_FRAME_BYTES, MAGIC, PREAMBLE, Streams
 
@@ -102,7 +103,7 @@ class Acceptor:
         try:
             sock = sockets.accept(self._listener)
         except OSError as e:
-            if explain_limit(e) is None:
+            if explain_shortage(e) is None:
                 return  # gone again before it was accepted
             if not self._unproven:
                 raise  # it would wait here for ever, and this process with it

@@ -12,15 +12,16 @@ ROOT = Path(__file__).parents[2]
 VERSION_PAGE = set(
     "__main__ constants errors cli.main cli.pages lean.record lean.signals lean.untranslated options.config "
     "options.configfile options.location options.operands options.options options.parser options.values "
-    "process.environment process.inherited ui.lines ui.ui".split()
+    "process.environment process.inherited process.shortages ui.lines ui.ui".split()
 )
 # An agent is loaded while somebody waits for it: no command line, no files' YAML, no meter.
 AGENT = set(
     "__main__ constants errors failures agent.agent agent.service cli.main control.channel control.course "
     "control.messages control.noise lean.eventloop lean.plainjson lean.record lean.signals lean.sockets "
     "names.destination names.landing options.agentoptions options.config options.configfile options.values "
-    "process.environment process.inherited process.interrupts process.limits streams.addresses streams.ends "
-    "streams.listener streams.sealing streams.streams ui.display ui.log".split()
+    "process.environment process.inherited process.interrupts process.limits process.shortages "
+    "streams.addresses streams.ends streams.listener streams.sealing streams.streams ui.display "
+    "ui.log".split()
 )
 # Each of these takes 2 ms or more, or brings some that do.
 SLOW = set(

@@ -1,5 +1,6 @@
 """The queue from native threads to Python; see events.pxd."""
 
+from libc.errno cimport errno
 from libc.stdint cimport uint64_t
 
 from escp._fast.base.libc cimport (EFD_CLOEXEC, EFD_NONBLOCK, c_close, c_read, c_write, calloc, eventfd, free, memcpy,
@@ -11,12 +12,14 @@ from escp._fast.base.types cimport fast_err
 cdef int events_open(event_queue *q) except -1:
     q.head = q.count = 0
     q.is_closed = False
-    q.ring = <event *>calloc(N_EVENTS, sizeof(event))
-    q.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
     pthread_mutex_init(&q.lock, NULL)
     pthread_cond_init(&q.room, NULL)
-    if q.ring == NULL or q.fd < 0:
+    q.ring = <event *>calloc(N_EVENTS, sizeof(event))
+    q.fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+    if q.ring == NULL:
         raise MemoryError("event queue")
+    if q.fd < 0:
+        raise OSError(errno, "eventfd")
     return 0
 
 

@@ -46,10 +46,13 @@ def forbid_dumps():
 
 def read_umask():
     """This process's umask, without changing it for a moment under other threads where the kernel tells it."""
-    with open("/proc/self/status", "rb") as status:
-        for line in status:
-            if line.startswith(b"Umask:"):
-                return int(line.split()[1], 8)
-    umask = os.umask(0o077)  # before Linux 4.7
+    try:
+        with open("/proc/self/status", "rb") as status:
+            for line in status:
+                if line.startswith(b"Umask:"):
+                    return int(line.split()[1], 8)
+    except FileNotFoundError:
+        pass
+    umask = os.umask(0o077)  # before Linux 4.7, and without /proc
     os.umask(umask)
     return umask
