@@ -1,20 +1,23 @@
 """PyInstaller with a start-up program of our own.
 
-That of its wheel lies at a fixed address, binds late, and needs the host's libz.
+That of its wheel lies at a fixed address, binds late, needs the host's libz, and loses its child's exit
+status where SIGCHLD is ignored.
 """
 
+import shlex
 from pathlib import Path
 
 from cache import Cache, hash_of
 from pins import ROOT, pip_install, read_pins
 
 BUILDERS = ROOT / "packaging" / "builders.txt"
-SOURCES = (BUILDERS, Path(__file__))  # what is made of them changes with these
+HEADER = Path(__file__).with_suffix(".h")
+SOURCES = (BUILDERS, Path(__file__), HEADER)  # what is made of them changes with these
 SETTINGS = {
     "PYINSTALLER_COMPILE_BOOTLOADER": "1",
     "PYI_STATIC_ZLIB": "1",
     # Its own build fortifies for gcc only.
-    "CFLAGS": "-fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2",
+    "CFLAGS": f"-fPIE -fstack-protector-strong -D_FORTIFY_SOURCE=2 -include {shlex.quote(str(HEADER))}",
     "LDFLAGS": "-pie -Wl,-z,relro,-z,now,-z,noexecstack",
 }
 

@@ -248,6 +248,15 @@ def test_end_of_the_parent_leaves_nothing(escp, slow_copy, folder, target, numbe
     wait_for(lambda: not find_unpacked(folder / "tmp"))
 
 
+def test_exit_status_where_sigchld_is_ignored(escp, one_file, source, target):
+    """The parent that unpacks waits for its child."""
+    (source / "a").write_bytes(b"contents")
+    prefix = (sys.executable, "-c", "import os, signal, sys\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+              "os.execv(sys.argv[1], sys.argv[1:])")  # fmt: skip
+    done = escp.run(source / "a", target, command=[str(one_file)], prefix=prefix)
+    assert done.code == 0 and "PYI" not in done.err
+
+
 def test_interrupt_at_the_terminal_comes_twice_and_counts_once(escp, slow_copy, folder, target):
     """The terminal tells the whole group, and the parent hands it on besides."""
     os.killpg(slow_copy.pid, signal.SIGINT)
