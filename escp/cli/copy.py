@@ -24,14 +24,31 @@ def _check_sources(options: "Options") -> None:
     if len(options.sources) != 1 or options.sources[0].is_remote or options.filelist is not None:
         return
     path = options.sources[0].path
+    shown = os.fsdecode(path)
     try:
         is_directory = stat.S_ISDIR((os.lstat if options.keeps_links else os.stat)(path).st_mode)
     except OSError as e:
-        raise SomeFailedError(f"{os.fsdecode(path)}: {describe_errno(e.errno or 0)}") from e
+        hint = f"for the host of that name write {shown}:PATH" if _is_bare_host(path) else None
+        raise SomeFailedError(f"{shown}: {describe_errno(e.errno or 0)}", hint) from e
     except ValueError as e:
-        raise SomeFailedError(f"{os.fsdecode(path)}: {e}") from e
+        raise SomeFailedError(f"{shown}: {e}") from e
     if is_directory and not options.is_recursive:
-        raise SomeFailedError(f"{os.fsdecode(path)}: is a directory", "copy directories with -r")
+        raise SomeFailedError(f"{shown}: is a directory", "copy directories with -r")
+
+
+def _find_bare_host(options: "Options") -> str:
+    """The target, if it is one of this host, is not there, and has the name of a host; else ""."""
+    path = options.target.path
+    return os.fsdecode(path) if not options.target.is_remote and _is_bare_host(path) else ""
+
+
+def _is_bare_host(path: bytes) -> bool:
+    """Whether a local path that leads nowhere may have been meant as a host, its colon forgotten."""
+    if b"/" in path or os.path.lexists(path):
+        return False
+    from escp.remote.knownhosts import is_known_host  # lazy: hardly a run needs it
+
+    return is_known_host(os.fsdecode(path).rpartition("@")[2])
 
 
 def run_copy(options: "Options", start_s: float) -> int:
@@ -54,7 +71,10 @@ def run_copy(options: "Options", start_s: float) -> int:
         from escp.ui.summary import find_exit_code
 
         handle_signals(interrupt)
+        host = _find_bare_host(options)
         with Report(options, start_s) as report:
+            if host:
+                report.warn(f"the target '{host}' is a file here: for the host of that name write {host}:")
 
             def copy() -> int:
                 one = Copy(options, sources, agents.get, report)

@@ -13,6 +13,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
 
+    from escp.options.parser import Words
+
+NO_SOURCE, NO_TARGET = "nothing to copy", "no target given"
 _USAGE_HINT = "escp SOURCE... TARGET; each is a path or [user@]host:[path]"
 
 
@@ -30,12 +33,19 @@ class Operand(Record):
         return self.meaning
 
 
-def read_operands(words: list[str], options: list[str]) -> list[Operand]:
-    """With --doctor or --clean-agents among the *options* a host may stand bare."""
-    if "--doctor" in options:
+def read_operands(command: "Words") -> list[Operand]:
+    """With --doctor or --clean-agents a host may stand bare. Raises UsageError for an option among them."""
+    words = command.operands
+    if not command.is_ended:
+        for word in words[1:]:
+            if word.startswith("-") and word != "-" and ":" not in word and not os.path.lexists(word):
+                from escp.options.habits import explain_behind  # lazy: only a mistake needs it
+
+                raise UsageError(*explain_behind(word))
+    if "--doctor" in command.options:
         return [_read(f"{word}:" if _is_host(word) else word) for word in words]
     operands = [_read(word) for word in words]
-    if "--clean-agents" in options:
+    if "--clean-agents" in command.options:
         return [_read(f"{one.word}:") if _is_bare(one) else one for one in operands]
     return operands
 
@@ -83,7 +93,7 @@ def _parse_copy(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
     operands = args.operands
     has_filelist = args.filelist is not None
     if len(operands) < (1 if has_filelist else 2):
-        raise UsageError("no target given" if operands or has_filelist else "nothing to copy", _USAGE_HINT)
+        raise UsageError(NO_TARGET if operands or has_filelist else NO_SOURCE, _USAGE_HINT)
     *sources, target = (operand.location for operand in operands)
     if not target.is_remote and not target.path:
         raise UsageError("the target is empty", "write . for this directory")

@@ -12,8 +12,8 @@ from escp.lean.record import Record
 from escp.lean.untranslated import argparse
 from escp.options import config, configfile
 from escp.options.location import Location
-from escp.options.operands import find_hosts, parse_operands, read_operands
-from escp.options.parser import PUSHED_AGENT, OptionParser, build_parser
+from escp.options.operands import NO_SOURCE, NO_TARGET, find_hosts, parse_operands, read_operands
+from escp.options.parser import PUSHED_AGENT, OptionParser, UnknownOption, Words, build_parser
 from escp.options.values import (
     MAX_PORT,
     check_address,
@@ -169,7 +169,8 @@ def parse_options(argv: list[str]) -> Options:
     Raises UsageError.
     """
     parser = build_parser()
-    words, own_words = parser.split_options(argv)
+    command = _split(parser, argv)
+    words = command.options
     if not _PAGES.isdisjoint(words):  # these work whatever the configuration holds, and without operands
         args = parser.parse_args(words)
         args.operands = []
@@ -177,7 +178,7 @@ def parse_options(argv: list[str]) -> Options:
     kinds = list_kinds(parser)
     blocks = configfile.read_files(os.environ, kinds, NOT_CONFIGURABLE)
     last = config.read_environment(os.environ, kinds)
-    operands = read_operands(own_words, words)
+    operands = read_operands(command)
     hosts = find_hosts(operands)
 
     def parse(hosts: list[tuple[str, str]]) -> Options:
@@ -186,7 +187,7 @@ def parse_options(argv: list[str]) -> Options:
         args.operands = operands
         return _check_options(args)
 
-    options = parse(hosts)
+    options = _check_words(parser, command, lambda: parse(hosts))
     if len(hosts) > 1 and any(block.pattern is not None for block in blocks):
         logins = []
         for host in hosts:
@@ -194,6 +195,41 @@ def parse_options(argv: list[str]) -> Options:
             logins.append((host[-1], Login(*(getattr(own, name) for name in Login._fields))))
         options = options._replace(logins=tuple(logins))
     return options
+
+
+def _split(parser: OptionParser, argv: list[str]) -> Words:
+    try:
+        return parser.split_options(argv)
+    except UnknownOption as e:
+        from escp.options.habits import explain_unknown  # lazy: only a mistake needs it
+
+        raise UsageError(str(e), explain_unknown(e.name, parser.find_spellings(""), e.word)) from e
+
+
+def _check_words(parser: OptionParser, command: Words, parse: "Callable[[], Options]") -> Options:
+    """What *parse* returns; what is wrong with an option is told by the name that the user wrote."""
+    try:
+        return parse()
+    except UsageError as e:
+        text, hint = str(e), e.hint
+        from escp.options.habits import explain_swallowed, explain_value  # lazy: only a mistake needs it
+
+        name, _, rest = text.removeprefix("option ").partition(": ")
+        spellings = parser.find_spellings(name) if text.startswith("option ") and rest else []
+        given = [(one, word) for word in command.options for one in spellings if _is_spelt(word, one)]
+        if given:
+            one, word = given[-1]
+            shown = command.written.get(one, one)
+            shown = shown if one == name else f"{shown} ({name})"
+            value = word.removeprefix(one).removeprefix("=" if one.startswith("--") else "")
+            raise UsageError(f"option {shown}: {rest}", explain_value(one, value) or hint) from e
+        if command.taken is not None and text in (NO_SOURCE, NO_TARGET):
+            hint = explain_swallowed(*command.taken)
+        raise UsageError(text, hint) from e
+
+
+def _is_spelt(word: str, name: str) -> bool:
+    return word.startswith(f"{name}=") or word == name if name.startswith("--") else word.startswith(name)
 
 
 def list_kinds(parser: OptionParser) -> dict[str, config.Kind]:
@@ -260,7 +296,10 @@ def _check_options(args: argparse.Namespace) -> Options:
         "target": target,
         "has_checksum": not args.nochecksum,
         "limit_bytes_per_s": _check_given(parse_rate, args.limit),
-        "filters": tuple((is_include, check_pattern(pattern)) for is_include, pattern in args.filters),
+        "filters": tuple(
+            (is_include, check_pattern(pattern, "--include" if is_include else "--exclude"))
+            for is_include, pattern in args.filters
+        ),
         "bind_address": _check_given(check_address, args.bind_address),
         "tunnel": check_tunnel(args.tunnel),
         "n_streams": parse_streams(args.n_streams),

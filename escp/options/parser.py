@@ -13,6 +13,7 @@ from escp.constants import (
     MIB,
 )
 from escp.errors import EXIT_MEANINGS, UsageError
+from escp.lean.record import Record
 from escp.lean.untranslated import argparse
 
 TYPE_CHECKING = False  # mypy takes it for true; typing itself would cost 4 ms before ssh can start
@@ -51,6 +52,25 @@ exit status:
 """ + "\n".join(f"  {code:<6}  {meaning}" for code, meaning in EXIT_MEANINGS.items())
 
 
+class UnknownOption(UsageError):
+    """*word*: the one of the command line in which it stands."""
+
+    def __init__(self, name: str, word: str):
+        super().__init__(f"unknown option {name}")
+        self.name = name
+        self.word = word
+
+
+class Words(Record):
+    """A command line, taken apart."""
+
+    options: list[str]  # each with its value: -t8, --parallel=8
+    operands: list[str]
+    is_ended: bool  # by `--`, so that operands may begin with a dash
+    written: dict[str, str]  # an option's name in there -> as it was written
+    taken: "tuple[str, str] | None"  # the last option that took the word behind it, and that word
+
+
 class OptionParser(argparse.ArgumentParser):
     """argparse with scp's manners: the first operand ends the options, and errors are `UsageError`."""
 
@@ -59,9 +79,9 @@ class OptionParser(argparse.ArgumentParser):
 
         So a file called `-r.txt` among the results of a shell pattern stays a file.
         """
-        words, operands = self.split_options(argv)
-        namespace = self.parse_args(words)
-        namespace.operands = operands
+        words = self.split_options(argv)
+        namespace = self.parse_args(words.options)
+        namespace.operands = words.operands
         return namespace
 
     def list_keys(self) -> dict[str, argparse.Action]:
@@ -76,41 +96,62 @@ class OptionParser(argparse.ArgumentParser):
     def error(self, message: str) -> "NoReturn":
         raise UsageError(message)
 
-    def split_options(self, argv: list[str]) -> tuple[list[str], list[str]]:
+    def split_options(self, argv: list[str]) -> Words:
         """Options, each in a word of its own together with its value; then the operands.
 
-        argparse would let options follow operands, refuse values that begin with a dash, and call the
-        z in `-rz` an "ignored explicit argument".
+        In long names a dash and an underscore are the same. argparse would let options follow operands,
+        refuse values that begin with a dash, and call the z in `-rz` an "ignored explicit argument".
         """
         words: list[str] = []
+        written: dict[str, str] = {}
+        taken: tuple[str, str] | None = None
         left = iter(argv)
         for word in left:
             if word == "--":
-                return words, list(left)
+                return Words(words, list(left), True, written, taken)
             if word == "-" or not word.startswith("-"):
-                return words, [word, *left]
+                return Words(words, [word, *left], False, written, taken)
             if word.startswith("--"):
-                name, has_value, value = word.partition("=")
+                own, has_value, value = word.partition("=")
+                name = self._find_name(own, word)
+                written[name] = own
                 if not self._takes_value(name):
                     if has_value:
                         raise UsageError(f"option {name} takes no value")
                     words.append(name)
                     continue
-                words.append(f"{name}={_find_value(name, value, left)}")
+                found = _find_value(name, value, left)
+                words.append(f"{name}={found}")
+                taken = taken if value else (name, found)
                 continue
             for at, letter in enumerate(word[1:], 2):
-                name = "-" + letter
+                name = self._find_name("-" + letter, word)
                 if self._takes_value(name):
-                    words.append(name + _find_value(name, word[at:], left))
+                    found = _find_value(name, word[at:], left)
+                    words.append(name + found)
+                    taken = taken if word[at:] else (name, found)
                     break
                 words.append(name)
-        return words, []
+        return Words(words, [], False, written, taken)
+
+    def find_spellings(self, name: str) -> list[str]:
+        """Every name of the option that has this one; "": of all."""
+        action = self._option_string_actions.get(name)
+        found = action.option_strings if action is not None else [] if name else self._option_string_actions
+        return list(found)
+
+    def _find_name(self, name: str, word: str) -> str:
+        """The option as it is listed."""
+        known = self._option_string_actions
+        if name in known:
+            return name
+        for one in known if name.startswith("--") else ():
+            if one.replace("_", "-") == name.replace("_", "-"):
+                return one
+        raise UnknownOption(name, word)
 
     def _takes_value(self, name: str) -> bool:
-        action = self._option_string_actions.get(name)
-        if action is None:
-            raise UsageError(f"unknown option {name}")
-        return action.nargs != 0
+        return self._option_string_actions[name].nargs != 0
 
 
 def _find_value(name: str, value: str, left: "Iterator[str]") -> str:

@@ -125,14 +125,14 @@ def check_tunnel(text: str) -> str:
     return check_choice("--tunnel", text, TUNNEL_CHOICES)
 
 
-def check_pattern(pattern: str) -> bytes:
+def check_pattern(pattern: str, option: str = "--exclude") -> bytes:
     """A pattern of --exclude or --include; what is wrong with one is told before anything is started."""
     if not pattern.strip("/"):
-        raise UsageError("option --exclude: a pattern is empty")
+        raise UsageError(f"option {option}: a pattern is empty", "* fits every name")
     import re  # lazy, as above
 
     if re.search(r"\[(?![]!^]*[^]]*\])", re.sub(r"\\.", "", pattern)):
-        raise UsageError(f"option --exclude: '{pattern}' has a '[' without its ']'", "write \\[ for itself")
+        raise UsageError(f"option {option}: '{pattern}' has a '[' without its ']'", "write \\[ for itself")
     return os.fsencode(pattern)
 
 

@@ -115,3 +115,21 @@ def test_agent_started_by_hand_says_who_it_is_and_ends_with_its_input(said, code
     assert b"ESCP agent ready" in done.stdout and b'"type": "hello"' in done.stdout
     assert (b'"type": "error"' in done.stdout) == (code == 12)
     assert done.stderr == b""
+
+
+def test_host_without_its_colon_is_pointed_out(source, target):
+    """A file is made all the same, as with scp; only where nothing of that name was there."""
+    (source / ".ssh").mkdir()
+    (source / ".ssh" / "config").write_text("Host dtn4\n")
+    (source / "a").write_bytes(b"contents")
+    env = {"HOME": str(source)}
+    done = call(source / "a", "dtn4", env=env, cwd=target)
+    assert done.returncode == 0 and (target / "dtn4").read_bytes() == b"contents"
+    assert done.stderr.startswith(
+        "escp: warning: the target 'dtn4' is a file here: for the host of that name write dtn4:\n"
+    )
+    for words in (("a", "dtn4"), ("-q", "a", "dtn4"), ("a", "./dtn5"), ("a", "other")):
+        done = call(*words[:-2], source / words[-2], words[-1], env=env, cwd=target)
+        assert done.returncode == 0 and "warning" not in done.stderr
+    done = call("dtn4", "x", env=env, cwd=source)
+    assert done.returncode == 1 and "escp: hint: for the host of that name write dtn4:PATH" in done.stderr

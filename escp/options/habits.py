@@ -1,0 +1,112 @@
+"""What somebody types who knows rsync, cp or scp better than escp: hints. Loaded when something is wrong.
+
+Nothing here changes what a command does.
+"""
+
+import os
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_CUT = "files that were cut off are not kept; after one, run the same with -p --skip-unchanged"
+_KEPT = "nothing is removed anywhere: use rsync, or remove it yourself"
+_METER = "a terminal has a meter without it; for programs there is --json"
+_TIMES = "-p keeps times and modes"
+_REPLACED = "a file that is there is always replaced, by a whole one"
+
+# Options that escp has not, by every name that people know: what does the same, or why nothing does.
+_ELSEWHERE = {
+    "-a --archive": "write -rp --links, and as root --owner --devices",
+    "-z --compress-choice --zc --compress-level --zl": "write -C (--compress)",
+    "--delete --delete-before --delete-during --delete-delay --delete-after --delete-excluded --del": _KEPT,
+    "--remove-source-files --remove-sent-files": _KEPT,
+    "--existing --backup -b --prune-empty-dirs -m": "escp has nothing like it: use rsync for that",
+    "--progress --info --itemize-changes --human-readable": _METER,
+    "--bwlimit": "write -l (--limit) with a unit: -l 10M is 10 MB/s, -l 80Mbit the same",
+    "--partial --partial-dir --append --append-verify --resume --continue": _CUT,
+    "--exclude-from --include-from --filter --cvs-exclude": "write --exclude or --include for each pattern",
+    "--files-from --from0": "write --filelist FILE, and -0 if its names end with NULs",
+    "--times --perms --executability -E --atimes -U --omit-dir-times": _TIMES,
+    "--group -g --chown --usermap --groupmap": "write --owner: it keeps user and group, as root",
+    "--specials": "write --devices: it makes named pipes, too",
+    "-H": "write --hard-links",
+    "-k --copy-links --copy-unsafe-links --safe-links --keep-dirlinks --dereference": (
+        "links are followed unless --links is given"
+    ),
+    "-d --no-dereference": "write --links to copy links as links",
+    "--size-only": "write --skip-unchanged, with -p, or --checksum",
+    "--ignore-times -I --whole-file -W --force -f": _REPLACED,
+    "--ignore-existing --no-clobber --interactive": "write --update, or -p --skip-unchanged",
+    "--list-only": "write -n (--dry-run)",
+    "--rsh -e": "write -S PROGRAM; ssh's own options are -P, -i, -F, -J and -o here",
+    "--rsync-path": "write -D PATH (--escp): the command that starts escp there",
+    "--port": "write -P for ssh's port, --escp_port for that of the data",
+    "--timeout --contimeout": "write -o ConnectTimeout=SECONDS for the login",
+    "--log-file": "write --logfile FILE",
+    "--one-file-system -x --max-size --min-size": "write --exclude for what is to be left out",
+    "--mkpath --parents --relative": "make the directories first: of a path only the last one is made",
+    "--reflink": "on this host extents are shared wherever the file system can",
+    "--verify": "every file is verified unless --nochecksum is given",
+    "--threads --streams": "write -t STREAMS (--parallel)",
+    "--buffer-size --block-size": "write --blocksize SIZE",
+}  # fmt: skip
+# Letters that take a value here, and none, or another, with rsync or cp.
+_OTHER_LETTERS = {
+    "-l": "it limits the rate, as with scp; rsync's -l is --links",
+    "-t": "it is the number of streams; rsync's -t is -p",
+    "-P": "it is ssh's port, as with scp; what rsync's -P asks for is not needed",
+    "-o": "it is an option for ssh, as with scp; rsync's -o is --owner",
+    "-c": "it is the cipher of the login, as with scp; rsync's -c is --checksum",
+    "-S": "it is the program to log in with, as with scp; rsync's -S is --sparse",
+    "-D": "it is the command that starts escp there; rsync's -D is --devices",
+    "-X": "it is one of scp's; rsync's -X is --xattrs",
+    "-i": "it is the key to log in with, as with scp",
+    "-F": "it is ssh's configuration, as with scp",
+    "-J": "it is the jump host, as with scp",
+}
+_BEFORE = "options stand before the first source"
+
+
+def explain_unknown(name: str, known: "Collection[str]", word: str) -> str:
+    """A hint for an option that there is not. *word*: the one of the command line in which it stands."""
+    if not word.startswith("--") and f"-{word}" in known:
+        return f"did you mean -{word}?"
+    for names, hint in _ELSEWHERE.items():
+        if name in names.split() or f"-{word}" in names.split():
+            return hint
+    plain = name.removeprefix("--no-") if name.startswith("--no-") else ""
+    if plain and f"--{plain}" in known:
+        return f"leave --{plain} out, or take back what a configuration says: ESCP_{_to_variable(plain)}=0"
+    if name.startswith("--"):
+        from difflib import get_close_matches  # lazy: only a mistake needs it
+
+        begun = sorted(one for one in known if one.startswith(name))
+        close = begun or get_close_matches(name.lower(), [one for one in known if one.startswith("--")], 1)
+        if close:
+            return f"did you mean {close[0]}?"
+    return "see `escp --help`"
+
+
+def _to_variable(name: str) -> str:
+    return name.replace("-", "_").upper()
+
+
+def explain_value(name: str, value: str) -> str:
+    """A hint where *value* is wrong for the option *name*, and may have been meant otherwise; or ""."""
+    if name in _OTHER_LETTERS and (value.startswith("-") or ":" in value or os.path.lexists(value)):
+        return f"{name} takes a value: {_OTHER_LETTERS[name]}"
+    return ""
+
+
+def explain_swallowed(name: str, value: str) -> str:
+    """A hint where an operand is missing, and *value* was the last word that an option took."""
+    more = f": {_OTHER_LETTERS[name]}" if name in _OTHER_LETTERS else ""
+    return f"option {name} took '{value}' as its value{more}"
+
+
+def explain_behind(word: str) -> tuple[str, str]:
+    """What to say of an option among the operands, and its hint."""
+    return f"'{word}' stands behind an operand, and no file has that name", (
+        f"{_BEFORE}; a file of that name is written ./{word}"
+    )
