@@ -4,6 +4,7 @@ The exit codes are documented in the README and are part of the command line's c
 Only `cli` turns them into an exit status; nothing here prints.
 """
 
+import errno
 import os
 
 SIGINT, SIGPIPE = 2, 13
@@ -160,6 +161,41 @@ def describe_errno(number: int) -> str:
     """'no space left on device' for ENOSPC: the system's words, in escp's lower-case style."""
     text = os.strerror(number if number < 1 << 31 else -1)  # a peer's may be any
     return text[:1].lower() + text[1:] if not text[:2].isupper() else text
+
+
+_ANSWERS = "does that file system still answer? `dmesg` may say; it may have to be mounted anew"
+# What can be done where a target can't be written to for this reason.
+ERRNO_HINTS = {
+    errno.ENOENT: "create the directory first: only the last one of a path is made",
+    errno.EACCES: "choose a directory that you may write to",
+    errno.EPERM: "choose a directory that you may write to",
+    errno.ENOTDIR: "a part of that path is a file",
+    errno.EISDIR: "a directory of that name is in the way",
+    errno.ELOOP: "links there lead to one another: remove one of them",
+    errno.ENAMETOOLONG: "choose a shorter name",
+    errno.ENXIO: "start what reads the pipe first",
+    errno.ENODEV: "is the device there, and its driver loaded?",
+    errno.ETXTBSY: "it is a program that runs: end it, or choose another name",
+    errno.EBUSY: "it is in use: end what uses it, or choose another name",
+    errno.EINVAL: "the file system may not take such a name, or device: choose another",
+    errno.EROFS: "that file system is read-only: choose another, or mount it writable",
+    errno.ENOSPC: "make room there and run it again",
+    errno.EDQUOT: "make room there, below your quota, and run it again",
+    errno.EFBIG: "neither the file system nor `ulimit -f` may be too small for the file",
+    errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer streams with -t",
+    errno.ENFILE: "the whole host has too many open files: end other programs",
+    errno.ENOMEM: "end other programs, or use fewer streams with -t",
+    errno.EIO: _ANSWERS,
+    errno.EREMOTEIO: _ANSWERS,
+    errno.ENOTCONN: _ANSWERS,
+    errno.ECONNABORTED: _ANSWERS,
+    errno.EHOSTDOWN: _ANSWERS,
+    errno.EHOSTUNREACH: _ANSWERS,
+    errno.ETIMEDOUT: _ANSWERS,
+    errno.ESHUTDOWN: _ANSWERS,
+    errno.EUCLEAN: "that file system is damaged: have it checked (fsck)",
+    errno.ESTALE: "something else changes the target's names: wait for it to end, and run the copy again",
+}
 
 
 def explain_import(error: ImportError) -> EscpError | None:

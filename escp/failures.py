@@ -71,6 +71,8 @@ FAST_MISSING = _code(22, ProtocolError, "what was offered for it never came", is
 # Going on would only repeat these for every file that is left.
 FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
+_CUT_ERRNOS = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
+
 # What a peer may say of a failure.
 MAX_WHERE = 64  # characters: names of calls
 MAX_FAILED_BYTES = 8448  # two paths, as in _fast/base/events.pxd
@@ -80,8 +82,10 @@ MAX_ERRNO = 4095  # of Linux
 class Failure:
     """What native code reported (`fast_err`), as a sentence about one file or one connection."""
 
-    def __init__(self, code: int, sys_errno: int, where: str):
+    def __init__(self, code: int, sys_errno: int, where: str, *, stream: int = -1):
+        """*stream*: of a plane's end, the stream that met it, counted from 0."""
         self.code = code
+        self.stream = stream
         self.sys_errno = sys_errno
         self.where = where
         self._kind = FAILURES.get(code, NO_KIND)
@@ -96,9 +100,22 @@ class Failure:
             return f"{words}: {describe_errno(self.sys_errno)}"
         return words or f"can't {self.where}"
 
+    @property
+    def _cut(self) -> str:
+        """Which connection was lost, and how, in front of the system's word for it."""
+        if self.code != FAST_NET or self.stream < 0:
+            return ""
+        which = f"stream {self.stream + 1}"
+        if self.sys_errno in _CUT_ERRNOS:
+            return f"{which} was cut off, by the other side or on the way"
+        if self.sys_errno == errno.ETIMEDOUT:
+            return f"{which} stood still for too long"
+        return f"{which} was lost"
+
     def as_error(self, what: str) -> EscpError:
         """The failure as an exception about *what*, with the system's error as its cause."""
         where = f" ({self.where})" if self.where and self._kind.names_call else ""
+        what = f"{what}: {cut}" if (cut := self._cut) else what
         error = self._kind.error(f"{what}: {self.reason}{where}", self._kind.hint)
         if self.sys_errno:
             error.__cause__ = OSError(self.sys_errno, os.strerror(self.sys_errno))

@@ -1,9 +1,10 @@
 """What came of a copy, as the initiator sees it: counters, the account of each end, and files that failed."""
 
+import errno
 import os
 
 from escp.control.messages import Progress, Result
-from escp.errors import EscpError, IntegrityError, LocalFileError, RefusedError, RemoteFileError
+from escp.errors import ERRNO_HINTS, EscpError, IntegrityError, LocalFileError, RefusedError, RemoteFileError
 from escp.failures import (
     FAST_ABSENT,
     FAST_DIGEST,
@@ -27,6 +28,7 @@ class Tally:
     def __init__(self, options: Options, origin: Location | None, watcher: Events):
         self.progress: Progress | None = None  # the sending agent's last word
         self._target = options.target
+        self._has_filelist = options.filelist is not None
         self._is_dry_run = options.is_dry_run
         self._compares_digests = options.compares_digests
         self._origin_host = origin.host if origin else None
@@ -98,11 +100,16 @@ class Tally:
             if failure.code == FAST_SYS and failure.sys_errno in FULL_DISK_ERRNOS:
                 shown = f"{host}:{os.fsdecode(path)}" if host else os.fsdecode(path)
                 cls = RemoteFileError if host else LocalFileError
-                error = cls(f"{shown}: {failure.reason}", "make room there and run it again")
+                error = cls(f"{shown}: {failure.reason}", ERRNO_HINTS[failure.sys_errno])
                 raise error from OSError(failure.sys_errno, os.strerror(failure.sys_errno))
         self._failed_codes.add(failure.code)
         self._n_told += 1
-        self._watcher.file_error(path, failure.reason, host=host)
+        reason = failure.reason
+        if self._has_filelist and not is_receiver and failure.sys_errno == errno.ENOENT:
+            from escp.names.filelist import explain_name  # lazy: few have a list
+
+            reason += explain_name(path)
+        self._watcher.file_error(path, reason, host=host)
 
     def _tell_missing(self, path: bytes) -> None:
         self._n_told += 1

@@ -9,7 +9,7 @@ import errno
 import os
 import stat
 
-from escp.errors import LocalFileError, RefusedError, RemoteFileError, describe_errno
+from escp.errors import ERRNO_HINTS, LocalFileError, RefusedError, RemoteFileError, describe_errno
 from escp.lean.record import Record
 from escp.names.landing import DIRECTORY, MISSING, OTHER, SourceRoot, plan_landing
 
@@ -65,6 +65,9 @@ def open_destination(
     try:
         path = expand_home(target) if is_remote else target  # the shell has done it where it was meant
         kind, fd = _open_target(path)
+        if kind == MISSING and (link := _find_dangling(path)):
+            nothing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+            raise _refuse_link(shown, os.fsdecode(link), is_remote=is_remote) from nothing
         try:
             landing = plan_landing(path, kind, sources)
             if kind == DIRECTORY:
@@ -87,16 +90,29 @@ def open_destination(
     except OSError as e:
         cls = RemoteFileError if is_remote else LocalFileError
         reason = describe_errno(e.errno or 0)
-        raise cls(f"can't write to '{shown}': {reason}", _HINTS.get(e.errno or 0, "")) from e
+        raise cls(f"can't write to '{shown}': {reason}", ERRNO_HINTS.get(e.errno or 0, "")) from e
 
 
-_HINTS = {
-    errno.ENOENT: "create the directory first: only the last one of a path is made",
-    errno.EACCES: "choose a directory that you may write to",
-    errno.EPERM: "choose a directory that you may write to",
-    errno.ENXIO: "start what reads the pipe first",
-    errno.ESTALE: "something else changes the target's names: wait for it to end, and run the copy again",
-}
+def _find_dangling(path: bytes) -> bytes:
+    """The first part of a path to nothing that is a link to nothing, else b""."""
+    at = 0
+    while at < len(path):
+        at = path.find(b"/", at + 1)
+        at = len(path) if at < 0 else at
+        part = path[:at]
+        if os.path.islink(part) and not os.path.exists(part):
+            return part
+    return b""
+
+
+def _refuse_link(shown: str, link: str, *, is_remote: bool) -> Exception:
+    """As cp does: what it leads to is not made, and the link not replaced."""
+    cls = RemoteFileError if is_remote else LocalFileError
+    which = "it" if link == shown.rstrip("/") else f"'{link}'"
+    return cls(
+        f"can't write to '{shown}': {which} is a link that leads nowhere",
+        "remove the link, or make what it leads to",
+    )
 
 
 def _open_target(path: bytes) -> tuple[str, int]:

@@ -27,6 +27,7 @@ MAX_ENTRY_BYTES = 64 * KIB  # of a line, or of a name in YAML
 _CHUNK_BYTES = 64 * KIB
 _YAML_START = re.compile(rb"(?:\xef\xbb\xbf)?(?:[ \t\r]*(?:#[^\n]*)?\n)*(?:- |---[ \t\r]*(?:[#\n]|$))")
 _YAML_HINT = "a YAML list holds strings and [source, target] pairs, each after '- '"
+_NUL_HINT = "a list with a NUL after each name needs -0"
 _UTF8_HINT = "names that are no UTF-8 fit into a list one a line, or with -0"
 
 Entry = tuple[bytes, bytes | None]
@@ -180,7 +181,7 @@ def _read_yaml(chunks: Iterator[bytes], name: str) -> Iterator[Entry]:
     except YamlError as e:
         if text.error is not None:
             raise text.error from e
-        _refuse(name if e.line is None else f"{name}, line {e.line}", f"no YAML: {e}", _YAML_HINT)
+        _refuse(name if e.line is None else f"{name}, line {e.line}", f"no YAML: {e}", e.hint or _YAML_HINT)
 
 
 def _read_entries(events: Iterator[tuple[str, Any, int]], text: _YamlText, name: str) -> Iterator[Entry]:
@@ -257,8 +258,19 @@ def _check_word(word: bytes, where: str) -> bytes:
     if len(word) > MAX_ENTRY_BYTES:
         _refuse(where, f"an entry is longer than {MAX_ENTRY_BYTES} bytes")
     if b"\0" in word:
-        _refuse(where, "a NUL in a name", "a list with a NUL after each name needs -0")
+        is_wide = word.startswith((b"\xff\xfe", b"\xfe\xff"))
+        hint = "the list is UTF-16, as Windows writes it: convert it with iconv" if is_wide else _NUL_HINT
+        _refuse(where, "a NUL in a name", hint)
     return word
+
+
+def explain_name(name: bytes) -> str:
+    """What may be wrong with a name of a list where nothing of that name is there; or ""."""
+    if name.endswith(b"\r"):
+        return "; the list's lines end in carriage returns, as Windows writes them: dos2unix it"
+    if name.startswith(codecs.BOM_UTF8):
+        return "; the list begins with a byte order mark, as Windows writes it: dos2unix it"
+    return ""
 
 
 def _refuse(where: str, what: str, hint: str = "") -> NoReturn:

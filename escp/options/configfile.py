@@ -96,7 +96,9 @@ def _read_file(path: str, *, must_exist: bool) -> str:
         return data.decode("utf-8")
     except UnicodeDecodeError as e:
         line = data.count(b"\n", 0, e.start) + 1
-        raise UsageError(f"{path}, line {line}: not UTF-8", "") from e
+        is_wide = data.startswith((b"\xff\xfe", b"\xfe\xff"))
+        hint = "it is UTF-16, as Windows writes it: convert it with iconv" if is_wide else "write it in UTF-8"
+        raise UsageError(f"{path}, line {line}: not UTF-8", hint) from e
 
 
 def _parse_file(
@@ -191,7 +193,7 @@ def _load(path: str, text: str) -> Node | None:
         return _compose(path, read_events(yaml, text))
     except YamlError as e:
         at = f", line {e.line}" if e.line is not None else ""
-        raise UsageError(f"{path}{at}: {e}", FORM_HINT) from e
+        raise UsageError(f"{path}{at}: {e}", e.hint or FORM_HINT) from e
 
 
 def _compose(path: str, events: "Iterable[tuple[str, Any, int]]") -> Node | None:

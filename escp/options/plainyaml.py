@@ -7,6 +7,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from typing import Any
 
+_TAB_HINT = "YAML indents with blanks, not with tabs; what begins with one of @ ` % stands in quotes"
+
 
 class YamlError(Exception):
     """The text is no YAML; *line* counts from 1, None where it is not known."""
@@ -14,6 +16,8 @@ class YamlError(Exception):
     def __init__(self, problem: str, line: int | None):
         super().__init__(problem)
         self.line = line
+        # The only other characters that can't start anything are @, ` and %.
+        self.hint = _TAB_HINT if "cannot start any token" in problem else ""
 
 
 def load_yaml(subject: str, hint: str) -> "Any":

@@ -51,6 +51,7 @@ class AgentProcess:
         tree: "AgentTree | None" = None,
         can_push: bool = False,
         words_fd: int = -1,
+        is_quiet: bool = False,  # ssh does not say why it fails
     ):
         self.tree = tree  # what has to be started there, and to be sent first if it is not there
         self._can_push = can_push
@@ -61,7 +62,9 @@ class AgentProcess:
         self.words = RemoteWords(words_fd)
         self._pid = pid
         self._is_embedded = is_embedded
+        self._is_quiet = is_quiet
         self._status: int | None = None
+        self._was_killed = False  # it itself, not what it started elsewhere
 
     def find_connection(self) -> tuple[str, str] | None:
         """Addresses of this host and of the other one between which ssh goes, if they can be told."""
@@ -75,6 +78,7 @@ class AgentProcess:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
             if pid:
                 code = os.waitstatus_to_exitcode(status)
+                self._was_killed = code < 0
                 self._status = code if code >= 0 else 128 - code
         return self._status
 
@@ -120,6 +124,15 @@ class AgentProcess:
             return None
         return sentence.removeprefix(_ERROR), hint.removeprefix(_HINT)
 
+    def _explain_silence(self, why: str) -> EscpError:
+        """The channel is closed, and whoever carried it goes on."""
+        if self._is_embedded:
+            return AgentError("the embedded agent closed its output before it answered", "")
+        return SshError(
+            f"ssh to {self.host} started no escp there, and does not end{why}",
+            f"does `ssh -G {self.host}` show a SessionType other than default? add -o SessionType=default",
+        )
+
     def explain_end(self, noise: bytes, *, is_past_marker: bool) -> EscpError:
         """Why the control channel closed before the session was over."""
         status = self.wait(SHUTDOWN_TIMEOUT_S)
@@ -134,25 +147,36 @@ class AgentProcess:
         """*why*: what was said last on standard error."""
         if is_past_marker:
             how = f" (exit status {status})" if status else ""
-            return NetworkError(f"the remote escp on {self.host} ended unexpectedly{how}{why}",
-                                "it may have been killed, or the ssh connection was lost")  # fmt: skip
+            hint = "it may have been killed, or the ssh connection was lost"
+            if status == NetworkError.exit_code:  # what it says when its input ends
+                hint = f"its input ended: has ssh's configuration for {self.host} StdinNull?"
+            return NetworkError(f"the remote escp on {self.host} ended unexpectedly{how}{why}", hint)
         if status in _SAID and (own := self._find_own_error()):
             return from_exit_code(status, f"{self.host}: {own[0]}", own[1])
+        if status is None:
+            return self._explain_silence(why)
         if self._is_embedded:
-            return AgentError(f"the embedded agent did not start (exit status {status}){why}", "")
+            how = f"exit status {status}" if status < 128 else f"signal {status - 128}"
+            return AgentError(f"the embedded agent did not start ({how}){why}", "")
         if status == _NOT_FOUND and self._is_escp:
             more = f"{AgentError.hint}; or send it along: --push-agent" if self._can_push else None
             return AgentError(f"there is no escp on {self.host}", more)
         if status == _NOT_EXECUTABLE and self._is_escp:
             return AgentError(f"escp on {self.host} can't be executed")
-        if status == _SSH_FAILED:
+        if status == _SSH_FAILED and (self.last_words or self._is_quiet) and not noise:
             from escp.remote.sshreason import is_for_good  # not at the top, as above
 
             return SshError(
                 f"ssh could not log in to {self.host}{why}", is_retryable=not is_for_good(self.last_words)
             )
-        if status is not None and status >= 128:
-            return SshError(f"ssh to {self.host} was ended by signal {status - 128}")
+        if status >= 128 and self._was_killed:
+            return SshError(f"ssh to {self.host} was ended by signal {status - 128}", "")
+        if status >= 128:  # ssh's own is 255 where a signal ended what it had started
+            how = "" if status == _SSH_FAILED else f" by signal {status - 128}"
+            return AgentError(
+                f"what ssh started on {self.host} was ended{how} before an escp answered{why}",
+                "something there may have killed it: look for limits of memory or processes",
+            )
         said = f"; it printed: {noise[-200:].decode(errors='replace')}" if noise else ""
         how = f"(exit status {status}){said}"
         if not self._is_escp:
@@ -202,6 +226,7 @@ def _spawn(
     return AgentProcess(
         pid, write_fd, read_fd, host,
         is_embedded=is_embedded, is_escp=is_escp, tree=tree, can_push=can_push, words_fd=words_fd,
+        is_quiet="-q" in command,
     )  # fmt: skip
 
 

@@ -110,13 +110,13 @@ class SendEnd:
         self.plane.start()
 
     def take_events(self) -> None:
-        for kind, code, sys_errno, where, _, is_remote, path in self.plane.take_events():
+        for kind, code, sys_errno, where, offset, is_remote, path in self.plane.take_events():
             if kind == FINISHED:
                 self._listener.end_finished(self)
             elif kind == ROOM:
                 self._hand_over()
             elif kind == FATAL:
-                self._listener.end_failed(Failure(code, sys_errno, where))
+                self._listener.end_failed(Failure(code, sys_errno, where, stream=offset))
             elif kind == FILE_FAILED:
                 failure = Failure(code, sys_errno, where)
                 self._listener.file_failed(self, failure, path, is_receiver=bool(is_remote))
@@ -212,11 +212,11 @@ class ReceiveEnd:
 
     def take_events(self) -> None:
         assert self.plane is not None
-        for kind, code, sys_errno, where, _, _, path in self.plane.take_events():
+        for kind, code, sys_errno, where, offset, _, path in self.plane.take_events():
             if kind == FINISHED:
                 self._listener.end_finished(self)
             elif kind == FATAL:
-                self._listener.end_failed(Failure(code, sys_errno, where))
+                self._listener.end_failed(Failure(code, sys_errno, where, stream=offset))
             elif kind == FILE_FAILED:
                 self._listener.file_failed(self, Failure(code, sys_errno, where), path, is_receiver=True)
 

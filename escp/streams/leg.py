@@ -80,7 +80,9 @@ class Leg:
             addresses = self._known = self._resolve(options.data_host)
             if not addresses:
                 raise NetworkError(
-                    f"option --data-host: no address is known for {options.data_host}", is_retryable=False
+                    f"option --data-host: no address is known for {options.data_host}",
+                    "write an address, or a name that this host can look up",
+                    is_retryable=False,
                 )
         if self._mode == "connect":
             self._open_port()

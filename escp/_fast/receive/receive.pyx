@@ -257,5 +257,6 @@ cdef void receive_loop(receive_stream *t) noexcept nogil:
     if rc == 0 and is_end:
         rc = end_stream(t, &err)
     if rc < 0 and not escp_flag(&t.state.is_stopped):
+        err.offset = t.index  # of the plane's end it says which stream
         push_event(&t.state.events, EVENT_FATAL, &err, False, NULL, 0, NULL, 0)
         receive_stop(t.state)

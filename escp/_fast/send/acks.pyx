@@ -193,6 +193,7 @@ cdef void ack_loop(ack_reader *r) noexcept nogil:
             if fds[i].fd < 0 or not fds[i].revents:
                 continue
             if read_some(r, i, &err) < 0:
+                err.offset = i  # as in send_loop
                 state_fail(s, &err)
                 return
             if r.is_ended[i]:

@@ -140,4 +140,5 @@ cdef void send_loop(send_stream *t) noexcept nogil:
         else:
             break
     if rc < 0:
+        err.offset = t.index  # of the plane's end it says which stream
         state_fail(t.state, &err)
