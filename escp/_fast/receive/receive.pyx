@@ -29,10 +29,7 @@ from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, 
                                        ENTRY_SMALL, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
                                        data_header, entry, get_data_header, get_end, get_entry, get_meta_header,
                                        meta_header, put_end)
-
-
-cdef extern from "<zstd.h>" nogil:
-    size_t ZSTD_decompressDCtx(void *, void *, size_t, const void *, size_t)
+from escp._fast.wire.zstd cimport ZSTD_decompressDCtx
 
 
 cdef int receive_all(receive_stream *t, uint8_t *to, size_t n, fast_err *err) noexcept nogil:

@@ -15,11 +15,7 @@ from escp._fast.io.ring cimport ring_close, ring_open
 from escp._fast.receive.roots cimport roots_free, roots_settle
 from escp._fast.wire.payloads cimport (ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES,
                                        RESULT_IS_SAME, entry, meta_header, put_meta_header, put_result, result)
-
-
-cdef extern from "<zstd.h>" nogil:
-    void *ZSTD_createDCtx()
-    size_t ZSTD_freeDCtx(void *)
+from escp._fast.wire.zstd cimport ZSTD_createDCtx, ZSTD_freeDCtx
 
 
 cdef int receive_open(receive_state *s) except -1:

@@ -17,13 +17,8 @@ from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, 
                                        ENTRY_QUERY, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
                                        data_header, entry, meta_header, put_data_header, put_end, put_entry,
                                        put_entry_digest, put_meta_header)
+from escp._fast.wire.zstd cimport ZSTD_compressCCtx, ZSTD_createCCtx, ZSTD_freeCCtx, ZSTD_isError
 
-
-cdef extern from "<zstd.h>" nogil:
-    void *ZSTD_createCCtx()
-    size_t ZSTD_freeCCtx(void *)
-    size_t ZSTD_compressCCtx(void *, void *, size_t, const void *, size_t, int)
-    unsigned ZSTD_isError(size_t)
 
 cdef enum:
     META_LEVEL = 1
