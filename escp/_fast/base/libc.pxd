@@ -34,6 +34,7 @@ cdef extern from "native.h" nogil:
     int64_t escp_openat_beneath(int dirfd, const char *path, uint64_t flags, bint follows_links)
     int64_t escp_getdents(int fd, void *buf, uint64_t len)
     int64_t escp_pread_all(int fd, void *to, size_t n, int64_t offset)  # fewer than n: the file's end; -1 with errno
+    bint escp_is_zero(const uint8_t *, size_t)
     int escp_send_all(int sock, const void *data, size_t n, int flags)  # 0, or -1 with errno
     int escp_clone(int to, int source)  # 0, or -1 with errno
     void escp_set_errno(int)

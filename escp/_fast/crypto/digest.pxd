@@ -16,5 +16,4 @@ ctypedef struct digest128:
 cdef void digest_add(digest128 *total, const digest128 *part) noexcept nogil
 # *data* begins at slice *first_slice* of the file; all slices but the file's last are whole.
 cdef void digest_update(digest128 *total, const uint8_t *data, size_t n, uint64_t first_slice) noexcept nogil
-cdef bint is_zero(const uint8_t *data, size_t n) noexcept nogil
 cdef void digest_finish(digest128 *total, uint64_t size) noexcept nogil

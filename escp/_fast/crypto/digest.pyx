@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint64_t, uint8_t
 
-from escp._fast.base.libc cimport htobe64, memcmp
+from escp._fast.base.libc cimport escp_is_zero, htobe64
 from escp._fast.base.types cimport SLICE_BYTES
 
 
@@ -25,17 +25,12 @@ cdef inline void add_hash(digest128 *total, const void *data, size_t n, uint64_t
     digest_add(total, &part)
 
 
-cdef bint is_zero(const uint8_t *data, size_t n) noexcept nogil:
-    """Whether all n bytes are 0: the first bytes of real data say no, and memcmp is as fast as memory."""
-    return n == 0 or (data[0] == 0 and memcmp(data, data + 1, n - 1) == 0)
-
-
 cdef void digest_update(digest128 *total, const uint8_t *data, size_t n, uint64_t first_slice) noexcept nogil:
     cdef size_t k
     while n:
         k = n if n < SLICE_BYTES else SLICE_BYTES
         first_slice += 1
-        if not is_zero(data, k):
+        if not escp_is_zero(data, k):
             add_hash(total, data, k, first_slice)
         data += k
         n -= k

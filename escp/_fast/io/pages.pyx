@@ -3,9 +3,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint8_t
 
 from escp._fast.base.libc cimport (EINTR, ESPIPE, F_GETFL, F_SETFL, O_DIRECT, c_write, errno, escp_dio_align,
-                                   escp_is_memory_fs, fcntl, memset, posix_memalign, pwrite)
+                                   escp_is_memory_fs, escp_is_zero, fcntl, memset, posix_memalign, pwrite)
 from escp._fast.base.types cimport FAST_SYS, PAGE_BYTES, fail, fast_err
-from escp._fast.crypto.digest cimport is_zero
 
 
 cdef uint8_t *buffers_new(int n, size_t block) noexcept nogil:
@@ -48,7 +47,7 @@ cdef int write_all(int fd, const uint8_t *data, size_t n, int64_t offset, fast_e
 cdef bint has_zero_page(const uint8_t *data, size_t n) noexcept nogil:
     cdef size_t at = 0
     while at < n:
-        if is_zero(data + at, n - at if n - at < PAGE_BYTES else <size_t>PAGE_BYTES):
+        if escp_is_zero(data + at, n - at if n - at < PAGE_BYTES else <size_t>PAGE_BYTES):
             return True
         at += PAGE_BYTES
     return False
@@ -63,7 +62,7 @@ cdef int64_t write_pages(int fd, uint8_t *data, size_t n, int64_t offset, bint i
     cdef int64_t total = 0
     while at < n:
         start = at
-        while at < n and not is_zero(data + at, n - at if n - at < PAGE_BYTES else <size_t>PAGE_BYTES):
+        while at < n and not escp_is_zero(data + at, n - at if n - at < PAGE_BYTES else <size_t>PAGE_BYTES):
             at += PAGE_BYTES
         k = (at if at < n else n) - start
         at += PAGE_BYTES  # the zero page that ended it
