@@ -170,7 +170,7 @@ MUTATIONS = [
              "        fd = open_beneath(t, top, path + n_root + (n_root > 0), True)\n",
              ("tests/_fast/files/test_links.py::test_nothing_goes_through_a_link_that_was_sent",)),
     Mutation(7, "`..` is a component like others", "escp/_fast/wire/payloads.pyx",
-             " or (path[start] == 46 and (k == 1 or (k == 2 and path[start + 1] == 46))):", ":",
+             " or is_dots(path + start, k):", ":",
              (TEST_SENDER + "test_path_that_leads_out_is_refused",)),
     Mutation(7, "any name comes where one file was asked for", "escp/_fast/files/tree.pyx",
              "        if e.path_bytes:\n            return fail(err, FAST_UNSAFE, 0, \"path\")\n        memcpy(name, t.target_name",
@@ -355,7 +355,7 @@ MUTATIONS = [
              "    if at < <int64_t>offset:\n        return offset\n", "",
              (TEST_KERNEL + "test_ranges_are_ranges_whatever_lseek_says",)),
     Mutation(21, "names in a listing may be paths", "escp/_fast/files/bounds.pyx",
-             "            or memchr(name, 47, strlen(name)) != NULL):  # '/'\n", "            ):\n",
+             "            or memchr(name, SLASH, strlen(name)) != NULL):\n", "            ):\n",
              (TEST_KERNEL + "test_listing_that_is_none_ends_there",)),
     # ---- 22: nothing that lay in memory is sent
     Mutation(22, "the dummy engine sends what lies in memory", "escp/_fast/io/dummy_engine.pyx",

@@ -3,9 +3,10 @@
 from libc.errno cimport errno
 from libc.stdint cimport uint64_t
 
-from escp._fast.base.libc cimport (EFD_CLOEXEC, EFD_NONBLOCK, c_close, c_read, c_write, calloc, eventfd, free, memcpy,
+from escp._fast.base.libc cimport (EFD_CLOEXEC, EFD_NONBLOCK, c_close, c_read, c_write, calloc, eventfd, free,
                                    pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init, pthread_cond_wait,
                                    pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.base.paths cimport join_path, joined_length
 from escp._fast.base.types cimport fast_err
 
 
@@ -54,15 +55,9 @@ cdef void push_event(event_queue *q, int kind, const fast_err *err, bint is_remo
         e.kind = kind
         e.is_remote = is_remote
         e.err = err[0]
-        n_a = n_a if n_a < EVENT_TEXT_BYTES else <size_t>EVENT_TEXT_BYTES
-        if n_a:
-            memcpy(e.text, a, n_a)
-        if n_a and n_b and n_a + 1 + n_b <= EVENT_TEXT_BYTES:
-            e.text[n_a] = 47  # '/'
-            n_a += 1
-        if n_b and n_a + n_b <= EVENT_TEXT_BYTES:
-            memcpy(e.text + n_a, b, n_b)
-            n_a += n_b
+        n_a = join_path(e.text, 0, a, n_a if n_a < EVENT_TEXT_BYTES else <size_t>EVENT_TEXT_BYTES)
+        if joined_length(e.text, n_a, n_b) <= EVENT_TEXT_BYTES:
+            n_a = join_path(e.text, n_a, b, n_b)
         e.n_text = <int>n_a
         c_write(q.fd, &one, 8)
     pthread_mutex_unlock(&q.lock)

@@ -4,6 +4,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from escp._fast.base.libc cimport (DIRENT_NAME_AT, ENXIO, SEEK_DATA, SEEK_HOLE, dirent64_t, memchr, stat_t, strlen,
                                    timespec_t)
+from escp._fast.base.paths cimport SLASH
 from escp._fast.base.types cimport SLICE_BYTES
 
 cdef enum:
@@ -31,7 +32,7 @@ cdef int next_dirent(const uint8_t *listing, size_t n, size_t *at, const dirent6
         return -1
     name = <const char *>d[0].d_name
     if (memchr(name, 0, d[0].d_reclen - DIRENT_NAME_AT) == NULL or name[0] == 0
-            or memchr(name, 47, strlen(name)) != NULL):  # '/'
+            or memchr(name, SLASH, strlen(name)) != NULL):
         return -1
     at[0] += d[0].d_reclen
     return 1

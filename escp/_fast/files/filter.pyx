@@ -7,6 +7,7 @@ match what has been read (the states of a nondeterministic automaton): nothing i
 from libc.stdint cimport uint8_t
 
 from escp._fast.base.libc cimport calloc, free, memset
+from escp._fast.base.paths cimport SLASH
 
 cdef enum token_kind:
     TOKEN_BYTE
@@ -17,7 +18,6 @@ cdef enum token_kind:
 
 cdef enum:
     CLASS_BYTES = 32
-    SLASH = 47
 
 # POSIX classes of the C locale, as rsync knows them.
 NAMED_CLASSES = {

@@ -12,6 +12,7 @@ from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, EEXIST, E
                                    O_PATH, S_IFBLK, S_IFCHR, S_IFIFO, S_IFMT, S_ISDIR, S_ISFIFO, c_close, dup, errno,
                                    fstatat, geteuid, linkat, makedev, memcmp, memcpy, mknodat, openat, readlinkat,
                                    renameat, stat_t, strlen, symlinkat, unlinkat)
+from escp._fast.base.paths cimport last_slash
 from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES, MAX_PATH_BYTES,
                                     fail, fast_err)
 from escp._fast.files.attributes cimport set_path_attributes
@@ -107,14 +108,11 @@ cdef int place(tree *t, const new_node *node, const entry *e, const source_id *s
 cdef int find_first(tree *t, dir_cache *cache, const entry *e, const extras_view *x, new_node *node,
                     fast_err *err) noexcept nogil:
     """Directory and name of the file that a hard link is another name of; its directory is not made."""
-    cdef size_t i = x.n_target
-    cdef size_t n
+    cdef ssize_t slash = last_slash(x.target, x.n_target)
+    cdef size_t n = slash if slash > 0 else 0
     cdef int dirfd = -1
-    while i and x.target[i - 1] != 47:
-        i -= 1
-    memcpy(node.first, x.target + i, x.n_target - i)
-    node.first[x.n_target - i] = 0
-    n = i - 1 if i else 0
+    memcpy(node.first, x.target + slash + 1, x.n_target - slash - 1)
+    node.first[x.n_target - slash - 1] = 0
     memcpy(node.text, x.target, n)
     node.text[n] = 0
     if find_directory(t, cache, node.text, n, e.first_root_bytes, False, &dirfd, err) < 0:

@@ -6,6 +6,7 @@ from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOL
                                    dup, errno, escp_fetch_add, escp_flag, escp_openat_beneath, escp_raise_flag,
                                    escp_set_errno, fchmod, fchown, fstatat, geteuid, linkat, memcmp, memcpy, mkdirat,
                                    openat, renameat, snprintf, stat_t, strlen, unlinkat)
+from escp._fast.base.paths cimport SLASH, last_slash
 from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
 from escp._fast.files.attributes cimport (PROC_PATH_BYTES, UNFINISHED_MODE, proc_path, set_file_attributes,
                                           set_path_attributes)
@@ -65,7 +66,7 @@ cdef int open_beneath(tree *t, int top, const char *path, bint follows_links) no
     fd = openat(top, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
     while fd >= 0 and at[0]:
         name = at
-        while at[0] and at[0] != 47:
+        while at[0] and at[0] != SLASH:
             at += 1
         if at[0]:
             at[0] = 0
@@ -139,7 +140,7 @@ cdef int make_parents(tree *t, dir_cache *cache, const char *path, size_t n, siz
     cdef int fd
     while i < n:
         start = i
-        while i < n and path[i] != 47:
+        while i < n and path[i] != SLASH:
             i += 1
         n_upper = start - 1 if start else 0
         memcpy(upper, path, n_upper)
@@ -194,7 +195,7 @@ cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *e
 
 cdef int split_path(tree *t, const entry *e, char *directory, size_t *n, char *name, fast_err *err) noexcept nogil:
     """Directory and last component of an entry's path below the root."""
-    cdef size_t i = e.path_bytes
+    cdef ssize_t slash
     if t.target_name[0]:  # one file, under the name that the user gave
         if e.path_bytes:
             return fail(err, FAST_UNSAFE, 0, "path")
@@ -204,11 +205,10 @@ cdef int split_path(tree *t, const entry *e, char *directory, size_t *n, char *n
         return 0
     if e.path_bytes == 0:
         return fail(err, FAST_UNSAFE, 0, "path")
-    while i and e.path[i - 1] != 47:
-        i -= 1
-    memcpy(name, e.path + i, e.path_bytes - i)
-    name[e.path_bytes - i] = 0
-    n[0] = i - 1 if i else 0
+    slash = last_slash(e.path, e.path_bytes)
+    memcpy(name, e.path + slash + 1, e.path_bytes - slash - 1)
+    name[e.path_bytes - slash - 1] = 0
+    n[0] = slash if slash > 0 else 0
     memcpy(directory, e.path, n[0])
     directory[n[0]] = 0
     return 0

@@ -9,6 +9,7 @@ from libc.stdint cimport uint16_t, uint64_t
 
 from escp._fast.base.libc cimport (calloc, free, memchr, memcmp, memcpy, pthread_mutex_destroy, pthread_mutex_init,
                                    pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.base.paths cimport SLASH
 from escp._fast.base.types cimport FAST_UNSAFE, fail, fast_err
 from escp._fast.wire.extras cimport extras_view, get_extras
 from escp._fast.wire.payloads cimport ENTRY_ASKS_DIRECTORY, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_QUERY, entry
@@ -151,7 +152,7 @@ cdef int find_above_locked(root_set *r, const char *path, size_t n, bint has_com
     cdef int widest = -1
     cdef size_t i
     for i in range(n):
-        if widest < 0 and (i == 0 or path[i] == 47):  # '/'; "": the contents of a directory, straight into the target
+        if widest < 0 and (i == 0 or path[i] == SLASH):  # "": the contents of a directory, straight into the target
             one = find_locked(r, h, path, i)[0]
             if one != NULL and one.is_directory and (one.n_times or has_come):
                 widest = <int>i
@@ -173,7 +174,7 @@ cdef int find_first_root_locked(root_set *r, const char *path, size_t n) noexcep
 
 
 cdef int first_component(const char *path, size_t n) noexcept nogil:
-    cdef const void *slash = memchr(path, 47, n)
+    cdef const void *slash = memchr(path, SLASH, n)
     return <int>n if slash == NULL else <int>(<const char *>slash - path)
 
 

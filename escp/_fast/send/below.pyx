@@ -4,6 +4,7 @@ from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, ELOOP, ENAMETO
                                    O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, S_ISLNK, c_close, errno, escp_flag,
                                    escp_openat_beneath, escp_raise_flag, escp_set_errno, fstat, fstatat, memcpy, openat,
                                    stat_t)
+from escp._fast.base.paths cimport DOT, SLASH, join_path
 from escp._fast.base.types cimport MAX_PATH_BYTES
 
 
@@ -48,7 +49,7 @@ cdef int open_by_component(int dirfd, char *path, int flags) noexcept nogil:
     cdef int number
     while not is_last:
         name = at
-        while at[0] and at[0] != 47:  # '/'
+        while at[0] and at[0] != SLASH:
             at += 1
         is_last = at[0] == 0
         at[0] = 0
@@ -75,17 +76,13 @@ cdef int open_below(send_state *s, root_way *way, const dir_node *dir, const cha
     cdef int fd
     if dir.n_source + (1 + n_name if n_name else 0) > MAX_PATH_BYTES:
         return refuse(ENAMETOOLONG)
-    if not is_path and n and dir.source[start] == 47:
+    if not is_path and n and dir.source[start] == SLASH:
         start += 1
         n -= 1
     memcpy(path, dir.source + start, n)
-    if n and n_name:
-        path[n] = 47
-        n += 1
-    memcpy(path + n, name, n_name)
-    n += n_name
+    n = join_path(path, n, name, n_name)
     if n == 0:
-        path[0] = 46  # '.'
+        path[0] = DOT
         n = 1
     path[n] = 0
     if is_path:

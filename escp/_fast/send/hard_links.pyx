@@ -7,6 +7,7 @@ from libc.stdint cimport uint64_t
 
 from escp._fast.base.libc cimport (ENOMEM, calloc, escp_flag, free, malloc, memcpy, memset, pthread_cond_broadcast,
                                    pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.base.paths cimport join_path, joined_length
 from escp._fast.base.types cimport FAST_SYS, clear, fail, fast_err
 from escp._fast.send.send_state cimport (LINKS_PENDING, hard_link, item, item_close, node_unref_locked, put_off, report,
                                          send_state)
@@ -57,7 +58,7 @@ cdef hard_link *find_locked(send_state *s, const item *it, bint *is_new) noexcep
             is_new[0] = False
             return node
         node = node.next
-    n = it.dir.n_target + (1 if it.dir.n_target and it.n_name else 0) + it.n_name
+    n = joined_length(it.dir.target, it.dir.n_target, it.n_name)
     node = <hard_link *>malloc(sizeof(hard_link) + n)
     if node == NULL:
         return NULL
@@ -66,9 +67,7 @@ cdef hard_link *find_locked(send_state *s, const item *it, bint *is_new) noexcep
     node.n_path = <unsigned short>n
     node.path = <char *>node + sizeof(hard_link)
     memcpy(node.path, it.dir.target, it.dir.n_target)
-    if it.dir.n_target and it.n_name:
-        node.path[it.dir.n_target] = 47
-    memcpy(node.path + n - it.n_name, it.name, it.n_name)
+    join_path(node.path, it.dir.n_target, it.name, it.n_name)
     node.next = s.link_buckets[i]
     s.link_buckets[i] = node
     s.n_hard_links += 1

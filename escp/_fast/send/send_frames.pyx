@@ -5,6 +5,7 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 from escp._fast.base.counters cimport count_contents
 from escp._fast.base.libc cimport (MSG_MORE, errno, escp_count, escp_send_all, free, malloc, memcpy, memset,
                                    pthread_mutex_lock, pthread_mutex_unlock, stat_t)
+from escp._fast.base.paths cimport join_path, joined_length
 from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NAME, FAST_NET, IV_BYTES, MAX_BATCH,
                                     MAX_META_BYTES, MAX_PATH_BYTES, PAGE_BYTES, TAG_BYTES, fail, fast_err)
 from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META, channel_seal
@@ -130,17 +131,10 @@ cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status) noexce
 
 cdef int compose_path(char *path, const dir_node *dir, const char *name, size_t n_name, fast_err *err) noexcept nogil:
     """Its length; walkers leave out what is longer than a path may be."""
-    cdef size_t n = dir.n_target
-    cdef bint has_slash = n and n_name
-    if n + has_slash + n_name > MAX_PATH_BYTES:
+    if joined_length(dir.target, dir.n_target, n_name) > MAX_PATH_BYTES:
         return fail(err, FAST_NAME, 0, "path")
-    memcpy(path, dir.target, n)
-    if has_slash:
-        path[n] = 47
-        n += 1
-    if n_name:
-        memcpy(path + n, name, n_name)
-    return <int>(n + n_name)
+    memcpy(path, dir.target, dir.n_target)
+    return <int>join_path(path, dir.n_target, name, n_name)
 
 
 cdef int add_entry(send_stream *t, entry *e, flight *f, const dir_node *dir, const char *name, size_t n_name,

@@ -7,6 +7,7 @@ from escp._fast.base.libc cimport (SHUT_RDWR, c_close, calloc, escp_flag, escp_r
                                    memset, pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init,
                                    pthread_cond_signal, pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init,
                                    pthread_mutex_lock, pthread_mutex_unlock, shutdown)
+from escp._fast.base.paths cimport join_path, joined_length
 from escp._fast.base.types cimport FAST_STOPPED, MAX_NAME_BYTES, MAX_STREAMS, SELECT_ALL, fast_err
 from escp._fast.files.owners cimport owners_close, owners_open
 from escp._fast.wire.payloads cimport ENTRY_DIRECTORY, ENTRY_QUERY
@@ -153,8 +154,8 @@ cdef dir_node *node_new(dir_node *parent, const char *source, size_t n_source,
     cdef size_t n_s = n_source
     cdef size_t n_t = n_target
     if parent != NULL:
-        n_s += parent.n_source + (0 if parent.source[parent.n_source - 1] == 47 else 1)
-        n_t += parent.n_target + (1 if parent.n_target else 0)
+        n_s = joined_length(parent.source, parent.n_source, n_source)
+        n_t = joined_length(parent.target, parent.n_target, n_target)
     node = <dir_node *>malloc(sizeof(dir_node) + n_s + n_t + 2)
     if node == NULL:
         return NULL
@@ -168,12 +169,9 @@ cdef dir_node *node_new(dir_node *parent, const char *source, size_t n_source,
     node.target = node.source + n_s + 1
     if parent != NULL:
         memcpy(node.source, parent.source, parent.n_source)
-        node.source[n_s - n_source - 1] = 47
         memcpy(node.target, parent.target, parent.n_target)
-        if parent.n_target:
-            node.target[n_t - n_target - 1] = 47
-    memcpy(node.source + n_s - n_source, source, n_source)
-    memcpy(node.target + n_t - n_target, target, n_target)
+    join_path(node.source, parent.n_source if parent != NULL else 0, source, n_source)
+    join_path(node.target, parent.n_target if parent != NULL else 0, target, n_target)
     node.source[n_s] = 0
     node.target[n_t] = 0
     return node

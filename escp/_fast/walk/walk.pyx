@@ -12,6 +12,7 @@ from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG
                                    escp_flag, escp_getdents, fstat, fstatat, lseek, memcpy, pthread_cond_broadcast,
                                    pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock,
                                    stat_t, strlen)
+from escp._fast.base.paths cimport is_dots, join_path, last_slash
 from escp._fast.base.types cimport (FAST_CHANGED, FAST_INTO_ITSELF, FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE,
                                     FAST_SPECIAL, FAST_SYS, MAX_NAME_BYTES, MAX_PATH_BYTES, SELECT_ALL, clear, fast_err)
 from escp._fast.files.bounds cimport bound_status, next_dirent
@@ -30,28 +31,22 @@ cdef enum:
 cdef bint is_left_out(send_state *s, dir_node *dir, const char *name, size_t n, bint is_directory) noexcept nogil:
     """Whether the user's rules exclude *name* in *dir*; both are short enough for a path."""
     cdef char path[MAX_PATH_BYTES + 1]
-    cdef size_t start = dir.n_target
     if s.config.filters == NULL:
         return False
-    memcpy(path, dir.target, start)
-    if start:
-        path[start] = 47
-        start += 1
-    memcpy(path + start, name, n)
-    return is_excluded(s.config.filters, path, start + n, is_directory)
+    memcpy(path, dir.target, dir.n_target)
+    return is_excluded(s.config.filters, path, join_path(path, dir.n_target, name, n), is_directory)
 
 
 cdef bint is_root_left_out(send_state *s, dir_node *node, bint is_directory) noexcept nogil:
     """The same for a source, by its name below the destination; a file under a new name goes by its old one."""
-    cdef size_t start = node.n_source
+    cdef size_t start
     if s.config.filters == NULL:
         return False
     if node.n_target:
         return is_excluded(s.config.filters, node.target, node.n_target, is_directory)
     if is_directory:  # the destination itself
         return False
-    while start and node.source[start - 1] != 47:
-        start -= 1
+    start = last_slash(node.source, node.n_source) + 1
     return is_excluded(s.config.filters, node.source + start, node.n_source - start, False)
 
 
@@ -115,7 +110,7 @@ cdef bint list_entry(send_state *s, root_way *way, int fd, dir_node *dir,
     cdef int type = d.d_type
     cdef dir_node *child
     cdef bint is_full
-    if name[0] == 46 and (n == 1 or (n == 2 and name[1] == 46)):
+    if is_dots(name, n):
         return False
     if n > MAX_NAME_BYTES or dir.n_target + 1 + n > MAX_PATH_BYTES or dir.n_source + 1 + n > MAX_PATH_BYTES:
         tell(s, dir, name, FAST_NAME, ENAMETOOLONG, "path")

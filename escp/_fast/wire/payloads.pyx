@@ -3,6 +3,7 @@
 from libc.stdint cimport INT64_MAX, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.libc cimport be16toh, be32toh, be64toh, htobe16, htobe32, htobe64, memchr, memcpy, memset
+from escp._fast.base.paths cimport SLASH, is_dots
 from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_PROTOCOL, FAST_UNSAFE, MAX_BATCH,
                                     MAX_EXTRAS_BYTES, MAX_META_BYTES, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fail,
                                     fast_err, may_be_result)
@@ -115,10 +116,10 @@ cdef int check_path(const char *path, size_t n, fast_err *err) noexcept nogil:
     if n == 0:
         return 0
     for i in range(n + 1):
-        if i < n and path[i] != 47:  # '/'
+        if i < n and path[i] != SLASH:
             continue
         k = i - start
-        if k == 0 or k > MAX_NAME_BYTES or (path[start] == 46 and (k == 1 or (k == 2 and path[start + 1] == 46))):
+        if k == 0 or k > MAX_NAME_BYTES or is_dots(path + start, k):
             return fail(err, FAST_UNSAFE, 0, "path component")
         start = i + 1
     return 0
