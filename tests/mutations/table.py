@@ -223,12 +223,12 @@ MUTATIONS = [
              (TEST_RECEIVER + "test_wrong_digest_names_the_file",)),
     # ---- 11: setuid, setgid and sticky bits
     Mutation(11, "setuid bits come with --owner alone", "escp/_fast/files/attributes.pyx",
-             "    if t.keeps_owner and t.keeps_attributes:\n        return e.mode & FULL_MODE\n",
-             "    if t.keeps_owner:\n        return e.mode & FULL_MODE\n",
+             "    if k.keeps_owner and k.keeps_attributes:\n        return e.mode & FULL_MODE\n",
+             "    if k.keeps_owner:\n        return e.mode & FULL_MODE\n",
              ("tests/_fast/files/test_attributes.py::test_owners_are_kept_and_setuid_only_with_modes",)),
     Mutation(11, "setuid bits come with -p alone", "escp/_fast/files/attributes.pyx",
-             "    if t.keeps_owner and t.keeps_attributes:\n        return e.mode & FULL_MODE\n",
-             "    if t.keeps_attributes:\n        return e.mode & FULL_MODE\n",
+             "    if k.keeps_owner and k.keeps_attributes:\n        return e.mode & FULL_MODE\n",
+             "    if k.keeps_attributes:\n        return e.mode & FULL_MODE\n",
              (TEST_SENDER + "test_setuid_setgid_and_sticky_bits_of_files_are_dropped",)),
     # ---- 12: names and messages are escaped
     Mutation(12, "nothing is escaped", "escp/ui/display.py",

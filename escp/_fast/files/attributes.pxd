@@ -6,19 +6,32 @@ In this order: a change of owner takes setuid bits and capabilities away, and an
 from libc.stdint cimport uint32_t
 
 from escp._fast.base.types cimport fast_err
-from escp._fast.files.tree cimport tree
+from escp._fast.files.owners cimport owner_cache
 from escp._fast.wire.payloads cimport entry
 
 cdef enum:
     PROC_PATH_BYTES = 32
+    FILE_MODE = 0o777  # scp takes no more of a file's mode, with -p or without
     UNFINISHED_MODE = 0o1700  # of a directory that was made here and waits for its own entry
 
 
-# The mode's bits that may be set: setuid and setgid only with the owner, and only where both are kept.
-cdef uint32_t mode_of(const tree *t, const entry *e, bint is_directory) noexcept nogil
+# What of it is wanted, and what this process has to do with it.
+ctypedef struct kept_attributes:
+    bint keeps_attributes  # -p: times and modes
+    bint keeps_owner
+    bint keeps_xattrs
+    bint keeps_acls
+    bint follows_umask  # directories are the user's own, made here; else as scp makes them on the other host
+    uint32_t umask
+    bint is_root
+    owner_cache owners
+
+
+cdef void kept_open(kept_attributes *k) noexcept nogil
+cdef void kept_close(kept_attributes *k) noexcept nogil
 # Everything that was asked for, for a file's own descriptor.
-cdef int set_file_attributes(tree *t, int fd, const entry *e, fast_err *err) noexcept nogil
+cdef int set_file_attributes(kept_attributes *k, int fd, const entry *e, fast_err *err) noexcept nogil
 # The same for a directory, link or device (the entry's kind) opened with O_PATH. Of a directory the mode is always
 # set. Nothing here goes by a name: who owns a directory may change what its names lead to.
-cdef int set_path_attributes(tree *t, int fd, const entry *e, fast_err *err) noexcept nogil
+cdef int set_path_attributes(kept_attributes *k, int fd, const entry *e, fast_err *err) noexcept nogil
 cdef void proc_path(char *out, int fd) noexcept nogil  # PROC_PATH_BYTES

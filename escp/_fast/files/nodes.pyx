@@ -49,14 +49,14 @@ cdef bint is_just_made(const tree *t, const new_node *node, int fd) noexcept nog
     cdef ssize_t n
     if fstatat(fd, "", &status, AT_EMPTY_PATH) < 0 or status.st_nlink > 1:  # some file systems count none
         return False
-    if t.keeps_owner and status.st_uid != geteuid():  # of any other file system's idea of us only root's matters
+    if t.kept.keeps_owner and status.st_uid != geteuid():  # of any other file system's idea of us only root's matters
         return False
     if node.kind == ENTRY_DEVICE:
         return status.st_mode & S_IFMT == node.mode & S_IFMT and (
             S_ISFIFO(status.st_mode) or status.st_rdev == makedev(node.major, node.minor))
     n = readlinkat(fd, "", text, sizeof(text))  # fails where it is no link
     # Some file systems translate texts; times alone do no harm to another link.
-    return n >= 0 and (not t.keeps_owner or (
+    return n >= 0 and (not t.kept.keeps_owner or (
         n == <ssize_t>strlen(node.text) and memcmp(text, node.text, n) == 0))
 
 
@@ -64,7 +64,7 @@ cdef int finish_at(tree *t, const new_node *node, const entry *e, int dirfd, con
                    fast_err *err) noexcept nogil:
     """Owner, mode and times of a link or device; a hard link shares those of its file."""
     cdef int fd
-    if node.kind == ENTRY_HARD_LINK or not (t.keeps_owner or t.keeps_attributes):
+    if node.kind == ENTRY_HARD_LINK or not (t.kept.keeps_owner or t.kept.keeps_attributes):
         return 0
     fd = openat(dirfd, name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
     if fd < 0:
@@ -72,7 +72,7 @@ cdef int finish_at(tree *t, const new_node *node, const entry *e, int dirfd, con
     if not is_just_made(t, node, fd):
         fail(err, FAST_UNSAFE, 0, "create")
     else:
-        set_path_attributes(t, fd, e, err)
+        set_path_attributes(&t.kept, fd, e, err)
     c_close(fd)
     return -1 if err.code else 0
 

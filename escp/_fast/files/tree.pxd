@@ -10,10 +10,10 @@ nothing is followed, component by component. A file has no name until it is whol
 temporary one where the file system can't do that.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint64_t
 
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, fast_err
-from escp._fast.files.owners cimport owner_cache
+from escp._fast.files.attributes cimport kept_attributes
 from escp._fast.wire.payloads cimport entry
 
 cdef enum:
@@ -24,17 +24,10 @@ cdef enum:
 ctypedef struct tree:
     int root_fd
     int in_place_fd  # the target itself when it is a pipe or a device; else -1
-    bint keeps_attributes  # -p
-    bint keeps_owner
-    bint keeps_xattrs
-    bint keeps_acls
+    kept_attributes kept
     bint keeps_links  # symbolic ones; then none is followed on the way to a file, not even one that stays inside
     bint keeps_hard_links
     bint keeps_devices
-    bint is_root
-    owner_cache owners
-    bint follows_umask  # directories are the user's own, made here; else as scp makes them on the other host
-    uint32_t umask  # of this process
     int lacks_openat2  # flags, raised by whichever thread finds out
     int lacks_tmpfile  # nameless files; not on NFS, for one
     char target_name[MAX_NAME_BYTES + 1]  # the only name below root_fd that may be written; "" = any

@@ -4,26 +4,21 @@ from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOL
                                    ENOENT, ENOSYS, ENOTDIR, EOPNOTSUPP, EPERM, EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY,
                                    O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY, S_ISDIR, S_ISLNK, S_ISREG, c_close,
                                    dup, errno, escp_fetch_add, escp_flag, escp_openat_beneath, escp_raise_flag,
-                                   escp_set_errno, fchmod, fchown, fstatat, geteuid, linkat, memcmp, memcpy, mkdirat,
+                                   escp_set_errno, fchmod, fchown, fstatat, linkat, memcmp, memcpy, mkdirat,
                                    openat, renameat, snprintf, stat_t, strlen, unlinkat)
 from escp._fast.base.paths cimport SLASH, last_slash
 from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
-from escp._fast.files.attributes cimport (PROC_PATH_BYTES, UNFINISHED_MODE, proc_path, set_file_attributes,
-                                          set_path_attributes)
-from escp._fast.files.owners cimport owners_close, owners_open
+from escp._fast.files.attributes cimport (FILE_MODE, PROC_PATH_BYTES, UNFINISHED_MODE, kept_close, kept_open, proc_path,
+                                          set_file_attributes, set_path_attributes)
 from escp._fast.wire.payloads cimport entry
-
-cdef enum:
-    FILE_MODE = 0o777  # scp takes no more of a file's mode, with -p or without
 
 
 cdef void tree_open(tree *t) noexcept nogil:
-    t.is_root = geteuid() == 0
-    owners_open(&t.owners)
+    kept_open(&t.kept)
 
 
 cdef void tree_close(tree *t) noexcept nogil:
-    owners_close(&t.owners)
+    kept_close(&t.kept)
 
 
 cdef void cache_open(dir_cache *cache) noexcept nogil:
@@ -150,7 +145,7 @@ cdef int make_parents(tree *t, dir_cache *cache, const char *path, size_t n, siz
             return -1
         memcpy(name, path + start, i - start)
         name[i - start] = 0
-        if mkdirat(fd, name, UNFINISHED_MODE if t.follows_umask else 0o700) < 0 and errno != EEXIST:
+        if mkdirat(fd, name, UNFINISHED_MODE if t.kept.follows_umask else 0o700) < 0 and errno != EEXIST:
             return -1
         i += 1
     return 0
@@ -188,7 +183,7 @@ cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *e
     path[e.path_bytes] = 0
     if find_directory(t, cache, path, e.path_bytes, e.root_bytes, True, &fd, err) < 0:
         return -1
-    return set_path_attributes(t, fd, e, err)
+    return set_path_attributes(&t.kept, fd, e, err)
 
 
 # ---- Files ----------------------------------------------------------------------------------------
@@ -298,10 +293,10 @@ cdef int inherit(tree *t, new_file *f, fast_err *err) noexcept nogil:
         return -1
     if S_ISDIR(old.st_mode):
         return fail(err, FAST_SYS, EISDIR, "rename")
-    if S_ISREG(old.st_mode) and not t.keeps_attributes:
-        if not t.keeps_owner:
+    if S_ISREG(old.st_mode) and not t.kept.keeps_attributes:
+        if not t.kept.keeps_owner:
             fchown(f.fd, old.st_uid, old.st_gid)  # root only; for others the new owner is right
-        if not t.keeps_acls and fchmod(f.fd, old.st_mode & FILE_MODE) < 0:
+        if not t.kept.keeps_acls and fchmod(f.fd, old.st_mode & FILE_MODE) < 0:
             return fail(err, FAST_SYS, errno, "set mode")
     return 0
 
@@ -340,7 +335,7 @@ cdef int link_nameless(tree *t, new_file *f, fast_err *err) noexcept nogil:
 cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil:
     cdef int rc = 0
     if not f.is_in_place:
-        rc = set_file_attributes(t, f.fd, e, err)
+        rc = set_file_attributes(&t.kept, f.fd, e, err)
     if rc == 0 and f.has_temporary_name:
         rc = inherit(t, f, err)
         if rc == 0:

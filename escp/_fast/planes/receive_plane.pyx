@@ -36,10 +36,10 @@ cdef int obey(receive_config *c, tree *destination, order) except -1:
     c.selection = find_selection(order.selection, order.compares_digests)
     c.compares_digests = order.compares_digests
     c.is_dry_run = order.is_dry_run
-    destination.keeps_attributes = order.keeps_attributes
-    destination.keeps_owner = order.keeps_owner
-    destination.keeps_xattrs = order.keeps_xattrs
-    destination.keeps_acls = order.keeps_acls
+    destination.kept.keeps_attributes = order.keeps_attributes
+    destination.kept.keeps_owner = order.keeps_owner
+    destination.kept.keeps_xattrs = order.keeps_xattrs
+    destination.kept.keeps_acls = order.keeps_acls
     destination.keeps_links = order.keeps_links
     destination.keeps_hard_links = order.keeps_hard_links
     destination.keeps_devices = order.keeps_devices
@@ -77,8 +77,8 @@ cdef class ReceivePlane(Plane):
         self.state.config.direct_bytes = direct_bytes
         self.state.destination.root_fd = root_fd
         self.state.destination.in_place_fd = in_place_fd
-        self.state.destination.follows_umask = follows_umask
-        self.state.destination.umask = read_umask()
+        self.state.destination.kept.follows_umask = follows_umask
+        self.state.destination.kept.umask = read_umask()
         self.state.destination.lacks_openat2 = not has_openat2
         self.state.destination.lacks_tmpfile = not has_tmpfile
         self.state.destination.session = int.from_bytes(os.urandom(8), "big")
