@@ -1,15 +1,15 @@
 """Creating files and directories below the destination; see tree.pxd."""
 
 from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, EEXIST, EINVAL, EISDIR, ELOOP,
-                                   ENOENT, ENOSYS, ENOTDIR, EOPNOTSUPP, EPERM, EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY,
-                                   O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY, S_ISDIR, S_ISLNK, S_ISREG, c_close,
-                                   dup, errno, escp_fetch_add, escp_flag, escp_openat_beneath, escp_raise_flag,
-                                   escp_set_errno, fchmod, fchown, fstatat, linkat, memcmp, memcpy, mkdirat,
+                                   ENOENT, EOPNOTSUPP, EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW,
+                                   O_PATH, O_TMPFILE, O_WRONLY, S_ISDIR, S_ISREG, c_close, dup, errno, escp_fetch_add,
+                                   escp_flag, escp_raise_flag, fchmod, fchown, fstatat, linkat, memcmp, memcpy, mkdirat,
                                    openat, renameat, snprintf, stat_t, strlen, unlinkat)
 from escp._fast.base.paths cimport SLASH, last_slash
 from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
 from escp._fast.files.attributes cimport (FILE_MODE, PROC_PATH_BYTES, UNFINISHED_MODE, kept_close, kept_open, proc_path,
                                           set_file_attributes, set_path_attributes)
+from escp._fast.files.beneath cimport open_beneath
 from escp._fast.wire.payloads cimport entry
 
 
@@ -43,40 +43,8 @@ cdef int unsafe_or_system(int number, const char *where, fast_err *err) noexcept
 
 # ---- Directories ----------------------------------------------------------------------------------
 
-cdef int open_beneath(tree *t, int top, const char *path, bint follows_links) noexcept nogil:
-    """The directory *path* below the directory *top* ("": that itself) as an O_PATH descriptor, or -1 with errno."""
-    cdef char copy[MAX_PATH_BYTES + 1]
-    cdef char *at = copy
-    cdef char *name
-    cdef stat_t status
-    cdef int number
-    cdef int fd
-    cdef int deeper
-    if path[0] and not escp_flag(&t.lacks_openat2):
-        fd = <int>escp_openat_beneath(top, path, O_PATH | O_DIRECTORY | O_CLOEXEC, follows_links)
-        if fd >= 0 or (errno != ENOSYS and errno != EPERM):
-            return fd
-        escp_raise_flag(&t.lacks_openat2)  # an old kernel, or a sandbox that forbids the call
-    memcpy(copy, path, strlen(path) + 1)
-    fd = openat(top, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
-    while fd >= 0 and at[0]:
-        name = at
-        while at[0] and at[0] != SLASH:
-            at += 1
-        if at[0]:
-            at[0] = 0
-            at += 1
-        deeper = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
-        if deeper < 0:
-            number = errno
-            if number == ENOTDIR and fstatat(fd, name, &status, AT_SYMLINK_NOFOLLOW) == 0 and S_ISLNK(status.st_mode):
-                number = ELOOP  # O_DIRECTORY hides that it was a link
-            c_close(fd)
-            escp_set_errno(number)
-            return -1
-        c_close(fd)
-        fd = deeper
-    return fd
+cdef int open_path(tree *t, int top, const char *path, bint follows_links) noexcept nogil:
+    return open_beneath(top, path, O_PATH | O_DIRECTORY | O_CLOEXEC, follows_links, &t.lacks_openat2)
 
 
 cdef int find_cached(const dir_cache *cache, const char *path, size_t n, size_t n_root) noexcept nogil:
@@ -110,18 +78,18 @@ cdef int open_existing(tree *t, dir_cache *cache, const char *path, size_t n, si
     if fd >= 0:
         return fd
     if n_root == n:  # where a root is, nobody but the user decides: no link does
-        fd = open_beneath(t, top, path, False)
+        fd = open_path(t, top, path, False)
     else:
         if n_root:
             memcpy(root, path, n_root)
             root[n_root] = 0
             top = find_cached(cache, root, n_root, n_root)
             if top < 0:
-                top = open_beneath(t, t.root_fd, root, False)
+                top = open_path(t, t.root_fd, root, False)
                 if top < 0:
                     return -1
                 keep(cache, root, n_root, n_root, top)
-        fd = open_beneath(t, top, path + n_root + (n_root > 0), not t.keeps_links)
+        fd = open_path(t, top, path + n_root + (n_root > 0), not t.keeps_links)
     return keep(cache, path, n, n_root, fd) if fd >= 0 else -1
 
 
