@@ -21,8 +21,8 @@ from escp._fast.receive.receive_state cimport receive_state, receive_stop, recei
 from escp._fast.send.acks cimport ack_close, ack_loop, ack_open, ack_reader
 from escp._fast.send.send cimport send_loop
 from escp._fast.send.send_frames cimport send_stream, send_stream_close, send_stream_open
-from escp._fast.send.send_state cimport (N_ROOTS, dir_node, node_new, send_config, send_state, state_free, state_open,
-                                         state_stop)
+from escp._fast.send.send_setup cimport state_free, state_open
+from escp._fast.send.send_state cimport N_ROOTS, dir_node, node_new, send_config, send_state, state_stop
 from escp._fast.walk.walk cimport walk_loop
 
 from escp._fast.errors import raise_error

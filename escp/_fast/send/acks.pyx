@@ -4,15 +4,15 @@ from libc.stdint cimport uint16_t, uint64_t, uint8_t
 
 from escp._fast.base.events cimport EVENT_FINISHED, push_event
 from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, errno, escp_flag, free, malloc,
-                                   memcpy, memset, poll, pollfd_t, pthread_cond_broadcast, pthread_mutex_lock,
-                                   pthread_mutex_unlock, recv)
+                                   memcpy, memset, poll, pollfd_t, pthread_mutex_lock, pthread_mutex_unlock, recv)
 from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
-                                    MAX_META_BYTES, MAX_NAME_BYTES, TAG_BYTES, clear, fail, fast_err)
+                                    MAX_META_BYTES, MAX_NAME_BYTES, MAX_STREAMS, TAG_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
+from escp._fast.send.flights cimport flight_end_locked, flight_name, settle_root_locked
+from escp._fast.send.large_files cimport give_up_locked
 from escp._fast.send.questions cimport take_answer_locked
-from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, flight_end_locked, flight_name,
-                                         is_all_done_locked, large_file, node_unref_locked, report, send_state,
-                                         settle_root_locked, state_fail)
+from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, is_all_done_locked, node_unref_locked, report,
+                                         send_state, state_fail)
 from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY, MESSAGE_END,
                                        MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES, RESULT_IS_EARLY,
                                        get_meta_header, get_result, meta_header, result)
@@ -37,21 +37,6 @@ cdef void ack_close(ack_reader *r) noexcept nogil:
     for i in range(r.state.config.n_streams):
         free(r.frames[i])
         r.frames[i] = NULL
-
-
-cdef int fail_large_locked(send_state *s, large_file *l) noexcept nogil:
-    """The receiver can't use this file: hand out no more of it. 1 if nobody had said so before."""
-    if l.has_failed:
-        return 0
-    l.has_failed = True
-    if s.current == l:
-        s.current = NULL
-    if l.n_done == l.n_claimed and not l.is_ending:
-        l.is_ending = True
-        l.next_ending = s.ending
-        s.ending = l
-    pthread_cond_broadcast(&s.work)
-    return 1
 
 
 cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nogil:
@@ -80,7 +65,7 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
         pthread_mutex_unlock(&s.lock)
         return fail(err, FAST_PROTOCOL, 0, "answer")
     if r.flags & RESULT_IS_EARLY:
-        if fail_large_locked(s, f.large):
+        if give_up_locked(s, f.large):
             fail(&own, r.code, r.sys_errno, "write")
             f.dir.n_refs += 1
     else:

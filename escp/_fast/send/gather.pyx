@@ -4,7 +4,7 @@ from libc.stdint cimport uint8_t
 
 from escp._fast.base.libc cimport (E2BIG, EIO, ENODATA, EOPNOTSUPP, ERANGE, errno, fgetxattr, flistxattr, memcpy,
                                    stat_t, strlen)
-from escp._fast.base.types cimport (FAST_ACL, FAST_OWNER, FAST_XATTR, MAX_EXTRAS_BYTES, MAX_XATTR_BYTES, MAX_XATTRS,
+from escp._fast.base.types cimport (FAST_ACL, FAST_OWNER, FAST_XATTR, MAX_EXTRAS_BYTES, MAX_XATTRS, MAX_XATTR_BYTES,
                                     fail, fast_err)
 from escp._fast.files.bounds cimport next_attribute
 from escp._fast.files.owners cimport OWNER_NAME_BYTES, find_name

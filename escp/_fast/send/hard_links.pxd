@@ -4,7 +4,7 @@ Memory: for the whole run one node per inode with several names (48 bytes and th
 for names that wait for the first one's result at most N_PUT_OFF of put_off.
 """
 
-from escp._fast.send.send_state cimport item, send_state
+from escp._fast.send.send_state cimport hard_link, item, send_state
 
 cdef enum:
     N_PUT_OFF = 16384
@@ -16,3 +16,6 @@ cdef enum:
 cdef bint take_hard_link(send_state *s, item *it) noexcept nogil
 # The next name that need not wait any more, as an item; False when there is none.
 cdef bint pop_link_locked(send_state *s, item *it) noexcept nogil
+# The first name's result is known: those that wait can go.
+cdef void resolve_links_locked(send_state *s, hard_link *first, bint is_good) noexcept nogil
+cdef void free_links(send_state *s) noexcept nogil

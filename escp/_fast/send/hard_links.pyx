@@ -9,8 +9,8 @@ from escp._fast.base.libc cimport (ENOMEM, calloc, escp_flag, free, malloc, memc
                                    pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.base.paths cimport join_path, joined_length
 from escp._fast.base.types cimport FAST_SYS, clear, fail, fast_err
-from escp._fast.send.send_state cimport (LINKS_PENDING, hard_link, item, item_close, node_unref_locked, put_off, report,
-                                         send_state)
+from escp._fast.send.send_state cimport (LINKS_FAILED, LINKS_GOOD, LINKS_PENDING, hard_link, item, item_close,
+                                         node_unref_locked, put_off, report, send_state)
 from escp._fast.wire.payloads cimport ENTRY_HARD_LINK
 
 cdef enum:
@@ -139,3 +139,40 @@ cdef bint pop_link_locked(send_state *s, item *it) noexcept nogil:
     free(w)
     pthread_cond_broadcast(&s.room)
     return True
+
+
+cdef void resolve_links_locked(send_state *s, hard_link *first, bint is_good) noexcept nogil:
+    cdef put_off *w
+    first.state = LINKS_GOOD if is_good else LINKS_FAILED
+    while first.waiting != NULL:
+        w = first.waiting
+        first.waiting = w.next
+        w.next = s.linkable
+        s.linkable = w
+    if s.linkable != NULL:
+        pthread_cond_broadcast(&s.work)
+
+
+cdef void free_put_off(send_state *s, put_off *w) noexcept nogil:
+    cdef put_off *next
+    while w != NULL:
+        next = w.next
+        node_unref_locked(s, w.dir)
+        free(w)
+        w = next
+
+
+cdef void free_links(send_state *s) noexcept nogil:
+    cdef hard_link *node
+    cdef uint64_t i
+    free_put_off(s, s.linkable)
+    s.linkable = NULL
+    for i in range(s.n_link_buckets):
+        while s.link_buckets[i] != NULL:
+            node = s.link_buckets[i]
+            s.link_buckets[i] = node.next
+            free_put_off(s, node.waiting)
+            free(node)
+    free(s.link_buckets)
+    s.link_buckets = NULL
+    s.n_link_buckets = 0

@@ -8,11 +8,12 @@ entries with digests go in a metadata frame before it.
 
 from escp._fast.base.libc cimport (escp_flag, escp_load, memmove, pthread_cond_broadcast, pthread_cond_wait,
                                    pthread_mutex_lock, pthread_mutex_unlock)
-from escp._fast.base.types cimport SMALL_FILE_BYTES, clear, fast_err
+from escp._fast.base.types cimport clear, fast_err
 from escp._fast.io.ring cimport io_slot, ring_free_slot
+from escp._fast.send.large_files cimport begin_large_locked, find_current_locked, take_ending_locked
 from escp._fast.send.questions cimport is_time_to_ask_locked, send_questions, take_questions_locked
 from escp._fast.send.send_frames cimport send_end, send_stream
-from escp._fast.send.send_large cimport begin_large_locked, claim_block_locked, finish_large, open_large, send_block
+from escp._fast.send.send_large cimport claim_block_locked, finish_large, open_large, send_block
 from escp._fast.send.send_small cimport send_batch, take_batch_locked
 from escp._fast.send.send_state cimport is_all_done_locked, is_idle_locked, large_file, send_state, state_fail
 
@@ -31,34 +32,9 @@ cdef enum work_kind:
 cdef bint wants_block_locked(send_stream *t) noexcept nogil:
     """Whether to claim one more block: several, because the disk works on them at once, but for O_DIRECT
     where it does not."""
-    cdef send_state *s = t.state
-    cdef large_file *l
     if t.n_order and (<large_file *>t.order[0].owner).is_direct and not t.ring.is_asynchronous:
         return False
-    if s.current != NULL:
-        return True
-    if s.opened != NULL:
-        s.current = s.opened
-        s.opened = s.current.next_ending
-        return True
-    if t.sink.link != NULL:
-        return False
-    l = next_large_locked(s)
-    if l != NULL and l.is_handed_out:  # nothing but a hole
-        l.is_ending = True
-        l.next_ending = s.ending
-        s.ending = l
-        return False
-    s.current = l
-    return l != NULL
-
-
-cdef large_file *next_large_locked(send_state *s) noexcept nogil:
-    """The large file that is next in the queue, begun; NULL when there is none, or its turn has not come."""
-    if (s.n_items == 0 or s.items[s.items_head].status.st_size <= SMALL_FILE_BYTES or s.current != NULL
-            or s.opened != NULL):
-        return NULL
-    return begin_large_locked(s)
+    return find_current_locked(t.state, t.sink.link == NULL)
 
 
 cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **chosen) noexcept nogil:
@@ -81,14 +57,13 @@ cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **chose
             if n_files[0]:
                 work = WORK_QUESTIONS
                 break
-        chosen[0] = next_large_locked(s) if t.sink.link != NULL and t.n_order < t.ring.depth else NULL
+        chosen[0] = begin_large_locked(s) if t.sink.link != NULL and t.n_order < t.ring.depth else NULL
         if chosen[0] != NULL:
             work = WORK_OPEN
         elif t.n_order:
             work = WORK_BLOCK
         elif s.ending != NULL:
-            chosen[0] = s.ending
-            s.ending = s.ending.next_ending
+            chosen[0] = take_ending_locked(s)
             work = WORK_END_LARGE
         elif take_batch_locked(t, n_dirs, n_files):
             work = WORK_BATCH

@@ -12,8 +12,9 @@ from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META, channel_seal
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.io.ring cimport ring_close, ring_open
 from escp._fast.send.below cimport way_close
+from escp._fast.send.flights cimport settle_root_locked
 from escp._fast.send.gather cimport GATHER_BYTES
-from escp._fast.send.send_state cimport N_ITEMS, dir_node, flight, item, send_state, settle_root_locked
+from escp._fast.send.send_state cimport N_ITEMS, dir_node, flight, item, send_state
 from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY,
                                        ENTRY_QUERY, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
                                        data_header, entry, meta_header, put_data_header, put_end, put_entry,

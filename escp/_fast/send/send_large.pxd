@@ -1,14 +1,11 @@
-"""Large files, block by block: handed out, read ahead, sent, ended."""
+"""Large files, block by block: read ahead, sent, ended. Which file is next is large_files's."""
 
 from escp._fast.base.types cimport fast_err
 from escp._fast.io.ring cimport io_slot
 from escp._fast.send.send_frames cimport send_stream
-from escp._fast.send.send_state cimport large_file, send_state
+from escp._fast.send.send_state cimport large_file
 
 
-# Gives the large file at the head of the queue a place among the open ones; NULL when none is free. When it is nothing
-# but a hole it is handed out already.
-cdef large_file *begin_large_locked(send_state *s) noexcept nogil
 # Tells a receiver in this process of a file before any block of it is read: it may not need them, and then the file
 # is ended, too, as it is when there are none. Else it is among s.opened now.
 cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil

@@ -1,84 +1,23 @@
 """Large files, block by block; see send_large.pxd."""
 
-from libc.stdint cimport int64_t, uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from escp._fast.base.counters cimport count_contents
-from escp._fast.base.libc cimport (c_close, errno, lseek, memset, pthread_cond_broadcast, pthread_mutex_lock,
-                                   pthread_mutex_unlock)
-from escp._fast.base.types cimport FAST_CHANGED, MAX_OPEN_LARGE, SLICE_BYTES, clear, fail, fast_err
+from escp._fast.base.libc cimport c_close, pthread_mutex_lock, pthread_mutex_unlock
+from escp._fast.base.types cimport FAST_CHANGED, SLICE_BYTES, clear, fail, fast_err
 from escp._fast.crypto.digest cimport digest128, digest_add, digest_finish, digest_update
-from escp._fast.files.bounds cimport data_range, next_range, seek_call
-from escp._fast.io.pages cimport can_direct
 from escp._fast.io.ring cimport SLOT_FREE, io_slot, slot_finish, slot_read
+from escp._fast.send.flights cimport flight_end_locked
 from escp._fast.send.gather cimport gather
+from escp._fast.send.large_files cimport advance_locked, count_block_locked, give_up_locked, put_opened_locked
 from escp._fast.send.send_frames cimport add_entry, describe, send_data, send_entries, send_stream
-from escp._fast.send.send_state cimport (N_FLIGHTS, N_ITEMS, flight, flight_end_locked, flight_new_locked,
-                                         flight_set_name, is_changed, item, large_file, report, send_state)
+from escp._fast.send.send_state cimport N_FLIGHTS, flight, is_changed, large_file, report, send_state
 from escp._fast.wire.payloads cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END, data_header,
                                        entry)
 
 
 cdef enum:
     NOTE_ANNOUNCE = 1  # this stream has not yet sent the file's entry
-
-
-cdef int64_t seek_file(void *file, uint64_t offset, int whence) noexcept nogil:
-    cdef int64_t at = lseek((<large_file *>file).fd, offset, whence)
-    return at if at >= 0 else -errno
-
-
-cdef void find_range_locked(send_state *s, large_file *l) noexcept nogil:
-    """Set l.next and l.n_next to what is to be sent next, from l.next on; l.is_handed_out when nothing is left.
-
-    What is skipped no longer counts as found, so progress ends at 100 %.
-    """
-    cdef seek_call seek = NULL
-    cdef data_range r
-    if l.has_holes:
-        seek = seek_file
-    r.start, r.next_data = l.next, l.next_data
-    l.is_handed_out = not next_range(seek, l, l.size, s.config.block, &r)
-    s.n_found_bytes -= r.start - l.next
-    l.next, l.n_next, l.next_data = r.start, <uint32_t>r.n, r.next_data
-
-
-cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
-    """Give the large file at the head of the queue a place among the open ones; NULL when none is free."""
-    cdef item *it = &s.items[s.items_head]
-    cdef large_file *l = NULL
-    cdef flight *f
-    cdef int i
-    for i in range(MAX_OPEN_LARGE):
-        if not s.large[i].is_used:
-            l = &s.large[i]
-            break
-    if l == NULL:
-        return NULL
-    f = flight_new_locked(s, ENTRY_LARGE, it.dir)
-    if f == NULL:
-        return NULL
-    memset(l, 0, sizeof(large_file))
-    l.is_used = True
-    l.what = it[0]
-    l.fd = it.fd
-    l.size = it.status.st_size
-    l.id = f.id
-    f.large = l
-    f.links = it.links
-    f.size = l.size
-    f.dev, f.ino = it.status.st_dev, it.status.st_ino
-    flight_set_name(s, f, it.name, it.n_name)
-    s.items_head = (s.items_head + 1) % N_ITEMS
-    s.n_items -= 1
-    pthread_cond_broadcast(&s.room)
-    l.has_holes = (s.config.is_sparse and s.config.engine.has_files
-                   and <uint64_t>it.status.st_blocks * 512 < l.size)
-    find_range_locked(s, l)
-    l.is_direct = (s.config.is_direct and l.size >= s.config.direct_bytes and s.config.engine.has_files
-                   and can_direct(l.fd))
-    if s.n_items or l.size > s.config.block:
-        pthread_cond_broadcast(&s.work)
-    return l
 
 
 cdef void claim_block_locked(send_stream *t, large_file *l, io_slot *slot) noexcept nogil:
@@ -89,12 +28,7 @@ cdef void claim_block_locked(send_stream *t, large_file *l, io_slot *slot) noexc
     slot.note = 0 if l.announced & bit else NOTE_ANNOUNCE
     l.announced |= bit
     slot_read(&t.ring, slot, l.fd, l.next, l.n_next, l.is_direct)
-    l.next += l.n_next
-    l.n_claimed += 1
-    find_range_locked(s, l)
-    if l.is_handed_out:
-        s.current = NULL
-        pthread_cond_broadcast(&s.work)
+    advance_locked(s, l)
 
 
 cdef int add_large_entry(send_stream *t, large_file *l, flight *f, bint is_abandoned, uint32_t n_extras,
@@ -123,11 +57,7 @@ cdef void give_up_large(send_stream *t, large_file *l, const fast_err *err) noex
     cdef send_state *s = t.state
     cdef bint is_first
     pthread_mutex_lock(&s.lock)
-    is_first = not l.has_failed
-    l.has_failed = True
-    if s.current == l:
-        s.current = NULL
-        pthread_cond_broadcast(&s.work)
+    is_first = give_up_locked(s, l)
     pthread_mutex_unlock(&s.lock)
     if is_first:
         report(s, err, False, l.what.dir, l.what.name, l.what.n_name)
@@ -188,9 +118,7 @@ cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil
         l.is_ending = True
         pthread_mutex_unlock(&s.lock)
         return finish_large(t, l, err)
-    l.next_ending = s.opened
-    s.opened = l
-    pthread_cond_broadcast(&s.work)
+    put_opened_locked(s, l)
     pthread_mutex_unlock(&s.lock)
     return 0
 
@@ -229,9 +157,6 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
     if is_sent:
         digest_add(&l.digest, &part)
         l.n_sent_bytes += slot.n_bytes
-    l.n_done += 1
-    is_last = l.n_done == l.n_claimed and (l.has_failed or l.is_handed_out) and not l.is_ending
-    if is_last:
-        l.is_ending = True
+    is_last = count_block_locked(l)
     pthread_mutex_unlock(&s.lock)
     return finish_large(t, l, err) if is_last else 0

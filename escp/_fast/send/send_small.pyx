@@ -2,20 +2,20 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
-from escp._fast.base.libc cimport (O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFBLK, S_IFIFO, S_IFMT, c_close, errno,
-                                   fstat, major, minor, pthread_cond_broadcast, pthread_mutex_lock,
-                                   pthread_mutex_unlock, stat_t, strlen)
+from escp._fast.base.libc cimport (O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_IFBLK, S_IFIFO, S_IFMT, c_close, errno, fstat,
+                                   major, minor, pthread_cond_broadcast, pthread_mutex_lock, pthread_mutex_unlock,
+                                   stat_t, strlen)
 from escp._fast.base.types cimport (FAST_CHANGED, FAST_HARD_LINK, FAST_SYS, FAST_XATTR, MAX_BATCH, SMALL_FILE_BYTES,
                                     clear, fail, fast_err)
 from escp._fast.crypto.digest cimport digest_finish, digest_update
 from escp._fast.io.ring cimport io_engine, ring_free_slot
 from escp._fast.send.below cimport is_same_file, open_below
+from escp._fast.send.flights cimport flight_end_locked, flight_new_locked, flight_set_name
 from escp._fast.send.gather cimport gather
 from escp._fast.send.hard_links cimport pop_link_locked
 from escp._fast.send.send_frames cimport add_entry, describe, send_entries, send_stream, set_digest, take_back
-from escp._fast.send.send_state cimport (LINKS_GOOD, MAX_FINISHED, N_ITEMS, dir_node, flight, flight_end_locked,
-                                         flight_new_locked, flight_set_name, has_entry, is_changed, item, item_close,
-                                         report, send_state)
+from escp._fast.send.send_state cimport (LINKS_GOOD, MAX_FINISHED, N_ITEMS, dir_node, flight, has_entry, is_changed,
+                                         item, item_close, report, send_state)
 from escp._fast.wire.extras cimport DEVICE_BLOCK, DEVICE_CHARACTER, DEVICE_FIFO, EXTRA_TARGET, put_device, put_extra
 from escp._fast.wire.payloads cimport (ENTRY_ABSENT, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_LINK,
                                        ENTRY_SMALL, entry)

@@ -221,8 +221,6 @@ ctypedef struct send_state:
 
 
 # Functions ending in _locked need the lock held; the others take it.
-cdef int state_open(send_state *s) except -1
-cdef void state_free(send_state *s) noexcept nogil
 cdef void state_stop(send_state *s) noexcept nogil  # wakes every thread and shuts the sockets
 cdef void state_fail(send_state *s, const fast_err *err) noexcept nogil  # a fatal event, then state_stop
 cdef void report(send_state *s, const fast_err *err, bint is_remote, dir_node *dir,
@@ -232,15 +230,8 @@ cdef dir_node *node_new(dir_node *parent, const char *source, size_t n_source,
 cdef void node_unref(send_state *s, dir_node *node) noexcept nogil
 cdef void node_unref_locked(send_state *s, dir_node *node) noexcept nogil
 cdef bint has_entry(const send_state *s, const dir_node *node) noexcept nogil  # a finished one: ENTRY_DIRECTORY is sent
-# What is sent under this flight takes a source off what the receiver waits for, if it is one.
-cdef void settle_root_locked(send_state *s, const flight *f) noexcept nogil
 cdef void item_close(item *it) noexcept nogil  # its descriptor and its link's text
 cdef void item_put(send_state *s, const item *it) noexcept nogil  # waits for room; takes over fd and reference
-cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexcept nogil
-cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil
-# The last part of its path, n_name bytes, until the flight ends. A directory has none.
-cdef const char *flight_name(send_state *s, const flight *f) noexcept nogil
-cdef void flight_set_name(send_state *s, flight *f, const char *name, uint16_t n_name) noexcept nogil
 cdef bint is_all_done_locked(send_state *s) noexcept nogil
 cdef bint is_idle_locked(send_state *s) noexcept nogil  # all that was walked so far is acknowledged
 # Whether the file's size or time is no longer what *before* says.

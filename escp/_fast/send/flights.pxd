@@ -1,0 +1,19 @@
+"""What has been sent and has no result yet: one flight for each file, link, directory and question.
+
+A flight's place in the table is the remainder of its id, so a result finds it without a search.
+"""
+
+from libc.stdint cimport uint8_t, uint16_t
+
+from escp._fast.send.send_state cimport dir_node, flight, send_state
+
+
+# A flight that takes over the caller's reference to *dir*; NULL when all are in the air.
+cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexcept nogil
+# It is over: what waits for it may go on, and its file is closed.
+cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil
+# The last part of its path, n_name bytes, until the flight ends. A directory has none.
+cdef const char *flight_name(send_state *s, const flight *f) noexcept nogil
+cdef void flight_set_name(send_state *s, flight *f, const char *name, uint16_t n_name) noexcept nogil
+# What is sent under this flight takes a source off what the receiver waits for, if it is one.
+cdef void settle_root_locked(send_state *s, const flight *f) noexcept nogil

@@ -1,0 +1,80 @@
+"""What has been sent and has no result yet; see flights.pxd."""
+
+from libc.stdint cimport uint8_t, uint16_t
+
+from escp._fast.base.libc cimport c_close, memcpy, pthread_cond_broadcast
+from escp._fast.base.types cimport MAX_NAME_BYTES
+from escp._fast.send.hard_links cimport resolve_links_locked
+from escp._fast.send.send_state cimport (ASK_ROOM, MAX_ASKED, N_FLIGHTS, SHORT_NAME_BYTES, dir_node, flight,
+                                         node_unref_locked, send_state)
+from escp._fast.wire.payloads cimport ENTRY_DIRECTORY, ENTRY_QUERY
+
+
+cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexcept nogil:
+    cdef flight *f
+    cdef int i = s.first_free
+    if s.n_free == 0:
+        return NULL
+    f = &s.flights[i]
+    s.first_free = i + 1 + f.to_next_free
+    s.n_free -= 1
+    s.next_serial += 1
+    f.id = s.next_serial * N_FLIGHTS + i  # its place in the table is the id's remainder
+    f.kind = kind
+    f.dir = dir
+    f.large = NULL
+    f.links = NULL
+    f.is_sent = f.is_good = f.is_digest_known = False
+    f.size = 0
+    f.digest.high = f.digest.low = 0
+    f.n_name = 0
+    s.n_asked += kind == ENTRY_QUERY
+    return f
+
+
+cdef char *name_room(send_state *s, const flight *f, uint16_t n_name) noexcept nogil:
+    return <char *>f.short_name if n_name <= SHORT_NAME_BYTES else s.long_names + (f - s.flights) * MAX_NAME_BYTES
+
+
+cdef const char *flight_name(send_state *s, const flight *f) noexcept nogil:
+    return name_room(s, f, f.n_name)
+
+
+cdef void flight_set_name(send_state *s, flight *f, const char *name, uint16_t n_name) noexcept nogil:
+    f.n_name = n_name
+    memcpy(name_room(s, f, n_name), name, n_name)
+
+
+cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
+    cdef dir_node *dir = f.dir
+    cdef int i = <int>(f - s.flights)
+    cdef bint was_large = f.large != NULL
+    cdef bint was_question = f.kind == ENTRY_QUERY
+    if f.links != NULL:
+        resolve_links_locked(s, f.links, f.is_good)
+        f.links = NULL
+    if f.large != NULL:
+        if f.large.fd >= 0:
+            c_close(f.large.fd)
+        f.large.is_used = False
+    f.id = 0
+    f.large = NULL
+    f.dir = NULL
+    f.to_next_free = s.first_free - i - 1
+    s.first_free = i
+    s.n_free += 1
+    node_unref_locked(s, dir)
+    if was_question:
+        s.n_asked -= 1
+        if s.n_asked == 0:  # perhaps the last work for walkers
+            pthread_cond_broadcast(&s.walk)
+        if s.n_asked == MAX_ASKED - ASK_ROOM:
+            pthread_cond_broadcast(&s.work)
+    # A free flight or place for a large file may be what streams wait for; the last one may end the work.
+    if was_large or s.n_free == 1 or s.n_free == N_FLIGHTS:
+        pthread_cond_broadcast(&s.work)
+
+
+cdef void settle_root_locked(send_state *s, const flight *f) noexcept nogil:
+    if f.kind == ENTRY_DIRECTORY or f.dir.is_root_file:
+        f.dir.is_settled = True
