@@ -3,10 +3,8 @@
 Any thread may push; a full queue makes it wait (until stopped), so nothing is lost and memory is fixed.
 """
 
-from libc.stdint cimport int64_t, uint8_t
-
 from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t
-from escp._fast.base.types cimport MAX_PATH_BYTES, fast_err
+from escp._fast.base.types cimport fast_err
 
 cdef enum:
     N_EVENTS = 64

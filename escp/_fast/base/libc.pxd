@@ -1,6 +1,6 @@
 """System calls and C functions that Cython's own declarations lack."""
 
-from libc.stdint cimport int32_t, int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 
 cdef extern from "<pthread.h>" nogil:
@@ -49,20 +49,19 @@ cdef extern from "native.h" nogil:
     uint32_t be32toh(uint32_t)
     uint16_t be16toh(uint16_t)
     ctypedef struct dirent64_t "struct linux_dirent64":
-        uint64_t d_ino
         int64_t d_off
         uint16_t d_reclen
         uint8_t d_type
         char d_name[1]
     enum:
         DIRENT_NAME_AT "ESCP_DIRENT_NAME_AT"
-        DT_UNKNOWN, DT_REG, DT_DIR, DT_LNK
+        DT_REG, DT_DIR
 
 cdef extern from "<errno.h>" nogil:
     int errno
     enum:
         EACCES, EAGAIN, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC
-        ENOSYS, ENOTDIR, ENOTSUP, EOPNOTSUPP, EPERM, EXDEV, EDQUOT, EROFS, EIO, ESPIPE, ESTALE
+        ENOSYS, ENOTDIR, EOPNOTSUPP, EPERM, EXDEV, EDQUOT, EIO, ESPIPE, ESTALE
         ECONNRESET, EFBIG, ENXIO, ENODATA, ENOTTY, E2BIG, ERANGE
 
 cdef extern from "<string.h>" nogil:
@@ -71,7 +70,6 @@ cdef extern from "<string.h>" nogil:
     void *memset(void *, int, size_t)
     void *memchr(const void *, int, size_t)
     int memcmp(const void *, const void *, size_t)
-    int strncmp(const char *, const char *, size_t)
     int strcmp(const char *, const char *)
     size_t strlen(const char *)
 
@@ -106,7 +104,6 @@ cdef extern from "<unistd.h>" nogil:
         SEEK_SET, SEEK_DATA, SEEK_HOLE
 
 cdef extern from "<fcntl.h>" nogil:
-    int c_open "open"(const char *, int, ...)
     int openat(int, const char *, int, ...)
     int fcntl(int, int, ...)
     int posix_fadvise(int, int64_t, int64_t, int)
@@ -114,9 +111,9 @@ cdef extern from "<fcntl.h>" nogil:
     int sync_file_range(int, int64_t, int64_t, unsigned int)
     ssize_t splice(int, int64_t *, int, int64_t *, size_t, unsigned int)
     enum:
-        O_RDONLY, O_WRONLY, O_RDWR, O_CREAT, O_EXCL, O_TRUNC, O_DIRECT, O_DIRECTORY, O_CLOEXEC
+        O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_DIRECT, O_DIRECTORY, O_CLOEXEC
         SPLICE_F_MOVE, SPLICE_F_NONBLOCK, SYNC_FILE_RANGE_WRITE
-        O_NOFOLLOW, O_TMPFILE, O_NONBLOCK, O_NOCTTY, O_PATH, O_NOATIME
+        O_NOFOLLOW, O_TMPFILE, O_NONBLOCK, O_NOCTTY, O_PATH
         F_GETFL, F_SETFL, F_SETPIPE_SZ, POSIX_FADV_WILLNEED, AT_FDCWD, AT_EMPTY_PATH, AT_SYMLINK_FOLLOW
         AT_SYMLINK_NOFOLLOW
 
@@ -152,7 +149,7 @@ cdef extern from "<sys/stat.h>" nogil:
     bint S_ISFIFO(uint32_t)
     int mknodat(int, const char *, uint32_t, uint64_t)
     enum:
-        S_IFMT, S_IFREG, S_IFCHR, S_IFBLK, S_IFIFO, S_ISGID
+        S_IFMT, S_IFCHR, S_IFBLK, S_IFIFO, S_ISGID
 
 cdef extern from "<sys/sysmacros.h>" nogil:
     unsigned int major(uint64_t)
@@ -162,10 +159,8 @@ cdef extern from "<sys/sysmacros.h>" nogil:
 cdef extern from "<sys/xattr.h>" nogil:
     ssize_t flistxattr(int, char *, size_t)
     ssize_t fgetxattr(int, const char *, void *, size_t)
-    int fsetxattr(int, const char *, const void *, size_t, int)
     int setxattr(const char *, const char *, const void *, size_t, int)
     int removexattr(const char *, const char *)
-    int fremovexattr(int, const char *)
 
 cdef extern from "<pwd.h>" nogil:
     ctypedef struct passwd_t "struct passwd":
@@ -182,9 +177,6 @@ cdef extern from "<grp.h>" nogil:
     int getgrnam_r(const char *, group_t *, char *, size_t, group_t **)
 
 cdef extern from "<sys/socket.h>" nogil:
-    ctypedef struct iovec_t "struct iovec":
-        void *iov_base
-        size_t iov_len
     ssize_t recv(int, void *, size_t, int)
     int shutdown(int, int)
     enum:
@@ -197,7 +189,7 @@ cdef extern from "<poll.h>" nogil:
         short revents
     int poll(pollfd_t *, unsigned long, int)
     enum:
-        POLLIN, POLLOUT, POLLERR, POLLHUP
+        POLLIN, POLLOUT
 
 cdef extern from "<sys/eventfd.h>" nogil:
     int eventfd(unsigned int, int)
@@ -219,7 +211,6 @@ cdef extern from "<linux/aio_abi.h>" nogil:
         int64_t aio_offset
     ctypedef struct io_event_t "struct io_event":
         uint64_t data
-        uint64_t obj
         int64_t res
     enum:
         IOCB_CMD_PREAD, IOCB_CMD_PWRITE

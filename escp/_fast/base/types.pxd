@@ -1,6 +1,6 @@
 """Constants, error codes and plain structs that several native modules share."""
 
-from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t
 
 
 cdef enum:

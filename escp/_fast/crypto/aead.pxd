@@ -4,7 +4,7 @@ An aead_key belongs to one thread at a time. Wire layout of a frame: IV word 8 |
 nonce = salt || IV word, AAD = IV word (docs/protocol.md 4.2).
 """
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t
 
 from escp._fast.base.types cimport fast_err
 

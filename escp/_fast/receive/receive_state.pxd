@@ -11,18 +11,18 @@ whoever notes the last one, and nobody else, finishes the file. Until then its d
 (not is_made) or to those who hold a block of it (n_begun > n_done); blocks that come too early wait for *made*.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
 
 from escp._fast.base.counters cimport stream_counters
 from escp._fast.base.events cimport event_queue
 from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t
-from escp._fast.base.types cimport IV_BYTES, MAX_BATCH, MAX_OPEN_LARGE, MAX_PATH_BYTES, MAX_STREAMS, fast_err
+from escp._fast.base.types cimport IV_BYTES, MAX_OPEN_LARGE, MAX_PATH_BYTES, MAX_STREAMS, fast_err
 from escp._fast.crypto.channel cimport channel
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.tree cimport dir_cache, new_file, source_id, tree
 from escp._fast.io.ring cimport io_engine, io_ring
 from escp._fast.receive.roots cimport root_set
-from escp._fast.wire.payloads cimport META_HEADER_BYTES, entry, result
+from escp._fast.wire.payloads cimport META_HEADER_BYTES, entry
 
 cdef enum:
     ANSWER_BEFORE = IV_BYTES + META_HEADER_BYTES  # of a frame, before its body

@@ -98,7 +98,6 @@ ctypedef struct result:
 
 cdef void put_meta_header(uint8_t *out, const meta_header *h) noexcept nogil
 cdef int get_meta_header(const uint8_t *payload, size_t n, meta_header *h, fast_err *err) noexcept nogil
-cdef size_t entry_length(const entry *e) noexcept nogil
 # Returns the bytes written: 0, and nothing is, where *room* bytes are too few. ENTRY_HAS_EXTRAS is set where
 # extras_bytes is.
 cdef size_t put_entry(uint8_t *out, size_t room, const entry *e) noexcept nogil
