@@ -115,6 +115,10 @@ class NetworkError(EscpError):
     hint = "the data ports (1232-1242 by default, see --escp_port) must be open to the remote host"
 
 
+class EndedError(NetworkError):
+    """An agent, or the ssh that carried it, ended without a word about why."""
+
+
 class LocalFileError(EscpError):
     exit_code = EXIT_LOCAL_FS
 

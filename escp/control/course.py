@@ -46,6 +46,7 @@ class Course:
     def __init__(self, now: float):
         self._decoder = Decoder(self.peer)
         self._seen: set[type[Message]] = set()
+        self.has_failed = False  # the peer has said why it ends
         self._since_s: dict[type[Message], float] = {}  # what is owed to this end, and since when
         self._heard_s = now
         self._sent_s = now
@@ -61,6 +62,7 @@ class Course:
             if isinstance(message, KeepAlive) and Hello in self._seen:
                 continue
             if isinstance(message, Error):
+                self.has_failed = True
                 raise from_exit_code(message.exit_code, self.teller + message.message, message.hint)
             self._check_turn(type(message))
             self._since_s.pop(type(message), None)

@@ -6,7 +6,7 @@ from abc import abstractmethod
 
 from escp.constants import SECRET_BYTES
 from escp.control.messages import Bye, Hello, Listening, Message, Result
-from escp.errors import EscpError, NetworkError, ProtocolError, RefusedError
+from escp.errors import EndedError, NetworkError, ProtocolError, RefusedError
 from escp.failures import FAST_UNSAFE, Failure
 from escp.jobs.job import UPDATE_S, Job, Task
 from escp.jobs.target import AgentTarget
@@ -18,7 +18,7 @@ from escp.streams.sealing import choose_aead
 from escp.streams.streams import Streams
 from escp.ui.progress import StartInfo
 
-LAST_WORDS_S = 2.0  # a broken stream waits so long for the control channel to say why
+LAST_WORDS_S = 2.0  # a cut is told so long after it was seen at the latest: somebody may say what it came of
 
 
 class AgentJob(Job):
@@ -36,8 +36,8 @@ class AgentJob(Job):
         self._secret = os.urandom(SECRET_BYTES)
         self._tell_detour = task.watcher.warn  # that the data goes through ssh
         self._is_done = False  # all agents have been told Bye
-        self._failure: EscpError | None = None
-        self._failure_due_s = float("inf")
+        self._cut: NetworkError | None = None  # a stream or an agent was lost, and nobody has said why
+        self._cut_due_s = 0.0
 
     def _log_in(self, location: Location) -> AgentLink:
         agent = AgentLink(
@@ -54,6 +54,30 @@ class AgentJob(Job):
         return agent
 
     def _wait(self) -> None:
+        try:
+            self._hear()
+        except NetworkError as e:
+            self._take_cut(e)
+        if self._cut is not None:
+            is_all_said = all(agent.is_gone for agent in self._agents)
+            if is_all_said or time.monotonic() >= self._cut_due_s:
+                raise self._cut
+
+    def _take_cut(self, error: NetworkError) -> None:
+        """What ends one side cuts the others, and their complaints may come first: wait for its own.
+
+        Anything but a cut explains cuts, and is raised where it is heard. An agent that went away without a
+        word explains those of the others.
+        """
+        if not self._is_started:
+            raise error
+        if self._cut is None:
+            self._cut_due_s = time.monotonic() + LAST_WORDS_S
+        if self._cut is None or isinstance(error, EndedError):
+            self._cut = error
+
+    def _hear(self) -> None:
+        """Whatever happens next."""
         now = time.monotonic()
         ticks = [leg.next_tick_s for leg in self._legs.values()]
         ticks += [agent.channel.next_tick_s for agent in self._agents]
@@ -61,8 +85,6 @@ class AgentJob(Job):
         now = time.monotonic()
         for agent in self._agents:
             agent.tick(now)
-        if self._failure is not None and now >= self._failure_due_s:
-            raise self._failure
         if not self._is_started:
             for leg in self._legs.values():
                 leg.tick(now)
@@ -220,7 +242,4 @@ class AgentJob(Job):
                 "nothing of it was written: is that host to be trusted?",
             )
         way = "to" if self._send_end else "from"
-        self._failure = failure.as_error(f"the data streams {way} {agent.host}")
-        if not isinstance(self._failure, NetworkError):
-            raise self._failure  # found here: the agent only sees its connections end
-        self._failure_due_s = time.monotonic() + LAST_WORDS_S
+        raise failure.as_error(f"the data streams {way} {agent.host}")

@@ -11,6 +11,7 @@ hosts   one agent sends, another receives: through a relay here (-3), or from on
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from escp.errors import EscpError, NetworkError, UsageError
 from escp.failures import Failure
@@ -75,7 +76,8 @@ class Job(ABC):
         except NetworkError:
             for end in self._own_ends:
                 if end.plane is not None:
-                    end.take_events()  # raises what it was, if an agent's complaint is only what followed
+                    with suppress(NetworkError):  # another cut explains nothing
+                        end.take_events()  # raises what it was, if an agent's complaint is only what followed
             raise
         finally:
             if self._is_started and not self._is_finished:

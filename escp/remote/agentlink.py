@@ -34,6 +34,7 @@ class AgentLink:
         self.location = location
         self.host = location.host or ""
         self.hello: Hello | None = None
+        self.is_gone = False  # the control channel has ended
         self.note = note
         self.find_connection = process.find_connection
         self._process = process
@@ -80,6 +81,9 @@ class AgentLink:
         return self.hello is not None and name in self.hello.features
 
     def _end(self) -> None:
+        self.is_gone = True
+        if self._course.has_failed:
+            return  # why, has been said
         skipper = self._course.skipper
         if self._pusher is not None and not skipper.is_past_marker:
             raise self._pusher.explain_end()

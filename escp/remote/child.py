@@ -9,9 +9,9 @@ from escp.errors import (
     EXIT_INTERNAL,
     EXIT_REMOTE_FS,
     AgentError,
+    EndedError,
     EscpError,
     LocalFileError,
-    NetworkError,
     SshError,
     from_exit_code,
 )
@@ -150,7 +150,7 @@ class AgentProcess:
             hint = "it may have been killed, or the ssh connection was lost"
             if status == NetworkError.exit_code:  # what it says when its input ends
                 hint = f"its input ended: has ssh's configuration for {self.host} StdinNull?"
-            return NetworkError(f"the remote escp on {self.host} ended unexpectedly{how}{why}", hint)
+            return EndedError(f"the remote escp on {self.host} ended unexpectedly{how}{why}", hint)
         if status in _SAID and (own := self._find_own_error()):
             return from_exit_code(status, f"{self.host}: {own[0]}", own[1])
         if status is None:

@@ -3,7 +3,7 @@
 fault_offset   flip a bit of the byte there in each file, between digest and seal
 secret         hex of the session's secret, so that a test can look for it
 silent_s       so long an agent may be silent, or owe an answer
-ports          {"1232": 5000}: connect to 5000 where the agent says that it listens on 1232
+ports          {"1232": 5000}: connect to 5000, or let the other agent do it, where an agent listens on 1232
 """
 
 import json
@@ -12,6 +12,7 @@ import sys
 
 import escp.cli.main
 import escp.control.course
+import escp.jobs.hosts
 import escp.streams.ends
 import escp.streams.leg
 
@@ -23,14 +24,20 @@ def apply(settings: dict) -> None:
         os.urandom = lambda n: secret if n == len(secret) else urandom(n)
     escp.control.course.PEER_SILENT_S = settings.get("silent_s", escp.control.course.PEER_SILENT_S)
     if "ports" in settings:
-        leg = escp.streams.leg.Leg
-        begin = leg.begin
+        lead_elsewhere(escp.streams.leg.Leg, "begin", 0, settings["ports"])
+        lead_elsewhere(escp.jobs.hosts.HostsJob, "_connect_directly", 1, settings["ports"])
 
-        def begin_elsewhere(self, listening, streams):
-            port = settings["ports"].get(str(listening.port), listening.port)
-            begin(self, listening._replace(port=port), streams)
 
-        leg.begin = begin_elsewhere
+def lead_elsewhere(cls: type, name: str, at: int, ports: dict) -> None:
+    """Change the port in the `Listening` that a method has as its argument number *at*."""
+    method = getattr(cls, name)
+
+    def changed(self, *words):
+        listening = words[at]
+        port = ports.get(str(listening.port), listening.port)
+        return method(self, *words[:at], listening._replace(port=port), *words[at + 1 :])
+
+    setattr(cls, name, changed)
 
 
 if __name__ == "__main__":
