@@ -36,8 +36,9 @@ MAX_UNPROVEN = 256  # such connections at a time, and no more than a quarter of 
 SSH_CONNECT_TIMEOUT_S = 10  # handed to ssh unless the user sets ConnectTimeout
 AGENT_START_TIMEOUT_S = 10.0  # from the agent's marker to its hello
 KEEPALIVE_S = 5.0  # on the control channel, both ways
-PEER_SILENT_S = 120.0  # no control message for so long: the agent is lost
-INITIATOR_SILENT_S = 600.0  # the same for the initiator, which its user may have suspended
+PEER_SILENT_S = 600.0  # no control message for so long: the agent is lost; it may have been stopped
+INITIATOR_SILENT_S = 600.0  # the same for the initiator
+ANSWER_TIMEOUT_S = 120.0  # for what an agent owes that is there
 SHUTDOWN_TIMEOUT_S = 3.0  # for the agent and ssh to end by themselves once asked to
 
 # --- The agent's command line -------------------------------------------------------------------

@@ -8,7 +8,6 @@ The first message goes out before most of escp is imported: while it travels and
 
 import errno
 import os
-import time
 
 from escp import __version__
 from escp.constants import EMBEDDED, MARKER, PROTOCOL_MAJOR, PROTOCOL_MINOR
@@ -79,7 +78,7 @@ class Agent:
             self._close()
 
     def _say_hello(self) -> None:
-        course = AgentCourse(time.monotonic())
+        course = AgentCourse(self._loop.now())
         try:
             os.write(self._write_fd, b"")  # fails where standard output was closed
             self._channel = ControlChannel(
@@ -118,8 +117,8 @@ class Agent:
         channel, service = self._channel, self._service
         assert channel and service
         while not service.is_done:
-            self._loop.wait(min(service.next_tick_s, channel.next_tick_s) - time.monotonic())
-            now = time.monotonic()
+            self._loop.wait(min(service.next_tick_s, channel.next_tick_s) - self._loop.now())
+            now = self._loop.now()
             channel.tick(now)
             service.tick(now)
 

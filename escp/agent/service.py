@@ -1,8 +1,6 @@
 """What an agent does for its initiator: roots to send, streams, and the plane that sends or receives."""
 
-import time
-
-from escp.constants import HELLO_TIMEOUT_S, KEEPALIVE_S, SECRET_BYTES
+from escp.constants import INITIATOR_SILENT_S, KEEPALIVE_S, SECRET_BYTES
 from escp.control.channel import ControlChannel
 from escp.control.messages import (
     Accept,
@@ -42,7 +40,7 @@ if TYPE_CHECKING:
     from escp.streams.relayed import RelayedStreams
     from escp.streams.streams import Opener
 
-STREAMS_TIMEOUT_S = 3 * HELLO_TIMEOUT_S  # for all streams to arrive: the initiator gives up long before
+STREAMS_TIMEOUT_S = INITIATOR_SILENT_S  # for all streams to arrive: an initiator that runs is faster
 IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
 PROGRESS_S = 0.2
 REASON_MINOR = 2  # of an initiator that understands `reason` in `listening`
@@ -83,7 +81,7 @@ class Service:
     @property
     def next_tick_s(self) -> float:
         """When `tick` is due, whatever happens until then."""
-        next_s = time.monotonic() + (PROGRESS_S if self._sender else KEEPALIVE_S)
+        next_s = self._loop.now() + (PROGRESS_S if self._sender else KEEPALIVE_S)
         return next_s if self._opener is None else min(next_s, self._opener.next_tick_s)
 
     def tick(self, now: float) -> None:
@@ -94,6 +92,8 @@ class Service:
                 self._start()
             elif now > self._streams_due_s:
                 raise self._explain_missing_streams()
+        elif self._streams is not None:
+            self._streams.check(now)
         if self._sender is not None:
             self._tell_progress()
         end = self._sender or self._receiver
@@ -234,7 +234,7 @@ class Service:
             self._sender = SendEnd(self._send_wanted, n_streams=n_streams, block_bytes=link.block_bytes,
                                    loop=self._loop, listener=self)  # fmt: skip
         self._open_streams(n_streams)
-        now = time.monotonic()
+        now = self._loop.now()
         self._streams_due_s = now + (link.patience_s if link.mode == "connect" else STREAMS_TIMEOUT_S)
         if link.mode == "listen":
             self._listen(link, n_streams)
@@ -274,7 +274,7 @@ class Service:
     def _accept_from(self, listener: sockets.Socket | None) -> Acceptor:
         assert self._streams
         return Acceptor(
-            listener, self._relayed or self._streams, self._loop.watch, self._loop.unwatch, time.monotonic()
+            listener, self._relayed or self._streams, self._loop.watch, self._loop.unwatch, self._loop.now()
         )
 
     def _listen(self, link: Link, n_streams: int) -> None:
@@ -303,7 +303,7 @@ class Service:
             self._open_streams(n_streams)
         elif self._link.mode != "tunnel":
             raise ProtocolError("the initiator wants a tunnel too late")
-        self._streams_due_s = time.monotonic() + STREAMS_TIMEOUT_S
+        self._streams_due_s = self._loop.now() + STREAMS_TIMEOUT_S
         limit = self._link.limit_bytes_per_s if self._sender else 0
         tunnel = self._channel.open_tunnel(n_streams, limit)
         self._opener = acceptor = self._accept_from(None)

@@ -45,7 +45,7 @@ class ControlChannel:
         loop.watch(read_fd, self._read)
 
     def send(self, message: Message) -> None:
-        self._course.told(message, time.monotonic())
+        self._course.told(message, self._loop.now())
         self.write(encode(message))
 
     def hold(self, *, is_held: bool) -> None:
@@ -62,7 +62,7 @@ class ControlChannel:
         if len(self._pending) > self._course.max_unread_bytes:
             self._pending.clear()
             raise ProtocolError(f"{self._course.peer} does not read what it is told")
-        self._course.sent(time.monotonic())
+        self._course.sent(self._loop.now())
         self._write_some()
 
     def _write_some(self) -> None:
@@ -101,7 +101,7 @@ class ControlChannel:
             self._loop.unwatch(self._read_fd)
             self._end()
             return
-        for message in self._course.read(data, time.monotonic()):
+        for message in self._course.read(data, self._loop.now()):
             if isinstance(message, Chunk | Credit):
                 if self.tunnel is None:
                     raise ProtocolError(f"{self._course.peer} uses a tunnel that is not there")

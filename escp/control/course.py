@@ -15,6 +15,7 @@ tunnel's data.
 
 from escp.constants import (
     AGENT_START_TIMEOUT_S,
+    ANSWER_TIMEOUT_S,
     INITIATOR_SILENT_S,
     KEEPALIVE_S,
     PEER_SILENT_S,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
 
     from escp.control.messages import Kinds
 
+_SILENCE_S = 2 * KEEPALIVE_S  # who runs is heard more often
 MAX_UNREAD_BYTES = 16 << 20  # more is only for an agent that asks and asks, and reads no answer
 
 
@@ -57,7 +59,7 @@ class Course:
 
     def read(self, data: bytes, now: float) -> "Iterator[Message]":
         """The messages in *data*, each allowed where it stands; then raises what an Error message reports."""
-        self._heard_s = now
+        self.heard(now)
         for message in self._decoder.feed(data):
             if isinstance(message, KeepAlive) and Hello in self._seen:
                 continue
@@ -93,7 +95,10 @@ class Course:
             )
 
     def heard(self, now: float) -> None:
-        """Something showed that the peer is there."""
+        """Something showed that the peer is there. What it owed while it was stopped counts from now."""
+        over_s = now - self._heard_s - _SILENCE_S
+        if over_s > 0:
+            self._since_s = {kind: min(now, since + over_s) for kind, since in self._since_s.items()}
         self._heard_s = now
 
     def put_off(self, now: float) -> None:
@@ -115,6 +120,10 @@ class Course:
         """How long the peer may be silent now."""
         return PEER_SILENT_S
 
+    def patience_s(self, owed: type[Message]) -> float:
+        """With a peer that is there, and owes something."""
+        return self.limit_s()
+
     def check_silence(self, now: float) -> None:
         """Raises NetworkError when nothing has come for too long."""
         silent_s = now - self._heard_s
@@ -125,8 +134,9 @@ class Course:
 
     def _check_owed(self, now: float) -> type[Message] | None:
         """What has been owed to this end for too long."""
-        limit_s = self.limit_s()
-        return next((kind for kind, since in self._since_s.items() if now - since > limit_s), None)
+        until_s = min(now, self._heard_s + _SILENCE_S)
+        owed = self._since_s.items()
+        return next((kind for kind, since in owed if until_s - since > self.patience_s(kind)), None)
 
 
 class InitiatorCourse(Course):
@@ -176,9 +186,10 @@ class InitiatorCourse(Course):
             )
 
     def limit_s(self) -> float:
-        if not self.skipper.is_past_marker:
-            return self.skipper.limit_s()
-        return PEER_SILENT_S if self._seen else AGENT_START_TIMEOUT_S
+        return PEER_SILENT_S if self.skipper.is_past_marker else self.skipper.limit_s()
+
+    def patience_s(self, owed: type[Message]) -> float:
+        return AGENT_START_TIMEOUT_S if owed is Hello else ANSWER_TIMEOUT_S
 
     def is_keepalive_due(self, now: float) -> bool:
         return Hello in self._seen and super().is_keepalive_due(now)
@@ -209,4 +220,4 @@ class AgentCourse(Course):
             )
 
     def limit_s(self) -> float:
-        return INITIATOR_SILENT_S if self._seen else AGENT_START_TIMEOUT_S
+        return INITIATOR_SILENT_S

@@ -5,7 +5,6 @@ Every direction of a stream has a window (docs/protocol.md 3.5), so that a strea
 holds up the others nor the control messages.
 """
 
-import time
 from collections.abc import Callable
 
 from escp.constants import MAX_CHUNK_BYTES, TUNNEL_WINDOW_BYTES
@@ -68,7 +67,7 @@ class Tunnel:
                 self._read_on(i)
 
     def _may_read(self, i: int) -> bool:
-        is_due = not self._limit or time.monotonic() >= self._next_s
+        is_due = not self._limit or self._loop.now() >= self._next_s
         return is_due and self._credit[i] > 0 and self._count_pending() < MAX_PENDING_BYTES
 
     def _read_on(self, i: int) -> None:
@@ -94,7 +93,7 @@ class Tunnel:
                 return
             self._credit[i] -= len(data)
             if self._limit:
-                self._next_s = max(self._next_s, time.monotonic() - 0.05) + len(data) / self._limit
+                self._next_s = max(self._next_s, self._loop.now() - 0.05) + len(data) / self._limit
             self._send(Chunk(i, data))
         self._read_on(i)
 

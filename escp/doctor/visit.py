@@ -1,7 +1,5 @@
 """One host as the doctor sees it: a log in, questions, measurements. A job that copies nothing."""
 
-import time
-
 from escp.constants import SHUTDOWN_TIMEOUT_S
 from escp.control.messages import Examine, Examined, Listening, Message
 from escp.doctor.advice import advise_ports
@@ -53,7 +51,7 @@ class Visit(AgentJob):
 
     def _wait(self) -> None:
         super()._wait()
-        if time.monotonic() - self._asked_s > ANSWER_TIMEOUT_S:
+        if self._loop.now() - self._asked_s > ANSWER_TIMEOUT_S:
             (agent,) = self._agents
             raise NetworkError(
                 f"{agent.host} has not examined itself in {ANSWER_TIMEOUT_S:.0f} s",
@@ -103,7 +101,7 @@ class Visit(AgentJob):
     def _ping(self) -> None:
         """An order without content has an answer: its way through ssh is timed, some times over."""
         assert self._target
-        now = time.monotonic()
+        now = self._loop.now()
         if self._pinged_s is not None:
             self._ping_times_s.append(now - self._pinged_s)
         if len(self._ping_times_s) < N_PINGS:

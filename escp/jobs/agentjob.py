@@ -1,7 +1,6 @@
 """A session with an agent, or with two: logins, messages, and the ways of their streams."""
 
 import os
-import time
 from abc import abstractmethod
 
 from escp.constants import SECRET_BYTES
@@ -60,7 +59,7 @@ class AgentJob(Job):
             self._take_cut(e)
         if self._cut is not None:
             is_all_said = all(agent.is_gone for agent in self._agents)
-            if is_all_said or time.monotonic() >= self._cut_due_s:
+            if is_all_said or self._loop.now() >= self._cut_due_s:
                 raise self._cut
 
     def _take_cut(self, error: NetworkError) -> None:
@@ -72,22 +71,22 @@ class AgentJob(Job):
         if not self._is_started:
             raise error
         if self._cut is None:
-            self._cut_due_s = time.monotonic() + LAST_WORDS_S
+            self._cut_due_s = self._loop.now() + LAST_WORDS_S
         if self._cut is None or isinstance(error, EndedError):
             self._cut = error
 
     def _hear(self) -> None:
         """Whatever happens next."""
-        now = time.monotonic()
+        now = self._loop.now()
         ticks = [leg.next_tick_s for leg in self._legs.values()]
         ticks += [agent.channel.next_tick_s for agent in self._agents]
         self._loop.wait(min([UPDATE_S, *(tick - now for tick in ticks)]))
-        now = time.monotonic()
+        now = self._loop.now()
         for agent in self._agents:
             agent.tick(now)
+        for leg in self._legs.values():
+            leg.tick(now)
         if not self._is_started:
-            for leg in self._legs.values():
-                leg.tick(now)
             self._go_on()
 
     def _hold(self, *, is_held: bool) -> None:

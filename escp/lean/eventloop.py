@@ -1,6 +1,7 @@
 """One thread's waiting: descriptors with callbacks, in the kernel until something happens."""
 
 import select
+import time
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -15,10 +16,20 @@ else:
     Watch = object
 
 
+STOPPED_S = 2.0  # longer without a look at the clock: this process stood still, or did not listen
+
+
 class EventLoop:
-    """`watch` descriptors, then call `wait` again and again; callbacks run inside it."""
+    """`watch` descriptors, then call `wait` again and again; callbacks run inside it.
+
+    `now` is the clock for whoever waits for somebody, in seconds. It leaves out the time in which this
+    process was stopped (Ctrl-Z): nobody could be heard then. The monotonic clock itself leaves out the time
+    in which the machine slept.
+    """
 
     def __init__(self) -> None:
+        self._seen_s = time.monotonic()
+        self._lost_s = 0.0
         self._poll = select.epoll()
         self._callbacks: dict[int, tuple[_Callback, _Callback]] = {}  # for reading, for writing
 
@@ -50,9 +61,25 @@ class EventLoop:
         if mask:
             self._callbacks[fd] = (reading, writing)
 
+    def now(self) -> float:
+        return self._look(0.0)
+
+    def _look(self, expected_s: float) -> float:
+        """The time, which was last looked at *expected_s* ago if nothing stood still."""
+        seen_s = time.monotonic()
+        over_s = seen_s - self._seen_s - expected_s
+        if over_s > STOPPED_S:
+            self._lost_s += over_s
+        self._seen_s = seen_s
+        return seen_s - self._lost_s
+
     def wait(self, timeout_s: float) -> None:
         """Run the callbacks of what is ready, after *timeout_s* at the latest."""
-        for fd, events in self._poll.poll(max(0.0, timeout_s)):
+        timeout_s = max(0.0, timeout_s)
+        self._look(0.0)
+        ready = self._poll.poll(timeout_s)
+        self._look(timeout_s)
+        for fd, events in ready:
             is_broken = events & (select.EPOLLHUP | select.EPOLLERR)
             if events & select.EPOLLOUT or is_broken:
                 self._run(fd, 1)

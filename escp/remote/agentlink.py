@@ -38,8 +38,9 @@ class AgentLink:
         self.note = note
         self.find_connection = process.find_connection
         self._process = process
+        self._loop = loop
         self._take_message = take
-        self._course = InitiatorCourse(time.monotonic(), self.host)
+        self._course = InitiatorCourse(loop.now(), self.host)
         self._pusher = None if process.tree is None else _make_pusher(process, loop, self._hear, announce)
         if self._pusher is not None:
             self._course.skipper = self._pusher
@@ -51,12 +52,12 @@ class AgentLink:
         process.words.listen(loop, lambda line: words(self.host, line))
 
     def streams_ended(self) -> None:
-        self._course.streams_ended(time.monotonic())
+        self._course.streams_ended(self._loop.now())
 
     def tick(self, now: float) -> None:
         """As the channel's."""
         self.channel.tick(now)
-        self._process.words.tick(now)
+        self._process.words.tick(time.monotonic())  # of lines, not of what is waited for
 
     def hold(self, *, is_held: bool) -> None:
         """Listen to nothing that it says, and go on telling it that we are there."""
@@ -64,7 +65,7 @@ class AgentLink:
         self._process.words.hold(is_held=is_held)
 
     def _hear(self) -> None:
-        self._course.heard(time.monotonic())
+        self._course.heard(self._loop.now())
 
     def _take(self, message: Message) -> None:
         if isinstance(message, Hello):

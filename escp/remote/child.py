@@ -12,6 +12,7 @@ from escp.errors import (
     EndedError,
     EscpError,
     LocalFileError,
+    NetworkError,
     SshError,
     from_exit_code,
 )

@@ -1,6 +1,5 @@
 """The way from here to the streams of one agent: direct connections in either direction, or its ssh."""
 
-import time
 from collections.abc import Callable
 
 from escp.constants import CONNECT_TIMEOUT_S, HELLO_TIMEOUT_S
@@ -110,7 +109,7 @@ class Leg:
     def begin(self, listening: Listening, streams: Streams) -> None:
         """The agent is ready for *streams*."""
         self.streams = streams
-        now = time.monotonic()
+        now = self._loop.now()
         self._due_s = now + CONNECT_TIMEOUT_S
         if self._mode == "tunnel":
             self.place = "ssh"
@@ -242,11 +241,12 @@ class Leg:
         return float("inf") if self._opener is None else self._opener.next_tick_s
 
     def tick(self, now: float) -> None:
-        """Try on; raises NetworkError when nothing is left to try."""
+        """Try on; raises NetworkError when nothing is left to try, or the other host is gone."""
         if self.streams is None:
             return
         if self.streams.is_complete:
-            return self.settle()
+            self.settle()
+            return self.streams.check(now)
         if self._opener is not None:
             self._opener.tick(now)
         if isinstance(self._opener, Connector) and now >= self._other_address_s:
@@ -292,7 +292,7 @@ class Leg:
     def _open_tunnel(self) -> None:
         assert self.streams
         tunnel = self._agent.channel.open_tunnel(self.streams.n_streams, self._limit_bytes_per_s)
-        now = time.monotonic()
+        now = self._loop.now()
         connector = Connector([], self.streams, self._loop.watch, self._loop.unwatch, now)
         connector.take(tunnel.ends)
         self._opener = connector

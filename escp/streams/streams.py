@@ -9,6 +9,7 @@ import struct
 from escp._fast.crypto.channel import Channel
 from escp._fast.errors import FastError
 from escp._fast.wire.payloads import decode_hello, encode_hello
+from escp.errors import NetworkError
 from escp.lean import sockets
 
 TYPE_CHECKING = False
@@ -31,10 +32,10 @@ if TYPE_CHECKING:
 
 PREAMBLE = struct.Struct(">4sBBHII")  # docs/protocol.md 4.5: magic, major, zero, stream, connection, zero
 MAGIC = b"ESCP"
+_TCP_INFO = struct.Struct("=2xBB52xI")  # <linux/tcp.h>: tcpi_retransmits, tcpi_probes, tcpi_last_ack_recv
 HELLO_FRAME_BYTES = 8 + 16 + 16
-USER_TIMEOUT_MS = (
-    120_000  # unacknowledged data for so long: the network is gone. Storage may stall for long, too
-)
+LOST_S = 120.0  # nothing acknowledged for so long: the network is gone
+LOOK_S = 5.0  # between two looks for that
 SO_MAX_PACING_RATE = 47
 UNSENT_BYTES = 131072  # of a stream whose rate is limited
 
@@ -43,14 +44,25 @@ def tune(sock: sockets.Socket, limit_bytes_per_s: int | None = None) -> None:
     """Socket buffers are left to the kernel: setting them turns its autotuning off."""
     sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
     sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1)
+    # No TCP_USER_TIMEOUT: it also ends connections whose other host acknowledges all, while its process reads
+    # nothing because it is stopped or its disk stands still. `is_lost` tells the two apart.
     sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPIDLE, 10)
-    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPINTVL, 5)
-    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPCNT, 6)
-    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_USER_TIMEOUT, USER_TIMEOUT_MS)
+    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPINTVL, 10)
+    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPCNT, 11)
     if limit_bytes_per_s is not None:
         sock.setsockopt(sockets.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("@Q", limit_bytes_per_s))
         # Or the first streams' buffers take in all there is, and then drain at their own small rate.
         sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
+
+
+def is_lost(sock: sockets.Socket) -> bool:
+    """Whether something is sent again and again, and nothing has been acknowledged for long."""
+    try:
+        info = sock.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _TCP_INFO.size)
+        n_retries, n_probes, acked_ms = _TCP_INFO.unpack(info)
+    except (OSError, struct.error):
+        return False
+    return bool(max(n_retries, n_probes) >= 2 and acked_ms >= 1000 * LOST_S)
 
 
 class Streams:
@@ -63,6 +75,7 @@ class Streams:
         self.is_sender = is_sender
         self.backend = backend
         self.proven: dict[int, tuple[sockets.Socket, Channel]] = {}
+        self._look_s = 0.0
         self._secret = secret
         self._limit_bytes_per_s = (
             None if limit_bytes_per_s is None else max(1, limit_bytes_per_s // n_streams)
@@ -102,6 +115,19 @@ class Streams:
     def forget(self) -> None:
         """No further stream will have to be proven."""
         self._secret = b""
+
+    def check(self, now: float) -> None:
+        """Raises NetworkError if the other host is gone: it acknowledges nothing. *now*: the loop's clock."""
+        if now < self._look_s:
+            return
+        self._look_s = now + LOOK_S
+        for stream, (sock, _) in self.proven.items():
+            if sock.family != sockets.AF_UNIX and is_lost(sock):
+                raise NetworkError(
+                    f"{sockets.show_address(sock.getpeername())} has acknowledged nothing on data stream "
+                    f"{stream} for {LOST_S:.0f} s",
+                    "check the network between the hosts, and run the copy again",
+                )
 
     def close(self) -> None:
         for sock, _ in self.proven.values():

@@ -3,7 +3,7 @@
 import pytest
 
 from escp import __version__
-from escp.constants import AGENT_START_TIMEOUT_S, INITIATOR_SILENT_S, KEEPALIVE_S, MARKER, PEER_SILENT_S
+from escp.constants import ANSWER_TIMEOUT_S, INITIATOR_SILENT_S, KEEPALIVE_S, MARKER, PEER_SILENT_S
 from escp.control.course import AgentCourse, InitiatorCourse
 from escp.control.messages import (
     Accept,
@@ -194,9 +194,9 @@ def test_error_may_come_before_the_hello(initiator):
 def test_login_may_take_its_time_but_the_agent_may_not(initiator):
     initiator.check_silence(10_000.0)  # a password is being asked for
     initiator.feed(b"noise" + MARKER, 10_000.0)
-    initiator.check_silence(10_000.0 + AGENT_START_TIMEOUT_S)
+    initiator.check_silence(10_000.0 + PEER_SILENT_S)  # it may have been stopped
     with pytest.raises(NetworkError, match="dtn1"):
-        initiator.check_silence(10_000.1 + AGENT_START_TIMEOUT_S)
+        initiator.check_silence(10_000.1 + PEER_SILENT_S)
 
 
 def test_silence_of_the_agent_is_noticed(initiator):
@@ -216,6 +216,8 @@ def test_silence_of_the_initiator_is_noticed(agent):
 
 def check_owed(initiator, seconds, what):
     """Keepalives only: just before *seconds* are over it is waited for, then no longer."""
+    for now in range(int(seconds - ANSWER_TIMEOUT_S), int(seconds), int(KEEPALIVE_S)):
+        initiator.feed(encode(KeepAlive()), now)
     initiator.feed(encode(KeepAlive()), seconds)
     initiator.check_silence(seconds)
     initiator.feed(encode(KeepAlive()), seconds + 0.1)
@@ -237,7 +239,17 @@ def test_agent_that_owes_an_answer_and_only_says_that_it_is_alive(initiator, ask
         other.told(asked, 10.0)
         other.feed(encode(answer) + encode(KeepAlive()), 10_000.0)
         other.check_silence(10_000.0)  # it owes nothing any more
-    check_owed(initiator, 10.0 + PEER_SILENT_S, what)
+    check_owed(initiator, 10.0 + ANSWER_TIMEOUT_S, what)
+
+
+def test_time_in_which_an_agent_was_stopped_is_not_owed(initiator):
+    """It says nothing then; afterwards it first says that it is alive, and then what it owes."""
+    initiator.feed(MARKER + encode(HELLO), 1.0)
+    initiator.told(RECEIVE, 10.0)
+    initiator.check_silence(10.0 + 2 * ANSWER_TIMEOUT_S)
+    initiator.feed(encode(KeepAlive()), 10.0 + 3 * ANSWER_TIMEOUT_S)
+    initiator.check_silence(10.0 + 3 * ANSWER_TIMEOUT_S)
+    check_owed(initiator, 9.0 + 4 * ANSWER_TIMEOUT_S, "opened")
 
 
 def test_agent_that_owes_nothing_may_wait(initiator):
@@ -255,7 +267,7 @@ def test_agent_whose_disk_stands_still_is_waited_for_until_the_streams_have_ende
     initiator.feed(encode(KeepAlive()), 10_000.0)
     initiator.check_silence(10_000.0)
     initiator.streams_ended(10_000.0)
-    check_owed(initiator, 10_000.0 + PEER_SILENT_S, "said what came of the copy")
+    check_owed(initiator, 10_000.0 + ANSWER_TIMEOUT_S, "said what came of the copy")
     initiator.feed(encode(RESULT), 20_000.0)
     initiator.check_silence(20_000.0)
 
@@ -271,6 +283,8 @@ def test_hello_is_not_put_off_by_bytes(initiator):
 
 def test_initiator_that_orders_nothing_is_noticed(agent):
     agent.feed(encode(HELLO), 1.0)
+    for now in range(1, int(INITIATOR_SILENT_S), int(KEEPALIVE_S)):
+        agent.feed(encode(KeepAlive()), now)
     agent.feed(encode(KeepAlive()), 1.0 + INITIATOR_SILENT_S)
     agent.check_silence(1.0 + INITIATOR_SILENT_S)
     agent.feed(encode(KeepAlive()), 1.1 + INITIATOR_SILENT_S)

@@ -2,7 +2,10 @@
 
 import gc
 import os
+import signal
 import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -94,3 +97,37 @@ def test_close_gives_its_descriptor_back():
     before = len(os.listdir("/proc/self/fd"))
     EventLoop().close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_time_in_which_the_process_stood_still_is_left_out(loop, monkeypatch):
+    """Wherever it was stopped: while it waited, and between."""
+    clock = [100.0]
+    monkeypatch.setattr("escp.lean.eventloop.time.monotonic", lambda: clock[0])
+    begin_s = loop.now()
+    clock[0] += 1.5
+    assert loop.now() == pytest.approx(begin_s + 1.5)
+    clock[0] += 130
+    assert loop.now() == pytest.approx(begin_s + 1.5)
+    clock[0] += 5
+    loop.wait(0)
+    assert loop.now() == pytest.approx(begin_s + 1.5)
+
+
+def test_stopped_process_does_not_count_the_time():
+    """Another process, stopped while it waits; one that waits as long as it wanted counts that."""
+    code = """
+import time
+from escp.lean.eventloop import EventLoop
+loop = EventLoop()
+begin_s, clock_s = loop.now(), time.monotonic()
+print("begun", flush=True)
+loop.wait(2.5)
+print(loop.now() - begin_s, time.monotonic() - clock_s)
+"""
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "begun\n"
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(6)
+    process.send_signal(signal.SIGCONT)
+    counted_s, passed_s = map(float, process.communicate(timeout=20)[0].split())
+    assert passed_s > 5.5 and 2 < counted_s < 4.5

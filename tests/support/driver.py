@@ -2,7 +2,7 @@
 
 fault_offset   flip a bit of the byte there in each file, between digest and seal
 secret         hex of the session's secret, so that a test can look for it
-silent_s       so long an agent may be silent, or owe an answer
+silent_s       so long an agent may be silent, or owe an answer, in place of 600 and 120 s
 ports          {"1232": 5000}: connect to 5000, or let the other agent do it, where an agent listens on 1232
 """
 
@@ -22,7 +22,8 @@ def apply(settings: dict) -> None:
     if "secret" in settings:
         secret, urandom = bytes.fromhex(settings["secret"]), os.urandom
         os.urandom = lambda n: secret if n == len(secret) else urandom(n)
-    escp.control.course.PEER_SILENT_S = settings.get("silent_s", escp.control.course.PEER_SILENT_S)
+    if "silent_s" in settings:
+        escp.control.course.PEER_SILENT_S = escp.control.course.ANSWER_TIMEOUT_S = settings["silent_s"]
     if "ports" in settings:
         lead_elsewhere(escp.streams.leg.Leg, "begin", 0, settings["ports"])
         lead_elsewhere(escp.jobs.hosts.HostsJob, "_connect_directly", 1, settings["ports"])

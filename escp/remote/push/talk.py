@@ -13,7 +13,7 @@ import re
 import time
 from collections.abc import Callable, Iterator
 
-from escp.constants import PEER_SILENT_S, SHUTDOWN_TIMEOUT_S
+from escp.constants import ANSWER_TIMEOUT_S, SHUTDOWN_TIMEOUT_S
 from escp.control.noise import NoiseSkipper
 from escp.errors import (
     AgentError,
@@ -64,7 +64,7 @@ class PushSkipper(NoiseSkipper):
         self._head = b""  # to be written before the archive
         self._n_sent = 0
         self._begin_s = self._told_s = 0.0
-        self._patience_s = PEER_SILENT_S
+        self._patience_s = ANSWER_TIMEOUT_S
 
     def feed(self, data: bytes) -> bytes:
         if self.is_past_marker:

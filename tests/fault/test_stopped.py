@@ -1,0 +1,149 @@
+"""Processes that are stopped for a while (Ctrl-Z, `kill -STOP`) go on where they were."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.fault.test_causes import WAYS, list_threads, name_ends
+from tests.support.command import DRIVER, needs_source
+from tests.support.leftovers import find_agents, find_processes
+from tests.support.netns import Namespace, join, why_none
+from tests.support.trees import list_tree, write_random
+from tests.support.waiting import wait_for
+
+SILENT_S, STOPPED_S = 6.0, 9.0
+# What fills a connection whose other end does not read, and looks for seconds whether it is lost.
+FILL = """
+import socket, sys, time
+from escp.lean import sockets
+from escp.streams import streams
+streams.LOST_S = 1.5
+sock = sockets.Socket(sockets.AF_INET, sockets.SOCK_STREAM)
+sock.connect((sys.argv[1], int(sys.argv[2])))
+streams.tune(sock)
+sock.setblocking(False)
+print("connected", flush=True)
+sys.stdin.readline()
+end_s = time.monotonic() + float(sys.argv[3])
+while time.monotonic() < end_s:
+    try:
+        sock.send(bytes(65536))
+    except BlockingIOError:
+        time.sleep(0.05)
+    if streams.is_lost(sock):
+        print("lost")
+        break
+else:
+    print("there", sock.getsockopt(sockets.SOL_SOCKET, sockets.SO_ERROR))
+"""
+
+
+def is_running(escp, way: str) -> bool:
+    """Whether the data flow, at all ends."""
+    n_agents = 2 if way.startswith("-") else 1
+    names = [list_threads([pid]) for pid in find_agents(escp.mark)]
+    return len(names) == n_agents and all(any(name.startswith("escp-") for name in one) for one in names)
+
+
+@needs_source
+@pytest.mark.parametrize("way", WAYS)
+def test_initiator_that_was_stopped_goes_on(escp, source, target, way):
+    """With ssh, as Ctrl-Z does it. It would not wait as long for an agent that is silent."""
+    write_random(source / "large", 20_000_000)
+    env = escp.write_driver(silent_s=SILENT_S)
+    process = escp.start("-l", "5M", *name_ends(way, source / "large", target), env=env,
+                         command=[sys.executable, str(DRIVER)])  # fmt: skip
+    wait_for(lambda: is_running(escp, way))
+    os.killpg(process.pid, signal.SIGSTOP)
+    time.sleep(STOPPED_S)
+    os.killpg(process.pid, signal.SIGCONT)
+    done = escp.finish(process)
+    assert done.code == 0, (done.code, done.err)
+    assert list_tree(target) == list_tree(source)
+
+
+@needs_source
+@pytest.mark.parametrize("delay_s", [0.1, 0.3, 0.5])
+@pytest.mark.parametrize("way", ["push", "-3"])
+def test_initiator_that_was_stopped_while_it_began(escp, source, target, way, delay_s):
+    """For longer than connections have to prove themselves, and an agent waits for its order."""
+    write_random(source / "large", 2_000_000)
+    process = escp.start(*name_ends(way, source / "large", target))
+    time.sleep(delay_s)
+    os.killpg(process.pid, signal.SIGSTOP)
+    time.sleep(12)
+    os.killpg(process.pid, signal.SIGCONT)
+    done = escp.finish(process)
+    assert done.code == 0, (done.code, done.err)
+    assert list_tree(target) == list_tree(source)
+
+
+@needs_source
+@pytest.mark.parametrize("who", ["agent", "ssh"])
+@pytest.mark.parametrize("way", ["push", "pull"])
+def test_agent_or_ssh_that_was_stopped_goes_on(escp, source, target, way, who):
+    write_random(source / "large", 20_000_000)
+    process = escp.start("-l", "5M", *name_ends(way, source / "large", target))
+    wait_for(lambda: is_running(escp, way))
+    agents = find_agents(escp.mark)
+    pids = agents if who == "agent" else [
+        pid for pid, line in find_processes(escp.mark).items() if line.startswith("ssh ")]  # fmt: skip
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(STOPPED_S)
+    for pid in pids:
+        os.kill(pid, signal.SIGCONT)
+    done = escp.finish(process)
+    assert done.code == 0, (done.code, done.err)
+    assert list_tree(target) == list_tree(source)
+
+
+@pytest.fixture
+def two_hosts(tmp_path):
+    if reason := why_none():
+        pytest.skip(reason)
+    here, there = Namespace(tmp_path), Namespace(tmp_path)
+    try:
+        join(here, "x0", ["10.99.1.1/24"], there, "x1", ["10.99.1.2/24"])
+        yield here, there
+    finally:
+        here.stop()
+        there.stop()
+
+
+LISTEN = """
+import socket, sys, time
+sock = socket.create_server(("0.0.0.0", 4000))
+print("listening", flush=True)
+peer = sock.accept()[0]
+time.sleep(60)
+"""
+
+
+def start(host: Namespace, code: str, *words: str):
+    command = [*host.prefix, sys.executable, "-c", code, *words]
+    env = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=env)
+
+
+@pytest.mark.parametrize(("is_cut", "said"), [(False, "there 0\n"), (True, "lost\n")])
+def test_peer_that_reads_nothing_is_not_a_network_that_is_lost(two_hosts, is_cut, said):
+    here, there = two_hosts
+    listener = start(there, LISTEN)
+    assert listener.stdout.readline() == "listening\n"
+    sender = start(here, FILL, "10.99.1.2", "4000", "20" if is_cut else "6")
+    try:
+        assert sender.stdout.readline() == "connected\n"
+        if is_cut:
+            there.ip("link set x1 down")
+        assert sender.communicate("go\n", timeout=40)[0] == said
+    finally:
+        for process in (sender, listener):
+            process.kill()
+            process.communicate()
