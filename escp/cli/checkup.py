@@ -1,7 +1,7 @@
 """`escp --selftest` and `escp --doctor`."""
 
 from escp.cli.verb import Agents, guard
-from escp.process.interrupts import handle_signals, interrupt, note
+from escp.process.interrupts import handle_question, handle_signals, interrupt, note
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ def run_checkup(options: "Options", start_s: float) -> int:
             from escp.doctor.doctor import Doctor  # not at the top, as above
         handle_signals(interrupt)
         with Report(options, start_s) as report:
+            handle_question(report.ask)
             work = SelfTest(report).run if options.is_selftest else Doctor(options, agents.get, report).run
             code = guard(report, work)
             agents.stop()  # as above

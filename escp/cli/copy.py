@@ -8,7 +8,7 @@ import stat
 
 from escp.cli.verb import Agents, guard
 from escp.errors import SomeFailedError, UsageError, describe_errno
-from escp.process.interrupts import handle_signals, interrupt, note
+from escp.process.interrupts import handle_question, handle_signals, interrupt, note
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -75,6 +75,7 @@ def run_copy(options: "Options", start_s: float) -> int:
         with Report(options, start_s) as report:
             if host:
                 report.warn(f"the target '{host}' is a file here: for the host of that name write {host}:")
+            handle_question(report.ask)
 
             def copy() -> int:
                 one = Copy(options, sources, agents.get, report)

@@ -89,6 +89,17 @@ class AgentJob(Job):
         if not self._is_started:
             self._go_on()
 
+    def _find_wait(self) -> str:
+        for agent in self._agents:
+            if agent.hello is None:
+                return f"{agent.host} to answer (ssh logs in)"
+        if self._is_started:
+            return ""
+        return next((leg.trying for leg in self._legs.values() if leg.trying), f"{self._agents[-1].host}")
+
+    def _is_asking(self) -> bool:
+        return any(agent.is_asking() for agent in self._agents)
+
     def _hold(self, *, is_held: bool) -> None:
         super()._hold(is_held=is_held)
         for agent in self._agents:

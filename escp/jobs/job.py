@@ -66,6 +66,8 @@ class Job(ABC):
             self._begin()
             while not self._is_finished:
                 self._wait()
+                self._watcher.wait_for(self._find_wait(), self._is_asking)
+                self._watcher.tick()
                 if self._watcher.is_full != self._is_holding:
                     self._hold(is_held=not self._is_holding)
                 if self._is_started:
@@ -84,6 +86,14 @@ class Job(ABC):
                 self._tell_progress(self.counters())  # what is complete when it ends early
             self._close()
             self._loop.close()
+
+    def _find_wait(self) -> str:
+        """What everything waits for, for people; "" where it gets on."""
+        return ""
+
+    def _is_asking(self) -> bool:
+        """Whether an ssh asks its user something."""
+        return False
 
     def _hold(self, *, is_held: bool) -> None:
         """Nobody reads what is told: let those wait that have more to tell, and nothing else."""

@@ -31,6 +31,7 @@ from escp.options.values import (
     parse_rate,
     parse_ssh_port,
     parse_streams,
+    parse_time,
 )
 
 TYPE_CHECKING = False
@@ -105,6 +106,7 @@ class Options(Record):
     verbosity: int
     json: bool
     shows_bits: bool
+    stats_s: int  # between two lines on how far it is, where there is no terminal; 0: none
     logfile: str | None  # a path or LOCAL0 to LOCAL7
     shows_help: bool
     shows_version: bool
@@ -315,6 +317,7 @@ def _check_options(args: argparse.Namespace) -> Options:
         "ssh_port": _check_given(parse_ssh_port, args.ssh_port),
         "address_family": find_family(args.ip_version),
         "logfile": _check_given(check_logfile, args.logfile),
+        "stats_s": parse_time(args.stats),
         "logins": (),
     }
     given = {name: value for name, value in vars(args).items() if name in Options._fields}

@@ -364,6 +364,9 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
         help="say more; from -vv on, ssh gets -v as well (default: off)")
     add("--bits", dest="shows_bits", action="store_true",
         help="show rates in bits per second (default: bytes per second)")
+    add("--stats", metavar="TIME", default="1m",
+        help="without a terminal, say how far it is every so many seconds, or minutes as 5m; 0 is never "
+        "(default: 1m)")
     add("--json", action="store_true",
         help="print one JSON object a line on standard output (docs/json.md; default: off)")
     add("--logfile", metavar="FILE",

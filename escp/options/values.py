@@ -76,6 +76,16 @@ def parse_rate(text: str) -> int:
     return int(bytes_per_s)
 
 
+def parse_time(text: str) -> int:
+    """Seconds of 90, 90s, 5m or 2h. Raises UsageError."""
+    match = _fullmatch(r"([0-9]{1,9})([smh]?)", text)
+    if not match:
+        raise UsageError(
+            f"option --stats: '{text}' is no time", "write seconds, or minutes as 5m, hours as 2h; 0 is never"
+        )
+    return int(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
 def parse_count(text: str, option: str, low: int, high: int) -> int:
     if not _fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
         raise UsageError(f"option {option}: '{text}' is not a number from {low} to {high}")
@@ -182,4 +192,5 @@ _CHECKS: dict[str, "Callable[[str], object]"] = {
     "cpumask": parse_cpumask,
     "nodemask": parse_nodemask,
     "logfile": check_logfile,
+    "stats": parse_time,
 }

@@ -32,6 +32,11 @@ def put_right() -> None:
         sys.stdout = os.fdopen(1, "w", errors="backslashreplace", closefd=False)
     for number in (signals.SIGCHLD, signals.SIGALRM):
         signals.signal(number, signals.SIG_DFL)
+    for number in (
+        signals.SIGUSR1,
+        signals.SIGUSR2,
+    ):  # a question, see `interrupts`; a warning
+        signals.signal(number, signals.SIG_IGN)
     signals.pthread_sigmask(signals.SIG_SETMASK, ())
 
 

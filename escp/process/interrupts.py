@@ -45,3 +45,8 @@ def note(number: int, _frame: object) -> None:
 def handle_signals(handler: "Callable[[int, object], None]") -> None:
     for number in _SIGNALS:
         signals.signal(number, handler)
+
+
+def handle_question(ask: "Callable[[], None]") -> None:
+    """SIGUSR1 asks how far it is, as of dd. Before this it is ignored, and by ssh all the time."""
+    signals.signal(signals.SIGUSR1, lambda number, frame: ask())

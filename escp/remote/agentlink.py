@@ -37,6 +37,7 @@ class AgentLink:
         self.is_gone = False  # the control channel has ended
         self.note = note
         self.find_connection = process.find_connection
+        self.is_asking = process.is_asking
         self._process = process
         self._loop = loop
         self._take_message = take

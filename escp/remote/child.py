@@ -73,6 +73,12 @@ class AgentProcess:
 
         return (LOOPBACK, LOOPBACK) if self._is_embedded else find_connection(self._pid)
 
+    def is_asking(self) -> bool:
+        """Whether ssh asks its user something now."""
+        from escp.remote.asking import is_asking  # not at the top: a login is over before anybody wonders
+
+        return not self._is_embedded and self._status is None and is_asking(self._pid)
+
     def poll(self) -> int | None:
         """The exit status (128 + n after signal n), or None while it runs."""
         if self._status is None:
@@ -203,6 +209,7 @@ def _spawn(
     read_fd, child_out = os.pipe2(os.O_CLOEXEC)
     words_fd, child_err = os.pipe2(os.O_CLOEXEC)
     child_fds = (child_in, child_out, child_err)
+    asked = signals.signal(signals.SIGUSR1, signals.SIG_IGN)  # the child's too: `kill -USR1` of a whole group
     try:
         pid = os.posix_spawnp(
             command[0],
@@ -222,6 +229,7 @@ def _spawn(
             is_retryable=False,
         ) from e
     finally:
+        signals.signal(signals.SIGUSR1, asked)
         for fd in child_fds:
             os.close(fd)
     return AgentProcess(

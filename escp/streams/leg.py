@@ -237,6 +237,15 @@ class Leg:
         return self.streams is not None and self.streams.is_complete
 
     @property
+    def trying(self) -> str:
+        """What this side waits for, for people; "" where it does not."""
+        if self.streams is None or self.streams.is_complete or self.place == "ssh":
+            return ""
+        if self._mode == "connect":
+            return f"{self._agent.host} to connect to port {self._port} of this host"
+        return f"the data port on {self._agent.host} ({self.place})"
+
+    @property
     def next_tick_s(self) -> float:
         return float("inf") if self._opener is None else self._opener.next_tick_s
 
@@ -268,11 +277,13 @@ class Leg:
             reason += f" (it calls itself {self._foreign}: if that is right, use --data-host)"
         what = f"{what}: {reason}"
         first, last = self._ports
+        way = "leave out --reverse" if self._mode == "connect" else "try --reverse"
         self._turn_to_ssh(
             what,
-            f"the ports {first}-{last} (see --escp_port) of {whose} must be open, or use --tunnel=auto",
+            f"the ports {first}-{last} (see --escp_port) of {whose} must be open; or {way}, "
+            "or use --tunnel=auto",
             f"{what}; the data goes through ssh, which is slower: open the ports {first}-{last} "
-            f"(see --escp_port) of {whose}, or write --tunnel=always to skip this wait",
+            f"(see --escp_port) of {whose}, {way}, or write --tunnel=always to skip this wait",
         )
 
     def _turn_to_ssh(self, what: str, hint: str, warning: str = "") -> None:

@@ -62,6 +62,15 @@ class Events:
     def fail(self, error: EscpError) -> None:
         """The session ended early, or never began."""
 
+    def wait_for(self, what: str, is_asking: "Callable[[], bool]") -> None:
+        """What everything waits for now, "" where it gets on; *is_asking*: whether ssh asks the user."""
+
+    def ask(self) -> None:
+        """The user wants to know how far it is. For a signal's handler: it is told at the next `tick`."""
+
+    def tick(self) -> None:
+        """Ten times a second: for what is told by the clock."""
+
     def close(self) -> None:
         """Nothing more comes; may be called twice, and always should be once."""
 

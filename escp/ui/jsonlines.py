@@ -31,13 +31,14 @@ class JsonUi(WordsUi):
         err: Lines,
         *,
         verbosity: int = 0,
+        stats_s: float = 0,
         clock: Callable[[], float] = time.monotonic,
     ):
-        super().__init__(err, out)
+        super().__init__(err, out, stats_s, clock)
         self._verbosity = verbosity
-        self._clock = clock
         self._rate: RateMeter | None = None
         self._n_files: int | None = None  # complete
+        self._snapshot: Snapshot | None = None
         self._next_progress_s = 0.0
         self._is_ended = False
 
@@ -60,17 +61,31 @@ class JsonUi(WordsUi):
             return
         self._rate.update(snapshot)
         self._n_files = None if self._out.is_product else snapshot.files_done
-        if self._clock() < self._next_progress_s:
-            return
+        self._snapshot = snapshot
+        if self._clock() >= self._next_progress_s:
+            self._tell_progress(self._rate, snapshot)
+
+    def tick(self) -> None:
+        now = self._clock()
+        is_asked, what = self._waiting.is_asked, self._waiting.what
+        if self._waiting.is_due(now, has_terminal=False):
+            if what:
+                self._emit(
+                    "waiting", message=to_valid_text(what), seconds=round(self._waiting.seconds(now), 1)
+                )
+            elif is_asked and self._rate is not None and self._snapshot is not None:
+                self._tell_progress(self._rate, self._snapshot)
+
+    def _tell_progress(self, rate: RateMeter, snapshot: Snapshot) -> None:
         self._next_progress_s = self._clock() + PROGRESS_EVERY_S
-        eta_s = self._rate.eta_s
+        eta_s = rate.eta_s
         progress: dict[str, object] = {
             "bytes": snapshot.bytes_done,
             "bytes_total": snapshot.bytes_total,
             "files": snapshot.files_done,
             "files_total": snapshot.files_total,
             "total_is_final": snapshot.is_total_final,
-            "rate_bytes_per_s": round(self._rate.rate_bytes_per_s),
+            "rate_bytes_per_s": round(rate.rate_bytes_per_s),
             "eta_seconds": None if eta_s is None else round(eta_s, 1),
         }
         self._put("progress", progress, may_drop=True)

@@ -166,6 +166,11 @@ class Lines:
     def is_terminal(self) -> bool:
         return self.fd >= 0 and os.isatty(self.fd)
 
+    @property
+    def has_cursor(self) -> bool:
+        """Whether it is a terminal on which a line can be written over."""
+        return self.is_terminal and os.environ.get("TERM", "dumb") not in ("", "dumb")
+
     def is_foreground_terminal(self) -> bool:
         """Whether a person sees it now: a terminal whose foreground process group is ours."""
         try:

@@ -12,6 +12,7 @@ from escp.ui.display import format_bytes, format_count, format_duration, format_
 from escp.ui.lines import Lines, write_product
 from escp.ui.progress import RateMeter, Snapshot, StartInfo, Summary
 from escp.ui.summary import compose_complete, compose_summary
+from escp.ui.waiting import compose_progress, compose_waiting
 from escp.ui.words import WordsUi
 
 if TYPE_CHECKING:
@@ -32,13 +33,17 @@ class TextUi(WordsUi):
         is_quiet: bool = False,
         verbosity: int = 0,
         shows_bits: bool = False,
+        stats_s: float = 0,
+        is_comparing: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ):
-        super().__init__(err, out or Lines(None))
+        super().__init__(err, out or Lines(None), 0 if is_quiet else stats_s, clock)
         self._is_quiet = is_quiet
         self._verbosity = verbosity
         self._shows_bits = shows_bits
-        self._clock = clock
+        self._is_comparing = is_comparing  # contents here with contents there
+        self._line_s = 0.0  # when a line to be written over was drawn; 0: there is none
+        self._told_bytes = -1
         self._begin_s = 0.0
         self._rate: RateMeter | None = None
         self._snapshot: Snapshot | None = None
@@ -47,6 +52,7 @@ class TextUi(WordsUi):
         self._scope = ""  # of the last finding
 
     def begin(self, info: StartInfo) -> None:
+        self._remove_line()
         self._begin_s = self._clock()
         self._rate = RateMeter(self._clock)
         if not info.aead:
@@ -76,12 +82,50 @@ class TextUi(WordsUi):
         else:
             self._meter.draw(snapshot, self._rate.rate_bytes_per_s, self._rate.eta_s)
 
+    def wait_for(self, what: str, is_asking: Callable[[], bool]) -> None:
+        if what != self._waiting.what:
+            self._remove_line()
+        super().wait_for(what, is_asking)
+
+    def tick(self) -> None:
+        now = self._clock()
+        has_terminal = self._err.has_cursor
+        if self._waiting.is_due(now, has_terminal=has_terminal):
+            self._say(f"escp: {self._describe(now)}")
+        elif has_terminal and not self._is_quiet and self._meter is None and now - self._line_s >= 1:
+            self._draw_line(self._waiting.compose_line(now))
+
+    def _describe(self, now: float) -> str:
+        """What is waited for, or how far it is."""
+        if self._waiting.what:
+            return compose_waiting(self._waiting.what, self._waiting.seconds(now))
+        if self._rate is None or self._snapshot is None:
+            return "nothing is copied yet"
+        snapshot, rate = self._snapshot, self._rate
+        has_moved, self._told_bytes = snapshot.bytes_done != self._told_bytes, snapshot.bytes_done
+        compared = ", comparing with what is there" if self._is_comparing and not has_moved else ""
+        told = compose_progress(snapshot, rate.rate_bytes_per_s, rate.eta_s, in_bits=self._shows_bits)
+        return told + compared
+
+    def _draw_line(self, text: str) -> None:
+        """Where the cursor is, and back: what ssh asks next is written over it."""
+        n_columns = self._err.find_columns()
+        if text and n_columns and self._err.is_foreground_terminal():
+            self._line_s = self._clock()
+            self._err.put(f"\r\x1b[2K{show_text(f'escp: {text}')[: n_columns - 1]}\r", may_drop=True)
+
+    def _remove_line(self) -> None:
+        if self._line_s:
+            self._line_s = 0.0
+            self._err.put("\r\x1b[2K")
+
     def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
         name = show_name(path) if host is None else f"{show_text(host)}:{show_name(path)}"
         self._say(f"escp: error: {name}: {show_text(message)}")
 
     def listed(self, path: bytes) -> None:
         """On standard output, as a list to go on with."""
+        self._remove_line()
         if self._meter is not None:
             self._close_meter()
         write_product(self._out, show_name(path))
@@ -152,6 +196,7 @@ class TextUi(WordsUi):
             self.note(f"caused by: {type(error.__cause__).__name__}: {error.__cause__}")
 
     def _say(self, line: str) -> None:
+        self._remove_line()
         if self._meter is None:
             self._err.write(line)
         else:
@@ -163,6 +208,7 @@ class TextUi(WordsUi):
         return Meter(self._err, shows_bits=self._shows_bits)
 
     def _close_meter(self) -> None:
+        self._remove_line()
         meter, self._meter = self._meter, None
         if meter is not None:
             meter.close()

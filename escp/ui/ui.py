@@ -34,6 +34,8 @@ def add_listeners(ui: "Listeners", options: Options) -> None:
             is_quiet=options.is_quiet,
             verbosity=options.verbosity,
             shows_bits=options.shows_bits,
+            stats_s=options.stats_s,
+            is_comparing=options.compares_digests,
         )
     )
 
@@ -72,13 +74,22 @@ def settle(exit_code: int) -> int:
 
 
 def make_bare_ui(
-    *, json: bool, is_quiet: bool = False, verbosity: int = 0, shows_bits: bool = False
+    *,
+    json: bool,
+    is_quiet: bool = False,
+    verbosity: int = 0,
+    shows_bits: bool = False,
+    stats_s: float = 0,
+    is_comparing: bool = False,
 ) -> "Events":
     out, err = find_lines(sys.stdout), find_lines(sys.stderr)
     if json:
         from escp.ui.jsonlines import JsonUi  # lazy: few need it
 
-        return JsonUi(out, err, verbosity=verbosity)
+        return JsonUi(out, err, verbosity=verbosity, stats_s=stats_s)
     from escp.ui.text import TextUi  # not at the top: pages need none
 
-    return TextUi(err, out=out, is_quiet=is_quiet, verbosity=verbosity, shows_bits=shows_bits)
+    return TextUi(
+        err, out=out, is_quiet=is_quiet, verbosity=verbosity, shows_bits=shows_bits, stats_s=stats_s,
+        is_comparing=is_comparing,
+    )  # fmt: skip

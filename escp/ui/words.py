@@ -1,9 +1,12 @@
 """What others say, on standard error: ssh, the other host, and Python of a bug."""
 
+from collections.abc import Callable
+
 from escp.errors import EscpError, InterruptedBySignal
 from escp.ui.display import cut_foreign, show_foreign
 from escp.ui.events import Events
 from escp.ui.lines import Lines
+from escp.ui.waiting import Waiting
 
 MAX_WORDS_COLUMNS = 4096  # of a line, with what is escaped in it; a longer one becomes several
 
@@ -11,9 +14,18 @@ MAX_WORDS_COLUMNS = 4096  # of a line, with what is escaped in it; a longer one 
 class WordsUi(Events):
     """What text and JSON have in common: each line is shown behind the name of who said it."""
 
-    def __init__(self, err: Lines, out: Lines):
+    def __init__(self, err: Lines, out: Lines, every_s: float, clock: Callable[[], float]):
+        """*every_s*: between two lines on how far it is, where there is no terminal; 0: none."""
         self._err, self._out = err, out
         self._is_hurried = False
+        self._clock = clock
+        self._waiting = Waiting(clock(), every_s)
+
+    def wait_for(self, what: str, is_asking: Callable[[], bool]) -> None:
+        self._waiting.wait_for(what, is_asking, self._clock())
+
+    def ask(self) -> None:
+        self._waiting.is_asked = True
 
     def words(self, host: str, line: str) -> None:
         for part in cut_foreign(line, MAX_WORDS_COLUMNS):

@@ -122,6 +122,7 @@ EXAMPLES = {
     "quiet": ("true", "is_quiet", True),
     "verbose": ("2", "verbosity", 2),
     "bits": ("true", "shows_bits", True),
+    "stats": ("5m", "stats_s", 300),
     "json": ("true", "json", True),
     "logfile": ("LOCAL3", "logfile", "LOCAL3"),
 }
