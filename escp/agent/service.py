@@ -357,7 +357,7 @@ class Service:
         self._log.finish(end.counters())
         if isinstance(end, SendEnd):
             self._tell_progress()
-        self._tell(end.result())
+        self._tell(end.result()._replace(log_failure=self._log.failure))
 
     def end_failed(self, failure: Failure) -> None:
         raise failure.as_error("the data streams")

@@ -284,6 +284,7 @@ class Result(Message, agent=(Opened, Roots), done="said what came of the copy"):
     bytes_compressed: int
     skipped: int = -1  # files that the receiver has already
     data_ns: int = -1  # from the first to the last byte of data
+    log_failure: str = ""  # why the agent's own log could not be written to
 
 
 class Error(Message):

@@ -131,6 +131,10 @@ class AgentJob(Job):
             # Before all was asked for, and could be sent, nobody can be done: it would look like success.
             if not self._is_started or not self._may_finish(agent):
                 raise ProtocolError(f"the remote escp on {agent.host} says that it is done before it can be")
+            if message.log_failure:
+                self._watcher.warn(
+                    f"the log on {agent.host} cannot be written to any more: {message.log_failure}"
+                )
             self._tally.close(agent, message)
             self._end_streams()
         elif not (self._take_answer(agent, message) or self._take_own(agent, message)):

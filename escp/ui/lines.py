@@ -72,6 +72,7 @@ class Lines:
         self._stream = stream
         self.failure: OSError | None = None
         self._is_given_up = False
+        self.is_terminal = False  # it was one at first: asked of one that is gone the kernel says no
         self.is_product = False  # what is written here is what the command was for
         self.encoding = "utf-8"
         self._writer: _Writer | None = None
@@ -81,6 +82,7 @@ class Lines:
                 self.encoding = stream.encoding or "utf-8"
                 self.fd = stream.fileno()
                 info = os.fstat(self.fd)
+                self.is_terminal = os.isatty(self.fd)
                 # Two descriptors of one file keep their order.
                 self._writer = _writers.setdefault((info.st_dev, info.st_ino), _Writer())
         except (OSError, ValueError, AttributeError):
@@ -129,7 +131,7 @@ class Lines:
     def is_deserted(self) -> bool:
         """Nobody reads it any more: a pipe without a reader, a terminal that is gone."""
         number = self.failure.errno if self.failure is not None else 0
-        return number == errno.EPIPE or (number == errno.EIO and os.isatty(self.fd))
+        return number == errno.EPIPE or (number == errno.EIO and self.is_terminal)
 
     def wait(self, *, is_hurried: bool = False) -> None:
         """Until all is written, or has failed.
@@ -157,14 +159,9 @@ class Lines:
     def find_columns(self) -> int | None:
         """How wide the terminal is; None: it is none."""
         try:
-            is_terminal = self.fd >= 0 and os.isatty(self.fd)
-            return os.get_terminal_size(self.fd).columns or 80 if is_terminal else None
+            return os.get_terminal_size(self.fd).columns or 80 if self.is_terminal else None
         except (OSError, ValueError):
             return None
-
-    @property
-    def is_terminal(self) -> bool:
-        return self.fd >= 0 and os.isatty(self.fd)
 
     @property
     def has_cursor(self) -> bool:

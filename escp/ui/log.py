@@ -121,6 +121,7 @@ class AgentLog:
         self._log = log
         self._clock = clock
         self._start_s = clock()
+        self.failure = ""  # why it can't be written to any more
         self._is_open = False  # a session has begun and its end is not told yet
 
     def begin(self, *, role: str, peer: str, n_streams: int, block_bytes: int, aead: str) -> None:
@@ -160,14 +161,17 @@ class AgentLog:
             self._is_open = False
             self._write("failure", is_error=True, message="ended before all was copied")
         if self._log is not None:
+            self._log.flush()
             self._log.close()
             self._log = None
 
     def _write(
         self, event: str, *, is_error: bool = False, **fields: bytes | str | int | float | None
     ) -> None:
-        if self._log is not None:
-            self._log.write(event, is_error=is_error, **fields)  # a full disk does not stop a copy
+        if self._log is not None and not self._log.write(event, is_error=is_error, **fields):
+            self.failure = describe_errno(self._log.failure) if self._log.failure else "nobody reads it"
+            self._log.close()
+            self._log = None  # a full disk does not stop a copy
 
 
 def open_agent_log(logfile: str | None) -> AgentLog:

@@ -74,9 +74,13 @@ class Meter:
         self._task = self._progress.add_task("", total=None)
         self._is_started = False
 
-    def draw(self, snapshot: Snapshot, rate_bytes_per_s: float, eta_s: float | None) -> None:
+    def draw(
+        self, snapshot: Snapshot, rate_bytes_per_s: float, eta_s: float | None, instead: str = ""
+    ) -> None:
+        """*instead*: a word for what is done while nothing is copied, in the place of the rate."""
         fraction = snapshot.fraction
-        line = self.compose(snapshot, rate_bytes_per_s, eta_s, self._console.width - _MIN_BAR_COLUMNS - 1)
+        rate = instead or format_rate(rate_bytes_per_s, in_bits=self._shows_bits)
+        line = self.compose(snapshot, rate, eta_s, self._console.width - _MIN_BAR_COLUMNS - 1)
         self._progress.update(
             self._task, description=line, total=None if fraction is None else 1.0, completed=fraction or 0.0
         )
@@ -85,22 +89,20 @@ class Meter:
             self._progress.start()
         self._progress.refresh()
 
-    def compose(
-        self, snapshot: Snapshot, rate_bytes_per_s: float, eta_s: float | None, n_columns: int
-    ) -> str:
+    def compose(self, snapshot: Snapshot, rate: str, eta_s: float | None, n_columns: int) -> str:
         """The text beside the bar: what fits into `n_columns`, the most wanted first."""
         fraction = snapshot.fraction
         done = format_bytes(snapshot.bytes_done)
         if fraction is None:
             parts = [
                 done,
-                format_rate(rate_bytes_per_s, in_bits=self._shows_bits),
+                rate,
                 f"{snapshot.files_done:,} files",
             ]
         else:
             parts = [
                 f"{int(fraction * 100):3d}%",
-                format_rate(rate_bytes_per_s, in_bits=self._shows_bits),
+                rate,
                 "-:--" if eta_s is None else format_clock(eta_s),
                 f"{done} of {format_bytes(snapshot.bytes_total)}",
                 f"{snapshot.files_done:,}/{snapshot.files_total:,} files",

@@ -80,7 +80,10 @@ class TextUi(WordsUi):
         except ImportError:  # a meter is not worth a copy
             self._has_meter = False
         else:
-            self._meter.draw(snapshot, self._rate.rate_bytes_per_s, self._rate.eta_s)
+            is_still = self._is_comparing and self._rate.rate_bytes_per_s < 1
+            self._meter.draw(
+                snapshot, self._rate.rate_bytes_per_s, self._rate.eta_s, "comparing" if is_still else ""
+            )
 
     def wait_for(self, what: str, is_asking: Callable[[], bool]) -> None:
         if what != self._waiting.what:

@@ -69,7 +69,9 @@ def settle(exit_code: int) -> int:
         hint = "only what would have been told is lost, not what was copied"
         make_bare_ui(json=False).fail(LocalFileError(f"can't write to standard output: {reason}", hint))
         err.wait(is_hurried=True)
-    is_lost = (number and not out.is_deserted) or err.check() not in (0, errno.EBADF, errno.EPIPE, errno.EIO)
+    is_lost = (number and not out.is_deserted) or (
+        err.check() not in (0, errno.EBADF) and not err.is_deserted  # EBADF: it was closed on purpose
+    )
     return EXIT_LOCAL_FS if is_lost and exit_code in (EXIT_OK, EXIT_SOME_FAILED) else exit_code
 
 

@@ -177,3 +177,15 @@ def test_terminal_that_is_read_late_gets_all_words(escp, broken, target):
     os.close(master)
     assert process.wait(30) == 1
     assert shown.count(NAME.encode()) == N_NAMES and b"failed" in shown.splitlines()[-1]
+
+
+@pytest.mark.parametrize("is_pull", [True, False])
+def test_full_disk_below_the_other_ends_log_is_warned_of(escp, source, target, is_pull):
+    (source / "a").write_text("a")
+    operands = (remote(source / "a"), target) if is_pull else (source / "a", remote(target))
+    done = escp.copy(*operands, login=("-D", f"{escp.agent} --logfile /dev/full"))
+    assert (
+        "escp: warning: the log on box cannot be written to any more: no space left on device"
+        in done.err.splitlines()
+    )
+    assert (target / "a").exists()
