@@ -50,6 +50,13 @@ FROZEN_TESTS = ("tests/cli", "tests/integration")
 QUICK_TESTS = tuple(
     f"tests/{room}" for room in ("lean", "control", "options", "ui", "names", "remote", "jobs")
 )
+LINTERS = (  # .pre-commit-config.yaml has the same
+    "ruff check .",
+    "ruff format --check .",
+    "mypy",
+    "cython-lint escp/_fast",
+    "pytest -q tests/repository/test_layering.py",
+)
 MAX_TEST_WORKERS = 4
 REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
 HINT = "try `python3 build.py --help`; wheels are made with `pip wheel .`"
@@ -280,13 +287,7 @@ def lint():
         os.environ, PATH=f"{VENV / 'bin'}:{os.environ.get('PATH', '')}"
     )  # cython-lint starts pycodestyle
     failed = []
-    for command in (
-        "ruff check .",
-        "ruff format --check .",
-        "mypy",
-        "cython-lint escp/_fast",
-        "pytest -q tests/repository/test_layering.py",
-    ):
+    for command in LINTERS:
         say(command)
         program, *arguments = command.split()
         if subprocess.call([str(VENV / "bin" / program), *arguments], cwd=str(ROOT), env=env):

@@ -10,6 +10,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
+import yaml
 from setuptools import Distribution
 from setuptools._distutils.ccompiler import new_compiler
 from setuptools._distutils.sysconfig import customize_compiler
@@ -390,3 +391,18 @@ def test_headers_are_followed(native, tmp_path, monkeypatch):
     (base / "b.h").write_text('# include "c.h"\n')
     (crypto / "c.h").write_text('#include "b.h"\n')
     assert native.headers_of([str(crypto / "a.c"), "build/x.c"]) == [str(base / "b.h"), str(crypto / "c.h")]
+
+
+def test_pre_commit_offers_what_lint_runs_and_nothing_from_elsewhere(build):
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    (repo,) = config["repos"]
+    assert repo["repo"] == "local"
+    commands = []
+    for hook in repo["hooks"]:
+        assert hook["language"] == "system" and hook["pass_filenames"] is False
+        words = hook["entry"].removeprefix("env PATH=.venv/bin:/usr/bin:/bin ").removeprefix(".venv/bin/")
+        commands.append(words)
+    assert tuple(commands) == build.LINTERS
+    pinned = (ROOT / "requirements-dev.txt").read_text()
+    for program in ("ruff", "mypy", "cython-lint", "pytest", "pycodestyle"):
+        assert re.search(rf"^{program}==", pinned, re.MULTILINE), program
