@@ -26,13 +26,13 @@ from escp.errors import (
 from escp.lean import signals
 from escp.lean.eventloop import EventLoop
 from escp.process.shortages import explain_shortage
-from escp.ui.log import AgentLog, open_agent_log
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from escp.agent.service import Service
+    from escp.ui.log import AgentLog
 
 FEATURES = ["zstd", "dummy", "examine", "absent"]
 
@@ -49,7 +49,7 @@ class Agent:
     ):
         """The addresses between which ssh goes, "" where they are not known; *words*: the command line."""
         self._words = words
-        self._log = AgentLog()
+        self._log: AgentLog | None = None  # until the configuration is read
         self._read_fd, self._write_fd = read_fd, write_fd
         self._own_address, self._peer_address = own_address, peer_address
         self._loop = EventLoop()
@@ -101,6 +101,7 @@ class Agent:
         from escp.options.agentoptions import parse_agent_options
         from escp.process.interrupts import handle_signals
         from escp.process.limits import apply_affinity, prepare_process
+        from escp.ui.log import open_agent_log
 
         prepare_process()
         handle_signals(_stop)  # only now: an import can swallow what it raises
@@ -134,7 +135,8 @@ class Agent:
         raise ControlEnded
 
     def _fail(self, error: EscpError) -> int:
-        self._log.fail(error)
+        if self._log is not None:
+            self._log.fail(error)
         self._tell(Error(error.exit_code, str(error), error.hint))
         return error.exit_code
 
@@ -146,7 +148,8 @@ class Agent:
         if self._channel is not None:
             self._channel.close()
         self._loop.close()
-        self._log.close()
+        if self._log is not None:
+            self._log.close()
 
 
 def ssh_addresses() -> tuple[str, str]:
