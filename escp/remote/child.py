@@ -143,10 +143,18 @@ class AgentProcess:
     def explain_end(self, noise: bytes, *, is_past_marker: bool) -> EscpError:
         """Why the control channel closed before the session was over."""
         status = self.wait(SHUTDOWN_TIMEOUT_S)
+        return self.cite(self._explain_end(status, noise, self.why, is_past_marker))
+
+    @property
+    def why(self) -> str:
+        """What was said last on standard error, to stand behind a sentence; "" where nothing was."""
         from escp.remote.sshreason import find_reason  # not at the top: where all goes well nobody asks
 
         reason = find_reason(self.last_words)
-        error = self._explain_end(status, noise, f": {reason}" if reason else "", is_past_marker)
+        return f": {reason}" if reason else ""
+
+    def cite(self, error: EscpError) -> EscpError:
+        """*error* with all that was said."""
         error.said = tuple(self.last_words)
         return error
 

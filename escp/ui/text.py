@@ -182,8 +182,9 @@ class TextUi(WordsUi):
         super().fail(error)
         if isinstance(error, ReaderGoneError):
             return
-        if self._snapshot is not None and not self._out.is_product and not self._is_quiet:
-            self._say(f"escp: {compose_complete(self._snapshot)}")
+        snapshot = self._snapshot
+        if snapshot is not None and snapshot.files_done and not self._out.is_product and not self._is_quiet:
+            self._say(f"escp: {compose_complete(snapshot)}")
         self._say_error(error)
 
     def close(self) -> None:

@@ -212,10 +212,10 @@ class PushSkipper(NoiseSkipper):
         if self._state == _ASKED and not self._is_found:
             return self._process.explain_end(self.noise, is_past_marker=False)
         status = self._process.wait(SHUTDOWN_TIMEOUT_S)
-        how = f" (exit status {status})" if status else ""
+        how = (f" (exit status {status})" if status else "") + self._process.why
         if self._is_found:
-            return AgentError(
+            return self._process.cite(AgentError(
                 f"the escp that was sent to {self._host} does not start there{how}",
                 f"escp --clean-agents {self._host} removes it if it is damaged; then run the copy again",
-            )
-        return NetworkError(f"{self._host} went away while escp was sent to it{how}")
+            ))  # fmt: skip
+        return self._process.cite(NetworkError(f"{self._host} went away while escp was sent to it{how}"))
