@@ -1,6 +1,6 @@
 """Numbers and words that more than one module must agree on: the protocol's, tuning, the agent's words.
 
-The native code has its own copy of the protocol constants in `_fast/types.pxd`;
+The native code has its own copy of the protocol constants in `_fast/base/types.pxd`;
 `tests/_fast/base/test_types.py` compares the two.
 """
 

@@ -1,4 +1,4 @@
-"""`--clean-agents`: what was sent along is removed, and told of."""
+"""`--clean-agents`: removes what `--push-agent` left on each host, and says what it did."""
 
 import sys
 

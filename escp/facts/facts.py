@@ -1,7 +1,7 @@
 """What a host tells of itself for `--doctor`: a record, and the words in which an agent sends it. Pure.
 
-The record is made by `examine`, here or at the other end, and read by `advice`. A fact that is not known is
-None; of a peer's words unknown names are ignored, so that later releases can tell more.
+`facts/system` makes the record, here or at the other end, and `doctor/advice` reads it. A fact that is not
+known is None. Unknown names among a peer's words are ignored, so that later releases can tell more.
 """
 
 import re

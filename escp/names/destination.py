@@ -1,8 +1,8 @@
 """The target as the receiving host finds it: opens the directory below which everything is written.
 
 What the user named may be a link and is followed; what the peer names later may not lead out of here
-(`_fast/tree.pyx`). Everything is opened first and looked at then, by its descriptor, and what is made is
-opened without following a link: what was found right is what is written to, whoever changes names meanwhile.
+(`_fast/files/tree`). Everything is opened first and looked at then, by its descriptor; what is made is
+opened without following a link. So what was looked at is what is written to, whoever changes names meanwhile.
 """
 
 import errno
@@ -85,7 +85,7 @@ def open_destination(
             _check_parent(landing.root)
             return Destination(_open_nameless(), b"", -1, names_below)
         # A directory that is copied gets its mode at the end; one for several sources has none to get.
-        private = 0o700 if is_remote else 0o1700  # see UNFINISHED_MODE in _fast/attributes.pxd
+        private = 0o700 if is_remote else 0o1700  # see UNFINISHED_MODE in _fast/files/attributes.pxd
         return Destination(_make_root(landing.root, 0o777 if names_below else private), b"", -1, names_below)
     except OSError as e:
         cls = RemoteFileError if is_remote else LocalFileError

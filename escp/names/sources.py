@@ -1,7 +1,7 @@
 """The sources of a command, those of its command line and those of a file list, one after the other.
 
-Before ssh is started, so it imports little. A list of any length is read as it is needed, by a thread of its
-own, because what writes it may be slow, and nobody shall wait for it who has something else to do.
+It runs before ssh is started, so it imports little. A list may be of any length, and what writes it may be
+slow: a thread of its own reads it ahead, so that nobody who has something else to do waits for it.
 """
 
 import os

@@ -1,7 +1,7 @@
 """What an agent takes from its own side: the words before `--server`, and its host's configuration files.
 
-Never from the initiator's messages: who may log in may copy files, but which CPUs this host gives and where
-its log is written is for this host's user to say. Without argparse, and without PyYAML unless there is a
+It takes nothing from the initiator's messages. Who may log in may copy files; which CPUs this host gives, and
+where its log is written, is for this host's user to say. It loads no argparse, and PyYAML only if there is a
 file: an agent must start fast.
 """
 

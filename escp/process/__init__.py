@@ -1,1 +1,1 @@
-"""This process: environment, limits, CPUs and memory, signals, the one file's life."""
+"""This process: what it inherited, environment, limits and shortages, CPUs and memory, signals."""

@@ -1,6 +1,6 @@
 """What a parent may leave a process with: closed descriptors, signals ignored or blocked.
 
-Loaded and run before all else, at both ends, so it imports nothing that would have to be loaded for it.
+It runs before all else, at both ends, so it imports nothing that would have to be loaded for it.
 """
 
 import os

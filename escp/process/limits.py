@@ -1,7 +1,7 @@
 """--cpumask and --nodemask: on which CPUs this process runs, and from which NUMA nodes it takes memory.
 
-Both are properties of a thread that the threads it starts inherit: so they are set in the main thread before
-any other is there. ssh is started before, and keeps the whole machine.
+Both are properties of a thread, and the threads that it starts inherit them. So they are set in the main
+thread before there is any other. ssh is started earlier, and keeps the whole machine.
 """
 
 import gc

@@ -1,6 +1,6 @@
 """What ran out, in words: files that may be open, memory, processes and threads.
 
-Loaded before it is needed: then it could not be loaded any more.
+Both ends load it at their start: once something has run out, it might not be loaded any more.
 """
 
 import errno

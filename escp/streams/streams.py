@@ -1,4 +1,4 @@
-"""Data sockets and planes: opens and proves the streams, starts, watches and joins the native threads.
+"""The streams of a session: what both ends agree on, their sockets, and which of these have proven the key.
 
 With `listener`, `connector`, `relay` and `tunnel` the only modules above `_fast` that touch a data socket.
 Nothing in them waits: the event loop of `agent` or `job` drives them.

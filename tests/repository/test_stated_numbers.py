@@ -10,7 +10,8 @@ from escp._fast.crypto.channel import DEFAULT_EPOCH_LIMIT, Channel
 from escp._fast.errors import FastError
 from escp.facts import system as examine
 from escp.streams.streams import PREAMBLE
-from escp.ui.text import MAX_LOGGED_WORDS, MAX_WORDS_COLUMNS
+from escp.ui.loglines import MAX_LOGGED_WORDS
+from escp.ui.words import MAX_WORDS_COLUMNS
 
 ROOT = Path(__file__).parents[2]
 TEXT = " ".join((ROOT / "docs" / "security.md").read_text().split())
