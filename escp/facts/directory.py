@@ -27,10 +27,14 @@ def examine_directory(path: bytes, root: str = "/") -> dict[str, object]:
     except (EscpError, ValueError) as e:
         return {"path_error": str(e)}
     try:
+        try:
+            place = os.path.realpath(path)
+        except OSError as e:  # the working directory is gone
+            return {"path_error": describe_errno(e.errno or 0)}
         space = os.fstatvfs(folder)
         facts: dict[str, object] = {
             "path_error": "",
-            "file_system": find_file_system(os.path.realpath(path), root),
+            "file_system": find_file_system(place, root),
             "free_bytes": space.f_bavail * space.f_frsize,
         }
         try:

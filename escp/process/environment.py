@@ -49,5 +49,8 @@ def child_environment() -> dict[bytes, bytes]:
 
 
 def own_command() -> list[str]:
-    """How to start this same escp once more."""
-    return [sys.executable] if is_frozen() else [sys.executable, "-m", "escp"]
+    """How to start this same escp once more, with no more trust in PYTHON… and the working directory."""
+    if is_frozen():
+        return [sys.executable]
+    flag = "-I" if sys.flags.isolated else "-P" if sys.flags.safe_path else ""
+    return [sys.executable, *filter(None, [flag]), "-m", "escp"]

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from tests.support.command import AGENT_COMMAND, COMMAND, ROOT, TIMEOUT_S, local, remote
+from tests.support.command import AGENT_COMMAND, COMMAND, ROOT, TIMEOUT_S, local, needs_source, remote
 from tests.support.leftovers import find_agents, find_worker
 from tests.support.trees import list_tree, write_random
 from tests.support.waiting import wait_for
@@ -78,6 +78,62 @@ def test_checkup_with_closed_descriptors(folder, word, closing):
     command = [*after(f'exec "$@" {closing}'), *COMMAND, word]
     done = subprocess.run(command, env=environment, capture_output=True, timeout=TIMEOUT_S, cwd=folder)
     assert done.stdout and done.returncode in ((0, 1) if word == "--doctor" else (0,)), done
+
+
+@pytest.mark.parametrize("words", [("-n", "a", "x"), ("--json", "a", "x"), ("-V",), ("-h",), ("--selftest",)])
+def test_results_can_not_be_told_to_a_closed_standard_output(folder, words):
+    """As with ls and cp -v; what was copied is copied."""
+    (folder / "a").write_bytes(b"contents")
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    command = [*after('exec "$@" >&-'), *COMMAND, *words]
+    done = subprocess.run(command, env=environment, capture_output=True, timeout=TIMEOUT_S, cwd=folder)
+    assert done.returncode == 14 and b"can't write to standard output: bad file descriptor" in done.stderr
+    assert (folder / "x").exists() == ("--json" in words)
+
+
+# ---- Environment and working directory --------------------------------------------------------------
+
+
+@pytest.mark.parametrize("umask", ["0", "0777"])
+@pytest.mark.parametrize("way", ["local", "push", "pull"])
+def test_any_umask(escp, source, target, way, umask):
+    write_random(source / "a", 300_000)
+    words = {"local": (source, target), "push": (source, local(target)), "pull": (local(source), target)}
+    escp.copy("-r", *words[way], is_embedded=way != "local", prefix=after(f'umask {umask}; exec "$@"'))
+    assert (target / "source" / "a").stat().st_size == 300_000
+    (target / "source").chmod(0o700)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("--selftest",),
+        ("--doctor",),
+        ("{source}/a", "{target}"),
+        ("--embedded", "{source}/a", "localhost:{target}"),
+    ],
+)
+def test_working_directory_that_is_gone(folder, source, target, words):
+    write_random(source / "a", 1000)
+    words = [word.format(source=source, target=target) for word in words]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    shell = 'mkdir gone && cd gone && rmdir ../gone && exec "$@"'
+    done = subprocess.run([*after(shell), *COMMAND, *words], env=environment, capture_output=True, text=True,
+                          timeout=TIMEOUT_S, cwd=folder)  # fmt: skip
+    assert "Traceback" not in done.stderr and "trace:" not in done.stderr
+    if words[0].startswith("--") and len(words) == 1:
+        assert done.returncode in (1, 14) and "directory" in done.stdout
+    else:
+        assert done.returncode == 0 and list_tree(target) == list_tree(source)
+
+
+@needs_source
+@pytest.mark.parametrize("flag", ["-I", "-P"])
+def test_embedded_agent_trusts_no_more_than_this_process(flag):
+    code = "from escp.process.environment import own_command; print(own_command()[1])"
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, flag, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.stdout.split() == [flag], done.stderr
 
 
 # ---- Signals ----------------------------------------------------------------------------------------
