@@ -4,9 +4,9 @@ import sys
 
 from escp.errors import EscpError
 from escp.options.options import Options
-from escp.process.interrupts import handle_signals, interrupt
+from escp.process.interrupts import handle_question, handle_signals, interrupt
 from escp.ui.lines import find_lines
-from escp.ui.ui import make_bare_ui, show_words
+from escp.ui.ui import make_bare_ui
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -55,19 +55,18 @@ def show_last_failure(error: EscpError | None, *, is_json: bool) -> None:
 
 def run_cleaning(options: Options) -> int:
     """Each host in its turn, whatever became of those before it; the first failure is the exit status."""
-    from functools import partial
-
     from escp.remote.push.clean import clean_agents  # lazy: hardly a run needs it
 
     handle_signals(interrupt)
+    ui = make_bare_ui(json=options.json, is_quiet=options.is_quiet, stats_s=options.stats_s)
+    handle_question(ui.ask)
     started: list[AgentProcess] = []
     first: EscpError | None = None
     try:
         for location in options.sources:
             try:
                 host = location.host or ""
-                hear = partial(show_words, host, is_json=options.json)
-                trees = clean_agents(options, location, started, hear)
+                trees = clean_agents(options, location, started, ui)
                 show_cleaned(host, trees, is_json=options.json)
             except EscpError as e:
                 show_host_failure(e, is_json=options.json)

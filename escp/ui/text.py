@@ -43,7 +43,7 @@ class TextUi(WordsUi):
         self._shows_bits = shows_bits
         self._is_comparing = is_comparing  # contents here with contents there
         self._line_s = 0.0  # when a line to be written over was drawn; 0: there is none
-        self._told_bytes = -1
+        self._told_bytes = 0
         self._begin_s = 0.0
         self._rate: RateMeter | None = None
         self._snapshot: Snapshot | None = None

@@ -45,11 +45,6 @@ def show_early_failure(error: EscpError, *, is_json: bool) -> None:
     make_bare_ui(json=is_json).fail(error)
 
 
-def show_words(host: str, line: str, *, is_json: bool) -> None:
-    """What came through the standard error of the ssh to *host*, while it was cleaned."""
-    make_bare_ui(json=is_json).words(host, line)
-
-
 def print_page(text: str) -> None:
     """Help, version or licence on standard output."""
     write_product(find_lines(sys.stdout), text.rstrip("\n"))

@@ -135,3 +135,12 @@ def test_cursor_is_there_however_it_ends(escp, large, target, number):
     os.close(master)
     assert shown.rfind(b"\x1b[?25h") >= shown.rfind(b"\x1b[?25l")
     escp.assert_nothing_left()
+
+
+def test_cleaning_says_what_it_waits_for(escp, folder):
+    """Not only a copy waits for a login."""
+    ssh = folder / "ssh"
+    ssh.write_text('#!/bin/sh\nsleep 3\nexec ssh "$@"\n')
+    ssh.chmod(0o755)
+    done = escp.run("--clean-agents", "--stats", "1", "-S", ssh, "box", has_ports=False)
+    assert done.code == 0 and "escp: waiting for box to answer (ssh logs in), " in done.err

@@ -88,7 +88,7 @@ def test_pages_without_a_session_show_nothing_raw(monkeypatch, is_json):
     tree = Tree("removed", "ab" * 32, 5)
     clean.show_cleaned(TEXT, [tree], is_json=is_json)
     for line in TEXT.split("\n"):
-        ui.show_words(TEXT, line, is_json=is_json)
+        ui.make_bare_ui(json=is_json).words(TEXT, line)
     clean.show_host_failure(NetworkError(TEXT, TEXT), is_json=is_json)
     clean.show_last_failure(NetworkError(TEXT, TEXT), is_json=is_json)
     ui.show_early_failure(NetworkError(TEXT, TEXT), is_json=is_json)

@@ -95,3 +95,13 @@ def test_what_an_encoding_lacks_is_escaped(pipe):
 def test_each_stream_of_the_process_has_one():
     with open(os.devnull, "w") as null:
         assert find_lines(null) is find_lines(null) is not find_lines(None)
+
+
+def test_where_no_thread_can_be_started_it_is_written_with_waiting(pipe, monkeypatch):
+    def refuse(*_):
+        raise RuntimeError("can't start new thread")
+
+    monkeypatch.setattr("escp.ui.lines.start_new_thread", refuse)
+    reader, writer = pipe
+    Lines(writer).write("x")
+    assert reader.read(10) == b"x\n"

@@ -18,7 +18,9 @@ from escp.remote.ssh import start_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
+
+    from escp.ui.events import Events
 
 MAX_OUTPUT_BYTES = 1 * MIB  # a tree takes 100
 STEP_S = 0.1
@@ -47,11 +49,11 @@ REMOVED = ("removed", "damaged")
 
 
 def clean_agents(
-    options: Options, location: Location, started: "list[AgentProcess]", hear: "Callable[[str], None]"
+    options: Options, location: Location, started: "list[AgentProcess]", ui: "Events"
 ) -> list[Tree]:
     """Clean one host; *started* gets the ssh that must be stopped, whatever happens. Raises EscpError.
 
-    *hear(line)*: of ssh's standard error.
+    *ui* hears what comes on ssh's standard error, and what is waited for.
     """
     options = options.for_host(location)
     own = find_tree(options.agent_tree)
@@ -60,14 +62,14 @@ def clean_agents(
     started.append(process)
     with contextlib.suppress(BrokenPipeError):  # reading says why
         os.write(process.write_fd, clean_script(identity))  # a pipe takes as much at once
-    output = _read(process, hear)
+    output = _read(process, ui)
     trees = list(_parse(output, process.host))
     if not re.search(rb"\x1eESCP agent done\x1e", output):
         raise process.explain_end(_ANSWER.sub(b"", output)[-200:].strip(), is_past_marker=False)
     return trees
 
 
-def _read(process: AgentProcess, hear: "Callable[[str], None]") -> bytes:
+def _read(process: AgentProcess, ui: "Events") -> bytes:
     """Standard output until its end."""
     output, loop = bytearray(), EventLoop()
 
@@ -80,10 +82,13 @@ def _read(process: AgentProcess, hear: "Callable[[str], None]") -> bytes:
             output.extend(data)
 
     loop.watch(process.read_fd, read)
-    process.words.listen(loop, hear)
+    process.words.listen(loop, lambda line: ui.words(process.host, line))
     while process.read_fd >= 0:
         loop.wait(STEP_S)
         process.words.tick(time.monotonic())
+        ui.wait_for(f"{process.host} to answer (ssh logs in)", process.is_asking)
+        ui.tick()
+    ui.wait_for("", process.is_asking)
     process.words.leave()
     loop.close()
     return bytes(output)
