@@ -37,10 +37,10 @@ def _run(argv: list[str], start_s: float) -> int:
     code = _run_command(argv, start_s)
     try:
         from escp.ui.ui import settle  # lazy, as is all here
-
-        return settle(code)
-    except (ImportError, MemoryError):  # nothing was told by it, either
+    except (ImportError, MemoryError, OSError):  # nothing was told by it, either
         return code
+    try:
+        return settle(code)
     except BaseException as e:
         from escp.process.interrupts import Interrupted  # lazy: no page needs it
 

@@ -108,6 +108,23 @@ def test_no_threads_there(escp, source, target, make_group, way, n):
     assert done.error.startswith("box: no more processes or threads") and f"the limit is {n}" in done.error
 
 
+# ---- Open files -------------------------------------------------------------------------------------
+
+
+@not_sanitized
+@pytest.mark.parametrize("n", range(5, 11))
+@pytest.mark.parametrize("way", ["push", "pull"])
+@pytest.mark.parametrize("is_here", [True, False])
+def test_hardly_any_files_may_be_open(escp, source, target, n, way, is_here):
+    """Fewer than it takes to load escp, or to start ssh."""
+    write_random(source / "a", 1000)
+    words = (source / "a", remote(target)) if way == "push" else (remote(source / "a"), target)
+    agent = escp.agent if is_here else escp.write_agent("few", f"ulimit -n {n}")
+    done = escp.fail(14 if is_here else 15, *words, agent=agent,
+                     prefix=limited(f"ulimit -n {n}") if is_here else ())  # fmt: skip
+    assert "too many open files" in done.error and "ulimit -n" in done.error + done.hint
+
+
 # ---- /proc ------------------------------------------------------------------------------------------
 
 
