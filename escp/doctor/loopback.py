@@ -1,4 +1,4 @@
-"""A copy with both ends in this process, for the self-test: through a local link, or as between two hosts."""
+"""A copy with both ends in this process, for the self-test: over a local link, or over sealed TCP streams."""
 
 import os
 import tempfile

@@ -1,7 +1,7 @@
 """Collects the facts about this host for `--doctor`, at either end: from /proc and /sys, and by short tries.
 
-Whatever can't be read is None; nothing here raises because of what it finds. *root* stands for / in tests,
-where this machine lacks what they are about. At most 0.1 s of CPU time: an agent does it for any initiator.
+Whatever can't be read is None; nothing here raises because of what it finds. Tests give another *root* in
+place of /, with files that this machine lacks. At most 0.1 s of CPU time: an agent does it for any initiator.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""One thread's waiting: descriptors with callbacks, in the kernel until something happens."""
+"""One thread's event loop: descriptors with callbacks; it sleeps in epoll until one of them is ready."""
 
 import select
 import time

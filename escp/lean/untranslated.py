@@ -1,4 +1,4 @@
-"""argparse, without looking for translations of its few words: 2 ms at every start, and there are none.
+"""argparse without gettext. To look for translations, of which there are none, takes 2 ms at every start.
 
 gettext and locale, which argparse would bring along, are loaded for nothing else here.
 """

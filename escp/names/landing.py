@@ -1,7 +1,7 @@
 """scp's naming rules: which source lands where, decided from names and kinds alone. Pure; no I/O.
 
 The sender asks `base_name` what a source is called, the receiver looks at the target and asks `plan_landing`
-where that goes. Checked against scp of OpenSSH 9.2; where this differs from it, it says so.
+where that goes. Checked against scp of OpenSSH 9.2; where escp differs from that, a comment says so.
 """
 
 from escp.errors import RefusedError, UsageError

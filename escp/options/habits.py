@@ -1,4 +1,4 @@
-"""What somebody types who knows rsync, cp or scp better than escp: hints. Loaded when something is wrong.
+"""Hints for somebody who knows rsync, cp or scp better than escp. Loaded only when something is wrong.
 
 Nothing here changes what a command does.
 """

@@ -1,6 +1,6 @@
 """What the operands of a command line are: sources and a target, hosts, or what --doctor looks at.
 
-Each is parsed once, by `read_operands`; what is wrong with one is said when its turn comes to be checked.
+`read_operands` parses each once. What is wrong with one is raised later, when its turn comes to be checked.
 """
 
 import os

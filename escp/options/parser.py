@@ -1,7 +1,7 @@
 """The command line's grammar: `build_parser()`, from which help, man page and completion are made as well.
 
-Standard library and constants only, because it runs before ssh is started. It knows which options exist and
-what they are called; what their values may be is checked in `options`.
+It imports the standard library and the lowest rooms only, because it runs before ssh is started. It knows
+which options exist and what they are called; `options` checks what their values may be.
 """
 
 from escp.constants import (

@@ -1,4 +1,4 @@
-"""Signals that end the command: the first one in order, the second one at once."""
+"""Signals that end the command: the first one tidily, a second one at once."""
 
 import time
 

@@ -1,6 +1,6 @@
 """Where ssh really went: the TCP connection of its process, as this host's kernel shows it.
 
-What an agent says of its host's addresses is only a word; this is not.
+What an agent itself says of its host's addresses is not relied on.
 """
 
 import os

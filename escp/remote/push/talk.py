@@ -4,8 +4,8 @@
                  └► missing ─ script ─► send ─ archive ─► (checks, renames) ─► the agent's marker
                                      └► refused         └► refused
 
-It is what the session's course skips noise with, so everything that comes passes here; what is to be written
-goes out, and the archive is packed, piece by piece as the pipe to ssh takes it: nothing waits here.
+The session's course skips noise with it, so everything that comes passes here. The archive is packed and
+written piece by piece, as the pipe to ssh takes it: nothing waits here.
 """
 
 import os
