@@ -16,7 +16,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO  # not at the top: 2 ms of every start
 
-MAX_WAITING_BYTES = 4 << 20  # then `is_full`: whoever tells so much should wait
+MAX_WAITING_BYTES = 32 << 20  # then `is_full`: whoever tells so much should wait
+MAX_LISTED_BYTES = 4 << 20  # the same of a list: while nobody reads it nothing has to get on
 STEP_BYTES = 1 << 16
 LAST_WORDS_S = 10.0  # for a terminal to take what is told last
 HURRY_S = 3.0  # for anybody, after a signal
@@ -125,7 +126,8 @@ class Lines:
     @property
     def is_full(self) -> bool:
         """Whether so much waits for the reader that more should not be told."""
-        return self._writer is not None and self._writer.n_given - self._writer.n_done > MAX_WAITING_BYTES
+        limit = MAX_LISTED_BYTES if self.is_product else MAX_WAITING_BYTES
+        return self._writer is not None and self._writer.n_given - self._writer.n_done > limit
 
     @property
     def is_deserted(self) -> bool:

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from escp.ui.lines import MAX_WAITING_BYTES, Lines, find_lines
+from escp.ui.lines import Lines, find_lines
 
 
 @pytest.fixture
@@ -47,13 +47,19 @@ def test_what_may_be_dropped_is_while_somebody_is_behind(pipe):
     assert read_lines(reader, 2)[1:] == [b"last"]
 
 
-def test_it_tells_when_too_much_waits(pipe):
+@pytest.mark.parametrize("is_list", [True, False])
+def test_it_tells_when_too_much_waits(pipe, is_list, monkeypatch):
+    monkeypatch.setattr("escp.ui.lines.MAX_WAITING_BYTES", 3 << 20)
+    monkeypatch.setattr("escp.ui.lines.MAX_LISTED_BYTES", 1 << 20)
     reader, writer = pipe
     lines = Lines(writer)
+    lines.is_product = is_list
     assert not lines.is_full
-    lines.write("x" * (MAX_WAITING_BYTES + (1 << 20)))
+    lines.write("x" * (2 << 20))
+    assert lines.is_full is is_list
+    lines.write("x" * (3 << 20))
     assert lines.is_full
-    read_lines(reader, 1)
+    read_lines(reader, 2)
     lines.wait()
     assert not lines.is_full
 
