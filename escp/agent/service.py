@@ -348,7 +348,7 @@ class Service:
     ) -> None:
         if is_receiver == (self._sender is None) and failure.code != FAST_ABSENT:
             self._log.file_error(path, failure.reason)  # the other side's are in the other side's log
-        # What a receiver can't write the sender hears of from the streams; what did not come it does not.
+        # The sender hears from the streams what a receiver can't write, but not what did not come.
         is_own_word = failure.code in (FAST_ABSENT, FAST_MISSING)
         if self._sender is not None or (is_own_word and self._receiver and self._receiver.tells_missing):
             self._tell(FileFailed(path, failure.code, failure.sys_errno, failure.where, is_receiver))

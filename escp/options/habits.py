@@ -15,7 +15,7 @@ _METER = "a terminal has a meter without it; for programs there is --json"
 _TIMES = "-p keeps times and modes"
 _REPLACED = "a file that is there is always replaced, by a whole one"
 
-# Options that escp has not, by every name that people know: what does the same, or why nothing does.
+# Options that escp lacks, by each name that people know: what does the same here, or why nothing does.
 _ELSEWHERE = {
     "-a --archive": "write -rp --links, and as root --owner --devices",
     "-z --compress-choice --zc --compress-level --zl": "write -C (--compress)",
@@ -51,7 +51,7 @@ _ELSEWHERE = {
     "--threads --streams": "write -t STREAMS (--parallel)",
     "--buffer-size --block-size": "write --blocksize SIZE",
 }  # fmt: skip
-# Letters that take a value here, and none, or another, with rsync or cp.
+# Letters that take a value here; with rsync or cp they take none, or another one.
 _OTHER_LETTERS = {
     "-l": "it limits the rate, as with scp; rsync's -l is --links",
     "-t": "it is the number of streams; rsync's -t is -p",

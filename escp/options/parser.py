@@ -47,6 +47,7 @@ sources may hold the patterns * ? [...].
 
 Every long option may get its default from /etc/escp.conf, ~/.config/escp.conf
 or the environment (--compress: ESCP_COMPRESS=1; ESCP_COMPRESS=0 takes it back).
+Its words may be joined by - or _: --escp-port is --escp_port.
 
 exit status:
 """ + "\n".join(f"  {code:<6}  {meaning}" for code, meaning in EXIT_MEANINGS.items())
