@@ -68,6 +68,15 @@ FAST_HARD_LINK = _code(20, LocalFileError, "the file to which it is a hard link 
 FAST_ABSENT = _code(21, ProtocolError, "it was offered, and then said not to come", is_result=False)
 FAST_MISSING = _code(22, ProtocolError, "what was offered for it never came", is_result=False)
 
+# What of a source changed, by FAST_CHANGED's *where* (_fast/send/send_state.pyx).
+CHANGES = {
+    "size": "the source changed while it was read: its size is another one now",
+    "time": "the source changed while it was read: its modification time is another one now",
+    "status": "the source changed while it was read: its change time is another one now",
+    "short": "it ends before the size that its file system tells",
+    "long": "it goes on behind the size that its file system tells",
+}
+
 # Going on would only repeat these for every file that is left.
 FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
@@ -96,6 +105,8 @@ class Failure:
         words = self._kind.words if self._kind is not NO_KIND else f"unknown failure {self.code}"
         if self.sys_errno and (not words or self._kind.says_errno == INSTEAD):
             return describe_errno(self.sys_errno)
+        if self.code == FAST_CHANGED:
+            return CHANGES.get(self.where, words)
         if self.sys_errno and self._kind.says_errno == BEHIND:
             return f"{words}: {describe_errno(self.sys_errno)}"
         return words or f"can't {self.where}"

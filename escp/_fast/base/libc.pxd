@@ -41,6 +41,7 @@ cdef extern from "native.h" nogil:
     void escp_wipe(void *secret, size_t)  # never optimised away
     int escp_dio_align(int fd, uint32_t *align)
     bint escp_is_memory_fs(int fd)
+    bint escp_tells_sizes(int fd)
     uint64_t escp_room(int fd)
     uint64_t htobe64(uint64_t)
     uint32_t htobe32(uint32_t)

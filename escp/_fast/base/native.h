@@ -135,6 +135,20 @@ static inline int escp_is_memory_fs(int fd) {
     return fstatfs(fd, &fs) == 0 && (fs.f_type == TMPFS_MAGIC || fs.f_type == RAMFS_MAGIC);
 }
 
+/* Whether files there are as long as fstat(2) says. What runs in a process (FUSE), makes contents up (proc, sysfs) or has
+   them far away may say 0, or one size for all; in these the kernel itself ends every read where the size says. */
+static inline int escp_tells_sizes(int fd) {
+    static const uint32_t known[] = {
+        0xef53 /* ext4 */, 0x58465342 /* XFS */, 0x9123683e /* btrfs */, 0xf2f52010 /* F2FS */, 0xca451a4e /* bcachefs */,
+        0x2fc12fc1 /* ZFS */, TMPFS_MAGIC, RAMFS_MAGIC, 0x794c7630 /* overlay */, 0x6969 /* NFS */, 0x00c36400 /* Ceph */,
+        0x0bd00bd0 /* Lustre */, 0x47504653 /* GPFS */};
+    struct statfs fs;
+    if (fstatfs(fd, &fs)) return 0;
+    for (size_t i = 0; i < sizeof known / sizeof *known; i++)
+        if ((uint32_t)fs.f_type == known[i]) return 1;
+    return 0;
+}
+
 /* Bytes that may still be written where FD lies; as many as there can be where nobody knows. */
 static inline uint64_t escp_room(int fd) {
     struct statfs fs;

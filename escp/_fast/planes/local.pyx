@@ -112,7 +112,7 @@ cdef int clone_source(void *link, const entry *e, int fd, fast_err *err) noexcep
         fail(err, FAST_SYS, errno, "stat")
         return -1
     if <uint64_t>status.st_size != e.size:
-        fail(err, FAST_CHANGED, 0, "read")
+        fail(err, FAST_CHANGED, 0, "size")
         return -1
     return 1
 

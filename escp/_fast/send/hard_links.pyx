@@ -113,7 +113,7 @@ cdef bint take_hard_link(send_state *s, item *it) noexcept nogil:
     item_close(it)
     if is_resolved:
         it.kind, it.links = ENTRY_HARD_LINK, first
-        it.status.st_size = 0
+        it.size = 0
         return False
     if w == NULL:
         clear(&own)

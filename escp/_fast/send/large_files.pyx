@@ -36,7 +36,7 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     cdef large_file *l = NULL
     cdef flight *f
     cdef int i
-    if s.n_items == 0 or it.status.st_size <= SMALL_FILE_BYTES or s.current != NULL or s.opened != NULL:
+    if s.n_items == 0 or it.size <= SMALL_FILE_BYTES or s.current != NULL or s.opened != NULL:
         return NULL
     for i in range(MAX_OPEN_LARGE):
         if not s.large[i].is_used:
@@ -51,7 +51,7 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     l.is_used = True
     l.what = it[0]
     l.fd = it.fd
-    l.size = it.status.st_size
+    l.size = it.size
     l.id = f.id
     f.large = l
     f.links = it.links
@@ -61,11 +61,11 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     s.items_head = (s.items_head + 1) % N_ITEMS
     s.n_items -= 1
     pthread_cond_broadcast(&s.room)
-    l.has_holes = (s.config.is_sparse and s.config.engine.has_files
+    l.has_holes = (s.config.is_sparse and s.config.engine.has_files and not it.is_measured
                    and <uint64_t>it.status.st_blocks * 512 < l.size)
     find_range_locked(s, l)
     l.is_direct = (s.config.is_direct and l.size >= s.config.direct_bytes and s.config.engine.has_files
-                   and can_direct(l.fd))
+                   and not it.is_measured and can_direct(l.fd))
     if s.n_items or l.size > s.config.block:
         pthread_cond_broadcast(&s.work)
     return l

@@ -33,12 +33,12 @@ cdef int take_questions_locked(send_stream *t) noexcept nogil:
         if f == NULL:
             break
         flight_set_name(s, f, q.name, q.n_name)
-        f.size = q.status.st_size
+        f.size = q.size
         t.flights[n] = f
         t.batch[n] = q[0]
         n += 1
         if s.config.compares_digests:
-            compared += q.status.st_size
+            compared += q.size
         s.questions_head = (s.questions_head + 1) % N_QUESTIONS
         s.n_questions -= 1
     if n:
@@ -52,7 +52,7 @@ cdef int send_questions(send_stream *t, int n, fast_err *err) noexcept nogil:
     cdef int i
     for i in range(n):
         q = &t.batch[i]
-        describe(&e, ENTRY_QUERY, t.flights[i].id, &q.status)
+        describe(&e, ENTRY_QUERY, t.flights[i].id, &q.status, q.size)
         if q.n_name == 0 and not q.dir.is_root_file:
             e.flags, e.size = ENTRY_ASKS_DIRECTORY, 0
         if add_entry(t, &e, t.flights[i], q.dir, q.name, q.n_name, err) < 0:

@@ -56,13 +56,13 @@ cdef void send_stream_close(send_stream *t) noexcept nogil
 # its result may come as soon as this has gone; NULL when more follows.
 cdef int add_entry(send_stream *t, entry *e, flight *f, const dir_node *dir, const char *name, size_t n_name,
                    fast_err *err) noexcept nogil
-# The entry that was added last: its digest; or it is not to go after all, nor its flight.
-cdef void set_digest(send_stream *t, const digest128 *digest) noexcept nogil
+# The entry that was added last: its size and digest; or it is not to go after all, nor its flight.
+cdef void set_contents(send_stream *t, uint64_t size, const digest128 *digest) noexcept nogil
 cdef void take_back(send_stream *t) noexcept nogil
 # Sends the message, if there is one, and its bundle. has_more: another data frame follows at once.
 cdef int send_entries(send_stream *t, bint has_more, fast_err *err) noexcept nogil
 cdef int send_end(send_stream *t, uint64_t n_bytes, fast_err *err) noexcept nogil
 # Sends what lies at *data* in a ring's slot; the frame is built around it.
 cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_err *err) noexcept nogil
-# As it is taken from stat; no extras.
-cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status) noexcept nogil
+# As it is taken from stat, but for its size; no extras.
+cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status, uint64_t size) noexcept nogil

@@ -15,10 +15,10 @@ from escp._fast.send.below cimport way_close
 from escp._fast.send.flights cimport settle_root_locked
 from escp._fast.send.gather cimport GATHER_BYTES
 from escp._fast.send.send_state cimport N_ITEMS, dir_node, flight, item, send_state
-from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY,
-                                       ENTRY_QUERY, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
-                                       data_header, entry, meta_header, put_data_header, put_end, put_entry,
-                                       put_entry_digest, put_meta_header)
+from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_QUERY, MESSAGE_END,
+                                       MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD, data_header, entry,
+                                       meta_header, put_data_header, put_end, put_entry, put_entry_contents,
+                                       put_meta_header)
 from escp._fast.wire.zstd cimport ZSTD_compressCCtx, ZSTD_createCCtx, ZSTD_freeCCtx, ZSTD_isError
 
 
@@ -117,13 +117,13 @@ cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_
     return 0
 
 
-cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status) noexcept nogil:
+cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status, uint64_t size) noexcept nogil:
     memset(e, 0, sizeof(entry))
     e.kind = <uint8_t>kind
     e.id = id
     if kind == ENTRY_ABSENT:
         return
-    e.size = status.st_size if kind != ENTRY_DIRECTORY else 0
+    e.size = size
     e.mode = status.st_mode & 0o7777
     e.mtime_s, e.mtime_ns = status.st_mtim.tv_sec, <uint32_t>status.st_mtim.tv_nsec
     e.atime_s, e.atime_ns = status.st_atim.tv_sec, <uint32_t>status.st_atim.tv_nsec
@@ -162,8 +162,8 @@ cdef int add_entry(send_stream *t, entry *e, flight *f, const dir_node *dir, con
     return 0
 
 
-cdef void set_digest(send_stream *t, const digest128 *digest) noexcept nogil:
-    put_entry_digest(t.meta + IV_BYTES + META_HEADER_BYTES + t.last, digest)
+cdef void set_contents(send_stream *t, uint64_t size, const digest128 *digest) noexcept nogil:
+    put_entry_contents(t.meta + IV_BYTES + META_HEADER_BYTES + t.last, size, digest)
 
 
 cdef void take_back(send_stream *t) noexcept nogil:

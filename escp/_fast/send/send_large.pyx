@@ -4,14 +4,14 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from escp._fast.base.counters cimport count_contents
 from escp._fast.base.libc cimport c_close, pthread_mutex_lock, pthread_mutex_unlock
-from escp._fast.base.types cimport FAST_CHANGED, SLICE_BYTES, clear, fail, fast_err
+from escp._fast.base.types cimport FAST_CHANGED, SLICE_BYTES, clear, fast_err
 from escp._fast.crypto.digest cimport digest128, digest_add, digest_finish, digest_update
 from escp._fast.io.ring cimport SLOT_FREE, io_slot, slot_finish, slot_read
 from escp._fast.send.flights cimport flight_end_locked
 from escp._fast.send.gather cimport gather
 from escp._fast.send.large_files cimport advance_locked, count_block_locked, give_up_locked, put_opened_locked
 from escp._fast.send.send_frames cimport add_entry, describe, send_data, send_entries, send_stream
-from escp._fast.send.send_state cimport N_FLIGHTS, flight, is_changed, large_file, report, send_state
+from escp._fast.send.send_state cimport N_FLIGHTS, check_unchanged, flight, large_file, report, send_state
 from escp._fast.wire.payloads cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END, data_header,
                                        entry)
 
@@ -35,7 +35,7 @@ cdef int add_large_entry(send_stream *t, large_file *l, flight *f, bint is_aband
                          fast_err *err) noexcept nogil:
     """Its LARGE; or with *f* its LARGE_END, with what t.extras holds."""
     cdef entry e
-    describe(&e, ENTRY_LARGE if f == NULL else ENTRY_LARGE_END, l.id, &l.what.status)
+    describe(&e, ENTRY_LARGE if f == NULL else ENTRY_LARGE_END, l.id, &l.what.status, l.size)
     e.flags = ENTRY_HAS_HOLES if l.has_holes else 0
     if f != NULL:
         e.size = l.n_sent_bytes
@@ -72,8 +72,7 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     cdef bint is_known
     cdef flight *f = &s.flights[l.id % N_FLIGHTS]
     clear(&own)
-    if not l.has_failed and s.config.engine.has_files and is_changed(l.fd, &l.what.status):
-        fail(&own, FAST_CHANGED, 0, "read")
+    if not l.has_failed and s.config.engine.has_files and check_unchanged(l.fd, &l.what, l.size, &own) < 0:
         give_up_large(t, l, &own)
     if not l.has_failed and s.config.has_extras and gather(
             s, l.fd, &l.what.status, t.extras, &n_extras, &own) < 0:
@@ -137,6 +136,9 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
     if not l.has_failed:
         if slot_finish(&t.ring, slot, &own) < 0:
             own.offset = slot.offset
+            if own.code == FAST_CHANGED:  # it ended too early: why?
+                clear(&own)
+                check_unchanged(l.fd, &l.what, slot.offset, &own)
             give_up_large(t, l, &own)
         else:
             is_sent = True

@@ -13,9 +13,9 @@ from escp._fast.send.below cimport is_same_file, open_below
 from escp._fast.send.flights cimport flight_end_locked, flight_new_locked, flight_set_name
 from escp._fast.send.gather cimport gather
 from escp._fast.send.hard_links cimport pop_link_locked
-from escp._fast.send.send_frames cimport add_entry, describe, send_entries, send_stream, set_digest, take_back
-from escp._fast.send.send_state cimport (LINKS_GOOD, MAX_FINISHED, N_ITEMS, dir_node, flight, has_entry, is_changed,
-                                         item, item_close, report, send_state)
+from escp._fast.send.send_frames cimport add_entry, describe, send_entries, send_stream, set_contents, take_back
+from escp._fast.send.send_state cimport (LINKS_GOOD, MAX_FINISHED, N_ITEMS, check_unchanged, dir_node, flight,
+                                         has_entry, item, item_close, report, send_state)
 from escp._fast.wire.extras cimport DEVICE_BLOCK, DEVICE_CHARACTER, DEVICE_FIFO, EXTRA_TARGET, put_device, put_extra
 from escp._fast.wire.payloads cimport (ENTRY_ABSENT, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_LINK,
                                        ENTRY_SMALL, entry)
@@ -25,14 +25,18 @@ cdef enum:
     MIN_SHARE = 16  # files taken at a time even when the queue is short
 
 
-cdef int read_small(send_stream *t, const item *it, uint8_t *to, fast_err *err) noexcept nogil:
+cdef int64_t room_for(const item *it) noexcept nogil:
+    """Bytes in a bundle, of which there may be that many."""
+    return SMALL_FILE_BYTES if it.is_measured else it.size
+
+
+cdef int64_t read_small(send_stream *t, const item *it, uint8_t *to, fast_err *err) noexcept nogil:
+    """Its contents: how many bytes, or -1."""
     cdef const io_engine *engine = t.state.config.engine
-    cdef int64_t k = engine.read_small(it.fd, to, it.status.st_size)
+    cdef int64_t k = engine.read_small(it.fd, to, room_for(it))
     if k < 0:
         return fail(err, FAST_SYS, errno, "read")
-    if k < it.status.st_size or (engine.has_files and is_changed(it.fd, &it.status)):
-        return fail(err, FAST_CHANGED, 0, "read")
-    return 0
+    return -1 if engine.has_files and check_unchanged(it.fd, it, k, err) < 0 else k
 
 
 cdef void drop(send_stream *t, flight *f, const fast_err *err, const item *it) noexcept nogil:
@@ -62,7 +66,7 @@ cdef int send_directory(send_stream *t, flight *f, fast_err *err) noexcept nogil
     cdef size_t n = 0
     cdef int fd = -1
     clear(&own)
-    describe(&e, f.kind, f.id, &f.dir.status)
+    describe(&e, f.kind, f.id, &f.dir.status, 0)
     if f.kind == ENTRY_DIRECTORY and (t.state.config.keeps_xattrs or t.state.config.keeps_acls):
         fd = open_directory(t, f.dir, &own)
     if f.kind == ENTRY_DIRECTORY and (gather(t.state, fd, &f.dir.status, t.extras, &n, &own) < 0 or own.code):
@@ -100,10 +104,11 @@ cdef int send_item(send_stream *t, flight *f, item *it, fast_err *err) noexcept 
     """Compose the entry of one file, read behind the bundle's others, or of a link or device."""
     cdef uint64_t faulty = <uint64_t>t.state.config.fault_offset
     cdef uint8_t *contents
+    cdef int64_t n = 0
     cdef fast_err own
     cdef entry e
     clear(&own)
-    describe(&e, it.kind, f.id, &it.status)
+    describe(&e, it.kind, f.id, &it.status, it.size)
     if describe_item(t, it, &e, &own) < 0:
         drop(t, f, &own, it)
         return 0
@@ -111,18 +116,25 @@ cdef int send_item(send_stream *t, flight *f, item *it, fast_err *err) noexcept 
     if add_entry(t, &e, f, it.dir, it.name, it.n_name, err) < 0:
         return -1
     contents = t.bundle.data + t.fill
-    if it.kind == ENTRY_SMALL and read_small(t, it, contents, &own) < 0:
+    if it.kind == ENTRY_SMALL:
+        n = read_small(t, it, contents, &own)
+    if n < 0:
         take_back(t)
         drop(t, f, &own, it)
         return 0
     if it.kind == ENTRY_SMALL and t.state.config.has_checksum:
-        digest_update(&f.digest, contents, e.size, 0)
-        digest_finish(&f.digest, e.size)
-        set_digest(t, &f.digest)
-    if t.state.config.fault_offset >= 0 and faulty < e.size:
+        digest_update(&f.digest, contents, n, 0)
+        digest_finish(&f.digest, n)
+    if it.kind == ENTRY_SMALL:
+        set_contents(t, n, &f.digest)
+    if it.is_measured:  # only now it is known
+        pthread_mutex_lock(&t.state.lock)
+        t.state.n_found_bytes += n - it.size
+        pthread_mutex_unlock(&t.state.lock)
+    if t.state.config.fault_offset >= 0 and faulty < <uint64_t>n:
         contents[faulty] ^= 1
-    f.size = e.size
-    t.fill += e.size
+    f.size = n
+    t.fill += n
     return 0
 
 
@@ -184,13 +196,13 @@ cdef int take_batch_locked(send_stream *t, int *n_dirs, int *n_files) noexcept n
         add_flight_locked(t, it, n_dirs[0], n_files)
     while s.n_items and n_files[0] < share:
         it = &s.items[s.items_head]
-        if it.status.st_size > SMALL_FILE_BYTES or fill + it.status.st_size > s.config.block:
+        if it.size > SMALL_FILE_BYTES or fill + room_for(it) > s.config.block:
             break
         if s.n_free == 0:
             break
         t.batch[n_files[0]] = it[0]
         add_flight_locked(t, it, n_dirs[0], n_files)
-        fill += it.status.st_size
+        fill += room_for(it)
         s.items_head = (s.items_head + 1) % N_ITEMS
         s.n_items -= 1
     if n_files[0]:

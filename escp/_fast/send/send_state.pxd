@@ -84,6 +84,8 @@ ctypedef struct item:
     hard_link *links  # of a file with several names, when hard links are kept
     dir_node *dir  # holds a reference
     stat_t status
+    uint64_t size  # of its contents; status.st_size is what the system tells, to be compared with later
+    bint is_measured  # it does not tell the truth: what is small is read to its end, and *size* is only a guess
     uint16_t n_name
     char name[MAX_NAME_BYTES + 1]
 
@@ -172,6 +174,7 @@ ctypedef struct send_state:
     int is_stopped
     bint has_all_roots
     int lacks_openat2
+    uint64_t known_dev  # files/sizes.pxd
     root roots[N_ROOTS]
     uint64_t n_all_roots  # that there ever were
     int roots_head
@@ -234,5 +237,6 @@ cdef void item_close(item *it) noexcept nogil  # its descriptor and its link's t
 cdef void item_put(send_state *s, const item *it) noexcept nogil  # waits for room; takes over fd and reference
 cdef bint is_all_done_locked(send_state *s) noexcept nogil
 cdef bint is_idle_locked(send_state *s) noexcept nogil  # all that was walked so far is acknowledged
-# Whether the file's size or time is no longer what *before* says.
-cdef bint is_changed(int fd, const stat_t *before) noexcept nogil
+# Whether the open file is still what it was when it was found, and the *n* bytes that were read of it are all of it;
+# -1 with FAST_CHANGED, whose *where* says what is otherwise.
+cdef int check_unchanged(int fd, const item *it, uint64_t n, fast_err *err) noexcept nogil

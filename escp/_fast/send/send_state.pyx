@@ -1,11 +1,14 @@
 """The sender's shared state; see send_state.pxd."""
 
+from libc.stdint cimport int64_t, uint64_t
+
 from escp._fast.base.events cimport EVENT_FATAL, EVENT_FILE_FAILED, events_close, push_event
-from escp._fast.base.libc cimport (SHUT_RDWR, c_close, escp_flag, escp_raise_flag, free, fstat, malloc, memcpy, memset,
-                                   pthread_cond_broadcast, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
-                                   pthread_mutex_unlock, shutdown, stat_t)
+from escp._fast.base.libc cimport (SHUT_RDWR, c_close, errno, escp_flag, escp_raise_flag, free, fstat, malloc, memcpy,
+                                   memset, pthread_cond_broadcast, pthread_cond_signal, pthread_cond_wait,
+                                   pthread_mutex_lock, pthread_mutex_unlock, shutdown, stat_t, timespec_t)
 from escp._fast.base.paths cimport join_path, joined_length
-from escp._fast.base.types cimport FAST_STOPPED, fast_err
+from escp._fast.base.types cimport FAST_CHANGED, FAST_STOPPED, FAST_SYS, SMALL_FILE_BYTES, fail, fast_err
+from escp._fast.files.sizes cimport peek
 
 
 cdef void state_stop(send_state *s) noexcept nogil:
@@ -121,9 +124,13 @@ cdef void item_put(send_state *s, const item *it) noexcept nogil:
         s.items[(s.items_head + s.n_items) % N_ITEMS] = it[0]
         s.n_items += 1
         s.n_found_files += 1
-        s.n_found_bytes += it.status.st_size
+        s.n_found_bytes += it.size
         pthread_cond_signal(&s.work)
     pthread_mutex_unlock(&s.lock)
+
+
+cdef bint is_same_time(const timespec_t *one, const timespec_t *other) noexcept nogil:
+    return one.tv_sec == other.tv_sec and one.tv_nsec == other.tv_nsec
 
 
 cdef bint is_all_done_locked(send_state *s) noexcept nogil:
@@ -135,7 +142,21 @@ cdef bint is_idle_locked(send_state *s) noexcept nogil:
             and s.finished == NULL and s.n_questions == 0 and s.n_free == N_FLIGHTS)
 
 
-cdef bint is_changed(int fd, const stat_t *before) noexcept nogil:
+cdef int check_unchanged(int fd, const item *it, uint64_t n, fast_err *err) noexcept nogil:
     cdef stat_t now
-    return (fstat(fd, &now) < 0 or now.st_size != before.st_size or now.st_mtim.tv_sec != before.st_mtim.tv_sec
-            or now.st_mtim.tv_nsec != before.st_mtim.tv_nsec)
+    cdef int64_t more
+    if fstat(fd, &now) < 0:
+        return fail(err, FAST_SYS, errno, "stat")
+    if now.st_size != it.status.st_size:
+        return fail(err, FAST_CHANGED, 0, "size")
+    if not is_same_time(&now.st_mtim, &it.status.st_mtim):
+        return fail(err, FAST_CHANGED, 0, "time")
+    if not is_same_time(&now.st_ctim, &it.status.st_ctim):  # who sets the other one back can't set this
+        return fail(err, FAST_CHANGED, 0, "status")
+    if n < it.size and not (it.is_measured and it.size <= SMALL_FILE_BYTES):
+        return fail(err, FAST_CHANGED, 0, "short")
+    if it.is_measured and n >= SMALL_FILE_BYTES:
+        more = peek(fd, n)
+        if more:
+            return fail(err, FAST_SYS, errno, "read") if more < 0 else fail(err, FAST_CHANGED, 0, "long")
+    return 0

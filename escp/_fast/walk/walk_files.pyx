@@ -9,6 +9,7 @@ from escp._fast.base.libc cimport (EFBIG, EIO, ENOENT, ENOMEM, O_CLOEXEC, O_NOCT
 from escp._fast.base.types cimport (FAST_NAME, FAST_SPECIAL, FAST_SYS, MAX_PATH_BYTES, SMALL_FILE_BYTES, clear, fail,
                                     fast_err)
 from escp._fast.files.bounds cimport bound_status
+from escp._fast.files.sizes cimport find_size
 from escp._fast.send.hard_links cimport take_hard_link
 from escp._fast.send.send_state cimport dir_node, item, item_close, item_put, node_unref, report, send_state
 from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LINK, ENTRY_SMALL
@@ -69,7 +70,6 @@ cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, c
     it.fd = -1
     it.kind = ENTRY_DEVICE
     it.status = status[0]
-    it.status.st_size = 0
     bound_status(&it.status)
     if S_ISLNK(status.st_mode):
         it.kind = ENTRY_LINK
@@ -103,6 +103,8 @@ cdef void take_file(send_state *s, int dirfd, const char *path, dir_node *dir, c
 
 cdef void take_opened(send_state *s, int fd, dir_node *dir, const char *name) noexcept nogil:
     cdef item it
+    cdef fast_err own
+    clear(&own)
     it.kind = ENTRY_SMALL
     it.link, it.links = NULL, NULL
     it.fd = fd
@@ -114,6 +116,8 @@ cdef void take_opened(send_state *s, int fd, dir_node *dir, const char *name) no
         tell(s, dir, name, FAST_SPECIAL, 0, "open")
     elif not bound_status(&it.status):
         tell(s, dir, name, FAST_SYS, EFBIG, "stat")
+    elif find_size(it.fd, &it.status, &s.known_dev, &s.is_stopped, &it.size, &it.is_measured, &own) < 0:
+        report(s, &own, False, dir, name, strlen(name))
     else:
         if 0 < it.status.st_size <= SMALL_FILE_BYTES:
             s.config.engine.prefetch(it.fd)

@@ -3,12 +3,14 @@
 from libc.stdint cimport uint64_t, uint8_t
 
 from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, EFBIG, S_ISREG, c_close, errno, escp_flag, free, fstat, fstatat,
-                                   malloc, memcpy, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
+                                   malloc, memcpy, openat, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
                                    pthread_mutex_unlock, stat_t, strlen)
-from escp._fast.base.types cimport FAST_MEMORY, FAST_SPECIAL, FAST_SYS, SELECT_ALL, clear, fail, fast_err
+from escp._fast.base.types cimport (FAST_CHANGED, FAST_MEMORY, FAST_SPECIAL, FAST_SYS, SELECT_ALL, SMALL_FILE_BYTES,
+                                    clear, fail, fast_err)
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.bounds cimport bound_status
 from escp._fast.files.compare cimport digest_file
+from escp._fast.files.sizes cimport find_size, is_size_true, measure, peek
 from escp._fast.send.below cimport open_below, root_way
 from escp._fast.send.questions cimport is_time_to_ask_locked, take_wanted_locked, wanted_file
 from escp._fast.send.send_state cimport N_QUESTIONS, dir_node, item, node_unref, node_unref_locked, report, send_state
@@ -24,16 +26,25 @@ cdef int is_same(send_state *s, int fd, const wanted_file *asked, fast_err *err)
     cdef stat_t status
     cdef digest128 digest
     cdef uint8_t *buffer
+    cdef uint64_t size = 0
+    cdef bint is_measured = False
     cdef int rc
     if fstat(fd, &status) < 0:
         return fail(err, FAST_SYS, errno, "stat")
-    if <uint64_t>status.st_size != asked.size:
+    if find_size(fd, &status, &s.known_dev, &s.is_stopped, &size, &is_measured, err) < 0:
+        return -1
+    if size != asked.size and not is_measured:
         return 0
     buffer = <uint8_t *>malloc(COMPARED_BYTES)
     if buffer == NULL:
         return fail(err, FAST_MEMORY, 0, "compare")
     rc = digest_file(fd, asked.size, buffer, COMPARED_BYTES, &s.is_stopped, &digest, err)
     free(buffer)
+    if rc < 0 and err.code == FAST_CHANGED and is_measured:  # it is shorter now
+        clear(err)
+        return 0
+    if rc == 0 and is_measured and peek(fd, asked.size) != 0:
+        return 0
     return rc if rc < 0 else digest.high == asked.digest.high and digest.low == asked.digest.low
 
 
@@ -86,15 +97,36 @@ cdef void ask(send_state *s, root_way *way, const item *q) noexcept nogil:
     pthread_mutex_unlock(&s.lock)
 
 
+cdef int find_asked_size(send_state *s, int dirfd, const char *path, item *q, fast_err *err) noexcept nogil:
+    """The receiver is asked about a file of the size that it would get."""
+    cdef int fd = -1
+    cdef int rc = 0
+    q.size = q.status.st_size
+    q.is_measured = False
+    if not is_size_true(&q.status, &s.known_dev):
+        fd = openat(dirfd, path, open_flags(s))
+    if fd < 0:  # if it can't be read, that is told when it is wanted
+        return 0
+    rc = find_size(fd, &q.status, &s.known_dev, &s.is_stopped, &q.size, &q.is_measured, err)
+    if rc == 0 and q.is_measured and q.size <= SMALL_FILE_BYTES:
+        rc = measure(fd, &s.is_stopped, &q.size, err)
+    c_close(fd)
+    return rc
+
+
 cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, dir_node *dir,
                    const char *name) noexcept nogil:
+    cdef fast_err own
     cdef item q
+    clear(&own)
     if fstatat(dirfd, path, &q.status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) < 0:
         tell(s, dir, name, FAST_SYS, errno, "stat")
     elif not S_ISREG(q.status.st_mode):  # it was one a moment ago
         tell(s, dir, name, FAST_SPECIAL, 0, "stat")
     elif not bound_status(&q.status):
         tell(s, dir, name, FAST_SYS, EFBIG, "stat")
+    elif find_asked_size(s, dirfd, path, &q, &own) < 0:
+        report(s, &own, False, dir, name, strlen(name))
     elif s.config.selection != SELECT_ALL:
         q.fd = -1
         q.dir = dir
@@ -103,7 +135,7 @@ cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, di
         ask(s, way, &q)
         return
     else:
-        list_name(s, dir, name, ENTRY_SMALL, q.status.st_size)
+        list_name(s, dir, name, ENTRY_SMALL, q.size)
     node_unref(s, dir)
 
 
@@ -116,6 +148,8 @@ cdef void consider_directory(send_state *s, root_way *way, dir_node *dir) noexce
     q.dir = dir
     q.n_name = 0
     q.status = dir.status
+    q.size = 0
+    q.is_measured = False
     pthread_mutex_lock(&s.lock)
     dir.n_refs += 1
     pthread_mutex_unlock(&s.lock)

@@ -102,7 +102,7 @@ cdef int get_meta_header(const uint8_t *payload, size_t n, meta_header *h, fast_
 # extras_bytes is.
 cdef size_t put_entry(uint8_t *out, size_t room, const entry *e) noexcept nogil
 # Of an entry that lies at *out*.
-cdef void put_entry_digest(uint8_t *out, const digest128 *digest) noexcept nogil
+cdef void put_entry_contents(uint8_t *out, uint64_t size, const digest128 *digest) noexcept nogil
 # Reads one entry at *at[0]* and moves it on; -1 with FAST_PROTOCOL or FAST_UNSAFE.
 cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *err) noexcept nogil
 cdef void put_data_header(uint8_t *out, const data_header *h) noexcept nogil

@@ -76,7 +76,8 @@ cdef size_t entry_length(const entry *e) noexcept nogil:
     return ENTRY_BYTES + e.path_bytes + (4 + e.extras_bytes if e.extras_bytes else 0)
 
 
-cdef void put_entry_digest(uint8_t *out, const digest128 *digest) noexcept nogil:
+cdef void put_entry_contents(uint8_t *out, uint64_t size, const digest128 *digest) noexcept nogil:
+    put64(out + 16, size)
     put64(put64(out + ENTRY_BYTES - DIGEST_BYTES, digest.high), digest.low)
 
 
@@ -89,14 +90,13 @@ cdef size_t put_entry(uint8_t *out, size_t room, const entry *e) noexcept nogil:
     p = put16(p + 2, e.path_bytes)
     p = put32(p, e.mode)
     p = put64(p, e.id)
-    p = put64(p, e.size)
-    p = put64(p, <uint64_t>e.mtime_s)
+    p = put64(p + 8, <uint64_t>e.mtime_s)
     p = put64(p, <uint64_t>e.atime_s)
     p = put32(p, e.mtime_ns)
     p = put32(p, e.atime_ns)
     p = put32(p, e.uid)
     p = put32(p, e.gid)
-    put_entry_digest(out, &e.digest)
+    put_entry_contents(out, e.size, &e.digest)
     p += DIGEST_BYTES
     memcpy(p, e.path, e.path_bytes)
     if e.extras_bytes:

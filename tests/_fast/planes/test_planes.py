@@ -5,6 +5,7 @@ import os
 import random
 import stat
 import threading
+import time
 
 import pytest
 
@@ -315,6 +316,50 @@ def test_file_that_shrinks_is_reported_and_not_kept(tmp_path, target, size):
         outcome = loopback.run_to_end()
     assert [(is_sender, event.code) for is_sender, event in outcome.events] == [(True, FAST_CHANGED)]
     assert sorted(os.listdir(target)) == ["0", "1"]
+
+
+@pytest.mark.parametrize("size", [100, 5 * BLOCK])
+@pytest.mark.parametrize("what", ["size", "time", "status"])
+def test_file_that_changes_is_reported_with_what_changed(tmp_path, target, size, what):
+    """Setting the modification time back hides nothing."""
+    source = tmp_path / "x"
+    source.write_bytes(bytes(size))
+    os.utime(source, ns=(10**18, 10**18))
+    for name in ("0", "1"):
+        (tmp_path / name).write_bytes(bytes(SMALL_BYTES))
+    with Loopback(target, buffer_bytes=4096, sending={"n_walkers": 1}) as loopback:  # it comes last
+        loopback.sender.start()
+        loopback.add(*[(os.fsencode(tmp_path / name), name.encode()) for name in ("0", "1", "x")])
+        while loopback.sender.counters()["found_files"] < 3:  # opened, and nobody takes the bundle before it
+            pass
+        time.sleep(0.02)  # the kernel's clock for files ticks at 100 Hz at least
+        source.write_bytes(b"y" * (size + (what == "size")))
+        if what == "status":
+            os.utime(source, ns=(10**18, 10**18))
+        loopback.receiver.start()
+        outcome = loopback.run_to_end()
+    assert [(is_sender, event.code, event.where) for is_sender, event in outcome.events] == [
+        (True, FAST_CHANGED, what)
+    ]
+    assert sorted(os.listdir(target)) == ["0", "1"]
+
+
+def test_large_file_that_changes_during_a_local_copy_is_not_kept(tmp_path, target):
+    source = tmp_path / "x"
+    with open(source, "wb") as file:
+        file.truncate(1 << 28)
+    os.utime(source, ns=(10**18, 10**18))
+    with Loopback(target, is_local=True) as loopback:
+        loopback.start()
+        loopback.add((os.fsencode(source), b"x"))
+        while not loopback.sender.counters()["bytes"]:
+            pass
+        with open(source, "r+b") as file:
+            file.write(b"y")
+        os.utime(source, ns=(10**18, 10**18))
+        outcome = loopback.run_to_end()
+    assert [(s, e.code, e.where) for s, e in outcome.events] == [(True, FAST_CHANGED, "status")]
+    assert os.listdir(target) == []
 
 
 @pytest.mark.parametrize(
