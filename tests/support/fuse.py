@@ -1,6 +1,6 @@
 """A file system that runs here, in the kernel's own words (linux/fuse.h): its files say what a test wants.
 
-Needs root and /dev/fuse. One directory, read only.
+Needs root and /dev/fuse. One directory, read only; a file may have several names.
 """
 
 import ctypes
@@ -40,7 +40,8 @@ class FuseServer(threading.Thread):
     def __init__(self, fd: int, files: dict[str, FuseFile]):
         super().__init__(daemon=True)
         self.fd = fd
-        self.files = list(files.items())
+        self.names = files
+        self.files = list(dict.fromkeys(files.values()))  # of which node 2 is the first
 
     def run(self) -> None:
         while True:
@@ -61,18 +62,17 @@ class FuseServer(threading.Thread):
         if opcode == INIT:
             return struct.pack("<IIIIHHIIHH8I", 7, 23, 1 << 17, 0, 16, 12, 1 << 17, 1, 0, 0, *[0] * 8)
         if opcode == LOOKUP:
-            names = [name for name, _ in self.files]
             name = body.rstrip(b"\0").decode()
-            if name not in names:
+            if name not in self.names:
                 return errno.ENOENT
-            found = names.index(name) + 2
+            found = self.files.index(self.names[name]) + 2
             return struct.pack("<QQQQII", found, 0, 60, 60, 0, 0) + self.attributes(found)
         if opcode == GETATTR:
             return struct.pack("<QII", 60, 0, 0) + self.attributes(node)
         if opcode in (OPEN, OPENDIR):
             return struct.pack("<QII", 0, DIRECT_IO if opcode == OPEN else 0, 0)
         if opcode == READ:
-            return self.files[node - 2][1].read(*struct.unpack_from("<QI", body, 8))
+            return self.files[node - 2].read(*struct.unpack_from("<QI", body, 8))
         if opcode == READDIR:
             return self.list_names(struct.unpack_from("<Q", body, 8)[0])
         if opcode == STATFS:
@@ -80,13 +80,16 @@ class FuseServer(threading.Thread):
         return b"" if opcode in (RELEASE, RELEASEDIR, FLUSH) else errno.ENOSYS
 
     def attributes(self, node: int) -> bytes:
-        size, mode = (0, 0o40755) if node == 1 else (self.files[node - 2][1].size, 0o100644)
+        size, mode, n_links = 0, 0o40755, 1
+        if node != 1:
+            file = self.files[node - 2]
+            size, mode, n_links = file.size, 0o100644, list(self.names.values()).count(file)
         times = [1_600_000_000] * 3
-        return struct.pack("<6Q10I", node, size, 0, *times, 0, 0, 0, mode, 1, 0, 0, 0, 4096, 0)
+        return struct.pack("<6Q10I", node, size, 0, *times, 0, 0, 0, mode, n_links, 0, 0, 0, 4096, 0)
 
     def list_names(self, offset: int) -> bytes:
         out = b""
-        for i, (name, _) in enumerate(self.files[offset:], int(offset) + 1):
+        for i, name in enumerate(list(self.names)[offset:], int(offset) + 1):
             raw = name.encode()
             out += struct.pack("<QQII", i + 1, i, len(raw), 8) + raw + bytes(-len(raw) % 8)
         return out if len(out) < 4096 else pytest.fail("too many names for one answer")

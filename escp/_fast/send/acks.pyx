@@ -67,6 +67,7 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
     if r.flags & RESULT_IS_EARLY:
         if give_up_locked(s, f.large):
             fail(&own, r.code, r.sys_errno, "write")
+            f.is_refused = True
             f.dir.n_refs += 1
     else:
         is_told = f.large != NULL and f.large.has_failed
@@ -75,6 +76,7 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
             fail(&own, FAST_DIGEST, 0, "verify")
         elif r.code != FAST_OK and not is_told:
             fail(&own, r.code, r.sys_errno, "write")
+            f.is_refused = r.code != FAST_DIGEST
             settle_root_locked(s, f)  # of a question: nothing more is sent
         elif not is_told:
             f.is_good = True

@@ -5,8 +5,8 @@ from libc.stdint cimport uint8_t, uint16_t
 from escp._fast.base.libc cimport c_close, memcpy, pthread_cond_broadcast
 from escp._fast.base.types cimport MAX_NAME_BYTES
 from escp._fast.send.hard_links cimport resolve_links_locked
-from escp._fast.send.send_state cimport (ASK_ROOM, MAX_ASKED, N_FLIGHTS, SHORT_NAME_BYTES, dir_node, flight,
-                                         node_unref_locked, send_state)
+from escp._fast.send.send_state cimport (ASK_ROOM, LINKS_FAILED, LINKS_GOOD, LINKS_REFUSED, MAX_ASKED, N_FLIGHTS,
+                                         SHORT_NAME_BYTES, dir_node, flight, node_unref_locked, send_state)
 from escp._fast.wire.payloads cimport ENTRY_DIRECTORY, ENTRY_QUERY
 
 
@@ -24,7 +24,7 @@ cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexc
     f.dir = dir
     f.large = NULL
     f.links = NULL
-    f.is_sent = f.is_good = f.is_digest_known = False
+    f.is_sent = f.is_good = f.is_refused = f.is_digest_known = False
     f.size = 0
     f.digest.high = f.digest.low = 0
     f.n_name = 0
@@ -51,7 +51,7 @@ cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
     cdef bint was_large = f.large != NULL
     cdef bint was_question = f.kind == ENTRY_QUERY
     if f.links != NULL:
-        resolve_links_locked(s, f.links, f.is_good)
+        resolve_links_locked(s, f.links, LINKS_GOOD if f.is_good else LINKS_REFUSED if f.is_refused else LINKS_FAILED)
         f.links = NULL
     if f.large != NULL:
         if f.large.fd >= 0:

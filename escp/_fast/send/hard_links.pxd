@@ -1,10 +1,13 @@
 """Files with several names: the first one found is sent, the others become links once it is known to be there.
 
-Memory: for the whole run one node per inode with several names (48 bytes and the path of the first), and
+If the receiver can't make the first one (its name is a directory's there, say), the next one is sent in its place: a
+walker opens it again. If it can't be read its other names have failed, too: they are the same file's.
+
+Memory: for the whole run one node per inode with several names (56 bytes and the path of the first), and
 for names that wait for the first one's result at most N_PUT_OFF of put_off.
 """
 
-from escp._fast.send.send_state cimport hard_link, item, send_state
+from escp._fast.send.send_state cimport hard_link, item, put_off, send_state
 
 cdef enum:
     N_PUT_OFF = 16384
@@ -16,6 +19,10 @@ cdef enum:
 cdef bint take_hard_link(send_state *s, item *it) noexcept nogil
 # The next name that need not wait any more, as an item; False when there is none.
 cdef bint pop_link_locked(send_state *s, item *it) noexcept nogil
-# The first name's result is known: those that wait can go.
-cdef void resolve_links_locked(send_state *s, hard_link *first, bint is_good) noexcept nogil
+# What came of the first name is known (links_state): those that wait can go, or one of them is to be the first.
+cdef void resolve_links_locked(send_state *s, hard_link *first, int state) noexcept nogil
+# The next name that a walker is to look at again, with the reference to its directory; False when there is none.
+cdef bint take_again_locked(send_state *s, put_off *one, char *name) noexcept nogil
+# It has been: if it has not become the first name, another one is to.
+cdef void settle_again_locked(send_state *s, hard_link *first) noexcept nogil
 cdef void free_links(send_state *s) noexcept nogil

@@ -1,15 +1,12 @@
-"""Files with several names; see hard_links.pxd. The table is guarded by the state's lock.
-
-If the first one fails, its other names are reported as failed, too: what made it fail mostly holds for them as well.
-"""
+"""Files with several names; see hard_links.pxd. The table is guarded by the state's lock."""
 
 from libc.stdint cimport uint64_t
 
 from escp._fast.base.libc cimport (ENOMEM, calloc, escp_flag, free, malloc, memcpy, memset, pthread_cond_broadcast,
-                                   pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock)
+                                   pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.base.paths cimport join_path, joined_length
 from escp._fast.base.types cimport FAST_SYS, clear, fail, fast_err
-from escp._fast.send.send_state cimport (LINKS_FAILED, LINKS_GOOD, LINKS_PENDING, hard_link, item, item_close,
+from escp._fast.send.send_state cimport (LINKS_FAILED, LINKS_PENDING, LINKS_REFUSED, hard_link, item, item_close,
                                          node_unref_locked, put_off, report, send_state)
 from escp._fast.wire.payloads cimport ENTRY_HARD_LINK
 
@@ -42,11 +39,25 @@ cdef void grow_locked(send_state *s) noexcept nogil:
     s.n_link_buckets = n
 
 
-cdef hard_link *find_locked(send_state *s, const item *it, bint *is_new) noexcept nogil:
-    """The inode's node, made with this name's path if there is none; NULL without memory."""
+cdef bint name_first_locked(hard_link *first, const item *it) noexcept nogil:
+    """It is this name that is sent; False without memory."""
+    cdef size_t n = joined_length(it.dir.target, it.dir.n_target, it.n_name)
+    free(first.path)
+    first.path = <char *>malloc(n + 1)
+    if first.path == NULL:
+        first.state = LINKS_FAILED
+        return False
+    memcpy(first.path, it.dir.target, it.dir.n_target)
+    join_path(first.path, it.dir.n_target, it.name, it.n_name)
+    first.n_path = <unsigned short>n
+    first.state = LINKS_PENDING
+    return True
+
+
+cdef hard_link *find_locked(send_state *s, const item *it) noexcept nogil:
+    """The inode's node, made without a first name if there is none; NULL without memory."""
     cdef hard_link *node
     cdef uint64_t i
-    cdef size_t n
     if s.n_hard_links >= s.n_link_buckets:
         grow_locked(s)
     if s.n_link_buckets == 0:
@@ -55,23 +66,15 @@ cdef hard_link *find_locked(send_state *s, const item *it, bint *is_new) noexcep
     node = s.link_buckets[i]
     while node != NULL:
         if node.ino == it.status.st_ino and node.dev == it.status.st_dev:
-            is_new[0] = False
             return node
         node = node.next
-    n = joined_length(it.dir.target, it.dir.n_target, it.n_name)
-    node = <hard_link *>malloc(sizeof(hard_link) + n)
+    node = <hard_link *>calloc(1, sizeof(hard_link))
     if node == NULL:
         return NULL
-    memset(node, 0, sizeof(hard_link))
-    node.dev, node.ino, node.state = it.status.st_dev, it.status.st_ino, LINKS_PENDING
-    node.n_path = <unsigned short>n
-    node.path = <char *>node + sizeof(hard_link)
-    memcpy(node.path, it.dir.target, it.dir.n_target)
-    join_path(node.path, it.dir.n_target, it.name, it.n_name)
+    node.dev, node.ino, node.state = it.status.st_dev, it.status.st_ino, LINKS_REFUSED
     node.next = s.link_buckets[i]
     s.link_buckets[i] = node
     s.n_hard_links += 1
-    is_new[0] = True
     return node
 
 
@@ -89,27 +92,29 @@ cdef put_off *put_off_new(hard_link *first, const item *it) noexcept nogil:
 
 cdef bint take_hard_link(send_state *s, item *it) noexcept nogil:
     cdef fast_err own
-    cdef bint is_new = False
     cdef hard_link *first
     cdef put_off *w = NULL
+    cdef bint is_first = False
     cdef bint is_resolved = False
     pthread_mutex_lock(&s.lock)
     while s.n_put_off >= N_PUT_OFF and not escp_flag(&s.is_stopped):
         pthread_cond_wait(&s.room, &s.lock)
-    first = find_locked(s, it, &is_new)
-    if first != NULL and is_new:
-        it.links = first
-        pthread_mutex_unlock(&s.lock)
-        return False
-    if first != NULL and first.state == LINKS_PENDING:
+    first = find_locked(s, it)
+    if first != NULL and first.state == LINKS_REFUSED:
+        is_first = name_first_locked(first, it)
+    elif first != NULL and first.state == LINKS_PENDING:
         w = put_off_new(first, it)
         if w != NULL:
             w.next = first.waiting
             first.waiting = w
             s.n_put_off += 1
             s.n_found_files += 1
-    is_resolved = first != NULL and first.state != LINKS_PENDING
+    elif first != NULL:
+        is_resolved = True
     pthread_mutex_unlock(&s.lock)
+    if is_first:
+        it.links = first
+        return False
     item_close(it)
     if is_resolved:
         it.kind, it.links = ENTRY_HARD_LINK, first
@@ -125,6 +130,13 @@ cdef bint take_hard_link(send_state *s, item *it) noexcept nogil:
     return True
 
 
+cdef void end_put_off_locked(send_state *s) noexcept nogil:
+    s.n_put_off -= 1
+    pthread_cond_broadcast(&s.room)
+    if s.n_put_off == 0:
+        pthread_cond_broadcast(&s.walk)  # perhaps they waited for this only
+
+
 cdef bint pop_link_locked(send_state *s, item *it) noexcept nogil:
     cdef put_off *w = s.linkable
     if w == NULL:
@@ -135,15 +147,17 @@ cdef bint pop_link_locked(send_state *s, item *it) noexcept nogil:
     it.n_name = w.n_name
     memcpy(it.name, w.name, w.n_name)
     s.linkable = w.next
-    s.n_put_off -= 1
     free(w)
-    pthread_cond_broadcast(&s.room)
+    end_put_off_locked(s)
     return True
 
 
-cdef void resolve_links_locked(send_state *s, hard_link *first, bint is_good) noexcept nogil:
+cdef void resolve_links_locked(send_state *s, hard_link *first, int state) noexcept nogil:
     cdef put_off *w
-    first.state = LINKS_GOOD if is_good else LINKS_FAILED
+    first.state = state
+    if state == LINKS_REFUSED:
+        settle_again_locked(s, first)
+        return
     while first.waiting != NULL:
         w = first.waiting
         first.waiting = w.next
@@ -151,6 +165,29 @@ cdef void resolve_links_locked(send_state *s, hard_link *first, bint is_good) no
         s.linkable = w
     if s.linkable != NULL:
         pthread_cond_broadcast(&s.work)
+
+
+cdef void settle_again_locked(send_state *s, hard_link *first) noexcept nogil:
+    cdef put_off *w = first.waiting
+    if first.state == LINKS_REFUSED and w != NULL:
+        first.waiting = w.next
+        w.next = s.again
+        s.again = w
+        pthread_cond_signal(&s.walk)
+
+
+cdef bint take_again_locked(send_state *s, put_off *one, char *name) noexcept nogil:
+    cdef put_off *w = s.again
+    if w == NULL:
+        return False
+    s.again = w.next
+    one[0] = w[0]
+    memcpy(name, w.name, w.n_name)
+    name[w.n_name] = 0
+    free(w)
+    s.n_found_files -= 1  # it is found once more
+    end_put_off_locked(s)
+    return True
 
 
 cdef void free_put_off(send_state *s, put_off *w) noexcept nogil:
@@ -166,12 +203,14 @@ cdef void free_links(send_state *s) noexcept nogil:
     cdef hard_link *node
     cdef uint64_t i
     free_put_off(s, s.linkable)
-    s.linkable = NULL
+    free_put_off(s, s.again)
+    s.linkable = s.again = NULL
     for i in range(s.n_link_buckets):
         while s.link_buckets[i] != NULL:
             node = s.link_buckets[i]
             s.link_buckets[i] = node.next
             free_put_off(s, node.waiting)
+            free(node.path)
             free(node)
     free(s.link_buckets)
     s.link_buckets = NULL

@@ -55,6 +55,7 @@ cdef enum links_state:
     LINKS_PENDING = 0
     LINKS_GOOD = 1
     LINKS_FAILED = 2
+    LINKS_REFUSED = 3  # the receiver did not take the first name: the next one is to be the first
 
 
 # An inode with several names, when hard links are kept.
@@ -63,7 +64,7 @@ ctypedef struct hard_link:
     uint64_t dev
     uint64_t ino
     put_off *waiting  # names that wait for the first one's result
-    int state
+    int state  # links_state
     uint16_t n_path
     char *path  # of the first one, below the target
 
@@ -121,6 +122,7 @@ ctypedef struct flight:
     uint8_t kind  # entry_kind
     uint8_t is_sent  # its entry (the last one, of a large file) is on its way: a final result may come
     uint8_t is_good  # it had a good one
+    uint8_t is_refused  # the receiver could not make it, whatever its contents are
     uint8_t is_digest_known  # of a question: *digest* is that of the receiver's file
     char short_name[SHORT_NAME_BYTES]  # see flight_name
     uint64_t size
@@ -199,6 +201,7 @@ ctypedef struct send_state:
     uint64_t n_link_buckets
     uint64_t n_hard_links
     put_off *linkable  # names whose first one's result is known
+    put_off *again  # names that are to be the first one now
     int n_put_off  # of them and of those that wait
     owner_cache owners
     large_file large[MAX_OPEN_LARGE]

@@ -18,9 +18,10 @@ from escp._fast.base.types cimport (FAST_CHANGED, FAST_INTO_ITSELF, FAST_LOOP, F
 from escp._fast.files.bounds cimport bound_status, next_dirent
 from escp._fast.files.filter cimport is_excluded
 from escp._fast.send.below cimport is_same_file, open_below, root_way, way_close
+from escp._fast.send.hard_links cimport settle_again_locked, take_again_locked
 from escp._fast.send.questions cimport take_wanted_locked, wanted_file
-from escp._fast.send.send_state cimport (MAX_FINISHED, MAX_STACKED, N_ROOTS, dir_node, is_idle_locked, node_new,
-                                         node_unref, send_state)
+from escp._fast.send.send_state cimport (MAX_FINISHED, MAX_STACKED, N_ROOTS, dir_node, hard_link, is_idle_locked,
+                                         node_new, node_unref, put_off, send_state)
 from escp._fast.walk.walk_files cimport is_node, take_file, take_node, tell
 from escp._fast.walk.walk_query cimport consider, consider_directory, take_wanted
 
@@ -240,6 +241,47 @@ cdef void take_root(send_state *s, root_way *way, dir_node *node) noexcept nogil
     node_unref(s, node)
 
 
+cdef void take_name(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
+    """A file, link or device under one of its names. Takes over the reference."""
+    cdef stat_t status
+    if fstatat(dirfd, path, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) < 0:
+        tell(s, dir, name, FAST_SYS, errno, "stat")
+        node_unref(s, dir)
+    elif S_ISREG(status.st_mode) or not is_node(s, &status):  # what it is now is looked at once it is open
+        take_file(s, dirfd, path, dir, name)
+    else:
+        take_node(s, dirfd, path, dir, name, &status)
+
+
+cdef void take_again(send_state *s, root_way *way, const put_off *one, const char *name) noexcept nogil:
+    """A name of a file whose first name the receiver could not make: it is to be the first now."""
+    cdef hard_link *first = one.first
+    cdef int fd
+    if one.n_name == 0:  # a source that the user named
+        take_name(s, AT_FDCWD, one.dir.source, one.dir, name)
+    else:
+        fd = open_below(s, way, one.dir, "", 0, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        if fd < 0:
+            tell(s, one.dir, name, FAST_SYS, errno, "open")
+            node_unref(s, one.dir)
+        else:
+            take_name(s, fd, name, one.dir, name)
+            c_close(fd)
+    pthread_mutex_lock(&s.lock)
+    settle_again_locked(s, first)
+    pthread_mutex_unlock(&s.lock)
+
+
+cdef bint is_all_found_locked(const send_state *s) noexcept nogil:
+    return s.has_all_roots and s.n_roots == 0 and s.n_walking == 0 and s.n_questions == 0 and s.n_asked == 0
+
+
+cdef void tell_walked_locked(send_state *s) noexcept nogil:
+    s.is_walked = True
+    pthread_cond_broadcast(&s.walk)
+    pthread_cond_broadcast(&s.work)
+
+
 cdef void offer_room(send_state *s) noexcept nogil:
     cdef fast_err none
     clear(&none)
@@ -254,15 +296,19 @@ cdef void walk_loop(send_state *s) noexcept nogil:
     cdef root_way way
     cdef dir_node *node
     cdef wanted_file wanted
+    cdef put_off one
+    cdef char name[MAX_NAME_BYTES + 1]
     cdef bint is_root
     cdef bint is_wanted
+    cdef bint is_again
     way.serial = 0
     pthread_mutex_lock(&s.lock)
     while not escp_flag(&s.is_stopped):
         is_root = False
         node = NULL
         is_wanted = take_wanted_locked(s, &wanted)
-        if is_wanted:
+        is_again = not is_wanted and take_again_locked(s, &one, name)
+        if is_wanted or is_again:
             pass
         elif s.stack != NULL:
             node = s.stack
@@ -273,16 +319,19 @@ cdef void walk_loop(send_state *s) noexcept nogil:
             node = s.roots[s.roots_head].node
             s.roots_head = (s.roots_head + 1) % N_ROOTS
             s.n_roots -= 1
-        elif (s.has_all_roots and s.n_roots == 0 and s.n_walking == 0 and s.n_questions == 0
-                and s.n_asked == 0):
+        elif is_all_found_locked(s) and s.n_put_off == 0:
             break
         else:
+            if is_all_found_locked(s) and not s.is_walked:  # but for names that may have to be looked at again
+                tell_walked_locked(s)
             pthread_cond_wait(&s.walk, &s.lock)
             continue
         s.n_walking += 1
         pthread_mutex_unlock(&s.lock)
         if is_wanted:
             take_wanted(s, &way, &wanted)
+        elif is_again:
+            take_again(s, &way, &one, name)
         elif is_root:
             if s.wants_root_event:
                 offer_room(s)
@@ -294,8 +343,6 @@ cdef void walk_loop(send_state *s) noexcept nogil:
         s.n_walking -= 1
         if s.n_questions and s.n_walking == 0:  # nobody adds to them: they are to be asked
             pthread_cond_broadcast(&s.work)
-    s.is_walked = True
-    pthread_cond_broadcast(&s.walk)
-    pthread_cond_broadcast(&s.work)
+    tell_walked_locked(s)
     pthread_mutex_unlock(&s.lock)
     way_close(&way)

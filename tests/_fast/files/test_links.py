@@ -10,6 +10,7 @@ from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, FILE_FAILED, LISTED
 from escp._fast.wire.payloads import encode_entry, encode_extra, encode_result
 from escp.failures import FAST_HARD_LINK, FAST_PROTOCOL, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE
+from tests.support.fuse import FuseFile, mounted
 from tests.support.loopback import BLOCK, Loopback, copy
 from tests.support.peers import DEVICE, HARD_LINK, LARGE, LINK, SMALL, Receiver, Sender
 
@@ -17,6 +18,7 @@ LINKS = {"sending": {"keeps_links": True}, "receiving": {"keeps_links": True}}
 HARD_LINKS = {"sending": {"keeps_hard_links": True}, "receiving": {"keeps_hard_links": True}}
 DEVICES = {"sending": {"keeps_devices": True}, "receiving": {"keeps_devices": True}}
 TARGET, GROUP, NODE = 1, 4, 5  # types of extras
+LARGE_BYTES = (1 << 17) + 1  # the smallest file that travels in blocks
 
 
 def assert_clean(top):
@@ -306,16 +308,65 @@ def test_other_names_wait_for_the_first_ones_result(tmp_path, size):
         assert directory["path"] == b"tree"
 
 
-def test_other_names_of_a_file_that_failed_are_reported(tmp_path, target):
-    source = make_names(tmp_path, 5)
-    first = os.listdir(source)[0]  # the order in which the walker finds them
-    (target / "tree" / first).mkdir(parents=True)
-    outcome = copy(source, target, **HARD_LINKS)
-    failed = {(event.path, event.code) for is_sender, event in outcome.events if is_sender}
-    wanted = {(b"tree/" + os.fsencode(first), FAST_SYS)}
-    wanted |= {(os.fsencode(source / name), FAST_HARD_LINK) for name in os.listdir(source) if name != first}
-    assert failed == wanted and outcome.sent["failed"] == 5
-    assert os.listdir(target / "tree") == [first]
+@pytest.mark.parametrize("is_local", [False, True], ids=["tcp", "local"])
+@pytest.mark.parametrize("size", [1, LARGE_BYTES])
+@pytest.mark.parametrize("n_blocked", [1, 4, 9, 10])
+def test_blocked_names_take_no_other_names_of_their_file_with_them(
+    tmp_path, target, is_local, size, n_blocked
+):
+    source = make_names(tmp_path, 10, size)
+    names = os.listdir(source)  # in the order in which the walker finds them
+    for name in names[:n_blocked]:
+        (target / "tree" / name / "full").mkdir(parents=True)
+    outcome = copy(source, target, is_local=is_local, n_streams=2, **HARD_LINKS)
+    told = {(event.path, event.code) for is_sender, event in outcome.events if is_sender}
+    assert told == {(b"tree/" + os.fsencode(name), FAST_SYS) for name in names[:n_blocked]}
+    assert (outcome.sent["failed"], outcome.sent["files"]) == (n_blocked, 10 - n_blocked)
+    made = [(target / "tree" / name).stat() for name in names[n_blocked:]]
+    assert {(status.st_nlink, status.st_size) for status in made} <= {(10 - n_blocked, size)}
+    assert len({status.st_ino for status in made}) == (n_blocked < 10)
+    assert outcome.sent["is_walked"]
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_blocked_names_of_what_has_no_contents(tmp_path, target, kind):
+    source = tmp_path / "tree"
+    source.mkdir()
+    if kind == "link":
+        os.symlink("nowhere", source / "0")
+    else:
+        os.mkfifo(source / "0")
+    for i in range(1, 4):
+        os.link(source / "0", source / str(i), follow_symlinks=False)
+    first = os.listdir(source)[0]
+    (target / "tree" / first / "full").mkdir(parents=True)
+    outcome = copy(
+        source,
+        target,
+        both={"keeps_hard_links": True, "keeps_links": True, "keeps_devices": True},
+    )
+    assert [event.path for is_sender, event in outcome.events if is_sender] == [b"tree/" + os.fsencode(first)]
+    assert len({os.lstat(target / "tree" / name).st_ino for name in os.listdir(source) if name != first}) == 1
+
+
+def test_blocked_names_that_are_sources_themselves(tmp_path, target):
+    source = make_names(tmp_path, 3)
+    (target / "0" / "full").mkdir(parents=True)
+    with Loopback(target, **HARD_LINKS) as loopback:
+        loopback.start()
+        loopback.add(*[(os.fsencode(source / name), name.encode()) for name in ("0", "1", "2")])
+        outcome = loopback.run_to_end()
+    assert [event.path for is_sender, event in outcome.events if is_sender] == [b"0"]
+    assert (target / "1").samefile(target / "2")
+
+
+def test_other_names_of_a_file_that_cannot_be_read_are_reported(tmp_path, target):
+    """It is the same file, whatever name it goes by."""
+    bad = FuseFile(b"x" * 3000, fails_at=100)
+    with mounted(tmp_path / "odd", {"a": bad, "b": bad, "c": bad}) as source:
+        outcome = copy(source, target, **HARD_LINKS)
+    assert sorted(event.code for _, event in outcome.events) == [FAST_SYS, FAST_HARD_LINK, FAST_HARD_LINK]
+    assert os.listdir(target / "odd") == []
 
 
 def test_more_names_than_may_wait_only_delay(tmp_path, target):
