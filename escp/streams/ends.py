@@ -10,8 +10,15 @@ from escp._fast.planes.plane import FATAL, FILE_FAILED, FINISHED, LISTED, ROOM
 from escp._fast.planes.receive_plane import ReceivePlane
 from escp._fast.planes.send_plane import SendPlane, link_local
 from escp.control.messages import Receive, Result, Send
-from escp.errors import LocalFileError, ProtocolError, RefusedError, RemoteFileError
-from escp.failures import Failure
+from escp.errors import (
+    EscpError,
+    LocalFileError,
+    ProtocolError,
+    RefusedError,
+    RemoteFileError,
+    describe_errno,
+)
+from escp.failures import FAST_GONE, Failure
 from escp.lean.eventloop import EventLoop
 from escp.names.destination import Destination, is_special, open_destination
 from escp.names.landing import SourceOrder
@@ -115,7 +122,7 @@ class SendEnd:
                 self._listener.end_finished(self)
             elif kind == ROOM:
                 self._hand_over()
-            elif kind == FATAL:
+            elif kind == FATAL and code != FAST_GONE:  # that of a target here is its end's to tell
                 self._listener.end_failed(Failure(code, sys_errno, where, stream=offset))
             elif kind == FILE_FAILED:
                 failure = Failure(code, sys_errno, where)
@@ -215,10 +222,22 @@ class ReceiveEnd:
         for kind, code, sys_errno, where, offset, _, path in self.plane.take_events():
             if kind == FINISHED:
                 self._listener.end_finished(self)
+            elif kind == FATAL and code == FAST_GONE:
+                raise self._explain_death(sys_errno)
             elif kind == FATAL:
                 self._listener.end_failed(Failure(code, sys_errno, where, stream=offset))
             elif kind == FILE_FAILED:
                 self._listener.file_failed(self, Failure(code, sys_errno, where), path, is_receiver=True)
+
+    def _explain_death(self, sys_errno: int) -> EscpError:
+        """Nothing can be made in the target any more: the rest of the copy is not even tried."""
+        cls = RemoteFileError if self._is_remote else LocalFileError
+        error = cls(
+            f"the target '{os.fsdecode(self._wanted.target) or '.'}' is gone: {describe_errno(sys_errno)}",
+            "was it removed, or has its file system failed? What came before may be lost with it",
+        )
+        error.__cause__ = OSError(sys_errno, os.strerror(sys_errno))
+        return error
 
     def counters(self) -> dict[str, int]:
         assert self.plane is not None

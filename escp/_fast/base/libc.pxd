@@ -63,7 +63,7 @@ cdef extern from "<errno.h>" nogil:
     enum:
         EACCES, EAGAIN, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC
         ENOSYS, ENOTDIR, EOPNOTSUPP, EPERM, EXDEV, EDQUOT, EIO, ESPIPE, ESTALE
-        ECONNRESET, EFBIG, ENXIO, ENODATA, ENOTTY, E2BIG, ERANGE
+        ECONNRESET, EFBIG, ENXIO, ENODATA, ENOTTY, E2BIG, ERANGE, ENODEV, ENOTCONN, ECONNABORTED, ESHUTDOWN
 
 cdef extern from "<string.h>" nogil:
     void *memcpy(void *, const void *, size_t)

@@ -55,12 +55,13 @@ cdef enum fast_code:
     # Of a receiver that was told what to expect.
     FAST_ABSENT = 21  # the sender says that this root will not come
     FAST_MISSING = 22  # this root was offered, and neither came nor was said to be absent
-    N_FAST_CODES = 23
+    FAST_GONE = 23  # nothing can be made in the target any more: it was removed, or its file system died
+    N_FAST_CODES = 24
 
 
 cdef inline bint may_be_result(int code) noexcept nogil:
     """Whether a receiver may answer *code* for a file."""
-    return 0 <= code < N_FAST_CODES and code != FAST_ABSENT and code != FAST_MISSING
+    return 0 <= code < N_FAST_CODES and not FAST_ABSENT <= code <= FAST_GONE
 
 
 cdef enum selection_kind:

@@ -85,3 +85,6 @@ cdef int directory_find(tree *t, dir_cache *cache, const entry *e, int *fd, fast
 # Gives the file its attributes and its final name, in one step; closes it. On failure nothing is left.
 cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil
 cdef void file_discard(new_file *f) noexcept nogil
+# After *e* has failed with the system's error *number*: 0, or why nothing at all can be made in the target, or in the
+# root that *e* belongs to, any more.
+cdef int find_death(tree *t, const dir_cache *cache, const entry *e, int number) noexcept nogil

@@ -1,10 +1,11 @@
 """Creating files and directories below the destination; see tree.pxd."""
 
-from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, EEXIST, EINVAL, EISDIR, ELOOP,
-                                   ENOENT, EOPNOTSUPP, EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW,
-                                   O_PATH, O_TMPFILE, O_WRONLY, S_ISDIR, S_ISREG, c_close, dup, errno, escp_fetch_add,
-                                   escp_flag, escp_raise_flag, fchmod, fchown, fstatat, linkat, memcmp, memcpy, mkdirat,
-                                   openat, renameat, snprintf, stat_t, strlen, unlinkat)
+from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, ECONNABORTED, EEXIST, EINVAL, EIO,
+                                   EISDIR, ELOOP, ENODEV, ENOENT, ENOTCONN, ENXIO, EOPNOTSUPP, EPERM, ESHUTDOWN, ESTALE,
+                                   EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE,
+                                   O_WRONLY, S_ISDIR, S_ISREG, c_close, dup, errno, escp_fetch_add, escp_flag,
+                                   escp_raise_flag, fchmod, fchown, fstatat, linkat, memcmp, memcpy, mkdirat, openat,
+                                   renameat, snprintf, stat_t, strlen, unlinkat)
 from escp._fast.base.paths cimport SLASH, last_slash
 from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
 from escp._fast.files.attributes cimport (FILE_MODE, PROC_PATH_BYTES, UNFINISHED_MODE, kept_close, kept_open, proc_path,
@@ -316,3 +317,39 @@ cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexce
         rc = close_checked(f, err)
     file_discard(f)
     return rc
+
+
+# ---- The target itself ------------------------------------------------------------------------------
+
+cdef bint is_deadly(int number) noexcept nogil:
+    """What a removed directory, a lost server, an ended file system process or a broken disk may answer."""
+    return (number == ENOENT or number == EIO or number == ENOTCONN or number == ECONNABORTED or number == ESTALE
+            or number == ENODEV or number == ENXIO or number == ESHUTDOWN)
+
+
+cdef int try_directory(tree *t, int dirfd) noexcept nogil:
+    """Make a file there that nobody sees: 0, or an errno."""
+    cdef char name[TEMP_NAME_BYTES]
+    cdef int fd = -1
+    if not escp_flag(&t.lacks_tmpfile):
+        fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0o600)
+    if fd < 0:
+        name_temporary(t, name)
+        fd = openat(dirfd, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0o600)
+        if fd < 0:
+            return errno
+        unlinkat(dirfd, name, 0)
+    c_close(fd)
+    return 0
+
+
+cdef int find_death(tree *t, const dir_cache *cache, const entry *e, int number) noexcept nogil:
+    cdef int root
+    if t.in_place_fd >= 0 or t.root_fd < 0 or not (is_deadly(number) or number == EPERM):
+        return 0  # EPERM: what ext4 says of a nameless file in a removed directory
+    number = try_directory(t, t.root_fd)
+    if number == 0 and e.root_bytes:
+        root = find_cached(cache, e.path, e.root_bytes, e.root_bytes)
+        if root >= 0:
+            number = try_directory(t, root)
+    return number if is_deadly(number) else 0

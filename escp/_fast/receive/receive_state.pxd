@@ -130,7 +130,8 @@ cdef void receive_stream_close(receive_stream *t) noexcept nogil
 # Seals and sends *frame*: ANSWER_BEFORE bytes, the body of n_body bytes, TAG_BYTES. Results that wait go first.
 cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, size_t n_body,
                      fast_err *err) noexcept nogil
-# Adds the outcome of one entry to the next frame of results; *own* is FAST_OK or why it failed.
+# Adds the outcome of one entry to the next frame of results; *own* is FAST_OK or why it failed. -1 with FAST_GONE where
+# that is because the target itself is gone.
 # is_told: this side's Python knows of the failure already.
 cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, bint is_told,
                     const digest128 *digest, fast_err *err) noexcept nogil

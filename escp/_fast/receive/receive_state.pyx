@@ -6,15 +6,16 @@ from escp._fast.base.events cimport EVENT_FILE_FAILED, events_close, events_free
 from escp._fast.base.libc cimport (SHUT_RDWR, errno, escp_raise_flag, escp_send_all, free, malloc, memset,
                                    pthread_cond_destroy, pthread_cond_init, pthread_mutex_destroy, pthread_mutex_init,
                                    pthread_mutex_lock, pthread_mutex_unlock, shutdown)
-from escp._fast.base.types cimport (FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, IV_BYTES, MAX_BATCH, MAX_META_BYTES,
-                                    MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail, fast_err)
+from escp._fast.base.types cimport (FAST_GONE, FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, FAST_SYS, IV_BYTES,
+                                    MAX_BATCH, MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail,
+                                    fast_err)
 from escp._fast.crypto.channel cimport FRAME_META, channel_seal
 from escp._fast.crypto.digest cimport digest128
-from escp._fast.files.tree cimport cache_close, cache_open, file_discard, source_id, tree_close, tree_open
+from escp._fast.files.tree cimport cache_close, cache_open, file_discard, find_death, source_id, tree_close, tree_open
 from escp._fast.io.ring cimport ring_close, ring_open
 from escp._fast.receive.roots cimport roots_free, roots_settle
-from escp._fast.wire.payloads cimport (ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES,
-                                       RESULT_IS_SAME, entry, meta_header, put_meta_header, put_result, result)
+from escp._fast.wire.payloads cimport (ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS, RESULT_BYTES, RESULT_IS_SAME,
+                                       entry, meta_header, put_meta_header, put_result, result)
 from escp._fast.wire.zstd cimport ZSTD_createDCtx, ZSTD_freeDCtx
 
 
@@ -125,6 +126,11 @@ cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int 
                     const digest128 *digest, fast_err *err) noexcept nogil:
     cdef result r
     cdef receive_state *s = t.state
+    cdef int death = 0
+    if own.code == FAST_SYS:
+        death = find_death(&s.destination, &t.cache, e, own.sys_errno)
+    if death:  # every file that is left would fail
+        return fail(err, FAST_GONE, death, "target")
     if t.n_results == MAX_BATCH and flush_results(t, err) < 0:
         return -1
     r.id, r.flags, r.code, r.sys_errno = e.id, <uint8_t>flags, <uint8_t>own.code, <uint32_t>own.sys_errno

@@ -1,0 +1,32 @@
+"""A target that is removed during the copy: one sentence, and the rest is not tried."""
+
+import os
+import shutil
+import time
+
+import pytest
+
+from tests.support.command import TIMEOUT_S
+from tests.support.directions import LOCAL, PULL, PUSH
+
+N_FILES = 3000
+
+
+@pytest.mark.parametrize("way", [PUSH, PULL, LOCAL], ids=lambda way: way.name)
+def test_removed_target_ends_the_copy_with_one_sentence(escp, source, target, way):
+    for i in range(N_FILES):
+        (source / f"{i}").write_bytes(b"x" * 1000)
+    place = target / "new"
+    limit = [] if way is LOCAL else ["-l", "800K"]
+    process = escp.start("-r", *limit, way.source(source), way.target(place))
+    end_s = time.monotonic() + TIMEOUT_S
+    while not (place.is_dir() and len(os.listdir(place)) > 20):
+        assert time.monotonic() < end_s and process.poll() is None, process.communicate()
+    while place.exists():
+        shutil.rmtree(place, ignore_errors=True)
+    done = escp.finish(process, TIMEOUT_S)
+    assert done.code == (15 if way.is_to_remote else 14), done.err
+    assert done.error.removeprefix("box: ") == f"the target '{place}' is gone: no such file or directory"
+    assert done.hint.startswith("was it removed")
+    assert done.err.count("escp: error: ") == 1, done.err
+    escp.assert_nothing_left()
