@@ -99,12 +99,14 @@ class Agent:
         # Not at the top, as above.
         from escp.agent.service import Service
         from escp.options.agentoptions import parse_agent_options
-        from escp.process.interrupts import handle_signals
+        from escp.process.interrupts import SIGNALS, handle_signals
+        from escp.process.leaving import Exit
         from escp.process.limits import apply_affinity, prepare_process
         from escp.ui.log import open_agent_log
 
         prepare_process()
         handle_signals(_stop)  # only now: an import can swallow what it raises
+        Exit(SIGNALS, _leave, self._read_fd)
         options = parse_agent_options(self._words, os.environ)
         self._log = open_agent_log(options.logfile)
         try:
@@ -169,6 +171,16 @@ def run_agent(argv: "Sequence[str]" = ()) -> int:
         return Agent(0, write_fd, *addresses, argv).run()
     except _Stopped as e:
         return 128 + int(e.args[0])
+
+
+def _leave(number: int, _error: Exception | None) -> int:
+    """The agent was told to end, or its channel is gone, and something hangs."""
+    status = 128 + number if number else NetworkError.exit_code
+    try:
+        os.write(2, b"escp: ended while a disk or pipe of this host did not answer\n")
+    except OSError:
+        return status  # nobody is there to hear it
+    return status
 
 
 class _Stopped(BaseException):

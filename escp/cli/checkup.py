@@ -1,6 +1,6 @@
 """`escp --selftest` and `escp --doctor`."""
 
-from escp.cli.verb import Agents, guard
+from escp.cli.verb import Agents, Ending, guard
 from escp.process.interrupts import handle_question, handle_signals, interrupt, note
 
 TYPE_CHECKING = False
@@ -10,6 +10,7 @@ if TYPE_CHECKING:
 
 def run_checkup(options: "Options", start_s: float) -> int:
     handle_signals(interrupt)
+    ending = Ending(options)
     agents = Agents(options)
     try:
         if options.target.is_remote:
@@ -25,7 +26,7 @@ def run_checkup(options: "Options", start_s: float) -> int:
         with Report(options, start_s) as report:
             handle_question(report.ask)
             work = SelfTest(report).run if options.is_selftest else Doctor(options, agents.get, report).run
-            code = guard(report, work)
+            code = guard(ending, report, work)
             agents.stop()  # as above
             return code
     finally:

@@ -6,7 +6,7 @@ ssh is started as early as possible; what the copy itself needs is imported whil
 import os
 import stat
 
-from escp.cli.verb import Agents, guard
+from escp.cli.verb import Agents, Ending, guard
 from escp.errors import SomeFailedError, UsageError, describe_errno
 from escp.process.interrupts import handle_question, handle_signals, interrupt, note
 
@@ -55,6 +55,7 @@ def run_copy(options: "Options", start_s: float) -> int:
     from escp.names.sources import SourceQueue
 
     handle_signals(interrupt)
+    ending = Ending(options)
     _check_sources(options)
     sources = SourceQueue(options)
     has_sources, origin = sources.next_host()
@@ -83,7 +84,7 @@ def run_copy(options: "Options", start_s: float) -> int:
                 report.finish(summary, one.first_failure)
                 return find_exit_code(summary, one.first_failure or report.first_failure)
 
-            code = guard(report, copy)
+            code = guard(ending, report, copy)
             agents.stop()  # what ssh says at its end belongs into the log, too
             return code
     finally:

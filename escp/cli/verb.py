@@ -1,7 +1,10 @@
 """What the verbs share: the agents that were started, and what ends a command."""
 
+import time
+
 from escp.errors import EscpError, InternalError, InterruptedBySignal, LocalFileError
-from escp.process.interrupts import Interrupted, noted
+from escp.process.interrupts import SIGNALS, Interrupted, noted
+from escp.process.leaving import TELL_S, Exit
 from escp.process.shortages import explain_shortage
 
 TYPE_CHECKING = False
@@ -12,6 +15,31 @@ if TYPE_CHECKING:
     from escp.options.options import Options
     from escp.remote.child import AgentProcess
     from escp.ui.events import Events
+
+
+HANGS_HINT = (
+    "what it read from or wrote to does not answer: a pipe that nobody uses, or a file system that hangs"
+)
+
+
+class Ending(Exit):
+    """How a command ends whose main thread hangs: as it would have, and with a hint."""
+
+    def __init__(self, options: "Options"):
+        self._is_json = options.json
+        self.report: Events | None = None
+        super().__init__(SIGNALS, self._say_why)
+
+    def _say_why(self, number: int, error: Exception | None) -> int:
+        from escp.ui.ui import settle, show_early_failure  # lazy: hardly a run needs it
+
+        shown = error if isinstance(error, EscpError) and not number else InterruptedBySignal(number)
+        shown.hint = shown.hint or HANGS_HINT
+        if self.report is not None:
+            self.report.fail(shown)
+        else:
+            show_early_failure(shown, is_json=self._is_json)
+        return settle(shown.exit_code)
 
 
 class Agents:
@@ -45,8 +73,9 @@ class Agents:
             agent.stop()
 
 
-def guard(report: "Events", work: "Callable[[], int]") -> int:
+def guard(ending: Ending, report: "Events", work: "Callable[[], int]") -> int:
     """The exit status of *work*, or of what ended it, once that is shown."""
+    ending.report = report
     try:
         if noted:
             raise Interrupted(noted[0])
@@ -63,5 +92,9 @@ def guard(report: "Events", work: "Callable[[], int]") -> int:
 
             report.trace(traceback.format_exc())
             error = InternalError(f"{type(e).__name__}: {e}")
+    finally:
+        is_ours = ending.take_turn()
+    if not is_ours:  # the other thread is saying it, and ends this process
+        time.sleep(2 * TELL_S)
     report.fail(error)
     return error.exit_code

@@ -24,6 +24,7 @@ from escp.names.landing import base_name
 from escp.names.sources import SourceQueue
 from escp.options.location import Location
 from escp.options.options import Options
+from escp.process.leaving import begin_closing, end_closing
 from escp.remote.agentlink import AgentLink
 from escp.remote.child import AgentProcess
 from escp.streams.ends import ReceiveEnd, SendEnd
@@ -63,6 +64,19 @@ class Job(ABC):
 
     def run(self) -> dict[str, int]:
         try:
+            return self._run()
+        except EscpError as e:
+            begin_closing(e)
+            raise
+        finally:
+            if self._is_started and not self._is_finished:
+                self._tell_progress(self.counters())  # what is complete when it ends early
+            self._close()
+            self._loop.close()
+            end_closing()
+
+    def _run(self) -> dict[str, int]:
+        try:
             self._begin()
             while not self._is_finished:
                 self._wait()
@@ -81,11 +95,6 @@ class Job(ABC):
                     with suppress(NetworkError):  # another cut explains nothing
                         end.take_events()  # raises what it was, if an agent's complaint is only what followed
             raise
-        finally:
-            if self._is_started and not self._is_finished:
-                self._tell_progress(self.counters())  # what is complete when it ends early
-            self._close()
-            self._loop.close()
 
     def _find_wait(self) -> str:
         """What everything waits for, for people; "" where it gets on."""

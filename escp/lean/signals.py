@@ -6,6 +6,7 @@
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from signal import (
+        SIG_BLOCK,
         SIG_DFL,
         SIG_IGN,
         SIG_SETMASK,
@@ -21,10 +22,13 @@ if TYPE_CHECKING:
         alarm,
         getsignal,
         pthread_sigmask,
+        set_wakeup_fd,
         signal,
+        sigpending,
     )
 else:
     from _signal import (
+        SIG_BLOCK,
         SIG_DFL,
         SIG_IGN,
         SIG_SETMASK,
@@ -40,7 +44,9 @@ else:
         alarm,
         getsignal,
         pthread_sigmask,
+        set_wakeup_fd,
         signal,
+        sigpending,
     )
 
 __all__ = [
@@ -53,11 +59,14 @@ __all__ = [
     "SIGTERM",
     "SIGUSR1",
     "SIGUSR2",
+    "SIG_BLOCK",
     "SIG_DFL",
     "SIG_IGN",
     "SIG_SETMASK",
     "alarm",
     "getsignal",
     "pthread_sigmask",
+    "set_wakeup_fd",
     "signal",
+    "sigpending",
 ]

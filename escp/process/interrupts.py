@@ -9,7 +9,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 # What the parent has ignored stays ignored: nohup(1), and `escp … &` in a script.
-_SIGNALS = tuple(
+SIGNALS = tuple(
     number
     for number in (signals.SIGINT, signals.SIGTERM, signals.SIGHUP)
     if signals.getsignal(number) != signals.SIG_IGN
@@ -26,10 +26,10 @@ class Interrupted(BaseException):
 
 
 def interrupt(number: int, _frame: object) -> None:
-    for other in _SIGNALS:
+    for other in SIGNALS:
         signals.signal(other, signals.SIG_IGN)
     time.sleep(_ECHO_S)
-    for other in _SIGNALS:  # one that somebody sends again ends the process at once
+    for other in SIGNALS:  # one that somebody sends again ends the process at once
         signals.signal(other, signals.SIG_DFL)
     raise Interrupted(number)
 
@@ -43,7 +43,7 @@ def note(number: int, _frame: object) -> None:
 
 
 def handle_signals(handler: "Callable[[int, object], None]") -> None:
-    for number in _SIGNALS:
+    for number in SIGNALS:
         signals.signal(number, handler)
 
 

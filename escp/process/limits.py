@@ -30,7 +30,8 @@ def apply_affinity(cpumask: int | None, nodemask: int | None) -> None:
                     f"option --cpumask: none of the CPUs {show_numbers(wanted)} is there",
                     f"this process may use {show_numbers(here)}",
                 )
-            os.sched_setaffinity(0, wanted & here)
+            for thread in _list_threads():  # some may be there already, to write and to look on
+                os.sched_setaffinity(thread, wanted & here)
         except OSError as e:
             raise UsageError(f"option --cpumask: {describe_errno(e.errno or 0)}", "") from e
     if nodemask is not None:
@@ -46,6 +47,14 @@ def apply_affinity(cpumask: int | None, nodemask: int | None) -> None:
         except OSError as e:
             hint = "containers often forbid it: leave --nodemask out there"
             raise UsageError(f"option --nodemask: {describe_errno(e.errno or 0)}", hint) from e
+
+
+def _list_threads() -> list[int]:
+    """Of this process; this one alone where /proc does not tell, which 0 stands for."""
+    try:
+        return [int(name) for name in os.listdir("/proc/self/task")]
+    except OSError:
+        return [0]
 
 
 def find_nodes() -> set[int]:

@@ -125,7 +125,7 @@ class Streams:
             if sock.family != sockets.AF_UNIX and is_lost(sock):
                 raise NetworkError(
                     f"{sockets.show_address(sock.getpeername())} has acknowledged nothing on data stream "
-                    f"{stream} for {LOST_S:.0f} s",
+                    f"{stream + 1} for {LOST_S:.0f} s",
                     "check the network between the hosts, and run the copy again",
                 )
 

@@ -19,9 +19,9 @@ AGENT = set(
     "__main__ constants errors failures agent.agent agent.service cli.main control.channel control.course "
     "control.messages control.noise lean.eventloop lean.plainjson lean.record lean.signals lean.sockets "
     "names.destination names.landing options.agentoptions options.config options.configfile options.values "
-    "process.environment process.inherited process.interrupts process.limits process.shortages "
-    "streams.addresses streams.ends streams.listener streams.sealing streams.streams ui.display "
-    "ui.log".split()
+    "process.environment process.inherited process.interrupts process.leaving process.limits "
+    "process.shortages streams.addresses streams.ends streams.listener streams.sealing streams.streams "
+    "ui.display ui.log".split()
 )
 # Each of these takes 2 ms or more, or brings some that do.
 SLOW = set(

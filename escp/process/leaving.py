@@ -1,0 +1,113 @@
+"""What ends this process when its main thread can't: a disk, a pipe or a network file system hangs.
+
+A signal's handler runs when the main thread comes back from the kernel, and a plane's threads are waited for:
+with a file system that hangs neither need ever happen. So a thread looks on that touches none.
+"""
+
+import os
+import select
+import time
+from _thread import allocate_lock, start_new_thread
+
+from escp.lean import signals
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+PATIENCE_S = 3.0  # from the signal, or from the end of the control channel
+CLOSING_S = 30.0  # after an error: a slow disk may finish what it has begun
+TELL_S = 10.0  # for the last words, on a busy machine: a log may hang as well
+LOOK_S = 0.25
+_POLLRDHUP = 0x2000  # <poll.h>; Python's select has no name for it before 3.12
+
+
+class Exit:
+    """*end(number, error)* is called in the other thread when the main one has not ended in time.
+
+    It tells why and returns the exit status. *number*: of the signal that ends this process, 0 for none;
+    *error*: of `begin`.
+    """
+
+    def __init__(self, numbers: "Sequence[int]", end: "Callable[[int, Exception | None], int]", fd: int = -1):
+        """From the main thread, which handles *numbers*; *fd*: that its other side leaves is an end, too."""
+        self._numbers = numbers
+        self._end = end
+        self._channel_fd = fd
+        self._number = 0
+        self._error: Exception | None = None
+        self._due_s = float("inf")
+        self._turn = allocate_lock()
+        global _own
+        _own = self
+        self._wake_fd = -1
+        try:
+            # Python's own handlers wait for the main thread, but say here at once that they will be called.
+            self._wake_fd, wake_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+            signals.set_wakeup_fd(wake_fd)
+            start_new_thread(self._run, ())
+        except (OSError, RuntimeError):
+            return  # no descriptor or no thread is left: nobody looks on
+
+    def begin(self, error: Exception) -> None:
+        """The main thread closes what it has, because of *error*; `over` follows."""
+        self._error = self._error or error
+        self._due_s = min(self._due_s, time.monotonic() + CLOSING_S)
+
+    def over(self) -> None:
+        """All is closed."""
+        self._error = None
+        if not self._number:
+            self._due_s = float("inf")
+
+    def take_turn(self) -> bool:
+        """Whether the caller is to tell how this ends: the main thread, or the other one. Once only."""
+        return self._turn.acquire(blocking=False)
+
+    def _hasten(self, number: int) -> None:
+        self._number = self._number or number
+        self._due_s = min(self._due_s, time.monotonic() + PATIENCE_S)
+
+    def _run(self) -> None:
+        # In this thread only: so `sigpending` shows what waits for a main thread that is inside the kernel.
+        signals.pthread_sigmask(signals.SIG_BLOCK, self._numbers)
+        poll = select.poll()
+        poll.register(self._wake_fd, select.POLLIN)
+        if self._channel_fd >= 0:
+            poll.register(self._channel_fd, _POLLRDHUP)
+        while time.monotonic() < self._due_s:
+            for fd, _ in poll.poll(1000 * LOOK_S):
+                if fd == self._wake_fd:
+                    for number in os.read(fd, 64):
+                        if number in self._numbers:
+                            self._hasten(number)
+                else:
+                    poll.unregister(fd)
+                    self._hasten(0)
+            for number in signals.sigpending():
+                if number in self._numbers:
+                    self._hasten(number)
+        if self.take_turn():
+            status = [128 + self._number]
+            start_new_thread(self._tell, (status,))
+            end_s = time.monotonic() + TELL_S
+            while len(status) < 2 and time.monotonic() < end_s:
+                time.sleep(0.01)
+            os._exit(status[-1])
+
+    def _tell(self, status: list[int]) -> None:
+        status.append(self._end(self._number, self._error))
+
+
+_own: Exit | None = None
+
+
+def begin_closing(error: Exception) -> None:
+    """What is closed now may hang: see `Exit.begin`."""
+    if _own is not None:
+        _own.begin(error)
+
+
+def end_closing() -> None:
+    if _own is not None:
+        _own.over()

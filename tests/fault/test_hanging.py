@@ -1,0 +1,120 @@
+"""A disk or a pipe that does not answer: what is told to end ends all the same, at both ends."""
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from tests.support.command import needs_source, remote
+from tests.support.leftovers import find_agents
+from tests.support.trees import write_random
+from tests.support.waiting import wait_for
+
+LIMIT_S = 15.0  # 3 s, and what a busy machine takes
+# In place of a file system that hangs: the main thread waits in the kernel, and no signal gets it out.
+HANG = """
+import ctypes, os, sys
+def hang(*_, **__):
+    mutex = ctypes.create_string_buffer(256)
+    lock = ctypes.CDLL(None).pthread_mutex_lock
+    lock(mutex)
+    print("hangs", file=sys.stderr, flush=True)
+    lock(mutex)
+"""
+RUN_COPY = (
+    HANG
+    + """
+import {module}, escp.cli.main
+{module}.{name} = hang
+sys.exit(escp.cli.main.main())
+"""
+)
+RUN_AGENT = (
+    HANG
+    + """
+import escp.agent.service, escp.agent.agent
+escp.agent.service.ReceiveEnd = hang
+status = escp.agent.agent.run_agent()
+os._exit(status)
+"""
+)
+
+
+def end(escp, process, number) -> tuple:
+    """Tell it to end; how it did, and how long it took."""
+    begin_s = time.monotonic()
+    process.send_signal(number)
+    done = escp.finish(process)
+    return done, time.monotonic() - begin_s
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+@pytest.mark.parametrize("way", ["local", "pull"])
+def test_pipe_that_nobody_reads(escp, source, target, way, number):
+    write_random(source / "large", 3_000_000)
+    os.mkfifo(target / "pipe")
+    reader = os.open(target / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        origin = remote(source / "large") if way == "pull" else source / "large"
+        process = escp.start(origin, target / "pipe")
+        wait_for(lambda: is_full(reader))
+        time.sleep(0.5)
+        done, seconds = end(escp, process, number)
+    finally:
+        os.close(reader)
+    assert done.code == 128 + number and seconds < LIMIT_S, (done, seconds)
+    assert f"ended by signal {number:d}" in done.error and "does not answer" in done.hint
+
+
+def is_full(pipe: int) -> bool:
+    import fcntl
+    import struct
+    import termios
+
+    return struct.unpack("i", fcntl.ioctl(pipe, termios.FIONREAD, bytes(4)))[0] >= 1 << 16
+
+
+@needs_source
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [("escp.cli.copy", "_check_sources"), ("escp.jobs.target", "ReceiveEnd")],
+)
+def test_file_system_that_hangs(escp, source, target, module, name, options):
+    (source / "a").write_text("a")
+    code = RUN_COPY.format(module=module, name=name)
+    process = escp.start(*options, source / "a", target / "a", command=[sys.executable, "-c", code])
+    assert process.stderr.readline() == b"hangs\n"
+    done, seconds = end(escp, process, signal.SIGTERM)
+    assert done.code == 143 and seconds < LIMIT_S, (done, seconds)
+    if options:
+        assert done.json[-1]["error"]["exit_code"] == 143
+    else:
+        assert "ended by signal 15" in done.error and "does not answer" in done.hint
+
+
+@needs_source
+@pytest.mark.parametrize("what", ["initiator", "killed initiator", "agent"])
+def test_agent_whose_file_system_hangs(escp, source, target, what):
+    """The initiator goes away, or somebody ends the agent."""
+    (source / "a").write_text("a")
+    program = escp.folder / "hanging.py"
+    program.write_text(RUN_AGENT)
+    agent = escp.write_agent("hanging", command=f"exec {sys.executable} {program} --server")
+    process = escp.start(source / "a", remote(target), agent=agent)
+    wait_for(lambda: find_agents(escp.mark))
+    time.sleep(2)
+    (pid,) = find_agents(escp.mark)
+    begin_s = time.monotonic()
+    if what == "agent":
+        os.kill(pid, signal.SIGTERM)
+    else:
+        process.send_signal(signal.SIGKILL if "killed" in what else signal.SIGTERM)
+    wait_for(lambda: not find_agents(escp.mark))
+    assert time.monotonic() - begin_s < LIMIT_S
+    done = escp.finish(process)
+    assert done.code == {"initiator": 143, "killed initiator": -9, "agent": 13}[what], done
+    if what == "agent":
+        assert "box ended unexpectedly" in done.error and "did not answer" in done.err
