@@ -34,6 +34,7 @@ CONNECT_TIMEOUT_S = 5.0  # of a data connection, all addresses together
 HELLO_TIMEOUT_S = 10.0  # an accepted connection that has not proven the key by then is closed
 MAX_UNPROVEN = 256  # such connections at a time, and no more than a quarter of the files that may be open
 SSH_CONNECT_TIMEOUT_S = 10  # handed to ssh unless the user sets ConnectTimeout
+SSH_ALIVE_S = 40  # the same for ServerAliveInterval; after three of them ssh gives up
 AGENT_START_TIMEOUT_S = 10.0  # from the agent's marker to its hello
 KEEPALIVE_S = 5.0  # on the control channel, both ways
 PEER_SILENT_S = 600.0  # no control message for so long: the agent is lost; it may have been stopped

@@ -42,6 +42,7 @@ class AgentLink:
         self._loop = loop
         self._take_message = take
         self._course = InitiatorCourse(loop.now(), self.host)
+        self._login = process.watch_login(loop.now())
         self._pusher = None if process.tree is None else _make_pusher(process, loop, self._hear, announce)
         if self._pusher is not None:
             self._course.skipper = self._pusher
@@ -58,6 +59,8 @@ class AgentLink:
     def tick(self, now: float) -> None:
         """As the channel's."""
         self.channel.tick(now)
+        if self._login is not None and not self._course.skipper.is_past_marker:
+            self._login.check(now)
         self._process.words.tick(time.monotonic())  # of lines, not of what is waited for
 
     def hold(self, *, is_held: bool) -> None:

@@ -23,6 +23,7 @@ from escp.remote.remotewords import RemoteWords
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from escp.remote.loginwatch import LoginWatch
     from escp.remote.push.tree import AgentTree
 
 LOOPBACK = "127.0.0.1"  # an embedded agent's address
@@ -78,6 +79,12 @@ class AgentProcess:
         from escp.remote.asking import is_asking  # not at the top: a login is over before anybody wonders
 
         return not self._is_embedded and self._status is None and is_asking(self._pid)
+
+    def watch_login(self, now: float) -> "LoginWatch | None":
+        """None: there is none."""
+        from escp.remote.loginwatch import LoginWatch  # not at the top: ssh starts first
+
+        return None if self._is_embedded else LoginWatch(self._pid, self.host, now)
 
     def poll(self) -> int | None:
         """The exit status (128 + n after signal n), or None while it runs."""

@@ -33,6 +33,12 @@ def find_connection(pid: int) -> tuple[str, str] | None:
     return found[0]
 
 
+def has_connection(pids: list[int]) -> bool:
+    """Whether one of these processes has a TCP connection. Raises OSError where that can't be told."""
+    inodes = set().union(*map(_find_sockets, pids))
+    return any(_find_pairs(family, inodes) for family in _FAMILIES)
+
+
 def _find_sockets(pid: int) -> set[int]:
     """The inode numbers of a process's sockets of any kind."""
     links = [os.readlink(f"/proc/{pid}/fd/{fd}") for fd in os.listdir(f"/proc/{pid}/fd")]

@@ -6,12 +6,16 @@ writes there as well, and the agent's stdin and stdout become the control channe
 
 import os
 
-from escp.constants import EMBEDDED, SERVER, SSH_CONNECT_TIMEOUT_S
+from escp.constants import EMBEDDED, SERVER, SSH_ALIVE_S, SSH_CONNECT_TIMEOUT_S
 from escp.errors import UsageError
 from escp.options.location import Location
 from escp.options.options import Options
 from escp.process.environment import child_environment, is_frozen, own_command
 from escp.remote.child import AgentProcess, _spawn
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
 def _ssh_words(options: Options, location: Location) -> list[str]:
@@ -55,18 +59,58 @@ def _log_in_command(options: Options, location: Location, remote_command: str) -
     return [
         *_ssh_words(options, location),
         f"-oConnectTimeout={SSH_CONNECT_TIMEOUT_S}",  # the user's own -o comes first and wins
+        *_alive_words(options, location),
         "--",
         location.ssh_destination(),
         remote_command,
     ]
 
 
-def configured_host_name(options: Options, location: Location) -> str:
-    """The HostName that ssh's configuration gives for the location; asks ssh itself, without connecting.
+def _alive_words(options: Options, location: Location) -> list[str]:
+    """That ssh is to notice a lost network in two minutes, unless the user's configuration says how.
 
-    What it complains about it has said when it logged in.
+    Ours would count before it, so it is looked at; ssh itself is only asked where it includes other files.
     """
-    options = options.for_host(location)
+    found = find_setting(options.ssh_args, "serveraliveinterval")
+    if found is None:
+        found = _ask_ssh(options, location).get("serveraliveinterval", "0") != "0"
+    return [] if found else [f"-oServerAliveInterval={SSH_ALIVE_S}"]
+
+
+def find_setting(ssh_args: "Sequence[str]", key: str) -> bool | None:
+    """Whether ssh's configuration names *key* (in lower case) anywhere; None: it includes other files."""
+    named = [ssh_args[i + 1] for i, word in enumerate(ssh_args[:-1]) if word == "-F"]
+    folder = "/etc/ssh/ssh_config.d"
+    paths = named[-1:] or [os.path.expanduser("~/.ssh/config"), "/etc/ssh/ssh_config"]
+    includes = False
+    while paths:
+        path = paths.pop()
+        try:
+            with open(path, errors="replace") as file:
+                lines = [line.replace("=", " ").split() for line in file]
+        except (OSError, ValueError):
+            continue  # what is wrong with it ssh says
+        for words in lines:
+            if words and words[0].lower() == key:
+                return True
+            if words and words[0].lower() == "include":
+                if words[1:] == [f"{folder}/*.conf"] and os.path.isdir(folder):
+                    paths += [f"{folder}/{name}" for name in os.listdir(folder) if name.endswith(".conf")]
+                else:
+                    includes = True
+    return None if includes else False
+
+
+def configured_host_name(options: Options, location: Location) -> str:
+    """The HostName that ssh's configuration gives for the location."""
+    return _ask_ssh(options.for_host(location), location).get("hostname", location.host or "")
+
+
+def _ask_ssh(options: Options, location: Location) -> dict[str, str]:
+    """What ssh's configuration comes to for the location; asks ssh itself, without connecting.
+
+    What it complains about it says when it logs in.
+    """
     read_fd, child_out = os.pipe2(os.O_CLOEXEC)
     command = [*_ssh_words(options, location), "-G", "--", location.ssh_destination()]
     silence = (os.POSIX_SPAWN_OPEN, 2, os.devnull, os.O_WRONLY, 0)
@@ -75,13 +119,10 @@ def configured_host_name(options: Options, location: Location) -> str:
                               file_actions=[(os.POSIX_SPAWN_DUP2, child_out, 1), silence])  # fmt: skip
     except OSError:
         os.close(read_fd)
-        return location.host or ""
+        return {}
     finally:
         os.close(child_out)
     with os.fdopen(read_fd, "rb") as pipe:
-        lines = pipe.read().splitlines()
+        lines = pipe.read().decode(errors="replace").splitlines()
     os.waitpid(pid, 0)
-    for line in lines:
-        if line.startswith(b"hostname "):
-            return line[len(b"hostname ") :].decode(errors="replace")
-    return location.host or ""
+    return {key: value for key, _, value in (line.partition(" ") for line in reversed(lines))}

@@ -3,6 +3,7 @@
 fault_offset   flip a bit of the byte there in each file, between digest and seal
 secret         hex of the session's secret, so that a test can look for it
 silent_s       so long an agent may be silent, or owe an answer, in place of 600 and 120 s
+login_s        so long ssh may hear nothing while it logs in, in place of 180 s
 ports          {"1232": 5000}: connect to 5000, or let the other agent do it, where an agent listens on 1232
 """
 
@@ -13,6 +14,7 @@ import sys
 import escp.cli.main
 import escp.control.course
 import escp.jobs.hosts
+import escp.remote.loginwatch
 import escp.streams.ends
 import escp.streams.leg
 
@@ -24,6 +26,7 @@ def apply(settings: dict) -> None:
         os.urandom = lambda n: secret if n == len(secret) else urandom(n)
     if "silent_s" in settings:
         escp.control.course.PEER_SILENT_S = escp.control.course.ANSWER_TIMEOUT_S = settings["silent_s"]
+    escp.remote.loginwatch.LOGIN_SILENT_S = settings.get("login_s", escp.remote.loginwatch.LOGIN_SILENT_S)
     if "ports" in settings:
         lead_elsewhere(escp.streams.leg.Leg, "begin", 0, settings["ports"])
         lead_elsewhere(escp.jobs.hosts.HostsJob, "_connect_directly", 1, settings["ports"])

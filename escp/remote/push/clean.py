@@ -83,8 +83,11 @@ def _read(process: AgentProcess, ui: "Events") -> bytes:
 
     loop.watch(process.read_fd, read)
     process.words.listen(loop, lambda line: ui.words(process.host, line))
+    login = process.watch_login(loop.now())
     while process.read_fd >= 0:
         loop.wait(STEP_S)
+        if login is not None and not output:
+            login.check(loop.now())
         process.words.tick(time.monotonic())
         ui.wait_for(f"{process.host} to answer (ssh logs in)", process.is_asking)
         ui.tick()

@@ -1,0 +1,76 @@
+"""A login that comes to nothing: the network was lost after ssh had connected, and ssh would wait for ever.
+
+Nothing is known of it but what this host's kernel shows of ssh: what it has read, and whether it asks.
+"""
+
+import os
+
+from escp.errors import NetworkError
+from escp.remote.asking import is_asking
+from escp.remote.reached import has_connection
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LOGIN_SILENT_S = 180.0  # nothing read for so long; sshd gives a login 120 s
+LOOK_S = 5.0
+MAX_PROCESSES = 64
+# Asks for a PIN or a touch, or shows a question on a screen: the names as the kernel has them, 15 letters.
+_HELPERS = ("ssh-sk-helper", "ssh-pkcs11-help")
+
+
+class LoginWatch:
+    """*pid*: ssh. `check` from time to time, until its agent is there."""
+
+    def __init__(self, pid: int, host: str, now: float):
+        self._pid = pid
+        self._host = host
+        self._since_s = self._looked_s = now
+        self._n_read = -1
+
+    def check(self, now: float) -> None:
+        """Raises NetworkError when ssh has heard nothing for long, and asks nobody. *now*: as the loop's."""
+        if now - self._looked_s < min(LOOK_S, LOGIN_SILENT_S / 4):
+            return
+        self._looked_s = now
+        try:
+            pids = list(_find_family(self._pid))
+            n_read = sum(map(_count_read, pids))
+            asks = is_asking(self._pid) or any(map(_is_helper, pids))
+            is_waiting = n_read == self._n_read and not asks and has_connection(pids)
+        except (OSError, ValueError):  # ended, or a kernel that does not tell
+            is_waiting, n_read = False, -1
+        self._n_read = n_read
+        if not is_waiting:
+            self._since_s = now
+        elif now - self._since_s > LOGIN_SILENT_S:
+            raise NetworkError(
+                f"ssh has heard nothing from {self._host} for {now - self._since_s:.0f} s while it logged in",
+                "check the network between the hosts",
+            )
+
+
+def _find_family(pid: int) -> "Iterator[int]":
+    """*pid* and what it has started: a jump host's ssh, helpers."""
+    waiting = [pid]
+    for _ in range(MAX_PROCESSES):
+        if not waiting:
+            return
+        one = waiting.pop()
+        yield one
+        with open(f"/proc/{one}/task/{one}/children", "rb") as file:
+            waiting += map(int, file.read().split())
+
+
+def _count_read(pid: int) -> int:
+    """Bytes that it has read, wherever from."""
+    with open(f"/proc/{pid}/io", "rb") as file:
+        return int(file.readline().split()[1])
+
+
+def _is_helper(pid: int) -> bool:
+    """Whether it is there for a question: ssh waits for it."""
+    with open(f"/proc/{pid}/comm") as file:
+        name = file.read().strip()
+    return name in (*_HELPERS, os.path.basename(os.environ.get("SSH_ASKPASS", "ssh-askpass"))[:15])
