@@ -251,6 +251,7 @@ class Progress(Message, agent=(Hello,), repeats=True):
     bytes_compressed: int
     first_ns: int
     last_ns: int
+    counted_files: int = 0  # that there are, as far as they were counted ahead (1.2); 0: not known
 
 
 class FileFailed(Message, agent=(Hello,), repeats=True):

@@ -58,6 +58,8 @@ class Copy:
         if not self._done:
             return counters
         total = {name: n if name in _MOMENTS else n + self._done.get(name, 0) for name, n in counters.items()}
+        if not counters.get("counted_files"):  # of this job; so of all it is not known either
+            total["counted_files"] = 0
         data_ns = self._done["last_ns"] - self._done["first_ns"] + counters["last_ns"] - counters["first_ns"]
         total["first_ns"], total["last_ns"] = 0, data_ns
         return total

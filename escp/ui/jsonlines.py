@@ -79,12 +79,15 @@ class JsonUi(WordsUi):
     def _tell_progress(self, rate: RateMeter, snapshot: Snapshot) -> None:
         self._next_progress_s = self._clock() + PROGRESS_EVERY_S
         eta_s = rate.eta_s
+        fraction = snapshot.fraction
         progress: dict[str, object] = {
             "bytes": snapshot.bytes_done,
             "bytes_total": snapshot.bytes_total,
             "files": snapshot.files_done,
             "files_total": snapshot.files_total,
             "total_is_final": snapshot.is_total_final,
+            "files_counted": snapshot.files_counted or None,
+            "fraction": None if fraction is None else round(fraction, 4),
             "rate_bytes_per_s": round(rate.rate_bytes_per_s),
             "eta_seconds": None if eta_s is None else round(eta_s, 1),
         }

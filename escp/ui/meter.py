@@ -97,15 +97,17 @@ class Meter:
             parts = [
                 done,
                 rate,
-                f"{snapshot.files_done:,} files",
+                f"{snapshot.files_done:,} of at least {snapshot.files_total:,} files",
             ]
         else:
+            about = "~" if snapshot.is_estimate else ""
+            n_files = max(snapshot.files_total, snapshot.files_counted)
             parts = [
-                f"{int(fraction * 100):3d}%",
+                f"{about}{int(fraction * 100)}%".rjust(4),
                 rate,
                 "-:--" if eta_s is None else format_clock(eta_s),
-                f"{done} of {format_bytes(snapshot.bytes_total)}",
-                f"{snapshot.files_done:,}/{snapshot.files_total:,} files",
+                f"{done} of {about}{format_bytes(int(snapshot.expected_bytes or 0))}",
+                f"{snapshot.files_done:,}/{n_files:,} files",
             ]
         while len(parts) > 1 and len("  ".join(parts)) > n_columns:
             parts.pop()

@@ -30,6 +30,7 @@ class Snapshot(Record):
     files_done: int
     files_total: int
     is_total_final: bool
+    files_counted: int = 0  # how many there are, counted ahead of the copy; 0: not known
 
     @classmethod
     def of(cls, counters: dict[str, int]) -> "Snapshot":
@@ -40,16 +41,30 @@ class Snapshot(Record):
             files_done=counters["files"],
             files_total=counters["found_files"],
             is_total_final=bool(counters["is_walked"]),
+            files_counted=max(0, counters.get("counted_files", 0) - counters["skipped"]),
         )
 
     @property
+    def is_estimate(self) -> bool:
+        """Not all files have been found, but they are counted: the others may be larger or smaller."""
+        return not self.is_total_final and self.files_counted > 0 and self.files_total > 0
+
+    @property
+    def expected_bytes(self) -> float | None:
+        """The whole, or what it is if files that are not found yet are as large as those that are."""
+        if self.is_estimate:
+            return self.bytes_total * max(1.0, self.files_counted / self.files_total)
+        return self.bytes_total if self.is_total_final else None
+
+    @property
     def fraction(self) -> float | None:
-        """0.0 to 1.0, by bytes (by files when all are empty); None while the total is not known."""
-        if not self.is_total_final:
+        """0.0 to 1.0, by bytes (by files when all are empty); None while nothing is known of the whole."""
+        total = self.expected_bytes
+        if total is None:
             return None
-        done, total = self.bytes_done, self.bytes_total
+        done: float = self.bytes_done
         if total <= 0:
-            done, total = self.files_done, self.files_total
+            done, total = self.files_done, max(self.files_total, self.files_counted)
         return min(1.0, done / total) if total > 0 else 1.0
 
 
@@ -106,8 +121,9 @@ class RateMeter:
 
     @property
     def eta_s(self) -> float | None:
-        """Seconds left at this rate; None while the total is not final or nothing moves."""
+        """Seconds left at this rate; None while nothing is known of the whole or nothing moves."""
         rate = self.rate_bytes_per_s
-        if not self._snapshot.is_total_final or rate < 1:
+        total = self._snapshot.expected_bytes
+        if total is None or rate < 1:
             return None
-        return max(0, self._snapshot.bytes_total - self._snapshot.bytes_done) / rate
+        return max(0, total - self._snapshot.bytes_done) / rate

@@ -51,11 +51,15 @@ def compose_waiting(what: str, seconds: float) -> str:
 def compose_progress(
     snapshot: Snapshot, rate_bytes_per_s: float, eta_s: float | None, *, in_bits: bool
 ) -> str:
-    """'1.2 GB of 16.4 GB, 3 of 10 files, 58 MB/s, 4:25 left'."""
+    """'1.2 GB of 16.4 GB, 3 of 10 files, 58 MB/s, 4:25 left'; 'about' where files are only counted yet."""
     rate = format_rate(rate_bytes_per_s, in_bits=in_bits)
     done = format_bytes(snapshot.bytes_done)
-    if not snapshot.is_total_final:
-        return f"{done}, {format_count(snapshot.files_done, 'file')}, {rate}"
-    left = [] if eta_s is None else [f"{format_clock(eta_s)} left"]
-    files = f"{snapshot.files_done:,} of {format_count(snapshot.files_total, 'file')}"
-    return ", ".join([f"{done} of {format_bytes(snapshot.bytes_total)}", files, rate, *left])
+    total = snapshot.expected_bytes
+    if total is None:
+        files = f"{snapshot.files_done:,} of at least {format_count(snapshot.files_total, 'file')}"
+        return f"{done}, {files}, {rate}"
+    about = "about " if snapshot.is_estimate else ""
+    left = [] if eta_s is None else [f"{about}{format_clock(eta_s)} left"]
+    n_files = max(snapshot.files_total, snapshot.files_counted)
+    files = f"{snapshot.files_done:,} of {format_count(n_files, 'file')}"
+    return ", ".join([f"{done} of {about}{format_bytes(int(total))}", files, rate, *left])

@@ -81,6 +81,16 @@ def test_eta_only_when_the_total_is_final():
     assert meter.eta_s == 0
 
 
+def test_eta_is_an_estimate_once_the_files_are_counted():
+    clock = Clock()
+    meter = RateMeter(clock)
+    clock.now_s += 1
+    now = Snapshot(1000, 2000, 10, 20, False, 100)
+    meter.update(now)
+    assert now.is_estimate and now.expected_bytes == 10_000
+    assert meter.eta_s == pytest.approx(9.0)
+
+
 @pytest.mark.parametrize(
     ("args", "expected"),
     [
@@ -89,6 +99,11 @@ def test_eta_only_when_the_total_is_final():
         ((0, 0, 1, 4, True), 0.25),  # empty files only
         ((0, 0, 0, 0, True), 1.0),
         ((150, 100, 1, 1, True), 1.0),
+        ((50, 100, 5, 10, False, 40), 0.125),  # four times as many files as have been found
+        ((50, 100, 5, 10, False, 7), 0.5),  # fewer than have been found: some came meanwhile
+        ((50, 100, 5, 10, True, 40), 0.5),  # what was found is all
+        ((0, 0, 5, 10, False, 40), 0.125),
+        ((0, 0, 0, 0, False, 40), None),
     ],
 )
 def test_fraction(args, expected):

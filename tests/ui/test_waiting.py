@@ -106,4 +106,10 @@ def test_progress_in_words():
         "4.1 GB of 8.2 GB, 1,000 of 2,000 files, 58 MB/s, 1:11 left"
     )
     growing = HALF._replace(is_total_final=False)
-    assert compose_progress(growing, 1e6, None, in_bits=True) == "4.1 GB, 1,000 files, 8.0 Mbit/s"
+    assert compose_progress(growing, 1e6, None, in_bits=True) == (
+        "4.1 GB, 1,000 of at least 2,000 files, 8.0 Mbit/s"
+    )
+    counted = growing._replace(files_counted=4000)
+    assert compose_progress(counted, 1e6, 3.0, in_bits=True) == (
+        "4.1 GB of about 16.4 GB, 1,000 of 4,000 files, 8.0 Mbit/s, about 0:03 left"
+    )

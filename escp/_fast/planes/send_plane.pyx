@@ -23,6 +23,7 @@ from escp._fast.send.send cimport send_loop
 from escp._fast.send.send_frames cimport send_stream, send_stream_close, send_stream_open
 from escp._fast.send.send_setup cimport state_free, state_open
 from escp._fast.send.send_state cimport N_ROOTS, dir_node, node_new, send_config, send_state, state_stop
+from escp._fast.walk.count cimport count_loop, count_source_locked
 from escp._fast.walk.walk cimport walk_loop
 
 from escp._fast.errors import raise_error
@@ -30,6 +31,11 @@ from escp._fast.errors import raise_error
 
 cdef void *run_walker(void *arg) noexcept nogil:
     walk_loop(<send_state *>arg)
+    return NULL
+
+
+cdef void *run_counter(void *arg) noexcept nogil:
+    count_loop(<send_state *>arg)
     return NULL
 
 
@@ -132,6 +138,8 @@ cdef class SendPlane(Plane):
     cdef int start_walkers(self) except -1:
         for _ in range(self.state.config.n_walkers):
             self.threads.add(run_walker, self.state, "escp-walk")
+        if not self.state.is_uncountable:
+            self.threads.add(run_counter, self.state, "escp-count")
         return 0
 
     cdef int start_local(self) except -1:
@@ -172,6 +180,7 @@ cdef class SendPlane(Plane):
             self.state.n_roots += 1
             self.state.n_all_roots += 1
             node.serial = self.state.n_all_roots
+            count_source_locked(self.state, node.source, node.n_source, node.target, node.n_target)
         else:
             self.state.wants_root_event = True
         pthread_cond_broadcast(&self.state.walk)
@@ -185,12 +194,14 @@ cdef class SendPlane(Plane):
         pthread_mutex_lock(&self.state.lock)
         self.state.has_all_roots = True
         pthread_cond_broadcast(&self.state.walk)
+        pthread_cond_broadcast(&self.state.count)
         pthread_mutex_unlock(&self.state.lock)
 
     def counters(self):
         cdef send_state *s = self.state
         cdef uint64_t found_files
         cdef uint64_t found_bytes
+        cdef uint64_t counted_files
         cdef uint64_t files
         cdef uint64_t directories
         cdef uint64_t failed
@@ -200,10 +211,11 @@ cdef class SendPlane(Plane):
             pthread_mutex_lock(&s.lock)
             found_files, found_bytes, is_walked = s.n_found_files, s.n_found_bytes, s.is_walked
             files, directories, failed, skipped = s.n_files, s.n_directories, s.n_failed, s.n_skipped
+            counted_files = found_files + skipped if is_walked else s.n_counted
             pthread_mutex_unlock(&s.lock)
         return sum_counters(s.streams, s.config.n_streams) | {
             "found_files": found_files, "found_bytes": found_bytes, "files": files, "directories": directories,
-            "failed": failed, "skipped": skipped, "is_walked": bool(is_walked)}
+            "failed": failed, "skipped": skipped, "is_walked": bool(is_walked), "counted_files": counted_files}
 
     def stop(self):
         """Make all threads end soon. May be called at any time, and again."""

@@ -5,7 +5,7 @@ from escp._fast.base.types cimport MAX_STREAMS
 
 cdef enum:
     MAX_WALKERS = 16
-    MAX_THREADS = MAX_STREAMS + MAX_WALKERS + 1
+    MAX_THREADS = MAX_STREAMS + MAX_WALKERS + 2  # and one each for what comes back, and to count
 
 
 cdef class Threads:

@@ -19,6 +19,8 @@ cdef int state_open(send_state *s) except -1:
     pthread_cond_init(&s.work, NULL)
     pthread_cond_init(&s.walk, NULL)
     pthread_cond_init(&s.room, NULL)
+    pthread_cond_init(&s.count, NULL)
+    s.is_uncountable = not s.config.is_recursive or s.config.is_dry_run
     s.flights = <flight *>calloc(N_FLIGHTS, sizeof(flight))
     s.long_names = <char *>calloc(N_FLIGHTS, MAX_NAME_BYTES)
     if s.flights == NULL or s.long_names == NULL:
@@ -63,6 +65,10 @@ cdef void state_free(send_state *s) noexcept nogil:
         node = s.stack
         s.stack = node.next
         node_unref_locked(s, node)
+    while s.to_count != NULL:
+        node = s.to_count
+        s.to_count = node.next
+        free(node)
     while s.finished != NULL:
         node = s.finished
         s.finished = node.next
@@ -80,4 +86,5 @@ cdef void state_free(send_state *s) noexcept nogil:
     pthread_cond_destroy(&s.work)
     pthread_cond_destroy(&s.walk)
     pthread_cond_destroy(&s.room)
+    pthread_cond_destroy(&s.count)
     pthread_mutex_destroy(&s.lock)

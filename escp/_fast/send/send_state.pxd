@@ -173,6 +173,7 @@ ctypedef struct send_state:
     pthread_cond_t work  # streams: items, blocks, finished directories, or the end
     pthread_cond_t walk  # walkers: roots and directories to list, or the end
     pthread_cond_t room  # walkers: room for items
+    pthread_cond_t count  # who counts ahead: sources, or the end
     int is_stopped
     bint has_all_roots
     int lacks_openat2
@@ -186,6 +187,10 @@ ctypedef struct send_state:
     int n_stacked
     int n_walking
     bint is_walked
+    dir_node *to_count  # walk/count.pxd: sources and directories; no references
+    int n_to_count
+    bint is_uncountable  # or counted
+    uint64_t n_counted  # files that there are; 0: not known
     item items[N_ITEMS]
     int items_head
     int n_items

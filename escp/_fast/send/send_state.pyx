@@ -19,6 +19,7 @@ cdef void state_stop(send_state *s) noexcept nogil:
     pthread_cond_broadcast(&s.work)
     pthread_cond_broadcast(&s.walk)
     pthread_cond_broadcast(&s.room)
+    pthread_cond_broadcast(&s.count)
     pthread_mutex_unlock(&s.lock)
     for i in range(s.config.n_streams):
         if s.sockets[i] >= 0:

@@ -30,7 +30,6 @@ cdef enum:
 
 
 cdef bint is_left_out(send_state *s, dir_node *dir, const char *name, size_t n, bint is_directory) noexcept nogil:
-    """Whether the user's rules exclude *name* in *dir*; both are short enough for a path."""
     cdef char path[MAX_PATH_BYTES + 1]
     if s.config.filters == NULL:
         return False
