@@ -4,15 +4,13 @@ import os
 import shutil
 import time
 
-import pytest
-
 from tests.support.command import TIMEOUT_S
-from tests.support.directions import LOCAL, PULL, PUSH
+from tests.support.directions import LOCAL, in_all_directions
 
 N_FILES = 3000
 
 
-@pytest.mark.parametrize("way", [PUSH, PULL, LOCAL], ids=lambda way: way.name)
+@in_all_directions
 def test_removed_target_ends_the_copy_with_one_sentence(escp, source, target, way):
     for i in range(N_FILES):
         (source / f"{i}").write_bytes(b"x" * 1000)
