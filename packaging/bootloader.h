@@ -1,5 +1,11 @@
-/* Included by every source of PyInstaller's start-up program. The one file's parent waits for its child's exit
-   status; where its own parent ignores SIGCHLD the kernel keeps none, and it would end with 1. */
+/* Included by every source of PyInstaller's start-up program: the one file's parent, which waits for its child and
+   hands signals on to it. Where its own parent ignores SIGCHLD the kernel keeps no exit status, and it would end with
+   1; a signal that was blocked would reach neither of them. */
 #include <signal.h>
 
-static void __attribute__((constructor)) escp_see_children(void) { signal(SIGCHLD, SIG_DFL); }
+static void __attribute__((constructor)) escp_see_children(void) {
+    sigset_t none;
+    signal(SIGCHLD, SIG_DFL);
+    sigemptyset(&none);
+    sigprocmask(SIG_SETMASK, &none, NULL);
+}

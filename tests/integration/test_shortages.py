@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import AGENT_COMMAND, local, needs_root, remote
+from tests.support.command import AGENT_COMMAND, IS_SOURCE, local, needs_root, remote
 from tests.support.sanitized import not_sanitized
 from tests.support.trees import list_tree, write_random
 
+pytestmark = pytest.mark.skipif(not IS_SOURCE, reason="a frozen program needs other amounts to start")
 PIDS = Path("/sys/fs/cgroup/pids")  # version 1
 WITHOUT_PROC = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
 
