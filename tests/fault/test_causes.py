@@ -103,4 +103,4 @@ def test_cut_that_nobody_explains_is_told_soon(escp, source, target, way):
         escp, way, source / "large", target, Fault(reset, IN_DATA, way=way_there, stream=None)
     )
     assert done.code == 13, (done.code, done.err)
-    assert "connection" in done.error and done.hint
+    assert "cut off" in done.error and done.hint
