@@ -7,5 +7,5 @@ static void __attribute__((constructor)) escp_see_children(void) {
     sigset_t none;
     signal(SIGCHLD, SIG_DFL);
     sigemptyset(&none);
-    sigprocmask(SIG_SETMASK, &none, NULL);
+    sigprocmask(SIG_SETMASK, &none, 0);
 }
