@@ -83,6 +83,9 @@ FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 _CUT_ERRNOS = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 
+# Calls that wait for everything: what they fail for is about no file.
+_WAITING = frozenset({"io_getevents", "poll"})
+
 # What a peer may say of a failure.
 MAX_WHERE = 64  # characters: names of calls
 MAX_FAILED_BYTES = 8448  # two paths, as in _fast/base/events.pxd
@@ -126,7 +129,8 @@ class Failure:
 
     def as_error(self, what: str) -> EscpError:
         """The failure as an exception about *what*, with the system's error as its cause."""
-        where = f" ({self.where})" if self.where and self._kind.names_call else ""
+        names_call = self._kind.names_call or self.where in _WAITING
+        where = f" ({self.where})" if self.where and names_call else ""
         what = f"{what}: {cut}" if (cut := self._cut) else what
         error = self._kind.error(f"{what}: {self.reason}{where}", self._kind.hint)
         if self.sys_errno:

@@ -29,6 +29,9 @@ class HostsJob(FetchJob):
         try:
             return super().run()
         except NetworkError as e:
+            if self._relay is not None and (reason := self._relay.reason):
+                hosts = f"{self._origin.host} and {self._options.target.host}"
+                raise NetworkError(f"passing on data between {hosts}: {reason} (poll)", e.hint) from e
             if self._options.is_direct_hosts and self._is_started and not self._has_sent:
                 raise NetworkError(
                     f"{self._origin.host} and {self._options.target.host} can't reach each other: {e}",

@@ -6,6 +6,7 @@ secret of its own, with which the relay and that leg's host find each other amon
 
 from escp._fast.crypto.channel import Channel
 from escp._fast.planes.relay import RelayPlane
+from escp.errors import describe_errno
 from escp.lean import sockets
 from escp.streams.streams import Streams
 
@@ -32,6 +33,11 @@ class Relay:
         for leg in self._legs:
             leg.forget()
         self._plane.start()
+
+    @property
+    def reason(self) -> str:
+        """Why it gave up; "" while it has not."""
+        return describe_errno(self._plane.sys_errno) if self._plane.sys_errno else ""
 
     def close(self) -> None:
         self._plane.stop()

@@ -63,8 +63,9 @@ static inline int64_t escp_openat_beneath(int dirfd, const char *path, uint64_t 
     struct escp_open_how how = {flags, 0, ESCP_RESOLVE_BENEATH | ESCP_RESOLVE_NO_MAGICLINKS};
     if (!follows_links) how.resolve |= ESCP_RESOLVE_NO_SYMLINKS;
     long fd;
+    int n_left = 1000;
     do fd = syscall(SYS_openat2, dirfd, path, &how, sizeof how);
-    while (fd < 0 && (errno == EINTR || errno == EAGAIN)); /* EAGAIN: a rename raced with the lookup */
+    while (fd < 0 && (errno == EINTR || (errno == EAGAIN && n_left--))); /* EAGAIN: a rename raced with the lookup */
     return fd;
 }
 

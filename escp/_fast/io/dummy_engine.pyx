@@ -28,8 +28,8 @@ cdef void submit(io_ring *ring, io_slot *slot) noexcept nogil:
     slot.state = SLOT_DONE
 
 
-cdef void reap(io_ring *ring, int least) noexcept nogil:
-    pass
+cdef int reap(io_ring *ring, int least, fast_err *err) noexcept nogil:
+    return 0
 
 
 cdef int finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil:

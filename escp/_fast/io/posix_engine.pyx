@@ -6,12 +6,12 @@ Kernel AIO keeps RING_DEPTH blocks of each stream at the disk: reading 4 GiB wit
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
-from escp._fast.base.libc cimport (EAGAIN, EINTR, EINVAL, IOCB_CMD_PREAD, IOCB_CMD_PWRITE, POSIX_FADV_WILLNEED,
+from escp._fast.base.libc cimport (EAGAIN, EINTR, EINVAL, EIO, IOCB_CMD_PREAD, IOCB_CMD_PWRITE, POSIX_FADV_WILLNEED,
                                    aio_context_t, errno, escp_io_destroy, escp_io_getevents, escp_io_setup,
                                    escp_io_submit, escp_pread_all, io_event_t, iocb_t, memset, posix_fadvise, pread,
                                    pthread_mutex_init, pthread_mutex_lock, pthread_mutex_t, pthread_mutex_unlock,
                                    pwrite)
-from escp._fast.base.types cimport FAST_CHANGED, FAST_SYS, MAX_STREAMS, RING_DEPTH, fail, fast_err
+from escp._fast.base.types cimport FAST_CHANGED, FAST_SYS, MAX_STREAMS, RING_DEPTH, clear, fail, fast_err
 from escp._fast.io.pages cimport set_direct, write_all
 from escp._fast.io.ring cimport SLOT_DONE, SLOT_PENDING, SLOT_READY, io_ring, io_slot
 
@@ -49,16 +49,23 @@ cdef void open_ring(io_ring *ring, size_t n) noexcept nogil:
 
 cdef void close_ring(io_ring *ring) noexcept nogil:
     global n_idle
-    if ring.own == NULL:
+    cdef aio_context_t context = <aio_context_t>ring.own
+    cdef fast_err err
+    cdef bint is_kept = False
+    if context == 0:
         return
-    pthread_mutex_lock(&idle_lock)
-    if n_idle < MAX_STREAMS:
-        idle[n_idle] = <aio_context_t>ring.own
-        n_idle += 1
-    else:
-        escp_io_destroy(<aio_context_t>ring.own)
-    pthread_mutex_unlock(&idle_lock)
+    clear(&err)
+    if reap(ring, ring.n_pending, &err) == 0:
+        pthread_mutex_lock(&idle_lock)
+        is_kept = n_idle < MAX_STREAMS
+        if is_kept:
+            idle[n_idle] = context
+            n_idle += 1
+        pthread_mutex_unlock(&idle_lock)
+    if not is_kept and escp_io_destroy(context) == 0:  # which waits for what it has
+        ring.n_pending = 0
     ring.own = NULL
+    ring.is_asynchronous = False
 
 
 cdef void prefetch(int fd) noexcept nogil:
@@ -90,25 +97,24 @@ cdef void submit(io_ring *ring, io_slot *slot) noexcept nogil:
         ring.n_pending += 1
 
 
-cdef void reap(io_ring *ring, int least) noexcept nogil:
+cdef int reap(io_ring *ring, int least, fast_err *err) noexcept nogil:
     cdef io_event_t events[RING_DEPTH]
     cdef io_slot *slot
     cdef int i
     cdef int n
-    while ring.n_pending:
+    while least > 0:
         n = escp_io_getevents(<aio_context_t>ring.own, least, RING_DEPTH, events)
-        if n < 0:
-            if errno == EINTR:
-                continue
-            return
+        if n < 0 and errno == EINTR:
+            continue
+        if n <= 0:
+            return fail(err, FAST_SYS, errno if n < 0 else EIO, "io_getevents")
         for i in range(n):
             slot = <io_slot *>events[i].data
             slot.result = events[i].res
             slot.state = SLOT_DONE
             ring.n_pending -= 1
-        if n >= least:
-            return
         least -= n
+    return 0
 
 
 cdef int finish_write(io_slot *slot, fast_err *err) noexcept nogil:

@@ -5,7 +5,7 @@ before it for a frame's IV word and data header and behind it for the tag, so th
 sealed, sent, received and opened where the disk reads and writes.
 
     slot_read, slot_write -> engine.submit -> READY: slot_finish does it
-                                           -> PENDING: meanwhile; ring_reap finds it DONE
+                                           -> PENDING: meanwhile; ring_reap, or slot_wait, finds it DONE
                                            -> DONE
 
 An engine is an io_engine in a module of its own and a line of engines.pyx. The rest of the code asks what it can do,
@@ -56,7 +56,8 @@ ctypedef struct io_engine:
     bint is_asynchronous  # several direct blocks of a ring at a time
     # What it does. *ring* is open but for what is the engine's; its buffers have n bytes in all.
     void (*open)(io_ring *ring, size_t n) noexcept nogil
-    void (*close)(io_ring *ring) noexcept nogil  # nothing is pending
+    # Waits for what is pending, if need be by giving up; what is pending afterwards may touch the buffers for ever.
+    void (*close)(io_ring *ring) noexcept nogil
     # A hint: all of the small file *fd* is read soon. Any thread.
     void (*prefetch)(int fd) noexcept nogil
     # The n bytes of a small file into *to*: how many there were, or -1 with errno.
@@ -64,20 +65,25 @@ ctypedef struct io_engine:
     # Begins what the slot says; sets its state and counts it in n_pending.
     void (*submit)(io_ring *ring, io_slot *slot) noexcept nogil
     # Sets *result* and state of those of n_pending that are done, at least *least*, which is not above n_pending.
-    void (*reap)(io_ring *ring, int least) noexcept nogil
+    # -1: it can't wait for them, and never will.
+    int (*reap)(io_ring *ring, int least, fast_err *err) noexcept nogil
     # All that is left to do of a slot that is READY, or DONE with less than was wanted; -1: it can't be done.
     int (*finish)(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
 
 
 cdef int ring_open(io_ring *ring, const io_engine *engine, size_t block, fast_err *err) noexcept nogil
-cdef void ring_close(io_ring *ring) noexcept nogil  # waits for what is pending
+cdef void ring_close(io_ring *ring) noexcept nogil
+# Before: nothing is pending any more. Where rings have exchanged buffers, for both before either closes.
+cdef void ring_end(io_ring *ring) noexcept nogil
 cdef io_slot *ring_free_slot(io_ring *ring) noexcept nogil  # NULL when all are in use
 # is_direct: *fd* has O_DIRECT; what is padded for it is cut off when the file is finished.
 cdef void slot_read(io_ring *ring, io_slot *slot, int fd, int64_t offset, uint32_t n, bint is_direct) noexcept nogil
 cdef void slot_write(io_ring *ring, io_slot *slot, int fd, int64_t offset, uint32_t n, bint is_direct) noexcept nogil
-# Waits until *slot* is done; 0, or -1 when fewer than n_bytes could be read or written.
+# Until *slot* is not pending. -1: the ring is of no use any more, and what is pending still uses its buffers.
+cdef int slot_wait(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
+# Of a slot that is not pending: 0, or -1 when fewer than n_bytes could be read or written.
 cdef int slot_finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
-# Takes what has completed, waiting for *least* of it.
-cdef void ring_reap(io_ring *ring, int least) noexcept nogil
+# Takes what has completed, waiting for *least* of it. -1 as slot_wait.
+cdef int ring_reap(io_ring *ring, int least, fast_err *err) noexcept nogil
 # True once for a slot that ring_reap found completed.
 cdef io_slot *ring_done_slot(io_ring *ring) noexcept nogil

@@ -26,11 +26,15 @@ cdef int ring_open(io_ring *ring, const io_engine *engine, size_t block, fast_er
     return 0
 
 
-cdef void ring_close(io_ring *ring) noexcept nogil:
+cdef void ring_end(io_ring *ring) noexcept nogil:
     if ring.engine != NULL:
-        ring_reap(ring, ring.n_pending)
         ring.engine.close(ring)
-    free(ring.memory)
+
+
+cdef void ring_close(io_ring *ring) noexcept nogil:
+    ring_end(ring)
+    if ring.n_pending == 0:
+        free(ring.memory)
     ring.engine = NULL
     ring.memory = NULL
     ring.depth = 0
@@ -69,9 +73,10 @@ cdef void slot_write(io_ring *ring, io_slot *slot, int fd, int64_t offset, uint3
     ring.engine.submit(ring, slot)
 
 
-cdef void ring_reap(io_ring *ring, int least) noexcept nogil:
-    if ring.n_pending:
-        ring.engine.reap(ring, least if least < ring.n_pending else ring.n_pending)
+cdef int ring_reap(io_ring *ring, int least, fast_err *err) noexcept nogil:
+    if ring.n_pending == 0:
+        return 0
+    return ring.engine.reap(ring, least if least < ring.n_pending else ring.n_pending, err)
 
 
 cdef io_slot *ring_done_slot(io_ring *ring) noexcept nogil:
@@ -82,9 +87,14 @@ cdef io_slot *ring_done_slot(io_ring *ring) noexcept nogil:
     return NULL
 
 
-cdef int slot_finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil:
+cdef int slot_wait(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil:
     while slot.state == SLOT_PENDING:
-        ring_reap(ring, 1)
+        if ring_reap(ring, 1, err) < 0:
+            return -1
+    return 0
+
+
+cdef int slot_finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil:
     if slot.state == SLOT_DONE and slot.result >= slot.n_bytes:
         return 0
     return ring.engine.finish(ring, slot, err)

@@ -15,7 +15,7 @@ from escp._fast.base.libc cimport (EOPNOTSUPP, ENOTTY, EXDEV, errno, escp_clone,
 from escp._fast.base.types cimport DATA_HEADER_BYTES, FAST_CHANGED, FAST_PROTOCOL, FAST_SYS, IV_BYTES, fail, fast_err
 from escp._fast.crypto.channel cimport FRAME_DATA
 from escp._fast.files.tree cimport source_id
-from escp._fast.io.ring cimport io_slot, ring_free_slot, ring_reap
+from escp._fast.io.ring cimport io_slot, ring_end, ring_free_slot
 from escp._fast.receive.receive cimport end_stream, take_data, take_meta
 from escp._fast.receive.receive_large cimport end_writes
 from escp._fast.receive.receive_state cimport flush_results, receive_stop, receive_stream
@@ -57,8 +57,9 @@ cdef int deliver(local_stream *t, int type, uint8_t *frame, size_t n, fast_err *
     return end_stream(t.receiver, err) if is_end else 0
 
 
-cdef int fail_receiver(local_stream *t, const fast_err *err) noexcept nogil:
+cdef int fail_receiver(void *link, const fast_err *err) noexcept nogil:
     """Both planes fail for the same reason; the sender's is told of by its loop."""
+    cdef local_stream *t = <local_stream *>link
     if not escp_flag(&t.link.receiving.is_stopped):
         push_event(&t.link.receiving.events, EVENT_FATAL, err, False, NULL, 0, NULL, 0)
         receive_stop(t.link.receiving)
@@ -126,6 +127,7 @@ cdef void local_join(local_stream *t, local_link *link, send_stream *sender, rec
     sender.sink.link = receiver.sink.link = t
     sender.sink.take = take_frame
     sender.sink.settle = settle
+    sender.sink.fail = fail_receiver
     sender.sink.n_writes = &receiver.ring.n_pending
     receiver.sink.take = take_answer
     receiver.sink.identify = identify_source
@@ -135,7 +137,7 @@ cdef void local_join(local_stream *t, local_link *link, send_stream *sender, rec
 cdef void local_loop(local_stream *t) noexcept nogil:
     send_loop(t.sender)
     # Buffers have changed rings: none may be freed while the kernel works on it.
-    if t.sender.ring.n_pending:
-        ring_reap(&t.sender.ring, t.sender.ring.n_pending)
-    if t.receiver.ring.n_pending:
-        ring_reap(&t.receiver.ring, t.receiver.ring.n_pending)
+    ring_end(&t.sender.ring)
+    ring_end(&t.receiver.ring)
+    if t.sender.ring.n_pending or t.receiver.ring.n_pending:
+        t.sender.ring.memory = t.receiver.ring.memory = NULL

@@ -12,7 +12,7 @@ cimport cython
 
 from escp._fast.base.libc cimport (EAGAIN, EINTR, F_SETPIPE_SZ, O_CLOEXEC, O_NONBLOCK, POLLIN, POLLOUT, SHUT_RDWR,
                                    SHUT_WR, SPLICE_F_MOVE, SPLICE_F_NONBLOCK, c_close, calloc, errno, escp_count,
-                                   escp_load, fcntl, free, pipe2, poll, pollfd_t, shutdown, splice)
+                                   escp_load, escp_store, fcntl, free, pipe2, poll, pollfd_t, shutdown, splice)
 from escp._fast.base.types cimport MAX_STREAMS
 from escp._fast.planes.threads cimport Threads
 
@@ -32,6 +32,7 @@ ctypedef struct direction:
 ctypedef struct relay_stream:
     direction ways[2]
     uint64_t n_bytes
+    uint64_t sys_errno  # why its thread gave up; 0: it did not
 
 
 cdef bint would_wait() noexcept nogil:
@@ -76,7 +77,12 @@ cdef void *run_relay(void *arg) noexcept nogil:
             fds[2 * i + 1].fd = way.target if way.n_inside else -1
             fds[2 * i + 1].events = POLLOUT
         if poll(fds, 4, -1) < 0:
-            continue
+            if errno == EINTR:
+                continue
+            escp_store(&s.sys_errno, errno)  # both hosts see the stream end; the reason is here
+            shutdown(s.ways[0].target, SHUT_RDWR)
+            shutdown(s.ways[1].target, SHUT_RDWR)
+            break
         for i in range(2):
             if not s.ways[i].is_done and (fds[2 * i].revents or fds[2 * i + 1].revents):
                 move(s, &s.ways[i])
@@ -123,6 +129,11 @@ cdef class RelayPlane:
     def n_bytes(self):
         """Passed on so far, in both directions."""
         return sum(escp_load(&self.streams[i].n_bytes) for i in range(self.n_streams))
+
+    @property
+    def sys_errno(self):
+        """Why a thread gave up; 0 while none has."""
+        return max(escp_load(&self.streams[i].sys_errno) for i in range(self.n_streams))
 
     def stop(self):
         """Shut the sockets of started streams: the threads end soon."""

@@ -363,7 +363,8 @@ cdef int end_write(receive_stream *t, io_slot *slot, fast_err *err) noexcept nog
 cdef int end_writes(receive_stream *t, int least, fast_err *err) noexcept nogil:
     """Take in completed writes, waiting for *least* of them."""
     cdef io_slot *slot
-    ring_reap(&t.ring, least)
+    if ring_reap(&t.ring, least, err) < 0:
+        return -1
     slot = ring_done_slot(&t.ring)
     while slot != NULL:
         if end_write(t, slot, err) < 0:

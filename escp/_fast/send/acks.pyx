@@ -175,7 +175,11 @@ cdef void ack_loop(ack_reader *r) noexcept nogil:
         fds[i].events = POLLIN
     while n_open and not escp_flag(&s.is_stopped):
         if poll(fds, s.config.n_streams, -1) < 0:
-            continue
+            if errno == EINTR:
+                continue
+            fail(&err, FAST_NET, errno, "poll")
+            state_fail(s, &err)
+            return
         for i in range(s.config.n_streams):
             if fds[i].fd < 0 or not fds[i].revents:
                 continue

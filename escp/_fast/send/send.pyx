@@ -8,7 +8,7 @@ entries with digests go in a metadata frame before it.
 
 from escp._fast.base.libc cimport (escp_flag, escp_load, memmove, pthread_cond_broadcast, pthread_cond_wait,
                                    pthread_mutex_lock, pthread_mutex_unlock)
-from escp._fast.base.types cimport clear, fast_err
+from escp._fast.base.types cimport FAST_STOPPED, clear, fast_err
 from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.send.large_files cimport begin_large_locked, find_current_locked, take_ending_locked
 from escp._fast.send.questions cimport is_time_to_ask_locked, send_questions, take_questions_locked
@@ -116,4 +116,6 @@ cdef void send_loop(send_stream *t) noexcept nogil:
             break
     if rc < 0:
         err.offset = t.index  # of the plane's end it says which stream
+        if t.sink.link != NULL and err.code != FAST_STOPPED:
+            t.sink.fail(t.sink.link, &err)
         state_fail(t.state, &err)

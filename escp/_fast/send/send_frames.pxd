@@ -23,6 +23,8 @@ ctypedef struct frame_sink:
     # Before waiting for anything else: waits for a write of those at the disk (n_writes of them).
     int (*settle)(void *link, fast_err *err) noexcept nogil
     const int *n_writes
+    # The sender can't go on.
+    int (*fail)(void *link, const fast_err *err) noexcept nogil
 
 
 ctypedef struct send_stream:

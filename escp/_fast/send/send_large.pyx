@@ -6,7 +6,7 @@ from escp._fast.base.counters cimport count_contents
 from escp._fast.base.libc cimport c_close, pthread_mutex_lock, pthread_mutex_unlock
 from escp._fast.base.types cimport FAST_CHANGED, SLICE_BYTES, clear, fast_err
 from escp._fast.crypto.digest cimport digest128, digest_add, digest_finish, digest_update
-from escp._fast.io.ring cimport SLOT_FREE, io_slot, slot_finish, slot_read
+from escp._fast.io.ring cimport SLOT_FREE, io_slot, slot_finish, slot_read, slot_wait
 from escp._fast.send.flights cimport flight_end_locked
 from escp._fast.send.gather cimport gather
 from escp._fast.send.large_files cimport advance_locked, count_block_locked, give_up_locked, put_opened_locked
@@ -133,6 +133,8 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
     cdef bint is_sent = False
     clear(&own)
     part.high = part.low = 0
+    if slot_wait(&t.ring, slot, err) < 0:
+        return -1
     if not l.has_failed:
         if slot_finish(&t.ring, slot, &own) < 0:
             own.offset = slot.offset

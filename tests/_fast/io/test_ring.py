@@ -13,16 +13,16 @@ from pathlib import Path
 import pytest
 
 from escp._fast.planes.plane import FILE_FAILED
-from escp.failures import FAST_SYS
+from escp.failures import FAST_NET, FAST_SYS
 from tests.support.loopback import BLOCK, copy
 
 ROOT = Path(__file__).parents[3]
-IO_SETUP, IO_SUBMIT, OPENAT2, FALLOCATE, FCNTL = 206, 209, 437, 285, 72  # x86-64
+IO_SETUP, IO_GETEVENTS, IO_SUBMIT, OPENAT2, FALLOCATE, FCNTL, POLL = 206, 208, 209, 437, 285, 72, 7  # x86-64
 EPERM, EAGAIN, EINVAL, ENOSPC, ENOSYS, EOPNOTSUPP = 1, 11, 22, 28, 38, 95
 SIZE = 5 * BLOCK + 4097
 
 CHILD = """
-import ctypes, os, struct, sys
+import ast, ctypes, os, struct, sys
 from pathlib import Path
 from tests.support.loopback import copy
 
@@ -35,7 +35,7 @@ class Filter(ctypes.Structure):
 libc = ctypes.CDLL(None, use_errno=True)
 assert libc.prctl(38, 1, 0, 0, 0) == 0
 assert libc.prctl(22, 2, ctypes.byref(Filter(len(code), ctypes.addressof(program)))) == 0, ctypes.get_errno()
-outcome = copy(folder / "x", folder / "target", n_streams=2)
+outcome = copy(folder / "x", folder / "target", n_streams=2, **ast.literal_eval(sys.argv[4]))
 print([(is_sender, event.code, event.errno, event.where) for is_sender, event in outcome.events])
 """
 
@@ -47,10 +47,10 @@ def folder(tmp_path):
     return tmp_path
 
 
-def copy_without(number, errno, folder):
+def copy_without(number, errno, folder, **options):
     """Events of a copy in a process where that system call fails."""
     done = subprocess.run(
-        [sys.executable, "-c", CHILD, str(number), str(errno), str(folder)],
+        [sys.executable, "-c", CHILD, str(number), str(errno), str(folder), str(options)],
         cwd=ROOT, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
@@ -68,6 +68,24 @@ def copy_without(number, errno, folder):
 def test_copy_does_without_what_the_kernel_refuses(folder, number, errno):
     assert copy_without(number, errno, folder) == "[]"
     assert (folder / "target" / "x").read_bytes() == (folder / "x").read_bytes()
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64")
+@pytest.mark.parametrize(
+    ("number", "errno", "options", "expected"),
+    [(IO_GETEVENTS, EPERM, {}, (True, FAST_SYS, EPERM, "io_getevents")),
+     (IO_GETEVENTS, EINVAL, {"sending": {"is_direct": False}}, (False, FAST_SYS, EINVAL, "io_getevents")),
+     (IO_GETEVENTS, EINVAL, {"is_local": True}, (True, FAST_SYS, EINVAL, "io_getevents")),
+     (POLL, EINVAL, {}, (True, FAST_NET, EINVAL, "poll"))],
+    ids=["reading", "writing", "local", "poll"],
+)  # fmt: skip
+def test_wait_that_fails_ends_the_copy(folder, number, errno, options, expected):
+    """It used to be tried again for ever."""
+    events = copy_without(number, errno, folder, **options)
+    if events == "[]" and number == IO_GETEVENTS:
+        pytest.skip("the file system has no O_DIRECT: nothing is waited for")
+    assert expected in ast.literal_eval(events)
+    assert os.listdir(folder / "target") == []
 
 
 @pytest.mark.skipif(os.uname().machine != "x86_64", reason="numbers of x86-64")
