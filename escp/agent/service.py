@@ -66,6 +66,7 @@ class Service:
         self._has_accept = False
         self._accepted: list[tuple[bytes, bytes]] = []
         self._tells_absent = False
+        self._max_large = 0  # files that the receiver can have open; 0: it did not say
         self._sender: SendEnd | None = None
         self._receiver: ReceiveEnd | None = None
         self._relay_secret = b""
@@ -189,12 +190,14 @@ class Service:
         assert self._finder
         self._accepted += self._finder.accept(message.names)
         self._tells_absent = message.tells_absent
+        self._max_large = message.max_large
         self._has_accept = True
         self._hand_over()
 
     def _hand_over(self) -> None:
         if self._sender is not None and self._finder is not None and self._has_accept:
             accepted, self._accepted = self._accepted, []
+            self._sender.limit_large(self._max_large)
             self._sender.add(accepted, is_last=self._finder.is_last, tells_absent=self._tells_absent)
 
     def sources_taken(self) -> None:
@@ -237,7 +240,7 @@ class Service:
         now = self._loop.now()
         self._streams_due_s = now + (link.patience_s if link.mode == "connect" else STREAMS_TIMEOUT_S)
         if link.mode == "listen":
-            self._listen(link, n_streams)
+            self._listen(link)
         elif link.mode == "connect":
             from escp.streams.connector import Connector  # not at the top: hardly an agent connects
 
@@ -246,10 +249,10 @@ class Service:
             addresses = [(host, link.port) for host in hosts if is_address(host)]
             if not addresses:
                 raise NetworkError("the address of the other side is not known here", "name it with --bind")
-            self._tell(Listening([], 0, n_streams))
+            self._tell_listening([], 0)
             self._opener = Connector(addresses, self._streams, self._loop.watch, self._loop.unwatch, now)
         elif link.mode == "tunnel":
-            self._tell(Listening([], 0, n_streams))
+            self._tell_listening([], 0)
             self._go_through_tunnel()
         else:
             raise ProtocolError("the initiator wants streams of an unknown kind")
@@ -277,7 +280,12 @@ class Service:
             listener, self._relayed or self._streams, self._loop.watch, self._loop.unwatch, self._loop.now()
         )
 
-    def _listen(self, link: Link, n_streams: int) -> None:
+    def _tell_listening(self, addresses: list[str], port: int, reason: str = "") -> None:
+        assert self._streams
+        max_large = self._receiver.max_large if self._receiver else 0
+        self._tell(Listening(addresses, port, self._streams.n_streams, reason, max_large))
+
+    def _listen(self, link: Link) -> None:
         address = self._own_address
         if link.addresses:  # the user's choice; behind an address translation it is not one of this host
             address = link.addresses[0] if is_own_address(link.addresses[0]) else ""
@@ -287,11 +295,11 @@ class Service:
             if self._peer_minor < REASON_MINOR:
                 raise
             self._opener = self._accept_from(None)
-            return self._tell(Listening([], 0, n_streams, str(e)))
+            return self._tell_listening([], 0, str(e))
         self._opener = self._accept_from(listener)
         # A link-local address means nothing on another host: its ssh configuration has one with a scope.
         addresses = [address] if address and "%" not in address else []
-        return self._tell(Listening(addresses, listener.getsockname()[1], n_streams))
+        return self._tell_listening(addresses, listener.getsockname()[1])
 
     def _go_through_tunnel(self) -> None:
         """No port of this host could be reached: start anew with sockets that the control channel feeds."""

@@ -155,10 +155,14 @@ class Roots(Message, agent=(Hello,), repeats=True, answers=Sources, done="looked
 
 
 class Accept(Message, initiator=(Sources,), repeats=True):
-    """The target path of each root of the last `Roots`, and whether to tell the receiver which don't come."""
+    """The target path of each root of the last `Roots`, and whether to tell the receiver which don't come.
+
+    `max_large`: what the receiver's `Listening` said.
+    """
 
     names: list[bytes]
     tells_absent: bool = False
+    max_large: int = 0
 
 
 class Allow(Message, initiator=(Receive,), repeats=True):
@@ -209,13 +213,15 @@ class Relay(Message, initiator=(Send, Receive)):
 class Listening(Message, agent=(Hello,), answers=Link, done="said where its data streams are"):
     """The agent is ready for the streams, here or, without addresses, wherever ssh reached it.
 
-    Port 0 where it was to listen: no port is free, for that *reason*.
+    Port 0 where it was to listen: no port is free, for that *reason*. `max_large`, of a receiver: how many
+    large files may be begun and not acknowledged, 0 for as many as the protocol allows.
     """
 
     addresses: list[str]
     port: int
     n_streams: int
     reason: str = ""
+    max_large: int = 0
 
 
 class Tunnel(Message, initiator=(Link,)):

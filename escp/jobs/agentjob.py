@@ -190,6 +190,8 @@ class AgentJob(Job):
         if not is_wanted:
             raise NetworkError(f"the remote escp on {agent.host} offers streams that nobody asked for")
         self._n_streams = listening.n_streams
+        if is_receiver and self._target is not None:
+            self._target.max_large = listening.max_large
         self._connect(agent, listening)
 
     @abstractmethod

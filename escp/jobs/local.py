@@ -29,7 +29,9 @@ class LocalJob(Job):
         self._send_end = SendEnd(
             make_send(self._options, is_in_order=self._target.is_in_order), n_streams=n_streams,
             block_bytes=self._options.block_bytes, loop=self._loop, listener=self, direct_bytes=direct_bytes,
+            is_local=True,
         )  # fmt: skip
+        self._send_end.limit_large(self._target.max_large)
         self._tally.expect(self._send_end)
         self._tally.expect(self._target.end)
         start_local(self._send_end, self._target.end)

@@ -22,6 +22,7 @@ class Target(ABC):
     end: ReceiveEnd | None = None  # here
     agent: AgentLink | None = None  # or there
     names_below: bool | None = None  # the sources' names go below the target; None: it is not open yet
+    max_large = 0  # files that it can have open at the same time; 0: it does not say
     is_in_order = False  # a pipe or device: all through one stream, and no holes
 
     @abstractmethod
@@ -55,7 +56,7 @@ class HereTarget(Target):
             n_streams=n_streams, block_bytes=self._block_bytes, loop=self._loop, listener=self._listener,
             direct_bytes=self._direct_bytes,
         )  # fmt: skip
-        self.names_below = self.end.names_below
+        self.names_below, self.max_large = self.end.names_below, self.end.max_large
         then()
 
     def allow(self, names: list[bytes], directories: Sequence[int], then: Callable[[], None]) -> None:

@@ -4,6 +4,7 @@ Both are properties of a thread, and the threads that it starts inherit them. So
 thread before there is any other. ssh is started earlier, and keeps the whole machine.
 """
 
+import errno
 import gc
 import os
 import resource
@@ -89,3 +90,40 @@ def prepare_process() -> None:
     wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
     if soft != resource.RLIM_INFINITY and soft < wanted:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+SPARE_FILES = 8  # for what is open for a moment only
+
+
+def count_free_files() -> int:
+    """How many more files, sockets among them, this process may open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft = OPEN_FILES if soft == resource.RLIM_INFINITY else min(soft, OPEN_FILES)
+    try:
+        return soft - len(os.listdir("/proc/self/fd"))
+    except OSError:  # no /proc
+        return soft - 32
+
+
+def share_for_sender(n_streams: int, n_walkers: int, *, is_local: bool) -> tuple[int, int]:
+    """(walkers, sources that may be open at the same time) under the limit of open files.
+
+    *is_local*: the receiver is here, too. Raises OSError when the limit is too low for so many streams.
+    """
+    left = count_free_files() - SPARE_FILES - 2 * n_streams  # a socket and a directory each
+    left = left // 4 if is_local else left
+    n_walkers = n_walkers if left > 8 * n_walkers else 1
+    return n_walkers, _check_share(left - 3 * n_walkers)  # a directory, what leads there, and a file
+
+
+def share_for_receiver(n_streams: int) -> tuple[int, int]:
+    """(directories that a stream keeps open, large files that may be open at the same time); as above."""
+    left = count_free_files() - SPARE_FILES - 3 * n_streams  # a socket, and two for a small file
+    n_cached = max(1, left // 2 // n_streams)
+    return n_cached, _check_share((left - n_cached * n_streams) // 2)  # a large file has its directory
+
+
+def _check_share(n: int) -> int:
+    if n < 1:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return n

@@ -22,6 +22,7 @@ from escp.failures import FAST_GONE, Failure
 from escp.lean.eventloop import EventLoop
 from escp.names.destination import Destination, is_special, open_destination
 from escp.names.landing import SourceOrder
+from escp.process.limits import share_for_receiver, share_for_sender
 from escp.streams.streams import Streams
 
 TYPE_CHECKING = False
@@ -57,8 +58,13 @@ class SendEnd:
         loop: EventLoop,
         listener: "Listener",
         direct_bytes: int = 0,
+        is_local: bool = False,
     ):
-        """Raises ProtocolError when *wanted* holds what this escp does not offer."""
+        """*is_local*: the receiver is here, too.
+
+        Raises ProtocolError when *wanted* holds what this escp does not offer, OSError when too few files
+        may be open here.
+        """
         from collections import deque  # not at the top: a receiver needs none
 
         self._loop = loop
@@ -69,10 +75,11 @@ class SendEnd:
         self._has_ended_sources = False
         self._is_handing_over = False
         self._has_more = False  # `add` was called meanwhile
+        n_walkers, max_open = share_for_sender(n_streams, count_walkers(), is_local=is_local)
         with _OfferErrors():
             self.plane = SendPlane(
                 wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
-                n_walkers=count_walkers(), fault_offset=self.fault_offset,
+                n_walkers=n_walkers, max_open=max_open, fault_offset=self.fault_offset,
             )  # fmt: skip
         loop.watch(self.plane.event_fd, self.take_events)
 
@@ -88,6 +95,11 @@ class SendEnd:
         self._has_more = True
         if not self._is_handing_over:
             self._hand_over()
+
+    def limit_large(self, n: int) -> None:
+        """The receiver can have *n* large files open, 0: it does not say. Before the first is added."""
+        if n:
+            self.plane.limit_large(n)
 
     @property
     def has_waiting(self) -> bool:
@@ -162,6 +174,7 @@ class ReceiveEnd:
             wanted.target, n_sources=wanted.n_sources, is_directory=wanted.is_directory, is_remote=is_remote,
             is_dry_run=wanted.is_dry_run,
         )  # fmt: skip
+        self.max_large = 0  # files that may be open at the same time, once `open` knows
         self.plane: ReceivePlane | None = None
         self._loop: EventLoop | None = None
 
@@ -184,11 +197,12 @@ class ReceiveEnd:
         listener: "Listener",
         direct_bytes: int = 0,
     ) -> None:
-        """Make the plane. Raises ProtocolError when what is wanted is not offered here."""
+        """Make the plane. Raises ProtocolError when it is not offered here, OSError as SendEnd."""
+        n_cached, self.max_large = share_for_receiver(n_streams)
         with _OfferErrors():
             self.plane = ReceivePlane(
                 self._wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
-                root_fd=self.destination.root_fd, target_name=self.destination.name,
+                n_cached=n_cached, root_fd=self.destination.root_fd, target_name=self.destination.name,
                 in_place_fd=self.destination.in_place_fd, follows_umask=not self._is_remote,
             )  # fmt: skip
         self._loop, self._listener = loop, listener

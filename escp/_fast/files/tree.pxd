@@ -17,7 +17,7 @@ from escp._fast.files.attributes cimport kept_attributes
 from escp._fast.wire.payloads cimport entry
 
 cdef enum:
-    N_CACHED = 8  # directories that a stream keeps open
+    MAX_CACHED = 8  # directories that a stream keeps open
     TEMP_NAME_BYTES = 48
 
 
@@ -36,10 +36,11 @@ ctypedef struct tree:
 
 
 ctypedef struct dir_cache:
-    int fds[N_CACHED]
-    size_t n_paths[N_CACHED]
-    size_t n_roots[N_CACHED]  # how much of the path is its root's: below another root it may be another directory
-    char paths[N_CACHED][MAX_PATH_BYTES + 1]
+    int n  # places; one is enough for all that uses them
+    int fds[MAX_CACHED]
+    size_t n_paths[MAX_CACHED]
+    size_t n_roots[MAX_CACHED]  # how much of the path is its root's: below another root it may be another directory
+    char paths[MAX_CACHED][MAX_PATH_BYTES + 1]
     int next
 
 
@@ -63,7 +64,7 @@ ctypedef struct new_file:
 
 cdef void tree_open(tree *t) noexcept nogil
 cdef void tree_close(tree *t) noexcept nogil
-cdef void cache_open(dir_cache *cache) noexcept nogil
+cdef void cache_open(dir_cache *cache, int n) noexcept nogil
 cdef void cache_close(dir_cache *cache) noexcept nogil
 # For nodes.pyx: the directory *path* (n bytes and NUL, of which the first n_root are its root's) in the cache, which
 # keeps the descriptor (-1: missing, and not to be created); the directory and the last component of an entry's path;

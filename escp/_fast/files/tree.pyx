@@ -22,16 +22,17 @@ cdef void tree_close(tree *t) noexcept nogil:
     kept_close(&t.kept)
 
 
-cdef void cache_open(dir_cache *cache) noexcept nogil:
+cdef void cache_open(dir_cache *cache, int n) noexcept nogil:
     cdef int i
-    for i in range(N_CACHED):
+    for i in range(n):
         cache.fds[i] = -1
+    cache.n = n
     cache.next = 0
 
 
 cdef void cache_close(dir_cache *cache) noexcept nogil:
     cdef int i
-    for i in range(N_CACHED):
+    for i in range(cache.n):
         if cache.fds[i] >= 0:
             c_close(cache.fds[i])
             cache.fds[i] = -1
@@ -50,7 +51,7 @@ cdef int open_path(tree *t, int top, const char *path, bint follows_links) noexc
 
 cdef int find_cached(const dir_cache *cache, const char *path, size_t n, size_t n_root) noexcept nogil:
     cdef int i
-    for i in range(N_CACHED):
+    for i in range(cache.n):
         if (cache.fds[i] >= 0 and cache.n_paths[i] == n and cache.n_roots[i] == n_root
                 and memcmp(cache.paths[i], path, n) == 0):
             return cache.fds[i]
@@ -60,7 +61,7 @@ cdef int find_cached(const dir_cache *cache, const char *path, size_t n, size_t 
 cdef int keep(dir_cache *cache, const char *path, size_t n, size_t n_root, int fd) noexcept nogil:
     """Hand the descriptor to the cache, which closes the one that it has had for longest."""
     cdef int i = cache.next
-    cache.next = (i + 1) % N_CACHED
+    cache.next = (i + 1) % cache.n
     if cache.fds[i] >= 0:
         c_close(cache.fds[i])
     cache.fds[i] = fd

@@ -10,6 +10,7 @@ class ReceivePlane(Plane):
         block_bytes: int,
         direct_bytes: int = 0,
         target_name: bytes = b"",
+        n_cached: int = ...,
         follows_umask: bool = False,
         in_place_fd: int = -1,
         has_openat2: bool = True,

@@ -8,7 +8,7 @@ cimport cython
 
 from escp._fast.base.libc cimport calloc, escp_load, free, pthread_mutex_lock, pthread_mutex_unlock
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err
-from escp._fast.files.tree cimport tree
+from escp._fast.files.tree cimport MAX_CACHED, tree
 from escp._fast.io.engines cimport find_engine
 from escp._fast.planes.plane cimport Plane, check_streams, find_selection, sum_counters
 from escp._fast.planes.threads cimport Threads
@@ -54,14 +54,15 @@ cdef class ReceivePlane(Plane):
     has become *root_fd*, *target_name* and *in_place_fd*.
     *direct_bytes*: large files below that size are written through the page cache, with is_direct, too.
     *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
+    *n_cached*: directories that each stream keeps open.
     *follows_umask*: directories are made as the user's own programs make them, not as scp makes them elsewhere.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
     *has_openat2*, *has_tmpfile*: False to do without, as on kernels and file systems that lack them.
     """
 
     def __cinit__(self, order, *, int root_fd, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0,
-                  bytes target_name=b"", bint follows_umask=False, int in_place_fd=-1, bint has_openat2=True,
-                  bint has_tmpfile=True):
+                  bytes target_name=b"", int n_cached=MAX_CACHED, bint follows_umask=False, int in_place_fd=-1,
+                  bint has_openat2=True, bint has_tmpfile=True):
         check_streams(n_streams, block_bytes)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
             raise ValueError("the target's name is one component")
@@ -75,6 +76,7 @@ cdef class ReceivePlane(Plane):
         self.state.config.n_streams = n_streams
         self.state.config.block = block_bytes
         self.state.config.direct_bytes = direct_bytes
+        self.state.config.n_cached = max(1, min(n_cached, <int>MAX_CACHED))
         self.state.destination.root_fd = root_fd
         self.state.destination.in_place_fd = in_place_fd
         self.state.destination.kept.follows_umask = follows_umask

@@ -10,9 +10,11 @@ class SendPlane(Plane):
         block_bytes: int,
         direct_bytes: int = 0,
         n_walkers: int = 2,
+        max_open: int = ...,
         has_openat2: bool = True,
         fault_offset: int = -1,
     ) -> None: ...
+    def limit_large(self, n: int) -> None: ...
     def add_source(
         self, source: bytes, target: bytes, *, waits: bool = False, tells_absent: bool = False
     ) -> bool: ...

@@ -10,7 +10,7 @@ cimport cython
 
 from escp._fast.base.libc cimport (calloc, free, geteuid, pthread_cond_broadcast, pthread_mutex_lock,
                                    pthread_mutex_unlock)
-from escp._fast.base.types cimport MAX_PATH_BYTES, clear, fast_err
+from escp._fast.base.types cimport MAX_OPEN_LARGE, MAX_PATH_BYTES, clear, fast_err
 from escp._fast.files.filter cimport filter_set, filters_compile, filters_free
 from escp._fast.io.engines cimport find_engine
 from escp._fast.planes.local cimport local_join, local_link, local_loop, local_stream
@@ -27,6 +27,10 @@ from escp._fast.walk.count cimport count_loop, count_source_locked
 from escp._fast.walk.walk cimport walk_loop
 
 from escp._fast.errors import raise_error
+
+
+cdef enum:
+    MAX_OPEN = 16384  # more than there can ever be
 
 
 cdef void *run_walker(void *arg) noexcept nogil:
@@ -80,6 +84,7 @@ cdef class SendPlane(Plane):
 
     *order*: what the user asked for, by the names of escp.control.messages.Send, all of it.
     *direct_bytes*: large files below that size are read through the page cache, with is_direct, too.
+    *max_open*: sources that may be open at the same time, beside one for each walker.
     *has_openat2*: False does without that system call, as on kernels that lack it.
     *fault_offset* is for tests: it flips a bit of the byte at that offset of every file, after hashing.
     """
@@ -92,7 +97,7 @@ cdef class SendPlane(Plane):
     cdef local_stream *links
 
     def __cinit__(self, order, *, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0, int n_walkers=2,
-                  bint has_openat2=True, int64_t fault_offset=-1):
+                  int max_open=MAX_OPEN, bint has_openat2=True, int64_t fault_offset=-1):
         check_streams(n_streams, block_bytes)
         self.filters = filters_compile([(rule[:1] == b"+", rule[1:]) for rule in order.filters])
         self.held = []
@@ -108,12 +113,18 @@ cdef class SendPlane(Plane):
         self.state.config.n_walkers = min(max(n_walkers, 1), MAX_WALKERS)
         self.state.config.block = block_bytes
         self.state.config.direct_bytes = direct_bytes
+        self.state.config.max_open = max(max_open, 1)
+        self.limit_large(MAX_OPEN_LARGE)
         self.state.config.target_fd = -1
         self.state.config.fault_offset = fault_offset
         self.state.config.is_root = geteuid() == 0
         self.state.config.filters = self.filters if self.filters.n else NULL
         obey(&self.state.config, order)
         state_open(self.state)
+
+    def limit_large(self, int n):
+        """Of large files no more than *n* may be begun and not acknowledged; before there is any."""
+        self.state.config.max_large = max(1, min(n, self.state.config.max_open, <int>MAX_OPEN_LARGE))
 
     def start(self):
         cdef fast_err err

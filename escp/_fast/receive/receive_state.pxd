@@ -70,6 +70,7 @@ ctypedef struct receive_config:
     int selection  # of types.pxd; questions are answered only where the user asked for it
     bint compares_digests
     bint is_dry_run  # nothing may come but questions
+    int n_cached  # directories that a stream keeps open, MAX_CACHED at most
 
 
 ctypedef struct receive_state:

@@ -63,7 +63,7 @@ cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fas
     memset(t, 0, sizeof(receive_stream))
     t.state = s
     t.index = index
-    cache_open(&t.cache)
+    cache_open(&t.cache, s.config.n_cached)
     if ring_open(&t.ring, s.config.engine, s.config.block, err) < 0:
         return -1
     t.meta = <uint8_t *>malloc(IV_BYTES + MAX_META_BYTES + TAG_BYTES)

@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from escp._fast.base.libc cimport errno, lseek, memset, pthread_cond_broadcast
-from escp._fast.base.types cimport MAX_OPEN_LARGE, SMALL_FILE_BYTES
+from escp._fast.base.types cimport SMALL_FILE_BYTES
 from escp._fast.files.bounds cimport data_range, next_range, seek_call
 from escp._fast.io.pages cimport can_direct
 from escp._fast.send.flights cimport flight_new_locked, flight_set_name
@@ -38,7 +38,7 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     cdef int i
     if s.n_items == 0 or it.size <= SMALL_FILE_BYTES or s.current != NULL or s.opened != NULL:
         return NULL
-    for i in range(MAX_OPEN_LARGE):
+    for i in range(s.config.max_large):
         if not s.large[i].is_used:
             l = &s.large[i]
             break

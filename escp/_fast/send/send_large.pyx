@@ -11,7 +11,8 @@ from escp._fast.send.flights cimport flight_end_locked
 from escp._fast.send.gather cimport gather
 from escp._fast.send.large_files cimport advance_locked, count_block_locked, give_up_locked, put_opened_locked
 from escp._fast.send.send_frames cimport add_entry, describe, send_data, send_entries, send_stream
-from escp._fast.send.send_state cimport N_FLIGHTS, check_unchanged, flight, large_file, report, send_state
+from escp._fast.send.send_state cimport (N_FLIGHTS, check_unchanged, flight, large_file, report, send_state,
+                                         sources_closed_locked)
 from escp._fast.wire.payloads cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END, data_header,
                                        entry)
 
@@ -84,6 +85,7 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     f.digest = l.digest
     c_close(l.fd)
     l.fd = -1
+    sources_closed_locked(s, 1)
     has_failed = l.has_failed  # the receiver's word may change it yet
     is_known = l.n_sent_bytes != 0 or (l.has_holes and not has_failed) or t.sink.link != NULL
     if not is_known:

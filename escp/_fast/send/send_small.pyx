@@ -15,7 +15,7 @@ from escp._fast.send.gather cimport gather
 from escp._fast.send.hard_links cimport pop_link_locked
 from escp._fast.send.send_frames cimport add_entry, describe, send_entries, send_stream, set_contents, take_back
 from escp._fast.send.send_state cimport (LINKS_GOOD, MAX_FINISHED, N_ITEMS, check_unchanged, dir_node, flight,
-                                         has_entry, item, item_close, report, send_state)
+                                         has_entry, item, item_close, report, send_state, sources_closed_locked)
 from escp._fast.wire.extras cimport DEVICE_BLOCK, DEVICE_CHARACTER, DEVICE_FIFO, EXTRA_TARGET, put_device, put_extra
 from escp._fast.wire.payloads cimport (ENTRY_ABSENT, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_LINK,
                                        ENTRY_SMALL, entry)
@@ -141,6 +141,7 @@ cdef int send_item(send_stream *t, flight *f, item *it, fast_err *err) noexcept 
 cdef int send_batch(send_stream *t, int n_dirs, int n_files, fast_err *err) noexcept nogil:
     """Send t.flights: first directories, then the files of t.batch."""
     cdef int rc = 0
+    cdef int n_open = 0
     cdef int i
     t.bundle = ring_free_slot(&t.ring)
     for i in range(n_dirs):
@@ -149,7 +150,12 @@ cdef int send_batch(send_stream *t, int n_dirs, int n_files, fast_err *err) noex
     for i in range(n_files):
         if rc == 0:
             rc = send_item(t, t.flights[n_dirs + i], &t.batch[i], err)
+        n_open += t.batch[i].fd >= 0
         item_close(&t.batch[i])
+    if n_open:
+        pthread_mutex_lock(&t.state.lock)
+        sources_closed_locked(t.state, n_open)
+        pthread_mutex_unlock(&t.state.lock)
     return send_entries(t, False, err) if rc == 0 else -1
 
 

@@ -163,6 +163,8 @@ ctypedef struct send_config:
     int selection  # which files are sent at all
     bint compares_digests
     bint is_dry_run
+    int max_open  # sources that are open at the same time: beyond that walkers wait
+    int max_large  # large files begun and not yet acknowledged: the receiver has as many open
     int target_fd  # the directory that a receiver in this process writes below; else -1
     int64_t fault_offset  # tests: flip a bit of the block that holds it, between hash and seal; -1 = never
 
@@ -194,6 +196,7 @@ ctypedef struct send_state:
     item items[N_ITEMS]
     int items_head
     int n_items
+    int n_open  # sources, in the queue or with a stream
     item *questions  # a ring of N_QUESTIONS; NULL unless the receiver is asked
     int questions_head
     int n_questions
@@ -243,6 +246,7 @@ cdef void node_unref_locked(send_state *s, dir_node *node) noexcept nogil
 cdef bint has_entry(const send_state *s, const dir_node *node) noexcept nogil  # a finished one: ENTRY_DIRECTORY is sent
 cdef void item_close(item *it) noexcept nogil  # its descriptor and its link's text
 cdef void item_put(send_state *s, const item *it) noexcept nogil  # waits for room; takes over fd and reference
+cdef void sources_closed_locked(send_state *s, int n) noexcept nogil  # so many of *n_open*
 cdef bint is_all_done_locked(send_state *s) noexcept nogil
 cdef bint is_idle_locked(send_state *s) noexcept nogil  # all that was walked so far is acknowledged
 # Whether the open file is still what it was when it was found, and the *n* bytes that were read of it are all of it;

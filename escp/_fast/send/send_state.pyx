@@ -115,7 +115,8 @@ cdef void item_close(item *it) noexcept nogil:
 cdef void item_put(send_state *s, const item *it) noexcept nogil:
     cdef item copy
     pthread_mutex_lock(&s.lock)
-    while s.n_items == N_ITEMS and not escp_flag(&s.is_stopped):
+    while ((s.n_items == N_ITEMS or (it.fd >= 0 and s.n_open >= s.config.max_open))
+            and not escp_flag(&s.is_stopped)):
         pthread_cond_wait(&s.room, &s.lock)
     if escp_flag(&s.is_stopped):
         copy = it[0]
@@ -124,10 +125,18 @@ cdef void item_put(send_state *s, const item *it) noexcept nogil:
     else:
         s.items[(s.items_head + s.n_items) % N_ITEMS] = it[0]
         s.n_items += 1
+        s.n_open += it.fd >= 0
         s.n_found_files += 1
         s.n_found_bytes += it.size
         pthread_cond_signal(&s.work)
     pthread_mutex_unlock(&s.lock)
+
+
+cdef void sources_closed_locked(send_state *s, int n) noexcept nogil:
+    cdef bint was_full = s.n_open >= s.config.max_open
+    s.n_open -= n
+    if n and was_full:
+        pthread_cond_broadcast(&s.room)
 
 
 cdef bint is_same_time(const timespec_t *one, const timespec_t *other) noexcept nogil:
