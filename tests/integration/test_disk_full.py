@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import local, needs_root, remote
+from tests.support.directions import in_all_directions
 from tests.support.trees import list_tree, write_random
 
 pytestmark = needs_root
@@ -108,5 +109,35 @@ def test_read_only_file_system(escp, source, folder, is_tree):
         assert "read-only" in done.error and "disk" in done.error
         done = escp.fail(15, *words, remote(place / "new"))
         assert "read-only" in done.error and "new" in done.error
+    finally:
+        subprocess.run(["umount", place], check=True, timeout=20)
+
+
+@pytest.mark.parametrize("options", [[], ["--nodirect"]], ids=" ".join)
+@in_all_directions
+def test_file_that_never_fits_is_not_begun(escp, source, small_disk, way, options):
+    """It used to be sent until the disk was full, and to a tmpfs until the kernel killed for memory."""
+    with open(source / "huge", "wb") as file:
+        file.truncate(1 << 43)
+    code = 15 if way.is_to_remote else 14
+    done = escp.fail(
+        code, "--json", *options, way.source(source / "huge"), way.target(small_disk), timeout_s=20
+    )
+    assert "huge" in done.error and "no space left" in done.error
+    assert list_tree(small_disk) == {}
+
+
+@in_all_directions
+def test_file_that_memory_has_no_room_for_is_not_begun(escp, source, folder, way):
+    """On a tmpfs without a limit of its own."""
+    place = folder / "memory"
+    place.mkdir()
+    mount("-t", "tmpfs", "-o", "size=0", "tmpfs", place)
+    try:
+        with open(source / "huge", "wb") as file:
+            file.truncate(1 << 43)
+        done = escp.fail(1, way.source(source / "huge"), way.target(place), timeout_s=20)
+        assert "huge" in done.error + done.err and "cannot allocate memory" in done.err
+        assert list_tree(place) == {}
     finally:
         subprocess.run(["umount", place], check=True, timeout=20)

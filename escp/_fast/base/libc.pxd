@@ -43,6 +43,7 @@ cdef extern from "native.h" nogil:
     bint escp_is_memory_fs(int fd)
     bint escp_tells_sizes(int fd)
     uint64_t escp_room(int fd)
+    uint64_t escp_memory_room()
     uint64_t htobe64(uint64_t)
     uint32_t htobe32(uint32_t)
     uint16_t htobe16(uint16_t)

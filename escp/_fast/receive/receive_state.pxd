@@ -38,6 +38,7 @@ ctypedef struct open_large:
     bint is_made  # or has failed to be: *file*, is_direct and is_sparse stay as they are from here on
     bint is_direct
     bint is_sparse  # pages of zeroes are not written
+    bint is_in_memory  # on a tmpfs
     bint has_holes  # what does not come is zero
     uint8_t *extras  # of its end
     fast_err failure  # the first; FAST_OK while all is well
@@ -81,6 +82,7 @@ ctypedef struct receive_state:
     pthread_cond_t made  # one of *large* is
     open_large large[MAX_OPEN_LARGE]
     uint64_t n_ahead  # reserve.pxd
+    uint64_t n_to_memory  # bytes of files on a tmpfs since the memory was looked at
     int is_stopped
     int n_ended
     event_queue events

@@ -1,4 +1,4 @@
-"""Room on the disk for large files that are written with O_DIRECT: contiguous, and there before the blocks are.
+"""Room on the disk for large files: contiguous, and there before the blocks are.
 
 It is reserved in steps, from the file's beginning on, a bounded way ahead of what has come: RESERVE_BYTES, or as
 much again as has come of that file, and MAX_AHEAD_BYTES for all files of a session together. So a peer that announces

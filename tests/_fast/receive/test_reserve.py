@@ -51,9 +51,10 @@ def announce(sender, ids, size):
     assert sender.receive_results(1)[0][:2] == (10_000, 0)
 
 
+@pytest.mark.parametrize("is_direct", [True, False])
 @pytest.mark.parametrize("size", [512 * MIB, 1024 * MIB])
-def test_one_file_takes_a_step(target, size):
-    with Sender(target) as sender:
+def test_one_file_takes_a_step(target, size, is_direct):
+    with Sender(target, is_direct=is_direct) as sender:
         announce(sender, [1], size)
         assert STEP <= count_taken(target) <= STEP + SLACK
 
