@@ -3,6 +3,15 @@
 _FAST_MEMORY = 11  # of types.pxd
 
 
+class BuffersError(MemoryError):
+    """*wanted*: for what there is no memory; *n_free_mib*: of it, where it was asked before it was taken."""
+
+    def __init__(self, n_streams: int, block_mib: int, n_mib: int, n_free_mib: int | None):
+        self.wanted = f"{n_streams} streams with blocks of {block_mib} MiB need {n_mib} MiB for their buffers"
+        super().__init__(self.wanted)
+        self.n_free_mib = n_free_mib
+
+
 class FastError(Exception):
     """A native failure: code (`fast_code` in types.pxd), errno or 0, the call that failed, offset or -1."""
 

@@ -23,7 +23,7 @@ def explain_shortage(error: BaseException) -> tuple[str, str] | None:
         is_memory = "failed to map segment" in text or "annot allocate memory" in text
         return _explain_memory() if is_memory else None
     if isinstance(error, MemoryError) or number == errno.ENOMEM:
-        return _explain_memory()
+        return _explain_memory(getattr(error, "wanted", ""), getattr(error, "n_free_mib", None))
     if "can't start" in text and "thread" in text:  # Python's RuntimeError, and native code's EAGAIN
         return explain_tasks()
     return None
@@ -37,13 +37,18 @@ def _explain_files() -> tuple[str, str]:
     )
 
 
-def _explain_memory() -> tuple[str, str]:
+def _explain_memory(wanted: str = "", n_free_mib: int | None = None) -> tuple[str, str]:
+    """Of BuffersError, if it is one."""
+    behind = f", and {wanted}" if wanted else ""
     hint = f"raise it, or {_FEWER}"
+    if n_free_mib is not None:
+        return f"out of memory: {n_free_mib} MiB are free{behind}", f"end other programs, or {_FEWER}"
     if (limit := _find_limit("Max address space")) is not None:
-        return f"out of memory: the limit is {limit >> 20} MiB for a process (ulimit -v)", hint
+        return f"out of memory: the limit is {limit >> 20} MiB for a process (ulimit -v){behind}", hint
     if (limit := _find_limit("Max data size")) is not None:
-        return f"out of memory: the limit is {limit >> 20} MiB for a process (ulimit -d)", hint
-    return "out of memory: the system gives no more to this process", f"end other programs, or {_FEWER}"
+        return f"out of memory: the limit is {limit >> 20} MiB for a process (ulimit -d){behind}", hint
+    said = f"out of memory: the system gives no more to this process{behind}"
+    return said, f"end other programs, or {_FEWER}"
 
 
 def explain_tasks() -> tuple[str, str]:

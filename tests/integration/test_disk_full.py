@@ -120,9 +120,7 @@ def test_file_that_never_fits_is_not_begun(escp, source, small_disk, way, option
     with open(source / "huge", "wb") as file:
         file.truncate(1 << 43)
     code = 15 if way.is_to_remote else 14
-    done = escp.fail(
-        code, "--json", *options, way.source(source / "huge"), way.target(small_disk), timeout_s=20
-    )
+    done = escp.fail(code, *options, way.source(source / "huge"), way.target(small_disk), timeout_s=20)
     assert "huge" in done.error and "no space left" in done.error
     assert list_tree(small_disk) == {}
 

@@ -53,7 +53,30 @@ def test_more_buffers_than_memory(escp, source, target, is_embedded):
     words = ("-t", "64", "--blocksize", "32M", source / "a", there)
     done = escp.run(*words, is_embedded=is_embedded, prefix=limited("ulimit -v 400000"))
     assert done.code in (14, 15) and "out of memory: the limit is 390 MiB" in done.error, done
+    assert "64 streams with blocks of 32 MiB need " in done.error, done
     assert "--blocksize" in done.hint and "trace" not in done.err
+
+
+@not_sanitized
+def test_more_buffers_than_memory_there(escp, source, target):
+    write_random(source / "a", 1000)
+    agent = escp.write_agent("limited", "ulimit -v 400000")
+    done = escp.fail(15, "-t", "64", "--blocksize", "32M", source / "a", remote(target), agent=agent)
+    said = "box: out of memory: the limit is 390 MiB for a process (ulimit -v), and 64 streams"
+    assert done.error.startswith(said)
+
+
+@needs_root
+@not_sanitized
+def test_more_buffers_than_are_free(escp, source, target, folder):
+    """The kernel would promise them, and kill when they are used."""
+    write_random(source / "a", 1000)
+    (folder / "meminfo").write_text("MemTotal: 4194304 kB\nMemAvailable: 102400 kB\nSwapFree: 0 kB\n")
+    bind = ("unshare", "-m", "sh", "-c", f'mount --bind {folder}/meminfo /proc/meminfo && exec "$@"', "sh")
+    done = escp.fail(14, "-t", "64", "--blocksize", "32M", source / "a", target, prefix=bind)
+    assert done.error.startswith(
+        "out of memory: 100 MiB are free, and 64 streams with blocks of 32 MiB need "
+    )
 
 
 # ---- Processes and threads --------------------------------------------------------------------------

@@ -71,6 +71,8 @@ ctypedef struct io_engine:
     int (*finish)(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
 
 
+# All buffers of a ring together.
+cdef size_t ring_bytes(size_t block) noexcept nogil
 cdef int ring_open(io_ring *ring, const io_engine *engine, size_t block, fast_err *err) noexcept nogil
 cdef void ring_close(io_ring *ring) noexcept nogil
 # Before: nothing is pending any more. Where rings have exchanged buffers, for both before either closes.

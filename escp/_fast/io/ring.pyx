@@ -10,11 +10,19 @@ cdef enum:
     DEEP_BLOCK_BYTES = 4194304  # from here on two blocks at a time are deep enough
 
 
+cdef int depth_of(size_t block) noexcept nogil:
+    return 2 if block >= DEEP_BLOCK_BYTES else RING_DEPTH
+
+
+cdef size_t ring_bytes(size_t block) noexcept nogil:
+    return depth_of(block) * buffer_stride(block)
+
+
 cdef int ring_open(io_ring *ring, const io_engine *engine, size_t block, fast_err *err) noexcept nogil:
     cdef size_t stride = buffer_stride(block)
     cdef int i
     memset(ring, 0, sizeof(io_ring))
-    ring.depth = 2 if block >= DEEP_BLOCK_BYTES else RING_DEPTH
+    ring.depth = depth_of(block)
     ring.memory = buffers_new(ring.depth, block)
     if ring.memory == NULL:
         return fail(err, FAST_MEMORY, 0, "buffers")
@@ -22,7 +30,7 @@ cdef int ring_open(io_ring *ring, const io_engine *engine, size_t block, fast_er
         ring.slots[i].data = ring.memory + i * stride + PAGE_BYTES
     ring.engine = engine
     ring.is_asynchronous = engine.is_asynchronous
-    engine.open(ring, stride * ring.depth)
+    engine.open(ring, ring_bytes(block))
     return 0
 
 

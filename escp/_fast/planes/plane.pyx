@@ -13,9 +13,15 @@ cimport cython
 from escp._fast.base.counters cimport stream_counters
 from escp._fast.base.events cimport (EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_LISTED, EVENT_ROOM,
                                      take_events)
-from escp._fast.base.libc cimport escp_load
+from escp._fast.base.libc cimport escp_load, escp_memory_room
 from escp._fast.base.types cimport MAX_STREAMS, SELECT_ALL, SELECT_CHANGED, SELECT_NEWER
 from escp._fast.crypto.channel cimport Channel
+from escp._fast.io.ring cimport ring_bytes
+
+from escp._fast.errors import BuffersError
+
+cdef enum:
+    LARGE_BYTES = 268435456  # of buffers
 
 SELECTIONS = {"all": SELECT_ALL, "newer": SELECT_NEWER, "changed": SELECT_CHANGED}
 FILE_FAILED, FATAL, FINISHED, ROOM = EVENT_FILE_FAILED, EVENT_FATAL, EVENT_FINISHED, EVENT_ROOM
@@ -46,6 +52,17 @@ cdef int check_streams(int n_streams, size_t block_bytes) except -1:
     if block_bytes < 1 << 18 or block_bytes > 1 << 25 or block_bytes % (1 << 18):
         raise ValueError("a block is a multiple of 256 KiB, 32 MiB at most")
     return 0
+
+
+cdef int check_memory(int n_streams, size_t block, int n_ends, bint is_refused) except -1:
+    """The kernel promises more than it has, and kills when it is used: large buffers are compared with what is free."""
+    cdef uint64_t n = ring_bytes(block) * <uint64_t>(n_streams * n_ends)
+    cdef uint64_t room = escp_memory_room() if n >= LARGE_BYTES else n
+    if not is_refused and n <= room:
+        return 0
+    if n < LARGE_BYTES:  # they are not what is too much
+        raise MemoryError
+    raise BuffersError(n_streams, block >> 20, (n >> 20) + 1, room >> 20 if n > room else None)
 
 
 cdef int find_selection(selection, bint compares_digests) except -1:

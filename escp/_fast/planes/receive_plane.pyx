@@ -10,7 +10,7 @@ from escp._fast.base.libc cimport calloc, escp_load, free, pthread_mutex_lock, p
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err
 from escp._fast.files.tree cimport MAX_CACHED, tree
 from escp._fast.io.engines cimport find_engine
-from escp._fast.planes.plane cimport Plane, check_streams, find_selection, sum_counters
+from escp._fast.planes.plane cimport Plane, check_memory, check_streams, find_selection, sum_counters
 from escp._fast.planes.threads cimport Threads
 from escp._fast.receive.receive cimport receive_loop
 from escp._fast.receive.receive_state cimport (receive_config, receive_free, receive_open, receive_state, receive_stop,
@@ -19,7 +19,6 @@ from escp._fast.receive.roots cimport MAX_WAITING, ROOTS_CLOSED, ROOTS_FULL, roo
 from escp._fast.send.send_state cimport state_stop
 
 from escp._fast.base.process import read_umask
-from escp._fast.errors import raise_error
 
 
 cdef void *run_receiver(void *arg) noexcept nogil:
@@ -113,11 +112,12 @@ cdef class ReceivePlane(Plane):
         clear(&err)
         if self.partner != NULL:
             return  # the sender's start() starts both
+        check_memory(self.state.config.n_streams, self.state.config.block, 1, False)
         for i in range(self.state.config.n_streams):
             if self.state.channels[i] == NULL:
                 raise ValueError(f"stream {i} is not attached")
             if receive_stream_open(&self.streams[i], self.state, i, &err) < 0:
-                raise_error(err.code, err.sys_errno, "buffers", -1)
+                check_memory(self.state.config.n_streams, self.state.config.block, 1, True)
         for i in range(self.state.config.n_streams):
             self.threads.add(run_receiver, &self.streams[i], "escp-receive")
 

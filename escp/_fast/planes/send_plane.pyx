@@ -14,7 +14,7 @@ from escp._fast.base.types cimport MAX_OPEN_LARGE, MAX_PATH_BYTES, clear, fast_e
 from escp._fast.files.filter cimport filter_set, filters_compile, filters_free
 from escp._fast.io.engines cimport find_engine
 from escp._fast.planes.local cimport local_join, local_link, local_loop, local_stream
-from escp._fast.planes.plane cimport Plane, check_streams, find_selection, sum_counters
+from escp._fast.planes.plane cimport Plane, check_memory, check_streams, find_selection, sum_counters
 from escp._fast.planes.receive_plane cimport ReceivePlane
 from escp._fast.planes.threads cimport MAX_WALKERS, Threads
 from escp._fast.receive.receive_state cimport receive_state, receive_stop, receive_stream_open
@@ -25,8 +25,6 @@ from escp._fast.send.send_setup cimport state_free, state_open
 from escp._fast.send.send_state cimport N_ROOTS, dir_node, node_new, send_config, send_state, state_stop
 from escp._fast.walk.count cimport count_loop, count_source_locked
 from escp._fast.walk.walk cimport walk_loop
-
-from escp._fast.errors import raise_error
 
 
 cdef enum:
@@ -134,13 +132,14 @@ cdef class SendPlane(Plane):
         if self.local is not None:
             self.start_local()
             return
+        check_memory(self.state.config.n_streams, self.state.config.block, 1, False)
         for i in range(self.state.config.n_streams):
             if self.state.channels[i] == NULL:
                 raise ValueError(f"stream {i} is not attached")
             if rc == 0:
                 rc = send_stream_open(&self.streams[i], self.state, i, &err)
         if rc < 0 or ack_open(&self.acks, self.state, &err) < 0:
-            raise_error(err.code, err.sys_errno, "buffers", -1)
+            check_memory(self.state.config.n_streams, self.state.config.block, 1, True)
         self.threads.add(run_acks, &self.acks, "escp-acks")
         for i in range(self.state.config.n_streams):
             self.threads.add(run_sender, &self.streams[i], "escp-send")
@@ -157,10 +156,11 @@ cdef class SendPlane(Plane):
         cdef fast_err err
         cdef int i
         clear(&err)
+        check_memory(self.state.config.n_streams, self.state.config.block, 2, False)
         for i in range(self.state.config.n_streams):
             if (send_stream_open(&self.streams[i], self.state, i, &err) < 0
                     or receive_stream_open(&self.local.streams[i], self.local.state, i, &err) < 0):
-                raise_error(err.code, err.sys_errno, "buffers", -1)
+                check_memory(self.state.config.n_streams, self.state.config.block, 2, True)
             local_join(&self.links[i], &self.link, &self.streams[i], &self.local.streams[i])
         for i in range(self.state.config.n_streams):
             self.threads.add(run_local, &self.links[i], "escp-local")
