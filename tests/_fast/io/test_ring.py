@@ -15,26 +15,20 @@ import pytest
 from escp._fast.planes.plane import FILE_FAILED
 from escp.failures import FAST_NET, FAST_SYS
 from tests.support.loopback import BLOCK, copy
+from tests.support.refusal import FALLOCATE, FCNTL, IO_GETEVENTS, IO_SETUP, IO_SUBMIT, OPENAT2, POLL
 
 ROOT = Path(__file__).parents[3]
-IO_SETUP, IO_GETEVENTS, IO_SUBMIT, OPENAT2, FALLOCATE, FCNTL, POLL = 206, 208, 209, 437, 285, 72, 7  # x86-64
 EPERM, EAGAIN, EINVAL, ENOSPC, ENOSYS, EOPNOTSUPP = 1, 11, 22, 28, 38, 95
 SIZE = 5 * BLOCK + 4097
 
 CHILD = """
-import ast, ctypes, os, struct, sys
+import ast, sys
 from pathlib import Path
 from tests.support.loopback import copy
+from tests.support.refusal import refuse
 
-number, errno, folder = int(sys.argv[1]), int(sys.argv[2]), Path(sys.argv[3])
-# if nr == number: fail with errno; else: allow
-code = [(0x20, 0, 0, 0), (0x15, 0, 1, number), (0x06, 0, 0, 0x50000 | errno), (0x06, 0, 0, 0x7fff0000)]
-program = ctypes.create_string_buffer(b"".join(struct.pack("HBBI", *line) for line in code))
-class Filter(ctypes.Structure):
-    _fields_ = [("n", ctypes.c_ushort), ("code", ctypes.c_void_p)]
-libc = ctypes.CDLL(None, use_errno=True)
-assert libc.prctl(38, 1, 0, 0, 0) == 0
-assert libc.prctl(22, 2, ctypes.byref(Filter(len(code), ctypes.addressof(program)))) == 0, ctypes.get_errno()
+folder = Path(sys.argv[3])
+refuse(int(sys.argv[1]), int(sys.argv[2]))
 outcome = copy(folder / "x", folder / "target", n_streams=2, **ast.literal_eval(sys.argv[4]))
 print([(is_sender, event.code, event.errno, event.where) for is_sender, event in outcome.events])
 """
