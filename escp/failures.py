@@ -17,6 +17,7 @@ from escp.lean.record import Record
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from typing import Any
 
 NEVER, INSTEAD, BEHIND = range(3)  # where the system's word for an errno goes, beside a code's own
@@ -79,6 +80,21 @@ CHANGES = {
     "long": "it goes on behind the size that its file system tells",
 }
 
+# What it is about is there, but lacks attributes that were to be kept: FAST_LACKS, and the sum of 1 for the
+# first of these, 2 for the next, and so on.
+FAST_LACKS = 32
+_ATTRIBUTES = ("owner", "extended attributes", "access control list", "mode", "times")
+
+
+def _list_lacking(kinds: int) -> str:
+    *first, last = (name for i, name in enumerate(_ATTRIBUTES) if kinds >> i & 1)
+    return f"{', '.join(first)} and {last}" if first else last
+
+
+for _kinds in range(1, FAST_LACKS):
+    _words = f"copied, but its {_list_lacking(_kinds)} can't be kept there"
+    _code(FAST_LACKS + _kinds, LocalFileError, _words, says_errno=BEHIND)
+
 # Going on would only repeat these for every file that is left.
 FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
@@ -96,17 +112,38 @@ MAX_ERRNO = 4095  # of Linux
 class Failure:
     """What native code reported (`fast_err`), as a sentence about one file or one connection."""
 
-    def __init__(self, code: int, sys_errno: int, where: str, *, stream: int = -1):
-        """*stream*: of a plane's end, the stream that met it, counted from 0."""
+    def __init__(
+        self, code: int, sys_errno: int, where: str, twins: "Sequence[bytes]" = (), *, stream: int = -1
+    ):
+        """*stream*: of a plane's end, the stream that met it, counted from 0.
+
+        *twins*: a source that was not copied, and the one that has its name.
+        """
         self.code = code
         self.stream = stream
         self.sys_errno = sys_errno
         self.where = where
+        self.twins = twins
         self._kind = FAILURES.get(code, NO_KIND)
+
+    @property
+    def is_kept(self) -> bool:
+        """What it is about is there, but lacks attributes that were to be kept."""
+        return self.code >= FAST_LACKS
+
+    @property
+    def is_about_twins(self) -> bool:
+        """Another source of this copy has the name at the target."""
+        return self.code == FAST_SYS and self.sys_errno == errno.EEXIST
 
     @property
     def reason(self) -> str:
         """'no space left on device', 'the source changed while it was read', ..."""
+        if self.is_about_twins:
+            if not self.twins:
+                return "not copied: this copy has given the name to another source"
+            own, other = map(os.fsdecode, self.twins)
+            return f"'{own}' was not copied: this copy has given the name to '{other}'"
         words = self._kind.words if self._kind is not NO_KIND else f"unknown failure {self.code}"
         if self.sys_errno and (not words or self._kind.says_errno == INSTEAD):
             return describe_errno(self.sys_errno)

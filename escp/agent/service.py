@@ -359,7 +359,8 @@ class Service:
         # The sender hears from the streams what a receiver can't write, but not what did not come.
         is_own_word = failure.code in (FAST_ABSENT, FAST_MISSING)
         if self._sender is not None or (is_own_word and self._receiver and self._receiver.tells_missing):
-            self._tell(FileFailed(path, failure.code, failure.sys_errno, failure.where, is_receiver))
+            twins = list(failure.twins)
+            self._tell(FileFailed(path, failure.code, failure.sys_errno, failure.where, is_receiver, twins))
 
     def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
         self._log.finish(end.counters())

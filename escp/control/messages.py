@@ -98,6 +98,8 @@ class Receive(Message, initiator=(Hello,), wire_names={
 
     `n_sources` above 1 only tells that there are several; `is_directory` is about a single one. `has_roots`:
     only what `Allow` names may be written. `tells_missing`: as `FileFailed`, what of that did not come (1.2).
+    `names_attributes`: the sender knows results of what lacks attributes. `is_inplace`: write into files that
+    are there; only for an agent with the feature. `names_once`: no second source gets a name that one has.
     """
 
     target: bytes
@@ -121,6 +123,9 @@ class Receive(Message, initiator=(Hello,), wire_names={
     compares_digests: bool
     is_dry_run: bool
     tells_missing: bool = False
+    names_attributes: bool = False
+    is_inplace: bool = False
+    names_once: bool = False
 
 
 class Opened(Message, agent=(Hello,), answers=Receive, done="opened the target"):
@@ -271,6 +276,7 @@ class FileFailed(Message, agent=(Hello,), repeats=True):
     sys_errno: int
     where: str
     is_receiver: bool
+    twins: list[bytes] = []  # noqa: RUF012 - of a name that was given twice: this source, and the one that has it
 
 
 class Listed(Message, agent=(Roots,), repeats=True):

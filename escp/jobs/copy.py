@@ -37,6 +37,11 @@ class Copy:
     def run(self) -> dict[str, int]:
         prepare_process()
         apply_affinity(self._options.cpumask, self._options.nodemask)
+        if self._options.skips_by_time and not self._options.keeps_attributes:
+            self._report.warn(
+                "--skip-unchanged compares times, and without -p none is kept: what is copied now is copied "
+                "again the next time; add -p, or use --checksum"
+            )
         is_many = len(self._options.sources) > 1 or self._options.filelist is not None
         while True:
             has_more, origin = self._sources.next_host()

@@ -60,7 +60,11 @@ class FetchJob(AgentJob):
         if is_one_directory and not self._options.is_recursive:
             shown = os.fsdecode(self._offers.first_path)
             raise SomeFailedError(f"{self._origin.host}:{shown}: is a directory", "copy directories with -r")
-        wanted = make_receive(self._options, 1 if is_single else 2, is_one_directory, has_roots=True)
+        assert self._send_agent
+        wanted = make_receive(
+            self._options, 1 if is_single else 2, is_one_directory, has_roots=True,
+            names_attributes=self._send_agent.has_feature("lacks"),
+        )  # fmt: skip
         self._open_target(wanted)
 
     @property
@@ -121,7 +125,7 @@ class FetchJob(AgentJob):
         return True
 
     def _take_failed(self, message: FileFailed) -> None:
-        failure = Failure(message.code, message.sys_errno, message.where)
+        failure = Failure(message.code, message.sys_errno, message.where, message.twins)
         self._tally.fail_file(failure, message.path, is_receiver=message.is_receiver)
 
     def _may_finish(self, agent: AgentLink) -> bool:

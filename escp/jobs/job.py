@@ -87,6 +87,7 @@ class Job(ABC):
                 if self._is_started:
                     self._tell_progress(self.counters())
             self._settle()
+            self._tally.tell_lacking()
             self._finish()
             return self.counters()
         except NetworkError:

@@ -4,7 +4,7 @@ import os
 
 from escp.failures import Failure
 from escp.jobs.job import Job
-from escp.jobs.orders import make_receive, make_send
+from escp.jobs.orders import count_streams, make_receive, make_send
 from escp.jobs.target import HereTarget
 from escp.streams.ends import SendEnd, start_local
 from escp.ui.progress import StartInfo
@@ -20,7 +20,7 @@ class LocalJob(Job):
         target = self._target = HereTarget(
             options.target.path, self._loop, self, block_bytes=options.block_bytes, direct_bytes=direct_bytes
         )
-        n_streams = 1 if target.is_in_order else options.n_streams
+        n_streams = 1 if target.is_in_order else count_streams(options)
         wanted = make_receive(options, *self._look_at_sources(), has_roots=False)
         target.open(wanted, n_streams, lambda: self._start(n_streams, direct_bytes))
 
@@ -29,7 +29,7 @@ class LocalJob(Job):
         self._send_end = SendEnd(
             make_send(self._options, is_in_order=self._target.is_in_order), n_streams=n_streams,
             block_bytes=self._options.block_bytes, loop=self._loop, listener=self, direct_bytes=direct_bytes,
-            is_local=True,
+            is_local=True, limit_bytes_per_s=self._options.limit_bytes_per_s or 0,
         )  # fmt: skip
         self._send_end.limit_large(self._target.max_large)
         self._tally.expect(self._send_end)

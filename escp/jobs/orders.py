@@ -19,7 +19,15 @@ def make_send(options: Options, *, is_in_order: bool) -> Send:
     return Send._make(own[name] if name in own else getattr(options, name) for name in Send._fields)
 
 
-def make_receive(options: Options, n_sources: int, is_one_directory: bool, *, has_roots: bool) -> Receive:
+def make_receive(
+    options: Options,
+    n_sources: int,
+    is_one_directory: bool,
+    *,
+    has_roots: bool,
+    names_attributes: bool = True,
+) -> Receive:
+    """*names_attributes*: the sender understands it when a result says which are lacking."""
     own = {
         "target": options.target.path,
         "n_sources": n_sources,
@@ -27,6 +35,8 @@ def make_receive(options: Options, n_sources: int, is_one_directory: bool, *, ha
         "engine": options.receive_engine,
         "has_roots": has_roots,
         "tells_missing": has_roots,
+        "names_attributes": names_attributes,
+        "names_once": True,
     }
     return Receive._make(own[name] if name in own else getattr(options, name) for name in Receive._fields)
 

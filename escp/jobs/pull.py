@@ -1,10 +1,12 @@
 """A pull: the agent sends, this process receives."""
 
 from escp.control.messages import FileFailed, Listening
+from escp.failures import Failure
 from escp.jobs.fetch import FetchJob
 from escp.jobs.orders import count_streams
 from escp.jobs.target import HereTarget
 from escp.remote.agentlink import AgentLink
+from escp.streams.ends import ReceiveEnd, SendEnd
 from escp.streams.sealing import warm_up
 
 
@@ -23,8 +25,15 @@ class PullJob(FetchJob):
         self._send_link(agent, n_streams, limit_bytes_per_s=self._options.limit_bytes_per_s or 0)
 
     def _take_failed(self, message: FileFailed) -> None:
-        if not message.is_receiver:  # of what is written here this side knows more than it could be told
+        """Of what is written here this side knows more than it could be told, but not from where it comes."""
+        if not message.is_receiver or _is_about_twins(message):
             super()._take_failed(message)
+
+    def file_failed(
+        self, end: SendEnd | ReceiveEnd, failure: Failure, path: bytes, *, is_receiver: bool
+    ) -> None:
+        if not failure.is_about_twins:
+            super().file_failed(end, failure, path, is_receiver=is_receiver)
 
     def _connect(self, agent: AgentLink, listening: Listening) -> None:
         self._connect_plane(agent, listening, is_sender=False)
@@ -32,3 +41,7 @@ class PullJob(FetchJob):
     def _go_on(self) -> None:
         if self._target is not None and self._target.end is not None and self._has_streams:
             self._start_plane(self._target.end)
+
+
+def _is_about_twins(message: FileFailed) -> bool:
+    return Failure(message.code, message.sys_errno, message.where).is_about_twins

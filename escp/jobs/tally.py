@@ -21,6 +21,9 @@ from escp.remote.agentlink import AgentLink
 from escp.streams.ends import ReceiveEnd, SendEnd
 from escp.ui.events import Events
 
+# Why a new file may not take the name of one that is there.
+_RENAME_ERRNOS = frozenset({errno.EBUSY, errno.EACCES, errno.EPERM})
+
 
 class Tally:
     """*origin*: the sources' host, None for this one. Each end is one here, or an agent."""
@@ -30,6 +33,7 @@ class Tally:
         self._target = options.target
         self._has_filelist = options.filelist is not None
         self._is_dry_run = options.is_dry_run
+        self._is_inplace = options.is_inplace
         self._compares_digests = options.compares_digests
         self._origin_host = origin.host if origin else None
         self.accounts = Accounts(_name_end(self._origin_host), _name_end(self._target.host))
@@ -38,6 +42,7 @@ class Tally:
         self._n_told = 0  # files that failed
         self._n_refused = 0  # sources that were not even tried
         self._failed_codes: set[int] = set()
+        self._n_lacking: dict[str, int] = {}
         self._results: dict[AgentLink | SendEnd | ReceiveEnd, Result | None] = {}  # None until it is done
 
     def expect(self, end: AgentLink | SendEnd | ReceiveEnd) -> None:
@@ -70,7 +75,8 @@ class Tally:
     def first_failure(self) -> EscpError | None:
         """What the exit status is about when files failed for a reason worse than 'some failed'."""
         if FAST_DIGEST in self._failed_codes:
-            return IntegrityError("what arrived is not what was read; the files named above were not kept")
+            fate = "may be wrong" if self._is_inplace else "were not kept"
+            return IntegrityError(f"what arrived is not what was read; the files named above {fate}")
         if FAST_UNSAFE in self._failed_codes:
             return RefusedError(
                 f"{self._target.host or 'this escp'} refused to write outside the destination",
@@ -104,12 +110,32 @@ class Tally:
                 raise error from OSError(failure.sys_errno, os.strerror(failure.sys_errno))
         self._failed_codes.add(failure.code)
         self._n_told += 1
+        if failure.is_kept:  # what a file system can't keep it can't for all of them
+            self._n_lacking[failure.reason] = self._n_lacking.get(failure.reason, 0) + 1
+            if self._n_lacking[failure.reason] > 1:
+                return
+        self._watcher.file_error(path, self._explain(failure, path, is_receiver=is_receiver), host=host)
+
+    def _explain(self, failure: Failure, path: bytes, *, is_receiver: bool) -> str:
+        """The reason, and what is to be said of a name in a list, or because of --inplace."""
         reason = failure.reason
         if self._has_filelist and not is_receiver and failure.sys_errno == errno.ENOENT:
             from escp.names.filelist import explain_name  # lazy: few have a list
 
-            reason += explain_name(path)
-        self._watcher.file_error(path, reason, host=host)
+            return reason + explain_name(path)
+        if failure.code == FAST_DIGEST and self._is_inplace:
+            return f"{reason}, and --inplace may have written it over what was there"
+        is_in_the_way = failure.code == FAST_SYS and failure.sys_errno in _RENAME_ERRNOS
+        if is_in_the_way and is_receiver and not self._is_inplace:
+            return f"{reason} (--inplace would write into a file that is there)"
+        return reason
+
+    def tell_lacking(self) -> None:
+        """How many there were of what was told of once."""
+        for reason, n in self._n_lacking.items():
+            if n > 1:
+                self._watcher.warn(f"{n - 1:,} more were {reason}")
+        self._n_lacking.clear()
 
     def _tell_missing(self, path: bytes) -> None:
         self._n_told += 1

@@ -193,6 +193,10 @@ def _make_root(path: bytes, mode: int) -> int:
             is_empty = not any(found)
         if not is_empty or not _is_ours(fd):
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
+        if (
+            mode & 0o77 == 0 and os.fstat(fd).st_mode & 0o1777 != mode
+        ):  # what umask and ACLs left is not usable
+            os.chmod(fd, mode)
     except BaseException:
         os.close(fd)
         raise

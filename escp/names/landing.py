@@ -52,7 +52,7 @@ def base_name(source: bytes) -> bytes:
 class SourceOrder:
     """Which sources must wait for those before them.
 
-    Sources are copied at the same time; of two with the same name the later one has to win, as with scp.
+    Sources are copied at the same time; of two with the same name the earlier one has to get it.
     """
 
     MAX_NAMES = 100_000  # of a longer list only so many are remembered

@@ -18,6 +18,7 @@ Source = tuple[
 
 MAX_AHEAD = 4096  # sources read and not yet taken
 MAX_PAGE_SOURCES = 1024
+MAX_SEEN = 100_000  # of a longer list only so many are remembered
 MAX_PAGE_BYTES = 1 << 17  # of their paths, and those at the target
 
 
@@ -115,6 +116,16 @@ def _host_of(location: Location) -> tuple[str | None, str | None, int | None]:
 
 
 def _read_sources(options: Options) -> Iterator[tuple[Location, bytes | None]]:
+    seen: set[tuple[Location, bytes | None]] = set()
+    for item in _read_all(options):
+        if item in seen:  # named twice: cp copies it once
+            continue
+        if len(seen) < MAX_SEEN:
+            seen.add(item)
+        yield item
+
+
+def _read_all(options: Options) -> Iterator[tuple[Location, bytes | None]]:
     for source in options.sources:
         yield source, None
     if options.filelist is None:

@@ -78,6 +78,7 @@ class Options(Record):
     keeps_links: bool
     keeps_hard_links: bool
     is_sparse: bool
+    is_inplace: bool
     keeps_devices: bool
     data_host: str | None
     bind_address: str | None  # numeric
@@ -129,6 +130,11 @@ class Options(Record):
     def keeps_owner_names(self) -> bool:
         """Owner and group go by name, too: the numbers may be others' on the other host."""
         return self.keeps_owner and not self.has_numeric_ids
+
+    @property
+    def skips_by_time(self) -> bool:
+        """Whether what has the same size and time at the target is skipped."""
+        return self.skips_unchanged and not self.compares_digests
 
     @property
     def selection(self) -> str:
@@ -293,6 +299,10 @@ def _check_options(args: argparse.Namespace) -> Options:
     send_engine, receive_engine = parse_engines(args.ioengine)
     if args.has_numeric_ids and not args.keeps_owner:
         raise UsageError("option --numeric-ids: there is no --owner", "write both")
+    if args.is_inplace and args.is_sparse:
+        raise UsageError(
+            "option --inplace: with --sparse old contents would show through the holes", "use one of them"
+        )
     checked = {
         "sources": sources,
         "target": target,

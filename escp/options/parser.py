@@ -260,7 +260,9 @@ def _add_copy_options(group: argparse._ArgumentGroup) -> None:
         help="compress the data with zstd (default: off)")
     add("-l", "--limit", dest="limit", metavar="LIMIT",
         help="limit the rate of all streams together: a bare number is Kbit/s as in scp (1 Kbit = 1024 "
-        "bits); with a suffix bytes/s (100M) or bits/s (800Mbit), powers of 1000 (default: no limit)")
+        "bits); with a suffix bytes/s (100M) or bits/s (800Mbit), powers of 1000. Within one host it is the "
+        "rate of what is read and written: files that share their blocks with the source are there at "
+        "once (default: no limit)")
     add("-3", "--relay", dest="is_direct_hosts", action="store_const", const=False, default=False,
         help="between two remote hosts, pass the sealed data through this one (default: on)")
     add("-R", "--direct", dest="is_direct_hosts", action="store_const", const=True,
@@ -289,7 +291,8 @@ def _add_selecting_options(group: argparse._ArgumentGroup) -> None:
     add("-u", "--update", dest="updates", action="store_true",
         help="skip files that are newer at the target (default: off)")
     add("--skip-unchanged", dest="skips_unchanged", action="store_true",
-        help="skip files of the same size and modification time at the target (default: off)")
+        help="skip files of the same size and modification time at the target, which only -p keeps "
+        "(default: off)")
     add("--checksum", dest="compares_digests", action="store_true",
         help="skip files of the same size and contents at the target: both sides read them (default: off)")
     add("-n", "--dry-run", dest="is_dry_run", action="store_true",
@@ -314,6 +317,9 @@ def _add_attribute_options(group: argparse._ArgumentGroup) -> None:
         help="link what is linked at the source, instead of copying it again (default: off)")
     add("--sparse", dest="is_sparse", action="store_true",
         help="skip holes, and leave holes where there is nothing but zeroes (default: off)")
+    add("--inplace", dest="is_inplace", action="store_true",
+        help="write into files that are there instead of replacing them: where nothing can be renamed, or to "
+        "keep hard links; old contents are lost at once, and what is cut off is a mix (default: off)")
     add("--devices", dest="keeps_devices", action="store_true",
         help="make devices and named pipes anew; only root may (default: skip them)")
 

@@ -44,6 +44,9 @@ if TYPE_CHECKING:
         def sources_taken(self) -> None: ...
 
 
+MAX_LOOKS = 100  # each lists directories
+
+
 class SendEnd:
     """Reads and sends what `add` names. *n_streams* and *block_bytes* as agreed with the other end."""
 
@@ -59,8 +62,9 @@ class SendEnd:
         listener: "Listener",
         direct_bytes: int = 0,
         is_local: bool = False,
+        limit_bytes_per_s: int = 0,
     ):
-        """*is_local*: the receiver is here, too.
+        """*is_local*: the receiver is here, too. *limit_bytes_per_s*: then; sockets have their own.
 
         Raises ProtocolError when *wanted* holds what this escp does not offer, OSError when too few files
         may be open here.
@@ -70,6 +74,8 @@ class SendEnd:
         self._loop = loop
         self._listener = listener
         self._order = SourceOrder()
+        self._sources: list[tuple[bytes, bytes]] = []  # as far as they are remembered
+        self._n_looks = 0  # for sources that were to get one name
         self._waiting: deque[tuple[bytes, bytes, bool, bool]] = deque()
         self._is_last = False
         self._has_ended_sources = False
@@ -80,6 +86,7 @@ class SendEnd:
             self.plane = SendPlane(
                 wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
                 n_walkers=n_walkers, max_open=max_open, fault_offset=self.fault_offset,
+                limit_bytes_per_s=limit_bytes_per_s,
             )  # fmt: skip
         loop.watch(self.plane.event_fd, self.take_events)
 
@@ -91,6 +98,7 @@ class SendEnd:
         *tells_absent*: the receiver is told of those that don't come.
         """
         self._waiting += [(path, name, self._order.must_wait(name), tells_absent) for path, name in sources]
+        self._sources += sources[: max(0, SourceOrder.MAX_NAMES - len(self._sources))]
         self._is_last = is_last
         self._has_more = True
         if not self._is_handing_over:
@@ -138,9 +146,19 @@ class SendEnd:
                 self._listener.end_failed(Failure(code, sys_errno, where, stream=offset))
             elif kind == FILE_FAILED:
                 failure = Failure(code, sys_errno, where)
+                if is_remote and failure.is_about_twins:
+                    failure.twins = self._find_twins(path)
                 self._listener.file_failed(self, failure, path, is_receiver=bool(is_remote))
             elif kind == LISTED:
                 self._listener.listed(path + b"/" if where == "directory" else path)
+
+    def _find_twins(self, path: bytes) -> tuple[bytes, ...]:
+        self._n_looks += 1
+        if self._n_looks > MAX_LOOKS:
+            return ()
+        from escp.names.twins import find_twins  # not at the top: it is hardly ever needed
+
+        return find_twins(self._sources, path)
 
     def hold_events(self, *, is_held: bool) -> None:
         """Let the plane wait with what it has to tell, while nobody listens."""
@@ -204,6 +222,7 @@ class ReceiveEnd:
                 self._wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
                 n_cached=n_cached, root_fd=self.destination.root_fd, target_name=self.destination.name,
                 in_place_fd=self.destination.in_place_fd, follows_umask=not self._is_remote,
+                brings_root=not (self.destination.is_directory or self.destination.name),
             )  # fmt: skip
         self._loop, self._listener = loop, listener
         loop.watch(self.plane.event_fd, self.take_events)

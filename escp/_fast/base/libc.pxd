@@ -19,6 +19,20 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_cond_wait(pthread_cond_t *, pthread_mutex_t *)
     int pthread_cond_signal(pthread_cond_t *)
     int pthread_cond_broadcast(pthread_cond_t *)
+    ctypedef struct pthread_rwlock_t:
+        pass
+    ctypedef struct pthread_rwlockattr_t:
+        pass
+    enum:
+        PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP
+    int pthread_rwlockattr_init(pthread_rwlockattr_t *)
+    int pthread_rwlockattr_setkind_np(pthread_rwlockattr_t *, int)
+    int pthread_rwlockattr_destroy(pthread_rwlockattr_t *)
+    int pthread_rwlock_init(pthread_rwlock_t *, const pthread_rwlockattr_t *)
+    int pthread_rwlock_destroy(pthread_rwlock_t *)
+    int pthread_rwlock_rdlock(pthread_rwlock_t *)
+    int pthread_rwlock_wrlock(pthread_rwlock_t *)
+    int pthread_rwlock_unlock(pthread_rwlock_t *)
     int pthread_detach(pthread_t)
     int pthread_join(pthread_t, void **)
 
@@ -160,6 +174,10 @@ cdef extern from "<sys/sysmacros.h>" nogil:
 
 cdef extern from "<sys/xattr.h>" nogil:
     ssize_t flistxattr(int, char *, size_t)
+    ssize_t getxattr(const char *, const char *, void *, size_t)
+    int fsetxattr(int, const char *, const void *, size_t, int)
+    int fremovexattr(int, const char *)
+    ssize_t lgetxattr(const char *, const char *, void *, size_t)
     ssize_t fgetxattr(int, const char *, void *, size_t)
     int setxattr(const char *, const char *, const void *, size_t, int)
     int removexattr(const char *, const char *)

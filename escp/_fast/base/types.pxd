@@ -57,11 +57,24 @@ cdef enum fast_code:
     FAST_MISSING = 22  # this root was offered, and neither came nor was said to be absent
     FAST_GONE = 23  # nothing can be made in the target any more: it was removed, or its file system died
     N_FAST_CODES = 24
+    # The file, directory, link or device is there, whole and verified, but without all that was to be kept: this, and
+    # the sum of what it lacks. Only in results of receivers that were asked to name it.
+    FAST_LACKS = 32
+
+
+cdef enum attribute_kind:
+    LACKS_OWNER = 1
+    LACKS_XATTRS = 2
+    LACKS_ACL = 4
+    LACKS_MODE = 8
+    LACKS_TIMES = 16
+    LACKS_ALL = 31
 
 
 cdef inline bint may_be_result(int code) noexcept nogil:
     """Whether a receiver may answer *code* for a file."""
-    return 0 <= code < N_FAST_CODES and not FAST_ABSENT <= code <= FAST_GONE
+    return (0 <= code < N_FAST_CODES and not FAST_ABSENT <= code <= FAST_GONE) or (
+        FAST_LACKS < code <= (FAST_LACKS | LACKS_ALL))
 
 
 cdef enum selection_kind:
@@ -85,6 +98,18 @@ cdef inline int fail(fast_err *err, int code, int sys_errno, const char *where) 
         err.where = where
         err.offset = -1
     return -1
+
+
+cdef inline void lack(fast_err *err, int kind, int sys_errno) noexcept nogil:
+    """Note in *err*, which holds nothing else, that an attribute can't be set; the first error number stays."""
+    if err.code == FAST_OK:
+        fail(err, FAST_LACKS, sys_errno, "attributes")
+    err.code |= kind
+
+
+cdef inline bint is_kept(int code) noexcept nogil:
+    """Whether what the result is about is there."""
+    return code == FAST_OK or code >= FAST_LACKS
 
 
 cdef inline void clear(fast_err *err) noexcept nogil:

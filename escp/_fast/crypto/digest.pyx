@@ -52,3 +52,7 @@ def digest_of(bytes data not None):
             digest_update(&total, at, n, 0)
     digest_finish(&total, n)
     return (int(total.high) << 64 | int(total.low)).to_bytes(16, "big")
+
+
+cdef uint64_t hash_bytes(const void *data, size_t n, uint64_t seed) noexcept nogil:
+    return escp_xxh128(data, n, seed).low64

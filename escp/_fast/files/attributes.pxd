@@ -29,9 +29,17 @@ ctypedef struct kept_attributes:
 
 cdef void kept_open(kept_attributes *k) noexcept nogil
 cdef void kept_close(kept_attributes *k) noexcept nogil
-# Everything that was asked for, for a file's own descriptor.
-cdef int set_file_attributes(kept_attributes *k, int fd, const entry *e, fast_err *err) noexcept nogil
+# Everything that was asked for, for a file's own descriptor. *lacks*: what can't be set, which ends nothing.
+cdef void set_file_attributes(kept_attributes *k, int fd, const entry *e, fast_err *lacks) noexcept nogil
 # The same for a directory, link or device (the entry's kind) opened with O_PATH. Of a directory the mode is always
 # set. Nothing here goes by a name: who owns a directory may change what its names lead to.
-cdef int set_path_attributes(kept_attributes *k, int fd, const entry *e, fast_err *err) noexcept nogil
+cdef void set_path_attributes(kept_attributes *k, int fd, const entry *e, fast_err *lacks) noexcept nogil
+# A directory that was just made here, opened with O_PATH, gets *mode* whatever umask and ACLs left of that. -1 with
+# errno.
+cdef int set_unfinished(int fd, uint32_t mode) noexcept nogil
+# fchmod(2), content with a file that has that mode where none can be set. -1 with errno.
+cdef int set_mode(int fd, uint32_t mode) noexcept nogil
+# The file *name*'s ACL, or that it has none, for the file that is to take its place, whose descriptor is *fd*. -1 with
+# errno.
+cdef int hand_on_acl(int fd, int dirfd, const char *name) noexcept nogil
 cdef void proc_path(char *out, int fd) noexcept nogil  # PROC_PATH_BYTES

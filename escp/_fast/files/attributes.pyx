@@ -3,9 +3,11 @@
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t
 
 from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, EINVAL, ENODATA, EOPNOTSUPP, EPERM, S_ISGID, errno,
-                                   fchmod, fchmodat, fchownat, fstatat, futimens, geteuid, memcpy, removexattr,
-                                   setxattr, snprintf, stat_t, timespec_t, utimensat)
-from escp._fast.base.types cimport FAST_ACL, FAST_OWNER, FAST_SYS, FAST_XATTR, MAX_NAME_BYTES, fail, fast_err
+                                   escp_set_errno, fchmod, fchmodat, fchownat, fremovexattr, fsetxattr, fstat, fstatat,
+                                   futimens, getxattr, geteuid, lgetxattr, memcpy, removexattr, setxattr, snprintf,
+                                   stat_t, timespec_t, utimensat)
+from escp._fast.base.types cimport (LACKS_ACL, LACKS_MODE, LACKS_OWNER, LACKS_TIMES, LACKS_XATTRS, MAX_NAME_BYTES,
+                                    MAX_XATTR_BYTES, clear, fast_err, lack)
 from escp._fast.files.owners cimport find_id, owners_close, owners_open
 from escp._fast.wire.extras cimport (XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT, XATTR_CAPABILITY, XATTR_USER, extras_view,
                                      get_extras, next_xattr, xattr)
@@ -14,6 +16,10 @@ from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_DIRECTORY, entry
 cdef enum:
     DIRECTORY_MODE = 0o1777
     FULL_MODE = 0o7777
+    ACL_OWNER = 0x01
+    ACL_GROUP = 0x04
+    ACL_MASK = 0x10
+    ACL_OTHERS = 0x20
 
 
 cdef void kept_open(kept_attributes *k) noexcept nogil:
@@ -35,27 +41,26 @@ cdef void times_of(const entry *e, timespec_t *times) noexcept nogil:
 
 
 cdef uint32_t mode_of(const kept_attributes *k, const entry *e, bint is_directory) noexcept nogil:
-    """The mode's bits that may be set: setuid and setgid only with the owner, and only where both are kept."""
     if k.keeps_owner and k.keeps_attributes:
         return e.mode & FULL_MODE
     return e.mode & (DIRECTORY_MODE if is_directory else FILE_MODE)
 
 
-cdef int set_owner(kept_attributes *k, int fd, const entry *e, fast_err *err) noexcept nogil:
+cdef bint set_owner(kept_attributes *k, int fd, const entry *e, fast_err *lacks) noexcept nogil:
     cdef extras_view x
+    cdef fast_err own
     cdef uint32_t uid = e.uid
     cdef uint32_t gid = e.gid
-    if get_extras(e.extras, e.extras_bytes, &x, err) < 0:
-        return -1
-    if x.user != NULL:
+    clear(&own)
+    if get_extras(e.extras, e.extras_bytes, &x, &own) == 0 and x.user != NULL:
         uid = find_id(&k.owners, False, x.user, x.n_user, uid)
-    if x.group != NULL:
+    if own.code == 0 and x.group != NULL:
         gid = find_id(&k.owners, True, x.group, x.n_group, gid)
     if uid == UINT32_MAX or gid == UINT32_MAX:  # to chown it means: leave it
-        return fail(err, FAST_OWNER, EINVAL, "set owner")
-    if fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0:
-        return fail(err, FAST_OWNER, errno, "set owner")
-    return 0
+        lack(lacks, LACKS_OWNER, EINVAL)
+    elif fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0:
+        lack(lacks, LACKS_OWNER, errno)
+    return not lacks.code
 
 
 cdef bint is_wanted(const kept_attributes *k, int kind, bint is_directory) noexcept nogil:
@@ -78,84 +83,146 @@ cdef int set_xattr(int fd, const char *path, const char *name, const xattr *a) n
     return rc
 
 
-cdef int set_xattrs(kept_attributes *k, int fd, const entry *e, bint is_directory, fast_err *err) noexcept nogil:
+cdef void set_xattrs(kept_attributes *k, int fd, const entry *e, bint has_owner, bint is_directory,
+                     fast_err *lacks) noexcept nogil:
     cdef char path[PROC_PATH_BYTES]
     cdef char name[MAX_NAME_BYTES + 1]
     cdef const uint8_t *at = e.extras
     cdef xattr a
-    cdef int code
+    cdef bint is_acl
     proc_path(path, fd)
     if k.keeps_acls:  # what the directory's default ACL gave it is not the source's
         if removexattr(path, "system.posix_acl_access") < 0 and errno != ENODATA and errno != EOPNOTSUPP:
-            return fail(err, FAST_ACL, errno, "set attributes")
+            lack(lacks, LACKS_ACL, errno)
         if is_directory and removexattr(path, "system.posix_acl_default") < 0 and errno != ENODATA and (
                 errno != EOPNOTSUPP):
-            return fail(err, FAST_ACL, errno, "set attributes")
+            lack(lacks, LACKS_ACL, errno)
     if e.extras_bytes == 0:
-        return 0
+        return
     while next_xattr(&at, e.extras + e.extras_bytes, &a):
-        if not is_wanted(k, a.kind, is_directory):
+        if not is_wanted(k, a.kind, is_directory) or (a.kind == XATTR_CAPABILITY and not has_owner):
             continue
         memcpy(name, a.name, a.n_name)
         name[a.n_name] = 0
         if set_xattr(fd, path, name, &a) < 0:
-            code = FAST_ACL if a.kind == XATTR_ACL_ACCESS or a.kind == XATTR_ACL_DEFAULT else FAST_XATTR
+            is_acl = a.kind == XATTR_ACL_ACCESS or a.kind == XATTR_ACL_DEFAULT
             # Of root's name spaces what can be set: a label of another policy, or trusted.* on NFS, can not.
-            if code == FAST_ACL or a.kind == XATTR_USER or (
-                    errno != EOPNOTSUPP and errno != EPERM and errno != EINVAL):
-                return fail(err, code, errno, "set attributes")
-    return 0
+            if is_acl or a.kind == XATTR_USER or (errno != EOPNOTSUPP and errno != EPERM and errno != EINVAL):
+                lack(lacks, LACKS_ACL if is_acl else LACKS_XATTRS, errno)
 
 
-cdef int set_file_attributes(kept_attributes *k, int fd, const entry *e, fast_err *err) noexcept nogil:
+cdef int set_mode(int fd, uint32_t mode) noexcept nogil:
+    cdef stat_t status
+    cdef int number
+    if fchmod(fd, mode) == 0:
+        return 0
+    number = errno
+    if fstat(fd, &status) == 0 and (status.st_mode & FULL_MODE) == mode:
+        return 0
+    escp_set_errno(number)
+    return -1
+
+
+cdef void set_file_attributes(kept_attributes *k, int fd, const entry *e, fast_err *lacks) noexcept nogil:
     cdef timespec_t times[2]
-    if k.keeps_owner and set_owner(k, fd, e, err) < 0:
-        return -1
-    if (k.keeps_xattrs or k.keeps_acls) and set_xattrs(k, fd, e, False, err) < 0:
-        return -1
-    if (k.keeps_attributes or k.keeps_acls) and fchmod(fd, mode_of(k, e, False)) < 0:
-        return fail(err, FAST_SYS, errno, "set mode")
+    cdef uint32_t mode = mode_of(k, e, False)
+    cdef bint has_owner = not k.keeps_owner or set_owner(k, fd, e, lacks)
+    if k.keeps_xattrs or k.keeps_acls:
+        set_xattrs(k, fd, e, has_owner, False, lacks)
+    if not has_owner:  # setuid bits are for the source's owner, and nobody else's
+        mode &= FILE_MODE
+    if (k.keeps_attributes or k.keeps_acls) and set_mode(fd, mode) < 0:
+        lack(lacks, LACKS_MODE, errno)
     if k.keeps_attributes:
         times_of(e, times)
         if futimens(fd, times) < 0:
-            return fail(err, FAST_SYS, errno, "set times")
+            lack(lacks, LACKS_TIMES, errno)
+
+
+cdef int set_unfinished(int fd, uint32_t mode) noexcept nogil:
+    cdef char path[PROC_PATH_BYTES]
+    cdef stat_t status
+    if fstatat(fd, "", &status, AT_EMPTY_PATH) < 0:
+        return -1
+    # Only what can be left of *mode*: whoever owns the directory above may have put another one in its place.
+    if (status.st_mode & DIRECTORY_MODE) == mode or status.st_mode & DIRECTORY_MODE & ~mode:
+        return 0
+    proc_path(path, fd)
+    return fchmodat(AT_FDCWD, path, mode | (status.st_mode & S_ISGID), 0)
+
+
+cdef int hand_on_acl(int fd, int dirfd, const char *name) noexcept nogil:
+    cdef char path[PROC_PATH_BYTES + MAX_NAME_BYTES + 1]
+    cdef uint8_t acl[MAX_XATTR_BYTES]
+    cdef ssize_t n
+    snprintf(path, sizeof(path), "/proc/self/fd/%d/%s", dirfd, name)
+    n = lgetxattr(path, "system.posix_acl_access", acl, sizeof(acl))
+    if n > 0:
+        return fsetxattr(fd, "system.posix_acl_access", acl, n, 0)
+    if errno == ENODATA and fremovexattr(fd, "system.posix_acl_access") < 0 and errno != ENODATA:
+        return -1
     return 0
 
 
-cdef int set_directory_mode(kept_attributes *k, int fd, const char *path, const entry *e, fast_err *err) noexcept nogil:
+cdef uint32_t limit_new(const char *path, uint32_t mode, uint32_t umask) noexcept nogil:
+    """The mode that the kernel would have given the new directory *path*: a default ACL above it, which it has from
+    there as its own, counts in place of the umask."""
+    cdef uint8_t acl[MAX_XATTR_BYTES]  # version (4); tag (2), permissions (2), id (4) each
+    cdef ssize_t n = getxattr(path, "system.posix_acl_default", acl, sizeof(acl))
+    cdef uint32_t owner = 0
+    cdef uint32_t group = 0
+    cdef uint32_t others = 0
+    cdef bint has_mask = False
+    cdef ssize_t at
+    if n <= 4:
+        return mode & ~umask
+    for at in range(4, n - 7, 8):
+        if acl[at] == ACL_OWNER:
+            owner = acl[at + 2]
+        elif acl[at] == ACL_MASK or (acl[at] == ACL_GROUP and not has_mask):
+            group = acl[at + 2]
+            has_mask = acl[at] == ACL_MASK
+        elif acl[at] == ACL_OTHERS:
+            others = acl[at + 2]
+    return mode & (owner << 6 | group << 3 | others | ~<uint32_t>0o777)
+
+
+cdef void set_directory_mode(kept_attributes *k, int fd, const char *path, const entry *e, bint has_owner,
+                             fast_err *lacks) noexcept nogil:
     """scp pushing sets the source's mode whatever was there. Pulling, and cp, follow the umask: without -p a new
     directory gets the mode less the umask, one that was there keeps its own; the bit for the group that all in
     it inherits stays, which a project's directory has from its parent."""
     cdef stat_t status
     cdef uint32_t mode = mode_of(k, e, True)
+    if not has_owner:
+        mode &= DIRECTORY_MODE
     if fstatat(fd, "", &status, AT_EMPTY_PATH) < 0:
-        return fail(err, FAST_SYS, errno, "set mode")
+        lack(lacks, LACKS_MODE, errno)
+        return
     if k.follows_umask and not (k.keeps_owner and k.keeps_attributes):
         mode |= status.st_mode & S_ISGID
     if k.follows_umask and not k.keeps_attributes and not k.keeps_acls:
-        if (status.st_mode & DIRECTORY_MODE) != (UNFINISHED_MODE & ~k.umask):
-            return 0
-        mode &= ~k.umask
+        if (status.st_mode & DIRECTORY_MODE) != UNFINISHED_MODE:
+            return
+        mode = limit_new(path, mode, k.umask)
     if fchmodat(AT_FDCWD, path, mode, 0) < 0:
-        return fail(err, FAST_SYS, errno, "set mode")
-    return 0
+        lack(lacks, LACKS_MODE, errno)
 
 
-cdef int set_path_attributes(kept_attributes *k, int fd, const entry *e, fast_err *err) noexcept nogil:
+cdef void set_path_attributes(kept_attributes *k, int fd, const entry *e, fast_err *lacks) noexcept nogil:
     cdef char path[PROC_PATH_BYTES]
     cdef timespec_t times[2]
     cdef bint is_directory = e.kind == ENTRY_DIRECTORY
+    cdef bint has_owner = not k.keeps_owner or set_owner(k, fd, e, lacks)
     proc_path(path, fd)  # a descriptor of O_PATH takes no fchmod; this path leads to a link itself, too
-    if k.keeps_owner and set_owner(k, fd, e, err) < 0:
-        return -1
-    if is_directory and (k.keeps_xattrs or k.keeps_acls) and set_xattrs(k, fd, e, True, err) < 0:
-        return -1
-    if is_directory and set_directory_mode(k, fd, path, e, err) < 0:
-        return -1
-    if e.kind == ENTRY_DEVICE and k.keeps_attributes and fchmodat(AT_FDCWD, path, mode_of(k, e, False), 0) < 0:
-        return fail(err, FAST_SYS, errno, "set mode")
+    if is_directory and (k.keeps_xattrs or k.keeps_acls):
+        set_xattrs(k, fd, e, has_owner, True, lacks)
+    if is_directory:
+        set_directory_mode(k, fd, path, e, has_owner, lacks)
+    if e.kind == ENTRY_DEVICE and k.keeps_attributes and fchmodat(
+            AT_FDCWD, path, mode_of(k, e, False) & (FULL_MODE if has_owner else FILE_MODE), 0) < 0:
+        lack(lacks, LACKS_MODE, errno)
     if k.keeps_attributes:
         times_of(e, times)
         if utimensat(AT_FDCWD, path, times, 0) < 0:
-            return fail(err, FAST_SYS, errno, "set times")
-    return 0
+            lack(lacks, LACKS_TIMES, errno)

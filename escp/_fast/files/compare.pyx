@@ -8,11 +8,28 @@ from escp._fast.crypto.digest cimport digest128, digest_finish, digest_update
 from escp._fast.wire.payloads cimport entry
 
 
+cdef bint is_cut_off(uint32_t coarse_ns, uint32_t ns) noexcept nogil:
+    """Whether *coarse_ns* is *ns* without some of its last digits: as a clock of 100 ns (NTFS, SMB), of 10 ms (exFAT),
+    or of a second has it."""
+    cdef uint32_t unit = 1
+    while unit < 1000000000 and coarse_ns % (10 * unit) == 0:
+        unit *= 10
+    return ns - ns % unit == coarse_ns
+
+
+cdef bint is_same_time(const entry *e, const stat_t *there) noexcept nogil:
+    cdef int64_t s = there.st_mtim.tv_sec
+    cdef uint32_t ns = <uint32_t>there.st_mtim.tv_nsec
+    # One of them may lie on a file system, or have come through an archive, that keeps less of a time.
+    if s == e.mtime_s:
+        return is_cut_off(ns, e.mtime_ns) or is_cut_off(e.mtime_ns, ns)
+    return s == e.mtime_s - 1 and s % 2 == 0 and ns == 0  # FAT has every other second
+
+
 cdef bint is_current(int selection, const entry *e, const stat_t *there) noexcept nogil:
     cdef int64_t s = there.st_mtim.tv_sec
     cdef uint32_t ns = <uint32_t>there.st_mtim.tv_nsec
-    # One of them may lie on a file system, or have come through an archive, that keeps whole seconds only.
-    if s == e.mtime_s and (ns == e.mtime_ns or ns == 0 or e.mtime_ns == 0):
+    if is_same_time(e, there):
         return <uint64_t>there.st_size == e.size
     return selection == SELECT_NEWER and (s > e.mtime_s or (s == e.mtime_s and ns > e.mtime_ns))
 

@@ -13,11 +13,13 @@ from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, EEXIST, E
                                    fstatat, geteuid, linkat, makedev, memcmp, memcpy, mknodat, openat, readlinkat,
                                    renameat, stat_t, strlen, symlinkat, unlinkat)
 from escp._fast.base.paths cimport last_slash
-from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES, MAX_PATH_BYTES,
-                                    fail, fast_err)
+from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES,
+                                    MAX_PATH_BYTES, clear, fail, fast_err, is_kept)
+from escp._fast.files.alike cimport is_alone
 from escp._fast.files.attributes cimport set_path_attributes
-from escp._fast.files.tree cimport (TEMP_NAME_BYTES, dir_cache, find_directory, name_temporary, source_id, split_path,
-                                    tree)
+from escp._fast.files.given cimport GIVEN_ALIKE, GIVEN_TAKEN, given_begin, given_end
+from escp._fast.files.remains cimport TEMP_NAME_BYTES, name_temporary
+from escp._fast.files.tree cimport dir_cache, find_directory, lend_directory, source_id, split_path, tree
 from escp._fast.wire.extras cimport DEVICE_BLOCK, DEVICE_CHARACTER, extras_view, get_extras
 from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_HARD_LINK, ENTRY_LINK, entry
 
@@ -61,7 +63,7 @@ cdef bint is_just_made(const tree *t, const new_node *node, int fd) noexcept nog
 
 
 cdef int finish_at(tree *t, const new_node *node, const entry *e, int dirfd, const char *name,
-                   fast_err *err) noexcept nogil:
+                   fast_err *lacks, fast_err *err) noexcept nogil:
     """Owner, mode and times of a link or device; a hard link shares those of its file."""
     cdef int fd
     if node.kind == ENTRY_HARD_LINK or not (t.kept.keeps_owner or t.kept.keeps_attributes):
@@ -72,36 +74,55 @@ cdef int finish_at(tree *t, const new_node *node, const entry *e, int dirfd, con
     if not is_just_made(t, node, fd):
         fail(err, FAST_UNSAFE, 0, "create")
     else:
-        set_path_attributes(&t.kept, fd, e, err)
+        set_path_attributes(&t.kept, fd, e, lacks)
     c_close(fd)
     return -1 if err.code else 0
 
 
 cdef int place(tree *t, const new_node *node, const entry *e, const source_id *source, int dirfd, const char *name,
-               fast_err *err) noexcept nogil:
+               size_t n_directory, int given, fast_err *lacks, fast_err *err) noexcept nogil:
     """Under its name if that is free; else under a temporary one that then takes the other's place."""
     cdef char temporary[TEMP_NAME_BYTES]
     cdef const char *made = name
     cdef stat_t old
     cdef int rc = make_at(node, dirfd, name)
+    if rc < 0 and lend_directory(t, dirfd, n_directory):
+        rc = make_at(node, dirfd, name)
     if rc < 0 and errno == EEXIST:
         if fstatat(dirfd, name, &old, AT_SYMLINK_NOFOLLOW) == 0:
             if S_ISDIR(old.st_mode):
                 return fail(err, FAST_SYS, EISDIR, "rename")
             if source.ino and old.st_ino == source.ino and old.st_dev == source.dev:
                 return fail(err, FAST_SAME_FILE, 0, "create")
-        name_temporary(t, temporary)
+            if given == GIVEN_ALIKE and is_alone(t, e):
+                return fail(err, FAST_SYS, EEXIST, "name")
+        name_temporary(&t.id, temporary)
         made = temporary
         rc = make_at(node, dirfd, made)
     if rc < 0:
         return fail(err, FAST_SYS, errno, "create")
-    rc = finish_at(t, node, e, dirfd, made, err)
+    rc = finish_at(t, node, e, dirfd, made, lacks, err)
     if rc == 0 and made == name:
         return 0
     if rc == 0 and renameat(dirfd, temporary, dirfd, name) < 0:
         rc = fail(err, FAST_SYS, errno, "rename")
     if rc < 0 or node.kind == ENTRY_HARD_LINK:  # renaming one name of a file to another of it does nothing
         unlinkat(dirfd, made, 0)
+    return rc
+
+
+cdef int name_node(tree *t, const new_node *node, const entry *e, const source_id *source, int dirfd, const char *name,
+                   size_t n_directory, fast_err *err) noexcept nogil:
+    cdef int given = given_begin(&t.given, e.path, e.path_bytes)
+    cdef fast_err lacks
+    cdef int rc
+    if given == GIVEN_TAKEN:
+        return fail(err, FAST_SYS, EEXIST, "name")
+    clear(&lacks)
+    rc = place(t, node, e, source, dirfd, name, n_directory, given, &lacks, err)
+    given_end(&t.given, e.path, e.path_bytes, rc == 0)
+    if rc == 0 and lacks.code:
+        err[0] = lacks
     return rc
 
 
@@ -158,7 +179,7 @@ cdef int make_node(tree *t, dir_cache *cache, const entry *e, const source_id *s
         return -1
     if (split_path(t, e, directory, &n, name, err) == 0
             and find_directory(t, cache, directory, n, e.root_bytes, True, &dirfd, err) == 0):
-        place(t, &node, e, source, dirfd, name, err)
+        name_node(t, &node, e, source, dirfd, name, n, err)
     if node.first_dirfd >= 0:
         c_close(node.first_dirfd)
-    return -1 if err.code else 0
+    return 0 if is_kept(err.code) else -1

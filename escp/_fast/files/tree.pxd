@@ -14,16 +14,19 @@ from libc.stdint cimport uint64_t
 
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, fast_err
 from escp._fast.files.attributes cimport kept_attributes
+from escp._fast.files.given cimport given_set
+from escp._fast.files.lending cimport lent_set
+from escp._fast.files.remains cimport TEMP_NAME_BYTES, copy_identity
 from escp._fast.wire.payloads cimport entry
 
 cdef enum:
     MAX_CACHED = 8  # directories that a stream keeps open
-    TEMP_NAME_BYTES = 48
 
 
 ctypedef struct tree:
     int root_fd
     int in_place_fd  # the target itself when it is a pipe or a device; else -1
+    bint overwrites  # --inplace: into the file that has the name, if one has
     kept_attributes kept
     bint keeps_links  # symbolic ones; then none is followed on the way to a file, not even one that stays inside
     bint keeps_hard_links
@@ -31,8 +34,10 @@ ctypedef struct tree:
     int lacks_openat2  # flags, raised by whichever thread finds out
     int lacks_tmpfile  # nameless files; not on NFS, for one
     char target_name[MAX_NAME_BYTES + 1]  # the only name below root_fd that may be written; "" = any
-    uint64_t session  # for temporary names
-    uint64_t n_temporary
+    bint brings_root  # the directory root_fd is itself one that is copied
+    copy_identity id  # for temporary names
+    given_set given
+    lent_set lent
 
 
 ctypedef struct dir_cache:
@@ -55,24 +60,27 @@ ctypedef struct new_file:
     int fd
     int dirfd  # its directory
     bint owns_dirfd
-    bint is_in_place
+    bint is_in_place  # a pipe or a device
+    bint is_over  # the file that had the name before
     bint has_temporary_name
     source_id source  # where that is on this host; set before file_create
     char temporary[TEMP_NAME_BYTES]
     char name[MAX_NAME_BYTES + 1]
 
 
-cdef void tree_open(tree *t) noexcept nogil
+cdef int tree_open(tree *t, uint64_t seed) except -1
 cdef void tree_close(tree *t) noexcept nogil
+# What was only changed for the time of the copy is as it was. After all threads have ended.
+cdef void tree_tidy(tree *t) noexcept nogil
 cdef void cache_open(dir_cache *cache, int n) noexcept nogil
 cdef void cache_close(dir_cache *cache) noexcept nogil
 # For nodes.pyx: the directory *path* (n bytes and NUL, of which the first n_root are its root's) in the cache, which
 # keeps the descriptor (-1: missing, and not to be created); the directory and the last component of an entry's path;
-# a new temporary name (TEMP_NAME_BYTES).
+# whether that directory, of which *errno* says that it may not be written to, has been made writable.
 cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root, bint creates, int *fd,
                         fast_err *err) noexcept nogil
 cdef int split_path(tree *t, const entry *e, char *directory, size_t *n, char *name, fast_err *err) noexcept nogil
-cdef void name_temporary(tree *t, char *name) noexcept nogil
+cdef bint lend_directory(tree *t, int dirfd, size_t n) noexcept nogil
 # Both may be called by any thread with its own cache.
 # is_brief: *f* is committed or discarded before the cache is used again, so it may borrow the directory.
 cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f,
@@ -83,8 +91,10 @@ cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *e
 cdef int file_find(tree *t, dir_cache *cache, const entry *e, char *name, int *dirfd, fast_err *err) noexcept nogil
 # The same for a directory itself: its descriptor, or -1.
 cdef int directory_find(tree *t, dir_cache *cache, const entry *e, int *fd, fast_err *err) noexcept nogil
-# Gives the file its attributes and its final name, in one step; closes it. On failure nothing is left.
-cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil
+# The file's directory, from the cache; discards the file where that fails.
+cdef int keep_directory(new_file *f, int dirfd, bint is_brief, fast_err *err) noexcept nogil
+# Fails for a file that is its own source, where that is on this host.
+cdef int refuse_itself(new_file *f, fast_err *err) noexcept nogil
 cdef void file_discard(new_file *f) noexcept nogil
 # After *e* has failed with the system's error *number*: 0, or why nothing at all can be made in the target, or in the
 # root that *e* belongs to, any more.

@@ -1,25 +1,38 @@
 """Creating files and directories below the destination; see tree.pxd."""
 
-from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, ECONNABORTED, EEXIST, EINVAL, EIO,
-                                   EISDIR, ELOOP, ENODEV, ENOENT, ENOTCONN, ENXIO, EOPNOTSUPP, EPERM, ESHUTDOWN, ESTALE,
-                                   EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE,
-                                   O_WRONLY, S_ISDIR, S_ISREG, c_close, dup, errno, escp_fetch_add, escp_flag,
-                                   escp_raise_flag, fchmod, fchown, fstatat, linkat, memcmp, memcpy, mkdirat, openat,
-                                   renameat, snprintf, stat_t, strlen, unlinkat)
+from libc.stdint cimport uint32_t, uint64_t
+
+from escp._fast.base.libc cimport (EACCES, ECONNABORTED, EEXIST, EINVAL, EIO, EISDIR, ELOOP, ENODEV, ENOENT, ENOTCONN,
+                                   ENXIO, EOPNOTSUPP, EPERM, ESHUTDOWN, ESTALE, EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY,
+                                   O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY, c_close, dup, errno, escp_flag,
+                                   escp_raise_flag, fstatat, memcmp, memcpy, mkdirat, openat, stat_t, strlen, unlinkat)
 from escp._fast.base.paths cimport SLASH, last_slash
-from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err
-from escp._fast.files.attributes cimport (FILE_MODE, PROC_PATH_BYTES, UNFINISHED_MODE, kept_close, kept_open, proc_path,
-                                          set_file_attributes, set_path_attributes)
+from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err, is_kept
+from escp._fast.files.attributes cimport (FILE_MODE, UNFINISHED_MODE, kept_close, kept_open, set_path_attributes,
+                                          set_unfinished)
 from escp._fast.files.beneath cimport open_beneath
+from escp._fast.files.given cimport given_first, given_free, given_open
+from escp._fast.files.lending cimport give_all_back, give_back, lend, lending_close, lending_open
+from escp._fast.files.remains cimport TEMP_NAME_BYTES, make_identity, name_temporary, remove_remains
 from escp._fast.wire.payloads cimport entry
 
 
-cdef void tree_open(tree *t) noexcept nogil:
+cdef int tree_open(tree *t, uint64_t seed) except -1:
     kept_open(&t.kept)
+    given_open(&t.given, seed)
+    lending_open(&t.lent)
+    make_identity(&t.id)
+    return 0
 
 
 cdef void tree_close(tree *t) noexcept nogil:
     kept_close(&t.kept)
+    given_free(&t.given)
+    lending_close(&t.lent)
+
+
+cdef void tree_tidy(tree *t) noexcept nogil:
+    give_all_back(&t.lent)
 
 
 cdef void cache_open(dir_cache *cache, int n) noexcept nogil:
@@ -102,6 +115,7 @@ cdef int make_parents(tree *t, dir_cache *cache, const char *path, size_t n, siz
     cdef size_t i = 0
     cdef size_t start
     cdef size_t n_upper
+    cdef uint32_t mode = UNFINISHED_MODE if t.kept.follows_umask else 0o700
     cdef int fd
     while i < n:
         start = i
@@ -115,8 +129,15 @@ cdef int make_parents(tree *t, dir_cache *cache, const char *path, size_t n, siz
             return -1
         memcpy(name, path + start, i - start)
         name[i - start] = 0
-        if mkdirat(fd, name, UNFINISHED_MODE if t.kept.follows_umask else 0o700) < 0 and errno != EEXIST:
-            return -1
+        if mkdirat(fd, name, mode) < 0 and not (
+                errno == EACCES and lend_directory(t, fd, n_upper) and mkdirat(fd, name, mode) == 0):
+            if errno != EEXIST:
+                return -1
+        else:  # one that its owner may not enter is of no use; and see set_path_attributes
+            fd = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+            if fd >= 0:
+                set_unfinished(fd, mode)
+                c_close(fd)
         i += 1
     return 0
 
@@ -153,7 +174,9 @@ cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *e
     path[e.path_bytes] = 0
     if find_directory(t, cache, path, e.path_bytes, e.root_bytes, True, &fd, err) < 0:
         return -1
-    return set_path_attributes(&t.kept, fd, e, err)
+    give_back(&t.lent, fd)
+    set_path_attributes(&t.kept, fd, e, err)
+    return 0 if is_kept(err.code) else -1
 
 
 # ---- Files ----------------------------------------------------------------------------------------
@@ -187,9 +210,24 @@ cdef int file_find(tree *t, dir_cache *cache, const entry *e, char *name, int *d
     return find_directory(t, cache, directory, n, e.root_bytes, False, dirfd, err)
 
 
-cdef void name_temporary(tree *t, char *name) noexcept nogil:
-    snprintf(name, TEMP_NAME_BYTES, ".escp-%016llx-%llx.part", <unsigned long long>t.session,
-             <unsigned long long>escp_fetch_add(&t.n_temporary, 1))
+cdef bint lend_directory(tree *t, int dirfd, size_t n) noexcept nogil:
+    return (n > 0 or t.brings_root) and lend(&t.lent, dirfd)
+
+
+cdef int create_at(tree *t, int dirfd, const char *directory, size_t n, const entry *e, new_file *f) noexcept nogil:
+    """A new file's descriptor, or -1 with errno."""
+    # The kernel applies umask and default ACLs to the source's mode, here as for any new file.
+    if not escp_flag(&t.lacks_tmpfile):
+        f.fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
+        if f.fd >= 0 or (errno != EOPNOTSUPP and errno != EISDIR and errno != EINVAL and errno != ENOENT):
+            return f.fd
+        escp_raise_flag(&t.lacks_tmpfile)
+    name_temporary(&t.id, f.temporary)
+    f.fd = openat(dirfd, f.temporary, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
+    f.has_temporary_name = f.fd >= 0
+    if f.fd >= 0 and given_first(&t.given, directory, n):
+        remove_remains(&t.id, dirfd, f.fd)
+    return f.fd
 
 
 cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f,
@@ -198,7 +236,7 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
     cdef size_t n = 0
     cdef int dirfd = -1
     f.fd = f.dirfd = -1
-    f.is_in_place = f.has_temporary_name = f.owns_dirfd = False
+    f.is_in_place = f.is_over = f.has_temporary_name = f.owns_dirfd = False
     if split_path(t, e, directory, &n, f.name, err) < 0:
         return -1
     if t.in_place_fd >= 0:
@@ -207,17 +245,13 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
         return 0 if f.fd >= 0 else fail(err, FAST_SYS, errno, "open")
     if find_directory(t, cache, directory, n, e.root_bytes, True, &dirfd, err) < 0:
         return -1
-    # The kernel applies umask and default ACLs to the source's mode, here as for any new file.
-    if not escp_flag(&t.lacks_tmpfile):
-        f.fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
-        if f.fd < 0 and (errno == EOPNOTSUPP or errno == EISDIR or errno == EINVAL or errno == ENOENT):
-            escp_raise_flag(&t.lacks_tmpfile)
-    if f.fd < 0 and escp_flag(&t.lacks_tmpfile):
-        name_temporary(t, f.temporary)
-        f.fd = openat(dirfd, f.temporary, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
-        f.has_temporary_name = f.fd >= 0
-    if f.fd < 0:
+    if create_at(t, dirfd, directory, n, e, f) < 0 and not (
+            lend_directory(t, dirfd, n) and create_at(t, dirfd, directory, n, e, f) >= 0):
         return fail(err, FAST_SYS, errno, "create")
+    return keep_directory(f, dirfd, is_brief, err)
+
+
+cdef int keep_directory(new_file *f, int dirfd, bint is_brief, fast_err *err) noexcept nogil:
     f.dirfd = dirfd
     if not is_brief:  # the cache may drop its own
         f.dirfd = dup(dirfd)
@@ -254,72 +288,6 @@ cdef int refuse_itself(new_file *f, fast_err *err) noexcept nogil:
     return 0
 
 
-cdef int inherit(tree *t, new_file *f, fast_err *err) noexcept nogil:
-    """Without -p a file that is replaced hands on its mode and owner, as if it had been written over."""
-    cdef stat_t old
-    if fstatat(f.dirfd, f.name, &old, AT_SYMLINK_NOFOLLOW) < 0:
-        return 0
-    if refuse_itself(f, err) < 0:
-        return -1
-    if S_ISDIR(old.st_mode):
-        return fail(err, FAST_SYS, EISDIR, "rename")
-    if S_ISREG(old.st_mode) and not t.kept.keeps_attributes:
-        if not t.kept.keeps_owner:
-            fchown(f.fd, old.st_uid, old.st_gid)  # root only; for others the new owner is right
-        if not t.kept.keeps_acls and fchmod(f.fd, old.st_mode & FILE_MODE) < 0:
-            return fail(err, FAST_SYS, errno, "set mode")
-    return 0
-
-
-cdef int close_checked(new_file *f, fast_err *err) noexcept nogil:
-    """Some file systems (NFS, quotas) tell only here that the data did not fit."""
-    cdef int rc = c_close(f.fd)
-    f.fd = -1
-    return 0 if rc == 0 else fail(err, FAST_SYS, errno, "close")
-
-
-cdef int rename_temporary(new_file *f, fast_err *err) noexcept nogil:
-    if renameat(f.dirfd, f.temporary, f.dirfd, f.name) < 0:
-        return fail(err, FAST_SYS, errno, "rename")
-    f.has_temporary_name = False
-    return 0
-
-
-cdef int link_nameless(tree *t, new_file *f, fast_err *err) noexcept nogil:
-    """Name an O_TMPFILE; over an existing name it takes a temporary one and a rename."""
-    cdef char by_fd[PROC_PATH_BYTES]
-    proc_path(by_fd, f.fd)
-    if linkat(AT_FDCWD, by_fd, f.dirfd, f.name, AT_SYMLINK_FOLLOW) == 0:
-        return 0
-    if errno != EEXIST:
-        return fail(err, FAST_SYS, errno, "link")
-    if inherit(t, f, err) < 0:
-        return -1
-    name_temporary(t, f.temporary)
-    if linkat(AT_FDCWD, by_fd, f.dirfd, f.temporary, AT_SYMLINK_FOLLOW) < 0:
-        return fail(err, FAST_SYS, errno, "link")
-    f.has_temporary_name = True
-    return rename_temporary(f, err)
-
-
-cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil:
-    cdef int rc = 0
-    if not f.is_in_place:
-        rc = set_file_attributes(&t.kept, f.fd, e, err)
-    if rc == 0 and f.has_temporary_name:
-        rc = inherit(t, f, err)
-        if rc == 0:
-            rc = close_checked(f, err)
-        if rc == 0:
-            rc = rename_temporary(f, err)
-    elif rc == 0 and not f.is_in_place:
-        rc = link_nameless(t, f, err)
-    if rc == 0 and f.fd >= 0:
-        rc = close_checked(f, err)
-    file_discard(f)
-    return rc
-
-
 # ---- The target itself ------------------------------------------------------------------------------
 
 cdef bint is_deadly(int number) noexcept nogil:
@@ -335,7 +303,7 @@ cdef int try_directory(tree *t, int dirfd) noexcept nogil:
     if not escp_flag(&t.lacks_tmpfile):
         fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0o600)
     if fd < 0:
-        name_temporary(t, name)
+        name_temporary(&t.id, name)
         fd = openat(dirfd, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0o600)
         if fd < 0:
             return errno

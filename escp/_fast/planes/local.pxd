@@ -8,6 +8,7 @@ The planes and their streams are the same as over a network; only where frames a
 
 from libc.stdint cimport uint64_t
 
+from escp._fast.base.libc cimport pthread_mutex_t
 from escp._fast.receive.receive_state cimport receive_state, receive_stream
 from escp._fast.send.send_frames cimport send_stream
 from escp._fast.send.send_state cimport send_state
@@ -19,6 +20,9 @@ ctypedef struct local_link:
     receive_state *receiving
     uint64_t n_ended  # streams
     uint64_t no_clones_from  # device of a source whose files can't be cloned to the destination
+    uint64_t limit_bytes_per_s  # of all streams together; 0: none
+    uint64_t busy_until_ns  # CLOCK_MONOTONIC, until which what has passed so far takes at that rate
+    pthread_mutex_t pace
 
 
 ctypedef struct local_stream:

@@ -4,15 +4,18 @@ A block's buffer changes hands: the receiver's slot gets the one that was read i
 
 Where the file system can share extents (FICLONE) a large file is whole as soon as it is created. Then nothing
 is read and there is nothing to digest: that the sizes are equal and that the source has not changed is all
-that is verified. copy_file_range is not used, and small files go through the page cache: see docs/architecture.md.
+that is verified, and a limit of the rate has nothing to slow down. copy_file_range is not used, and small files go
+through the page cache: see docs/architecture.md.
 """
 
 from libc.stdint cimport uint8_t, uint64_t
 
 from escp._fast.base.events cimport EVENT_FATAL, EVENT_FINISHED, push_event
-from escp._fast.base.libc cimport (EOPNOTSUPP, ENOTTY, EXDEV, errno, escp_clone, escp_fetch_add, escp_flag, escp_load,
-                                   escp_store, fstat, stat_t)
-from escp._fast.base.types cimport DATA_HEADER_BYTES, FAST_CHANGED, FAST_PROTOCOL, FAST_SYS, IV_BYTES, fail, fast_err
+from escp._fast.base.libc cimport (CLOCK_MONOTONIC, EOPNOTSUPP, ENOTTY, EXDEV, clock_gettime, errno, escp_clone,
+                                   escp_fetch_add, escp_flag, escp_load, escp_store, fstat, poll, pthread_mutex_lock,
+                                   pthread_mutex_unlock, stat_t, timespec_t)
+from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_CHANGED, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS, IV_BYTES,
+                                    fail, fast_err)
 from escp._fast.crypto.channel cimport FRAME_DATA
 from escp._fast.files.tree cimport source_id
 from escp._fast.io.ring cimport io_slot, ring_end, ring_free_slot
@@ -24,6 +27,10 @@ from escp._fast.send.send cimport send_loop
 from escp._fast.send.send_frames cimport send_stream
 from escp._fast.send.send_state cimport N_FLIGHTS, flight
 from escp._fast.wire.payloads cimport MESSAGE_END, RESULT_BYTES, entry, get_result, result
+
+
+cdef enum:
+    PACE_MS = 50  # of a wait, after which it is looked whether the copy has ended
 
 
 # ---- From the sender to the receiver ----------------------------------------------------------------
@@ -66,8 +73,33 @@ cdef int fail_receiver(void *link, const fast_err *err) noexcept nogil:
     return -1
 
 
+cdef uint64_t read_clock() noexcept nogil:
+    cdef timespec_t now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1000000000 + <uint64_t>now.tv_nsec
+
+
+cdef bint pace(local_link *link, size_t n) noexcept nogil:
+    """Wait until n bytes more have had the time that the limit gives them. Time in which nothing passed is lost. False
+    when the copy is stopped meanwhile."""
+    cdef uint64_t now = read_clock()
+    cdef uint64_t end
+    pthread_mutex_lock(&link.pace)
+    if link.busy_until_ns < now:
+        link.busy_until_ns = now
+    link.busy_until_ns += <uint64_t>(<double>n * 1e9 / <double>link.limit_bytes_per_s)
+    end = link.busy_until_ns
+    pthread_mutex_unlock(&link.pace)
+    while now < end and not escp_flag(&link.sending.is_stopped):
+        poll(NULL, 0, <int>(PACE_MS if end - now > PACE_MS * 1000000 else (end - now) // 1000000 + 1))
+        now = read_clock()
+    return not escp_flag(&link.sending.is_stopped)
+
+
 cdef int take_frame(void *link, int type, uint8_t *frame, size_t n, fast_err *err) noexcept nogil:
     cdef local_stream *t = <local_stream *>link
+    if t.link.limit_bytes_per_s and type == FRAME_DATA and not pace(t.link, n - DATA_HEADER_BYTES):
+        return fail(err, FAST_STOPPED, 0, "limit")
     return fail_receiver(t, err) if deliver(t, type, frame, n, err) < 0 else 0
 
 

@@ -15,5 +15,6 @@ class ReceivePlane(Plane):
         in_place_fd: int = -1,
         has_openat2: bool = True,
         has_tmpfile: bool = True,
+        brings_root: bool = False,
     ) -> None: ...
     def allow(self, name: bytes, is_directory: bool = False) -> None: ...

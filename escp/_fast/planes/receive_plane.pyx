@@ -8,7 +8,7 @@ cimport cython
 
 from escp._fast.base.libc cimport calloc, escp_load, free, pthread_mutex_lock, pthread_mutex_unlock
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err
-from escp._fast.files.tree cimport MAX_CACHED, tree
+from escp._fast.files.tree cimport MAX_CACHED, tree, tree_tidy
 from escp._fast.io.engines cimport find_engine
 from escp._fast.planes.plane cimport Plane, check_memory, check_streams, find_selection, sum_counters
 from escp._fast.planes.threads cimport Threads
@@ -35,6 +35,9 @@ cdef int obey(receive_config *c, tree *destination, order) except -1:
     c.selection = find_selection(order.selection, order.compares_digests)
     c.compares_digests = order.compares_digests
     c.is_dry_run = order.is_dry_run
+    c.names_attributes = order.names_attributes
+    destination.overwrites = order.is_inplace
+    destination.given.is_on = order.names_once
     destination.kept.keeps_attributes = order.keeps_attributes
     destination.kept.keeps_owner = order.keeps_owner
     destination.kept.keeps_xattrs = order.keeps_xattrs
@@ -56,12 +59,13 @@ cdef class ReceivePlane(Plane):
     *n_cached*: directories that each stream keeps open.
     *follows_umask*: directories are made as the user's own programs make them, not as scp makes them elsewhere.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
+    *brings_root*: the directory *root_fd* is itself one that is copied, and may be made writable meanwhile.
     *has_openat2*, *has_tmpfile*: False to do without, as on kernels and file systems that lack them.
     """
 
     def __cinit__(self, order, *, int root_fd, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0,
                   bytes target_name=b"", int n_cached=MAX_CACHED, bint follows_umask=False, int in_place_fd=-1,
-                  bint has_openat2=True, bint has_tmpfile=True):
+                  bint has_openat2=True, bint has_tmpfile=True, bint brings_root=False):
         check_streams(n_streams, block_bytes)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
             raise ValueError("the target's name is one component")
@@ -82,12 +86,12 @@ cdef class ReceivePlane(Plane):
         self.state.destination.kept.umask = read_umask()
         self.state.destination.lacks_openat2 = not has_openat2
         self.state.destination.lacks_tmpfile = not has_tmpfile
-        self.state.destination.session = int.from_bytes(os.urandom(8), "big")
+        self.state.destination.brings_root = brings_root
         for i, c in enumerate(target_name):
             self.state.destination.target_name[i] = <char><int>c  # above 127 too
         obey(&self.state.config, &self.state.destination, order)
         roots_open(&self.state.roots, order.has_roots, order.keeps_hard_links, int.from_bytes(os.urandom(8), "big"))
-        receive_open(self.state)
+        receive_open(self.state, int.from_bytes(os.urandom(8), "big"))
 
     def allow(self, bytes name not None, bint is_directory=False):
         """With has_roots: *name* may be written once, and all below it if *is_directory*.
@@ -141,6 +145,12 @@ cdef class ReceivePlane(Plane):
             receive_stop(self.state)
             if self.partner != NULL:
                 state_stop(self.partner)
+
+    def join(self):
+        """As any plane's. What was only changed for the time of the copy is as it was then."""
+        with nogil:
+            self.threads.join()
+            tree_tidy(&self.state.destination)
 
     def __dealloc__(self):
         cdef int i

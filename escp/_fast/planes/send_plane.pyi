@@ -13,6 +13,7 @@ class SendPlane(Plane):
         max_open: int = ...,
         has_openat2: bool = True,
         fault_offset: int = -1,
+        limit_bytes_per_s: int = 0,
     ) -> None: ...
     def limit_large(self, n: int) -> None: ...
     def add_source(

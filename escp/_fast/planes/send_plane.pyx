@@ -8,8 +8,8 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cimport cython
 
-from escp._fast.base.libc cimport (calloc, free, geteuid, pthread_cond_broadcast, pthread_mutex_lock,
-                                   pthread_mutex_unlock)
+from escp._fast.base.libc cimport (calloc, free, geteuid, pthread_cond_broadcast, pthread_mutex_destroy,
+                                   pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.base.types cimport MAX_OPEN_LARGE, MAX_PATH_BYTES, clear, fast_err
 from escp._fast.files.filter cimport filter_set, filters_compile, filters_free
 from escp._fast.io.engines cimport find_engine
@@ -84,6 +84,7 @@ cdef class SendPlane(Plane):
     *direct_bytes*: large files below that size are read through the page cache, with is_direct, too.
     *max_open*: sources that may be open at the same time, beside one for each walker.
     *has_openat2*: False does without that system call, as on kernels that lack it.
+    *limit_bytes_per_s*: of a local link; streams over a network have sockets that are paced. 0: none.
     *fault_offset* is for tests: it flips a bit of the byte at that offset of every file, after hashing.
     """
     cdef send_state *state
@@ -95,8 +96,11 @@ cdef class SendPlane(Plane):
     cdef local_stream *links
 
     def __cinit__(self, order, *, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0, int n_walkers=2,
-                  int max_open=MAX_OPEN, bint has_openat2=True, int64_t fault_offset=-1):
+                  int max_open=MAX_OPEN, bint has_openat2=True, int64_t fault_offset=-1,
+                  uint64_t limit_bytes_per_s=0):
         check_streams(n_streams, block_bytes)
+        self.link.limit_bytes_per_s = limit_bytes_per_s
+        pthread_mutex_init(&self.link.pace, NULL)
         self.filters = filters_compile([(rule[:1] == b"+", rule[1:]) for rule in order.filters])
         self.held = []
         self.threads = Threads()
@@ -247,6 +251,7 @@ cdef class SendPlane(Plane):
             self.threads.join()
         if self.local is not None:
             self.local.partner = NULL
+        pthread_mutex_destroy(&self.link.pace)
         free(self.links)
         if self.streams != NULL:
             for i in range(self.state.config.n_streams):

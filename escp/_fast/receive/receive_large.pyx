@@ -10,7 +10,8 @@ from escp._fast.base.libc cimport (ENOMEM, ENOSPC, ESPIPE, SYNC_FILE_RANGE_WRITE
 from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS,
                                     MAX_OPEN_LARGE, PAGE_BYTES, SLICE_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.digest cimport digest128, digest_add, digest_finish, digest_update
-from escp._fast.files.tree cimport file_commit, file_create, file_discard
+from escp._fast.files.commit cimport file_begin, file_commit
+from escp._fast.files.tree cimport file_discard
 from escp._fast.io.pages cimport can_direct, has_zero_page, write_all, write_pages
 from escp._fast.io.ring cimport (SLOT_FREE, SLOT_PENDING, io_slot, ring_done_slot, ring_reap, slot_finish,
                                  slot_write)
@@ -59,7 +60,7 @@ cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept
     if not s.config.engine.has_files:
         return False
     identify(t, &l.what, &l.file.source)
-    if file_create(&s.destination, &t.cache, &l.what, False, &l.file, own) < 0:
+    if file_begin(&s.destination, &t.cache, &l.what, False, &l.file, own) < 0:
         return False
     if t.sink.link != NULL and not l.file.is_in_place and t.sink.clone(t.sink.link, &l.what, l.file.fd, own):
         count_contents(&s.streams[t.index], l.what.size, l.what.size)
@@ -70,15 +71,18 @@ cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept
         if l.has_holes:  # a pipe or a device can have none
             fail(own, FAST_SYS, ESPIPE, "write")
         return False
+    if l.file.is_over and (l.has_holes or s.config.is_sparse) and ftruncate(l.file.fd, 0) < 0:
+        fail(own, FAST_SYS, errno, "truncate")  # what is not written is to be zero
+        return False
     l.is_direct = s.config.is_direct and l.what.size >= s.config.direct_bytes and can_direct(l.file.fd)
     l.is_sparse = s.config.is_sparse
     l.is_in_memory = escp_is_memory_fs(l.file.fd)
     room.n = 0
-    # What never fits is not begun. How much a sparse file needs nobody knows yet.
-    if not l.is_sparse and has_room(s, l, own) < 0:
+    # What never fits is not begun. How much a sparse file needs nobody knows yet; one that is written over has some.
+    if not l.is_sparse and not l.file.is_over and has_room(s, l, own) < 0:
         return False
     # Small steps are worth it only where blocks are written past the page cache, each where it belongs.
-    if not l.is_sparse and (l.is_direct or l.what.size >= RESERVE_BYTES):
+    if not l.is_sparse and not l.file.is_over and (l.is_direct or l.what.size >= RESERVE_BYTES):
         pthread_mutex_lock(&s.lock)
         l.n_reserved = 0
         claim_room_locked(s, l, &room)

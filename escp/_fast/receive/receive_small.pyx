@@ -5,7 +5,8 @@ from libc.stdint cimport int64_t, uint8_t
 from escp._fast.base.libc cimport errno, escp_fetch_add, ftruncate
 from escp._fast.base.types cimport FAST_DIGEST, FAST_SYS, clear, fail, fast_err
 from escp._fast.crypto.digest cimport digest128, digest_finish, digest_update
-from escp._fast.files.tree cimport file_commit, file_create, file_discard, new_file
+from escp._fast.files.commit cimport file_begin, file_commit
+from escp._fast.files.tree cimport file_discard, new_file
 from escp._fast.io.pages cimport has_zero_page, write_all, write_pages
 from escp._fast.receive.receive_state cimport add_result, identify, receive_state, receive_stream
 from escp._fast.wire.payloads cimport entry
@@ -25,9 +26,9 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, dig
     if not s.config.engine.has_files:
         return 0
     identify(t, e, &f.source)
-    if file_create(&s.destination, &t.cache, e, True, &f, own) < 0:
+    if file_begin(&s.destination, &t.cache, e, True, &f, own) < 0:
         return -1
-    if s.config.is_sparse and not f.is_in_place and has_zero_page(data, e.size):
+    if s.config.is_sparse and not f.is_in_place and not f.is_over and has_zero_page(data, e.size):
         if ftruncate(f.fd, e.size) < 0:
             fail(own, FAST_SYS, errno, "truncate")
         else:

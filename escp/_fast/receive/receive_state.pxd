@@ -72,6 +72,7 @@ ctypedef struct receive_config:
     bint compares_digests
     bint is_dry_run  # nothing may come but questions
     int n_cached  # directories that a stream keeps open, MAX_CACHED at most
+    bint names_attributes  # the sender knows FAST_LACKS
 
 
 ctypedef struct receive_state:
@@ -125,7 +126,7 @@ ctypedef struct receive_stream:
 
 # Before anything is made of *e*: what it must not replace.
 cdef void identify(receive_stream *t, const entry *e, source_id *source) noexcept nogil
-cdef int receive_open(receive_state *s) except -1
+cdef int receive_open(receive_state *s, uint64_t seed) except -1  # seed: random
 cdef void receive_free(receive_state *s) noexcept nogil
 cdef void receive_stop(receive_state *s) noexcept nogil  # wakes every thread
 cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fast_err *err) noexcept nogil

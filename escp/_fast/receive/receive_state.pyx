@@ -1,6 +1,6 @@
 """What receivers' streams share and what each is made of, and the results they send; see receive_state.pxd."""
 
-from libc.stdint cimport uint32_t, uint8_t
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.events cimport EVENT_FILE_FAILED, events_close, events_free, events_open, push_event
 from escp._fast.base.libc cimport (SHUT_RDWR, errno, escp_raise_flag, escp_send_all, free, malloc, memset,
@@ -8,7 +8,7 @@ from escp._fast.base.libc cimport (SHUT_RDWR, errno, escp_raise_flag, escp_send_
                                    pthread_mutex_lock, pthread_mutex_unlock, shutdown)
 from escp._fast.base.types cimport (FAST_GONE, FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, FAST_SYS, IV_BYTES,
                                     MAX_BATCH, MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail,
-                                    fast_err)
+                                    fast_err, is_kept)
 from escp._fast.crypto.channel cimport FRAME_META, channel_seal
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.tree cimport cache_close, cache_open, file_discard, find_death, source_id, tree_close, tree_open
@@ -19,7 +19,7 @@ from escp._fast.wire.payloads cimport (ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RES
 from escp._fast.wire.zstd cimport ZSTD_createDCtx, ZSTD_freeDCtx
 
 
-cdef int receive_open(receive_state *s) except -1:
+cdef int receive_open(receive_state *s, uint64_t seed) except -1:
     cdef int i
     for i in range(MAX_STREAMS):
         s.sockets[i] = -1
@@ -27,7 +27,7 @@ cdef int receive_open(receive_state *s) except -1:
     pthread_cond_init(&s.made, NULL)
     for i in range(MAX_OPEN_LARGE):
         pthread_mutex_init(&s.large[i].writing, NULL)
-    tree_open(&s.destination)
+    tree_open(&s.destination, seed)
     events_open(&s.events)
     return 0
 
@@ -126,6 +126,7 @@ cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int 
                     const digest128 *digest, fast_err *err) noexcept nogil:
     cdef result r
     cdef receive_state *s = t.state
+    cdef bint is_done = own.code == FAST_OK or (is_kept(own.code) and s.config.names_attributes)
     cdef int death = 0
     if own.code == FAST_SYS:
         death = find_death(&s.destination, &t.cache, e, own.sys_errno)
@@ -134,22 +135,23 @@ cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int 
     if t.n_results == MAX_BATCH and flush_results(t, err) < 0:
         return -1
     r.id, r.flags, r.code, r.sys_errno = e.id, <uint8_t>flags, <uint8_t>own.code, <uint32_t>own.sys_errno
+    if is_kept(own.code) and not is_done:  # to a sender that only knows of failures it is one
+        r.code = FAST_SYS
     r.digest.high = r.digest.low = 0
     if digest != NULL:
         r.digest = digest[0]
     put_result(t.results + ANSWER_BEFORE + t.n_results * RESULT_BYTES, &r)
     t.n_results += 1
     pthread_mutex_lock(&s.lock)
-    if own.code == FAST_OK and e.kind == ENTRY_DIRECTORY:
+    if is_done and e.kind == ENTRY_DIRECTORY:
         s.n_directories += 1
-    elif own.code == FAST_OK:
+    elif is_done:
         s.n_files += e.kind < ENTRY_QUERY
         s.n_same += flags == RESULT_IS_SAME and not e.flags
-    elif not flags:
-        s.n_failed += 1
+    s.n_failed += own.code != FAST_OK and not flags
     pthread_mutex_unlock(&s.lock)
     if e.kind < ENTRY_QUERY and not flags:
-        roots_settle(&s.roots, e, own.code == FAST_OK)
+        roots_settle(&s.roots, e, is_kept(own.code))
     if own.code and own.code != FAST_STOPPED and not is_told:
         push_event(&s.events, EVENT_FILE_FAILED, own, False, e.path, e.path_bytes, NULL, 0)
     return 0

@@ -120,7 +120,7 @@ cdef int allow_locked(root_set *r, uint64_t h, const char *name, size_t n, bint 
         one.next = r.buckets[to]
         r.buckets[to] = one
         r.n_names += 1
-    one.n_times += 1  # perhaps two sources of one name: the later one wins, as with scp
+    one.n_times += 1  # perhaps two sources of one name: given.pxd sees to it
     one.is_directory = one.is_directory or is_directory
     r.n_waiting += 1
     return 0

@@ -6,7 +6,8 @@ from escp._fast.base.events cimport EVENT_FINISHED, push_event
 from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, errno, escp_flag, free, malloc,
                                    memcpy, memset, poll, pollfd_t, pthread_mutex_lock, pthread_mutex_unlock, recv)
 from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
-                                    MAX_META_BYTES, MAX_NAME_BYTES, MAX_STREAMS, TAG_BYTES, clear, fail, fast_err)
+                                    MAX_META_BYTES, MAX_NAME_BYTES, MAX_STREAMS, TAG_BYTES, clear, fail, fast_err,
+                                    is_kept)
 from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
 from escp._fast.send.flights cimport flight_end_locked, flight_name, settle_root_locked
 from escp._fast.send.large_files cimport give_up_locked
@@ -71,14 +72,16 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
             f.dir.n_refs += 1
     else:
         is_told = f.large != NULL and f.large.has_failed
-        if r.code == FAST_OK and not is_told and s.config.has_checksum and f.kind <= ENTRY_LARGE and (
+        if is_kept(r.code) and not is_told and s.config.has_checksum and f.kind <= ENTRY_LARGE and (
                 r.digest.high != f.digest.high or r.digest.low != f.digest.low):
             fail(&own, FAST_DIGEST, 0, "verify")
-        elif r.code != FAST_OK and not is_told:
+        elif not is_kept(r.code) and not is_told:
             fail(&own, r.code, r.sys_errno, "write")
             f.is_refused = r.code != FAST_DIGEST
             settle_root_locked(s, f)  # of a question: nothing more is sent
         elif not is_told:
+            if r.code:  # it is there, but lacks something
+                fail(&own, r.code, r.sys_errno, "write")
             f.is_good = True
             if f.kind == ENTRY_DIRECTORY:
                 s.n_directories += 1

@@ -1,5 +1,6 @@
 """Owners, modes, times, extended attributes and ACLs: kept where asked for, after the contents, bounded."""
 
+import errno
 import grp
 import json
 import os
@@ -15,7 +16,7 @@ import pytest
 from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, FILE_FAILED
 from escp._fast.wire.payloads import encode_entry, encode_extra, encode_xattr
-from escp.failures import FAST_ACL, FAST_OWNER, FAST_PROTOCOL, FAST_XATTR
+from escp.failures import FAST_LACKS, FAST_PROTOCOL, FAST_SYS, FAST_XATTR
 from tests.support.folders import new_folder
 from tests.support.loopback import BLOCK, copy
 from tests.support.nobody import AS_NOBODY, needs_nobody
@@ -23,6 +24,7 @@ from tests.support.peers import DIRECTORY, IS_BUNDLE, LARGE_END, LINK, SMALL, Re
 
 ROOT = Path(__file__).parents[3]
 USER, GROUP = 3, 4  # types of extras
+LACKS_OWNER, LACKS_XATTRS, LACKS_ACL, LACKS_MODE, LACKS_TIMES = (1 << i for i in range(5))
 ACCESS, DEFAULT = "system.posix_acl_access", "system.posix_acl_default"
 NS = (10**18 + 7, 10**18 + 123_456_789)
 SIZES = {"small": 5, "large": 3 * BLOCK + 1}
@@ -151,18 +153,30 @@ def test_sender_tells_names(tmp_path):
 @is_root
 @pytest.mark.parametrize("field", ["uid", "gid"])
 def test_owner_that_chown_takes_for_none_is_refused(target, field):
-    with Sender(target, keeps_owner=True, keeps_attributes=True) as sender:
+    """And without its owner it gets no setuid bits."""
+    with Sender(target, keeps_owner=True, keeps_attributes=True, names_attributes=True) as sender:
         sender.send_small(b"x", mode=0o6755, **{field: 2**32 - 1})
-        assert sender.receive_results(1)[0][1] == FAST_OWNER
-        assert sender.wait(FILE_FAILED).code == FAST_OWNER
+        assert sender.receive_results(1)[0][1] == FAST_LACKS + LACKS_OWNER
+        assert sender.wait(FILE_FAILED).code == FAST_LACKS + LACKS_OWNER
         sender.finish()
-    assert os.listdir(target) == []
+    assert stat.S_IMODE(os.stat(target / "x").st_mode) == 0o755
+
+
+@is_root
+def test_sender_that_does_not_know_what_lacks_hears_of_a_failure(target):
+    with Sender(target, keeps_owner=True) as sender:
+        sender.send_small(b"x", uid=2**32 - 1)
+        assert sender.receive_results(1)[0][1:4:2] == (FAST_SYS, errno.EINVAL)
+        counts = sender.plane.counters()  # both ends must agree on them
+        assert (counts["files"], counts["failed"]) == (0, 1)
+        sender.finish()
+    assert os.listdir(target) == ["x"]
 
 
 # ---- Extended attributes and ACLs -------------------------------------------------------------------
 
-KEEP = {"sending": {"keeps_xattrs": True}, "receiving": {"keeps_xattrs": True}}
-KEEP_ACLS = {"sending": {"keeps_acls": True}, "receiving": {"keeps_acls": True}}
+KEEP = {"sending": {"keeps_xattrs": True}, "receiving": {"keeps_xattrs": True, "names_attributes": True}}
+KEEP_ACLS = {"sending": {"keeps_acls": True}, "receiving": {"keeps_acls": True, "names_attributes": True}}
 
 
 @is_root
@@ -234,16 +248,20 @@ def mounted(tmp_path):
 
 @is_root
 def test_what_the_file_system_can_not_keep_is_reported_once(tmp_path, mounted):
-    """Files are not kept without what was asked for; directories are there, and reported, too."""
+    """Files and directories are there all the same."""
     paths = make_tree(tmp_path / "tree")
     for path in paths:
         if path.name != "d":
             os.setxattr(path, "user.x", b"value")
     target = mounted("ramfs")
     outcome = copy(tmp_path / "tree", target, **KEEP)
-    failed = sorted((event.path, event.code) for is_sender, event in outcome.events if not is_sender)
-    assert failed == sorted((b"tree" + name, FAST_XATTR) for name in (b"", b"/d/e", b"/d/small", b"/d/large"))
-    assert sorted(os.listdir(target / "tree" / "d")) == ["e"]
+    lacking = [
+        (b"tree" + name, FAST_LACKS + LACKS_XATTRS) for name in (b"", b"/d/e", b"/d/small", b"/d/large")
+    ]
+    for wants_sender in (False, True):
+        events = [event for is_sender, event in outcome.events if is_sender == wants_sender]
+        assert sorted((event.path, event.code) for event in events) == sorted(lacking)
+    assert sorted(os.listdir(target / "tree" / "d")) == ["e", "large", "small"]
 
 
 @is_root
@@ -304,12 +322,12 @@ def test_acls_replace_those_of_the_file_that_was_there(tmp_path, target):
 
 
 @is_root
-def test_acl_that_can_not_be_set_fails(target):
-    with Sender(target, keeps_acls=True) as sender:
+def test_acl_that_can_not_be_set_is_lacking(target):
+    with Sender(target, keeps_acls=True, names_attributes=True) as sender:
         sender.send_small(b"x", extras=encode_xattr(ACCESS.encode(), b"garbage"))
-        assert sender.receive_results(1)[0][1] == FAST_ACL
+        assert sender.receive_results(1)[0][1] == FAST_LACKS + LACKS_ACL
         sender.finish()
-    assert os.listdir(target) == []
+    assert os.listdir(target) == ["x"]
 
 
 def send_with(sender, id, path, *xattrs, **fields):
@@ -396,9 +414,11 @@ def test_owner_that_may_not_be_set_is_reported(public):
     (public / "x").write_bytes(b"x")
     (public / "target").mkdir()
     os.chown(public / "target", 65534, 65534)
-    events = copy_as_nobody(public / "x", public / "target", receiving={"keeps_owner": True})
-    assert {(code, number) for code, number, _ in events} == {(FAST_OWNER, 1)}
-    assert os.listdir(public / "target") == []
+    events = copy_as_nobody(
+        public / "x", public / "target", receiving={"keeps_owner": True, "names_attributes": True}
+    )
+    assert {(code, number) for code, number, _ in events} == {(FAST_LACKS + LACKS_OWNER, 1)}
+    assert os.listdir(public / "target") == ["x"]
 
 
 # ---- What a hostile sender may try ------------------------------------------------------------------

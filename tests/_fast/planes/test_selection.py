@@ -163,6 +163,28 @@ def test_selection_by_size_and_time(source, target, selection, n_streams):
     assert outcome.sent["directories"] == 1
 
 
+SECOND = 10**9
+
+
+@pytest.mark.parametrize("selection", [CHANGED, NEWER])
+@pytest.mark.parametrize("unit", [100, 1000, 10**6, 10**7, SECOND, 2 * SECOND])
+def test_time_that_the_target_has_cut_off_is_the_same(source, target, selection, unit):
+    """NTFS and SMB keep 100 ns, exFAT 10 ms, FAT every other second."""
+    for name, time_ns in (("a", OLD_NS), ("odd", OLD_NS + SECOND), ("even", OLD_NS // SECOND * SECOND)):
+        write(source / name, time_ns=time_ns)
+        write(target / "tree" / name, b"CONTENTS", time_ns // unit * unit)
+    assert take(source, target, both=selection).sent["skipped"] == 3
+    assert {path.read_bytes() for path in (target / "tree").iterdir()} == {b"CONTENTS"}
+
+
+@pytest.mark.parametrize("unit", [1, 100, 10**6])
+def test_change_within_the_second_is_found_where_the_clock_tells(source, target, unit):
+    write(source / "a", time_ns=OLD_NS // unit * unit + unit)
+    write(target / "tree" / "a", b"CONTENTS", OLD_NS // unit * unit)
+    take(source, target, both=CHANGED)
+    assert (target / "tree" / "a").read_bytes() == b"contents"
+
+
 def test_source_in_whole_seconds_is_the_same(source, target):
     write(source / "a", b"contents", OLD_NS // 10**9 * 10**9)
     write(target / "tree/a", b"CONTENTS", OLD_NS)

@@ -1,0 +1,67 @@
+"""Two spellings of one file; see alike.pxd."""
+
+from libc.stdint cimport int64_t, uint8_t
+
+from escp._fast.base.libc cimport (O_CLOEXEC, O_DIRECTORY, O_RDONLY, c_close, dirent64_t, escp_getdents, memcmp, memcpy,
+                                   openat, strlen)
+from escp._fast.base.paths cimport SLASH
+from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err
+from escp._fast.files.bounds cimport next_dirent
+from escp._fast.files.folding cimport fold_name
+from escp._fast.files.tree cimport MAX_CACHED, cache_close, cache_open, dir_cache, find_directory, tree
+from escp._fast.wire.payloads cimport entry
+
+cdef enum:
+    LISTING_BYTES = 32768
+
+
+cdef int count_alike(int dirfd, const char *name, size_t n_name, bint *is_listed) noexcept nogil:
+    """How many names in the directory are folded to the same as *name*, and whether it is one of them."""
+    cdef uint8_t listing[LISTING_BYTES]
+    cdef char own[MAX_NAME_BYTES + 1]
+    cdef char other[MAX_NAME_BYTES + 1]
+    cdef size_t n_own = fold_name(name, n_name, own)
+    cdef const dirent64_t *d = NULL
+    cdef size_t at = 0
+    cdef int64_t n = 0
+    cdef int n_alike = 0
+    cdef int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    is_listed[0] = fd < 0  # as far as can be told
+    if fd < 0:
+        return 0
+    while True:
+        n = escp_getdents(fd, listing, LISTING_BYTES)
+        if n <= 0:
+            break
+        at = 0
+        while next_dirent(listing, n, &at, &d) > 0:
+            if fold_name(d.d_name, strlen(d.d_name), other) == n_own and memcmp(own, other, n_own) == 0:
+                n_alike += 1
+                is_listed[0] = is_listed[0] or (strlen(d.d_name) == n_name and memcmp(d.d_name, name, n_name) == 0)
+    c_close(fd)
+    return n_alike
+
+
+cdef bint is_alone(tree *t, const entry *e) noexcept nogil:
+    cdef char path[MAX_PATH_BYTES + 1]
+    cdef dir_cache cache  # the stream's may hold the descriptor that the file is to be named with
+    cdef fast_err own
+    cdef size_t start = 0
+    cdef size_t end
+    cdef int fd = -1
+    cdef bint is_one = True
+    cdef bint is_listed = True
+    clear(&own)
+    cache_open(&cache, MAX_CACHED)
+    while is_listed and start < e.path_bytes:
+        end = start
+        while end < e.path_bytes and e.path[end] != SLASH:
+            end += 1
+        memcpy(path, e.path, start)
+        path[start - 1 if start else 0] = 0
+        if find_directory(t, &cache, path, start - 1 if start else 0, e.root_bytes, False, &fd, &own) < 0 or fd < 0:
+            break
+        is_one = count_alike(fd, e.path + start, end - start, &is_listed) < 2 and is_one
+        start = end + 1
+    cache_close(&cache)
+    return is_one or not is_listed

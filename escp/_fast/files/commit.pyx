@@ -1,0 +1,142 @@
+"""Giving files their names; see commit.pxd."""
+
+from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, EEXIST, EISDIR, ESTALE, O_CLOEXEC,
+                                   O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_WRONLY, S_ISDIR, S_ISREG, c_close, errno,
+                                   fchown, fstat, fstatat, ftruncate, linkat, openat, renameat, stat_t)
+from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SYS, LACKS_ACL, LACKS_MODE, clear, fail, fast_err, lack)
+from escp._fast.files.alike cimport is_alone
+from escp._fast.files.attributes cimport (FILE_MODE, PROC_PATH_BYTES, hand_on_acl, proc_path, set_file_attributes,
+                                          set_mode)
+from escp._fast.files.given cimport GIVEN_ALIKE, GIVEN_TAKEN, given_begin, given_end
+from escp._fast.files.remains cimport name_temporary
+from escp._fast.files.tree cimport (dir_cache, file_create, file_discard, file_find, keep_directory, new_file,
+                                    refuse_itself, tree)
+from escp._fast.wire.payloads cimport entry
+
+
+cdef int open_over(tree *t, int dirfd, const entry *e, new_file *f, fast_err *err) noexcept nogil:
+    """The regular file that has the name, to be written into; f.fd stays -1 where none has. What is in it is lost from
+    its first new byte on, so it must be nobody's who has just got it."""
+    cdef stat_t status
+    cdef int given
+    if fstatat(dirfd, f.name, &status, AT_SYMLINK_NOFOLLOW) < 0 or not S_ISREG(status.st_mode):
+        return 0
+    given = given_begin(&t.given, e.path, e.path_bytes)
+    if given == GIVEN_TAKEN:
+        return fail(err, FAST_SYS, EEXIST, "name")
+    if given == GIVEN_ALIKE and is_alone(t, e):
+        fail(err, FAST_SYS, EEXIST, "name")
+    else:
+        f.fd = openat(dirfd, f.name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+        if f.fd < 0:
+            fail(err, FAST_SYS, errno, "open")
+        elif fstat(f.fd, &status) < 0 or not S_ISREG(status.st_mode):
+            fail(err, FAST_SYS, ESTALE, "open")
+        elif f.source.ino and status.st_ino == f.source.ino and status.st_dev == f.source.dev:
+            fail(err, FAST_SAME_FILE, 0, "create")
+    given_end(&t.given, e.path, e.path_bytes, err.code == 0)
+    f.is_over = err.code == 0
+    if err.code and f.fd >= 0:
+        c_close(f.fd)
+        f.fd = -1
+    return -1 if err.code else 0
+
+
+cdef int file_begin(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f,
+                    fast_err *err) noexcept nogil:
+    cdef int dirfd = -1
+    if not t.overwrites or t.in_place_fd >= 0:
+        return file_create(t, cache, e, is_brief, f, err)
+    f.fd = f.dirfd = -1
+    f.is_in_place = f.is_over = f.has_temporary_name = f.owns_dirfd = False
+    if file_find(t, cache, e, f.name, &dirfd, err) < 0 or (dirfd >= 0 and open_over(t, dirfd, e, f, err) < 0):
+        return -1
+    return keep_directory(f, dirfd, is_brief, err) if f.fd >= 0 else file_create(t, cache, e, is_brief, f, err)
+
+
+cdef int inherit(tree *t, new_file *f, const entry *e, int given, fast_err *lacks, fast_err *err) noexcept nogil:
+    """Look at what has the name. Without -p a file that is replaced hands on its mode, ACL and owner, as if it had
+    been written over."""
+    cdef stat_t old
+    if fstatat(f.dirfd, f.name, &old, AT_SYMLINK_NOFOLLOW) < 0:
+        return 0
+    if refuse_itself(f, err) < 0:
+        return -1
+    if S_ISDIR(old.st_mode):
+        return fail(err, FAST_SYS, EISDIR, "rename")
+    if given == GIVEN_ALIKE and is_alone(t, e):
+        return fail(err, FAST_SYS, EEXIST, "name")
+    if S_ISREG(old.st_mode) and not t.kept.keeps_attributes:
+        if not t.kept.keeps_owner:
+            fchown(f.fd, old.st_uid, old.st_gid)  # root only; for others the new owner is right
+        if not t.kept.keeps_acls and hand_on_acl(f.fd, f.dirfd, f.name) < 0:
+            lack(lacks, LACKS_ACL, errno)
+        if not t.kept.keeps_acls and set_mode(f.fd, old.st_mode & FILE_MODE) < 0:
+            lack(lacks, LACKS_MODE, errno)
+    return 0
+
+
+cdef int close_checked(new_file *f, fast_err *err) noexcept nogil:
+    """Some file systems (NFS, quotas) tell only here that the data did not fit."""
+    cdef int rc = c_close(f.fd)
+    f.fd = -1
+    return 0 if rc == 0 else fail(err, FAST_SYS, errno, "close")
+
+
+cdef int rename_temporary(new_file *f, fast_err *err) noexcept nogil:
+    if renameat(f.dirfd, f.temporary, f.dirfd, f.name) < 0:
+        return fail(err, FAST_SYS, errno, "rename")
+    f.has_temporary_name = False
+    return 0
+
+
+cdef int link_nameless(tree *t, new_file *f, const entry *e, int given, fast_err *lacks,
+                       fast_err *err) noexcept nogil:
+    """Name an O_TMPFILE; over an existing name it takes a temporary one and a rename."""
+    cdef char by_fd[PROC_PATH_BYTES]
+    proc_path(by_fd, f.fd)
+    if linkat(AT_FDCWD, by_fd, f.dirfd, f.name, AT_SYMLINK_FOLLOW) == 0:
+        return 0
+    if errno != EEXIST:
+        return fail(err, FAST_SYS, errno, "link")
+    if inherit(t, f, e, given, lacks, err) < 0:
+        return -1
+    name_temporary(&t.id, f.temporary)
+    if linkat(AT_FDCWD, by_fd, f.dirfd, f.temporary, AT_SYMLINK_FOLLOW) < 0:
+        return fail(err, FAST_SYS, errno, "link")
+    f.has_temporary_name = True
+    return rename_temporary(f, err)
+
+
+cdef int name_file(tree *t, new_file *f, const entry *e, fast_err *lacks, fast_err *err) noexcept nogil:
+    cdef int given = given_begin(&t.given, e.path, e.path_bytes)
+    cdef int rc
+    if given == GIVEN_TAKEN:
+        return fail(err, FAST_SYS, EEXIST, "name")
+    if f.has_temporary_name:
+        rc = inherit(t, f, e, given, lacks, err)
+        if rc == 0:
+            rc = close_checked(f, err)
+        if rc == 0:
+            rc = rename_temporary(f, err)
+    else:
+        rc = link_nameless(t, f, e, given, lacks, err)
+    given_end(&t.given, e.path, e.path_bytes, rc == 0)
+    return rc
+
+
+cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil:
+    cdef fast_err lacks
+    cdef int rc = 0
+    clear(&lacks)
+    if f.is_over and ftruncate(f.fd, e.size) < 0:  # it may have been longer
+        rc = fail(err, FAST_SYS, errno, "truncate")
+    if rc == 0 and not f.is_in_place:
+        set_file_attributes(&t.kept, f.fd, e, &lacks)
+        rc = 0 if f.is_over else name_file(t, f, e, &lacks, err)
+    if rc == 0 and f.fd >= 0:
+        rc = close_checked(f, err)
+    file_discard(f)
+    if rc == 0 and lacks.code:
+        err[0] = lacks
+    return rc
