@@ -22,8 +22,9 @@
   lint    setup, then ruff, mypy, cython-lint and the layering test
   man     setup, then the manual pages into dist/man, the shells' completions into dist/completions
 
-What is done already is not done again. System packages need root or passwordless sudo;
-without them, build.py names what to install and stops. ESCP_BUILD=debug compiles with bounds
+What is done already is not done again. Each verb installs what it needs and says so before; nothing that
+it installs runs or starts at boot. System packages need root or passwordless sudo; without them, build.py
+names what to install and stops. ESCP_BUILD=debug compiles with bounds
 checks and sanitizers; the top of setup.py describes this and further variables.
 """
 
@@ -58,7 +59,8 @@ LINTERS = (  # .pre-commit-config.yaml has the same
     "pytest -q tests/repository/test_layering.py",
 )
 MAX_TEST_WORKERS = 4
-REQUIREMENTS = ("requirements.txt", "requirements-dev.txt")
+RUN_LISTS = ("requirements.txt", "requirements-build.txt")  # what escp runs with and is compiled with
+DEV_LISTS = ("requirements-dev.txt",)  # what it is tested, looked at and packed with
 HINT = "try `python3 build.py --help`; wheels are made with `pip wheel .`"
 IS_DEBUG = os.environ.get("ESCP_BUILD", "") == "debug"
 
@@ -132,18 +134,33 @@ def launcher_text(python):
     return f"#!/bin/sh\n'''exec' \"{python}\" -I \"$0\" \"$@\"\n' '''\n{body}"
 
 
-def prepare_venv():
-    pins = hashlib.sha256(b"".join((ROOT / name).read_bytes() for name in REQUIREMENTS)).hexdigest()
-    wanted = f"{ROOT}\n{pins}\n"
-    if os.access(str(VENV_PYTHON), os.X_OK) and is_stamped("escp-environment", wanted):
+def read_installed():
+    """{list: SHA-256} of what .venv has; {} where there is none, or it is another checkout's."""
+    stamp = VENV / "escp-environment"
+    lines = stamp.read_text().splitlines() if stamp.exists() else []
+    if not os.access(str(VENV_PYTHON), os.X_OK) or lines[:1] != [str(ROOT)]:
+        return {}
+    return dict(line.partition(" ")[::2] for line in lines[1:])
+
+
+def prepare_venv(lists):
+    """Brings the pinned packages of *lists* into .venv; one whose pins have changed is made anew."""
+    pins = {name: hashlib.sha256((ROOT / name).read_bytes()).hexdigest() for name in RUN_LISTS + DEV_LISTS}
+    installed = read_installed()
+    if any(pins.get(name) != digest for name, digest in installed.items()):
+        installed = {}
+    missing = [name for name in lists if name not in installed]
+    if installed and not missing:
         return
-    say("creating .venv")
-    python = getattr(sys, "_base_executable", None) or sys.executable
-    run(python, "-m", "venv", "--clear", VENV, what="creating .venv")
-    say("installing the pinned Python packages into .venv")
-    lists = [word for name in REQUIREMENTS for word in ("-r", name)]
+    if not installed:
+        say("creating .venv")
+        python = getattr(sys, "_base_executable", None) or sys.executable
+        run(python, "-m", "venv", "--clear", VENV, what="creating .venv")
+        missing = list(lists)
+    say(f"installing the Python packages of {' and '.join(missing)} into .venv; this may take a minute")
+    words = [word for name in missing for word in ("-r", name)]
     pip = [VENV_PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q"]
-    run(*pip, "--no-deps", "--require-hashes", *lists, what="pip install")
+    run(*pip, "--no-deps", "--require-hashes", *words, what="pip install")
     # Not `pip install -e .`: that compiles everything once more, and its launcher imports more than it needs.
     find_site = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site = subprocess.check_output([str(VENV_PYTHON), "-c", find_site]).decode().strip()
@@ -151,7 +168,8 @@ def prepare_venv():
     launcher = VENV / "bin" / "escp"
     launcher.write_text(launcher_text(VENV_PYTHON))
     launcher.chmod(0o755)
-    (VENV / "escp-environment").write_text(wanted)
+    lines = [str(ROOT)] + [f"{name} {pins[name]}" for name in pins if name in installed or name in missing]
+    (VENV / "escp-environment").write_text("\n".join(lines) + "\n")
 
 
 def describe_sources():
@@ -169,7 +187,7 @@ def compile_fast():
     sources = describe_sources()
     if list(FAST.glob(NATIVE_LIBRARY)) and is_stamped("escp-compiled", sources):
         return
-    say("compiling escp/_fast" + (" with sanitizers" if IS_DEBUG else ""))
+    say(f"compiling escp/_fast{' with sanitizers' if IS_DEBUG else ''}; all of it takes about a minute")
     n_jobs = min(4, os.cpu_count() or 1)
     run(VENV_PYTHON, "setup.py", "-q", "build_ext", "-i", f"-j{n_jobs}", what="compiling", is_quiet=False)
     imports = "import sys, importlib; [importlib.import_module(name) for name in sys.argv[1:]]"
@@ -182,17 +200,17 @@ def compile_fast():
 # --- Verbs --------------------------------------------------------------------------------------
 
 
-def setup(is_testing=False, is_releasing=False, is_native=True):
-    """*is_native*: for what runs native code; without, the Python packages are enough."""
+def setup(verb="setup", is_native=True):
+    """What *verb* needs. *is_native*: for what runs native code; without, the Python packages are enough."""
     folder = os.open(str(ROOT), os.O_RDONLY)
     try:
         fcntl.flock(folder, fcntl.LOCK_EX)  # two build.py at once take turns
         try:
             if is_native:
-                system_packages.install_missing(is_testing, try_run, say, is_releasing)
+                system_packages.install_missing(verb, try_run, say)
         except system_packages.CannotInstall as error:
             raise Stop(str(error), code=2) from None
-        prepare_venv()
+        prepare_venv(RUN_LISTS if verb in ("setup", "demo") else RUN_LISTS + DEV_LISTS)
         if is_native:
             compile_fast()
     finally:
@@ -200,13 +218,13 @@ def setup(is_testing=False, is_releasing=False, is_native=True):
 
 
 def demo():
-    setup()
+    setup("demo")
     become(VENV_PYTHON, ROOT / "tests" / "demo.py")
 
 
 def test(*arguments):
     is_quick = "--quick" in arguments
-    setup(is_testing=not is_quick, is_native=not is_quick)
+    setup("test", is_native=not is_quick)
     # A file's tests stay together: many share hosts and servers that take a while to start.
     # And they wait more than they work, so there are two workers a CPU.
     n_workers = min(MAX_TEST_WORKERS, 2 * len(os.sched_getaffinity(0)))
@@ -246,12 +264,12 @@ def freeze_programs():
 
 
 def freeze():
-    setup()
+    setup("freeze")
     freeze_programs()
 
 
 def package(folder=None):
-    setup(is_testing=True)  # which brings what reads and makes packages
+    setup("package")
     chosen = Path(folder) if folder else DIST / "release"
     if not folder and not (chosen / "escp").is_dir():
         chosen = DIST
@@ -262,27 +280,27 @@ def package(folder=None):
 def release():
     if not system_packages.can_release():
         raise Stop("`release` works on Debian 12 only: it needs that system's static libraries", code=2)
-    setup(is_releasing=True)
+    setup("release")
     become(VENV_PYTHON, ROOT / "packaging" / "release.py", DIST / "release")
 
 
 def bench(*arguments):
-    setup(is_testing=True)
+    setup("bench")
     become(VENV_PYTHON, ROOT / "tests" / "bench" / "bench.py", *arguments)
 
 
 def fuzz(*arguments):
-    setup()
+    setup("fuzz")
     become(VENV_PYTHON, ROOT / "packaging" / "fuzz.py", *arguments)
 
 
 def mutations(*arguments):
-    setup(is_testing=True)
+    setup("mutations")
     become(VENV_PYTHON, ROOT / "tests" / "mutations" / "run.py", *arguments)
 
 
 def lint():
-    setup()
+    setup("lint")
     env = dict(
         os.environ, PATH=f"{VENV / 'bin'}:{os.environ.get('PATH', '')}"
     )  # cython-lint starts pycodestyle
@@ -297,7 +315,7 @@ def lint():
 
 
 def man():
-    setup()
+    setup("man")
     for script in ("manpages.py", "completions.py"):
         run(VENV_PYTHON, ROOT / "packaging" / script, what=script, is_quiet=False)
 

@@ -2,8 +2,9 @@
 
     MANIFEST, modules in the executable, `escp --version -v`, frozen-by.json ──► list of Component
 
-Every file and every top-level module must belong to a component, and a component's licence is read where
-the thing came from (dist-info, Debian's copyright file). What fits nowhere stops the build with its name.
+Every file and every top-level module must belong to a component: one of the tables below, or the package
+that it came from (frozen-by.json has what dpkg -S and the wheels' RECORDs said). A component's licence is
+read where the thing came from (dist-info, Debian's copyright file). What fits nowhere stops the build.
 """
 
 import fnmatch
@@ -22,13 +23,14 @@ DOC = Path("/usr/share/doc")
 COMMON_LICENCES = Path("/usr/share/common-licenses")
 
 # Licences as their sources declare them, in SPDX's names. These may go into a BSD-3-Clause program; one that
-# is not here stops the build, so that somebody looks at it.
+# is not here stops the build, so that somebody looks at it. Capitals don't count: Debian's files differ.
 SPDX = {
     "Apache-2.0": "Apache-2.0",
     "BSD-2-clause": "BSD-2-Clause",
     "BSD-3-clause": "BSD-3-Clause",
     "BSD-3-clause or GPL-2": "BSD-3-Clause OR GPL-2.0-only",
     "Expat": "MIT",
+    "ISC": "ISC",
     "MIT": "MIT",
     "PSF-2.0": "PSF-2.0",
     "Zlib": "Zlib",
@@ -59,7 +61,7 @@ ZLIB = CLibrary("zlib", "zlib1g", "libz.so.*")
 LIBYAML = CLibrary("libyaml", "libyaml-0-2")
 LIBFFI = CLibrary("libffi", "libffi-dev", inputs=("libffi_pic.a",))
 PYTHON_PARTS = {"_decimal": ("libmpdec", "BSD-2-Clause"), "pyexpat": ("expat", "MIT")}  # copies in its source
-# Below lib/escp/. The first that fits counts.
+# Below lib/escp/. The first that fits counts; other libraries are their packages'.
 FILES = {
     "escp": "PyInstaller",
     "_internal/base_library.zip": "CPython",
@@ -67,16 +69,13 @@ FILES = {
     "_internal/python3*/lib-dynload/*": "CPython",
     "_internal/lib-dynload/*": "CPython",
     "_internal/escp/_fast/*.so": "escp",
-    "_internal/yaml/*.so": "PyYAML",
     **{f"_internal/{library.bundled}": library.name for library in (*C_LIBRARIES, ZLIB) if library.bundled},
 }
-# Top-level modules beside the standard library's: .pyc files, or in the executable.
+# Top-level modules (.pyc files, or in the executable) that no wheel has; others are the standard library's.
 MODULES = {
     "escp": "escp", "__main__": "escp",
-    "yaml": "PyYAML", "rich": "rich", "typing_extensions": "typing_extensions",
     "pyimod*": "PyInstaller", "pyiboot*": "PyInstaller", "pyi_rth_*": "PyInstaller", "_pyi_*": "PyInstaller",
 }  # fmt: skip
-FROM_PYPI = ("PyInstaller", "PyYAML", "rich", "typing_extensions")
 
 
 class UnknownPart(Exception):
@@ -104,17 +103,21 @@ def find_components(tree: Path) -> list[Component]:
         raise UnknownPart(f"{error.filename} is missing: freeze the tree again") from None
     if facts.keys() < freeze.describe_python().keys():
         raise UnknownPart(f"{freeze.FROZEN_BY} is of an older build.py: freeze the tree again")
-    standard = set(facts["standard_modules"])
-    owned = _assign_files((tree / freeze.MANIFEST).read_text(), standard)
-    modules = {_find_owner(name, standard) for name in sorted(list_modules(tree))}
+    owned = _assign_files((tree / freeze.MANIFEST).read_text(), facts)
+    modules = {_find_owner(name, facts) for name in sorted(list_modules(tree))}
     names = owned.keys() | modules
+    distributions = {"PyInstaller", *facts["modules"].values(), *_list_origins(facts, "pypi")}
     found = [
         Component(
             "escp", freeze.VERSION, OWN_SPDX, f"pkg:generic/escp@{freeze.VERSION}", [freeze.ROOT / "LICENSE"]
         ),
-        *_describe_python(facts, _list_extensions(facts, owned)),
-        *(_describe_distribution(name, facts) for name in FROM_PYPI if name in names),
+        *_describe_python(facts, _list_extensions(facts, owned), owned),
+        *(_describe_distribution(name, facts) for name in sorted(names & distributions)),
         *_describe_c_libraries(tree, owned),
+        *(
+            describe_debian(CLibrary(name, name), "")
+            for name in sorted(names & _list_origins(facts, "debian"))
+        ),
         describe_debian(ZLIB, "" if ZLIB.name in owned else "CPython"),
     ]
     if "PyYAML" in names:
@@ -150,14 +153,20 @@ def hash_files(files: dict[str, str]) -> str:
 # --- Whose is it? -------------------------------------------------------------------------------
 
 
-def _assign_files(manifest: str, standard: set[str]) -> dict[str, dict[str, str]]:
+def _list_origins(facts: dict, kind: str) -> set[str]:
+    return {origin[kind] for origin in facts["origins"].values() if kind in origin}
+
+
+def _assign_files(manifest: str, facts: dict) -> dict[str, dict[str, str]]:
     owned: dict[str, dict[str, str]] = {}
     for line in manifest.splitlines():
         digest, name = line.split("  ", 1)
         inner = name.removeprefix("lib/escp/")
         owner = next((own for pattern, own in FILES.items() if fnmatch.fnmatchcase(inner, pattern)), None)
         if owner is None and re.fullmatch(r"_internal/.+\.pyc", inner):
-            owner = _find_owner(re.split("[/.]", inner)[1], standard)
+            owner = _find_owner(re.split("[/.]", inner)[1], facts)
+        if owner is None:
+            owner = next(iter(facts["origins"].get(inner.removeprefix("_internal/"), {}).values()), None)
         if owner is None:
             raise UnknownPart(f"{name} belongs to no component of packaging/components.py")
         owned.setdefault(owner, {})[name] = digest
@@ -174,9 +183,10 @@ def list_modules(tree: Path) -> set[str]:
     return {name.split(".")[0] for name in names}
 
 
-def _find_owner(module: str, standard: set[str]) -> str:
+def _find_owner(module: str, facts: dict) -> str:
     owner = next((own for pattern, own in MODULES.items() if fnmatch.fnmatchcase(module, pattern)), None)
-    if owner is None and module not in standard:
+    owner = owner or facts["modules"].get(module)
+    if owner is None and module not in facts["standard_modules"]:
         raise UnknownPart(f"the module {module} belongs to no component of packaging/components.py")
     return owner or "CPython"
 
@@ -190,7 +200,7 @@ def _list_extensions(facts: dict, owned: dict) -> set[str]:
     return {*facts["builtin_modules"], *files}
 
 
-def _describe_python(facts: dict, extensions: set[str]) -> list[Component]:
+def _describe_python(facts: dict, extensions: set[str], owned: dict) -> list[Component]:
     version = facts["python"]
     minor = version.rsplit(".", 1)[0]
     # CPython's own file leaves out other people's parts of it (libmpdec, for one); Debian's has all.
@@ -203,7 +213,10 @@ def _describe_python(facts: dict, extensions: set[str]) -> list[Component]:
     texts = [Path(facts["standard_library"], "LICENSE.txt"), copyrights[0]]
     found = [Component("CPython", version, PYTHON_SPDX, f"pkg:generic/cpython@{version}", texts)]
     for module, (name, licence) in PYTHON_PARTS.items():
-        if module in extensions:
+        # Debian's Python takes them from libraries of their own (libexpat1), which are then components.
+        if module in extensions and not any(
+            owner.startswith(f"lib{name.removeprefix('lib')}") for owner in owned
+        ):
             purl = f"pkg:generic/{name}@{facts[name]}"
             found.append(Component(name, facts[name], licence, purl, texts[1:], inside="CPython"))
     if "_ctypes" in extensions:
@@ -288,8 +301,8 @@ def _find_inputs(library: CLibrary) -> list[Path]:
 
 def translate_licence(name: str, declared: str) -> str:
     try:
-        return SPDX[declared]
-    except KeyError:
+        return next(known for name, known in SPDX.items() if name.lower() == declared.lower())
+    except StopIteration:
         raise UnknownPart(
             f"the licence of {name} is {declared!r}: may it go into a BSD-3-Clause program?"
         ) from None

@@ -22,6 +22,7 @@ from pathlib import Path
 
 import bootloader
 import elf
+import owners
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "escp" / "__init__.py").read_text()).group(1)
@@ -29,6 +30,7 @@ ONE_FILE = f"escp-{VERSION}-linux-{platform.machine()}"
 DEFAULT_EPOCH = "1767225600"  # 2026-01-01, where there is neither SOURCE_DATE_EPOCH nor git
 MANIFEST = Path("lib", "escp", "MANIFEST")
 FROZEN_BY = "frozen-by.json"
+ORIGINS = "origins.json"  # what the spec tells freeze(): see note_origins
 
 
 def source_date_epoch():
@@ -68,6 +70,35 @@ def drop_run_paths(binaries, folder):
             path = str(copy)
         kept.append((name, path, kind))
     return kept
+
+
+def note_origins(binaries, folder):
+    """Writes where each bundled library came from: PyInstaller's (name, path, kind) of them into FOLDER."""
+    found = {name: os.path.abspath(path) for name, path, _ in binaries}
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ORIGINS).write_text(json.dumps(dict(sorted(found.items()))))
+
+
+def find_origins(folder):
+    """Which package each bundled library came from: {name below _internal: {"debian" or "pypi": package}}."""
+    origins = {}
+    for name, path in json.loads((folder / ORIGINS).read_text()).items():
+        if Path(path).is_relative_to(ROOT / "escp"):
+            continue
+        if package := owners.find_distribution(Path(path)):
+            origins[name] = {"pypi": package}
+        elif package := owners.find_debian_package(Path(path)):
+            origins[name] = {"debian": package}
+    return origins
+
+
+def warn_of_newer(origins):
+    """Says which bundled libraries are newer in Debian's archive: escp's packages bring the old ones."""
+    for package in sorted({origin["debian"] for origin in origins.values() if "debian" in origin}):
+        if found := owners.find_newer(package):
+            installed, candidate = found
+            print(f"build: warning: {package} {installed} is bundled, and the archive has {candidate}: "
+                  f"`apt-get install {package}` and freeze again", flush=True)  # fmt: skip
 
 
 def finish_tree(collected):
@@ -129,6 +160,9 @@ def describe_python():
         "builtin_modules": sorted(sys.builtin_module_names),
         "zig": os.environ.get("ESCP_ZIG", ""),  # release.py's compiler
         "python_copyright": os.environ.get("ESCP_PYTHON_COPYRIGHT", ""),  # where Python is not the system's
+        "modules": {
+            name: found[0] for name, found in sorted(importlib.metadata.packages_distributions().items())
+        },
         "packages": {name: str(found.locate_file("")) for name, found in sorted(distributions.items())},
     }
 
@@ -150,8 +184,10 @@ def freeze(folder):
         shutil.rmtree(folder / "escp", ignore_errors=True)
         os.replace(made / ONE_FILE, folder / ONE_FILE)
         os.replace(made / "escp-tree", folder / "escp")
-        (folder / FROZEN_BY).write_text(json.dumps(describe_python(), indent=1) + "\n")
+        origins = find_origins(made)
+        (folder / FROZEN_BY).write_text(json.dumps(describe_python() | {"origins": origins}, indent=1) + "\n")
     print(f"build: {folder / 'escp'}, {folder / ONE_FILE}")
+    warn_of_newer(origins)
 
 
 if __name__ == "__main__":

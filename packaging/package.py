@@ -22,7 +22,7 @@ from deb import build_deb
 from rpm import build_rpm
 from stage import describe, stage
 from tarball import build_tarball
-from wheels import build_wheels
+from wheels import build_source, build_wheels
 
 OUT = freeze.ROOT / "dist" / "packages"
 PROGRAMS = ("dpkg-query", "dpkg-deb", "rpmbuild", "objdump")
@@ -33,7 +33,7 @@ class Missing(Exception):
 
 
 def package(folder: Path, out: Path, has_wheels: bool) -> None:
-    """Replaces *out* only once everything is made."""
+    """Replaces *out* only once everything is made. Wheels need an index of packages; the rest doesn't."""
     tree = folder / "escp"
     parts = (tree / freeze.MANIFEST, folder / freeze.ONE_FILE, folder / freeze.FROZEN_BY)
     if not all(part.is_file() for part in parts):
@@ -53,14 +53,23 @@ def package(folder: Path, out: Path, has_wheels: bool) -> None:
             build(staged, Path(scratch), made, release)
         build_tarball(staged, made, release)
         shutil.copy2(folder / freeze.ONE_FILE, made)
+        failure = None
         if has_wheels:
-            build_wheels(made, Path(scratch), release.epoch)
+            source = build_source(made, Path(scratch), release.epoch)
+            try:
+                build_wheels(source, made / "wheels", Path(scratch), release.epoch)
+            except subprocess.CalledProcessError as error:
+                failure = error
+                shutil.rmtree(made / "wheels", ignore_errors=True)
         write_sums(made)
         for path in [made, *made.rglob("*")]:
             path.chmod(0o755 if path.is_dir() or path.name == freeze.ONE_FILE else 0o644)
         shutil.rmtree(out, ignore_errors=True)
         os.replace(made, out)
-    print(f"build: {out}: of {tree}, for glibc {release.glibc} or newer")
+    print(f"build: {out}: of {tree}, for glibc {release.glibc} or newer", flush=True)
+    if failure:
+        words = " ".join(str(word) for word in failure.cmd[:4])
+        raise Missing(f"{out} has no wheels: `{words} …` failed; its output is above. All else is there")
 
 
 def write_sums(folder: Path) -> None:

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
-LISTS = ["requirements.txt", "requirements-dev.txt"]
+LISTS = ["requirements.txt", "requirements-build.txt", "requirements-dev.txt"]
 
 
 def pip_install(folder: Path, requirements: Path, *options: str, env: dict[str, str] | None = None) -> None:

@@ -235,6 +235,11 @@ def make_release(to: Path) -> None:
     shutil.copy2(frozen / FROZEN_BY, to / FROZEN_BY)
     version = (fetched / "version").read_text()
     say(f"CPython is Debian's {version}; to ask for a newer one: rm -r build/release")
+    said = subprocess.run(
+        [to / "escp" / "bin" / "escp", "--version", "-v"], capture_output=True, text=True, check=True
+    )
+    libraries = next(line for line in said.stdout.splitlines() if line.startswith("libraries: "))
+    say(f"holds {libraries.removeprefix('libraries: ')}")
     say(f"{to / 'escp'}, {to / ONE_FILE}: for glibc {glibc} and newer")
 
 

@@ -13,10 +13,10 @@ import sysconfig
 from collections import namedtuple
 from pathlib import Path
 
-# group: "all" verbs, only "test" and bench, "release" and its tests, "chroot" for these tests where a release
-# can be made, "headers" and "venv" where the Python that runs us lacks them, or a machine.
+# groups: build.py's verbs that need it, "all" of them; "chroot": tests of a release, where one can be made;
+# "headers" and "venv": where the Python that runs us lacks them; or a machine.
 # elsewhere: the variable that says "I have it in another place".
-Package = namedtuple("Package", "debian rhel group elsewhere")
+Package = namedtuple("Package", "debian rhel groups elsewhere")
 
 RHEL_PYTHON = f"python3.{sys.version_info[1]}"
 PACKAGES = [
@@ -30,23 +30,23 @@ PACKAGES = [
     Package("python3-dev", RHEL_PYTHON + "-devel", "headers", ""),
     Package("python3-venv", RHEL_PYTHON, "venv", ""),
     Package("openssh-client", "openssh-clients", "all", ""),
-    Package("openssh-server", "openssh-server", "test", ""),
-    Package("iproute2", "iproute", "test", ""),
-    Package("nftables", "nftables", "test", ""),
-    Package("strace", "strace", "test", ""),
-    Package("xfsprogs", "xfsprogs", "test", ""),  # a file system with reflinks
+    Package("openssh-server", "openssh-server", "test bench mutations", ""),
+    Package("iproute2", "iproute", "test mutations", ""),
+    Package("nftables", "nftables", "test mutations", ""),
+    Package("strace", "strace", "test mutations", ""),
+    Package("xfsprogs", "xfsprogs", "test mutations", ""),  # a file system with reflinks
     Package("mandoc", "mandoc", "test", ""),  # RHEL: from EPEL
     Package("bash-completion", "bash-completion", "test", ""),
-    Package("zsh", "zsh", "test", ""),
-    Package("fish", "fish", "test", ""),  # RHEL: from EPEL
+    Package("zsh", "zsh", "test mutations", ""),
+    Package("fish", "fish", "test mutations", ""),  # RHEL: from EPEL
     # With fish, shells that a remote user may have: all must read what --push-agent hands to ssh alike.
-    Package("busybox", "busybox", "test", ""),  # RHEL: from EPEL
-    Package("tcsh", "tcsh", "test", ""),
-    # `package` installs what tests need: it makes an rpm, and reads licences out of the others.
-    Package("rpm", "rpm-build", "test", ""),
-    Package("cpio", "cpio", "test", ""),
-    Package("libyaml-0-2", "libyaml", "test", ""),
-    Package("python3-minimal", RHEL_PYTHON, "test", ""),
+    Package("busybox", "busybox", "test mutations", ""),  # RHEL: from EPEL
+    Package("tcsh", "tcsh", "test mutations", ""),
+    # `package` makes an rpm with the first two, and reads licences out of the others.
+    Package("rpm", "rpm-build", "test package", ""),
+    Package("cpio", "cpio", "test package", ""),
+    Package("libyaml-0-2", "libyaml", "test package", ""),
+    Package("python3-minimal", RHEL_PYTHON, "test package", ""),
     Package("debian-archive-keyring", "", "release", ""),
     Package("dpkg-dev", "", "release", ""),
     Package("libffi-dev", "", "release", ""),
@@ -55,6 +55,7 @@ PACKAGES = [
     Package("debootstrap", "", "chroot", ""),
 ]
 OPTIONAL = {"libipsec-mb-dev"}  # without it libcrypto seals everything
+SERVICES = {"openssh-server": ("ssh", "sshd")}  # what a package would start at the next boot, by system
 
 
 class CannotInstall(Exception):
@@ -77,30 +78,27 @@ def can_release(os_release=Path("/etc/os-release")):
     return "ID=debian" in lines and 'VERSION_ID="12"' in lines
 
 
-def list_wanted(is_testing, is_releasing=False):
-    """All packages that are needed on this machine, there or not."""
-    groups = {"all", platform.machine()}
-    if is_testing:
-        groups.add("test")
-        is_releasing = can_release()
-        if is_releasing:
-            groups.add("chroot")
-    if is_releasing:
-        groups.add("release")
+def list_wanted(verb):
+    """All packages that build.py's *verb* needs on this machine, there or not."""
+    groups = {"all", platform.machine(), verb}
+    if verb == "test" and can_release():
+        groups |= {"release", "chroot"}
     # Asked of Python itself: pyenv's has both, Debian's gets them from two packages.
     if not os.path.exists(os.path.join(sysconfig.get_path("include"), "Python.h")):
         groups.add("headers")
     if importlib.util.find_spec("ensurepip") is None:
         groups.add("venv")
     return [
-        package for package in PACKAGES if package.group in groups and not os.environ.get(package.elsewhere)
+        package
+        for package in PACKAGES
+        if groups.intersection(package.groups.split()) and not os.environ.get(package.elsewhere)
     ]
 
 
 def list_missing(wanted, system):
     """Those that the package database does not have; on an unknown system, what Python itself lacks."""
     if not system:
-        return [package for package in wanted if package.group in ("headers", "venv")]
+        return [package for package in wanted if package.groups in ("headers", "venv")]
     names = [getattr(package, system) for package in wanted]
     query = ["rpm", "-q", "--qf", "%{NAME} ii\\n"]
     if system == "debian":
@@ -121,14 +119,14 @@ def find_root_prefix():
     return None
 
 
-def install_missing(is_testing, run, say, is_releasing=False):
-    """Installs what is missing.
+def install_missing(verb, run, say):
+    """Installs what *verb* needs and is missing. No service starts, now or at the next boot.
 
     run(*command, what=...) runs a command and returns whether it succeeded, having shown its output if not;
     say(text) tells what is under way. Raises CannotInstall.
     """
     system = find_system()
-    missing = list_missing(list_wanted(is_testing, is_releasing), system)
+    missing = list_missing(list_wanted(verb), system)
     required = [package for package in missing if package.debian not in OPTIONAL]
     if not missing:
         return
@@ -142,7 +140,7 @@ def install_missing(is_testing, run, say, is_releasing=False):
     if prefix is None:
         raise CannotInstall("system packages are missing that only root can install:\n" + how_to)
     names = [getattr(package, system) for package in missing]
-    say("installing " + " ".join(names))
+    say("installing system packages: " + " ".join(names))
     if system == "debian":
         is_done = _apt_install(prefix, names, run, say)
     else:
@@ -151,8 +149,27 @@ def install_missing(is_testing, run, say, is_releasing=False):
             say("trying again without what is optional")
             names = [package.rhel for package in required]
             is_done = run(*prefix, "dnf", "-y", "install", *names, what="dnf install")
+    _disable_services(prefix, system, missing, run)
     if not is_done and required:
         raise CannotInstall("system packages could not be installed (see above):\n" + how_to)
+
+
+def _disable_services(prefix, system, installed, run):
+    """Distributions enable some when they are installed. The tests start a server themselves."""
+    for package in installed:
+        for service in SERVICES.get(package.debian, ())[system == "rhel" :][:1]:
+            units = [f"{service}.service"] + ([f"{service}.socket"] if system == "debian" else [])
+            commands = [
+                ("systemctl", ["systemctl", "disable", *units]),
+                (
+                    "deb-systemd-helper",
+                    ["deb-systemd-helper", "disable", *units],
+                ),  # where systemd isn't there yet
+                ("update-rc.d", ["update-rc.d", service, "disable"]),
+            ]
+            for program, command in commands:
+                if shutil.which(program, path=os.environ.get("PATH", "") + ":/usr/sbin:/sbin"):
+                    run(*prefix, *command, what=f"keeping {service} disabled")
 
 
 def _apt_install(prefix, names, run, say):

@@ -14,7 +14,14 @@ from freeze import ROOT
 
 COPIED = [
     *["escp", "tests", "packaging", "docs", ".ci", "setup.py", "build.py", "pyproject.toml", "MANIFEST.in"],
-    *["requirements.txt", "requirements-dev.txt", "README.md", "LICENSE", "CHANGELOG.md"],
+    *[
+        "requirements.txt",
+        "requirements-build.txt",
+        "requirements-dev.txt",
+        "README.md",
+        "LICENSE",
+        "CHANGELOG.md",
+    ],
 ]
 MADE_THERE = {".so", ".pyc", "_build_info.py"}  # of the copy: neither brought nor removed
 

@@ -11,7 +11,6 @@ import os
 import shutil
 import subprocess
 import sys
-import tarfile
 from pathlib import Path
 
 import freeze
@@ -26,10 +25,8 @@ NOT_SOURCES = shutil.ignore_patterns(
 REQUIREMENTS = freeze.ROOT / "requirements.txt"
 
 
-def build_wheels(out: Path, scratch: Path, epoch: int) -> None:
-    """*out*: where the source goes, and wheels/ beside it."""
-    source = build_source(out, scratch, epoch)
-    out = out / "wheels"
+def build_wheels(source: Path, out: Path, scratch: Path, epoch: int) -> None:
+    """Of the source distribution *source* into the new folder *out*."""
     out.mkdir()
     bare = build_wheel(source, scratch, epoch)
     repair_wheel(bare, out, scratch, epoch)
@@ -58,16 +55,19 @@ def build_source(out: Path, scratch: Path, epoch: int) -> Path:
         stderr=subprocess.DEVNULL,
     )  # fmt: skip - what it says of patterns that fit nothing
     (made,) = (copy / "made").iterdir()
-    with tarfile.open(made) as archive:
-        archive.extractall(scratch / "sdist", filter="data")
-    (folder,) = (scratch / "sdist").iterdir()
+    (folder,) = unpack(made, scratch / "sdist").iterdir()
     return pack(folder, folder.name, out / made.name, epoch)  # setuptools' own bears the time and the user
 
 
+def unpack(archive: Path, folder: Path) -> Path:
+    folder.mkdir()
+    # Not tarfile: its filter is missing in Debian 12's Python, and must be named in newer ones.
+    subprocess.run(["tar", "--no-same-owner", "-xf", str(archive), "-C", str(folder)], check=True)
+    return folder
+
+
 def build_wheel(source: Path, scratch: Path, epoch: int) -> Path:
-    with tarfile.open(source) as archive:
-        archive.extractall(scratch / "unpacked", filter="data")
-    (folder,) = (scratch / "unpacked").iterdir()
+    (folder,) = unpack(source, scratch / "unpacked").iterdir()
     settings = scratch / "build.cfg"
     settings.write_text(f"[build_ext]\nparallel = {min(4, os.cpu_count() or 1)}\n")
     # Debug information names the folder, which is another one each time.

@@ -14,6 +14,15 @@ from tests.support.configuration import forget_configuration
 
 ESCP = Path(sys.executable).with_name("escp")
 N_SMALL = 2000
+NEXT = """\
+
+Next:
+  put it into PATH   ln -s {escp} ~/.local/bin/escp
+  the other host     needs an escp of its own, in its PATH or named with -D. `python3 build.py package`
+                     makes deb, rpm and tar.gz, which need no Python; docs/install.md has the ways.
+                     Or nothing: after `python3 build.py freeze`, dist/escp/bin/escp --push-agent sends it.
+  the first copy     escp FILE HOST:DIRECTORY
+"""
 
 
 def make_files(folder: Path) -> None:
@@ -64,6 +73,7 @@ def main() -> int:
     print(
         f"demo: read back and compared: {len(sizes)} files, {sum(sizes) / 1e6:.1f} MB, all equal; cleaned up"
     )
+    print(NEXT.format(escp=ESCP), end="")
     return 0
 
 

@@ -11,6 +11,8 @@ import tarfile
 from pathlib import Path
 
 import components
+import freeze
+import owners
 import pytest
 from components import UnknownPart, find_components, translate_licence
 
@@ -253,8 +255,47 @@ def test_unknown_file_stops_the_build(copied_tree, name):
         find_components(copied_tree)
 
 
-def test_unknown_module_stops_the_build(copied_tree, monkeypatch):
-    monkeypatch.delitem(components.MODULES, "rich")
+def change_facts(tree: Path, **changed) -> None:
+    about = tree.parent / "frozen-by.json"
+    facts = json.loads(about.read_text())
+    about.write_text(json.dumps({**facts, **{name: change(facts[name]) for name, change in changed.items()}}))
+
+
+def test_library_of_a_debian_package_brings_its_licence(copied_tree):
+    """As Debian's own Python brings libexpat.so.1: no table names it."""
+    manifest = copied_tree / "lib" / "escp" / "MANIFEST"
+    manifest.write_text(manifest.read_text() + f"{'0' * 64}  lib/escp/_internal/libyaml-0.so.2\n")
+    change_facts(copied_tree, origins=lambda found: {**found, "libyaml-0.so.2": {"debian": "libyaml-0-2"}})
+    (found,) = (one for one in find_components(copied_tree) if one.name == "libyaml-0-2")
+    assert found.licence == "MIT" and found.texts == [Path("/usr/share/doc/libyaml-0-2/copyright")]
+    assert list(found.files) == ["lib/escp/_internal/libyaml-0.so.2"]
+
+
+def test_file_is_found_in_the_package_that_owns_it():
+    library = next(Path("/usr/lib").glob("*/libyaml-0.so.2"))
+    assert owners.find_debian_package(library) == "libyaml-0-2"
+    assert (
+        owners.find_debian_package(Path("/", *library.parts[2:])) == "libyaml-0-2"
+    )  # /lib, of a merged /usr
+    assert owners.find_debian_package(Path(__file__)) == ""
+    assert owners.find_distribution(Path(pytest.__file__)) == "pytest"
+    assert owners.find_distribution(Path(__file__)) == ""
+
+
+def test_newer_version_in_the_archive_is_told(tmp_path, monkeypatch, capsys):
+    apt = tmp_path / "apt-cache"
+    apt.write_text("#!/bin/sh\nprintf '%s:\\n  Installed: 3.0.19-1\\n  Candidate: 3.0.22-1\\n' \"$2\"\n")
+    apt.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    freeze.warn_of_newer({"libcrypto.so.3": {"debian": "libssl3"}, "yaml/_yaml.so": {"pypi": "PyYAML"}})
+    assert capsys.readouterr().out == (
+        "build: warning: libssl3 3.0.19-1 is bundled, and the archive has 3.0.22-1: "
+        "`apt-get install libssl3` and freeze again\n"
+    )
+
+
+def test_unknown_module_stops_the_build(copied_tree):
+    change_facts(copied_tree, modules=lambda found: {**found, "rich": None})
     with pytest.raises(UnknownPart, match="module rich "):
         find_components(copied_tree)
 

@@ -18,7 +18,9 @@ def made(tmp_path_factory):
     folder = tmp_path_factory.mktemp("wheels")
     (folder / "scratch").mkdir()
     (folder / "out").mkdir()
-    wheels.build_wheels(folder / "out", folder / "scratch", int(freeze.source_date_epoch()))
+    epoch = int(freeze.source_date_epoch())
+    source = wheels.build_source(folder / "out", folder / "scratch", epoch)
+    wheels.build_wheels(source, folder / "out" / "wheels", folder / "scratch", epoch)
     return folder / "out"
 
 

@@ -1,6 +1,7 @@
 """build.py, packaging/system_packages.py and setup.py: what they say and do without installing anything."""
 
 import importlib.util
+import itertools
 import os
 import re
 import subprocess
@@ -73,19 +74,19 @@ def test_unknown_argument_exits_2_with_a_hint(arguments):
 @pytest.mark.parametrize("words", [["-k", "x"], ["--", "-k", "x"]])
 def test_arguments_of_test_go_to_pytest(build, monkeypatch, words):
     calls = []
-    monkeypatch.setattr(build, "setup", lambda **how: calls.append(how))
+    monkeypatch.setattr(build, "setup", lambda *verb, **how: calls.append((verb, how)))
     monkeypatch.setattr(build, "become", lambda *command: calls.append(command[1:]))
     assert build.main(["test", *words]) == 0
-    assert calls[0] == {"is_testing": True, "is_native": True}
+    assert calls[0] == (("test",), {"is_native": True})
     assert calls[1][:3] == ("-m", "pytest", "-n") and calls[1][-2:] == ("-k", "x")
 
 
 def test_quick_tests_need_nothing_compiled(build, monkeypatch):
     calls = []
-    monkeypatch.setattr(build, "setup", lambda **how: calls.append(how))
+    monkeypatch.setattr(build, "setup", lambda *verb, **how: calls.append((verb, how)))
     monkeypatch.setattr(build, "become", lambda *command: calls.append(command[1:]))
     assert build.main(["test", "--quick", "-x"]) == 0
-    assert calls[0] == {"is_testing": False, "is_native": False}
+    assert calls[0] == (("test",), {"is_native": False})
     assert calls[1][-2:] == ("tests/jobs", "-x") and "--quick" not in calls[1]
     for folder in build.QUICK_TESTS:
         sources = "".join(path.read_text() for path in sorted((ROOT / folder).rglob("*.py")))
@@ -124,7 +125,7 @@ def missing_zstd(packages, monkeypatch):
 def test_missing_package_without_root_names_both_distributions(packages, missing_zstd, monkeypatch):
     monkeypatch.setattr(packages, "find_root_prefix", lambda: None)
     with pytest.raises(packages.CannotInstall) as caught:
-        packages.install_missing(False, run=None, say=None)
+        packages.install_missing("setup", run=None, say=None)
     assert "apt-get install libzstd-dev\n" in str(caught.value)
     assert "dnf install libzstd-devel" in str(caught.value)
 
@@ -141,7 +142,7 @@ def test_missing_package_without_root_ends_build_with_2(build, monkeypatch, caps
 def test_optional_package_without_root_is_done_without(packages, missing_zstd, monkeypatch):
     monkeypatch.setattr(packages, "OPTIONAL", {"libzstd-dev"})
     monkeypatch.setattr(packages, "find_root_prefix", lambda: None)
-    packages.install_missing(False, run=None, say=None)
+    packages.install_missing("setup", run=None, say=None)
 
 
 def test_apt_is_asked_again_after_an_update(packages, missing_zstd, monkeypatch):
@@ -151,14 +152,14 @@ def test_apt_is_asked_again_after_an_update(packages, missing_zstd, monkeypatch)
         missing_zstd.append(command[command.index("DPkg::Lock::Timeout=120") + 1 :])
         return len(missing_zstd) != 1
 
-    packages.install_missing(False, run, say=lambda text: None)
+    packages.install_missing("setup", run, say=lambda text: None)
     install = ("install", "-y", "--no-install-recommends", "libzstd-dev")
     assert missing_zstd == [install, ("update",), install]
 
 
 def test_failed_installation_says_what_to_install(packages, missing_zstd):
     with pytest.raises(packages.CannotInstall, match="apt-get install libzstd-dev"):
-        packages.install_missing(False, run=lambda *_, what: False, say=lambda text: None)
+        packages.install_missing("setup", run=lambda *_, what: False, say=lambda text: None)
 
 
 def test_package_database_is_understood(packages):
@@ -172,29 +173,49 @@ def test_package_database_is_understood(packages):
 
 def test_library_that_is_elsewhere_is_not_installed(packages, monkeypatch):
     monkeypatch.setenv("ESCP_ZSTD_PREFIX", "/opt/zstd")
-    assert "libzstd-dev" not in [package.debian for package in packages.list_wanted(False)]
+    assert "libzstd-dev" not in [package.debian for package in packages.list_wanted("setup")]
 
 
-def test_only_tests_need_an_ssh_server(packages, monkeypatch):
+def list_names(packages, verb):
+    return {package.debian for package in packages.list_wanted(verb)}
+
+
+def test_each_verb_installs_what_it_needs(packages, monkeypatch):
     monkeypatch.setattr(packages, "can_release", lambda: False)
-    names = {
-        testing: {package.debian for package in packages.list_wanted(testing)} for testing in (False, True)
-    }
-    assert names[True] - names[False] == {
+    plain = list_names(packages, "setup")
+    for_packages = {"rpm", "cpio", "libyaml-0-2", "python3-minimal"}
+    for verb in ("demo", "lint", "man", "freeze", "fuzz"):
+        assert list_names(packages, verb) == plain
+    assert list_names(packages, "bench") - plain == {"openssh-server"}
+    assert list_names(packages, "package") - plain == for_packages
+    assert list_names(packages, "test") - plain == for_packages | {
         "openssh-server", "iproute2", "nftables", "mandoc", "bash-completion", "zsh", "fish", "busybox",
-        "tcsh", "strace", "xfsprogs", "rpm", "cpio", "libyaml-0-2", "python3-minimal",
+        "tcsh", "strace", "xfsprogs",
     }  # fmt: skip
 
 
-def test_release_needs_more_on_debian_12_only(packages, monkeypatch, tmp_path):
-    def names(*flags):
-        return {package.debian for package in packages.list_wanted(*flags)}
+def test_installed_services_stay_disabled(packages, missing_zstd, monkeypatch):
+    server = next(package for package in packages.PACKAGES if package.debian == "openssh-server")
+    monkeypatch.setattr(packages, "list_missing", lambda wanted, system: [server])
+    monkeypatch.setattr(packages.shutil, "which", lambda program, path=None: f"/usr/bin/{program}")
+    commands = []
+    packages.install_missing(
+        "test", lambda *command, what: commands.append(command) or True, lambda text: None
+    )
+    after = commands[[command[-1] for command in commands].index("openssh-server") + 1 :]
+    assert after == [
+        ("sudo", "-n", "systemctl", "disable", "ssh.service", "ssh.socket"),
+        ("sudo", "-n", "deb-systemd-helper", "disable", "ssh.service", "ssh.socket"),
+        ("sudo", "-n", "update-rc.d", "ssh", "disable"),
+    ]
 
+
+def test_release_needs_more_on_debian_12_only(packages, monkeypatch, tmp_path):
     monkeypatch.setattr(packages, "can_release", lambda: True)
-    assert names(False, True) - names(False) == {
+    assert list_names(packages, "release") - list_names(packages, "setup") == {
         *["debian-archive-keyring", "dpkg-dev", "libffi-dev", "make", "zlib1g-dev"],
     }
-    assert {"debootstrap", "openssh-server"} <= names(True) - names(False, True)
+    assert {"debootstrap", "openssh-server"} <= list_names(packages, "test") - list_names(packages, "release")
     monkeypatch.undo()
     for text, expected in (
         ('ID=debian\nVERSION_ID="12"\n', True),
@@ -227,6 +248,36 @@ def test_launcher_runs_from_a_path_with_spaces(build, tmp_path):
     assert build.launcher_text("/x/python").startswith("#!/x/python -I\n")
 
 
+def test_venv_gets_what_a_verb_needs_and_nothing_twice(build, tmp_path, monkeypatch):
+    said, commands = [], []
+    venv = tmp_path / ".venv"
+    for name in build.RUN_LISTS + build.DEV_LISTS:
+        (tmp_path / name).write_text(name)
+    monkeypatch.setattr(build, "ROOT", tmp_path)
+    monkeypatch.setattr(build, "VENV", venv)
+    monkeypatch.setattr(build, "VENV_PYTHON", venv / "bin" / "python")
+    monkeypatch.setattr(build, "say", said.append)
+
+    def run(*command, **_):
+        commands.append([str(word) for word in command])
+        if command[1:3] == ("-m", "venv"):
+            subprocess.run([*map(str, command[:-1]), "--without-pip", str(command[-1])], check=True)
+
+    monkeypatch.setattr(build, "run", run)
+    for lists in (build.RUN_LISTS, build.RUN_LISTS):
+        build.prepare_venv(lists)
+    assert [command[2] for command in commands] == ["venv", "pip"]
+    assert commands[1][-4:] == ["-r", "requirements.txt", "-r", "requirements-build.txt"]
+    build.prepare_venv(build.RUN_LISTS + build.DEV_LISTS)
+    build.prepare_venv(build.RUN_LISTS)
+    assert [command[2] for command in commands] == ["venv", "pip", "pip"]
+    assert commands[2][-2:] == ["-r", "requirements-dev.txt"]
+    (tmp_path / "requirements.txt").write_text("another pin")
+    build.prepare_venv(build.RUN_LISTS)
+    assert [command[2] for command in commands[3:]] == ["venv", "pip"]
+    assert len(said) == 5  # a line before each of them
+
+
 def test_nothing_is_compiled_twice(build, tmp_path, monkeypatch):
     fast, venv = tmp_path / "fast", tmp_path / "venv"
     room = fast / "room"
@@ -252,16 +303,19 @@ def test_nothing_is_compiled_twice(build, tmp_path, monkeypatch):
 
 
 def test_every_dependency_is_pinned_with_hashes():
-    texts = {name: (ROOT / name).read_text() for name in ("requirements.txt", "requirements-dev.txt")}
+    lists = ("requirements.txt", "requirements-build.txt", "requirements-dev.txt")
+    texts = {name: (ROOT / name).read_text() for name in lists}
     pins = {name: dict(re.findall(r"^([\w.-]+)==(\S+) ", text, re.MULTILINE)) for name, text in texts.items()}
     for text in texts.values():
         for pin in re.split(r"^(?=[\w.-]+==)", text, flags=re.MULTILINE)[1:]:
             assert "--hash=sha256:" in pin
-    runtime, dev = pins.values()
-    assert {name: dev[name] for name in runtime.keys() & dev.keys()}.items() <= runtime.items()
+    runtime, compiling, dev = pins.values()
+    for first, second in itertools.combinations(pins.values(), 2):  # the same version where two have one
+        assert {name: second[name] for name in first.keys() & second.keys()}.items() <= first.items()
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())
     for wanted, pinned in (
         (project["project"]["dependencies"], runtime),
+        (project["dependency-groups"]["build"], compiling),
         (project["dependency-groups"]["dev"], dev),
     ):
         assert {re.match(r"[\w.-]+", word)[0] for word in wanted} <= pinned.keys()
@@ -322,7 +376,7 @@ def test_unknown_build_stops_with_those_there_are():
 @pytest.mark.parametrize("words", [["--sanitize=tsan", "-k", "x"], ["-k", "x", "--sanitize=tsan"]])
 def test_sanitize_is_a_script_of_its_own(build, monkeypatch, words):
     calls = []
-    monkeypatch.setattr(build, "setup", lambda **_: None)
+    monkeypatch.setattr(build, "setup", lambda *_, **__: None)
     monkeypatch.setattr(build, "become", lambda *command: calls.append(command[1:]))
     monkeypatch.setattr(build, "test_frozen", lambda *_: None)
     assert build.main(["test", *words]) == 0

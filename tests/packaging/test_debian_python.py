@@ -1,0 +1,54 @@
+"""Packages made by the system's own Python, which has other libraries, and no fixes of later ones."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.command import ROOT, needs_root
+
+SYSTEM_PYTHON = Path("/usr/bin/python3")
+FOLDER = ROOT / "build" / "debian-python"  # kept: what is compiled there needs not be compiled again
+pytestmark = [
+    pytest.mark.timeout(900),
+    pytest.mark.skipif(not SYSTEM_PYTHON.exists(), reason="no Python of the system's"),
+    pytest.mark.skipif(
+        Path(sys.base_prefix) == Path("/usr"), reason="the other tests run under the system's Python already"
+    ),
+]
+
+
+def copy_checkout(to: Path) -> None:
+    listed = subprocess.run(
+        ["git", "ls-files", "-co", "--exclude-standard", "-z"], cwd=ROOT, capture_output=True, check=False
+    )
+    if listed.returncode:
+        pytest.skip("not a git checkout")
+    for name in filter(None, os.fsdecode(listed.stdout).split("\0")):
+        here, there = ROOT / name, to / name
+        if not here.exists():
+            there.unlink(missing_ok=True)
+        elif not there.exists() or here.stat().st_mtime_ns != there.stat().st_mtime_ns:
+            there.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(here, there)
+
+
+@needs_root  # what Debian's Python lacks (headers, ensurepip) is installed
+def test_packages_are_made_by_debians_python(tmp_path):
+    copy_checkout(FOLDER)
+    for command in (["build.py", "freeze"], ["packaging/package.py", "dist", "--no-wheels"]):
+        python = SYSTEM_PYTHON if command[0] == "build.py" else FOLDER / ".venv" / "bin" / "python"
+        done = subprocess.run([python, *command], cwd=FOLDER, capture_output=True, text=True, timeout=800)
+        assert done.returncode == 0, done.stdout + done.stderr
+    made = {
+        path.name.partition("-0")[0].partition("_0")[0] for path in (FOLDER / "dist" / "packages").iterdir()
+    }
+    assert made == {"SHA256SUMS", "escp"}
+    shutil.unpack_archive(next((FOLDER / "dist" / "packages").glob("*.tar.gz")), tmp_path, filter="tar")
+    (unpacked,) = tmp_path.iterdir()
+    assert "self-test: passed" in subprocess.check_output(
+        [unpacked / "bin" / "escp", "--selftest"], text=True
+    )
