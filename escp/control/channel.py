@@ -4,8 +4,9 @@ import os
 import select
 import time
 
+from escp.control.codec import encode
 from escp.control.course import Course
-from escp.control.messages import Chunk, Credit, KeepAlive, Message, encode
+from escp.control.messages import Chunk, Credit, KeepAlive, Message
 from escp.errors import ProtocolError
 from escp.lean.eventloop import EventLoop
 

@@ -21,7 +21,8 @@ from escp.constants import (
     PEER_SILENT_S,
     PROTOCOL_MAJOR,
 )
-from escp.control.messages import Decoder, Error, Hello, KeepAlive, Message, Result, Send
+from escp.control.codec import Decoder
+from escp.control.messages import Error, Hello, KeepAlive, Message, Result, Send
 from escp.control.noise import NoiseSkipper
 from escp.errors import AgentError, NetworkError, ProtocolError, from_exit_code
 

@@ -7,8 +7,9 @@ import pytest
 
 from escp.constants import MARKER
 from escp.control.channel import ControlChannel
+from escp.control.codec import encode
 from escp.control.course import AgentCourse, InitiatorCourse
-from escp.control.messages import Hello, KeepAlive, encode
+from escp.control.messages import Hello, KeepAlive
 from escp.errors import ProtocolError
 from escp.lean.eventloop import EventLoop
 

@@ -4,6 +4,7 @@ import pytest
 
 from escp import __version__
 from escp.constants import ANSWER_TIMEOUT_S, INITIATOR_SILENT_S, KEEPALIVE_S, MARKER, PEER_SILENT_S
+from escp.control.codec import encode
 from escp.control.course import AgentCourse, InitiatorCourse
 from escp.control.messages import (
     Accept,
@@ -28,7 +29,6 @@ from escp.control.messages import (
     Send,
     Sources,
     Tunnel,
-    encode,
 )
 from escp.errors import (
     AgentError,

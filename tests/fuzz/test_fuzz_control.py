@@ -6,8 +6,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from escp.constants import MARKER
+from escp.control.codec import Decoder, decode, encode
 from escp.control.course import AgentCourse, InitiatorCourse
-from escp.control.messages import _TYPES, Chunk, Decoder, FileFailed, decode, encode
+from escp.control.messages import TYPES, Chunk, FileFailed
 from escp.control.noise import NoiseSkipper
 from escp.errors import EscpError, ProtocolError
 from escp.failures import FAILURES
@@ -17,7 +18,7 @@ VALUES = {int: COUNTS, str: st.text(max_size=50), bytes: st.binary(max_size=100)
           list[str]: st.lists(st.text(max_size=20), max_size=64),
           list[bytes]: st.lists(st.binary(max_size=20), max_size=64),
           list[int]: st.lists(COUNTS, max_size=64)}  # fmt: skip
-CLASSES = tuple(_TYPES.values())
+CLASSES = tuple(TYPES.values())
 CHUNKS = st.builds(Chunk, st.integers(0, 255), st.binary(min_size=1, max_size=100))
 FIELDS = {cls: {k: VALUES[t] for k, t in cls.__annotations__.items()} for cls in CLASSES}
 FIELDS[FileFailed] |= {
@@ -32,7 +33,7 @@ JSON = st.recursive(
     max_leaves=8,
 )
 NAMES = sorted({name for cls in CLASSES for name in cls.__annotations__} | {"type"})
-TYPES = st.sampled_from(sorted(_TYPES))
+TYPES = st.sampled_from(sorted(TYPES))
 OBJECTS = st.builds(
     lambda kind, fields: {**fields, "type": kind},
     TYPES | JSON,

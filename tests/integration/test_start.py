@@ -17,7 +17,8 @@ MARK = "printf '\\n\\036ESCP agent ready\\036\\n'"
 MUTE = "exec cat > /dev/null"
 FUTURE_AGENT = """
 import sys
-from escp.control.messages import Hello, encode
+from escp.control.codec import encode
+from escp.control.messages import Hello
 sys.stdout.buffer.write(encode(Hello(99, 7, "99.7.1", ["teleport"])))
 sys.stdout.flush()
 sys.stdin.read()

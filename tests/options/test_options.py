@@ -7,7 +7,7 @@ import socket
 import pytest
 
 from escp.constants import DEFAULT_PORT_COUNT
-from escp.control.messages import _TYPES, Chunk
+from escp.control.messages import TYPES, Chunk
 from escp.errors import UsageError
 from escp.options.location import NOWHERE
 from escp.options.options import SSH_SAFETY_ARGS, Options, parse_options
@@ -320,7 +320,7 @@ def test_masks_are_hexadecimal():
 def test_no_option_is_about_encryption():
     """It can't be switched off: no option, no key of a file, no field of a message names it (-c is ssh's)."""
     options = {word for action in build_parser()._actions for word in action.option_strings}
-    fields = {name for kind in (Chunk, *_TYPES.values()) for name in kind._fields}
+    fields = {name for kind in (Chunk, *TYPES.values()) for name in kind._fields}
     assert len(options) > 50 and len(fields) > 40
     for word in (options | fields | set(Options._fields)) - {"--ssh-cipher"}:
         assert not re.search("crypt|cipher|aead|plain|clear|secure|seal", word), word

@@ -3,8 +3,8 @@
 import json
 
 from escp.constants import MARKER
+from escp.control.codec import Decoder, decode, encode
 from escp.control.course import AgentCourse, InitiatorCourse
-from escp.control.messages import Decoder, decode, encode
 from escp.errors import EscpError, ProtocolError
 
 

@@ -5,15 +5,15 @@ import json
 import pytest
 
 from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
-from escp.control import messages as control
+from escp.control.codec import Decoder, decode, encode
 from escp.control.messages import (
+    TYPES,
     Accept,
     Allow,
     Allowed,
     Bye,
     Chunk,
     Credit,
-    Decoder,
     Error,
     FileFailed,
     Hello,
@@ -30,8 +30,6 @@ from escp.control.messages import (
     Send,
     Sources,
     Tunnel,
-    decode,
-    encode,
 )
 from escp.control.noise import NoiseSkipper
 from escp.errors import AgentError, ProtocolError
@@ -190,7 +188,7 @@ def test_missing_field_has_its_default_where_there_is_one(monkeypatch):
         old: int
         new: bytes = b"default"
 
-    monkeypatch.setitem(control._TYPES, "newer", Newer)
+    monkeypatch.setitem(TYPES, "newer", Newer)
     assert decode(b'{"type": "newer", "old": 1}') == Newer(1, b"default")
     assert decode(b'{"type": "newer", "old": 1, "new": "00"}') == Newer(1, b"\0")
     for wrong in (b'"new": null', b'"new": 1', b'"new": ["00"]'):
