@@ -133,7 +133,7 @@ class Failure:
 
     @property
     def is_about_twins(self) -> bool:
-        """Another source of this copy has the name at the target."""
+        """Another source of this copy has the name at the target: no file fails with EEXIST otherwise."""
         return self.code == FAST_SYS and self.sys_errno == errno.EEXIST
 
     @property

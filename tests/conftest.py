@@ -4,6 +4,7 @@ What the developer has configured for escp does not count: the environment is cl
 """
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -16,6 +17,10 @@ from tests.support.folders import new_folder
 from tests.support.sshd import Sshd
 
 forget_configuration(os.environ)
+# Nor does what whoever started the tests ignores (nohup, `&` in a script): escp leaves that ignored.
+for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT):
+    if signal.getsignal(number) == signal.SIG_IGN:
+        signal.signal(number, signal.SIG_DFL)
 
 # How long an example takes says something about who else is at work on this machine; pytest's own time limit
 # finds what hangs. Each run looks at other examples, but in CI: there a commit is always judged alike.

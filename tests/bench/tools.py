@@ -13,7 +13,7 @@ from dataset import Dataset
 from run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_SOURCE = ROOT.parent / "shared" / "tools" / "limit.c"
+LIMIT_SOURCE = Path(__file__).with_name("limit.c")
 RIVAL = "rival escp"
 GCM = ("-c", "aes128-gcm@openssh.com")
 

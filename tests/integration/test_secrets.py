@@ -164,12 +164,12 @@ SECRET = bytes(range(0x70, 0x90))
 urandom = os.urandom
 os.urandom = lambda n: SECRET if n == len(SECRET) else urandom(n)
 begin = escp.ui.report.Report.begin
-def look(self, **words):
+def look(self, *words):
     gc.collect()
     holders = [one for one in gc.get_referrers(SECRET) if one is not globals()]
     with open(sys.argv.pop(1), "w") as file:
         file.write(f"{len(holders)} {holders!r:.500}")
-    begin(self, **words)
+    begin(self, *words)
 escp.ui.report.Report.begin = look
 os._exit(escp.cli.main.main(sys.argv[2:]))
 """

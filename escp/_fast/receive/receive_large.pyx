@@ -3,9 +3,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.counters cimport count_contents
-from escp._fast.base.libc cimport (ENOMEM, ENOSPC, ESPIPE, SYNC_FILE_RANGE_WRITE, calloc, errno, escp_fetch_add,
-                                   escp_is_memory_fs, escp_memory_room, escp_room,
-                                   free, ftruncate, malloc, memcmp, memcpy, pthread_cond_broadcast, pthread_cond_wait,
+from escp._fast.base.libc cimport (ESPIPE, SYNC_FILE_RANGE_WRITE, calloc, errno, escp_fetch_add, escp_is_memory_fs, free,
+                                   ftruncate, malloc, memcmp, memcpy, pthread_cond_broadcast, pthread_cond_wait,
                                    pthread_mutex_lock, pthread_mutex_unlock, sync_file_range)
 from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS,
                                     MAX_OPEN_LARGE, PAGE_BYTES, SLICE_BYTES, clear, fail, fast_err)
@@ -17,7 +16,7 @@ from escp._fast.io.ring cimport (SLOT_FREE, SLOT_PENDING, io_slot, ring_done_slo
                                  slot_write)
 from escp._fast.receive.receive_state cimport (WINDOW_BLOCKS, add_result, flush_results, identify, open_large,
                                                receive_state, receive_stream)
-from escp._fast.receive.reserve cimport RESERVE_BYTES, claim_room_locked, earn_room_locked, reserve, stretch
+from escp._fast.receive.reserve cimport RESERVE_BYTES, check_room, claim_room_locked, earn_room_locked, reserve, stretch
 from escp._fast.receive.roots cimport roots_check
 from escp._fast.wire.payloads cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, RESULT_IS_EARLY, data_header,
                                        entry)
@@ -29,27 +28,6 @@ cdef open_large *find_large_locked(receive_state *s, uint64_t id) noexcept nogil
         if s.large[i].is_used and s.large[i].id == id:
             return &s.large[i]
     return NULL
-
-
-cdef int has_room(receive_state *s, const open_large *l, fast_err *own) noexcept nogil:
-    """0; -1: the file can't fit. In memory all that is announced counts: for what is missing the kernel kills."""
-    cdef uint64_t wanted = l.what.size
-    cdef bint is_due
-    cdef int i
-    if wanted > escp_room(l.file.fd):
-        return fail(own, FAST_SYS, ENOSPC, "allocate")
-    if not l.is_in_memory:
-        return 0
-    pthread_mutex_lock(&s.lock)
-    s.n_to_memory += wanted
-    is_due = s.n_to_memory >= RESERVE_BYTES  # a look at the memory takes as long as a small file
-    if is_due:
-        s.n_to_memory = 0
-    for i in range(MAX_OPEN_LARGE):
-        if s.large[i].is_used and s.large[i].is_made and s.large[i].is_in_memory and s.large[i].failure.code == FAST_OK:
-            wanted += s.large[i].what.size - s.large[i].n_begun
-    pthread_mutex_unlock(&s.lock)
-    return fail(own, FAST_SYS, ENOMEM, "allocate") if is_due and wanted > escp_memory_room() else 0
 
 
 cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept nogil:
@@ -79,7 +57,7 @@ cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept
     l.is_in_memory = escp_is_memory_fs(l.file.fd)
     room.n = 0
     # What never fits is not begun. How much a sparse file needs nobody knows yet; one that is written over has some.
-    if not l.is_sparse and not l.file.is_over and has_room(s, l, own) < 0:
+    if not l.is_sparse and not l.file.is_over and check_room(s, l, own) < 0:
         return False
     # Small steps are worth it only where blocks are written past the page cache, each where it belongs.
     if not l.is_sparse and not l.file.is_over and (l.is_direct or l.what.size >= RESERVE_BYTES):

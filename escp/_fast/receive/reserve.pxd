@@ -26,6 +26,8 @@ ctypedef struct stretch:
     uint64_t n
 
 
+# 0; -1: the file can't fit. On a tmpfs all that is announced counts: for what is missing there the kernel kills.
+cdef int check_room(receive_state *s, const open_large *l, fast_err *err) noexcept nogil
 # The next stretch, if it is time for it: whoever gets one reserves it, without the lock.
 cdef void claim_room_locked(receive_state *s, open_large *l, stretch *out) noexcept nogil
 # Allocates it. 0; 1: the file system can't reserve; -1: it will not fit.

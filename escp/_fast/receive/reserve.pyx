@@ -2,9 +2,30 @@
 
 from libc.stdint cimport uint64_t
 
-from escp._fast.base.libc cimport EDQUOT, EFBIG, ENOSPC, errno, fallocate
-from escp._fast.base.types cimport FAST_SYS, fail, fast_err
+from escp._fast.base.libc cimport (EDQUOT, EFBIG, ENOMEM, ENOSPC, errno, escp_memory_room, escp_room, fallocate,
+                                   pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.base.types cimport FAST_OK, FAST_SYS, MAX_OPEN_LARGE, fail, fast_err
 from escp._fast.receive.receive_state cimport open_large, receive_state
+
+
+cdef int check_room(receive_state *s, const open_large *l, fast_err *err) noexcept nogil:
+    cdef uint64_t wanted = l.what.size
+    cdef bint is_due
+    cdef int i
+    if wanted > escp_room(l.file.fd):
+        return fail(err, FAST_SYS, ENOSPC, "allocate")
+    if not l.is_in_memory:
+        return 0
+    pthread_mutex_lock(&s.lock)
+    s.n_to_memory += wanted
+    is_due = s.n_to_memory >= RESERVE_BYTES  # a look at the memory takes as long as a small file
+    if is_due:
+        s.n_to_memory = 0
+    for i in range(MAX_OPEN_LARGE):
+        if s.large[i].is_used and s.large[i].is_made and s.large[i].is_in_memory and s.large[i].failure.code == FAST_OK:
+            wanted += s.large[i].what.size - s.large[i].n_begun
+    pthread_mutex_unlock(&s.lock)
+    return fail(err, FAST_SYS, ENOMEM, "allocate") if is_due and wanted > escp_memory_room() else 0
 
 
 cdef void claim_room_locked(receive_state *s, open_large *l, stretch *out) noexcept nogil:
