@@ -3,8 +3,8 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.counters cimport count_contents
-from escp._fast.base.libc cimport (ESPIPE, SYNC_FILE_RANGE_WRITE, calloc, errno, escp_fetch_add, escp_is_memory_fs, free,
-                                   ftruncate, malloc, memcmp, memcpy, pthread_cond_broadcast, pthread_cond_wait,
+from escp._fast.base.libc cimport (ESPIPE, SYNC_FILE_RANGE_WRITE, calloc, errno, escp_fetch_add, escp_is_memory_fs,
+                                   free, ftruncate, malloc, memcmp, memcpy, pthread_cond_broadcast, pthread_cond_wait,
                                    pthread_mutex_lock, pthread_mutex_unlock, sync_file_range)
 from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS,
                                     MAX_OPEN_LARGE, PAGE_BYTES, SLICE_BYTES, clear, fail, fast_err)
