@@ -36,6 +36,7 @@ MAX_UNPROVEN = 256  # such connections at a time, and no more than a quarter of 
 SSH_CONNECT_TIMEOUT_S = 10  # handed to ssh unless the user sets ConnectTimeout
 SSH_ALIVE_S = 40  # the same for ServerAliveInterval; after three of them ssh gives up
 AGENT_START_TIMEOUT_S = 10.0  # from the agent's marker to its hello
+AGENT_MUTE_S = 12.0  # the same for one that says nothing at all: it may have been stopped for a moment
 KEEPALIVE_S = 5.0  # on the control channel, both ways
 PEER_SILENT_S = 600.0  # no control message for so long: the agent is lost; it may have been stopped
 INITIATOR_SILENT_S = 600.0  # the same for the initiator

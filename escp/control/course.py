@@ -14,6 +14,7 @@ tunnel's data.
 """
 
 from escp.constants import (
+    AGENT_MUTE_S,
     AGENT_START_TIMEOUT_S,
     ANSWER_TIMEOUT_S,
     INITIATOR_SILENT_S,
@@ -187,7 +188,9 @@ class InitiatorCourse(Course):
             )
 
     def limit_s(self) -> float:
-        return PEER_SILENT_S if self.skipper.is_past_marker else self.skipper.limit_s()
+        if not self.skipper.is_past_marker:
+            return self.skipper.limit_s()
+        return PEER_SILENT_S if Hello in self._seen else AGENT_MUTE_S
 
     def patience_s(self, owed: type[Message]) -> float:
         return AGENT_START_TIMEOUT_S if owed is Hello else ANSWER_TIMEOUT_S

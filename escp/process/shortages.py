@@ -8,10 +8,12 @@ import os
 
 _FEWER = "use fewer streams with -t, or smaller blocks with --blocksize"
 _CGROUP = "/sys/fs/cgroup"
+_spare = [bytes(1 << 16)]  # given up first: looking for the limit needs some memory
 
 
 def explain_shortage(error: BaseException) -> tuple[str, str] | None:
     """What to say, and its hint, if *error* is that this process may not have more of something."""
+    _spare.clear()
     number = getattr(error, "errno", None) or getattr(error, "sys_errno", 0)  # of native code
     text = str(error)
     if number in (errno.EMFILE, errno.ENFILE):

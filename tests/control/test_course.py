@@ -3,7 +3,14 @@
 import pytest
 
 from escp import __version__
-from escp.constants import ANSWER_TIMEOUT_S, INITIATOR_SILENT_S, KEEPALIVE_S, MARKER, PEER_SILENT_S
+from escp.constants import (
+    AGENT_MUTE_S,
+    ANSWER_TIMEOUT_S,
+    INITIATOR_SILENT_S,
+    KEEPALIVE_S,
+    MARKER,
+    PEER_SILENT_S,
+)
 from escp.control.codec import encode
 from escp.control.course import AgentCourse, InitiatorCourse
 from escp.control.messages import (
@@ -194,9 +201,9 @@ def test_error_may_come_before_the_hello(initiator):
 def test_login_may_take_its_time_but_the_agent_may_not(initiator):
     initiator.check_silence(10_000.0)  # a password is being asked for
     initiator.feed(b"noise" + MARKER, 10_000.0)
-    initiator.check_silence(10_000.0 + PEER_SILENT_S)  # it may have been stopped
+    initiator.check_silence(10_000.0 + AGENT_MUTE_S)  # it may have been stopped
     with pytest.raises(NetworkError, match="dtn1"):
-        initiator.check_silence(10_000.1 + PEER_SILENT_S)
+        initiator.check_silence(10_000.1 + AGENT_MUTE_S)
 
 
 def test_silence_of_the_agent_is_noticed(initiator):
