@@ -49,6 +49,4 @@ def test_packages_are_made_by_debians_python(tmp_path):
     assert made == {"SHA256SUMS", "escp"}
     shutil.unpack_archive(next((FOLDER / "dist" / "packages").glob("*.tar.gz")), tmp_path, filter="tar")
     (unpacked,) = tmp_path.iterdir()
-    assert "self-test: passed" in subprocess.check_output(
-        [unpacked / "bin" / "escp", "--selftest"], text=True
-    )
+    subprocess.run([unpacked / "bin" / "escp", "--selftest"], cwd=tmp_path, timeout=60, check=True)
