@@ -161,7 +161,8 @@ cdef int check_unchanged(int fd, const item *it, uint64_t n, fast_err *err) noex
         return fail(err, FAST_CHANGED, 0, "size")
     if not is_same_time(&now.st_mtim, &it.status.st_mtim):
         return fail(err, FAST_CHANGED, 0, "time")
-    if not is_same_time(&now.st_ctim, &it.status.st_ctim):  # who sets the other one back can't set this
+    # Who sets the other one back can't set this. A name more or less changes it, too: a file that was replaced.
+    if now.st_nlink == it.status.st_nlink and not is_same_time(&now.st_ctim, &it.status.st_ctim):
         return fail(err, FAST_CHANGED, 0, "status")
     if n < it.size and not (it.is_measured and it.size <= SMALL_FILE_BYTES):
         return fail(err, FAST_CHANGED, 0, "short")
