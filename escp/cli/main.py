@@ -8,7 +8,7 @@ import sys
 import time
 
 from escp.constants import SERVER
-from escp.errors import EscpError, LocalFileError, RemoteFileError, explain_import
+from escp.errors import EscpError, InterruptedBySignal, LocalFileError, RemoteFileError, explain_import
 from escp.lean.signals import SIGINT
 from escp.process.environment import unpacked_folder
 from escp.process.shortages import explain_shortage
@@ -117,4 +117,8 @@ def _run_verb(options: "Options", start_s: float) -> int:
 
         return run_copy(options, start_s)
     except Interrupted as e:
+        from escp.process.leaving import is_to_be_told  # lazy, as is all here
+
+        if is_to_be_told():
+            raise InterruptedBySignal(e.number) from e
         return 128 + e.number

@@ -1,10 +1,8 @@
 """What the verbs share: the agents that were started, and what ends a command."""
 
-import time
-
 from escp.errors import EscpError, InternalError, InterruptedBySignal, LocalFileError
 from escp.process.interrupts import SIGNALS, Interrupted, noted
-from escp.process.leaving import TELL_S, Exit
+from escp.process.leaving import Exit
 from escp.process.shortages import explain_shortage
 
 TYPE_CHECKING = False
@@ -93,8 +91,6 @@ def guard(ending: Ending, report: "Events", work: "Callable[[], int]") -> int:
             report.trace(traceback.format_exc())
             error = InternalError(f"{type(e).__name__}: {e}")
     finally:
-        is_ours = ending.take_turn()
-    if not is_ours:  # the other thread is saying it, and ends this process
-        time.sleep(2 * TELL_S)
+        ending.take_turn()
     report.fail(error)
     return error.exit_code

@@ -13,6 +13,7 @@ from escp.lean import signals
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _thread import LockType
     from collections.abc import Callable, Sequence
 
 PATIENCE_S = 3.0  # from the signal, or from the end of the control channel
@@ -37,7 +38,8 @@ class Exit:
         self._number = 0
         self._error: Exception | None = None
         self._due_s = float("inf")
-        self._turn = allocate_lock()
+        self._turn = allocate_lock()  # held by the thread that tells how this ends
+        self._is_told_here = False
         global _own
         _own = self
         self._wake_fd = -1
@@ -61,8 +63,16 @@ class Exit:
             self._due_s = float("inf")
 
     def take_turn(self) -> bool:
-        """Whether the caller is to tell how this ends: the main thread, or the other one. Once only."""
-        return self._turn.acquire(blocking=False)
+        """Whether the main thread is to tell how this ends: it has not been told. Once only.
+
+        While the other thread is telling it, this does not return: that thread ends the process.
+        """
+        if self._is_told_here or not self._turn.acquire(blocking=False):
+            if not self._is_told_here:
+                self._turn.acquire()  # never released
+            return False
+        self._is_told_here = True
+        return True
 
     def _hasten(self, number: int) -> None:
         self._number = self._number or number
@@ -87,19 +97,25 @@ class Exit:
             for number in signals.sigpending():
                 if number in self._numbers:
                     self._hasten(number)
-        if self.take_turn():
+        if self._turn.acquire(blocking=False):
             status = [128 + self._number]
-            start_new_thread(self._tell, (status,))
-            end_s = time.monotonic() + TELL_S
-            while len(status) < 2 and time.monotonic() < end_s:
-                time.sleep(0.01)
+            is_telling = allocate_lock()
+            is_telling.acquire()
+            start_new_thread(self._tell, (status, is_telling))
+            is_telling.acquire(timeout=TELL_S)
             os._exit(status[-1])
 
-    def _tell(self, status: list[int]) -> None:
+    def _tell(self, status: list[int], is_telling: "LockType") -> None:
         status.append(self._end(self._number, self._error))
+        is_telling.release()
 
 
 _own: Exit | None = None
+
+
+def is_to_be_told() -> bool:
+    """Whether nobody has told yet how this process ends; see `Exit.take_turn`."""
+    return _own is None or _own.take_turn()
 
 
 def begin_closing(error: Exception) -> None:

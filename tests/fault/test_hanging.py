@@ -15,12 +15,13 @@ from tests.support.waiting import wait_for
 LIMIT_S = 15.0  # 3 s, and what a busy machine takes
 # In place of a file system that hangs: the main thread waits in the kernel, and no signal gets it out.
 HANG = """
-import ctypes, os, sys
+import ctypes, os, sys, threading
 def hang(*_, **__):
     mutex = ctypes.create_string_buffer(256)
     lock = ctypes.CDLL(None).pthread_mutex_lock
     lock(mutex)
-    print("hangs", file=sys.stderr, flush=True)
+    # Said by another thread, once this one waits.
+    threading.Timer(0.5, print, ["hangs"], {"file": sys.stderr, "flush": True}).start()
     lock(mutex)
 """
 RUN_COPY = (
@@ -31,6 +32,14 @@ import {module}, escp.cli.main
 sys.exit(escp.cli.main.main())
 """
 )
+RUN_SLOW = """
+import {module}, escp.cli.main, sys, time
+def wait(*_):
+    print("slow", file=sys.stderr, flush=True)
+    time.sleep(10)
+{module}.{name} = wait
+sys.exit(escp.cli.main.main())
+"""
 RUN_AGENT = (
     HANG
     + """
@@ -118,3 +127,18 @@ def test_agent_whose_file_system_hangs(escp, source, target, what):
     assert done.code == {"initiator": 143, "killed initiator": -9, "agent": 13}[what], done
     if what == "agent":
         assert "box ended unexpectedly" in done.error and "did not answer" in done.err
+
+
+@pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
+def test_signal_before_anything_was_done(escp, source, target, options):
+    """It is told as later ones are."""
+    (source / "a").write_text("a")
+    code = RUN_SLOW.format(module="escp.cli.copy", name="_check_sources")
+    process = escp.start(*options, source / "a", target / "a", command=[sys.executable, "-c", code])
+    assert process.stderr.readline() == b"slow\n"
+    done, _ = end(escp, process, signal.SIGTERM)
+    assert done.code == 143
+    if options:
+        assert done.json[-1]["error"]["message"] == "ended by signal 15" and done.json[-1]["exit_code"] == 143
+    else:
+        assert done.err == "escp: error: ended by signal 15\n"
