@@ -10,8 +10,9 @@ from roff import bold, escape
 
 from escp import __version__
 from escp.options import config
+from escp.options.grammar import OptionParser
 from escp.options.options import NOT_CONFIGURABLE, list_kinds
-from escp.options.parser import OptionParser, build_parser
+from escp.options.parser import build_parser
 
 INCLUDE = Path(__file__).resolve().with_name("escp.conf.inc")
 KEYS_MARK, EXCEPTIONS_MARK = "[keys]\n", "[exceptions]"

@@ -16,8 +16,9 @@ from roff import bold, escape, mark_placeholders
 from escp import __version__
 from escp.errors import EXIT_MEANINGS
 from escp.options.config import variable_name
+from escp.options.grammar import OptionParser
 from escp.options.options import list_kinds
-from escp.options.parser import USAGE, OptionParser, build_parser
+from escp.options.parser import USAGE, build_parser
 
 HERE = Path(__file__).resolve().parent
 OUT = HERE.parent / "dist" / "man"  # unless the command names another folder

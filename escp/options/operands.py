@@ -13,7 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from argparse import Namespace
 
-    from escp.options.parser import Words
+    from escp.options.grammar import Words
 
 NO_SOURCE, NO_TARGET = "nothing to copy", "no target given"
 _USAGE_HINT = "escp SOURCE... TARGET; each is a path or [user@]host:[path]"

@@ -11,9 +11,10 @@ from escp.errors import UsageError
 from escp.lean.record import Record
 from escp.lean.untranslated import argparse
 from escp.options import config, configfile
+from escp.options.grammar import OptionParser, UnknownOption, Words
 from escp.options.location import Location
 from escp.options.operands import NO_SOURCE, NO_TARGET, find_hosts, parse_operands, read_operands
-from escp.options.parser import PUSHED_AGENT, OptionParser, UnknownOption, Words, build_parser
+from escp.options.parser import PUSHED_AGENT, build_parser
 from escp.options.values import (
     MAX_PORT,
     check_address,

@@ -11,8 +11,8 @@ ROOT = Path(__file__).parents[2]
 # `-V` reads the command line; everything about copying is for later.
 VERSION_PAGE = set(
     "__main__ constants errors cli.main cli.pages lean.record lean.signals lean.untranslated options.config "
-    "options.configfile options.location options.operands options.options options.parser options.values "
-    "process.environment process.inherited process.shortages ui.lines ui.ui".split()
+    "options.configfile options.grammar options.location options.operands options.options options.parser "
+    "options.values process.environment process.inherited process.shortages ui.lines ui.ui".split()
 )
 # An agent is loaded while somebody waits for it: no command line, no files' YAML, no meter.
 AGENT = set(
