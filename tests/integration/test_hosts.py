@@ -11,6 +11,7 @@ import pytest
 from tests.support.command import DRIVER, needs_source, remote
 from tests.support.leftovers import find_processes, find_worker
 from tests.support.memory import read_memory
+from tests.support.sanitized import not_sanitized
 from tests.support.trees import list_tree, make_tree, write_random
 
 WAYS = [["-3"], ["-R"], [], ["--tunnel", "always"]]
@@ -61,6 +62,7 @@ def test_direct_says_what_else_there_is(escp, source, target):
     assert "can't reach" in done.error and "-3" in done.hint
 
 
+@not_sanitized
 def test_relay_never_holds_plaintext(escp, source, target):
     """Its memory is searched while the data pass through."""
     mark = os.urandom(16).hex().encode() * 4

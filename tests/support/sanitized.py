@@ -10,5 +10,5 @@ except ImportError:  # nothing compiled
 IS_SANITIZED = BUILD != "release"
 PATIENCE = 6 if IS_SANITIZED else 1  # limits of time are multiplied by it
 not_sanitized = pytest.mark.skipif(
-    IS_SANITIZED, reason="measures time or memory, of which a sanitizer takes several times as much"
+    IS_SANITIZED, reason="measures time or memory, or searches it: a sanitizer takes several times as much"
 )
