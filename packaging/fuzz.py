@@ -6,6 +6,7 @@ the tree's copy (variants.py), atheris, what was found. Nothing here changes the
 """
 
 import argparse
+import fcntl
 import os
 import re
 import shutil
@@ -61,6 +62,22 @@ def get_atheris() -> Path:
             )
         shutil.copy(PINS, stamp)
     return folder
+
+
+def compile_tree(clang: str) -> int:
+    """Brings the tree up to date. As long as the descriptor that is returned is open no other call changes
+    it: two at once have one tree, that of the first."""
+    FOLDER.mkdir(parents=True, exist_ok=True)
+    lock = os.open(FOLDER, os.O_RDONLY)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"build: {FOLDER / 'tree'}: in use, and stays as it is", flush=True)
+    else:
+        print(f"build: {FOLDER / 'tree'}: compiling with {clang}", flush=True)
+        variants.make_variant(FOLDER / "tree", variants.environment(ESCP_BUILD="fuzz", CC=clang))
+    fcntl.flock(lock, fcntl.LOCK_SH)  # where another call compiles: once it is done
+    return lock
 
 
 class Target:
@@ -136,13 +153,13 @@ def main() -> int:
     if unknown := set(arguments.targets) - set(TARGETS):
         parser.error(f"no target {', '.join(sorted(unknown))}; there are {', '.join(TARGETS)}")
     clang, atheris = find_clang(), get_atheris()
-    print(f"build: {FOLDER / 'tree'}: compiling with {clang}", flush=True)
-    variants.make_variant(FOLDER / "tree", variants.environment(ESCP_BUILD="fuzz", CC=clang))
+    lock = compile_tree(clang)
     targets = [Target(name, atheris, clang) for name in arguments.targets or TARGETS]
     if arguments.again:
         good = [target.run_again(str(Path(arguments.again).resolve())) for target in targets]
     else:
         good = [target.run(arguments.seconds) for target in targets]
+    os.close(lock)
     return 0 if all(good) else 1
 
 

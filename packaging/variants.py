@@ -4,6 +4,7 @@ What did not change since the last time is neither copied nor compiled again.
 """
 
 import os
+import shlex
 import shutil
 import subprocess
 import sys
@@ -62,7 +63,7 @@ def make_python(folder: Path, source: Path, flags: list[str], env: dict[str, str
     (site / "packages-of-venv.pth").write_text(sysconfig.get_path("purelib") + "\n")
     shutil.copy2(Path(sys.prefix, "pyvenv.cfg"), folder)
     libraries = sysconfig.get_config_var("LIBDIR")
-    command = [env.get("CC", "gcc"), *flags, str(source), "-o", str(bin / "python")]
+    command = [*shlex.split(env.get("CC", "gcc")), *flags, str(source), "-o", str(bin / "python")]
     command += [f"-I{sysconfig.get_path('include')}", f"-L{libraries}", f"-Wl,-rpath,{libraries}"]
     command += [f"-lpython{sysconfig.get_config_var('LDVERSION')}"]
     subprocess.run(command, env=env, check=True)

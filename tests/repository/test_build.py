@@ -460,3 +460,32 @@ def test_pre_commit_offers_what_lint_runs_and_nothing_from_elsewhere(build):
     pinned = (ROOT / "requirements-dev.txt").read_text()
     for program in ("ruff", "mypy", "cython-lint", "pytest", "pycodestyle"):
         assert re.search(rf"^{program}==", pinned, re.MULTILINE), program
+
+
+# --- Copies that are compiled in another way ----------------------------------------------------
+
+
+@pytest.fixture
+def fuzz(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(ROOT / "packaging")
+    module = load("packaging/fuzz.py")
+    module.FOLDER = tmp_path / "fuzz"
+    return module
+
+
+def test_second_fuzzer_leaves_the_first_ones_tree_as_it_is(fuzz, monkeypatch, capsys):
+    made = []
+    monkeypatch.setattr(fuzz.variants, "make_variant", lambda *told: made.append(told))
+    lock = fuzz.compile_tree("clang")
+    os.close(fuzz.compile_tree("clang"))
+    assert len(made) == 1 and "in use" in capsys.readouterr().out
+    os.close(lock)
+    os.close(fuzz.compile_tree("clang"))
+    assert len(made) == 2
+
+
+def test_compiler_of_several_words_links_a_python(fuzz, tmp_path):
+    source = tmp_path / "python.c"
+    source.write_text("int main(void) { return 0; }\n")
+    python = fuzz.variants.make_python(tmp_path / "python", source, [], {**os.environ, "CC": "env gcc"})
+    assert subprocess.run([python], check=False, timeout=60).returncode == 0
