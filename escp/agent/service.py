@@ -67,6 +67,7 @@ class Service:
         self._accepted: list[tuple[bytes, bytes]] = []
         self._tells_absent = False
         self._max_large = 0  # files that the receiver can have open; 0: it did not say
+        self._hears_begun = False
         self._sender: SendEnd | None = None
         self._receiver: ReceiveEnd | None = None
         self._relay_secret = b""
@@ -190,14 +191,14 @@ class Service:
         assert self._finder
         self._accepted += self._finder.accept(message.names)
         self._tells_absent = message.tells_absent
-        self._max_large = message.max_large
+        self._max_large, self._hears_begun = message.max_large, message.tells_begun
         self._has_accept = True
         self._hand_over()
 
     def _hand_over(self) -> None:
         if self._sender is not None and self._finder is not None and self._has_accept:
             accepted, self._accepted = self._accepted, []
-            self._sender.limit_large(self._max_large)
+            self._sender.suit(self._max_large, hears_begun=self._hears_begun)
             self._sender.add(accepted, is_last=self._finder.is_last, tells_absent=self._tells_absent)
 
     def sources_taken(self) -> None:

@@ -151,12 +151,13 @@ class Roots(Message, agent=(Hello,), repeats=True, answers=Sources, done="looked
 class Accept(Message, initiator=(Sources,), repeats=True):
     """The target path of each root of the last `Roots`, and whether to tell the receiver which don't come.
 
-    `max_large`: what the receiver's `Listening` said.
+    `max_large`: what the receiver's `Listening` said. `tells_begun`: it knows the data plane's ENTRY_BEGUN.
     """
 
     names: list[bytes]
     tells_absent: bool = False
     max_large: int = 0
+    tells_begun: bool = False
 
 
 class Allow(Message, initiator=(Receive,), repeats=True):

@@ -100,7 +100,7 @@ class FetchJob(AgentJob):
         # Agents of version 1.1 don't know what that is.
         self._tally.hears_absent = all(agent.has_feature("absent") for agent in self._agents)
         tells_absent = self._tally.hears_absent and hears_of_roots(self._options)
-        self._send_agent.send(Accept(names, tells_absent, self._target.max_large))
+        self._send_agent.send(Accept(names, tells_absent, self._target.max_large, self._target.hears_begun))
         if wants_more:
             self._ask()
 

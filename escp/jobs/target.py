@@ -24,6 +24,7 @@ class Target(ABC):
     names_below: bool | None = None  # the sources' names go below the target; None: it is not open yet
     max_large = 0  # files that it can have open at the same time; 0: it does not say
     is_in_order = False  # a pipe or device: all through one stream, and no holes
+    hears_begun = True  # it is told of a directory before anything in it comes
 
     @abstractmethod
     def open(self, wanted: Receive, n_streams: int, then: Callable[[], None]) -> None:
@@ -71,6 +72,7 @@ class AgentTarget(Target):
     def __init__(self, agent: AgentLink):
         self.agent = agent
         self._link = agent
+        self.hears_begun = False  # before it has said hello
         self._then: dict[type[Message], Callable[[], None]] = {}  # what is to be done behind its answer
 
     def open(self, wanted: Receive, n_streams: int, then: Callable[[], None]) -> None:
@@ -96,6 +98,7 @@ class AgentTarget(Target):
         if then is None:
             raise ProtocolError(f"the remote escp on {self._link.host} allows what nobody asked for")
         if isinstance(message, Opened):
+            self.hears_begun = self._link.has_feature("begun")
             self.names_below, self.is_in_order = message.names_below, message.is_in_order
         then()
         return True

@@ -104,10 +104,12 @@ class SendEnd:
         if not self._is_handing_over:
             self._hand_over()
 
-    def limit_large(self, n: int) -> None:
-        """The receiver can have *n* large files open, 0: it does not say. Before the first is added."""
-        if n:
-            self.plane.limit_large(n)
+    def suit(self, max_large: int, *, hears_begun: bool) -> None:
+        """What the receiver can: so many large files open, 0: it does not say. Before the first is added."""
+        if max_large:
+            self.plane.limit_large(max_large)
+        if hears_begun:
+            self.plane.tell_begun()
 
     @property
     def has_waiting(self) -> bool:

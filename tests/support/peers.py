@@ -24,7 +24,9 @@ from tests.support.loopback import BLOCK, LIMIT_S, SECRET, Event, connect, use_b
 from tests.support.planes import receive_plane, send_plane
 
 ENTRIES, RESULTS, END = 2, 3, 4  # message types
-SMALL, LARGE, LARGE_END, DIRECTORY, LINK, HARD_LINK, DEVICE, QUERY, ABSENT = range(1, 10)  # kinds of entries
+SMALL, LARGE, LARGE_END, DIRECTORY, LINK, HARD_LINK, DEVICE, QUERY, ABSENT, BEGUN = range(
+    1, 11
+)  # kinds of entries
 IS_BUNDLE, IS_ZSTD = 1, 2  # flags of a data frame
 IS_EARLY, IS_SAME, IS_WANTED = 1, 2, 4  # flags of a result
 IS_ABANDONED, ASKS_DIRECTORY = 1, 128  # flags of an entry
@@ -215,6 +217,7 @@ class Receiver(Peer):
         block_bytes=BLOCK,
         buffer_bytes=0,
         tells_absent=False,
+        hears_begun=False,
         **options,
     ):
         options = {"is_recursive": True, **options}
@@ -224,6 +227,8 @@ class Receiver(Peer):
             block_bytes,
             buffer_bytes,
         )
+        if hears_begun:
+            self.plane.tell_begun()
         self.plane.start()
         for source, name in sources:
             assert self.plane.add_source(source, name, tells_absent=tells_absent)

@@ -215,6 +215,7 @@ def make_payloads() -> dict:
         {"kind": 8, "id": 32769, "path": b"d/q", "size": 9, "mtime": (1 << 31, 1)},
         {"kind": 8, "id": 2, "path": b"d", "mode": 0o755, "flags": 128},
         {"kind": 9, "id": 7, "path": b"d/gone", "mode": 0},
+        {"kind": 10, "id": 0, "path": b"d", "mode": 0o750},
     ]
     return {
         "preamble": [
@@ -374,7 +375,8 @@ def make_refused_payloads() -> list[dict]:
         ("flag of a question elsewhere", "protocol", "entries", meta(2, 1, entry(4, 1, b"x", flags=128))),
         ("absent with a size", "protocol", "entries", meta(2, 1, entry(9, 1, b"x", 1))),
         ("absent with a flag", "protocol", "entries", meta(2, 1, entry(9, 1, b"x", flags=128))),
-        ("kind 10", "protocol", "entries", meta(2, 1, entry(10, 1, b"x"))),
+        ("kind 10 with an id", "protocol", "entries", meta(2, 1, entry(10, 1, b"x"))),
+        ("kind 11", "protocol", "entries", meta(2, 1, entry(11, 1, b"x"))),
         ("entry cut", "protocol", "entries", meta(2, 1, one[:-2])),
         ("path cut", "protocol", "entries", meta(2, 1, one[:-1])),
         ("bytes behind the last entry", "protocol", "entries", meta(2, 1, one + b"y")),

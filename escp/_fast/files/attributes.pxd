@@ -12,6 +12,7 @@ from escp._fast.wire.payloads cimport entry
 cdef enum:
     PROC_PATH_BYTES = 32
     FILE_MODE = 0o777  # scp takes no more of a file's mode, with -p or without
+    DIRECTORY_MODE = 0o1777
     UNFINISHED_MODE = 0o1700  # of a directory that was made here and waits for its own entry
 
 
@@ -37,6 +38,9 @@ cdef void set_path_attributes(kept_attributes *k, int fd, const entry *e, fast_e
 # A directory that was just made here, opened with O_PATH, gets *mode* whatever umask and ACLs left of that. -1 with
 # errno.
 cdef int set_unfinished(int fd, uint32_t mode) noexcept nogil
+# The mode that the kernel would have given the new directory *path*, if it had been asked for *mode*: a default ACL
+# above it, which it has from there as its own, counts in place of the umask.
+cdef uint32_t limit_new(const char *path, uint32_t mode, uint32_t umask) noexcept nogil
 # fchmod(2), content with a file that has that mode where none can be set. -1 with errno.
 cdef int set_mode(int fd, uint32_t mode) noexcept nogil
 # The file *name*'s ACL, or that it has none, for the file that is to take its place, whose descriptor is *fd*. -1 with

@@ -14,7 +14,6 @@ from escp._fast.wire.extras cimport (XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT, XATTR_
 from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_DIRECTORY, entry
 
 cdef enum:
-    DIRECTORY_MODE = 0o1777
     FULL_MODE = 0o7777
     ACL_OWNER = 0x01
     ACL_GROUP = 0x04
@@ -165,8 +164,6 @@ cdef int hand_on_acl(int fd, int dirfd, const char *name) noexcept nogil:
 
 
 cdef uint32_t limit_new(const char *path, uint32_t mode, uint32_t umask) noexcept nogil:
-    """The mode that the kernel would have given the new directory *path*: a default ACL above it, which it has from
-    there as its own, counts in place of the umask."""
     cdef uint8_t acl[MAX_XATTR_BYTES]  # version (4); tag (2), permissions (2), id (4) each
     cdef ssize_t n = getxattr(path, "system.posix_acl_default", acl, sizeof(acl))
     cdef uint32_t owner = 0

@@ -19,7 +19,8 @@ from escp._fast.files.alike cimport is_alone
 from escp._fast.files.attributes cimport set_path_attributes
 from escp._fast.files.given cimport GIVEN_ALIKE, GIVEN_TAKEN, given_begin, given_end
 from escp._fast.files.remains cimport TEMP_NAME_BYTES, name_temporary
-from escp._fast.files.tree cimport dir_cache, find_directory, lend_directory, source_id, split_path, tree
+from escp._fast.files.tree cimport (MODE_UNKNOWN, NOT_MADE, dir_cache, find_directory, lend_directory, source_id,
+                                    split_path, tree)
 from escp._fast.wire.extras cimport DEVICE_BLOCK, DEVICE_CHARACTER, extras_view, get_extras
 from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_HARD_LINK, ENTRY_LINK, entry
 
@@ -86,7 +87,7 @@ cdef int place(tree *t, const new_node *node, const entry *e, const source_id *s
     cdef const char *made = name
     cdef stat_t old
     cdef int rc = make_at(node, dirfd, name)
-    if rc < 0 and lend_directory(t, dirfd, n_directory):
+    if rc < 0 and lend_directory(t, dirfd, e.path, n_directory, e.root_bytes):
         rc = make_at(node, dirfd, name)
     if rc < 0 and errno == EEXIST:
         if fstatat(dirfd, name, &old, AT_SYMLINK_NOFOLLOW) == 0:
@@ -136,7 +137,7 @@ cdef int find_first(tree *t, dir_cache *cache, const entry *e, const extras_view
     node.first[x.n_target - slash - 1] = 0
     memcpy(node.text, x.target, n)
     node.text[n] = 0
-    if find_directory(t, cache, node.text, n, e.first_root_bytes, False, &dirfd, err) < 0:
+    if find_directory(t, cache, node.text, n, e.first_root_bytes, NOT_MADE, &dirfd, err) < 0:
         return -1
     if dirfd < 0:
         return fail(err, FAST_SYS, ENOENT, "link")
@@ -178,7 +179,7 @@ cdef int make_node(tree *t, dir_cache *cache, const entry *e, const source_id *s
     if prepare(t, cache, e, &node, err) < 0:
         return -1
     if (split_path(t, e, directory, &n, name, err) == 0
-            and find_directory(t, cache, directory, n, e.root_bytes, True, &dirfd, err) == 0):
+            and find_directory(t, cache, directory, n, e.root_bytes, MODE_UNKNOWN, &dirfd, err) == 0):
         name_node(t, &node, e, source, dirfd, name, n, err)
     if node.first_dirfd >= 0:
         c_close(node.first_dirfd)

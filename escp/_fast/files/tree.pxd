@@ -22,6 +22,10 @@ from escp._fast.wire.payloads cimport entry
 cdef enum:
     MAX_CACHED = 8  # directories that a stream keeps open
 
+cdef enum:  # in place of the mode of a directory that may be missing
+    MODE_UNKNOWN = -1  # of the source: nobody else may enter the new one
+    NOT_MADE = -2
+
 
 ctypedef struct tree:
     int root_fd
@@ -34,7 +38,7 @@ ctypedef struct tree:
     int lacks_openat2  # flags, raised by whichever thread finds out
     int lacks_tmpfile  # nameless files; not on NFS, for one
     char target_name[MAX_NAME_BYTES + 1]  # the only name below root_fd that may be written; "" = any
-    bint brings_root  # the directory root_fd is itself one that is copied
+    bint brings_root  # the directory root_fd is itself one that is copied, and was made for that
     copy_identity id  # for temporary names
     given_set given
     lent_set lent
@@ -75,16 +79,20 @@ cdef void tree_tidy(tree *t) noexcept nogil
 cdef void cache_open(dir_cache *cache, int n) noexcept nogil
 cdef void cache_close(dir_cache *cache) noexcept nogil
 # For nodes.pyx: the directory *path* (n bytes and NUL, of which the first n_root are its root's) in the cache, which
-# keeps the descriptor (-1: missing, and not to be created); the directory and the last component of an entry's path;
-# whether that directory, of which *errno* says that it may not be written to, has been made writable.
-cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root, bint creates, int *fd,
+# keeps the descriptor (-1: missing, and NOT_MADE); *mode*: its source's, if it must be made; the directory and the last
+# component of an entry's path; whether that directory, of which *errno* says that it may not be written to, has been
+# made writable.
+cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root, int mode, int *fd,
                         fast_err *err) noexcept nogil
 cdef int split_path(tree *t, const entry *e, char *directory, size_t *n, char *name, fast_err *err) noexcept nogil
-cdef bint lend_directory(tree *t, int dirfd, size_t n) noexcept nogil
+cdef bint lend_directory(tree *t, int dirfd, const char *path, size_t n, size_t n_root) noexcept nogil
 # Both may be called by any thread with its own cache.
 # is_brief: *f* is committed or discarded before the cache is used again, so it may borrow the directory.
 cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f,
                      fast_err *err) noexcept nogil
+# The directory is there, with as much of its source's mode as a new one gets here and as lets files be made in it; what
+# is missing of that it gets when it is finished, or the copy ends. What fails will fail with what lies in it.
+cdef void directory_begin(tree *t, dir_cache *cache, const entry *e) noexcept nogil
 cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil
 # Where the file *e* is or would be: its name, and its directory's descriptor, which is the cache's and is -1 where
 # there is no such directory. Nothing is created.

@@ -2,17 +2,19 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from escp._fast.base.libc cimport (EACCES, ECONNABORTED, EEXIST, EINVAL, EIO, EISDIR, ELOOP, ENODEV, ENOENT, ENOTCONN,
-                                   ENXIO, EOPNOTSUPP, EPERM, ESHUTDOWN, ESTALE, EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY,
-                                   O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY, c_close, dup, errno, escp_flag,
-                                   escp_raise_flag, fstatat, memcmp, memcpy, mkdirat, openat, stat_t, strlen, unlinkat)
+from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, ECONNABORTED, EEXIST, EINVAL, EIO, EISDIR, ELOOP,
+                                   ENODEV, ENOENT, ENOTCONN, ENXIO, EOPNOTSUPP, EPERM, ESHUTDOWN, ESTALE, EXDEV,
+                                   O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY,
+                                   S_ISGID, c_close, dup, errno, escp_flag, escp_raise_flag, fchmodat, free, fstatat,
+                                   memcmp, memcpy, mkdirat, openat, stat_t, strlen, unlinkat)
 from escp._fast.base.paths cimport SLASH, last_slash
-from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, fail, fast_err, is_kept
-from escp._fast.files.attributes cimport (FILE_MODE, UNFINISHED_MODE, kept_close, kept_open, set_path_attributes,
-                                          set_unfinished)
+from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, clear, fail, fast_err, is_kept
+from escp._fast.files.attributes cimport (DIRECTORY_MODE, FILE_MODE, PROC_PATH_BYTES, UNFINISHED_MODE, kept_close,
+                                          kept_open, limit_new, proc_path, set_path_attributes, set_unfinished)
 from escp._fast.files.beneath cimport open_beneath
 from escp._fast.files.given cimport given_first, given_free, given_open
-from escp._fast.files.lending cimport give_all_back, give_back, lend, lending_close, lending_open
+from escp._fast.files.lending cimport (FULL_MODE, OWNER_RIGHTS, give_back, lend, lend_new, lending_close,
+                                       lending_open, lent_directory, restore, take_newest)
 from escp._fast.files.remains cimport TEMP_NAME_BYTES, make_identity, name_temporary, remove_remains
 from escp._fast.wire.payloads cimport entry
 
@@ -32,7 +34,17 @@ cdef void tree_close(tree *t) noexcept nogil:
 
 
 cdef void tree_tidy(tree *t) noexcept nogil:
-    give_all_back(&t.lent)
+    cdef dir_cache cache
+    cdef lent_directory *one = take_newest(&t.lent)
+    cdef int fd
+    cache_open(&cache, MAX_CACHED)
+    while one != NULL:
+        fd = open_existing(t, &cache, one.path, one.n, one.n_root)
+        if fd >= 0:
+            restore(one, fd)
+        free(one)
+        one = take_newest(&t.lent)
+    cache_close(&cache)
 
 
 cdef void cache_open(dir_cache *cache, int n) noexcept nogil:
@@ -108,14 +120,47 @@ cdef int open_existing(tree *t, dir_cache *cache, const char *path, size_t n, si
     return keep(cache, path, n, n_root, fd) if fd >= 0 else -1
 
 
-cdef int make_parents(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root) noexcept nogil:
-    """Create what is missing of *path*, private until its own entry sets its mode. -1 with errno."""
+cdef bint is_secret(const tree *t, int mode) noexcept nogil:
+    """Nobody else enters a directory of which not all is known that says who may."""
+    return mode == MODE_UNKNOWN or t.kept.keeps_owner or t.kept.keeps_acls
+
+
+cdef uint32_t mode_to_ask(const tree *t, int mode) noexcept nogil:
+    if is_secret(t, mode):
+        return UNFINISHED_MODE if t.kept.follows_umask else 0o700
+    return (<uint32_t>mode & DIRECTORY_MODE) | OWNER_RIGHTS
+
+
+cdef void settle_new(tree *t, int fd, uint32_t asked, int mode, const char *path, size_t n,
+                     size_t n_root) noexcept nogil:
+    """The directory (*fd*) was just made here with the mode *asked* for, less what the kernel took: its owner can use
+    it, and when the copy ends it has what a new one gets of its source's *mode*."""
+    cdef char by_fd[PROC_PATH_BYTES]
+    cdef stat_t status
+    cdef uint32_t lasting
+    if is_secret(t, mode):
+        set_unfinished(fd, asked)
+    if mode == MODE_UNKNOWN or fstatat(fd, "", &status, AT_EMPTY_PATH) < 0 or status.st_mode & DIRECTORY_MODE & ~asked:
+        return  # as in set_unfinished, it may be another one
+    if is_secret(t, mode):
+        proc_path(by_fd, fd)
+        lasting = limit_new(by_fd, mode & DIRECTORY_MODE, t.kept.umask) | (status.st_mode & S_ISGID)
+    else:
+        lasting = status.st_mode & FULL_MODE & (<uint32_t>mode | ~<uint32_t>OWNER_RIGHTS)
+    if lasting != status.st_mode & FULL_MODE or lasting & OWNER_RIGHTS != OWNER_RIGHTS:
+        lend_new(&t.lent, fd, lasting, path, n, n_root)
+
+
+cdef int make_parents(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root,
+                      int mode) noexcept nogil:
+    """Create what is missing of *path*. *mode*: what is known of the last component's. -1 with errno."""
     cdef char upper[MAX_PATH_BYTES + 1]
     cdef char name[MAX_PATH_BYTES + 1]
     cdef size_t i = 0
     cdef size_t start
     cdef size_t n_upper
-    cdef uint32_t mode = UNFINISHED_MODE if t.kept.follows_umask else 0o700
+    cdef uint32_t asked
+    cdef int known
     cdef int fd
     while i < n:
         start = i
@@ -129,27 +174,28 @@ cdef int make_parents(tree *t, dir_cache *cache, const char *path, size_t n, siz
             return -1
         memcpy(name, path + start, i - start)
         name[i - start] = 0
-        if mkdirat(fd, name, mode) < 0 and not (
-                errno == EACCES and lend_directory(t, fd, n_upper) and mkdirat(fd, name, mode) == 0):
+        known = mode if i == n else MODE_UNKNOWN
+        asked = mode_to_ask(t, known)
+        if mkdirat(fd, name, asked) < 0 and not (
+                errno == EACCES and lend_directory(t, fd, upper, n_upper, n_root) and mkdirat(fd, name, asked) == 0):
             if errno != EEXIST:
                 return -1
         else:  # one that its owner may not enter is of no use; and see set_path_attributes
             fd = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
             if fd >= 0:
-                set_unfinished(fd, mode)
+                settle_new(t, fd, asked, known, path, i, n_root)
                 c_close(fd)
         i += 1
     return 0
 
 
-cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root, bint creates, int *fd,
+cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root, int mode, int *fd,
                         fast_err *err) noexcept nogil:
-    """The directory *path*; the cache keeps the descriptor. Missing: it is created, or fd = -1."""
     fd[0] = open_existing(t, cache, path, n, n_root)
-    if fd[0] >= 0 or (errno == ENOENT and not creates):
+    if fd[0] >= 0 or (errno == ENOENT and mode == NOT_MADE):
         return 0
     if errno == ENOENT:
-        if make_parents(t, cache, path, n, n_root) < 0:
+        if make_parents(t, cache, path, n, n_root, mode) < 0:
             return unsafe_or_system(errno, "create directory", err)
         fd[0] = open_existing(t, cache, path, n, n_root)
     return 0 if fd[0] >= 0 else unsafe_or_system(errno, "open directory", err)
@@ -161,7 +207,35 @@ cdef int directory_find(tree *t, dir_cache *cache, const entry *e, int *fd, fast
         return fail(err, FAST_UNSAFE, 0, "path")
     memcpy(path, e.path, e.path_bytes)
     path[e.path_bytes] = 0
-    return find_directory(t, cache, path, e.path_bytes, e.root_bytes, False, fd, err)
+    return find_directory(t, cache, path, e.path_bytes, e.root_bytes, NOT_MADE, fd, err)
+
+
+cdef void directory_begin(tree *t, dir_cache *cache, const entry *e) noexcept nogil:
+    cdef char path[MAX_PATH_BYTES + 1]
+    cdef fast_err own
+    cdef int fd = -1
+    if t.target_name[0] or t.in_place_fd >= 0:
+        return
+    clear(&own)
+    memcpy(path, e.path, e.path_bytes)
+    path[e.path_bytes] = 0
+    if e.path_bytes:
+        find_directory(t, cache, path, e.path_bytes, e.root_bytes, <int>e.mode, &fd, &own)
+    elif t.brings_root:
+        open_root_up(t, <int>e.mode)
+
+
+cdef void open_root_up(tree *t, int mode) noexcept nogil:
+    """The target itself was made before its source was known."""
+    cdef char by_fd[PROC_PATH_BYTES]
+    cdef stat_t status
+    cdef uint32_t asked = mode_to_ask(t, mode)
+    proc_path(by_fd, t.root_fd)
+    if fstatat(t.root_fd, "", &status, AT_EMPTY_PATH) < 0 or status.st_mode & 0o077:
+        return  # another stream has told of it
+    if not is_secret(t, mode):
+        fchmodat(AT_FDCWD, by_fd, limit_new(by_fd, asked, t.kept.umask) | (status.st_mode & S_ISGID), 0)
+    settle_new(t, t.root_fd, asked, mode, "", 0, 0)
 
 
 cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil:
@@ -172,7 +246,7 @@ cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *e
         return fail(err, FAST_UNSAFE, 0, "path")  # a file was asked for
     memcpy(path, e.path, e.path_bytes)
     path[e.path_bytes] = 0
-    if find_directory(t, cache, path, e.path_bytes, e.root_bytes, True, &fd, err) < 0:
+    if find_directory(t, cache, path, e.path_bytes, e.root_bytes, <int>e.mode, &fd, err) < 0:
         return -1
     give_back(&t.lent, fd)
     set_path_attributes(&t.kept, fd, e, err)
@@ -207,11 +281,11 @@ cdef int file_find(tree *t, dir_cache *cache, const entry *e, char *name, int *d
     cdef size_t n = 0
     if split_path(t, e, directory, &n, name, err) < 0:
         return -1
-    return find_directory(t, cache, directory, n, e.root_bytes, False, dirfd, err)
+    return find_directory(t, cache, directory, n, e.root_bytes, NOT_MADE, dirfd, err)
 
 
-cdef bint lend_directory(tree *t, int dirfd, size_t n) noexcept nogil:
-    return (n > 0 or t.brings_root) and lend(&t.lent, dirfd)
+cdef bint lend_directory(tree *t, int dirfd, const char *path, size_t n, size_t n_root) noexcept nogil:
+    return (n > 0 or t.brings_root) and lend(&t.lent, dirfd, path, n, n_root)
 
 
 cdef int create_at(tree *t, int dirfd, const char *directory, size_t n, const entry *e, new_file *f) noexcept nogil:
@@ -243,10 +317,10 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
         f.is_in_place = True
         f.fd = dup(t.in_place_fd)
         return 0 if f.fd >= 0 else fail(err, FAST_SYS, errno, "open")
-    if find_directory(t, cache, directory, n, e.root_bytes, True, &dirfd, err) < 0:
+    if find_directory(t, cache, directory, n, e.root_bytes, MODE_UNKNOWN, &dirfd, err) < 0:
         return -1
     if create_at(t, dirfd, directory, n, e, f) < 0 and not (
-            lend_directory(t, dirfd, n) and create_at(t, dirfd, directory, n, e, f) >= 0):
+            lend_directory(t, dirfd, directory, n, e.root_bytes) and create_at(t, dirfd, directory, n, e, f) >= 0):
         return fail(err, FAST_SYS, errno, "create")
     return keep_directory(f, dirfd, is_brief, err)
 

@@ -128,6 +128,10 @@ cdef class SendPlane(Plane):
         """Of large files no more than *n* may be begun and not acknowledged; before there is any."""
         self.state.config.max_large = max(1, min(n, self.state.config.max_open, <int>MAX_OPEN_LARGE))
 
+    def tell_begun(self):
+        """The receiver knows ENTRY_BEGUN; before there is any source."""
+        self.state.config.tells_begun = True
+
     def start(self):
         cdef fast_err err
         cdef int i

@@ -16,7 +16,7 @@ from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_ABSENT, FAST_MISSING
                                     MAX_OPEN_LARGE, MAX_PATH_BYTES, TAG_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.channel cimport FRAME_DATA, channel_expect, channel_open
 from escp._fast.files.nodes cimport make_node
-from escp._fast.files.tree cimport directory_finish, source_id
+from escp._fast.files.tree cimport directory_begin, directory_finish, source_id
 from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.receive.receive_large cimport begin_large, end_large, end_writes, take_block
 from escp._fast.receive.receive_query cimport answer_query
@@ -24,7 +24,7 @@ from escp._fast.receive.receive_small cimport write_bundle
 from escp._fast.receive.receive_state cimport (ANSWER_BEFORE, add_result, flush_results, identify, receive_state,
                                                receive_stop, receive_stream, send_answer)
 from escp._fast.receive.roots cimport roots_absent, roots_check, roots_close, roots_take_missing
-from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_DEVICE,
+from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_BEGUN, ENTRY_DEVICE,
                                        ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_LARGE_END, ENTRY_LINK, ENTRY_QUERY,
                                        ENTRY_SMALL, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
                                        data_header, entry, get_data_header, get_end, get_entry, get_meta_header,
@@ -103,7 +103,7 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
     for _ in range(h.count):
         if get_entry(&at, end, &e, err) < 0:
             return -1
-        if t.state.config.is_dry_run and e.kind < ENTRY_QUERY:
+        if t.state.config.is_dry_run and (e.kind < ENTRY_QUERY or e.kind == ENTRY_BEGUN):
             return fail(err, FAST_PROTOCOL, 0, "data in a dry run")
         # Those of large files when they are begun; an absent one is not one that comes.
         if e.kind != ENTRY_LARGE and e.kind != ENTRY_LARGE_END and e.kind != ENTRY_ABSENT and roots_check(
@@ -134,6 +134,9 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
         elif e.kind == ENTRY_QUERY:
             if answer_query(t, &e, err) < 0:
                 return -1
+        elif e.kind == ENTRY_BEGUN:
+            if t.state.config.engine.has_files:
+                directory_begin(&t.state.destination, &t.cache, &e)
         elif e.kind == ENTRY_ABSENT:
             if take_absent(t, &e, err) < 0:
                 return -1

@@ -12,7 +12,8 @@ from escp._fast.base.libc cimport (calloc, free, memchr, memcmp, memcpy, pthread
 from escp._fast.base.paths cimport SLASH
 from escp._fast.base.types cimport FAST_UNSAFE, fail, fast_err
 from escp._fast.wire.extras cimport extras_view, get_extras
-from escp._fast.wire.payloads cimport ENTRY_ASKS_DIRECTORY, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_QUERY, entry
+from escp._fast.wire.payloads cimport (ENTRY_ASKS_DIRECTORY, ENTRY_BEGUN, ENTRY_DIRECTORY, ENTRY_HARD_LINK,
+                                       ENTRY_QUERY, entry)
 
 cdef enum:
     FIRST_BUCKETS = 64
@@ -184,8 +185,9 @@ cdef int claim_locked(root_set *r, const entry *e) noexcept nogil:
     cdef uint64_t h = 0
     cdef int n_root = find_above_locked(r, e.path, e.path_bytes, False, &h)
     cdef root_name *one = find_locked(r, h, e.path, e.path_bytes)[0]
-    cdef bint is_question = e.kind == ENTRY_QUERY
-    cdef bint is_directory = e.kind == ENTRY_DIRECTORY or (is_question and e.flags & ENTRY_ASKS_DIRECTORY)
+    cdef bint is_question = e.kind == ENTRY_QUERY or e.kind == ENTRY_BEGUN  # which claims nothing
+    cdef bint is_directory = (e.kind == ENTRY_DIRECTORY or e.kind == ENTRY_BEGUN
+                              or (is_question and e.flags & ENTRY_ASKS_DIRECTORY))
     cdef bint is_root = one != NULL and one.n_times and (one.is_directory or not is_directory)
     if n_root >= 0:
         if is_root and not is_question:

@@ -58,6 +58,9 @@ cdef void send_stream_close(send_stream *t) noexcept nogil
 # its result may come as soon as this has gone; NULL when more follows.
 cdef int add_entry(send_stream *t, entry *e, flight *f, const dir_node *dir, const char *name, size_t n_name,
                    fast_err *err) noexcept nogil
+# The receiver hears of the directory, and of those above it, if this stream has not told of them yet: before anything
+# that lies in it is added.
+cdef int add_begun(send_stream *t, dir_node *dir, fast_err *err) noexcept nogil
 # The entry that was added last: its size and digest; or it is not to go after all, nor its flight.
 cdef void set_contents(send_stream *t, uint64_t size, const digest128 *digest) noexcept nogil
 cdef void take_back(send_stream *t) noexcept nogil

@@ -3,8 +3,8 @@
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.counters cimport count_contents
-from escp._fast.base.libc cimport (MSG_MORE, errno, escp_count, escp_send_all, free, malloc, memcpy, memset,
-                                   pthread_mutex_lock, pthread_mutex_unlock, stat_t)
+from escp._fast.base.libc cimport (MSG_MORE, errno, escp_count, escp_load, escp_send_all, escp_store, free, malloc,
+                                   memcpy, memset, pthread_mutex_lock, pthread_mutex_unlock, stat_t)
 from escp._fast.base.paths cimport join_path, joined_length
 from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NAME, FAST_NET, IV_BYTES, MAX_BATCH,
                                     MAX_META_BYTES, MAX_PATH_BYTES, PAGE_BYTES, TAG_BYTES, fail, fast_err)
@@ -15,9 +15,9 @@ from escp._fast.send.below cimport way_close
 from escp._fast.send.flights cimport settle_root_locked
 from escp._fast.send.gather cimport GATHER_BYTES
 from escp._fast.send.send_state cimport N_ITEMS, dir_node, flight, item, send_state
-from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_QUERY, MESSAGE_END,
-                                       MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD, data_header, entry,
-                                       meta_header, put_data_header, put_end, put_entry, put_entry_contents,
+from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_BEGUN, ENTRY_QUERY,
+                                       MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD, data_header,
+                                       entry, meta_header, put_data_header, put_end, put_entry, put_entry_contents,
                                        put_meta_header)
 from escp._fast.wire.zstd cimport ZSTD_compressCCtx, ZSTD_createCCtx, ZSTD_freeCCtx, ZSTD_isError
 
@@ -159,6 +159,32 @@ cdef int add_entry(send_stream *t, entry *e, flight *f, const dir_node *dir, con
     if f != NULL:
         t.complete[t.n_complete] = f
         t.n_complete += 1
+    return 0
+
+
+cdef dir_node *find_untold(dir_node *dir, uint64_t bit) noexcept nogil:
+    """The uppermost directory on the way to *dir* that the stream has not told of."""
+    cdef dir_node *found = NULL
+    while dir != NULL and not escp_load(&dir.begun) & bit:
+        found = dir
+        dir = dir.parent
+    return found
+
+
+cdef int add_begun(send_stream *t, dir_node *dir, fast_err *err) noexcept nogil:
+    cdef uint64_t bit = <uint64_t>1 << t.index
+    cdef dir_node *at = find_untold(dir, bit) if t.state.config.tells_begun else NULL
+    cdef entry e
+    while at != NULL:
+        pthread_mutex_lock(&t.state.lock)
+        escp_store(&at.begun, at.begun | bit)
+        pthread_mutex_unlock(&t.state.lock)
+        if at.is_open and not at.is_root_file:
+            memset(&e, 0, sizeof(entry))
+            e.kind, e.mode = ENTRY_BEGUN, at.status.st_mode & 0o7777
+            if add_entry(t, &e, NULL, at, NULL, 0, err) < 0:
+                return -1
+        at = find_untold(dir, bit)
     return 0
 
 

@@ -10,7 +10,7 @@ from escp._fast.io.ring cimport SLOT_FREE, io_slot, slot_finish, slot_read, slot
 from escp._fast.send.flights cimport flight_end_locked
 from escp._fast.send.gather cimport gather
 from escp._fast.send.large_files cimport advance_locked, count_block_locked, give_up_locked, put_opened_locked
-from escp._fast.send.send_frames cimport add_entry, describe, send_data, send_entries, send_stream
+from escp._fast.send.send_frames cimport add_begun, add_entry, describe, send_data, send_entries, send_stream
 from escp._fast.send.send_state cimport (N_FLIGHTS, check_unchanged, flight, large_file, report, send_state,
                                          sources_closed_locked)
 from escp._fast.wire.payloads cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END, data_header,
@@ -43,6 +43,8 @@ cdef int add_large_entry(send_stream *t, large_file *l, flight *f, bint is_aband
         e.flags |= ENTRY_IS_ABANDONED if is_abandoned else 0
         e.extras, e.extras_bytes = t.extras, n_extras
         e.digest = l.digest
+    if add_begun(t, l.what.dir, err) < 0:
+        return -1
     return add_entry(t, &e, f, l.what.dir, l.what.name, l.what.n_name, err)
 
 

@@ -13,7 +13,8 @@ from escp._fast.send.below cimport is_same_file, open_below
 from escp._fast.send.flights cimport flight_end_locked, flight_new_locked, flight_set_name
 from escp._fast.send.gather cimport gather
 from escp._fast.send.hard_links cimport pop_link_locked
-from escp._fast.send.send_frames cimport add_entry, describe, send_entries, send_stream, set_contents, take_back
+from escp._fast.send.send_frames cimport (add_begun, add_entry, describe, send_entries, send_stream, set_contents,
+                                          take_back)
 from escp._fast.send.send_state cimport (LINKS_GOOD, MAX_FINISHED, N_ITEMS, check_unchanged, dir_node, flight,
                                          has_entry, item, item_close, report, send_state, sources_closed_locked)
 from escp._fast.wire.extras cimport DEVICE_BLOCK, DEVICE_CHARACTER, DEVICE_FIFO, EXTRA_TARGET, put_device, put_extra
@@ -113,7 +114,7 @@ cdef int send_item(send_stream *t, flight *f, item *it, fast_err *err) noexcept 
         drop(t, f, &own, it)
         return 0
     # Before it is read: what is in the bundle may have to go first.
-    if add_entry(t, &e, f, it.dir, it.name, it.n_name, err) < 0:
+    if add_begun(t, it.dir, err) < 0 or add_entry(t, &e, f, it.dir, it.name, it.n_name, err) < 0:
         return -1
     contents = t.bundle.data + t.fill
     if it.kind == ENTRY_SMALL:

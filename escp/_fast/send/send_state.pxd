@@ -40,6 +40,7 @@ ctypedef struct dir_node:
     bint is_root_file  # stands for a source that is a file: it has paths and no entry of its own
     bint is_unlisted  # could not be listed: no entry is sent
     bint tells_absent  # of a source: the receiver waits for its entry, or hears that none comes
+    uint64_t begun  # a bit for each stream that ENTRY_BEGUN was sent on; set under the lock, read without it
     bint is_settled  # of a source: it waits no more
     bint is_open  # its status is known
     bint is_destination  # it is the directory that everything is written below
@@ -163,6 +164,7 @@ ctypedef struct send_config:
     int selection  # which files are sent at all
     bint compares_digests
     bint is_dry_run
+    bint tells_begun  # the receiver knows ENTRY_BEGUN
     int max_open  # sources that are open at the same time: beyond that walkers wait
     int max_large  # large files begun and not yet acknowledged: the receiver has as many open
     int target_fd  # the directory that a receiver in this process writes below; else -1

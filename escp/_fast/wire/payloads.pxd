@@ -35,6 +35,7 @@ cdef enum entry_kind:
     ENTRY_DEVICE = 7  # a device or a fifo
     ENTRY_QUERY = 8  # whether to send this at all: nothing follows unless the answer is RESULT_IS_WANTED
     ENTRY_ABSENT = 9  # this root, which the receiver waits for, will not come
+    ENTRY_BEGUN = 10  # this directory's mode, before anything in it comes on this stream; it has no result
 
 cdef enum:
     ENTRY_IS_ABANDONED = 1  # of ENTRY_LARGE_END: the sender could not read it all; discard

@@ -141,8 +141,8 @@ cdef bint is_right_kind(const entry *e) noexcept nogil:
         return not e.flags or (e.flags == ENTRY_ASKS_DIRECTORY and e.size == 0)
     if is_node(e):
         return e.flags == ENTRY_HAS_EXTRAS and e.size == 0
-    if e.kind == ENTRY_ABSENT:
-        return not e.flags and e.size == 0
+    if e.kind == ENTRY_ABSENT or e.kind == ENTRY_BEGUN:
+        return not e.flags and e.size == 0 and (e.kind == ENTRY_ABSENT or e.id == 0)
     return (e.kind == ENTRY_SMALL or e.kind == ENTRY_DIRECTORY) and not e.flags & ~ENTRY_HAS_EXTRAS
 
 
