@@ -2,8 +2,8 @@
 
 from libc.stdint cimport uint64_t
 
-from escp._fast.base.libc cimport (ENOMEM, calloc, escp_flag, free, malloc, memcpy, memset, pthread_cond_broadcast,
-                                   pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.base.libc cimport (ENOMEM, calloc, free, malloc, memcpy, memset, pthread_cond_broadcast,
+                                   pthread_cond_signal, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.base.paths cimport join_path, joined_length
 from escp._fast.base.types cimport FAST_SYS, clear, fail, fast_err
 from escp._fast.send.send_state cimport (LINKS_FAILED, LINKS_PENDING, LINKS_REFUSED, hard_link, item, item_close,
@@ -39,13 +39,13 @@ cdef void grow_locked(send_state *s) noexcept nogil:
     s.n_link_buckets = n
 
 
-cdef bint name_first_locked(hard_link *first, const item *it) noexcept nogil:
+cdef bint name_first_locked(send_state *s, hard_link *first, const item *it) noexcept nogil:
     """It is this name that is sent; False without memory."""
     cdef size_t n = joined_length(it.dir.target, it.dir.n_target, it.n_name)
     free(first.path)
     first.path = <char *>malloc(n + 1)
     if first.path == NULL:
-        first.state = LINKS_FAILED
+        resolve_links_locked(s, first, LINKS_FAILED)
         return False
     memcpy(first.path, it.dir.target, it.dir.n_target)
     join_path(first.path, it.dir.n_target, it.name, it.n_name)
@@ -97,11 +97,9 @@ cdef bint take_hard_link(send_state *s, item *it) noexcept nogil:
     cdef bint is_first = False
     cdef bint is_resolved = False
     pthread_mutex_lock(&s.lock)
-    while s.n_put_off >= N_PUT_OFF and not escp_flag(&s.is_stopped):
-        pthread_cond_wait(&s.room, &s.lock)
     first = find_locked(s, it)
     if first != NULL and first.state == LINKS_REFUSED:
-        is_first = name_first_locked(first, it)
+        is_first = name_first_locked(s, first, it)
     elif first != NULL and first.state == LINKS_PENDING:
         w = put_off_new(first, it)
         if w != NULL:
@@ -133,7 +131,7 @@ cdef bint take_hard_link(send_state *s, item *it) noexcept nogil:
 cdef void end_put_off_locked(send_state *s) noexcept nogil:
     s.n_put_off -= 1
     pthread_cond_broadcast(&s.room)
-    if s.n_put_off == 0:
+    if s.n_put_off == 0 or s.n_put_off == N_PUT_OFF - 1:
         pthread_cond_broadcast(&s.walk)  # perhaps they waited for this only
 
 
@@ -174,6 +172,8 @@ cdef void settle_again_locked(send_state *s, hard_link *first) noexcept nogil:
         w.next = s.again
         s.again = w
         pthread_cond_signal(&s.walk)
+        if s.n_put_off >= N_PUT_OFF:  # then walkers wait there, and take it
+            pthread_cond_broadcast(&s.room)
 
 
 cdef bint take_again_locked(send_state *s, put_off *one, char *name) noexcept nogil:

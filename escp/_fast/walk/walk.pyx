@@ -18,7 +18,7 @@ from escp._fast.base.types cimport (FAST_CHANGED, FAST_INTO_ITSELF, FAST_LOOP, F
 from escp._fast.files.bounds cimport bound_status, next_dirent
 from escp._fast.files.filter cimport is_excluded
 from escp._fast.send.below cimport is_same_file, open_below, root_way, way_close
-from escp._fast.send.hard_links cimport settle_again_locked, take_again_locked
+from escp._fast.send.hard_links cimport N_PUT_OFF, settle_again_locked, take_again_locked
 from escp._fast.send.questions cimport take_wanted_locked, wanted_file
 from escp._fast.send.send_state cimport (MAX_FINISHED, MAX_STACKED, N_ROOTS, dir_node, hard_link, is_idle_locked,
                                          node_new, node_unref, put_off, send_state)
@@ -100,6 +100,51 @@ cdef void stack_locked(send_state *s, dir_node *node) noexcept nogil:
     pthread_cond_signal(&s.walk)
 
 
+cdef void take_name(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
+    """A file, link or device under one of its names. Takes over the reference."""
+    cdef stat_t status
+    if fstatat(dirfd, path, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) < 0:
+        tell(s, dir, name, FAST_SYS, errno, "stat")
+        node_unref(s, dir)
+    elif S_ISREG(status.st_mode) or not is_node(s, &status):  # what it is now is looked at once it is open
+        take_file(s, dirfd, path, dir, name)
+    else:
+        take_node(s, dirfd, path, dir, name, &status)
+
+
+cdef void take_again(send_state *s, root_way *way, const put_off *one, const char *name) noexcept nogil:
+    """A name of a file whose first name the receiver could not make: it is to be the first now."""
+    cdef hard_link *first = one.first
+    cdef int fd
+    if one.n_name == 0:  # a source that the user named
+        take_name(s, AT_FDCWD, one.dir.source, one.dir, name)
+    else:
+        fd = open_below(s, way, one.dir, "", 0, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+        if fd < 0:
+            tell(s, one.dir, name, FAST_SYS, errno, "open")
+            node_unref(s, one.dir)
+        else:
+            take_name(s, fd, name, one.dir, name)
+            c_close(fd)
+    pthread_mutex_lock(&s.lock)
+    settle_again_locked(s, first)
+    pthread_mutex_unlock(&s.lock)
+
+
+cdef void wait_for_links_locked(send_state *s, root_way *way) noexcept nogil:
+    """While too many names wait for the first ones of their files. What is to be looked at again is, by this walker:
+    all of them may be waiting here."""
+    cdef put_off one
+    cdef char name[MAX_NAME_BYTES + 1]
+    while s.n_put_off >= N_PUT_OFF and not escp_flag(&s.is_stopped):
+        if take_again_locked(s, &one, name):
+            pthread_mutex_unlock(&s.lock)
+            take_again(s, way, &one, name)
+            pthread_mutex_lock(&s.lock)
+        else:
+            pthread_cond_wait(&s.room, &s.lock)
+
+
 cdef bint list_entry(send_state *s, root_way *way, int fd, dir_node *dir,
                      const dirent64_t *d) noexcept nogil:
     """Deal with one name of a listing; True when the listing is to be put off until what was stacked is done."""
@@ -127,6 +172,8 @@ cdef bint list_entry(send_state *s, root_way *way, int fd, dir_node *dir,
         tell(s, dir, name, FAST_SPECIAL, 0, "stat")
         return False
     pthread_mutex_lock(&s.lock)
+    if type != DT_DIR:
+        wait_for_links_locked(s, way)
     dir.n_refs += 1
     pthread_mutex_unlock(&s.lock)
     if type == DT_REG:
@@ -240,37 +287,6 @@ cdef void take_root(send_state *s, root_way *way, dir_node *node) noexcept nogil
     node_unref(s, node)
 
 
-cdef void take_name(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
-    """A file, link or device under one of its names. Takes over the reference."""
-    cdef stat_t status
-    if fstatat(dirfd, path, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) < 0:
-        tell(s, dir, name, FAST_SYS, errno, "stat")
-        node_unref(s, dir)
-    elif S_ISREG(status.st_mode) or not is_node(s, &status):  # what it is now is looked at once it is open
-        take_file(s, dirfd, path, dir, name)
-    else:
-        take_node(s, dirfd, path, dir, name, &status)
-
-
-cdef void take_again(send_state *s, root_way *way, const put_off *one, const char *name) noexcept nogil:
-    """A name of a file whose first name the receiver could not make: it is to be the first now."""
-    cdef hard_link *first = one.first
-    cdef int fd
-    if one.n_name == 0:  # a source that the user named
-        take_name(s, AT_FDCWD, one.dir.source, one.dir, name)
-    else:
-        fd = open_below(s, way, one.dir, "", 0, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        if fd < 0:
-            tell(s, one.dir, name, FAST_SYS, errno, "open")
-            node_unref(s, one.dir)
-        else:
-            take_name(s, fd, name, one.dir, name)
-            c_close(fd)
-    pthread_mutex_lock(&s.lock)
-    settle_again_locked(s, first)
-    pthread_mutex_unlock(&s.lock)
-
-
 cdef bint is_all_found_locked(const send_state *s) noexcept nogil:
     return s.has_all_roots and s.n_roots == 0 and s.n_walking == 0 and s.n_questions == 0 and s.n_asked == 0
 
@@ -284,9 +300,6 @@ cdef void tell_walked_locked(send_state *s) noexcept nogil:
 cdef void offer_room(send_state *s) noexcept nogil:
     cdef fast_err none
     clear(&none)
-    pthread_mutex_lock(&s.lock)
-    s.wants_root_event = False
-    pthread_mutex_unlock(&s.lock)
     push_event(&s.events, EVENT_ROOM, &none, False, NULL, 0, NULL, 0)
 
 
@@ -298,6 +311,7 @@ cdef void walk_loop(send_state *s) noexcept nogil:
     cdef put_off one
     cdef char name[MAX_NAME_BYTES + 1]
     cdef bint is_root
+    cdef bint wants_event = False
     cdef bint is_wanted
     cdef bint is_again
     way.serial = 0
@@ -313,8 +327,10 @@ cdef void walk_loop(send_state *s) noexcept nogil:
             node = s.stack
             s.stack = node.next
             s.n_stacked -= 1
-        elif s.n_roots and s.n_finished < MAX_FINISHED and (not s.roots[s.roots_head].waits or is_idle_locked(s)):
-            is_root = True
+        elif s.n_roots and s.n_finished < MAX_FINISHED and s.n_put_off < N_PUT_OFF and (
+                not s.roots[s.roots_head].waits or is_idle_locked(s)):
+            is_root, wants_event = True, s.wants_root_event
+            s.wants_root_event = False
             node = s.roots[s.roots_head].node
             s.roots_head = (s.roots_head + 1) % N_ROOTS
             s.n_roots -= 1
@@ -332,7 +348,7 @@ cdef void walk_loop(send_state *s) noexcept nogil:
         elif is_again:
             take_again(s, &way, &one, name)
         elif is_root:
-            if s.wants_root_event:
+            if wants_event:
                 offer_room(s)
             take_root(s, &way, node)
         else:
