@@ -4,7 +4,7 @@ If the receiver can't make the first one (its name is a directory's there, say),
 walker opens it again. If it can't be read its other names have failed, too: they are the same file's.
 
 Memory: for the whole run one node per inode with several names (56 bytes and the path of the first), and
-for names that wait for the first one's result at most N_PUT_OFF of put_off.
+for names that wait for the first one's result put_off: while there are N_PUT_OFF of them walkers look for no more.
 """
 
 from escp._fast.send.send_state cimport hard_link, item, put_off, send_state
@@ -15,7 +15,7 @@ cdef enum:
 
 # The walker has found a file with several names. True: *it* is dealt with (a name that waits, or out of memory,
 # reported); its descriptor and link text are closed, its reference is taken over. False: to be queued, as the
-# first (it.links set) or as another name (it.kind ENTRY_HARD_LINK). May wait.
+# first (it.links set) or as another name (it.kind ENTRY_HARD_LINK).
 cdef bint take_hard_link(send_state *s, item *it) noexcept nogil
 # The next name that need not wait any more, as an item; False when there is none.
 cdef bint pop_link_locked(send_state *s, item *it) noexcept nogil

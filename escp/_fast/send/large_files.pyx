@@ -2,7 +2,7 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
-from escp._fast.base.libc cimport errno, lseek, memset, pthread_cond_broadcast
+from escp._fast.base.libc cimport errno, escp_raise_flag, lseek, memset, pthread_cond_broadcast
 from escp._fast.base.types cimport SMALL_FILE_BYTES
 from escp._fast.files.bounds cimport data_range, next_range, seek_call
 from escp._fast.io.pages cimport can_direct
@@ -109,7 +109,7 @@ cdef void put_opened_locked(send_state *s, large_file *l) noexcept nogil:
 cdef bint give_up_locked(send_state *s, large_file *l) noexcept nogil:
     if l.has_failed:
         return False
-    l.has_failed = True
+    escp_raise_flag(&l.has_failed)
     if s.current == l:
         s.current = NULL
     if l.n_done == l.n_claimed and not l.is_ending:  # no block is under way that would end it

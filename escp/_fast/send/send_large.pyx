@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from escp._fast.base.counters cimport count_contents
-from escp._fast.base.libc cimport c_close, pthread_mutex_lock, pthread_mutex_unlock
+from escp._fast.base.libc cimport c_close, escp_flag, pthread_mutex_lock, pthread_mutex_unlock
 from escp._fast.base.types cimport FAST_CHANGED, SLICE_BYTES, clear, fast_err
 from escp._fast.crypto.digest cimport digest128, digest_add, digest_finish, digest_update
 from escp._fast.io.ring cimport SLOT_FREE, io_slot, slot_finish, slot_read, slot_wait
@@ -75,9 +75,9 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     cdef bint is_known
     cdef flight *f = &s.flights[l.id % N_FLIGHTS]
     clear(&own)
-    if not l.has_failed and s.config.engine.has_files and check_unchanged(l.fd, &l.what, l.size, &own) < 0:
+    if not escp_flag(&l.has_failed) and s.config.engine.has_files and check_unchanged(l.fd, &l.what, l.size, &own) < 0:
         give_up_large(t, l, &own)
-    if not l.has_failed and s.config.has_extras and gather(
+    if not escp_flag(&l.has_failed) and s.config.has_extras and gather(
             s, l.fd, &l.what.status, t.extras, &n_extras, &own) < 0:
         give_up_large(t, l, &own)
         n_extras = 0
@@ -139,7 +139,7 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
     part.high = part.low = 0
     if slot_wait(&t.ring, slot, err) < 0:
         return -1
-    if not l.has_failed:
+    if not escp_flag(&l.has_failed):
         if slot_finish(&t.ring, slot, &own) < 0:
             own.offset = slot.offset
             if own.code == FAST_CHANGED:  # it ended too early: why?

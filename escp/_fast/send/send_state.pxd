@@ -94,7 +94,7 @@ ctypedef struct item:
 
 ctypedef struct large_file:
     bint is_used
-    bint has_failed
+    int has_failed  # a bint, read without the lock, too
     bint is_ending  # one thread has taken it on to send its end
     int fd
     bint is_direct
@@ -193,7 +193,7 @@ ctypedef struct send_state:
     bint is_walked
     dir_node *to_count  # walk/count.pxd: sources and directories; no references
     int n_to_count
-    bint is_uncountable  # or counted
+    int is_uncountable  # or counted; a bint, read without the lock, too
     uint64_t n_counted  # files that there are; 0: not known
     item items[N_ITEMS]
     int items_head

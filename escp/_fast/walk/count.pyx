@@ -4,8 +4,8 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW,
                                    O_NONBLOCK, O_RDONLY, S_ISDIR, S_ISLNK, S_ISREG, c_close, dirent64_t, escp_flag,
-                                   escp_getdents, free, fstatat, openat, pthread_cond_signal, pthread_cond_wait,
-                                   pthread_mutex_lock, pthread_mutex_unlock, stat_t, strlen)
+                                   escp_getdents, escp_raise_flag, free, fstatat, openat, pthread_cond_signal,
+                                   pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.base.paths cimport is_dots
 from escp._fast.base.types cimport MAX_PATH_BYTES
 from escp._fast.files.bounds cimport next_dirent
@@ -20,7 +20,7 @@ cdef enum:
 cdef void give_up_locked(send_state *s) noexcept nogil:
     """The number will never be known."""
     cdef dir_node *node
-    s.is_uncountable = True
+    escp_raise_flag(&s.is_uncountable)
     while s.to_count != NULL:
         node = s.to_count
         s.to_count = node.next
@@ -90,7 +90,7 @@ cdef uint64_t count_below(send_state *s, dir_node *dir, uint8_t *listing) noexce
         O_NOFOLLOW if s.config.keeps_links or dir.parent != NULL else 0))
     if fd < 0:
         return dir.parent == NULL  # a source that is a file
-    while n > 0 and not escp_flag(&s.is_stopped) and not s.is_uncountable:
+    while n > 0 and not escp_flag(&s.is_stopped) and not escp_flag(&s.is_uncountable):
         n = escp_getdents(fd, listing, LISTING_BYTES)
         if n > 0:
             found += count_names(s, fd, dir, listing, n)
