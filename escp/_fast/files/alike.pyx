@@ -21,6 +21,7 @@ cdef int count_alike(int dirfd, const char *name, size_t n_name, bint *is_listed
     cdef char own[MAX_NAME_BYTES + 1]
     cdef char other[MAX_NAME_BYTES + 1]
     cdef size_t n_own = fold_name(name, n_name, own)
+    cdef size_t n_other
     cdef const dirent64_t *d = NULL
     cdef size_t at = 0
     cdef int64_t n = 0
@@ -35,9 +36,12 @@ cdef int count_alike(int dirfd, const char *name, size_t n_name, bint *is_listed
             break
         at = 0
         while next_dirent(listing, n, &at, &d) > 0:
-            if fold_name(d.d_name, strlen(d.d_name), other) == n_own and memcmp(own, other, n_own) == 0:
+            n_other = strlen(d.d_name)
+            if n_other > MAX_NAME_BYTES:  # FUSE has such names, and none of them was given
+                continue
+            if fold_name(d.d_name, n_other, other) == n_own and memcmp(own, other, n_own) == 0:
                 n_alike += 1
-                is_listed[0] = is_listed[0] or (strlen(d.d_name) == n_name and memcmp(d.d_name, name, n_name) == 0)
+                is_listed[0] = is_listed[0] or (n_other == n_name and memcmp(d.d_name, name, n_name) == 0)
     c_close(fd)
     return n_alike
 
