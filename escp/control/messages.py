@@ -59,7 +59,10 @@ class Hello(Message, agent=(), initiator=(), done="said hello"):
 class Send(Message, initiator=(Hello,), wire_names={
     "keeps_links": "!follows_links", "is_sparse": "finds_holes", "keeps_devices": "sends_devices",
 }):  # fmt: skip
-    """Be the sender; `Sources` follow. `filters`: + or - and a pattern each, the first match counts."""
+    """Be the sender; `Sources` follow. `filters`: + or - and a pattern each, the first match counts.
+
+    Files below `min_bytes`, and those not below `below_bytes` unless that is 0, are left out.
+    """
 
     engine: str
     is_direct: bool
@@ -77,6 +80,8 @@ class Send(Message, initiator=(Hello,), wire_names={
     selection: str
     compares_digests: bool
     is_dry_run: bool
+    min_bytes: int = 0
+    below_bytes: int = 0
 
 
 class Receive(Message, initiator=(Hello,), wire_names={
@@ -89,6 +94,7 @@ class Receive(Message, initiator=(Hello,), wire_names={
     only what `Allow` names may be written. `tells_missing`: as `FileFailed`, what of that did not come (1.2).
     `names_attributes`: the sender knows results of what lacks attributes. `is_inplace`: write into files that
     are there; only for an agent with the feature. `names_once`: no second source gets a name that one has.
+    `mode_rules`: changes of modes, in their order.
     """
 
     target: bytes
@@ -115,6 +121,10 @@ class Receive(Message, initiator=(Hello,), wire_names={
     names_attributes: bool = False
     is_inplace: bool = False
     names_once: bool = False
+    is_target_exact: bool = False
+    makes_path: bool = False
+    keeps_owner_if_root: bool = False
+    mode_rules: list[int] = []  # noqa: RUF012
 
 
 class Opened(Message, agent=(Hello,), answers=Receive, done="opened the target"):

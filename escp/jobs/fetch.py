@@ -7,7 +7,7 @@ from escp.errors import SomeFailedError
 from escp.failures import FAST_ABSENT, FAST_MISSING, Failure
 from escp.jobs.agentjob import AgentJob
 from escp.jobs.job import Task
-from escp.jobs.orders import make_receive, make_send
+from escp.jobs.orders import check_age, make_receive, make_send
 from escp.names.offers import Offers
 from escp.remote.agentlink import AgentLink
 from escp.streams.ends import find_excluded, hears_of_roots
@@ -35,7 +35,9 @@ class FetchJob(AgentJob):
         """Tell the sending agent, which has just said hello, how to send, and what is wanted."""
         assert self._send_agent
         is_in_order = self._target is not None and self._target.is_in_order
-        self._send_agent.send(make_send(self._options, is_in_order=is_in_order))
+        order = make_send(self._options, is_in_order=is_in_order)
+        check_age(order, self._send_agent)
+        self._send_agent.send(order)
         self._ask()
 
     def _ask(self) -> None:

@@ -4,9 +4,36 @@ A field of an order is the option of that name; the exceptions are here.
 """
 
 from escp.control.messages import Receive, Send
+from escp.errors import AgentError
 from escp.options.options import Options
+from escp.remote.agentlink import AgentLink
 
 PACED_STREAM_BYTES_PER_S = 16 << 20  # what a stream must at least be allowed, or there are fewer
+
+
+# Fields that older agents lack: the option that needs each, and the feature that came with it.
+_NEWER = {
+    "is_inplace": ("--inplace", "lacks"),
+    "is_target_exact": ("--no-target-directory", "habits"),
+    "makes_path": ("--mkpath", "habits"),
+    "keeps_owner_if_root": ("--archive", "habits"),
+    "mode_rules": ("--chmod", "habits"),
+    "min_bytes": ("--min-size", "habits"),
+    "below_bytes": ("--max-size", "habits"),
+}
+
+
+def check_age(order: Send | Receive, agent: AgentLink) -> None:
+    """Raises AgentError where the agent would not understand all of its order."""
+    needed = [one for name, one in _NEWER.items() if getattr(order, name, None)]
+    if order.selection == "missing":
+        needed.append(("--ignore-existing", "habits"))
+    for option, feature in needed:
+        if not agent.has_feature(feature):
+            raise AgentError(
+                f"option {option}: the escp on {agent.host} is too old for it",
+                "install the same release on all hosts",
+            )
 
 
 def make_send(options: Options, *, is_in_order: bool) -> Send:

@@ -36,7 +36,10 @@ class Tally:
         self._is_inplace = options.is_inplace
         self._compares_digests = options.compares_digests
         self._origin_host = origin.host if origin else None
-        self.accounts = Accounts(_name_end(self._origin_host), _name_end(self._target.host))
+        self.accounts = Accounts(
+            _name_end(self._origin_host), _name_end(self._target.host),
+            may_leave_out=bool(options.min_bytes or options.below_bytes),
+        )  # fmt: skip
         self.hears_absent = False  # the sender tells of accepted names that don't come
         self._watcher = watcher
         self._n_told = 0  # files that failed

@@ -5,7 +5,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
 from escp.control.messages import Allow, Allowed, Message, Opened, Receive
-from escp.errors import AgentError, LocalFileError, ProtocolError
+from escp.errors import LocalFileError, ProtocolError
+from escp.jobs.orders import check_age
 from escp.lean.eventloop import EventLoop
 from escp.names.destination import is_special
 from escp.remote.agentlink import AgentLink
@@ -76,11 +77,7 @@ class AgentTarget(Target):
         self._then: dict[type[Message], Callable[[], None]] = {}  # what is to be done behind its answer
 
     def open(self, wanted: Receive, n_streams: int, then: Callable[[], None]) -> None:
-        if wanted.is_inplace and not self._link.has_feature("lacks"):  # which came with it
-            raise AgentError(
-                f"option --inplace: the escp on {self._link.host} is too old for it",
-                "install the same release on all hosts",
-            )
+        check_age(wanted, self._link)
         self._ask(wanted, Opened, then)
 
     def allow(self, names: list[bytes], directories: Sequence[int], then: Callable[[], None]) -> None:

@@ -51,9 +51,18 @@ def is_special(path: bytes) -> bool:
 
 
 def open_destination(
-    target: bytes, *, n_sources: int, is_directory: bool, is_remote: bool = True, is_dry_run: bool = False
+    target: bytes,
+    *,
+    n_sources: int,
+    is_directory: bool,
+    is_remote: bool = True,
+    is_dry_run: bool = False,
+    is_exact: bool = False,
+    makes_path: bool = False,
 ) -> Destination:
     """Open what *target* names, creating the one directory that a copy of a directory may need.
+
+    *is_exact*, *makes_path*: as for `plan_landing`; with the latter all that lead to it are created, too.
 
     In a dry run an empty directory that has no name stands for it. Raises RefusedError when the target is not
     what the sources need, RemoteFileError or LocalFileError when it can't be opened.
@@ -69,14 +78,20 @@ def open_destination(
             nothing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
             raise _refuse_link(shown, os.fsdecode(link), is_remote=is_remote) from nothing
         try:
-            landing = plan_landing(path, kind, sources)
+            landing = plan_landing(path, kind, sources, is_exact=is_exact, makes_path=makes_path)
             if kind == DIRECTORY:
-                return Destination(os.dup(fd), b"", -1, True)
+                return Destination(os.dup(fd), b"", -1, landing.names[0] != b"" or not is_exact)
             if kind == OTHER:
                 return _open_file(fd, path)
         finally:
             if fd >= 0:
                 os.close(fd)
+        if kind == MISSING and makes_path and (top := _find_missing(path)):
+            if is_dry_run:
+                _check_parent(top)
+                name = b"" if landing.makes_root else path.rpartition(b"/")[2]
+                return Destination(_open_nameless(), name, -1, not name and landing.names[0] != b"")
+            os.makedirs(path.rstrip(b"/").rpartition(b"/")[0], exist_ok=True)
         if not landing.makes_root:
             parent, name = _open_parent(path)
             return Destination(parent, name, -1, False)
@@ -91,6 +106,16 @@ def open_destination(
         cls = RemoteFileError if is_remote else LocalFileError
         reason = describe_errno(e.errno or 0)
         raise cls(f"can't write to '{shown}': {reason}", ERRNO_HINTS.get(e.errno or 0, "")) from e
+
+
+def _find_missing(path: bytes) -> bytes:
+    """The uppermost directory above *path* that is not there; b"" where all are."""
+    at = path.find(b"/", 1)
+    while 0 < at < len(path.rstrip(b"/")):
+        if not os.path.exists(path[:at]):
+            return path[:at]
+        at = path.find(b"/", at + 1)
+    return b""
 
 
 def _find_dangling(path: bytes) -> bytes:

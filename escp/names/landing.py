@@ -74,8 +74,18 @@ def check_target_demands(target: bytes, n_sources: int) -> bool:
     return n_sources > 1 or target.endswith(b"/") or target.rpartition(b"/")[2] in (b"", b".", b"..")
 
 
-def plan_landing(target: bytes, kind: str, sources: "Sequence[SourceRoot]") -> Landing:
+def plan_landing(
+    target: bytes,
+    kind: str,
+    sources: "Sequence[SourceRoot]",
+    *,
+    is_exact: bool = False,
+    makes_path: bool = False,
+) -> Landing:
     """Decide where `sources` go. `kind` is what the target is: MISSING, DIRECTORY or OTHER.
+
+    *is_exact*: the one source is to be the target, never in it. *makes_path*: a missing directory is no
+    reason to refuse anything.
 
     Raises RefusedError if it is not what the sources need. For a single file whose target is OTHER or MISSING
     the root is the target's parent, which the caller finds missing or not when it opens it.
@@ -83,13 +93,21 @@ def plan_landing(target: bytes, kind: str, sources: "Sequence[SourceRoot]") -> L
     """
     shown = target.decode("utf-8", "surrogateescape")
     names = tuple(source.name for source in sources)
-    if kind == DIRECTORY:
-        return Landing(target or b".", False, names)
     is_one = len(sources) == 1
+    if is_exact and not is_one:
+        raise RefusedError(f"option -T: several sources can't all be '{shown}'", "leave it out")
+    if kind == DIRECTORY and is_exact and not sources[0].is_directory:
+        raise RefusedError(
+            f"option -T: the target '{shown}' is a directory", "leave it out: the file goes into it"
+        )
+    if kind == DIRECTORY:
+        return Landing(target or b".", False, (b"",) if is_exact else names)
     if is_one and not sources[0].is_directory:
         if not check_target_demands(target, 1):
             parent, slash, name = target.rpartition(b"/")
             return Landing(parent + slash or b".", False, (name,))
+        if kind == MISSING and makes_path:
+            return Landing(target, True, names)
         if kind == MISSING:
             raise RefusedError(
                 f"there is no directory '{shown}'", "create it first, or leave out the slash at its end"

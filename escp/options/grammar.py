@@ -120,6 +120,20 @@ def _find_value(name: str, value: str, left: "Iterator[str]") -> str:
     return value
 
 
+class _Joined(str):
+    """Of a command line, not of a configuration."""
+
+
+class Join(argparse.Action):
+    """Several on one command line are one, with commas; together they replace what a configuration says."""
+
+    def __call__(
+        self, parser: object, namespace: argparse.Namespace, value: object, option: object = None
+    ) -> None:
+        old = getattr(namespace, self.dest)
+        setattr(namespace, self.dest, _Joined(f"{old},{value}" if isinstance(old, _Joined) else value))
+
+
 class Formatter(argparse.RawDescriptionHelpFormatter):
     """Always 80 columns: also saves the import of shutil, which only measures the terminal."""
 

@@ -17,7 +17,6 @@ _REPLACED = "a file that is there is always replaced, by a whole one"
 
 # Options that escp lacks, by each name that people know: what does the same here, or why nothing does.
 _ELSEWHERE = {
-    "-a --archive": "write -rp --links, and as root --owner --devices",
     "-z --compress-choice --zc --compress-level --zl": "write -C (--compress)",
     "--delete --delete-before --delete-during --delete-delay --delete-after --delete-excluded --del": _KEPT,
     "--remove-source-files --remove-sent-files": _KEPT,
@@ -37,15 +36,15 @@ _ELSEWHERE = {
     "-d --no-dereference": "write --links to copy links as links",
     "--size-only": "write --skip-unchanged, with -p, or --checksum",
     "--ignore-times -I --whole-file -W --force -f": _REPLACED,
-    "--ignore-existing --no-clobber --interactive": "write --update, or -p --skip-unchanged",
+    "--no-clobber --interactive": "write --ignore-existing",
     "--list-only": "write -n (--dry-run)",
     "--rsh -e": "write -S PROGRAM; ssh's own options are -P, -i, -F, -J and -o here",
     "--rsync-path": "write -D PATH (--escp): the command that starts escp there",
     "--port": "write -P for ssh's port, --escp_port for that of the data",
     "--timeout --contimeout": "write -o ConnectTimeout=SECONDS for the login",
     "--log-file": "write --logfile FILE",
-    "--one-file-system -x --max-size --min-size": "write --exclude for what is to be left out",
-    "--mkpath --parents --relative": "make the directories first: of a path only the last one is made",
+    "--one-file-system -x": "write --exclude for what is to be left out",
+    "--parents --relative": "write --mkpath: it makes the directories that lead to the target",
     "--reflink": "on this host extents are shared wherever the file system can",
     "--verify": "every file is verified unless --nochecksum is given",
     "--threads --streams": "write -t STREAMS (--parallel)",

@@ -94,6 +94,9 @@ def _parse_copy(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
     has_filelist = args.filelist is not None
     if len(operands) < (1 if has_filelist else 2):
         raise UsageError(NO_TARGET if operands or has_filelist else NO_SOURCE, _USAGE_HINT)
+    if args.is_target_exact and (has_filelist or len(operands) > 2):
+        what = "a file list" if has_filelist else f"{len(operands) - 1} sources"
+        raise UsageError(f"option -T: one source can have the target's name, not {what}", "leave it out")
     *sources, target = (operand.location for operand in operands)
     if not target.is_remote and not target.path:
         raise UsageError("the target is empty", "write . for this directory")

@@ -24,6 +24,8 @@ from escp.options.values import (
     check_tunnel,
     find_family,
     parse_block,
+    parse_bounds,
+    parse_chmod,
     parse_count,
     parse_cpumask,
     parse_engines,
@@ -63,6 +65,12 @@ class Options(Record):
     is_null_separated: bool
     is_recursive: bool
     keeps_attributes: bool
+    is_archive: bool
+    is_target_exact: bool
+    makes_path: bool
+    mode_rules: list[int]  # of --chmod: docs/protocol.md 3.2
+    min_bytes: int
+    below_bytes: int  # 0: no bound
     has_compression: bool
     has_checksum: bool
     limit_bytes_per_s: int | None  # of all streams together
@@ -70,6 +78,7 @@ class Options(Record):
     filters: tuple[tuple[bool, bytes], ...]  # (is_include, pattern); the first that matches counts
     updates: bool
     skips_unchanged: bool
+    skips_existing: bool
     compares_digests: bool
     is_dry_run: bool
     keeps_owner: bool
@@ -130,7 +139,12 @@ class Options(Record):
     @property
     def keeps_owner_names(self) -> bool:
         """Owner and group go by name, too: the numbers may be others' on the other host."""
-        return self.keeps_owner and not self.has_numeric_ids
+        return (self.keeps_owner or self.is_archive) and not self.has_numeric_ids
+
+    @property
+    def keeps_owner_if_root(self) -> bool:
+        """The side that writes keeps owners if it may."""
+        return self.is_archive
 
     @property
     def skips_by_time(self) -> bool:
@@ -139,7 +153,9 @@ class Options(Record):
 
     @property
     def selection(self) -> str:
-        """Which files are sent, for the planes: "all", "changed" or "newer"."""
+        """Which files are sent, for the planes: "all", "missing", "changed" or "newer"."""
+        if self.skips_existing:
+            return "missing"
         if self.skips_unchanged or self.compares_digests:
             return "changed"
         return "newer" if self.updates else "all"
@@ -160,6 +176,7 @@ class Login(Record):
 _FOR_ONE_COMMAND = "is for one command: write it there"
 NOT_CONFIGURABLE = {
     "filelist": _FOR_ONE_COMMAND,
+    "no-target-directory": _FOR_ONE_COMMAND,
     "embedded": _FOR_ONE_COMMAND,
     "clean-agents": _FOR_ONE_COMMAND,
     "help": _FOR_ONE_COMMAND,
@@ -276,7 +293,9 @@ def _parse_words(
         value = getattr(args, dest)
         if isinstance(values.get(dest), str) and value == values[dest]:
             setattr(args, dest, os.path.expanduser(value))
-    args.has_numeric_ids = args.has_numeric_ids and (args.keeps_owner or "--numeric-ids" in words)
+    args.has_numeric_ids = args.has_numeric_ids and (
+        args.keeps_owner or args.is_archive or "--numeric-ids" in words
+    )
     return args
 
 
@@ -298,7 +317,12 @@ def _check_options(args: argparse.Namespace) -> Options:
     port = parse_port(args.port)
     n_more_ports = parse_count(args.port_range, "--escp_portrange", 0, MAX_PORT - port)
     send_engine, receive_engine = parse_engines(args.ioengine)
-    if args.has_numeric_ids and not args.keeps_owner:
+    if args.is_archive:
+        args.is_recursive = args.keeps_attributes = args.keeps_links = args.keeps_hard_links = True
+    if args.skips_existing:  # and so whatever --checksum would compare
+        args.compares_digests = False
+    min_bytes, below_bytes = parse_bounds(args.min_size, args.max_size)
+    if args.has_numeric_ids and not (args.keeps_owner or args.is_archive):
         raise UsageError("option --numeric-ids: there is no --owner", "write both")
     if args.is_inplace and args.is_sparse:
         raise UsageError(
@@ -313,6 +337,9 @@ def _check_options(args: argparse.Namespace) -> Options:
             (is_include, check_pattern(pattern, "--include" if is_include else "--exclude"))
             for is_include, pattern in args.filters
         ),
+        "mode_rules": [] if args.chmod is None else list(parse_chmod(args.chmod)),
+        "min_bytes": min_bytes,
+        "below_bytes": below_bytes,
         "bind_address": _check_given(check_address, args.bind_address),
         "tunnel": check_tunnel(args.tunnel),
         "n_streams": parse_streams(args.n_streams),

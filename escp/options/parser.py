@@ -14,7 +14,7 @@ from escp.constants import (
 )
 from escp.errors import EXIT_MEANINGS
 from escp.lean.untranslated import argparse
-from escp.options.grammar import Formatter, OptionParser
+from escp.options.grammar import Formatter, Join, OptionParser
 
 PUSHED_AGENT = ""  # the command that starts the agent, which can't be empty, where escp is sent along
 USAGE = """\
@@ -122,6 +122,12 @@ def _add_copy_options(group: argparse._ArgumentGroup) -> None:
     add("-r", "--recursive", dest="is_recursive", action="store_true",
         help="copy directories with all that is in them; symbolic links are followed unless --links is "
         "given (default: off)")
+    add("-T", "--no-target-directory", dest="is_target_exact", action="store_true",
+        help="the one SOURCE is to be called TARGET, also where that is a directory: it gets a directory's "
+        "contents, and is refused for a file. Not scp's -T (default: off)")
+    add("--mkpath", dest="makes_path", action="store_true",
+        help="make the directories that lead to TARGET, and with a slash at its end TARGET itself "
+        "(default: off)")
     add("-C", "--compress", dest="has_compression", action="store_true",
         help="compress the data with zstd (default: off)")
     add("-l", "--limit", dest="limit", metavar="LIMIT",
@@ -136,7 +142,7 @@ def _add_copy_options(group: argparse._ArgumentGroup) -> None:
         "(default: off)")
     add("--nochecksum", action="store_true",
         help="do not verify the files' contents end to end (default: verify)")
-    add("-O", "-s", "-T", dest="ignored", action="store_true",
+    add("-O", "-s", dest="ignored", action="store_true",
         help="accepted because scp has them; no effect")
     add("-X", dest="ignored_value", metavar="OPTION",
         help="accepted because scp has it; no effect (default: none)")
@@ -161,14 +167,29 @@ def _add_selecting_options(group: argparse._ArgumentGroup) -> None:
         "(default: off)")
     add("--checksum", dest="compares_digests", action="store_true",
         help="skip files of the same size and contents at the target: both sides read them (default: off)")
+    add("--ignore-existing", dest="skips_existing", action="store_true",
+        help="skip what has its name at the target already, whatever that is, but not the contents of "
+        "directories (default: off)")
+    add("--min-size", dest="min_size", metavar="SIZE",
+        help="skip files of fewer bytes: K, M, G, T and P are powers of 1024, KB and so on of 1000 "
+        "(default: none)")
+    add("--max-size", dest="max_size", metavar="SIZE",
+        help="skip files of more bytes (default: none)")
     add("-n", "--dry-run", dest="is_dry_run", action="store_true",
         help="only list what would be copied (default: off)")
 
 
 def _add_attribute_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
+    add("-a", "--archive", dest="is_archive", action="store_true",
+        help="the same as -rp --links --hard-links, and --owner where the side that writes is root; without "
+        "--xattrs, --acls, --devices and --sparse (default: off)")
     add("-p", "--preserve", dest="keeps_attributes", action="store_true",
         help="keep modification and access times and mode bits (default: off)")
+    add("--chmod", dest="chmod", metavar="MODES", action=Join,
+        help="change modes as chmod does, D and F in front are for directories and for all else: "
+        "D755,F644 or go-w. What is replaced keeps its mode without -p; special bits need -p "
+        "(default: none)")
     add("--owner", dest="keeps_owner", action="store_true",
         help="keep user and group, by name; only root may (default: off)")
     add("--numeric-ids", dest="has_numeric_ids", action="store_true",

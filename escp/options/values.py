@@ -18,6 +18,7 @@ MIN_LIMIT_BYTES_PER_S = 128  # scp's smallest, 1 Kbit/s: two bytes a second for 
 MAX_LIMIT_BYTES_PER_S = 1 << 50  # far beyond any network, far below what a 64-bit pacing rate holds
 TUNNEL_CHOICES = ("auto", "never", "always")
 ENGINES = ("posix", "dummy")
+_MAX_BYTES = (1 << 63) - 2  # of a file, so that one more is a bound
 
 
 def _fullmatch(pattern: str, text: str) -> "re.Match[str] | None":
@@ -55,6 +56,33 @@ def parse_size(text: str, option: str) -> int:
             f"option {option}: '{text}' is no size", "write a number of bytes, or one with K, M or G"
         )
     return int(match[1]) * {"": 1, "K": KIB, "M": MIB, "G": KIB * MIB}[match[2].upper()]
+
+
+def parse_bytes(text: str, option: str) -> int:
+    """Bytes as rsync reads them: 1.5M and 1MiB are powers of 1024, 1MB of 1000; -1 behind it is one less."""
+    match = _fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGTPkmgtp]?)((?:[iI]?[bB])?)([-+]1)?", text)
+    if not match or (match[3].lower() == "ib" and not match[2]):
+        raise UsageError(
+            f"option {option}: '{text}' is no size", "write bytes, or 10K, 1.5M, 2G (powers of 1024)"
+        )
+    unit = 1000 if match[3].lower() == "b" else 1024
+    size = int(float(match[1]) * unit ** " KMGTP".index(match[2].upper() or " ")) + int(match[4] or 0)
+    return min(max(size, 0), _MAX_BYTES)
+
+
+def parse_bounds(min_size: str | None, max_size: str | None) -> tuple[int, int]:
+    """The sizes of files that are copied: at least the first, and below the second unless that is 0."""
+    low = 0 if min_size is None else parse_bytes(min_size, "--min-size")
+    below = 0 if max_size is None else parse_bytes(max_size, "--max-size") + 1
+    if below and low >= below:
+        raise UsageError(f"option --min-size: {min_size} is more than --max-size {max_size}", "no file fits")
+    return low, below
+
+
+def parse_chmod(text: str) -> tuple[int, ...]:
+    from escp.options import modes  # lazy: few need it
+
+    return modes.parse_chmod(text)
 
 
 def parse_rate(text: str) -> int:
@@ -179,6 +207,9 @@ def check_setting(key: str, text: str) -> object:
 # By key of the configuration: what can be said of a value alone.
 _CHECKS: dict[str, "Callable[[str], object]"] = {
     "ssh-port": parse_ssh_port,
+    "min-size": lambda text: parse_bytes(text, "--min-size"),
+    "max-size": lambda text: parse_bytes(text, "--max-size"),
+    "chmod": parse_chmod,
     "limit": parse_rate,
     "include": check_pattern,
     "exclude": check_pattern,

@@ -192,7 +192,7 @@ class ReceiveEnd:
         self._is_remote = is_remote
         self.destination: Destination = open_destination(
             wanted.target, n_sources=wanted.n_sources, is_directory=wanted.is_directory, is_remote=is_remote,
-            is_dry_run=wanted.is_dry_run,
+            is_dry_run=wanted.is_dry_run, is_exact=wanted.is_target_exact, makes_path=wanted.makes_path,
         )  # fmt: skip
         self.max_large = 0  # files that may be open at the same time, once `open` knows
         self.plane: ReceivePlane | None = None

@@ -13,11 +13,25 @@ NAMED = {  # an option, and the fields of both orders that it sets
     "--hard-links": ["keeps_hard_links"],
     "--sparse": ["is_sparse"],
     "--devices": ["keeps_devices"],
+    "--ignore-existing": ["selection"],
     "--xattrs": ["keeps_xattrs"],
     "--acls": ["keeps_acls"],
     "--owner": ["keeps_owner", "keeps_owner_names"],
     "--checksum": ["compares_digests"],
     "--dry-run": ["is_dry_run"],
+    "--no-target-directory": ["is_target_exact"],
+    "--mkpath": ["makes_path"],
+    "--chmod=D755,F644": ["mode_rules"],
+    "--min-size=1": ["min_bytes"],
+    "--max-size=0": ["below_bytes"],
+    "-a": [
+        "is_recursive",
+        "keeps_attributes",
+        "keeps_links",
+        "keeps_hard_links",
+        "keeps_owner_if_root",
+        "keeps_owner_names",
+    ],
 }
 
 

@@ -17,10 +17,10 @@ def fail(*argv):
 @pytest.mark.parametrize(
     ("words", "unknown", "hint"),
     [
-        (["-a"], "-a", "-rp --links"),
-        (["--archive"], "--archive", "-rp --links"),
         (["-rz"], "-z", "-C"),
-        (["-vaz"], "-a", "-rp --links"),
+        (["-vaz"], "-z", "-C"),
+        (["--no-clobber"], "--no-clobber", "--ignore-existing"),
+        (["--parents"], "--parents", "--mkpath"),
         (["--delete"], "--delete", "rsync"),
         (["--delete-after"], "--delete-after", "rsync"),
         (["--progress"], "--progress", "--json"),

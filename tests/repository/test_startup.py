@@ -48,10 +48,10 @@ def loaded_by(*words: str) -> set[str]:
         "print(*set(sys.modules) - bare, file=sys.stderr)"
     )
     env = {**os.environ, "ESCP_CONFIG": ""}
-    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, env=env, input="",
-                          capture_output=True, text=True, timeout=60)  # fmt: skip
+    done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, env=env, input=b"",
+                          capture_output=True, timeout=60)  # fmt: skip
     assert done.stdout, done.stderr
-    return set(done.stderr.split())
+    return set(done.stderr.decode().split())
 
 
 @pytest.mark.parametrize(("word", "needed"), [("--version", VERSION_PAGE), ("--server", AGENT)])

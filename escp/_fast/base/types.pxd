@@ -81,6 +81,7 @@ cdef enum selection_kind:
     SELECT_ALL = 0
     SELECT_NEWER = 1  # not those whose target is as new, and of their size, or newer
     SELECT_CHANGED = 2  # not those whose target has their size and time, or digest
+    SELECT_MISSING = 3  # not those whose name something has at the target
 
 
 ctypedef struct fast_err:

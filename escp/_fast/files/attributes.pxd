@@ -13,7 +13,17 @@ cdef enum:
     PROC_PATH_BYTES = 32
     FILE_MODE = 0o777  # scp takes no more of a file's mode, with -p or without
     DIRECTORY_MODE = 0o1777
+    MAX_MODE_RULES = 64
     UNFINISHED_MODE = 0o1700  # of a directory that was made here and waits for its own entry
+
+
+# One clause of --chmod: of a mode the bits of *keeps* stay, then those of *adds* come.
+ctypedef struct mode_rule:
+    uint32_t keeps
+    uint32_t adds
+    bint is_for_directories
+    bint is_for_others  # that are no directories
+    bint needs_execute  # X: no execute bits for what is no directory and has none
 
 
 # What of it is wanted, and what this process has to do with it.
@@ -25,11 +35,18 @@ ctypedef struct kept_attributes:
     bint follows_umask  # directories are the user's own, made here; else as scp makes them on the other host
     uint32_t umask
     bint is_root
+    mode_rule rules[MAX_MODE_RULES]
+    int n_rules
     owner_cache owners
 
 
 cdef void kept_open(kept_attributes *k) noexcept nogil
 cdef void kept_close(kept_attributes *k) noexcept nogil
+# Rules as the protocol has them (3.2, `mode_rules`): ValueError for what is none.
+cdef int kept_rules(kept_attributes *k, list rules) except -1
+# What the mode of a new file, link or device is made of, before umask and ACLs.
+cdef uint32_t mode_to_make(const kept_attributes *k, const entry *e) noexcept nogil
+cdef uint32_t mode_to_begin(const kept_attributes *k, const entry *e) noexcept nogil  # of a directory
 # Everything that was asked for, for a file's own descriptor. *lacks*: what can't be set, which ends nothing.
 cdef void set_file_attributes(kept_attributes *k, int fd, const entry *e, fast_err *lacks) noexcept nogil
 # The same for a directory, link or device (the entry's kind) opened with O_PATH. Of a directory the mode is always

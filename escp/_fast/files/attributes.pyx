@@ -1,6 +1,6 @@
 """Owner, extended attributes, ACLs, mode and times of what was received; see attributes.pxd."""
 
-from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t
+from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 
 from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, EINVAL, ENODATA, EOPNOTSUPP, EPERM, S_ISGID, errno,
                                    escp_set_errno, fchmod, fchmodat, fchownat, fremovexattr, fsetxattr, fstat, fstatat,
@@ -14,6 +14,7 @@ from escp._fast.wire.extras cimport (XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT, XATTR_
 from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_DIRECTORY, entry
 
 cdef enum:
+    RULE_BITS = 27
     FULL_MODE = 0o7777
     ACL_OWNER = 0x01
     ACL_GROUP = 0x04
@@ -39,10 +40,50 @@ cdef void times_of(const entry *e, timespec_t *times) noexcept nogil:
     times[1].tv_sec, times[1].tv_nsec = e.mtime_s, e.mtime_ns
 
 
-cdef uint32_t mode_of(const kept_attributes *k, const entry *e, bint is_directory) noexcept nogil:
+cdef int kept_rules(kept_attributes *k, list rules) except -1:
+    cdef mode_rule *r
+    cdef uint64_t rule
+    if len(rules) > MAX_MODE_RULES:
+        raise ValueError(f"more than {MAX_MODE_RULES} rules for modes")
+    for rule in rules:
+        if rule >> RULE_BITS:
+            raise ValueError("a rule for modes is none")
+        r = &k.rules[k.n_rules]
+        r.adds, r.keeps = rule & FULL_MODE, rule >> 12 & FULL_MODE
+        r.is_for_directories, r.is_for_others = not rule >> 24 & 1, not rule >> 25 & 1
+        r.needs_execute = rule >> 26 & 1
+        k.n_rules += 1
+    return 0
+
+
+cdef uint32_t change_mode(const kept_attributes *k, uint32_t mode, bint is_directory) noexcept nogil:
+    cdef bint is_executable = is_directory or mode & 0o111
+    cdef const mode_rule *r
+    cdef int i
+    for i in range(k.n_rules):
+        r = &k.rules[i]
+        if r.is_for_directories if is_directory else r.is_for_others:
+            mode = (mode & r.keeps) | (r.adds & ~<uint32_t>(0o111 if r.needs_execute and not is_executable else 0))
+    return mode
+
+
+cdef uint32_t allowed_mode(const kept_attributes *k, const entry *e, bint is_directory) noexcept nogil:
     if k.keeps_owner and k.keeps_attributes:
         return e.mode & FULL_MODE
     return e.mode & (DIRECTORY_MODE if is_directory else FILE_MODE)
+
+
+cdef uint32_t mode_of(const kept_attributes *k, const entry *e, bint is_directory) noexcept nogil:
+    """Bits that the peer may not ask for go first: what --chmod adds this side's user did."""
+    return change_mode(k, allowed_mode(k, e, is_directory), is_directory)
+
+
+cdef uint32_t mode_to_make(const kept_attributes *k, const entry *e) noexcept nogil:
+    return mode_of(k, e, False) & FILE_MODE
+
+
+cdef uint32_t mode_to_begin(const kept_attributes *k, const entry *e) noexcept nogil:
+    return change_mode(k, e.mode & FULL_MODE, True)
 
 
 cdef bint set_owner(kept_attributes *k, int fd, const entry *e, fast_err *lacks) noexcept nogil:

@@ -16,7 +16,7 @@ from escp._fast.base.paths cimport last_slash
 from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES,
                                     MAX_PATH_BYTES, clear, fail, fast_err, is_kept)
 from escp._fast.files.alike cimport is_alone
-from escp._fast.files.attributes cimport set_path_attributes
+from escp._fast.files.attributes cimport mode_to_make, set_path_attributes
 from escp._fast.files.given cimport GIVEN_ALIKE, GIVEN_TAKEN, given_begin, given_end
 from escp._fast.files.remains cimport TEMP_NAME_BYTES, name_temporary
 from escp._fast.files.tree cimport (MODE_UNKNOWN, NOT_MADE, dir_cache, find_directory, lend_directory, source_id,
@@ -165,7 +165,7 @@ cdef int prepare(tree *t, dir_cache *cache, const entry *e, new_node *node, fast
         node.text[x.n_target] = 0
     else:
         type = S_IFCHR if x.device == DEVICE_CHARACTER else S_IFBLK if x.device == DEVICE_BLOCK else S_IFIFO
-        node.mode = type | (e.mode & 0o777)
+        node.mode = type | mode_to_make(&t.kept, e)
         node.major, node.minor = x.major, x.minor
     return 0
 

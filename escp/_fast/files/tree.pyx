@@ -9,8 +9,9 @@ from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, ECONNABORTED
                                    memcmp, memcpy, mkdirat, openat, stat_t, strlen, unlinkat)
 from escp._fast.base.paths cimport SLASH, last_slash
 from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, clear, fail, fast_err, is_kept
-from escp._fast.files.attributes cimport (DIRECTORY_MODE, FILE_MODE, PROC_PATH_BYTES, UNFINISHED_MODE, kept_close,
-                                          kept_open, limit_new, proc_path, set_path_attributes, set_unfinished)
+from escp._fast.files.attributes cimport (DIRECTORY_MODE, PROC_PATH_BYTES, UNFINISHED_MODE, kept_close, kept_open,
+                                          limit_new, mode_to_begin, mode_to_make, proc_path, set_path_attributes,
+                                          set_unfinished)
 from escp._fast.files.beneath cimport open_beneath
 from escp._fast.files.given cimport given_first, given_free, given_open
 from escp._fast.files.lending cimport (FULL_MODE, OWNER_RIGHTS, give_back, lend, lend_new, lending_close,
@@ -220,9 +221,9 @@ cdef void directory_begin(tree *t, dir_cache *cache, const entry *e) noexcept no
     memcpy(path, e.path, e.path_bytes)
     path[e.path_bytes] = 0
     if e.path_bytes:
-        find_directory(t, cache, path, e.path_bytes, e.root_bytes, <int>e.mode, &fd, &own)
+        find_directory(t, cache, path, e.path_bytes, e.root_bytes, <int>mode_to_begin(&t.kept, e), &fd, &own)
     elif t.brings_root:
-        open_root_up(t, <int>e.mode)
+        open_root_up(t, <int>mode_to_begin(&t.kept, e))
 
 
 cdef void open_root_up(tree *t, int mode) noexcept nogil:
@@ -246,7 +247,7 @@ cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *e
         return fail(err, FAST_UNSAFE, 0, "path")  # a file was asked for
     memcpy(path, e.path, e.path_bytes)
     path[e.path_bytes] = 0
-    if find_directory(t, cache, path, e.path_bytes, e.root_bytes, <int>e.mode, &fd, err) < 0:
+    if find_directory(t, cache, path, e.path_bytes, e.root_bytes, <int>mode_to_begin(&t.kept, e), &fd, err) < 0:
         return -1
     give_back(&t.lent, fd)
     set_path_attributes(&t.kept, fd, e, err)
@@ -290,14 +291,15 @@ cdef bint lend_directory(tree *t, int dirfd, const char *path, size_t n, size_t 
 
 cdef int create_at(tree *t, int dirfd, const char *directory, size_t n, const entry *e, new_file *f) noexcept nogil:
     """A new file's descriptor, or -1 with errno."""
+    cdef uint32_t mode = mode_to_make(&t.kept, e)
     # The kernel applies umask and default ACLs to the source's mode, here as for any new file.
     if not escp_flag(&t.lacks_tmpfile):
-        f.fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
+        f.fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, mode)
         if f.fd >= 0 or (errno != EOPNOTSUPP and errno != EISDIR and errno != EINVAL and errno != ENOENT):
             return f.fd
         escp_raise_flag(&t.lacks_tmpfile)
     name_temporary(&t.id, f.temporary)
-    f.fd = openat(dirfd, f.temporary, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, e.mode & FILE_MODE)
+    f.fd = openat(dirfd, f.temporary, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, mode)
     f.has_temporary_name = f.fd >= 0
     if f.fd >= 0 and given_first(&t.given, directory, n):
         remove_remains(&t.id, dirfd, f.fd)

@@ -14,7 +14,7 @@ from escp._fast.base.counters cimport stream_counters
 from escp._fast.base.events cimport (EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_LISTED, EVENT_ROOM,
                                      take_events)
 from escp._fast.base.libc cimport escp_load, escp_memory_room
-from escp._fast.base.types cimport MAX_STREAMS, SELECT_ALL, SELECT_CHANGED, SELECT_NEWER
+from escp._fast.base.types cimport MAX_STREAMS, SELECT_ALL, SELECT_CHANGED, SELECT_MISSING, SELECT_NEWER
 from escp._fast.crypto.channel cimport Channel
 from escp._fast.io.ring cimport ring_bytes
 
@@ -23,7 +23,7 @@ from escp._fast.errors import BuffersError
 cdef enum:
     LARGE_BYTES = 268435456  # of buffers
 
-SELECTIONS = {"all": SELECT_ALL, "newer": SELECT_NEWER, "changed": SELECT_CHANGED}
+SELECTIONS = {"all": SELECT_ALL, "newer": SELECT_NEWER, "changed": SELECT_CHANGED, "missing": SELECT_MISSING}
 FILE_FAILED, FATAL, FINISHED, ROOM = EVENT_FILE_FAILED, EVENT_FATAL, EVENT_FINISHED, EVENT_ROOM
 LISTED = EVENT_LISTED
 

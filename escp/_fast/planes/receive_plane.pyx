@@ -8,6 +8,7 @@ cimport cython
 
 from escp._fast.base.libc cimport calloc, escp_load, free, pthread_mutex_lock, pthread_mutex_unlock
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err
+from escp._fast.files.attributes cimport kept_rules
 from escp._fast.files.tree cimport MAX_CACHED, tree, tree_tidy
 from escp._fast.io.engines cimport find_engine
 from escp._fast.planes.plane cimport Plane, check_memory, check_streams, find_selection, sum_counters
@@ -39,7 +40,8 @@ cdef int obey(receive_config *c, tree *destination, order) except -1:
     destination.overwrites = order.is_inplace
     destination.given.is_on = order.names_once
     destination.kept.keeps_attributes = order.keeps_attributes
-    destination.kept.keeps_owner = order.keeps_owner
+    destination.kept.keeps_owner = order.keeps_owner or (order.keeps_owner_if_root and os.geteuid() == 0)
+    kept_rules(&destination.kept, order.mode_rules or [])
     destination.kept.keeps_xattrs = order.keeps_xattrs
     destination.kept.keeps_acls = order.keeps_acls
     destination.keeps_links = order.keeps_links

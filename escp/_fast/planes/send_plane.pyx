@@ -73,6 +73,8 @@ cdef int obey(send_config *c, order) except -1:
     c.selection = find_selection(order.selection, order.compares_digests)
     c.compares_digests = order.compares_digests
     c.is_dry_run = order.is_dry_run
+    c.min_bytes = order.min_bytes
+    c.below_bytes = order.below_bytes
     return 0
 
 
@@ -156,7 +158,8 @@ cdef class SendPlane(Plane):
     cdef int start_walkers(self) except -1:
         for _ in range(self.state.config.n_walkers):
             self.threads.add(run_walker, self.state, "escp-walk")
-        if not self.state.is_uncountable:
+        # How many there are between bounds is not known by their names.
+        if not (self.state.is_uncountable or self.state.config.min_bytes or self.state.config.below_bytes):
             self.threads.add(run_counter, self.state, "escp-count")
         return 0
 

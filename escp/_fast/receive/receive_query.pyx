@@ -8,7 +8,7 @@ from libc.stdint cimport uint64_t
 
 from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_ISREG,
                                    c_close, fstat, fstatat, openat, stat_t)
-from escp._fast.base.types cimport FAST_PROTOCOL, MAX_NAME_BYTES, SELECT_ALL, clear, fail, fast_err
+from escp._fast.base.types cimport FAST_PROTOCOL, MAX_NAME_BYTES, SELECT_ALL, SELECT_MISSING, clear, fail, fast_err
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.compare cimport digest_file, is_current
 from escp._fast.files.tree cimport directory_find, file_find
@@ -45,7 +45,11 @@ cdef bint has_file(receive_stream *t, const entry *e, digest128 *digest, fast_er
         return False
     if s.destination.in_place_fd >= 0:
         return False
-    if fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0 or not S_ISREG(status.st_mode):
+    if fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0:
+        return False
+    if s.config.selection == SELECT_MISSING:
+        return True
+    if not S_ISREG(status.st_mode):
         return False
     if s.config.compares_digests:
         return <uint64_t>status.st_size == e.size and has_digest(t, dirfd, name, e, digest)

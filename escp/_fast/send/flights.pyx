@@ -24,7 +24,7 @@ cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexc
     f.dir = dir
     f.large = NULL
     f.links = NULL
-    f.is_sent = f.is_good = f.is_refused = f.is_digest_known = False
+    f.is_sent = f.is_good = f.is_refused = f.is_digest_known = f.is_node = False
     f.size = 0
     f.digest.high = f.digest.low = 0
     f.n_name = 0

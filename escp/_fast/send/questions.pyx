@@ -8,7 +8,8 @@ from escp._fast.send.flights cimport (flight_end_locked, flight_name, flight_new
                                       settle_root_locked)
 from escp._fast.send.send_frames cimport add_entry, describe, send_entries, send_stream
 from escp._fast.send.send_state cimport ASK_ROOM, MAX_ASKED, N_ITEMS, N_QUESTIONS, flight, item, send_state
-from escp._fast.wire.payloads cimport ENTRY_ASKS_DIRECTORY, ENTRY_QUERY, RESULT_IS_SAME, RESULT_IS_WANTED, entry, result
+from escp._fast.wire.payloads cimport (ENTRY_ASKS_DIRECTORY, ENTRY_QUERY, ENTRY_SMALL, RESULT_IS_SAME,
+                                       RESULT_IS_WANTED, entry, result)
 
 cdef enum:
     ASK_BATCH = 64  # fewer are asked only when nobody adds to them
@@ -34,6 +35,7 @@ cdef int take_questions_locked(send_stream *t) noexcept nogil:
             break
         flight_set_name(s, f, q.name, q.n_name)
         f.size = q.size
+        f.is_node = q.kind != ENTRY_SMALL
         t.flights[n] = f
         t.batch[n] = q[0]
         n += 1
@@ -92,6 +94,7 @@ cdef bint take_wanted_locked(send_state *s, wanted_file *w) noexcept nogil:
     w.size = f.size
     w.digest = f.digest
     w.is_digest_known = f.is_digest_known
+    w.is_node = f.is_node
     w.n_name = f.n_name
     memcpy(w.name, flight_name(s, f), f.n_name)
     w.name[f.n_name] = 0

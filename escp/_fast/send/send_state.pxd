@@ -125,6 +125,7 @@ ctypedef struct flight:
     uint8_t is_good  # it had a good one
     uint8_t is_refused  # the receiver could not make it, whatever its contents are
     uint8_t is_digest_known  # of a question: *digest* is that of the receiver's file
+    uint8_t is_node  # of a question: about a link or device
     char short_name[SHORT_NAME_BYTES]  # see flight_name
     uint64_t size
     uint64_t dev  # of the source
@@ -165,6 +166,8 @@ ctypedef struct send_config:
     bint compares_digests
     bint is_dry_run
     bint tells_begun  # the receiver knows ENTRY_BEGUN
+    uint64_t min_bytes  # smaller files are left out
+    uint64_t below_bytes  # and those that are not smaller than that; 0: no bound
     int max_open  # sources that are open at the same time: beyond that walkers wait
     int max_large  # large files begun and not yet acknowledged: the receiver has as many open
     int target_fd  # the directory that a receiver in this process writes below; else -1

@@ -14,7 +14,8 @@ from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG
                                    stat_t, strlen)
 from escp._fast.base.paths cimport is_dots, join_path, last_slash
 from escp._fast.base.types cimport (FAST_CHANGED, FAST_INTO_ITSELF, FAST_LOOP, FAST_NAME, FAST_NEEDS_RECURSIVE,
-                                    FAST_SPECIAL, FAST_SYS, MAX_NAME_BYTES, MAX_PATH_BYTES, SELECT_ALL, clear, fast_err)
+                                    FAST_SPECIAL, FAST_SYS, MAX_NAME_BYTES, MAX_PATH_BYTES, SELECT_ALL, SELECT_MISSING,
+                                    clear, fast_err)
 from escp._fast.files.bounds cimport bound_status, next_dirent
 from escp._fast.files.filter cimport is_excluded
 from escp._fast.send.below cimport is_same_file, open_below, root_way, way_close
@@ -22,8 +23,8 @@ from escp._fast.send.hard_links cimport N_PUT_OFF, settle_again_locked, take_aga
 from escp._fast.send.questions cimport take_wanted_locked, wanted_file
 from escp._fast.send.send_state cimport (MAX_FINISHED, MAX_STACKED, N_ROOTS, dir_node, hard_link, is_idle_locked,
                                          node_new, node_unref, put_off, send_state)
-from escp._fast.walk.walk_files cimport is_node, take_file, take_node, tell
-from escp._fast.walk.walk_query cimport consider, consider_directory, take_wanted
+from escp._fast.walk.walk_files cimport is_node, take_below, take_file, take_node, tell
+from escp._fast.walk.walk_query cimport consider, consider_directory, consider_node, take_wanted
 
 cdef enum:
     LISTING_BYTES = 32768
@@ -100,32 +101,10 @@ cdef void stack_locked(send_state *s, dir_node *node) noexcept nogil:
     pthread_cond_signal(&s.walk)
 
 
-cdef void take_name(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
-    """A file, link or device under one of its names. Takes over the reference."""
-    cdef stat_t status
-    if fstatat(dirfd, path, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) < 0:
-        tell(s, dir, name, FAST_SYS, errno, "stat")
-        node_unref(s, dir)
-    elif S_ISREG(status.st_mode) or not is_node(s, &status):  # what it is now is looked at once it is open
-        take_file(s, dirfd, path, dir, name)
-    else:
-        take_node(s, dirfd, path, dir, name, &status)
-
-
 cdef void take_again(send_state *s, root_way *way, const put_off *one, const char *name) noexcept nogil:
     """A name of a file whose first name the receiver could not make: it is to be the first now."""
     cdef hard_link *first = one.first
-    cdef int fd
-    if one.n_name == 0:  # a source that the user named
-        take_name(s, AT_FDCWD, one.dir.source, one.dir, name)
-    else:
-        fd = open_below(s, way, one.dir, "", 0, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-        if fd < 0:
-            tell(s, one.dir, name, FAST_SYS, errno, "open")
-            node_unref(s, one.dir)
-        else:
-            take_name(s, fd, name, one.dir, name)
-            c_close(fd)
+    take_below(s, way, one.dir, name, one.n_name)
     pthread_mutex_lock(&s.lock)
     settle_again_locked(s, first)
     pthread_mutex_unlock(&s.lock)
@@ -183,7 +162,10 @@ cdef bint list_entry(send_state *s, root_way *way, int fd, dir_node *dir,
             take_file(s, fd, name, dir, name)
         return False
     if type != DT_DIR:
-        take_node(s, fd, name, dir, name, &status)
+        if s.config.selection == SELECT_MISSING:
+            consider_node(s, way, dir, name, &status)
+        else:
+            take_node(s, fd, name, dir, name, &status)
         return False
     child = node_new(dir, name, n, name, n)
     if child == NULL:
@@ -271,7 +253,10 @@ cdef void take_root(send_state *s, root_way *way, dir_node *node) noexcept nogil
         return
     elif is_node(s, &status):
         node.is_root_file = True
-        take_node(s, AT_FDCWD, node.source, node, "", &status)
+        if s.config.selection == SELECT_MISSING:
+            consider_node(s, way, node, "", &status)
+        else:
+            take_node(s, AT_FDCWD, node.source, node, "", &status)
         return
     elif not S_ISDIR(status.st_mode):
         node.is_root_file = True

@@ -10,6 +10,7 @@ source that the user named.
 from libc.stdint cimport uint64_t
 
 from escp._fast.base.libc cimport stat_t
+from escp._fast.send.below cimport root_way
 from escp._fast.send.send_state cimport dir_node, send_state
 
 
@@ -22,10 +23,16 @@ cdef void list_name(send_state *s, dir_node *dir, const char *name, int kind, ui
 cdef bint is_node(send_state *s, const stat_t *status) noexcept nogil
 # Does not wait for the other end of a fifo.
 cdef int open_flags(send_state *s) noexcept nogil
+# Of a size that the user did not want; files below these bounds don't fail, they are left out.
+cdef bint is_out_of_bounds(const send_state *s, uint64_t size) noexcept nogil
 
 # Queue one, or report why not; all take over a reference to *dir*, and may wait for room. take_opened: the file is
 # open, and *fd* is taken over; -1 with errno where it could not be.
 cdef void take_file(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil
 cdef void take_opened(send_state *s, int fd, dir_node *dir, const char *name) noexcept nogil
+# Whatever it is: a file, link or device.
+cdef void take_name(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil
+# The same, its directory not being open.
+cdef void take_below(send_state *s, root_way *way, dir_node *dir, const char *name, size_t n_name) noexcept nogil
 cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name,
                     const stat_t *status) noexcept nogil

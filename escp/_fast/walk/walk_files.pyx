@@ -3,13 +3,15 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from escp._fast.base.events cimport EVENT_LISTED, push_event
-from escp._fast.base.libc cimport (EFBIG, EIO, ENOENT, ENOMEM, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY,
-                                   S_ISBLK, S_ISCHR, S_ISFIFO, S_ISLNK, S_ISREG, errno, fstat, malloc, memcpy, memset,
-                                   openat, pthread_mutex_lock, pthread_mutex_unlock, readlinkat, stat_t, strlen)
+from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, EFBIG, EIO, ENOENT, ENOMEM, O_CLOEXEC, O_DIRECTORY,
+                                   O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_ISBLK, S_ISCHR, S_ISFIFO, S_ISLNK,
+                                   S_ISREG, c_close, errno, fstat, fstatat, malloc, memcpy, memset, openat,
+                                   pthread_mutex_lock, pthread_mutex_unlock, readlinkat, stat_t, strlen)
 from escp._fast.base.types cimport (FAST_NAME, FAST_SPECIAL, FAST_SYS, MAX_PATH_BYTES, SMALL_FILE_BYTES, clear, fail,
                                     fast_err)
 from escp._fast.files.bounds cimport bound_status
-from escp._fast.files.sizes cimport find_size
+from escp._fast.files.sizes cimport find_size, is_size_true
+from escp._fast.send.below cimport open_below, root_way
 from escp._fast.send.hard_links cimport take_hard_link
 from escp._fast.send.send_state cimport dir_node, item, item_close, item_put, node_unref, report, send_state
 from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LINK, ENTRY_SMALL
@@ -97,8 +99,50 @@ cdef int open_flags(send_state *s) noexcept nogil:
     return O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | (O_NOFOLLOW if s.config.keeps_links else 0)
 
 
+cdef bint is_out_of_bounds(const send_state *s, uint64_t size) noexcept nogil:
+    return size < s.config.min_bytes or (s.config.below_bytes and size >= s.config.below_bytes)
+
+
+cdef bint is_seen_out_of_bounds(send_state *s, int dirfd, const char *path) noexcept nogil:
+    """What can't be read and is not wanted is no failure."""
+    cdef stat_t status
+    if not (s.config.min_bytes or s.config.below_bytes):
+        return False
+    return (fstatat(dirfd, path, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) == 0
+            and S_ISREG(status.st_mode) and is_size_true(&status, &s.known_dev)
+            and is_out_of_bounds(s, status.st_size))
+
+
 cdef void take_file(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
-    take_opened(s, openat(dirfd, path, open_flags(s)), dir, name)
+    if is_seen_out_of_bounds(s, dirfd, path):
+        node_unref(s, dir)
+    else:
+        take_opened(s, openat(dirfd, path, open_flags(s)), dir, name)
+
+
+cdef void take_name(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
+    cdef stat_t status
+    if fstatat(dirfd, path, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) < 0:
+        tell(s, dir, name, FAST_SYS, errno, "stat")
+        node_unref(s, dir)
+    elif S_ISREG(status.st_mode) or not is_node(s, &status):  # what it is now is looked at once it is open
+        take_file(s, dirfd, path, dir, name)
+    else:
+        take_node(s, dirfd, path, dir, name, &status)
+
+
+cdef void take_below(send_state *s, root_way *way, dir_node *dir, const char *name, size_t n_name) noexcept nogil:
+    cdef int fd
+    if n_name == 0:  # a source that the user named
+        take_name(s, AT_FDCWD, dir.source, dir, name)
+        return
+    fd = open_below(s, way, dir, "", 0, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if fd < 0:
+        tell(s, dir, name, FAST_SYS, errno, "open")
+        node_unref(s, dir)
+    else:
+        take_name(s, fd, name, dir, name)
+        c_close(fd)
 
 
 cdef void take_opened(send_state *s, int fd, dir_node *dir, const char *name) noexcept nogil:
@@ -118,7 +162,7 @@ cdef void take_opened(send_state *s, int fd, dir_node *dir, const char *name) no
         tell(s, dir, name, FAST_SYS, EFBIG, "stat")
     elif find_size(it.fd, &it.status, &s.known_dev, &s.is_stopped, &it.size, &it.is_measured, &own) < 0:
         report(s, &own, False, dir, name, strlen(name))
-    else:
+    elif not is_out_of_bounds(s, it.size):
         if 0 < it.status.st_size <= SMALL_FILE_BYTES:
             s.config.engine.prefetch(it.fd)
         queue(s, &it, dir, name)

@@ -4,6 +4,7 @@ All of it is called by walkers' threads, without the state's lock. Names are giv
 walker's own, for wanted files.
 """
 
+from escp._fast.base.libc cimport stat_t
 from escp._fast.send.below cimport root_way
 from escp._fast.send.questions cimport wanted_file
 from escp._fast.send.send_state cimport dir_node, send_state
@@ -13,6 +14,9 @@ from escp._fast.send.send_state cimport dir_node, send_state
 # room, and sends wanted files meanwhile.
 cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, dir_node *dir,
                    const char *name) noexcept nogil
+# A link or device: ask whether something has its name. Takes over a reference to *dir*.
+cdef void consider_node(send_state *s, root_way *way, dir_node *dir, const char *name,
+                        const stat_t *status) noexcept nogil
 # A directory in a dry run: list it, with a selection only if the receiver says that it has none.
 cdef void consider_directory(send_state *s, root_way *way, dir_node *dir) noexcept nogil
 # Send a file that the receiver says it has not, or list it; with digests to compare, only if they differ.

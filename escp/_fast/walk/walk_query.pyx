@@ -14,8 +14,8 @@ from escp._fast.files.sizes cimport find_size, is_size_true, measure, peek
 from escp._fast.send.below cimport open_below, root_way
 from escp._fast.send.questions cimport is_time_to_ask_locked, take_wanted_locked, wanted_file
 from escp._fast.send.send_state cimport N_QUESTIONS, dir_node, item, node_unref, node_unref_locked, report, send_state
-from escp._fast.walk.walk_files cimport list_name, open_flags, take_opened, tell
-from escp._fast.wire.payloads cimport ENTRY_DIRECTORY, ENTRY_SMALL
+from escp._fast.walk.walk_files cimport is_out_of_bounds, list_name, open_flags, take_below, take_opened, tell
+from escp._fast.wire.payloads cimport ENTRY_DIRECTORY, ENTRY_LINK, ENTRY_SMALL
 
 cdef enum:
     COMPARED_BYTES = 1048576  # read at a time
@@ -54,6 +54,9 @@ cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) no
     cdef int fd = -1
     cdef int rc = 0
     clear(&err)
+    if asked.is_node and not s.config.is_dry_run:
+        take_below(s, way, dir, asked.name, asked.n_name)
+        return
     if asked.is_digest_known or not s.config.is_dry_run:
         fd = open_below(s, way, dir, asked.name, asked.n_name, open_flags(s))
     if asked.is_digest_known:
@@ -67,7 +70,7 @@ cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) no
         if asked.n_name == 0 and not dir.is_root_file:
             list_name(s, dir, "", ENTRY_DIRECTORY, 0)
         else:
-            list_name(s, dir, asked.name, ENTRY_SMALL, asked.size)
+            list_name(s, dir, asked.name, ENTRY_LINK if asked.is_node else ENTRY_SMALL, asked.size)
     elif rc < 0:
         report(s, &err, False, dir, asked.name, asked.n_name)
     pthread_mutex_lock(&s.lock)
@@ -127,8 +130,11 @@ cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, di
         tell(s, dir, name, FAST_SYS, EFBIG, "stat")
     elif find_asked_size(s, dirfd, path, &q, &own) < 0:
         report(s, &own, False, dir, name, strlen(name))
+    elif is_out_of_bounds(s, q.size):
+        pass
     elif s.config.selection != SELECT_ALL:
         q.fd = -1
+        q.kind = ENTRY_SMALL
         q.dir = dir
         q.n_name = <unsigned short>strlen(name)
         memcpy(q.name, name, q.n_name)
@@ -139,12 +145,28 @@ cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, di
     node_unref(s, dir)
 
 
+cdef void consider_node(send_state *s, root_way *way, dir_node *dir, const char *name,
+                        const stat_t *status) noexcept nogil:
+    cdef item q
+    q.fd = -1
+    q.kind = ENTRY_LINK
+    q.dir = dir
+    q.n_name = <unsigned short>strlen(name)
+    memcpy(q.name, name, q.n_name)
+    q.status = status[0]
+    bound_status(&q.status)
+    q.size = 0
+    q.is_measured = False
+    ask(s, way, &q)
+
+
 cdef void consider_directory(send_state *s, root_way *way, dir_node *dir) noexcept nogil:
     cdef item q
     if s.config.selection == SELECT_ALL:
         list_name(s, dir, "", ENTRY_DIRECTORY, 0)
         return
     q.fd = -1
+    q.kind = ENTRY_SMALL
     q.dir = dir
     q.n_name = 0
     q.status = dir.status
