@@ -87,6 +87,10 @@ class AgentError(EscpError):
     hint = "install escp on the remote host, or name it with -D /path/to/escp"
 
 
+class NoAgentError(AgentError):
+    """None answered: there is no escp, or it can't be started. `--fallback` is for these."""
+
+
 class IntegrityError(EscpError):
     """A tag, a sequence number or a digest was wrong: nothing that failed a check was kept."""
 

@@ -7,7 +7,7 @@ from collections import namedtuple
 
 from escp.constants import MAX_STREAMS
 from escp.options.agentoptions import KEYS as KEYS_OF_EACH_END
-from escp.options.values import ENGINES, MAX_PORT, TUNNEL_CHOICES
+from escp.options.values import ENGINES, FALLBACKS, MAX_PORT, TUNNEL_CHOICES
 
 
 class ValueType(namedtuple("ValueType", "kind unit choices", defaults=("", ()))):
@@ -25,6 +25,7 @@ VALUE_TYPES = {
     "DEST": ValueType("[USER@]HOST[:PORT], several with commas"),
     "DIR": ValueType("directory"),
     "ENGINE": ValueType("ENGINE or SENDER::RECEIVER, each", choices=ENGINES),
+    "FALLBACK": ValueType("", choices=FALLBACKS),
     "FILE": ValueType("path"),
     "HOST": ValueType("host name or address"),
     "LIMIT": ValueType("rate in Kbit/s, or with a suffix", unit="Kbit/s"),

@@ -7,7 +7,7 @@ import os
 import stat
 
 from escp.cli.verb import Agents, Ending, guard
-from escp.errors import SomeFailedError, UsageError, describe_errno
+from escp.errors import NoAgentError, SomeFailedError, UsageError, describe_errno
 from escp.process.interrupts import handle_question, handle_signals, interrupt, note
 
 TYPE_CHECKING = False
@@ -56,6 +56,10 @@ def run_copy(options: "Options", start_s: float) -> int:
 
     handle_signals(interrupt)
     ending = Ending(options)
+    if options.reads_standard_input:
+        from escp.names.standard import take_input  # lazy: few need it
+
+        options = take_input(options)
     _check_sources(options)
     sources = SourceQueue(options)
     has_sources, origin = sources.next_host()
@@ -80,7 +84,16 @@ def run_copy(options: "Options", start_s: float) -> int:
 
             def copy() -> int:
                 one = Copy(options, sources, agents.get, report)
-                summary = report.summarize(one.run())
+                try:
+                    counters = one.run()
+                except NoAgentError as e:
+                    if options.fallback != "scp" or one.has_begun:
+                        raise
+                    from escp.cli.fallback import run_scp  # lazy: nearly every host has escp
+
+                    agents.stop()
+                    return run_scp(options, e, report)
+                summary = report.summarize(counters)
                 report.finish(summary, one.first_failure)
                 return find_exit_code(summary, one.first_failure or report.first_failure)
 

@@ -34,6 +34,11 @@ class Copy:
         self._done: dict[str, int] = {}
         self.first_failure: EscpError | None = None
 
+    @property
+    def has_begun(self) -> bool:
+        """The sources of one host, at least, are done with."""
+        return bool(self._done)
+
     def run(self) -> dict[str, int]:
         prepare_process()
         apply_affinity(self._options.cpumask, self._options.nodemask)

@@ -13,7 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from escp.errors import EscpError, NetworkError, UsageError
+from escp.errors import EscpError, NetworkError, RefusedError, UsageError
 from escp.failures import Failure
 from escp.jobs.tally import Tally
 from escp.jobs.target import Target
@@ -170,6 +170,11 @@ class Job(ABC):
         page, is_last = self._sources.take()
         if not self._has_sources(page, is_last, self._feed_end):
             return
+        if self._options.reads_standard_input and self._target.names_below:
+            shown = os.fsdecode(self._options.target.path) or "~"
+            raise RefusedError(
+                f"the target '{shown}' is a directory, and standard input has no name", "name the file in it"
+            )
         pairs = []
         for path, name in page:
             try:

@@ -4,7 +4,15 @@ import errno
 import os
 
 from escp.control.messages import Progress, Result
-from escp.errors import ERRNO_HINTS, EscpError, IntegrityError, LocalFileError, RefusedError, RemoteFileError
+from escp.errors import (
+    ERRNO_HINTS,
+    EscpError,
+    IntegrityError,
+    LocalFileError,
+    ReaderGoneError,
+    RefusedError,
+    RemoteFileError,
+)
 from escp.failures import (
     FAST_ABSENT,
     FAST_DIGEST,
@@ -33,6 +41,7 @@ class Tally:
         self._target = options.target
         self._has_filelist = options.filelist is not None
         self._is_dry_run = options.is_dry_run
+        self._is_product = options.writes_standard_output
         self._is_inplace = options.is_inplace
         self._compares_digests = options.compares_digests
         self._origin_host = origin.host if origin else None
@@ -106,6 +115,8 @@ class Tally:
         host = self._target.host if is_receiver else self._origin_host
         if is_receiver:
             path = self._target.below(path)
+            if self._is_product and failure.code == FAST_SYS and failure.sys_errno == errno.EPIPE:
+                raise ReaderGoneError
             if failure.code == FAST_SYS and failure.sys_errno in FULL_DISK_ERRNOS:
                 shown = f"{host}:{os.fsdecode(path)}" if host else os.fsdecode(path)
                 cls = RemoteFileError if host else LocalFileError

@@ -41,8 +41,13 @@ def expand_home(path: bytes) -> bytes:
     return path or b"."
 
 
-def is_special(path: bytes) -> bool:
-    """Whether *path* is there and no file or directory: a pipe or a device takes its bytes in order."""
+def is_special(path: bytes, *, is_remote: bool = False) -> bool:
+    """Whether *path* is there and no file or directory: a pipe or a device takes its bytes in order.
+
+    As a target here standard output, `-`, is one, too.
+    """
+    if path == b"-" and not is_remote:
+        return True
     try:
         mode = os.stat(path).st_mode
     except (OSError, ValueError):
@@ -72,6 +77,8 @@ def open_destination(
         raise RefusedError(f"the target '{shown}' holds a NUL byte")
     sources = [SourceRoot(b"source", is_directory)] * min(n_sources, 2)
     try:
+        if target == b"-" and not is_remote:
+            return _open_output(sources)
         path = expand_home(target) if is_remote else target  # the shell has done it where it was meant
         kind, fd = _open_target(path)
         if kind == MISSING and (link := _find_dangling(path)):
@@ -106,6 +113,13 @@ def open_destination(
         cls = RemoteFileError if is_remote else LocalFileError
         reason = describe_errno(e.errno or 0)
         raise cls(f"can't write to '{shown}': {reason}", ERRNO_HINTS.get(e.errno or 0, "")) from e
+
+
+def _open_output(sources: "list[SourceRoot]") -> Destination:
+    from escp.names.standard import open_output  # lazy: few need it
+
+    plan_landing(b"-", OTHER, sources)  # one file, nothing else
+    return Destination(os.open(b"/", os.O_PATH | os.O_CLOEXEC), b"target", open_output(), False)
 
 
 def _find_missing(path: bytes) -> bytes:

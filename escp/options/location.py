@@ -34,6 +34,11 @@ class Location(Record):
     def is_remote(self) -> bool:
         return self.host is not None
 
+    @property
+    def is_dash(self) -> bool:
+        """Standard input or output."""
+        return self.host is None and self.path == b"-"
+
     def below(self, name: bytes) -> bytes:
         """The path of *name* in this directory; b"" is the place itself."""
         return os.path.join(self.path, name) if name else self.path

@@ -103,7 +103,8 @@ def _parse_copy(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
     if any(not source.is_remote and not source.path for source in sources):
         raise UsageError("a source is empty")
     last = operands[-1].word
-    if not target.is_remote and last.startswith("-"):
+    _check_dashes(args, sources, target)
+    if last != "-" and not target.is_remote and last.startswith("-"):
         raise UsageError(
             f"the target '{last}' begins with a dash",
             f"options stand before the first source; a file of that name is written ./{last}",
@@ -115,6 +116,24 @@ def _parse_copy(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
             raise UsageError("option -R and --tunnel=always contradict each other", "leave out one of them")
     _check_embedded(args)
     return tuple(sources), target
+
+
+def _check_dashes(args: "Namespace", sources: "list[Location]", target: Location) -> None:
+    """`-` is standard input or output, of one file."""
+    if any(source.is_dash for source in sources):
+        if len(sources) > 1 or args.filelist is not None:
+            raise UsageError(
+                "standard input, -, is a source for itself", "a file of that name is written ./-"
+            )
+    if target.is_dash:
+        if args.json:
+            raise UsageError(
+                "option --json: standard output, -, is the target", "write to a file or pipe by name"
+            )
+        if args.is_dry_run:
+            raise UsageError(
+                "option --dry-run: standard output, -, is the target", "a file of that name is written ./-"
+            )
 
 
 def _parse_patient(args: "Namespace") -> tuple[tuple[Location, ...], Location]:

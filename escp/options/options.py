@@ -18,6 +18,7 @@ from escp.options.parser import PUSHED_AGENT, build_parser
 from escp.options.values import (
     MAX_PORT,
     check_address,
+    check_fallback,
     check_logfile,
     check_pattern,
     check_setting,
@@ -61,6 +62,8 @@ class Options(Record):
 
     sources: tuple[Location, ...]  # those of the command line; a file list may add more
     target: Location
+    reads_standard_input: bool  # the source is -
+    writes_standard_output: bool  # the target is -
     filelist: str | None  # a path, or - for standard input
     is_null_separated: bool
     is_recursive: bool
@@ -106,6 +109,8 @@ class Options(Record):
     agent_command: str  # for the remote shell, as it is; or PUSHED_AGENT
     agent_tree: str | None
     cleans_agents: bool
+    fallback: str  # one of values.FALLBACKS
+    words: tuple[str, ...]  # the operands as they were written
     is_embedded: bool
     is_server: bool
     ssh_program: str
@@ -331,6 +336,8 @@ def _check_options(args: argparse.Namespace) -> Options:
     checked = {
         "sources": sources,
         "target": target,
+        "reads_standard_input": any(source.is_dash for source in sources),
+        "writes_standard_output": target.is_dash,
         "has_checksum": not args.nochecksum,
         "limit_bytes_per_s": _check_given(parse_rate, args.limit),
         "filters": tuple(
@@ -342,6 +349,8 @@ def _check_options(args: argparse.Namespace) -> Options:
         "below_bytes": below_bytes,
         "bind_address": _check_given(check_address, args.bind_address),
         "tunnel": check_tunnel(args.tunnel),
+        "fallback": check_fallback(args.fallback),
+        "words": tuple(operand.word for operand in args.operands),
         "n_streams": parse_streams(args.n_streams),
         "block_bytes": parse_block(args.blocksize),
         "port": port,

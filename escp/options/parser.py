@@ -16,6 +16,7 @@ from escp.errors import EXIT_MEANINGS
 from escp.lean.untranslated import argparse
 from escp.options.grammar import Formatter, Join, OptionParser
 
+DEFAULT_COMMAND = "escp"
 PUSHED_AGENT = ""  # the command that starts the agent, which can't be empty, where escp is sent along
 USAGE = """\
 escp [OPTION]... FILE... [USER@]HOST:[PATH]        to another host
@@ -64,7 +65,8 @@ def build_parser() -> OptionParser:
         "operands",
         nargs="*",
         metavar="SOURCE... TARGET",
-        help="what to copy and, last, where to; in a TARGET that is a directory sources keep their names",
+        help="what to copy and, last, where to; in a TARGET that is a directory sources keep their names; "
+        "- is standard input or output",
     )
     _add_copy_options(parser.add_argument_group("copying"))
     _add_selecting_options(parser.add_argument_group("selecting"))
@@ -103,7 +105,7 @@ def _add_ssh_options(group: argparse._ArgumentGroup) -> None:
         help="forward the ssh agent to the remote host (default: off)")
     add("-B", "--batch", dest="batch", action="store_true",
         help="never ask for a password or passphrase (default: off)")
-    add("-D", "--escp", dest="agent_command", default="escp", metavar="PATH",
+    add("-D", "--escp", dest="agent_command", default=DEFAULT_COMMAND, metavar="PATH",
         help="command that starts escp on the remote host; the remote shell reads it as it is. "
         "Not scp's -D (default: %(default)s)")
     add("--push-agent", dest="agent_command", action="store_const", const=PUSHED_AGENT,
@@ -112,6 +114,9 @@ def _add_ssh_options(group: argparse._ArgumentGroup) -> None:
     add("--agent-tree", dest="agent_tree", metavar="DIR",
         help="the frozen escp that --push-agent sends: a folder with bin/escp and lib/escp (default: this "
         "program, if it is a frozen one)")
+    add("--fallback", dest="fallback", metavar="FALLBACK", default="none",
+        help="where the other host has no escp, let the system's scp copy in its place: scp, or none. It "
+        "verifies nothing, and is refused where it lacks an option that was given (default: %(default)s)")
     add("--clean-agents", dest="cleans_agents", action="store_true",
         help="remove what --push-agent left on the hosts that stand in place of SOURCE and TARGET, but for "
         "the version that this escp would send, and exit (default: off)")

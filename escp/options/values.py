@@ -18,6 +18,7 @@ MIN_LIMIT_BYTES_PER_S = 128  # scp's smallest, 1 Kbit/s: two bytes a second for 
 MAX_LIMIT_BYTES_PER_S = 1 << 50  # far beyond any network, far below what a 64-bit pacing rate holds
 TUNNEL_CHOICES = ("auto", "never", "always")
 ENGINES = ("posix", "dummy")
+FALLBACKS = ("none", "scp")
 _MAX_BYTES = (1 << 63) - 2  # of a file, so that one more is a bound
 
 
@@ -163,6 +164,10 @@ def check_tunnel(text: str) -> str:
     return check_choice("--tunnel", text, TUNNEL_CHOICES)
 
 
+def check_fallback(text: str) -> str:
+    return check_choice("--fallback", text, FALLBACKS)
+
+
 def check_pattern(pattern: str, option: str = "--exclude") -> bytes:
     """A pattern of --exclude or --include; what is wrong with one is told before anything is started."""
     if not pattern.strip("/"):
@@ -215,6 +220,7 @@ _CHECKS: dict[str, "Callable[[str], object]"] = {
     "exclude": check_pattern,
     "bind": check_address,
     "tunnel": check_tunnel,
+    "fallback": check_fallback,
     "escp-port": parse_port,
     "escp-portrange": lambda text: parse_count(text, "--escp_portrange", 0, MAX_PORT),
     "parallel": parse_streams,

@@ -79,6 +79,10 @@ class AgentLink:
             self.note(f"{self.host} runs escp {message.version}")
             self.send(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, []))
             self.hello = message
+            if self._process.tree is not None:
+                from escp.remote.push.memory import remember  # lazy: most hosts have escp
+
+                remember(self.location, self._process.tree.identity)
         self._take_message(self, message)
 
     def has_feature(self, name: str) -> bool:

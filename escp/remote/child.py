@@ -13,6 +13,7 @@ from escp.errors import (
     EscpError,
     LocalFileError,
     NetworkError,
+    NoAgentError,
     SshError,
     from_exit_code,
 )
@@ -181,10 +182,11 @@ class AgentProcess:
             how = f"exit status {status}" if status < 128 else f"signal {status - 128}"
             return AgentError(f"the embedded agent did not start ({how}){why}", "")
         if status == _NOT_FOUND and self._is_escp:
-            more = f"{AgentError.hint}; or send it along: --push-agent" if self._can_push else None
-            return AgentError(f"there is no escp on {self.host}", more)
+            push = "; or send it along: --push-agent" if self._can_push else ""
+            hint = f"{AgentError.hint}{push}; or let scp copy: --fallback scp"
+            return NoAgentError(f"there is no escp on {self.host}", hint)
         if status == _NOT_EXECUTABLE and self._is_escp:
-            return AgentError(f"escp on {self.host} can't be executed")
+            return NoAgentError(f"escp on {self.host} can't be executed")
         if status == _SSH_FAILED and (self.last_words or self._is_quiet) and not noise:
             from escp.remote.sshreason import is_for_good  # not at the top, as above
 
@@ -202,11 +204,11 @@ class AgentProcess:
         said = f"; it printed: {noise[-200:].decode(errors='replace')}" if noise else ""
         how = f"(exit status {status}){said}"
         if not self._is_escp:
-            return AgentError(
+            return NoAgentError(
                 f"no POSIX shell answered on {self.host} {how}{why}",
                 "does this login allow other commands than a few?",
             )
-        return AgentError(f"no escp answered on {self.host} {how}{why}")
+        return NoAgentError(f"no escp answered on {self.host} {how}{why}")
 
 
 def _spawn(

@@ -10,6 +10,7 @@ from escp.constants import EMBEDDED, SERVER, SSH_ALIVE_S, SSH_CONNECT_TIMEOUT_S
 from escp.errors import UsageError
 from escp.options.location import Location
 from escp.options.options import Options
+from escp.options.parser import DEFAULT_COMMAND
 from escp.process.environment import child_environment, is_frozen, own_command
 from escp.remote.child import AgentProcess, _spawn
 
@@ -34,7 +35,7 @@ def start_agent(options: Options, location: Location) -> AgentProcess:
     if options.is_embedded:
         return _spawn([*own_command(), SERVER, EMBEDDED], host, is_embedded=True)
     if not options.pushes_agent:
-        command = _log_in_command(options, location, f"{options.agent_command} {SERVER}")
+        command = _log_in_command(options, location, _plain_command(options, location))
         return _spawn(command, host, can_push=is_frozen() or options.agent_tree is not None)
     # Lazy: most hosts have escp.
     from escp.remote.push.script import find_command
@@ -48,6 +49,18 @@ def start_agent(options: Options, location: Location) -> AgentProcess:
         )
     command = _log_in_command(options, location, find_command(tree.identity))
     return _spawn(command, host, is_escp=False, tree=tree)
+
+
+def _plain_command(options: Options, location: Location) -> str:
+    """What starts an escp there that is not sent along now; it may have been, earlier."""
+    if options.agent_command == DEFAULT_COMMAND:
+        from escp.remote.push.memory import recall  # lazy: with -D nobody asks
+
+        if identity := recall(location):
+            from escp.remote.push.script import find_either_command  # lazy: most hosts have escp
+
+            return find_either_command(identity)
+    return f"{options.agent_command} {SERVER}"
 
 
 def start_command(options: Options, location: Location, remote_command: str) -> AgentProcess:

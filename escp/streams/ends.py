@@ -331,7 +331,7 @@ def _check_rights(wanted: Receive, *, is_remote: bool) -> None:
 
 def _check_proc(wanted: Receive, *, is_remote: bool) -> None:
     """A nameless file gets its name by its descriptor's there, and a directory its mode."""
-    if os.path.exists("/proc/self/fd") or wanted.is_dry_run or is_special(wanted.target):
+    if os.path.exists("/proc/self/fd") or wanted.is_dry_run or is_special(wanted.target, is_remote=is_remote):
         return
     cls = RemoteFileError if is_remote else LocalFileError
     raise cls(

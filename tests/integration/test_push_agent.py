@@ -68,6 +68,27 @@ def test_first_copy_sends_escp_and_the_second_nothing(host, small, target, count
     assert host.escp.sshd.n_logins == logins + 2
 
 
+def test_plain_call_finds_what_was_sent(host, small, target, folder):
+    """Once this host knows of it; what is installed there comes first, and without either there is none."""
+    env = {"XDG_CACHE_HOME": str(folder / "cache")}
+    plain = {"login": (), "env": env}
+    assert host.escp.run(small, remote(target), **plain).code == 11
+    host.copy(small, remote(target / "pushed"), env=env)
+    logins = host.escp.sshd.n_logins
+    host.escp.copy(small, remote(target / "found"), **plain)
+    host.escp.copy(remote(small), target / "pulled", **plain)
+    assert host.escp.sshd.n_logins == logins + 2 and sorted(os.listdir(target)) == [
+        "found",
+        "pulled",
+        "pushed",
+    ]
+    host.fake("escp", "exit 42")
+    assert "exit status 42" in host.escp.fail(11, small, remote(target / "b"), **plain).error
+    host.fake("escp", "exit 127")
+    shutil.rmtree(host.cache)
+    assert host.escp.fail(11, small, remote(target / "b"), **plain).error == "there is no escp on box"
+
+
 def test_second_start_costs_next_to_nothing(host, small, target):
     """CPU time of what runs there in place of the program itself: a shell, uname and find, 3 ms."""
     host.copy(small, remote(target))

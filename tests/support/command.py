@@ -114,7 +114,12 @@ class Escp:
             base += ["-D", str(agent or self.agent)] if login is None else map(str, login)
         if has_ports:
             base += ["--escp_port", str(self.port)]
-        environment = {**copy_environment(), "PYTHONPATH": str(ROOT), MARK: self.mark, **(env or {})}
+        settings = {
+            "PYTHONPATH": str(ROOT),
+            MARK: self.mark,
+            "XDG_CACHE_HOME": str(self.home / ".cache-here"),
+        }
+        environment = {**copy_environment(), **settings, **(env or {})}
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         process = subprocess.Popen([*base, *words], env=environment, start_new_session=True,
                                    **{**streams, **popen})  # fmt: skip

@@ -28,10 +28,10 @@ cdef bint can_direct(int fd) noexcept nogil:
 
 
 cdef int write_all(int fd, const uint8_t *data, size_t n, int64_t offset, fast_err *err) noexcept nogil:
-    """pwrite, or write where the file has no positions (a pipe), until all is written."""
+    """pwrite, or write where the file has no positions (a pipe), or *offset* is negative, until all is written."""
     cdef ssize_t k
     while n:
-        k = pwrite(fd, data, n, offset)
+        k = c_write(fd, data, n) if offset < 0 else pwrite(fd, data, n, offset)
         if k < 0 and errno == ESPIPE:
             k = c_write(fd, data, n)
         if k < 0:
@@ -39,7 +39,7 @@ cdef int write_all(int fd, const uint8_t *data, size_t n, int64_t offset, fast_e
                 continue
             return fail(err, FAST_SYS, errno, "write")
         data += k
-        offset += k
+        offset += k if offset >= 0 else 0
         n -= k
     return 0
 

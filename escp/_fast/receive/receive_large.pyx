@@ -331,7 +331,7 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
         return end_write(t, slot, err)
     if not is_dropped:  # through the page cache: one writer at a time, or they fight for the inode's lock
         pthread_mutex_lock(&l.writing)
-        write_all(l.file.fd, slot.data, h.raw_bytes, h.offset, &own)
+        write_all(l.file.fd, slot.data, h.raw_bytes, -1 if l.file.is_in_place else <int64_t>h.offset, &own)
         pthread_mutex_unlock(&l.writing)
     if s.config.direct_bytes and not is_dropped:  # within one host the disk begins at once, and not when memory is full
         sync_file_range(l.file.fd, h.offset, h.raw_bytes, SYNC_FILE_RANGE_WRITE)

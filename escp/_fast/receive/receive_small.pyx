@@ -34,7 +34,7 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, dig
         else:
             n = write_pages(f.fd, <uint8_t *>data, e.size, 0, False, own)
     else:
-        write_all(f.fd, data, e.size, 0, own)
+        write_all(f.fd, data, e.size, -1 if f.is_in_place else 0, own)
     if own.code:
         file_discard(&f)
         return -1

@@ -27,6 +27,10 @@ say() { printf "\\n\\036ESCP agent %s\\036\\n" "$*"; }; """
 _START = """\
 o=$(uname -sm); if usable; then say found "$o"; exec "$e" --server; fi; say missing "$o"; """
 
+_START_EITHER = """\
+if command -v escp >/dev/null 2>&1; then exec escp --server; fi; if usable; then exec "$e" --server; fi; \
+exec escp --server"""
+
 _READ_SCRIPT = """\
 s=$(head -c LENGTH) && [ ${#s} -eq LENGTH ] && eval "$s\""""
 
@@ -131,6 +135,11 @@ def find_command(identity: str) -> str:
     """For ssh: start the tree *identity*, or say that it is missing and run `install_script`."""
     text = (_FIND + _START + _READ_SCRIPT).replace("LENGTH", str(len(install_script(identity))))
     return _for_any_shell(text.replace("IDENTITY", identity))
+
+
+def find_either_command(identity: str) -> str:
+    """For ssh: start the escp that is installed, or else the tree *identity*, if it is there."""
+    return _for_any_shell((_FIND + _START_EITHER).replace("IDENTITY", identity))
 
 
 def install_script(identity: str) -> bytes:

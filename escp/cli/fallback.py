@@ -1,0 +1,90 @@
+"""`--fallback scp`: where the other host has no escp, the system's scp copies in its place.
+
+Only what scp can do as well is handed on; what changes what is copied and is not scp's is refused, by name.
+What is about escp's own streams and speed means nothing to scp and is left out.
+"""
+
+import os
+
+from escp.errors import AgentError, NoAgentError
+from escp.options.options import SSH_SAFETY_ARGS, Options
+from escp.process.environment import child_environment
+from escp.ui.events import Events
+
+_NAME = "scp"
+
+# Fields of Options that scp has nothing for, and the options that set them.
+_LACKING = {
+    "filelist": "--filelist", "filters": "--exclude",
+    "skips_existing": "--ignore-existing",
+    "updates": "--update", "skips_unchanged": "--skip-unchanged", "compares_digests": "--checksum",
+    "is_dry_run": "--dry-run", "min_bytes": "--min-size", "below_bytes": "--max-size",
+    "is_archive": "--archive",
+    "keeps_owner": "--owner", "keeps_xattrs": "--xattrs", "keeps_acls": "--acls", "keeps_links": "--links",
+    "keeps_hard_links": "--hard-links", "is_sparse": "--sparse", "is_inplace": "--inplace",
+    "keeps_devices": "--devices", "mode_rules": "--chmod", "is_target_exact": "--no-target-directory",
+    "makes_path": "--mkpath", "reads_standard_input": "standard input as a source",
+    "writes_standard_output": "standard output as the target", "json": "--json",
+}  # fmt: skip
+
+
+def run_scp(options: Options, error: NoAgentError, report: Events) -> int:
+    """The exit status of scp, which copies in place of escp; *error* is why.
+
+    Raises AgentError where scp can't do what is asked for, or is not there.
+    """
+    lacking = [name for field, name in _LACKING.items() if getattr(options, field)]
+    if "dummy" in (options.send_engine, options.receive_engine):
+        lacking.append("--ioengine")
+    if lacking:
+        named = ", ".join(lacking)
+        raise AgentError(f"{error}, and scp, which is to copy in its place, has no {named}", error.hint)
+    program = _find_program()
+    if program is None:
+        raise AgentError(f"{error}, and there is no scp here that could copy in its place", error.hint)
+    report.warn(f"{error}: scp copies in its place, through ssh, and nothing is verified")
+    report.close()
+    return _wait([program, *_make_options(options), "--", *options.words])
+
+
+def _find_program() -> str | None:
+    """That of the PATH; one that is another name of escp is passed over."""
+    for folder in os.get_exec_path():
+        path = os.path.join(folder, _NAME)
+        if os.access(path, os.X_OK) and not os.path.isdir(path):
+            if not os.path.basename(os.path.realpath(path)).startswith("escp"):
+                return path
+    return None
+
+
+def _make_options(options: Options) -> list[str]:
+    remote = [place for place in (options.target, *options.sources) if place.is_remote]
+    options = options.for_host(remote[0]) if remote else options
+    words = [word for word in options.ssh_args[len(SSH_SAFETY_ARGS) :] if word != "-oForwardAgent=no"]
+    if options.ssh_program != "ssh":
+        words += ["-S", options.ssh_program]
+    if options.ssh_port is not None:
+        words += ["-P", str(options.ssh_port)]
+    if options.limit_bytes_per_s is not None:
+        words += ["-l", str(max(1, options.limit_bytes_per_s * 8 // 1024))]
+    if options.target.is_remote and any(source.is_remote for source in options.sources):
+        words.append("-R" if options.is_direct_hosts else "-3")
+    for is_set, word in (
+        (options.is_recursive, "-r"), (options.keeps_attributes, "-p"), (options.has_compression, "-C"),
+        (options.verbosity == 1, "-v"),
+    ):  # fmt: skip
+        if is_set:
+            words.append(word)
+    return words
+
+
+def _wait(command: list[str]) -> int:
+    pid = os.posix_spawn(command[0], command, child_environment())
+    try:
+        _, status = os.waitpid(pid, 0)
+    except BaseException:  # a signal: what it does to scp is scp's matter, but it must not stay behind
+        os.kill(pid, 15)
+        os.waitpid(pid, 0)
+        raise
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code

@@ -1,0 +1,94 @@
+"""Standard input as a source, standard output as the target: `-` on the command line.
+
+A file must have a length before it can be sent, and what comes through a pipe has none before its end. So
+that is kept in a nameless file first; what was redirected from a file is read where it lies.
+"""
+
+import os
+import stat
+
+from escp.errors import LocalFileError, describe_errno
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.options.options import Options
+
+DASH = b"-"
+_PIECE_BYTES = 1 << 20
+_NEW_FILE_MODE = 0o666  # as a shell's redirection would ask for it; the umask where it lands counts
+
+
+def take_input(options: "Options") -> "Options":
+    """The options with what standard input holds as their source, read to its end. Raises LocalFileError."""
+    if not options.reads_standard_input:
+        return options
+    try:
+        fd = 0 if _is_whole_file(0) else _keep(0)
+    except OSError as e:
+        raise LocalFileError(f"can't read standard input: {describe_errno(e.errno or 0)}") from e
+    (source,) = options.sources
+    path = b"/proc/self/fd/%d" % fd
+    # It is a link there, and what it leads to is meant.
+    return options._replace(sources=(source._replace(path=path),), keeps_links=False)
+
+
+def _is_whole_file(fd: int) -> bool:
+    return stat.S_ISREG(os.fstat(fd).st_mode) and os.lseek(fd, 0, os.SEEK_CUR) == 0
+
+
+def _keep(fd: int) -> int:
+    folder = os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - it gets no name there
+    try:
+        kept = _open_nameless(folder)
+        while _move(fd, kept):
+            pass
+    except _WriteError as e:
+        number = e.errno or 0
+        raise LocalFileError(
+            f"can't keep what comes from standard input in '{folder}': {describe_errno(number)}",
+            "TMPDIR names another directory; it must have room for all of it",
+        ) from e
+    return kept
+
+
+class _WriteError(OSError):
+    """Of the file that input is kept in."""
+
+
+def _open_nameless(folder: str) -> int:
+    try:
+        try:
+            fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
+        except OSError:  # not every file system has it
+            import tempfile  # not at the top: hardly a run needs it
+
+            fd, name = tempfile.mkstemp(prefix="escp-", dir=folder)
+            os.unlink(name)
+        os.fchmod(fd, _NEW_FILE_MODE)
+    except OSError as e:
+        raise _WriteError(e.errno, e.strerror) from e
+    return fd
+
+
+def _move(fd: int, kept: int) -> int:
+    """One piece; 0 at the end."""
+    data = os.read(fd, _PIECE_BYTES)
+    left = memoryview(data)
+    try:
+        while left:
+            left = left[os.write(kept, left) :]
+    except OSError as e:
+        raise _WriteError(e.errno, e.strerror) from e
+    return len(data)
+
+
+def open_output() -> int:
+    """Standard output for the bytes of a file: nothing else is written there. Raises OSError."""
+    if stat.S_ISFIFO(os.fstat(1).st_mode):
+        try:  # not as others share it, who may have said that nobody waits for it
+            fd = os.open("/proc/self/fd/1", os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        except OSError:
+            return os.dup(1)
+        os.set_blocking(fd, True)
+        return fd
+    return os.dup(1)
