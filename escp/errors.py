@@ -192,7 +192,7 @@ ERRNO_HINTS = {
     errno.EFBIG: "neither the file system nor `ulimit -f` may be too small for the file",
     errno.EMFILE: "raise the limit of open files (ulimit -n), or use fewer streams with -t",
     errno.ENFILE: "the whole host has too many open files: end other programs",
-    errno.ENOMEM: "end other programs, or use fewer streams with -t",
+    errno.ENOMEM: "end other programs, raise a job's or container's limit, or use fewer streams with -t",
     errno.EIO: _ANSWERS,
     errno.EREMOTEIO: _ANSWERS,
     errno.ENOTCONN: _ANSWERS,

@@ -4,12 +4,14 @@ _FAST_MEMORY = 11  # of types.pxd
 
 
 class BuffersError(MemoryError):
-    """*wanted*: for what there is no memory; *n_free_mib*: of it, where it was asked before it was taken."""
+    """*wanted*: for what there is no memory; *n_free_mib*: of it, where it was asked before it was taken;
+    *group_mib*: what the control group may have that leaves no more, or 0."""
 
-    def __init__(self, n_streams: int, block_mib: int, n_mib: int, n_free_mib: int | None):
+    def __init__(self, n_streams: int, block_mib: int, n_mib: int, n_free_mib: int | None, group_mib: int):
         self.wanted = f"{n_streams} streams with blocks of {block_mib} MiB need {n_mib} MiB for their buffers"
         super().__init__(self.wanted)
         self.n_free_mib = n_free_mib
+        self.group_mib = group_mib
 
 
 class FastError(Exception):

@@ -25,7 +25,7 @@ def explain_shortage(error: BaseException) -> tuple[str, str] | None:
         is_memory = "failed to map segment" in text or "annot allocate memory" in text
         return _explain_memory() if is_memory else None
     if isinstance(error, MemoryError) or number == errno.ENOMEM:
-        return _explain_memory(getattr(error, "wanted", ""), getattr(error, "n_free_mib", None))
+        return _explain_memory(*(getattr(error, name, 0) for name in ("wanted", "n_free_mib", "group_mib")))
     if "can't start" in text and "thread" in text:  # Python's RuntimeError, and native code's EAGAIN
         return explain_tasks()
     return None
@@ -39,11 +39,16 @@ def _explain_files() -> tuple[str, str]:
     )
 
 
-def _explain_memory(wanted: str = "", n_free_mib: int | None = None) -> tuple[str, str]:
+def _explain_memory(
+    wanted: str | int = 0, n_free_mib: int | None = None, group_mib: int = 0
+) -> tuple[str, str]:
     """Of BuffersError, if it is one."""
     behind = f", and {wanted}" if wanted else ""
     hint = f"raise it, or {_FEWER}"
-    if n_free_mib is not None:
+    if wanted and n_free_mib is not None and group_mib:
+        limit = f"the limit is {group_mib} MiB in this control group (of a batch job, or a container)"
+        return f"out of memory: {limit}, {n_free_mib} MiB of it are free{behind}", hint
+    if wanted and n_free_mib is not None:
         return f"out of memory: {n_free_mib} MiB are free{behind}", f"end other programs, or {_FEWER}"
     if (limit := _find_limit("Max address space")) is not None:
         return f"out of memory: the limit is {limit >> 20} MiB for a process (ulimit -v){behind}", hint

@@ -13,6 +13,7 @@ from tests.support.trees import list_tree, write_random
 
 pytestmark = pytest.mark.skipif(not IS_SOURCE, reason="a frozen program needs other amounts to start")
 PIDS = Path("/sys/fs/cgroup/pids")  # version 1
+MEMORY = Path("/sys/fs/cgroup/memory")
 WITHOUT_PROC = ("unshare", "-m", "sh", "-c", 'mount -t tmpfs none /proc && exec "$@"', "sh")
 
 
@@ -77,6 +78,96 @@ def test_more_buffers_than_are_free(escp, source, target, folder):
     assert done.error.startswith(
         "out of memory: 100 MiB are free, and 64 streams with blocks of 32 MiB need "
     )
+
+
+@pytest.fixture
+def memory_group():
+    """The prefix that runs a command where a group above its own may have 200 MiB."""
+    group = MEMORY / f"escp-test-{uuid.uuid4().hex}"
+    try:
+        (group / "step").mkdir(parents=True)
+        (group / "memory.limit_in_bytes").write_text(str(200 << 20))
+    except OSError as e:
+        pytest.skip(f"control groups of memory can't be made here: {e}")
+    yield limited(f"echo $$ > {group}/step/cgroup.procs")
+    (group / "step").rmdir()
+    group.rmdir()
+
+
+# As version 2 has it: what stands in place of /sys/fs/cgroup, and what a group may have.
+FAKE_GROUP = """
+cd {folder}; mkdir -p groups/job/step; cp -r /sys/fs/cgroup/pids groups 2>/dev/null
+printf '{max}\\n' > groups/job/memory.max; printf '{high}\\n' > groups/job/memory.high
+printf '{current}\\n' > groups/job/memory.current; printf '{swap}\\n' > groups/job/memory.swap.max
+printf 'anon 5\\nfile 7\\ninactive_file {cache}\\nactive_file 0\\n' > groups/job/memory.stat
+echo max > groups/job/step/memory.max; echo max > groups/job/step/memory.high; echo 0::/job/step > own
+sed 's/^SwapFree:.*/SwapFree: 4194304 kB/' /proc/meminfo > meminfo
+mount --bind meminfo /proc/meminfo; mount --bind groups /sys/fs/cgroup; mount --bind own /proc/$$/cgroup
+cd - >/dev/null
+"""
+GIB = 1 << 30
+FAKE = {"max": "max", "high": "max", "current": 3 * GIB, "swap": 0, "cache": 0}
+
+
+@needs_root
+@not_sanitized
+@pytest.mark.parametrize(
+    ("changed", "limit_mib", "free_mib"),
+    [
+        ({"max": 4 * GIB}, 4096, 1024),
+        ({"max": 5 * GIB, "high": 4 * GIB}, 4096, 1024),
+        ({"max": 4 * GIB, "cache": GIB}, 4096, 2048),  # the page cache makes room
+        ({"max": 4 * GIB, "swap": GIB}, 4096, 2048),
+        ({"max": 2 * GIB}, 2048, 0),
+        ({"max": 4 * GIB, "swap": "max"}, 0, 0),
+        ({}, 0, 0),
+    ],
+    ids=str,
+)
+def test_more_buffers_than_a_group_of_version_2_has_left(
+    escp, source, target, folder, changed, limit_mib, free_mib
+):
+    write_random(source / "a", 1000)
+    fake = FAKE_GROUP.format(folder=folder, **FAKE | changed)
+    prefix = ("unshare", "-m", "sh", "-ec", fake + 'exec "$@"', "sh")
+    words = ("-t", "20", "--blocksize", "32M", source / "a", target)  # 2.5 GiB at each end
+    done = escp.run(*words, prefix=prefix, timeout_s=60)
+    if not limit_mib:
+        assert done.code == 0 or "control group" not in done.error, done
+        return
+    assert done.code == 14 and done.error.startswith(
+        f"out of memory: the limit is {limit_mib} MiB in this control group (of a batch job, or a container),"
+        f" {free_mib} MiB of it are free, and 20 streams with blocks of 32 MiB need "
+    ), done
+
+
+@needs_root
+@not_sanitized
+@pytest.mark.parametrize("way", ["local", "push"])
+def test_more_buffers_than_a_group_may_have(escp, source, target, memory_group, way):
+    write_random(source / "a", 1000)
+    words = ("-t", "16", "--blocksize", "32M", source / "a")
+    if way == "local":
+        done = escp.fail(14, *words, target, prefix=memory_group)
+    else:
+        there = shlex.join([*memory_group, *AGENT_COMMAND])
+        done = escp.fail(
+            15, *words, remote(target), agent=escp.write_agent("few", command=f'exec {there} "$@"')
+        )
+    assert "out of memory: the limit is 200 MiB in this control group" in done.error and "-t" in done.hint
+
+
+@needs_root
+@not_sanitized
+def test_file_that_a_group_has_no_memory_for(escp, source, folder, memory_group):
+    """A tmpfs would take it, and the kernel would kill for it."""
+    with open(source / "large", "wb") as file:
+        file.truncate(300 << 20)
+    (folder / "memory").mkdir()
+    mounted = limited(f"mount -t tmpfs -o size=1g none {folder}/memory")
+    done = escp.run(source / "large", folder / "memory", prefix=("unshare", "-m", *mounted, *memory_group))
+    assert done.code == 1 and done.error == f"{folder}/memory/large: cannot allocate memory", done
+    assert "Killed" not in done.err and "no file copied" in done.err
 
 
 # ---- Processes and threads --------------------------------------------------------------------------

@@ -57,7 +57,6 @@ cdef extern from "native.h" nogil:
     bint escp_is_memory_fs(int fd)
     bint escp_tells_sizes(int fd)
     uint64_t escp_room(int fd)
-    uint64_t escp_memory_room()
     uint64_t htobe64(uint64_t)
     uint32_t htobe32(uint32_t)
     uint16_t htobe16(uint16_t)
@@ -241,3 +240,6 @@ cdef extern from "native.h" nogil:
     int escp_io_destroy(aio_context_t)
     int escp_io_submit(aio_context_t, iocb_t *)
     int escp_io_getevents(aio_context_t, long least, long most, io_event_t *)
+
+cdef extern from "room.h" nogil:
+    uint64_t escp_memory_room(uint64_t *limit)

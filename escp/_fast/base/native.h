@@ -158,24 +158,6 @@ static inline uint64_t escp_room(int fd) {
     return (uint64_t)(geteuid() ? fs.f_bavail : fs.f_bfree) * (uint64_t)fs.f_bsize;
 }
 
-/* Bytes of memory and swap that can still be taken before the kernel kills for them; UINT64_MAX: nobody knows. */
-static inline uint64_t escp_memory_room(void) {
-    static const char *const names[] = {"\nMemAvailable:", "\nSwapFree:"};
-    char text[4096];
-    uint64_t room = 0;
-    int fd = open("/proc/meminfo", O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
-    if (fd >= 0) close(fd);
-    if (n <= 0) return UINT64_MAX;
-    text[n] = 0;
-    for (int i = 0; i < 2; i++) {
-        const char *at = strstr(text, names[i]);
-        if (at) room += strtoull(at + strlen(names[i]), NULL, 10) * 1024;
-        else if (i == 0) return UINT64_MAX; /* before Linux 3.14 */
-    }
-    return room;
-}
-
 /* O_DIRECT's alignment of FD into *ALIGN (0: the file system has none); -1 where the kernel can't tell (before 6.1).
    statx(2) spelled out: the function is in glibc from 2.28 on, the field in headers from 6.1 on. */
 #define ESCP_STATX_DIOALIGN 0x2000u

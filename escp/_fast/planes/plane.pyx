@@ -57,12 +57,13 @@ cdef int check_streams(int n_streams, size_t block_bytes) except -1:
 cdef int check_memory(int n_streams, size_t block, int n_ends, bint is_refused) except -1:
     """The kernel promises more than it has, and kills when it is used: large buffers are compared with what is free."""
     cdef uint64_t n = ring_bytes(block) * <uint64_t>(n_streams * n_ends)
-    cdef uint64_t room = escp_memory_room() if n >= LARGE_BYTES else n
+    cdef uint64_t limit = 0
+    cdef uint64_t room = escp_memory_room(&limit) if n >= LARGE_BYTES else n
     if not is_refused and n <= room:
         return 0
     if n < LARGE_BYTES:  # they are not what is too much
         raise MemoryError
-    raise BuffersError(n_streams, block >> 20, (n >> 20) + 1, room >> 20 if n > room else None)
+    raise BuffersError(n_streams, block >> 20, (n >> 20) + 1, room >> 20 if n > room else None, limit >> 20)
 
 
 cdef int find_selection(selection, bint compares_digests) except -1:

@@ -10,6 +10,7 @@ from escp._fast.receive.receive_state cimport open_large, receive_state
 
 cdef int check_room(receive_state *s, const open_large *l, fast_err *err) noexcept nogil:
     cdef uint64_t wanted = l.what.size
+    cdef uint64_t limit
     cdef bint is_due
     cdef int i
     if wanted > escp_room(l.file.fd):
@@ -25,7 +26,7 @@ cdef int check_room(receive_state *s, const open_large *l, fast_err *err) noexce
         if s.large[i].is_used and s.large[i].is_made and s.large[i].is_in_memory and s.large[i].failure.code == FAST_OK:
             wanted += s.large[i].what.size - s.large[i].n_begun
     pthread_mutex_unlock(&s.lock)
-    return fail(err, FAST_SYS, ENOMEM, "allocate") if is_due and wanted > escp_memory_room() else 0
+    return fail(err, FAST_SYS, ENOMEM, "allocate") if is_due and wanted > escp_memory_room(&limit) else 0
 
 
 cdef void claim_room_locked(receive_state *s, open_large *l, stretch *out) noexcept nogil:
