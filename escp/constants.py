@@ -38,6 +38,9 @@ SSH_ALIVE_S = 40  # the same for ServerAliveInterval; after three of them ssh gi
 AGENT_START_TIMEOUT_S = 10.0  # from the agent's marker to its hello
 AGENT_MUTE_S = 12.0  # the same for one that says nothing at all: it may have been stopped for a moment
 KEEPALIVE_S = 5.0  # on the control channel, both ways
+START_ALIVE_S = (
+    1.0  # the same of an agent whose streams are not there yet: one that is silent has been stopped
+)
 PEER_SILENT_S = 600.0  # no control message for so long: the agent is lost; it may have been stopped
 INITIATOR_SILENT_S = 600.0  # the same for the initiator
 ANSWER_TIMEOUT_S = 120.0  # for what an agent owes that is there

@@ -1,6 +1,6 @@
 """What an agent does for its initiator: roots to send, streams, and the plane that sends or receives."""
 
-from escp.constants import INITIATOR_SILENT_S, KEEPALIVE_S, SECRET_BYTES
+from escp.constants import INITIATOR_SILENT_S, KEEPALIVE_S, SECRET_BYTES, START_ALIVE_S
 from escp.control.channel import ControlChannel
 from escp.control.messages import (
     Accept,
@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from escp.streams.relayed import RelayedStreams
     from escp.streams.streams import Opener
 
+STOPPED_S = 30.0  # for one that connects, where it is let in
 STREAMS_TIMEOUT_S = INITIATOR_SILENT_S  # for all streams to arrive: an initiator that runs is faster
 IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
 PROGRESS_S = 0.2
@@ -84,7 +85,9 @@ class Service:
     def next_tick_s(self) -> float:
         """When `tick` is due, whatever happens until then."""
         next_s = self._loop.now() + (PROGRESS_S if self._sender else KEEPALIVE_S)
-        return next_s if self._opener is None else min(next_s, self._opener.next_tick_s)
+        if self._opener is None:
+            return next_s
+        return min(next_s, self._loop.now() + START_ALIVE_S, self._opener.next_tick_s)
 
     def tick(self, now: float) -> None:
         if self._opener is not None:
@@ -92,7 +95,7 @@ class Service:
             assert self._streams
             if self._streams.is_complete:
                 self._start()
-            elif now > self._streams_due_s:
+            elif now > self._streams_due_s and not self._is_answered_soon(now):
                 raise self._explain_missing_streams()
         elif self._streams is not None:
             self._streams.check(now)
@@ -103,6 +106,10 @@ class Service:
         if end is not None and is_full != self._is_holding:
             self._is_holding = is_full
             end.hold_events(is_held=is_full)
+
+    def _is_answered_soon(self, now: float) -> bool:
+        """The other host lets in who connects, but is slow to answer: it may have been stopped."""
+        return now <= self._streams_due_s + STOPPED_S and getattr(self._opener, "is_let_in", False)
 
     def close(self) -> None:
         self._close_opener()
@@ -238,6 +245,7 @@ class Service:
             self._sender = SendEnd(self._send_wanted, n_streams=n_streams, block_bytes=link.block_bytes,
                                    loop=self._loop, listener=self)  # fmt: skip
         self._open_streams(n_streams)
+        self._channel.say_more_often(START_ALIVE_S)
         now = self._loop.now()
         self._streams_due_s = now + (link.patience_s if link.mode == "connect" else STREAMS_TIMEOUT_S)
         if link.mode == "listen":
@@ -330,6 +338,7 @@ class Service:
         """All streams have proven themselves: stop listening, start the threads."""
         assert self._streams and self._link
         self._close_opener()
+        self._channel.say_more_often(KEEPALIVE_S)
         self._link = self._link._replace(secret=b"")
         self._relay_secret, self._relayed = b"", None
         end = self._sender or self._receiver

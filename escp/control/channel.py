@@ -79,6 +79,10 @@ class ControlChannel:
         if self.tunnel is not None:
             self.tunnel.resume()
 
+    def say_more_often(self, every_s: float) -> None:
+        """That this end is there, from now on."""
+        self._course.keepalive_s = every_s
+
     @property
     def n_pending(self) -> int:
         """Bytes that the peer has not taken yet."""

@@ -54,6 +54,7 @@ class Course:
         self._since_s: dict[type[Message], float] = {}  # what is owed to this end, and since when
         self._heard_s = now
         self._sent_s = now
+        self.keepalive_s = KEEPALIVE_S
 
     def feed(self, data: bytes, now: float) -> list[Message]:
         """All messages in *data*, as `read` gives them."""
@@ -103,6 +104,10 @@ class Course:
             self._since_s = {kind: min(now, since + over_s) for kind, since in self._since_s.items()}
         self._heard_s = now
 
+    def silent_s(self, now: float) -> float:
+        """How long ago the peer was heard."""
+        return now - self._heard_s
+
     def put_off(self, now: float) -> None:
         """Nothing is listened to: no time of that is the peer's."""
         self._heard_s = now
@@ -116,7 +121,7 @@ class Course:
         self._sent_s = now
 
     def is_keepalive_due(self, now: float) -> bool:
-        return now - self._sent_s >= KEEPALIVE_S
+        return now - self._sent_s >= self.keepalive_s
 
     def limit_s(self) -> float:
         """How long the peer may be silent now."""
@@ -128,7 +133,7 @@ class Course:
 
     def check_silence(self, now: float) -> None:
         """Raises NetworkError when nothing has come for too long."""
-        silent_s = now - self._heard_s
+        silent_s = self.silent_s(now)
         if silent_s > self.limit_s():
             raise NetworkError(
                 f"nothing heard from {self.peer} for {silent_s:.0f} s", "check the network between the hosts"

@@ -51,6 +51,7 @@ class AgentLink:
         )
         self.send = self.channel.send
         self.streams_run = self._course.streams_run
+        self.silent_s = self._course.silent_s
         process.words.listen(loop, lambda line: words(self.host, line))
 
     def streams_ended(self) -> None:

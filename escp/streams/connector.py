@@ -66,6 +66,11 @@ class Connector:
         """An attempt that gets no answer is worth another one."""
         return len(self._addresses) > 1
 
+    @property
+    def is_let_in(self) -> bool:
+        """A connection stands that has not been answered yet."""
+        return bool(self._received.keys() & self._attempts.keys())
+
     def add_addresses(self, addresses: list[tuple[str, int]]) -> None:
         self._addresses += [address for address in addresses if address not in self._addresses]
 
@@ -98,6 +103,7 @@ class Connector:
 
     def _failed(self, stream: int, at: int, reason: str, *, is_watched: bool = True) -> None:
         sock, _, _ = self._attempts.pop(stream)
+        self._received.pop(stream, None)
         self.reason = reason
         if is_watched:
             self._unwatch(sock.fileno())

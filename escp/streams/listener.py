@@ -61,6 +61,16 @@ def _place_of(sock: sockets.Socket) -> bytes:
     return address[:8] if any(address[:8]) else address  # the latter: IPv4, as this host's listener sees it
 
 
+def _is_over(sock: sockets.Socket) -> bool:
+    """Whether who connected has given up meanwhile, and comes again: this process was stopped."""
+    try:
+        return not sock.recv(1, sockets.MSG_PEEK)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return True
+
+
 class Acceptor:
     """Accepts connections until every stream has proven its key; strangers are dropped without harm.
 
@@ -170,7 +180,7 @@ class Acceptor:
     def _prove(self, sock: sockets.Socket, hello: bytes) -> None:
         streams = self._streams
         stream, channel = self._channels[sock]
-        if stream in streams.proven or not streams.check_hello(channel, hello):
+        if stream in streams.proven or not streams.check_hello(channel, hello) or _is_over(sock):
             return self._drop(sock)
         try:
             sock.send(streams.hello(channel))

@@ -83,6 +83,79 @@ def test_initiator_that_was_stopped_while_it_began(escp, source, target, way, de
     assert list_tree(target) == list_tree(source)
 
 
+# An agent that stops itself where *name* is called, or has been, for the first time.
+STOPPING = """
+import importlib, os, signal, sys
+where, is_after = {where!r}, {is_after}
+module, cls, name = where.split()
+cls = getattr(importlib.import_module(module), cls)
+method = getattr(cls, name)
+stopped = []
+def stop():
+    if not stopped:
+        stopped.append(1)
+        os.kill(os.getpid(), signal.SIGSTOP)
+def changed(self, *words, **named):
+    if not is_after:
+        stop()
+    result = method(self, *words, **named)
+    if is_after:
+        stop()
+    return result
+setattr(cls, name, changed)
+from escp.agent.agent import run_agent
+status = run_agent()
+sys.stdout.flush()
+os._exit(status)
+"""
+POINTS = [
+    ("escp.agent.agent Agent _say_hello", True),
+    ("escp.agent.service Service _make_link", False),
+    ("escp.agent.service Service _listen", True),
+    ("escp.streams.listener Acceptor _accept", False),
+    ("escp.streams.listener Acceptor _prove", False),
+    ("escp.streams.listener Acceptor _prove", True),
+    ("escp.agent.service Service _start", False),
+    ("escp.agent.service Service _start", True),
+]
+
+
+def is_stopped(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+    except OSError:
+        return False
+
+
+SOME = [POINTS[i] for i in (2, 3, 6)]
+PLACES = [("push", *point) for point in POINTS] + [(way, *point) for way in WAYS[1:] for point in SOME]
+
+
+@needs_source
+@pytest.mark.parametrize(("way", "where", "is_after"), PLACES, ids=str)
+def test_agent_that_was_stopped_while_it_began(escp, source, target, way, where, is_after):
+    """Wherever it was, nobody takes its port for blocked: the data does not go through ssh."""
+    write_random(source / "large", 2_000_000)
+    program = escp.folder / "stopping.py"
+    program.write_text(STOPPING.format(where=where, is_after=is_after))
+    agent = escp.write_agent("stopping", command=f"exec {sys.executable} {program}")
+    process = escp.start("--json", *name_ends(way, source / "large", target), agent=agent)
+    n_stopped, end_s = 0, time.monotonic() + 60
+    while process.poll() is None and time.monotonic() < end_s:  # one agent after the other
+        pids = [pid for pid in find_processes(escp.mark) if is_stopped(pid)]
+        if pids:
+            time.sleep(10)
+            for pid in pids:
+                n_stopped += 1
+                os.kill(pid, signal.SIGCONT)
+        time.sleep(0.05)
+    done = escp.finish(process)
+    assert done.code == 0, (done.code, done.out, done.err)
+    assert n_stopped or way == "-R"  # where one agent does not listen
+    assert "through ssh" not in done.err + done.out, done
+    assert list_tree(target) == list_tree(source)
+
+
 @needs_source
 @pytest.mark.parametrize("who", ["agent", "ssh"])
 @pytest.mark.parametrize("way", ["push", "pull"])
