@@ -46,8 +46,8 @@ def _explain_memory(
     behind = f", and {wanted}" if wanted else ""
     hint = f"raise it, or {_FEWER}"
     if wanted and n_free_mib is not None and group_mib:
-        limit = f"the limit is {group_mib} MiB in this control group (of a batch job, or a container)"
-        return f"out of memory: {limit}, {n_free_mib} MiB of it are free{behind}", hint
+        group = f"the limit is {group_mib} MiB in this control group (of a batch job, or a container)"
+        return f"out of memory: {group}, {n_free_mib} MiB of it are free{behind}", hint
     if wanted and n_free_mib is not None:
         return f"out of memory: {n_free_mib} MiB are free{behind}", f"end other programs, or {_FEWER}"
     if (limit := _find_limit("Max address space")) is not None:

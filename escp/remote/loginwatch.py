@@ -6,6 +6,7 @@ Nothing is known of it but what this host's kernel shows of ssh: what it has rea
 import os
 
 from escp.errors import NetworkError
+from escp.lean import signals
 from escp.remote.asking import is_asking
 from escp.remote.reached import has_connection
 
@@ -14,8 +15,15 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOGIN_SILENT_S = 180.0  # nothing read for so long; sshd gives a login 120 s
+# So often that where ssh has no connection of its own: a ControlMaster's, which alone hears that the host is
+# there while a login script is slow, or a ProxyCommand's, which may have much to do first.
+N_BORROWED = 3
 LOOK_S = 5.0
 MAX_PROCESSES = 64
+_BORROWED_HINT = (
+    "its connection is another's: check the ProxyCommand, or end a ControlMaster whose network is gone "
+    "with `ssh -O exit HOST`"
+)
 # Asks for a PIN or a touch, or shows a question on a screen: the names as the kernel has them, 15 letters.
 _HELPERS = ("ssh-sk-helper", "ssh-pkcs11-help")
 
@@ -38,16 +46,18 @@ class LoginWatch:
             pids = list(_find_family(self._pid))
             n_read = sum(map(_count_read, pids))
             asks = is_asking(self._pid) or any(map(_is_helper, pids))
-            is_waiting = n_read == self._n_read and not asks and has_connection(pids)
+            is_waiting = n_read == self._n_read and not asks
+            is_borrowed = is_waiting and not has_connection(pids)
         except (OSError, ValueError):  # ended, or a kernel that does not tell
-            is_waiting, n_read = False, -1
+            pids, is_waiting, is_borrowed, n_read = [], False, False, -1
         self._n_read = n_read
         if not is_waiting:
             self._since_s = now
-        elif now - self._since_s > LOGIN_SILENT_S:
+        elif now - self._since_s > LOGIN_SILENT_S * (N_BORROWED if is_borrowed else 1):
+            _end_helpers(pids[1:])
             raise NetworkError(
                 f"ssh has heard nothing from {self._host} for {now - self._since_s:.0f} s while it logged in",
-                "check the network between the hosts",
+                _BORROWED_HINT if is_borrowed else "check the network between the hosts",
             )
 
 
@@ -61,6 +71,15 @@ def _find_family(pid: int) -> "Iterator[int]":
         yield one
         with open(f"/proc/{one}/task/{one}/children", "rb") as file:
             waiting += map(int, file.read().split())
+
+
+def _end_helpers(pids: list[int]) -> None:
+    """A ProxyCommand that hangs would stay when ssh is ended."""
+    for pid in pids:
+        try:
+            os.kill(pid, signals.SIGTERM)
+        except OSError:
+            continue  # it is gone, or another user's
 
 
 def _count_read(pid: int) -> int:

@@ -5,16 +5,19 @@ import fcntl
 import os
 import pty
 import shutil
+import signal
 import socket
 import subprocess
 import sys
 import termios
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 from escp.remote.ssh import find_setting
+from tests.fault.test_causes import name_ends
 from tests.support.command import DRIVER, needs_source, remote
 from tests.support.trees import write_random
 from tests.support.waiting import wait_for
@@ -53,6 +56,55 @@ def test_network_that_is_lost_while_ssh_logs_in(escp, source, target, dead_end, 
     done = escp.fail(13, "-P", str(dead_end), *words, env=env, command=[sys.executable, str(DRIVER)])
     assert "heard nothing from box" in done.error and "network" in done.hint
     assert LOGIN_S <= time.monotonic() - begin_s < 20
+
+
+# What the connection goes through: stopped, it is a network that is gone.
+PIPE = """
+import os, socket, sys, threading
+sock = socket.create_connection((sys.argv[1], int(sys.argv[2])))
+def move(take, give):
+    while data := take():
+        give(data)
+threading.Thread(target=move, args=(lambda: os.read(0, 65536), sock.sendall), daemon=True).start()
+move(lambda: sock.recv(65536), lambda data: os.write(1, data))
+"""
+
+
+@needs_source
+@pytest.mark.parametrize("way", ["push", "pull", "-3"])
+def test_network_that_is_lost_behind_another_sshs_connection(escp, source, target, folder, way):
+    (source / "a").write_text("a")
+    (folder / "pipe.py").write_text(PIPE)
+    place = folder / "master"
+    proxy = f"ProxyCommand={sys.executable} {folder}/pipe.py 127.0.0.1 {escp.sshd.port}"
+    base = ["ssh", "-F", str(escp.sshd.client_config), "-S", str(place)]
+    master = subprocess.Popen([*base, "-M", "-N", "-o", proxy, "box"], stdin=subprocess.DEVNULL)
+    try:
+        wait_for(place.exists)
+        (pipe,) = (pid for pid in _list_children(master.pid))
+        os.kill(pipe, signal.SIGSTOP)
+        env = escp.write_driver(login_s=1.5)
+        done = escp.fail(13, "-o", f"ControlPath={place}", *name_ends(way, source / "a", target), env=env,
+                         command=[sys.executable, str(DRIVER)])  # fmt: skip
+        assert "heard nothing from box" in done.error and "ssh -O exit" in done.hint
+    finally:
+        os.kill(pipe, signal.SIGKILL)
+        master.kill()
+        master.wait()
+
+
+def _list_children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+@needs_source
+@pytest.mark.parametrize("way", ["push", "pull"])
+def test_proxy_command_that_hangs(escp, source, target, way):
+    (source / "a").write_text("a")
+    done = escp.fail(13, "-o", "ProxyCommand=sleep 1000", "-o", "ConnectTimeout=0",
+                     *name_ends(way, source / "a", target), env=escp.write_driver(login_s=1.5),
+                     command=[sys.executable, str(DRIVER)])  # fmt: skip
+    assert "heard nothing from box" in done.error and "ProxyCommand" in done.hint
 
 
 @needs_source
