@@ -180,7 +180,9 @@ class Acceptor:
     def _prove(self, sock: sockets.Socket, hello: bytes) -> None:
         streams = self._streams
         stream, channel = self._channels[sock]
-        if stream in streams.proven or not streams.check_hello(channel, hello) or _is_over(sock):
+        if stream in streams.proven or not streams.check_hello(channel, hello):
+            return self._drop(sock)
+        if _is_over(sock):
             return self._drop(sock)
         try:
             sock.send(streams.hello(channel))
