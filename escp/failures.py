@@ -80,6 +80,9 @@ CHANGES = {
     "long": "it goes on behind the size that its file system tells",
 }
 
+# FAST_DIGEST with an error number: of --verify.
+READ_BACK = "what the target's disk gave back is not what was written to it: the digests differ"
+
 # What it is about is there, but lacks attributes that were to be kept: FAST_LACKS, and the sum of 1 for the
 # first of these, 2 for the next, and so on.
 FAST_LACKS = 32
@@ -147,6 +150,8 @@ class Failure:
         words = self._kind.words if self._kind is not NO_KIND else f"unknown failure {self.code}"
         if self.sys_errno and (not words or self._kind.says_errno == INSTEAD):
             return describe_errno(self.sys_errno)
+        if self.code == FAST_DIGEST and self.sys_errno:
+            return READ_BACK
         if self.code == FAST_CHANGED:
             return CHANGES.get(self.where, words)
         if self.sys_errno and self._kind.says_errno == BEHIND:

@@ -95,6 +95,8 @@ class Receive(Message, initiator=(Hello,), wire_names={
     `names_attributes`: the sender knows results of what lacks attributes. `is_inplace`: write into files that
     are there; only for an agent with the feature. `names_once`: no second source gets a name that one has.
     `mode_rules`: changes of modes, in their order.
+    `is_durable`, `reads_back` (`durable`): files are on the disk before they have names, and names before the
+    last stream's end; what is read back from there is compared before a file has its name.
     """
 
     target: bytes
@@ -125,6 +127,8 @@ class Receive(Message, initiator=(Hello,), wire_names={
     makes_path: bool = False
     keeps_owner_if_root: bool = False
     mode_rules: list[int] = []  # noqa: RUF012
+    is_durable: bool = False
+    reads_back: bool = False
 
 
 class Opened(Message, agent=(Hello,), answers=Receive, done="opened the target"):

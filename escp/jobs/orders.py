@@ -13,6 +13,8 @@ PACED_STREAM_BYTES_PER_S = 16 << 20  # what a stream must at least be allowed, o
 
 # Fields that older agents lack: the option that needs each, and the feature that came with it.
 _NEWER = {
+    "is_durable": ("--fsync", "durable"),
+    "reads_back": ("--verify", "durable"),
     "is_inplace": ("--inplace", "lacks"),
     "is_target_exact": ("--no-target-directory", "habits"),
     "makes_path": ("--mkpath", "habits"),

@@ -20,6 +20,7 @@ from escp.failures import (
     FAST_SYS,
     FAST_UNSAFE,
     FULL_DISK_ERRNOS,
+    READ_BACK,
     Failure,
 )
 from escp.jobs.accounts import Accounts
@@ -54,6 +55,7 @@ class Tally:
         self._n_told = 0  # files that failed
         self._n_refused = 0  # sources that were not even tried
         self._failed_codes: set[int] = set()
+        self._is_disk_wrong = False  # as --verify found
         self._n_lacking: dict[str, int] = {}
         self._results: dict[AgentLink | SendEnd | ReceiveEnd, Result | None] = {}  # None until it is done
 
@@ -88,7 +90,9 @@ class Tally:
         """What the exit status is about when files failed for a reason worse than 'some failed'."""
         if FAST_DIGEST in self._failed_codes:
             fate = "may be wrong" if self._is_inplace else "were not kept"
-            return IntegrityError(f"what arrived is not what was read; the files named above {fate}")
+            what = "the target's disk gave back something else" if self._is_disk_wrong else (
+                "what arrived is not what was read")  # fmt: skip
+            return IntegrityError(f"{what}; the files named above {fate}")
         if FAST_UNSAFE in self._failed_codes:
             return RefusedError(
                 f"{self._target.host or 'this escp'} refused to write outside the destination",
@@ -123,6 +127,7 @@ class Tally:
                 error = cls(f"{shown}: {failure.reason}", ERRNO_HINTS[failure.sys_errno])
                 raise error from OSError(failure.sys_errno, os.strerror(failure.sys_errno))
         self._failed_codes.add(failure.code)
+        self._is_disk_wrong = self._is_disk_wrong or failure.reason == READ_BACK
         self._n_told += 1
         if failure.is_kept:  # what a file system can't keep it can't for all of them
             self._n_lacking[failure.reason] = self._n_lacking.get(failure.reason, 0) + 1

@@ -46,7 +46,6 @@ _ELSEWHERE = {
     "--one-file-system -x": "write --exclude for what is to be left out",
     "--parents --relative": "write --mkpath: it makes the directories that lead to the target",
     "--reflink": "on this host extents are shared wherever the file system can",
-    "--verify": "every file is verified unless --nochecksum is given",
     "--threads --streams": "write -t STREAMS (--parallel)",
     "--buffer-size --block-size": "write --blocksize SIZE",
 }  # fmt: skip

@@ -92,6 +92,8 @@ class Options(Record):
     keeps_hard_links: bool
     is_sparse: bool
     is_inplace: bool
+    is_durable: bool  # --fsync
+    reads_back: bool  # --verify
     keeps_devices: bool
     data_host: str | None
     bind_address: str | None  # numeric
@@ -332,6 +334,10 @@ def _check_options(args: argparse.Namespace) -> Options:
     if args.is_inplace and args.is_sparse:
         raise UsageError(
             "option --inplace: with --sparse old contents would show through the holes", "use one of them"
+        )
+    if args.reads_back and args.nochecksum:
+        raise UsageError(
+            "option --verify: with --nochecksum there is nothing to compare with", "use one of them"
         )
     checked = {
         "sources": sources,

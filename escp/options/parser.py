@@ -147,6 +147,12 @@ def _add_copy_options(group: argparse._ArgumentGroup) -> None:
         "(default: off)")
     add("--nochecksum", action="store_true",
         help="do not verify the files' contents end to end (default: verify)")
+    add("--fsync", dest="is_durable", action="store_true",
+        help="all of the copy outlives a power cut once escp says that it is done: contents are on the disk "
+        "before a file has its name, names before the end (default: the kernel writes in its own time)")
+    add("--verify", dest="reads_back", action="store_true",
+        help="read every file back from the target's disk, not from memory, before it has its name "
+        "(default: what arrived is compared, on its way to the disk)")
     add("-O", "-s", dest="ignored", action="store_true",
         help="accepted because scp has them; no effect")
     add("-X", dest="ignored_value", metavar="OPTION",

@@ -92,6 +92,7 @@ def prepare_process() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+HELD_FILES = 256  # MAX_HELD of _fast/receive/receive_state.pxd
 SPARE_FILES = 8  # for what is open for a moment only
 
 
@@ -116,11 +117,20 @@ def share_for_sender(n_streams: int, n_walkers: int, *, is_local: bool) -> tuple
     return n_walkers, _check_share(left - 3 * n_walkers)  # a directory, what leads there, and a file
 
 
-def share_for_receiver(n_streams: int) -> tuple[int, int]:
-    """(directories that a stream keeps open, large files that may be open at the same time); as above."""
+def share_for_receiver(n_streams: int, *, holds_small: bool = False) -> tuple[int, int, int]:
+    """(directories that a stream keeps open, large files that may be open together, small ones of a stream).
+
+    *holds_small*: those wait for their names. Raises as above.
+    """
     left = count_free_files() - SPARE_FILES - 3 * n_streams  # a socket, and two for a small file
+    n_held = min(HELD_FILES, left // 8 // n_streams) if holds_small else 0
+    left -= 2 * n_held * n_streams  # each may have a directory of its own
     n_cached = max(1, left // 2 // n_streams)
-    return n_cached, _check_share((left - n_cached * n_streams) // 2)  # a large file has its directory
+    return (
+        n_cached,
+        _check_share((left - n_cached * n_streams) // 2),
+        n_held,
+    )  # a large file has its directory
 
 
 def _check_share(n: int) -> int:

@@ -18,7 +18,7 @@ from escp.errors import (
     RemoteFileError,
     describe_errno,
 )
-from escp.failures import FAST_GONE, Failure
+from escp.failures import FAST_GONE, FAST_SYS, Failure
 from escp.lean.eventloop import EventLoop
 from escp.names.destination import Destination, is_special, open_destination
 from escp.names.landing import SourceOrder
@@ -44,6 +44,7 @@ if TYPE_CHECKING:
         def sources_taken(self) -> None: ...
 
 
+SYNC_NAMES = "sync names"  # where the end of a copy with --fsync fails
 MAX_LOOKS = 100  # each lists directories
 
 
@@ -194,6 +195,12 @@ class ReceiveEnd:
             wanted.target, n_sources=wanted.n_sources, is_directory=wanted.is_directory, is_remote=is_remote,
             is_dry_run=wanted.is_dry_run, is_exact=wanted.is_target_exact, makes_path=wanted.makes_path,
         )  # fmt: skip
+        if wanted.reads_back and self.is_in_order:
+            self.destination.close()
+            raise RefusedError(
+                f"option --verify: what went into '{os.fsdecode(wanted.target)}' can't be read back",
+                "a pipe or device keeps nothing, or takes it in order: leave the option out",
+            )
         self.max_large = 0  # files that may be open at the same time, once `open` knows
         self.plane: ReceivePlane | None = None
         self._loop: EventLoop | None = None
@@ -218,12 +225,14 @@ class ReceiveEnd:
         direct_bytes: int = 0,
     ) -> None:
         """Make the plane. Raises ProtocolError when it is not offered here, OSError as SendEnd."""
-        n_cached, self.max_large = share_for_receiver(n_streams)
+        holds_small = self._wanted.is_durable or self._wanted.reads_back
+        n_cached, self.max_large, n_held = share_for_receiver(n_streams, holds_small=holds_small)
         with _OfferErrors():
             self.plane = ReceivePlane(
                 self._wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
-                n_cached=n_cached, root_fd=self.destination.root_fd, target_name=self.destination.name,
-                in_place_fd=self.destination.in_place_fd, follows_umask=not self._is_remote,
+                n_cached=n_cached, n_held=n_held, root_fd=self.destination.root_fd,
+                target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
+                follows_umask=not self._is_remote,
                 brings_root=not (self.destination.is_directory or self.destination.name),
             )  # fmt: skip
         self._loop, self._listener = loop, listener
@@ -259,6 +268,8 @@ class ReceiveEnd:
                 self._listener.end_finished(self)
             elif kind == FATAL and code == FAST_GONE:
                 raise self._explain_death(sys_errno)
+            elif kind == FATAL and code == FAST_SYS and where == SYNC_NAMES:
+                raise self._explain_unsynced(sys_errno)
             elif kind == FATAL:
                 self._listener.end_failed(Failure(code, sys_errno, where, stream=offset))
             elif kind == FILE_FAILED:
@@ -270,6 +281,16 @@ class ReceiveEnd:
         error = cls(
             f"the target '{os.fsdecode(self._wanted.target) or '.'}' is gone: {describe_errno(sys_errno)}",
             "was it removed, or has its file system failed? What came before may be lost with it",
+        )
+        error.__cause__ = OSError(sys_errno, os.strerror(sys_errno))
+        return error
+
+    def _explain_unsynced(self, sys_errno: int) -> EscpError:
+        cls = RemoteFileError if self._is_remote else LocalFileError
+        shown = os.fsdecode(self._wanted.target) or "."
+        error = cls(
+            f"all is copied to '{shown}', but not safe on its disk (--fsync): {describe_errno(sys_errno)}",
+            "look at that host's kernel log (dmesg), and copy again once its disk is well",
         )
         error.__cause__ = OSError(sys_errno, os.strerror(sys_errno))
         return error

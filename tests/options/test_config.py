@@ -114,6 +114,8 @@ EXAMPLES = {
     "hard-links": ("true", "keeps_hard_links", True),
     "sparse": ("true", "is_sparse", True),
     "inplace": ("true", "is_inplace", True),
+    "fsync": ("true", "is_durable", True),
+    "verify": ("true", "reads_back", True),
     "devices": ("true", "keeps_devices", True),
     "data-host": ("10.0.0.1", "data_host", "10.0.0.1"),
     "bind": ("10.0.0.2", "bind_address", "10.0.0.2"),

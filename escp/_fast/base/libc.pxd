@@ -56,6 +56,7 @@ cdef extern from "native.h" nogil:
     int escp_dio_align(int fd, uint32_t *align)
     bint escp_is_memory_fs(int fd)
     bint escp_tells_sizes(int fd)
+    bint escp_syncs_whole(int fd)
     uint64_t escp_room(int fd)
     uint64_t htobe64(uint64_t)
     uint32_t htobe32(uint32_t)
@@ -107,6 +108,8 @@ cdef extern from "<unistd.h>" nogil:
     int dup(int)
     int pipe2(int *, int)
     int ftruncate(int, int64_t)
+    int fsync(int)
+    int syncfs(int)
     int unlinkat(int, const char *, int)
     int linkat(int, const char *, int, const char *, int)
     int fchown(int, uint32_t, uint32_t)
@@ -126,11 +129,12 @@ cdef extern from "<fcntl.h>" nogil:
     int sync_file_range(int, int64_t, int64_t, unsigned int)
     ssize_t splice(int, int64_t *, int, int64_t *, size_t, unsigned int)
     enum:
-        O_RDONLY, O_WRONLY, O_CREAT, O_EXCL, O_DIRECT, O_DIRECTORY, O_CLOEXEC
-        SPLICE_F_MOVE, SPLICE_F_NONBLOCK, SYNC_FILE_RANGE_WRITE
+        O_RDONLY, O_RDWR, O_WRONLY, O_CREAT, O_EXCL, O_DIRECT, O_DIRECTORY, O_CLOEXEC
+        SPLICE_F_MOVE, SPLICE_F_NONBLOCK
+        SYNC_FILE_RANGE_WAIT_AFTER, SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE
         O_NOFOLLOW, O_TMPFILE, O_NONBLOCK, O_NOCTTY, O_PATH
-        F_GETFL, F_SETFL, F_SETPIPE_SZ, POSIX_FADV_WILLNEED, AT_FDCWD, AT_EMPTY_PATH, AT_SYMLINK_FOLLOW
-        AT_SYMLINK_NOFOLLOW
+        F_GETFL, F_SETFL, F_SETPIPE_SZ, POSIX_FADV_DONTNEED, POSIX_FADV_WILLNEED, AT_FDCWD, AT_EMPTY_PATH
+        AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW
 
 cdef extern from "<sys/stat.h>" nogil:
     ctypedef struct timespec_t "struct timespec":
@@ -199,7 +203,7 @@ cdef extern from "<sys/socket.h>" nogil:
     ssize_t recv(int, void *, size_t, int)
     int shutdown(int, int)
     enum:
-        MSG_MORE, MSG_WAITALL, MSG_DONTWAIT, SHUT_RDWR, SHUT_WR
+        MSG_MORE, MSG_PEEK, MSG_WAITALL, MSG_DONTWAIT, SHUT_RDWR, SHUT_WR
 
 cdef extern from "<poll.h>" nogil:
     ctypedef struct pollfd_t "struct pollfd":

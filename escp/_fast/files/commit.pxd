@@ -11,3 +11,7 @@ cdef int file_begin(tree *t, dir_cache *cache, const entry *e, bint is_brief, ne
 # Gives the file that is whole and verified its attributes and its name, in one step; closes it. 0 when it is there;
 # *err* then says which attributes it lacks, if any. On failure nothing is left.
 cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil
+# The same in two steps, between which it may be looked at: its length and attributes; then its name, after which it is
+# closed, or gone. *lacks*: cleared; what it says when all is well, *err* says.
+cdef int file_dress(tree *t, new_file *f, const entry *e, fast_err *lacks, fast_err *err) noexcept nogil
+cdef int file_place(tree *t, new_file *f, const entry *e, fast_err *lacks, fast_err *err) noexcept nogil

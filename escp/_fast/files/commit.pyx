@@ -1,12 +1,15 @@
 """Giving files their names; see commit.pxd."""
 
+from libc.stdint cimport uint64_t
+
 from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, EEXIST, EISDIR, ESTALE, O_CLOEXEC,
-                                   O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_WRONLY, S_ISDIR, S_ISREG, c_close, errno,
-                                   fchown, fstat, fstatat, ftruncate, linkat, openat, renameat, stat_t)
+                                   O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDWR, O_WRONLY, S_ISDIR, S_ISREG, c_close, errno,
+                                   fchown, fstat, fstatat, ftruncate, linkat, openat, renameat, stat_t, unlinkat)
 from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SYS, LACKS_ACL, LACKS_MODE, clear, fail, fast_err, lack)
 from escp._fast.files.alike cimport is_alone
 from escp._fast.files.attributes cimport (FILE_MODE, PROC_PATH_BYTES, hand_on_acl, proc_path, set_file_attributes,
                                           set_mode)
+from escp._fast.files.durable cimport note_directory, sync_again
 from escp._fast.files.given cimport GIVEN_ALIKE, GIVEN_TAKEN, given_begin, given_end
 from escp._fast.files.remains cimport name_temporary
 from escp._fast.files.tree cimport (dir_cache, file_create, file_discard, file_find, keep_directory, new_file,
@@ -18,6 +21,7 @@ cdef int open_over(tree *t, int dirfd, const entry *e, new_file *f, fast_err *er
     """The regular file that has the name, to be written into; f.fd stays -1 where none has. What is in it is lost from
     its first new byte on, so it must be nobody's who has just got it."""
     cdef stat_t status
+    cdef int way = O_RDWR if t.reads_back else O_WRONLY
     cdef int given
     if fstatat(dirfd, f.name, &status, AT_SYMLINK_NOFOLLOW) < 0 or not S_ISREG(status.st_mode):
         return 0
@@ -27,7 +31,7 @@ cdef int open_over(tree *t, int dirfd, const entry *e, new_file *f, fast_err *er
     if given == GIVEN_ALIKE and is_alone(t, e):
         fail(err, FAST_SYS, EEXIST, "name")
     else:
-        f.fd = openat(dirfd, f.name, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
+        f.fd = openat(dirfd, f.name, way | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC)
         if f.fd < 0:
             fail(err, FAST_SYS, errno, "open")
         elif fstat(f.fd, &status) < 0 or not S_ISREG(status.st_mode):
@@ -48,10 +52,11 @@ cdef int file_begin(tree *t, dir_cache *cache, const entry *e, bint is_brief, ne
     if not t.overwrites or t.in_place_fd >= 0:
         return file_create(t, cache, e, is_brief, f, err)
     f.fd = f.dirfd = -1
+    f.system = NULL
     f.is_in_place = f.is_over = f.has_temporary_name = f.owns_dirfd = False
     if file_find(t, cache, e, f.name, &dirfd, err) < 0 or (dirfd >= 0 and open_over(t, dirfd, e, f, err) < 0):
         return -1
-    return keep_directory(f, dirfd, is_brief, err) if f.fd >= 0 else file_create(t, cache, e, is_brief, f, err)
+    return keep_directory(t, f, dirfd, is_brief, err) if f.fd >= 0 else file_create(t, cache, e, is_brief, f, err)
 
 
 cdef int inherit(tree *t, new_file *f, const entry *e, int given, fast_err *lacks, fast_err *err) noexcept nogil:
@@ -73,6 +78,8 @@ cdef int inherit(tree *t, new_file *f, const entry *e, int given, fast_err *lack
             lack(lacks, LACKS_ACL, errno)
         if not t.kept.keeps_acls and set_mode(f.fd, old.st_mode & FILE_MODE) < 0:
             lack(lacks, LACKS_MODE, errno)
+        if sync_again(&t.durable, f.system, f.fd) < 0:
+            return fail(err, FAST_SYS, errno, "fsync")
     return 0
 
 
@@ -125,18 +132,42 @@ cdef int name_file(tree *t, new_file *f, const entry *e, fast_err *lacks, fast_e
     return rc
 
 
-cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil:
-    cdef fast_err lacks
-    cdef int rc = 0
-    clear(&lacks)
+cdef int file_dress(tree *t, new_file *f, const entry *e, fast_err *lacks, fast_err *err) noexcept nogil:
     if f.is_over and ftruncate(f.fd, e.size) < 0:  # it may have been longer
-        rc = fail(err, FAST_SYS, errno, "truncate")
-    if rc == 0 and not f.is_in_place:
-        set_file_attributes(&t.kept, f.fd, e, &lacks)
-        rc = 0 if f.is_over else name_file(t, f, e, &lacks, err)
+        return fail(err, FAST_SYS, errno, "truncate")
+    if not f.is_in_place:
+        set_file_attributes(&t.kept, f.fd, e, lacks)
+    return 0
+
+
+cdef void take_name_back(const new_file *f, const entry *e) noexcept nogil:
+    """Of a nameless file that turned out not to be whole when it was closed, unless another has the name by now."""
+    cdef stat_t there
+    if (fstatat(f.dirfd, f.name, &there, AT_SYMLINK_NOFOLLOW) == 0 and S_ISREG(there.st_mode)
+            and there.st_nlink == 1 and <uint64_t>there.st_size == e.size):
+        unlinkat(f.dirfd, f.name, 0)
+
+
+cdef int file_place(tree *t, new_file *f, const entry *e, fast_err *lacks, fast_err *err) noexcept nogil:
+    cdef int rc = 0
+    if not f.is_in_place and not f.is_over:
+        rc = name_file(t, f, e, lacks, err)
     if rc == 0 and f.fd >= 0:
         rc = close_checked(f, err)
+        if rc < 0 and not f.is_in_place and not f.is_over:
+            take_name_back(f, e)
+    if rc == 0 and f.dirfd >= 0:
+        note_directory(&t.durable, f.system, f.dirfd)
     file_discard(f)
     if rc == 0 and lacks.code:
-        err[0] = lacks
+        err[0] = lacks[0]
     return rc
+
+
+cdef int file_commit(tree *t, new_file *f, const entry *e, fast_err *err) noexcept nogil:
+    cdef fast_err lacks
+    clear(&lacks)
+    if file_dress(t, f, e, &lacks, err) < 0:
+        file_discard(f)
+        return -1
+    return file_place(t, f, e, &lacks, err)

@@ -17,6 +17,7 @@ from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SPECIAL, FAST_SYS, FAST
                                     MAX_PATH_BYTES, clear, fail, fast_err, is_kept)
 from escp._fast.files.alike cimport is_alone
 from escp._fast.files.attributes cimport mode_to_make, set_path_attributes
+from escp._fast.files.durable cimport note_directory
 from escp._fast.files.given cimport GIVEN_ALIKE, GIVEN_TAKEN, given_begin, given_end
 from escp._fast.files.remains cimport TEMP_NAME_BYTES, name_temporary
 from escp._fast.files.tree cimport (MODE_UNKNOWN, NOT_MADE, dir_cache, find_directory, lend_directory, source_id,
@@ -181,6 +182,7 @@ cdef int make_node(tree *t, dir_cache *cache, const entry *e, const source_id *s
     if (split_path(t, e, directory, &n, name, err) == 0
             and find_directory(t, cache, directory, n, e.root_bytes, MODE_UNKNOWN, &dirfd, err) == 0):
         name_node(t, &node, e, source, dirfd, name, n, err)
+        note_directory(&t.durable, NULL, dirfd)
     if node.first_dirfd >= 0:
         c_close(node.first_dirfd)
     return 0 if is_kept(err.code) else -1

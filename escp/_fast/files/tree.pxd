@@ -14,6 +14,7 @@ from libc.stdint cimport uint64_t
 
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, fast_err
 from escp._fast.files.attributes cimport kept_attributes
+from escp._fast.files.durable cimport durable_set, file_system
 from escp._fast.files.given cimport given_set
 from escp._fast.files.lending cimport lent_set
 from escp._fast.files.remains cimport TEMP_NAME_BYTES, copy_identity
@@ -42,6 +43,8 @@ ctypedef struct tree:
     copy_identity id  # for temporary names
     given_set given
     lent_set lent
+    durable_set durable
+    bint reads_back  # --verify: what is written must be readable, too
 
 
 ctypedef struct dir_cache:
@@ -64,6 +67,7 @@ ctypedef struct new_file:
     int fd
     int dirfd  # its directory
     bint owns_dirfd
+    file_system *system  # with --fsync
     bint is_in_place  # a pipe or a device
     bint is_over  # the file that had the name before
     bint has_temporary_name
@@ -100,7 +104,7 @@ cdef int file_find(tree *t, dir_cache *cache, const entry *e, char *name, int *d
 # The same for a directory itself: its descriptor, or -1.
 cdef int directory_find(tree *t, dir_cache *cache, const entry *e, int *fd, fast_err *err) noexcept nogil
 # The file's directory, from the cache; discards the file where that fails.
-cdef int keep_directory(new_file *f, int dirfd, bint is_brief, fast_err *err) noexcept nogil
+cdef int keep_directory(tree *t, new_file *f, int dirfd, bint is_brief, fast_err *err) noexcept nogil
 # Fails for a file that is its own source, where that is on this host.
 cdef int refuse_itself(new_file *f, fast_err *err) noexcept nogil
 cdef void file_discard(new_file *f) noexcept nogil

@@ -4,15 +4,16 @@ from libc.stdint cimport uint32_t, uint64_t
 
 from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, ECONNABORTED, EEXIST, EINVAL, EIO, EISDIR, ELOOP,
                                    ENODEV, ENOENT, ENOTCONN, ENXIO, EOPNOTSUPP, EPERM, ESHUTDOWN, ESTALE, EXDEV,
-                                   O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_TMPFILE, O_WRONLY,
-                                   S_ISGID, c_close, dup, errno, escp_flag, escp_raise_flag, fchmodat, free, fstatat,
-                                   memcmp, memcpy, mkdirat, openat, stat_t, strlen, unlinkat)
+                                   O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDWR, O_TMPFILE,
+                                   O_WRONLY, S_ISGID, c_close, dup, errno, escp_flag, escp_raise_flag, fchmodat, free,
+                                   fstatat, memcmp, memcpy, mkdirat, openat, stat_t, strlen, unlinkat)
 from escp._fast.base.paths cimport SLASH, last_slash
 from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, clear, fail, fast_err, is_kept
 from escp._fast.files.attributes cimport (DIRECTORY_MODE, PROC_PATH_BYTES, UNFINISHED_MODE, kept_close, kept_open,
                                           limit_new, mode_to_begin, mode_to_make, proc_path, set_path_attributes,
                                           set_unfinished)
 from escp._fast.files.beneath cimport open_beneath
+from escp._fast.files.durable cimport durable_free, durable_open, meet, note_directory
 from escp._fast.files.given cimport given_first, given_free, given_open
 from escp._fast.files.lending cimport (FULL_MODE, OWNER_RIGHTS, give_back, lend, lend_new, lending_close,
                                        lending_open, lent_directory, restore, take_newest)
@@ -24,6 +25,7 @@ cdef int tree_open(tree *t, uint64_t seed) except -1:
     kept_open(&t.kept)
     given_open(&t.given, seed)
     lending_open(&t.lent)
+    durable_open(&t.durable)
     make_identity(&t.id)
     return 0
 
@@ -32,6 +34,7 @@ cdef void tree_close(tree *t) noexcept nogil:
     kept_close(&t.kept)
     given_free(&t.given)
     lending_close(&t.lent)
+    durable_free(&t.durable)
 
 
 cdef void tree_tidy(tree *t) noexcept nogil:
@@ -182,6 +185,7 @@ cdef int make_parents(tree *t, dir_cache *cache, const char *path, size_t n, siz
             if errno != EEXIST:
                 return -1
         else:  # one that its owner may not enter is of no use; and see set_path_attributes
+            note_directory(&t.durable, NULL, fd)
             fd = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
             if fd >= 0:
                 settle_new(t, fd, asked, known, path, i, n_root)
@@ -251,6 +255,7 @@ cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *e
         return -1
     give_back(&t.lent, fd)
     set_path_attributes(&t.kept, fd, e, err)
+    note_directory(&t.durable, NULL, fd)
     return 0 if is_kept(err.code) else -1
 
 
@@ -292,14 +297,15 @@ cdef bint lend_directory(tree *t, int dirfd, const char *path, size_t n, size_t 
 cdef int create_at(tree *t, int dirfd, const char *directory, size_t n, const entry *e, new_file *f) noexcept nogil:
     """A new file's descriptor, or -1 with errno."""
     cdef uint32_t mode = mode_to_make(&t.kept, e)
+    cdef int way = (O_RDWR if t.reads_back else O_WRONLY) | O_CLOEXEC
     # The kernel applies umask and default ACLs to the source's mode, here as for any new file.
     if not escp_flag(&t.lacks_tmpfile):
-        f.fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, mode)
+        f.fd = openat(dirfd, ".", O_TMPFILE | way, mode)
         if f.fd >= 0 or (errno != EOPNOTSUPP and errno != EISDIR and errno != EINVAL and errno != ENOENT):
             return f.fd
         escp_raise_flag(&t.lacks_tmpfile)
     name_temporary(&t.id, f.temporary)
-    f.fd = openat(dirfd, f.temporary, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, mode)
+    f.fd = openat(dirfd, f.temporary, O_CREAT | O_EXCL | O_NOFOLLOW | way, mode)
     f.has_temporary_name = f.fd >= 0
     if f.fd >= 0 and given_first(&t.given, directory, n):
         remove_remains(&t.id, dirfd, f.fd)
@@ -312,6 +318,7 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
     cdef size_t n = 0
     cdef int dirfd = -1
     f.fd = f.dirfd = -1
+    f.system = NULL
     f.is_in_place = f.is_over = f.has_temporary_name = f.owns_dirfd = False
     if split_path(t, e, directory, &n, f.name, err) < 0:
         return -1
@@ -324,11 +331,12 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
     if create_at(t, dirfd, directory, n, e, f) < 0 and not (
             lend_directory(t, dirfd, directory, n, e.root_bytes) and create_at(t, dirfd, directory, n, e, f) >= 0):
         return fail(err, FAST_SYS, errno, "create")
-    return keep_directory(f, dirfd, is_brief, err)
+    return keep_directory(t, f, dirfd, is_brief, err)
 
 
-cdef int keep_directory(new_file *f, int dirfd, bint is_brief, fast_err *err) noexcept nogil:
+cdef int keep_directory(tree *t, new_file *f, int dirfd, bint is_brief, fast_err *err) noexcept nogil:
     f.dirfd = dirfd
+    f.system = meet(&t.durable, dirfd)
     if not is_brief:  # the cache may drop its own
         f.dirfd = dup(dirfd)
         f.owns_dirfd = True

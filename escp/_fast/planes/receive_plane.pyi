@@ -11,6 +11,7 @@ class ReceivePlane(Plane):
         direct_bytes: int = 0,
         target_name: bytes = b"",
         n_cached: int = ...,
+        n_held: int = ...,
         follows_umask: bool = False,
         in_place_fd: int = -1,
         has_openat2: bool = True,

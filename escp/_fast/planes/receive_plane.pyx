@@ -14,8 +14,9 @@ from escp._fast.io.engines cimport find_engine
 from escp._fast.planes.plane cimport Plane, check_memory, check_streams, find_selection, sum_counters
 from escp._fast.planes.threads cimport Threads
 from escp._fast.receive.receive cimport receive_loop
-from escp._fast.receive.receive_state cimport (receive_config, receive_free, receive_open, receive_state, receive_stop,
-                                               receive_stream, receive_stream_close, receive_stream_open)
+from escp._fast.receive.receive_state cimport (MAX_HELD, receive_config, receive_free, receive_open, receive_state,
+                                               receive_stop, receive_stream, receive_stream_close, receive_stream_open)
+from escp._fast.receive.settle cimport settles
 from escp._fast.receive.roots cimport MAX_WAITING, ROOTS_CLOSED, ROOTS_FULL, roots_allow, roots_open
 from escp._fast.send.send_state cimport state_stop
 
@@ -38,6 +39,10 @@ cdef int obey(receive_config *c, tree *destination, order) except -1:
     c.is_dry_run = order.is_dry_run
     c.names_attributes = order.names_attributes
     destination.overwrites = order.is_inplace
+    destination.durable.is_on = order.is_durable
+    destination.reads_back = order.reads_back
+    if order.reads_back and not order.has_checksum:
+        raise ValueError("what is read back is compared with a digest")
     destination.given.is_on = order.names_once
     destination.kept.keeps_attributes = order.keeps_attributes
     destination.kept.keeps_owner = order.keeps_owner or (order.keeps_owner_if_root and os.geteuid() == 0)
@@ -58,7 +63,7 @@ cdef class ReceivePlane(Plane):
     has become *root_fd*, *target_name* and *in_place_fd*.
     *direct_bytes*: large files below that size are written through the page cache, with is_direct, too.
     *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
-    *n_cached*: directories that each stream keeps open.
+    *n_cached*: directories that each stream keeps open. *n_held*: small files, where they wait for the disk.
     *follows_umask*: directories are made as the user's own programs make them, not as scp makes them elsewhere.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
     *brings_root*: the directory *root_fd* is itself one that is copied, and may be made writable meanwhile.
@@ -66,8 +71,8 @@ cdef class ReceivePlane(Plane):
     """
 
     def __cinit__(self, order, *, int root_fd, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0,
-                  bytes target_name=b"", int n_cached=MAX_CACHED, bint follows_umask=False, int in_place_fd=-1,
-                  bint has_openat2=True, bint has_tmpfile=True, bint brings_root=False):
+                  bytes target_name=b"", int n_cached=MAX_CACHED, int n_held=MAX_HELD, bint follows_umask=False,
+                  int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True, bint brings_root=False):
         check_streams(n_streams, block_bytes)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
             raise ValueError("the target's name is one component")
@@ -92,6 +97,8 @@ cdef class ReceivePlane(Plane):
         for i, c in enumerate(target_name):
             self.state.destination.target_name[i] = <char><int>c  # above 127 too
         obey(&self.state.config, &self.state.destination, order)
+        if settles(&self.state.destination):
+            self.state.config.n_held = max(1, min(n_held, <int>MAX_HELD))
         roots_open(&self.state.roots, order.has_roots, order.keeps_hard_links, int.from_bytes(os.urandom(8), "big"))
         receive_open(self.state, int.from_bytes(os.urandom(8), "big"))
 

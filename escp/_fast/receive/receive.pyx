@@ -15,12 +15,13 @@ from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, MSG_
 from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_ABSENT, FAST_MISSING, FAST_NET, FAST_PROTOCOL, IV_BYTES,
                                     MAX_OPEN_LARGE, MAX_PATH_BYTES, TAG_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.channel cimport FRAME_DATA, channel_expect, channel_open
+from escp._fast.files.durable cimport sync_names
 from escp._fast.files.nodes cimport make_node
 from escp._fast.files.tree cimport directory_begin, directory_finish, source_id
 from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.receive.receive_large cimport begin_large, end_large, end_writes, take_block
 from escp._fast.receive.receive_query cimport answer_query
-from escp._fast.receive.receive_small cimport write_bundle
+from escp._fast.receive.receive_small cimport is_settling_due, settle_small, write_bundle
 from escp._fast.receive.receive_state cimport (ANSWER_BEFORE, add_result, flush_results, identify, receive_state,
                                                receive_stop, receive_stream, send_answer)
 from escp._fast.receive.roots cimport roots_absent, roots_check, roots_close, roots_take_missing
@@ -200,6 +201,8 @@ cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept 
     cdef io_slot *slot
     cdef int type = 0
     cdef size_t n = 0
+    if is_settling_due(t) and settle_small(t, err) < 0:
+        return -1
     slot = ring_free_slot(&t.ring)
     while slot == NULL:
         if end_writes(t, 1, err) < 0:
@@ -221,13 +224,29 @@ cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept 
     return flush_results(t, err)
 
 
+cdef int settle_names(receive_state *s, fast_err *err) noexcept nogil:
+    """With --fsync the last stream's end waits for the disk: while streams run nobody takes this end for lost."""
+    cdef bint is_last
+    if not s.destination.durable.is_on or s.config.is_dry_run or not s.config.engine.has_files:
+        return 0
+    pthread_mutex_lock(&s.lock)
+    s.n_written += 1
+    is_last = s.n_written == s.config.n_streams
+    pthread_mutex_unlock(&s.lock)
+    if not is_last or s.destination.in_place_fd >= 0:
+        return 0
+    return sync_names(&s.destination.durable, s.destination.root_fd, err)
+
+
 cdef int end_stream(receive_stream *t, fast_err *err) noexcept nogil:
     """The sender has ended this stream; so does this side, and the last stream ends the plane."""
     cdef receive_state *s = t.state
     cdef uint8_t frame[ANSWER_BEFORE + END_BYTES + TAG_BYTES]
     cdef bint is_last
     cdef int i
-    if end_writes(t, t.ring.n_pending, err) < 0:
+    if end_writes(t, t.ring.n_pending, err) < 0 or (t.n_waiting and settle_small(t, err) < 0):
+        return -1
+    if settle_names(s, err) < 0:
         return -1
     put_end(frame + ANSWER_BEFORE, 0, t.n_entries)
     if send_answer(t, frame, MESSAGE_END, 1, END_BYTES, err) < 0:

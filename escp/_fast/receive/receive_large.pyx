@@ -18,6 +18,7 @@ from escp._fast.receive.receive_state cimport (WINDOW_BLOCKS, add_result, flush_
                                                receive_state, receive_stream)
 from escp._fast.receive.reserve cimport RESERVE_BYTES, check_room, claim_room_locked, earn_room_locked, reserve, stretch
 from escp._fast.receive.roots cimport roots_check
+from escp._fast.receive.settle cimport commit_settled, settles
 from escp._fast.wire.payloads cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, RESULT_IS_EARLY, data_header,
                                        entry)
 
@@ -40,7 +41,9 @@ cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept
     identify(t, &l.what, &l.file.source)
     if file_begin(&s.destination, &t.cache, &l.what, False, &l.file, own) < 0:
         return False
-    if t.sink.link != NULL and not l.file.is_in_place and t.sink.clone(t.sink.link, &l.what, l.file.fd, own):
+    # What shares its source's blocks is not read, so there is nothing with which it could be compared.
+    if t.sink.link != NULL and not l.file.is_in_place and not s.destination.reads_back and t.sink.clone(
+            t.sink.link, &l.what, l.file.fd, own):
         count_contents(&s.streams[t.index], l.what.size, l.what.size)
         if own.code == FAST_OK:
             escp_fetch_add(&s.n_disk, l.what.size)
@@ -207,6 +210,8 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
             fail(&l.failure, FAST_SYS, errno, "truncate")
     if l.failure.code:
         file_discard(&l.file)
+    elif has_file and settles(&s.destination):
+        commit_settled(t, &l.file, &l.what, &l.expected, &l.failure)
     elif has_file:
         file_commit(&s.destination, &l.file, &l.what, &l.failure)
     # The reason once more: the early result may come later than this one, on another stream.

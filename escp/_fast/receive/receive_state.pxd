@@ -19,6 +19,7 @@ from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t
 from escp._fast.base.types cimport IV_BYTES, MAX_OPEN_LARGE, MAX_PATH_BYTES, MAX_STREAMS, fast_err
 from escp._fast.crypto.channel cimport channel
 from escp._fast.crypto.digest cimport digest128
+from escp._fast.files.durable cimport unsynced
 from escp._fast.files.tree cimport dir_cache, new_file, source_id, tree
 from escp._fast.io.ring cimport io_engine, io_ring
 from escp._fast.receive.roots cimport root_set
@@ -26,6 +27,8 @@ from escp._fast.wire.payloads cimport META_HEADER_BYTES, entry
 
 cdef enum:
     ANSWER_BEFORE = IV_BYTES + META_HEADER_BYTES  # of a frame, before its body
+    MAX_HELD = 256
+    CHECK_BYTES = 4194304  # read back at once; a multiple of SLICE_BYTES
     WINDOW_BLOCKS = 1048576  # how far ahead of a file's first missing block another may arrive
 
 
@@ -72,6 +75,7 @@ ctypedef struct receive_config:
     bint compares_digests
     bint is_dry_run  # nothing may come but questions
     int n_cached  # directories that a stream keeps open, MAX_CACHED at most
+    int n_held  # small files that a stream may hold; 0: none needs to wait for its name
     bint names_attributes  # the sender knows FAST_LACKS
 
 
@@ -85,6 +89,7 @@ ctypedef struct receive_state:
     uint64_t n_ahead  # reserve.pxd
     uint64_t n_to_memory  # bytes of files on a tmpfs since the memory was looked at
     int is_stopped
+    int n_written  # streams of which all is named
     int n_ended
     event_queue events
     stream_counters streams[MAX_STREAMS]
@@ -106,6 +111,17 @@ ctypedef struct answer_sink:
     int (*clone)(void *link, const entry *e, int fd, fast_err *err) noexcept nogil
 
 
+# A small file that is written and waits, with others, for the disk.
+ctypedef struct held_file:
+    entry what  # without its extras; its path points to *path*
+    char path[MAX_PATH_BYTES + 1]
+    new_file file
+    fast_err lacks
+    digest128 digest
+    int dirfd  # its directory, which may be another's
+    int own_dirfd  # or its own, else -1
+
+
 ctypedef struct receive_stream:
     receive_state *state
     int index
@@ -119,6 +135,11 @@ ctypedef struct receive_stream:
     entry *bundle  # small files whose contents come in the next frame; paths point into meta or body
     int n_bundle
     uint64_t bundle_bytes
+    held_file *held  # config.n_held of them; NULL: none is held
+    unsynced *unsynced  # of each what is asked of the disk, and its answer
+    int n_waiting  # of *held*
+    uint64_t held_since_ns
+    uint8_t *check  # CHECK_BYTES, page-aligned, with --verify
     int n_results
     uint64_t n_entries
     answer_sink sink
@@ -131,6 +152,7 @@ cdef void receive_free(receive_state *s) noexcept nogil
 cdef void receive_stop(receive_state *s) noexcept nogil  # wakes every thread
 cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fast_err *err) noexcept nogil
 cdef void receive_stream_close(receive_stream *t) noexcept nogil
+cdef void drop_held(receive_stream *t) noexcept nogil  # what is left of t.held
 # Seals and sends *frame*: ANSWER_BEFORE bytes, the body of n_body bytes, TAG_BYTES. Results that wait go first.
 cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, size_t n_body,
                      fast_err *err) noexcept nogil

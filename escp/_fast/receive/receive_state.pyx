@@ -3,15 +3,18 @@
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.events cimport EVENT_FILE_FAILED, events_close, events_free, events_open, push_event
-from escp._fast.base.libc cimport (SHUT_RDWR, errno, escp_raise_flag, escp_send_all, free, malloc, memset,
-                                   pthread_cond_destroy, pthread_cond_init, pthread_mutex_destroy, pthread_mutex_init,
-                                   pthread_mutex_lock, pthread_mutex_unlock, shutdown)
+from escp._fast.base.libc cimport (SHUT_RDWR, c_close, calloc, errno, escp_raise_flag, escp_send_all, free,
+                                   malloc, memset, pthread_cond_destroy, pthread_cond_init,
+                                   pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
+                                   pthread_mutex_unlock, shutdown)
 from escp._fast.base.types cimport (FAST_GONE, FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, FAST_SYS, IV_BYTES,
                                     MAX_BATCH, MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail,
                                     fast_err, is_kept)
 from escp._fast.crypto.channel cimport FRAME_META, channel_seal
 from escp._fast.crypto.digest cimport digest128
+from escp._fast.files.durable cimport unsynced
 from escp._fast.files.tree cimport cache_close, cache_open, file_discard, find_death, source_id, tree_close, tree_open
+from escp._fast.io.pages cimport buffers_new
 from escp._fast.io.ring cimport ring_close, ring_open
 from escp._fast.receive.roots cimport roots_free, roots_settle
 from escp._fast.wire.payloads cimport (ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS, RESULT_BYTES, RESULT_IS_SAME,
@@ -73,10 +76,26 @@ cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fas
     if s.config.has_compression:
         t.packed = <uint8_t *>malloc(PAGE_BYTES + s.config.block + PAGE_BYTES)
     t.zstd = ZSTD_createDCtx()
+    if s.config.n_held:
+        t.held = <held_file *>calloc(s.config.n_held, sizeof(held_file))
+        t.unsynced = <unsynced *>calloc(s.config.n_held, sizeof(unsynced))
+        t.check = buffers_new(1, CHECK_BYTES) if s.destination.reads_back else NULL
+        if t.held == NULL or t.unsynced == NULL or (t.check == NULL and s.destination.reads_back):
+            return fail(err, FAST_MEMORY, 0, "buffers")
     if (t.meta == NULL or t.body == NULL or t.results == NULL or t.bundle == NULL or t.zstd == NULL
             or (s.config.has_compression and t.packed == NULL)):
         return fail(err, FAST_MEMORY, 0, "buffers")
     return 0
+
+
+cdef void drop_held(receive_stream *t) noexcept nogil:
+    cdef int i
+    for i in range(t.n_waiting):
+        file_discard(&t.held[i].file)
+    for i in range(t.n_waiting):
+        if t.held[i].own_dirfd >= 0:
+            c_close(t.held[i].own_dirfd)
+    t.n_waiting = 0
 
 
 cdef void receive_stream_close(receive_stream *t) noexcept nogil:
@@ -84,11 +103,15 @@ cdef void receive_stream_close(receive_stream *t) noexcept nogil:
         return
     ring_close(&t.ring)
     cache_close(&t.cache)
+    drop_held(t)
     free(t.meta)
     free(t.body)
     free(t.results)
     free(t.bundle)
     free(t.packed)
+    free(t.held)
+    free(t.unsynced)
+    free(t.check)
     ZSTD_freeDCtx(t.zstd)
     t.state = NULL
 
