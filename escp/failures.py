@@ -77,6 +77,7 @@ CHANGES = {
     "time": "the source changed while it was read: its modification time is another one now",
     "status": "the source changed while it was read: its change time is another one now",
     "short": "it ends before the size that its file system tells",
+    "remove": "copied, but not removed: it has changed since it was read",
     "long": "it goes on behind the size that its file system tells",
 }
 
@@ -147,6 +148,8 @@ class Failure:
                 return "not copied: this copy has given the name to another source"
             own, other = map(os.fsdecode, self.twins)
             return f"'{own}' was not copied: this copy has given the name to '{other}'"
+        if self.where == "remove" and self.sys_errno:
+            return f"copied, but it can't be removed: {describe_errno(self.sys_errno)}"
         words = self._kind.words if self._kind is not NO_KIND else f"unknown failure {self.code}"
         if self.sys_errno and (not words or self._kind.says_errno == INSTEAD):
             return describe_errno(self.sys_errno)

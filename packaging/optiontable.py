@@ -22,10 +22,12 @@ class ValueType(namedtuple("ValueType", "kind unit choices", defaults=("", ())))
 VALUE_TYPES = {
     "ADDRESS": ValueType("IP address in numbers"),
     "CIPHER": ValueType("name of one of ssh's ciphers"),
+    "COMMAND": ValueType("command for a shell"),
     "DEST": ValueType("[USER@]HOST[:PORT], several with commas"),
     "DIR": ValueType("directory"),
     "ENGINE": ValueType("ENGINE or SENDER::RECEIVER, each", choices=ENGINES),
     "FALLBACK": ValueType("", choices=FALLBACKS),
+    "FD": ValueType("number of an open file descriptor"),
     "FILE": ValueType("path"),
     "HOST": ValueType("host name or address"),
     "LIMIT": ValueType("rate in Kbit/s, or with a suffix", unit="Kbit/s"),

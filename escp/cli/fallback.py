@@ -7,7 +7,8 @@ What is about escp's own streams and speed means nothing to scp and is left out.
 import os
 
 from escp.errors import AgentError, NoAgentError
-from escp.options.options import SSH_SAFETY_ARGS, Options
+from escp.options.options import Options
+from escp.options.sshargs import SSH_SAFETY_ARGS
 from escp.process.environment import child_environment
 from escp.ui.events import Events
 
@@ -18,6 +19,7 @@ _LACKING = {
     "filelist": "--filelist", "filters": "--exclude",
     "skips_existing": "--ignore-existing",
     "updates": "--update", "skips_unchanged": "--skip-unchanged", "compares_digests": "--checksum",
+    "removes_sources": "--remove-source-files",
     "is_dry_run": "--dry-run", "min_bytes": "--min-size", "below_bytes": "--max-size",
     "is_archive": "--archive",
     "keeps_owner": "--owner", "keeps_xattrs": "--xattrs", "keeps_acls": "--acls", "keeps_links": "--links",

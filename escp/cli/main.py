@@ -51,6 +51,7 @@ def _run(argv: list[str], start_s: float) -> int:
 
 def _run_command(argv: list[str], start_s: float) -> int:
     is_json = "--json" in argv or os.environ.get("ESCP_JSON", "") in ("1", "true")
+    options = None
     try:
         from escp.options.options import parse_options  # not at the top: the agent has no options
 
@@ -64,7 +65,7 @@ def _run_command(argv: list[str], start_s: float) -> int:
     try:
         from escp.ui.ui import show_early_failure
 
-        show_early_failure(error, is_json=is_json)
+        show_early_failure(error, is_json=is_json, options=options)
     except (ImportError, MemoryError, OSError):
         _say(error)
     return error.exit_code

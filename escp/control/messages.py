@@ -61,6 +61,7 @@ class Send(Message, initiator=(Hello,), wire_names={
 }):  # fmt: skip
     """Be the sender; `Sources` follow. `filters`: + or - and a pattern each, the first match counts.
 
+    `removes_sources`: each that has arrived, verified.
     Files below `min_bytes`, and those not below `below_bytes` unless that is 0, are left out.
     """
 
@@ -80,6 +81,7 @@ class Send(Message, initiator=(Hello,), wire_names={
     selection: str
     compares_digests: bool
     is_dry_run: bool
+    removes_sources: bool = False
     min_bytes: int = 0
     below_bytes: int = 0
 

@@ -4,7 +4,7 @@ A field of an order is the option of that name; the exceptions are here.
 """
 
 from escp.control.messages import Receive, Send
-from escp.errors import AgentError
+from escp.errors import AgentError, RefusedError
 from escp.options.options import Options
 from escp.remote.agentlink import AgentLink
 
@@ -20,6 +20,7 @@ _NEWER = {
     "makes_path": ("--mkpath", "habits"),
     "keeps_owner_if_root": ("--archive", "habits"),
     "mode_rules": ("--chmod", "habits"),
+    "removes_sources": ("--remove-source-files", "habits"),
     "min_bytes": ("--min-size", "habits"),
     "below_bytes": ("--max-size", "habits"),
 }
@@ -40,6 +41,8 @@ def check_age(order: Send | Receive, agent: AgentLink) -> None:
 
 def make_send(options: Options, *, is_in_order: bool) -> Send:
     """*is_in_order*: the target is a pipe or device, in which no holes can be left."""
+    if options.removes_sources and is_in_order:
+        raise RefusedError("option --remove-source-files: the target is a pipe or device", "leave it out")
     own = {
         "engine": options.send_engine,
         "is_sparse": options.is_sparse and not is_in_order,

@@ -19,7 +19,7 @@ _REPLACED = "a file that is there is always replaced, by a whole one"
 _ELSEWHERE = {
     "-z --compress-choice --zc --compress-level --zl": "write -C (--compress)",
     "--delete --delete-before --delete-during --delete-delay --delete-after --delete-excluded --del": _KEPT,
-    "--remove-source-files --remove-sent-files": _KEPT,
+    "--remove-sent-files": "write --remove-source-files",
     "--existing --backup -b --prune-empty-dirs -m": "escp has nothing like it: use rsync for that",
     "--progress --info --itemize-changes --human-readable": _METER,
     "--bwlimit": "write -l (--limit) with a unit: -l 10M is 10 MB/s, -l 80Mbit the same",

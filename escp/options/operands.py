@@ -120,13 +120,15 @@ def _parse_copy(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
 
 def _check_dashes(args: "Namespace", sources: "list[Location]", target: Location) -> None:
     """`-` is standard input or output, of one file."""
+    if args.removes_sources and (target.is_dash or any(source.is_dash for source in sources)):
+        raise UsageError("option --remove-source-files is not for standard input and output", "leave it out")
     if any(source.is_dash for source in sources):
         if len(sources) > 1 or args.filelist is not None:
             raise UsageError(
                 "standard input, -, is a source for itself", "a file of that name is written ./-"
             )
     if target.is_dash:
-        if args.json:
+        if args.json or args.json_fd == "1":
             raise UsageError(
                 "option --json: standard output, -, is the target", "write to a file or pipe by name"
             )
@@ -158,6 +160,20 @@ def _parse_hosts(args: "Namespace") -> tuple[Location, ...]:
                 f"option --clean-agents: '{operand.word}' is not a host", "escp --clean-agents [user@]host..."
             )
     return tuple(operand.location for operand in args.operands)
+
+
+def check_removal(args: "Namespace") -> None:
+    """Nothing is removed but what is verified where it stays."""
+    if not args.removes_sources:
+        return
+    for is_given, option in (
+        (args.nochecksum, "--nochecksum"),
+        ("dummy" in args.ioengine, "--ioengine=dummy"),
+    ):
+        if is_given:
+            raise UsageError(
+                f"option --remove-source-files: with {option} nothing is verified", "use one of them"
+            )
 
 
 def _check_embedded(args: "Namespace") -> None:

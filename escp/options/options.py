@@ -13,8 +13,17 @@ from escp.lean.untranslated import argparse
 from escp.options import config, configfile
 from escp.options.grammar import OptionParser, UnknownOption, Words
 from escp.options.location import Location
-from escp.options.operands import NO_SOURCE, NO_TARGET, find_hosts, parse_operands, read_operands
+from escp.options.operands import (
+    NO_SOURCE,
+    NO_TARGET,
+    check_removal,
+    find_hosts,
+    parse_operands,
+    read_operands,
+)
 from escp.options.parser import PUSHED_AGENT, build_parser
+from escp.options.sshargs import SSH_SAFETY_ARGS as SSH_SAFETY_ARGS  # where others look for it
+from escp.options.sshargs import build_ssh_args
 from escp.options.values import (
     MAX_PORT,
     check_address,
@@ -29,6 +38,7 @@ from escp.options.values import (
     parse_chmod,
     parse_count,
     parse_cpumask,
+    parse_descriptor,
     parse_engines,
     parse_nodemask,
     parse_port,
@@ -41,16 +51,6 @@ from escp.options.values import (
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-# As scp has them: nothing of the user's ssh_config may run, forward, or send other bytes through the channel.
-# They come first because the first value of an option is the one that ssh takes.
-SSH_SAFETY_ARGS = (
-    "-x",
-    "-oPermitLocalCommand=no",
-    "-oClearAllForwardings=yes",
-    "-oRemoteCommand=none",
-    "-oRequestTTY=no",
-)
 
 
 class Options(Record):
@@ -71,6 +71,7 @@ class Options(Record):
     is_archive: bool
     is_target_exact: bool
     makes_path: bool
+    removes_sources: bool
     mode_rules: list[int]  # of --chmod: docs/protocol.md 3.2
     min_bytes: int
     below_bytes: int  # 0: no bound
@@ -123,6 +124,9 @@ class Options(Record):
     is_quiet: bool
     verbosity: int
     json: bool
+    json_fd: int | None
+    metrics: str | None
+    notify: str | None  # a command for the shell
     shows_bits: bool
     stats_s: int  # between two lines on how far it is, where there is no terminal; 0: none
     logfile: str | None  # a path or LOCAL0 to LOCAL7
@@ -185,6 +189,7 @@ NOT_CONFIGURABLE = {
     "filelist": _FOR_ONE_COMMAND,
     "no-target-directory": _FOR_ONE_COMMAND,
     "embedded": _FOR_ONE_COMMAND,
+    "json-fd": _FOR_ONE_COMMAND,
     "clean-agents": _FOR_ONE_COMMAND,
     "help": _FOR_ONE_COMMAND,
     "version": _FOR_ONE_COMMAND,
@@ -307,7 +312,7 @@ def _parse_words(
 
 
 # No shell expands ~ in a configuration; ssh itself does it for -i.
-_PATHS = ("ssh_config", "logfile", "agent_tree")
+_PATHS = ("ssh_config", "logfile", "agent_tree", "metrics")
 
 
 def _check_given(check: "Callable[[str], object]", text: str | None) -> object:
@@ -331,6 +336,7 @@ def _check_options(args: argparse.Namespace) -> Options:
     min_bytes, below_bytes = parse_bounds(args.min_size, args.max_size)
     if args.has_numeric_ids and not (args.keeps_owner or args.is_archive):
         raise UsageError("option --numeric-ids: there is no --owner", "write both")
+    check_removal(args)
     if args.is_inplace and args.is_sparse:
         raise UsageError(
             "option --inplace: with --sparse old contents would show through the holes", "use one of them"
@@ -366,36 +372,13 @@ def _check_options(args: argparse.Namespace) -> Options:
         "receive_engine": receive_engine,
         "cpumask": _check_given(parse_cpumask, args.cpumask),
         "nodemask": _check_given(parse_nodemask, args.nodemask),
-        "ssh_args": _build_ssh_args(args),
+        "ssh_args": build_ssh_args(args),
         "ssh_port": _check_given(parse_ssh_port, args.ssh_port),
         "address_family": find_family(args.ip_version),
         "logfile": _check_given(check_logfile, args.logfile),
+        "json_fd": _check_given(parse_descriptor, args.json_fd),
         "stats_s": parse_time(args.stats),
         "logins": (),
     }
     given = {name: value for name, value in vars(args).items() if name in Options._fields}
     return Options(**given | checked)
-
-
-def _build_ssh_args(args: argparse.Namespace) -> tuple[str, ...]:
-    """ssh's arguments in front of `-p port -- destination command`: ours, the user's, ForwardAgent=no.
-
-    That one is last, as with scp, so that an explicit `-o ForwardAgent=yes` counts but ssh_config does not.
-    """
-    words = list(SSH_SAFETY_ARGS)
-    if args.ip_version is not None:
-        words.append(f"-{args.ip_version}")
-    if args.is_quiet:
-        words.append("-q")
-    words += ["-v"] * (args.verbosity - 1)
-    for letter, value in (("-F", args.ssh_config), ("-J", args.jump), ("-c", args.cipher)):
-        if value is not None:
-            words += [letter, value]
-    for identity in args.identities:
-        words += ["-i", identity]
-    if args.batch:
-        words.append("-oBatchMode=yes")
-    for option in args.ssh_options:
-        words += ["-o", option]
-    words.append("-A" if args.forwards_agent else "-oForwardAgent=no")
-    return tuple(words)

@@ -133,6 +133,9 @@ def _add_copy_options(group: argparse._ArgumentGroup) -> None:
     add("--mkpath", dest="makes_path", action="store_true",
         help="make the directories that lead to TARGET, and with a slash at its end TARGET itself "
         "(default: off)")
+    add("--remove-source-files", dest="removes_sources", action="store_true",
+        help="remove each source but directories once it has arrived and is verified, if it has not changed "
+        "since it was read; what was skipped stays (default: off)")
     add("-C", "--compress", dest="has_compression", action="store_true",
         help="compress the data with zstd (default: off)")
     add("-l", "--limit", dest="limit", metavar="LIMIT",
@@ -274,6 +277,14 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
         "(default: 1m)")
     add("--json", action="store_true",
         help="print one JSON object a line on standard output (docs/json.md; default: off)")
+    add("--json-fd", dest="json_fd", metavar="FD",
+        help="print the JSON objects to this open file descriptor, and to the terminal what people read "
+        "(default: none)")
+    add("--metrics", metavar="FILE",
+        help="at the end write numbers of the run to FILE, in Prometheus' text format (default: none)")
+    add("--notify", metavar="COMMAND",
+        help="at the end run COMMAND in a shell, with ESCP_RESULT_EXIT_CODE and the like in its environment "
+        "(default: none)")
     add("--logfile", metavar="FILE",
         help="append start, errors and summary to FILE, or to the syslog facility LOCAL0 to LOCAL7 "
         "(default: none)")

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_PORT = 65535
+MAX_DESCRIPTOR = 1 << 20
 MIN_LIMIT_BYTES_PER_S = 128  # scp's smallest, 1 Kbit/s: two bytes a second for each of 64 streams
 MAX_LIMIT_BYTES_PER_S = 1 << 50  # far beyond any network, far below what a 64-bit pacing rate holds
 TUNNEL_CHOICES = ("auto", "never", "always")
@@ -158,6 +159,23 @@ def parse_ssh_port(text: str) -> int:
 
 def parse_streams(text: str) -> int:
     return parse_count(text, "--parallel", 1, MAX_STREAMS)
+
+
+def parse_descriptor(text: str) -> int:
+    """Of --json-fd: one that was opened for writing. From here on ssh, started soon, does not get it."""
+    import fcntl  # lazy: few need it
+
+    fd = parse_count(text, "--json-fd", 1, MAX_DESCRIPTOR)
+    if fd == 2:
+        raise UsageError("option --json-fd: 2 is standard error, which is for people", "open another: 3>FILE")
+    try:
+        is_writable = fcntl.fcntl(fd, fcntl.F_GETFL) & os.O_ACCMODE != os.O_RDONLY
+    except OSError:
+        is_writable = False
+    if not is_writable:
+        raise UsageError(f"option --json-fd: {fd} is not open for writing", f"open it: {fd}>FILE")
+    os.set_inheritable(fd, False)
+    return fd
 
 
 def check_tunnel(text: str) -> str:

@@ -1,7 +1,9 @@
 """Who is told of one run: text or JSON lines, and the log. Only they and `cli` print."""
 
 import errno
+import os
 import sys
+from contextlib import suppress
 
 from escp.errors import (
     EXIT_LOCAL_FS,
@@ -14,10 +16,12 @@ from escp.errors import (
     describe_errno,
 )
 from escp.options.options import Options
-from escp.ui.lines import find_lines, write_product
+from escp.ui.lines import Lines, find_lines, write_product
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from typing import TextIO
+
     from escp.ui.events import Events, Listeners
 
 
@@ -39,10 +43,56 @@ def add_listeners(ui: "Listeners", options: Options) -> None:
         )
     )
 
+    if options.json_fd is not None:
+        ui.add(make_json_ui(options.json_fd, options.verbosity, options.stats_s))
+    _add_hooks(ui, options)
 
-def show_early_failure(error: EscpError, *, is_json: bool) -> None:
-    """Report an error from before there were options or a log: bad usage, or a log that can't be opened."""
-    make_bare_ui(json=is_json).fail(error)
+
+def _add_hooks(ui: "Listeners", options: Options) -> None:
+    """What happens at the end."""
+    if options.metrics is not None:
+        from escp.ui.metrics import Metrics  # lazy: few runs have them
+
+        ui.add(Metrics(options.metrics, ui.warn))
+    if options.notify is not None:
+        from escp.ui.notice import Notice  # lazy: as above
+
+        ui.add(Notice(options.notify, ui.warn))
+
+
+def show_early_failure(error: EscpError, *, is_json: bool, options: Options | None = None) -> None:
+    """Report an error from before there was a report: bad usage, or a log that can't be opened."""
+    listeners: list[Events] = [make_bare_ui(json=is_json)]
+    if options is not None and options.json_fd is not None:
+        listeners.append(make_json_ui(options.json_fd))
+    if options is not None:
+        from escp.ui.events import Listeners  # lazy: errors are rare
+
+        hooks = Listeners()
+        for listener in listeners:
+            hooks.add(listener)
+        with suppress(LocalFileError):  # which is the error, then
+            _add_hooks(hooks, options)
+        hooks.fail(error)
+        return
+    listeners[0].fail(error)
+
+
+def make_json_ui(fd: int, verbosity: int = 0, stats_s: float = 0) -> "Events":
+    """JSON lines to a descriptor that the user has opened, beside what people are told."""
+    from escp.ui.jsonlines import JsonUi  # lazy: few need it
+
+    out = find_lines(_open_lines(fd))
+    return JsonUi(out, Lines(None), verbosity=verbosity, stats_s=stats_s)
+
+
+_opened: "dict[int, TextIO]" = {}
+
+
+def _open_lines(fd: int) -> "TextIO":
+    if fd not in _opened:
+        _opened[fd] = os.fdopen(fd, "w", encoding="ascii", closefd=False)
+    return _opened[fd]
 
 
 def print_page(text: str) -> None:
@@ -54,7 +104,7 @@ def settle(exit_code: int) -> int:
     """Wait until all is read that was told; the exit status, which may be that it can't be told."""
     out, err = find_lines(sys.stdout), find_lines(sys.stderr)
     is_hurried = exit_code >= EXIT_SIGNAL_BASE
-    for lines in (out, err):
+    for lines in (out, err, *(find_lines(stream) for stream in _opened.values())):
         lines.wait(is_hurried=is_hurried)
     if out.is_deserted and out.is_product and exit_code in (EXIT_OK, EXIT_SOME_FAILED):
         return ReaderGoneError().exit_code

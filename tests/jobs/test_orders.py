@@ -20,6 +20,7 @@ NAMED = {  # an option, and the fields of both orders that it sets
     "--checksum": ["compares_digests"],
     "--dry-run": ["is_dry_run"],
     "--no-target-directory": ["is_target_exact"],
+    "--remove-source-files": ["removes_sources"],
     "--mkpath": ["makes_path"],
     "--chmod=D755,F644": ["mode_rules"],
     "--min-size=1": ["min_bytes"],

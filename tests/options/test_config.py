@@ -86,6 +86,7 @@ EXAMPLES = {
     "push-agent": ("true", "agent_command", ""),
     "agent-tree": ("~/tree", "agent_tree", os.path.expanduser("~/tree")),
     "archive": ("true", "is_archive", True),
+    "remove-source-files": ("true", "removes_sources", True),
     "mkpath": ("true", "makes_path", True),
     "ignore-existing": ("true", "selection", "missing"),
     "chmod": ("D755", "mode_rules", [0o755 | 1 << 25]),
@@ -134,6 +135,8 @@ EXAMPLES = {
     "bits": ("true", "shows_bits", True),
     "stats": ("5m", "stats_s", 300),
     "json": ("true", "json", True),
+    "metrics": ("~/x.prom", "metrics", os.path.expanduser("~/x.prom")),
+    "notify": ("mail me", "notify", "mail me"),
     "logfile": ("LOCAL3", "logfile", "LOCAL3"),
 }
 

@@ -12,7 +12,8 @@ ROOT = Path(__file__).parents[2]
 VERSION_PAGE = set(
     "__main__ constants errors cli.main cli.pages lean.record lean.signals lean.untranslated options.config "
     "options.configfile options.grammar options.location options.operands options.options options.parser "
-    "options.values process.environment process.inherited process.shortages ui.lines ui.ui".split()
+    "options.sshargs options.values process.environment process.inherited process.shortages ui.lines "
+    "ui.ui".split()
 )
 # An agent is loaded while somebody waits for it: no command line, no files' YAML, no meter.
 AGENT = set(

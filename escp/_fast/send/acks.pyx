@@ -12,6 +12,7 @@ from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
 from escp._fast.send.flights cimport flight_end_locked, flight_name, settle_root_locked
 from escp._fast.send.large_files cimport give_up_locked
 from escp._fast.send.questions cimport take_answer_locked
+from escp._fast.send.removal cimport remove_source
 from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, is_all_done_locked, node_unref_locked, report,
                                          send_state, state_fail)
 from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY, MESSAGE_END,
@@ -47,6 +48,7 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
     cdef uint16_t n_name = 0
     cdef fast_err own
     cdef bint is_told = False
+    cdef bint removes = False
     cdef int rc
     clear(&own)
     pthread_mutex_lock(&s.lock)
@@ -87,12 +89,19 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
                 s.n_directories += 1
             elif f.kind != ENTRY_ABSENT:
                 s.n_files += 1
-        if own.code == FAST_OK:
+        removes = s.config.removes_sources and own.code == FAST_OK and f.is_good and (
+            f.kind != ENTRY_DIRECTORY and f.kind != ENTRY_ABSENT)
+        if own.code == FAST_OK and not removes:
             flight_end_locked(s, f)
     if own.code:
         dir, n_name = f.dir, f.n_name
         memcpy(name, flight_name(s, f), n_name)
     pthread_mutex_unlock(&s.lock)
+    if removes:  # nobody else has this flight: its result has come
+        remove_source(s, f)
+        pthread_mutex_lock(&s.lock)
+        flight_end_locked(s, f)
+        pthread_mutex_unlock(&s.lock)
     if own.code:
         report(s, &own, True, dir, name, n_name)
         pthread_mutex_lock(&s.lock)

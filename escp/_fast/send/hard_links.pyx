@@ -51,6 +51,7 @@ cdef bint name_first_locked(send_state *s, hard_link *first, const item *it) noe
     join_path(first.path, it.dir.n_target, it.name, it.n_name)
     first.n_path = <unsigned short>n
     first.state = LINKS_PENDING
+    first.n_disk, first.mtim = it.status.st_size, it.status.st_mtim
     return True
 
 

@@ -7,6 +7,7 @@ from escp._fast.base.types cimport SMALL_FILE_BYTES
 from escp._fast.files.bounds cimport data_range, next_range, seek_call
 from escp._fast.io.pages cimport can_direct
 from escp._fast.send.flights cimport flight_new_locked, flight_set_name
+from escp._fast.send.removal cimport mark_source
 from escp._fast.send.send_state cimport N_ITEMS, flight, item, large_file, send_state
 from escp._fast.wire.payloads cimport ENTRY_LARGE
 
@@ -56,7 +57,7 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     f.large = l
     f.links = it.links
     f.size = l.size
-    f.dev, f.ino = it.status.st_dev, it.status.st_ino
+    mark_source(f, &it.status)
     flight_set_name(s, f, it.name, it.n_name)
     s.items_head = (s.items_head + 1) % N_ITEMS
     s.n_items -= 1

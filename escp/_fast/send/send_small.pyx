@@ -13,6 +13,7 @@ from escp._fast.send.below cimport is_same_file, open_below
 from escp._fast.send.flights cimport flight_end_locked, flight_new_locked, flight_set_name
 from escp._fast.send.gather cimport gather
 from escp._fast.send.hard_links cimport pop_link_locked
+from escp._fast.send.removal cimport mark_name, mark_source
 from escp._fast.send.send_frames cimport (add_begun, add_entry, describe, send_entries, send_stream, set_contents,
                                           take_back)
 from escp._fast.send.send_state cimport (LINKS_GOOD, MAX_FINISHED, N_ITEMS, check_unchanged, dir_node, flight,
@@ -164,10 +165,10 @@ cdef void add_flight_locked(send_stream *t, const item *it, int n_dirs, int *n_f
     """The item at the end of t.batch takes one of the free flights."""
     cdef flight *f = flight_new_locked(t.state, it.kind, it.dir)
     flight_set_name(t.state, f, it.name, it.n_name)
-    f.dev, f.ino = it.status.st_dev, it.status.st_ino
     if it.kind == ENTRY_HARD_LINK:
-        f.dev, f.ino = it.links.dev, it.links.ino
+        mark_name(f, it.links)
     else:
+        mark_source(f, &it.status)
         f.links = it.links
     t.flights[n_dirs + n_files[0]] = f
     n_files[0] += 1

@@ -11,7 +11,7 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 
 from escp._fast.base.counters cimport stream_counters
 from escp._fast.base.events cimport event_queue
-from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t, stat_t
+from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t, stat_t, timespec_t
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, fast_err
 from escp._fast.crypto.channel cimport channel
 from escp._fast.crypto.digest cimport digest128
@@ -64,6 +64,8 @@ ctypedef struct hard_link:
     hard_link *next  # in its bucket
     uint64_t dev
     uint64_t ino
+    uint64_t n_disk  # st_size and st_mtim of the file as it was sent
+    timespec_t mtim
     put_off *waiting  # names that wait for the first one's result
     int state  # links_state
     uint16_t n_path
@@ -115,7 +117,7 @@ ctypedef struct large_file:
     item what
 
 
-# 128 bytes: a long copy has all of them in memory.
+# 152 bytes: a long copy has all of them in memory.
 ctypedef struct flight:
     uint64_t id  # 0: free
     int to_next_free  # free: 0 is the one behind it; so zeroed memory is a list, and nobody touches 1 MB to make one
@@ -126,10 +128,14 @@ ctypedef struct flight:
     uint8_t is_refused  # the receiver could not make it, whatever its contents are
     uint8_t is_digest_known  # of a question: *digest* is that of the receiver's file
     uint8_t is_node  # of a question: about a link or device
+    uint8_t is_lone  # the source had no other name
     char short_name[SHORT_NAME_BYTES]  # see flight_name
     uint64_t size
     uint64_t dev  # of the source
     uint64_t ino
+    uint64_t n_disk  # its st_size
+    uint64_t mtime  # in ns, modulo 2^64
+    uint64_t ctime
     digest128 digest
     dir_node *dir
     large_file *large
@@ -165,6 +171,7 @@ ctypedef struct send_config:
     int selection  # which files are sent at all
     bint compares_digests
     bint is_dry_run
+    bint removes_sources  # what has arrived
     bint tells_begun  # the receiver knows ENTRY_BEGUN
     uint64_t min_bytes  # smaller files are left out
     uint64_t below_bytes  # and those that are not smaller than that; 0: no bound

@@ -1,0 +1,90 @@
+"""`--metrics FILE`: how a run ended, in Prometheus' text format, for node_exporter's textfile collector."""
+
+import os
+import time
+
+from escp.errors import LocalFileError, describe_errno
+from escp.ui.events import Events
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from escp.errors import EscpError
+    from escp.ui.progress import Summary
+
+# Name, what it is, and whether it is known of a run that ended early.
+_GAUGES = (
+    ("exit_code", "Exit status of the last run."),
+    ("success", "1 if every file was copied and verified."),
+    ("end_time_seconds", "When the last run ended, in seconds since 1970."),
+    ("files", "Files that the last run copied."),
+    ("directories", "Directories that the last run copied."),
+    ("failed", "Files that failed in the last run."),
+    ("skipped", "Files that the last run did not copy because they were at the target."),
+    ("bytes", "Bytes of file data that the last run copied."),
+    ("network_bytes", "Bytes that the last run's data streams carried."),
+    ("seconds", "Duration of the last run."),
+)
+
+
+class Metrics(Events):
+    """Writes the file once, under a temporary name that is then renamed. *path* as the user wrote it.
+
+    *warn*: tells everybody that it can't be written. Raises LocalFileError where that shows at once.
+    """
+
+    def __init__(self, path: str, warn: "Callable[[str], None]"):
+        self._path = path
+        self._warn = warn
+        folder = os.path.dirname(path) or "."
+        if os.path.isdir(path) or not os.access(folder, os.W_OK | os.X_OK):
+            raise LocalFileError(
+                f"can't write metrics to '{path}'", "name a file in a directory that can be written to"
+            )
+
+    def finish(self, summary: "Summary", error: "EscpError | None" = None) -> None:
+        from escp.ui.summary import find_exit_code  # lazy: few runs have metrics
+
+        code = find_exit_code(summary, error)
+        self._write(
+            code,
+            {
+                "files": summary.files, "directories": summary.directories, "failed": summary.n_failed,
+                "skipped": summary.n_skipped, "bytes": summary.bytes, "network_bytes": summary.bytes_network,
+                "seconds": round(summary.seconds, 3),
+            },
+        )  # fmt: skip
+
+    def fail(self, error: "EscpError") -> None:
+        self._write(error.exit_code, {})
+
+    def _write(self, exit_code: int, values: dict[str, float]) -> None:
+        known = {"exit_code": exit_code, "success": int(exit_code == 0), "end_time_seconds": int(time.time())}
+        text = _format(os.path.basename(self._path).removesuffix(".prom"), {**known, **values})
+        folder, name = os.path.split(self._path)
+        temporary = os.path.join(folder, f".{name}.{os.getpid()}")
+        try:
+            with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())
+            os.rename(temporary, self._path)
+        except OSError as e:
+            self._warn(f"can't write metrics to '{self._path}': {describe_errno(e.errno or 0)}")
+            try:
+                os.unlink(temporary)
+            except OSError:
+                return
+
+
+def _format(job: str, values: dict[str, float]) -> str:
+    """Of a run that ended early only what is known. The file's name tells runs for different things apart."""
+    label = job.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    lines = []
+    for name, help_text in _GAUGES:
+        if name in values:
+            full = f"escp_last_run_{name}"
+            lines += [f"# HELP {full} {help_text}", f"# TYPE {full} gauge"]
+            lines.append(f'{full}{{job="{label}"}} {values[name]}')
+    return "\n".join(lines) + "\n"

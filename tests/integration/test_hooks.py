@@ -1,0 +1,121 @@
+"""--json-fd, --metrics and --notify: what programs hear of a run that people watch."""
+
+import json
+import os
+
+import pytest
+
+from tests.support.command import remote
+from tests.support.trees import write_random
+
+
+def run_with_pipe(escp, *words, **more):
+    """How it ended, and the lines that came through the descriptor."""
+    reader, writer = os.pipe()
+    process = escp.start("--json-fd", str(writer), *words, pass_fds=(writer,), **more)
+    os.close(writer)
+    with open(reader, "rb") as pipe:
+        lines = [json.loads(line) for line in pipe.read().splitlines()]
+    return escp.finish(process), lines
+
+
+def test_json_has_a_descriptor_of_its_own(escp, source, target):
+    write_random(source / "a", 100_000)
+    done, lines = run_with_pipe(escp, source / "a", remote(target))
+    assert done.code == 0 and not done.out and "1 file" in done.err
+    assert lines[0]["type"] == "start" and lines[-1]["type"] == "result" and lines[-1]["files"] == 1
+
+
+def test_json_beside_data_on_standard_output(escp, source):
+    write_random(source / "a", 100_000)
+    reader, writer = os.pipe()
+    process = escp.start("--json-fd", str(writer), remote(source / "a"), "-", pass_fds=(writer,))
+    os.close(writer)
+    out, _ = process.communicate(timeout=60)
+    with open(reader, "rb") as pipe:
+        result = json.loads(pipe.read().splitlines()[-1])
+    assert out == (source / "a").read_bytes() and result["ok"] is True
+
+
+def test_errors_of_every_kind_come_through_it(escp, source, target):
+    done, lines = run_with_pipe(escp, source / "missing", target)
+    assert done.code == 1 and done.error and lines[-1]["exit_code"] == 1
+    (source / "a").write_text("x")
+    done, lines = run_with_pipe(escp, source / "a", "nohost:")
+    assert done.code == 10 and lines[-1]["exit_code"] == 10
+
+
+def test_ssh_does_not_inherit_it(escp, source, target, folder):
+    """Else who reads would wait for a ControlPersist master to end."""
+    (source / "a").write_text("x")
+    path = folder / "ssh"
+    path.write_text(f'#!/bin/sh\nls -l /proc/self/fd > {folder}/fds\nexec ssh "$@"\n')
+    path.chmod(0o755)
+    reader, writer = os.pipe()
+    escp.copy("--json-fd", str(writer), "-S", path, source / "a", remote(target), pass_fds=(writer,))
+    os.close(writer)
+    inode = os.fstat(reader).st_ino
+    os.close(reader)
+    assert f"pipe:[{inode}]" not in (folder / "fds").read_text()
+
+
+@pytest.mark.parametrize("fd", ["0", "2", "77", "x"])
+def test_descriptor_that_can_not_be_written_to(escp, fd):
+    assert escp.fail(2, "--json-fd", fd, "a", "b").error.startswith("option --json-fd: ")
+
+
+def read_metrics(path):
+    found = {}
+    for line in path.read_text().splitlines():
+        if not line.startswith("#"):
+            name, _, value = line.rpartition(" ")
+            found[name.partition("{")[0].removeprefix("escp_last_run_")] = float(value)
+    return found
+
+
+def test_metrics_are_prometheus_text(escp, source, target, folder):
+    write_random(source / "a", 1000)
+    path = folder / 'nightly "x".prom'
+    escp.copy("--metrics", path, "-r", source, target)
+    text = path.read_text()
+    assert 'escp_last_run_files{job="nightly \\"x\\""} 1\n' in text
+    assert "# TYPE escp_last_run_bytes gauge\n" in text and text.count("# HELP") == text.count("# TYPE") == 10
+    found = read_metrics(path)
+    assert found["success"] == 1 and found["exit_code"] == 0 and found["bytes"] == 1000
+    assert path.stat().st_mode & 0o444 == 0o444 and sorted(os.listdir(folder)).count(path.name) == 1
+    assert not [name for name in os.listdir(folder) if name.startswith(f".{path.name}")]
+
+
+def test_metrics_of_failures(escp, source, target, folder):
+    path = folder / "m.prom"
+    escp.fail(1, "--metrics", path, source / "missing", target)
+    assert read_metrics(path)["exit_code"] == 1 and "files" not in read_metrics(path)
+    escp.run("--metrics", path, source / "missing", source / "too", target)
+    found = read_metrics(path)
+    assert found["success"] == 0 and found["failed"] == 2
+    (source / "a").write_text("x")
+    escp.fail(10, "--metrics", path, source / "a", "nohost:")
+    assert read_metrics(path)["exit_code"] == 10
+
+
+def test_metrics_that_can_not_be_written(escp, source, target, folder):
+    (source / "a").write_text("x")
+    for path in (folder, folder / "nowhere" / "m.prom"):
+        done = escp.fail(14, "--metrics", path, source / "a", target)
+        assert done.error == f"can't write metrics to '{path}'" and os.listdir(target) == []
+
+
+def test_command_is_told_what_came_of_it(escp, source, target, folder):
+    write_random(source / "a", 1000)
+    told = 'echo "$ESCP_RESULT_EXIT_CODE $ESCP_RESULT_FILES $ESCP_RESULT_BYTES $ESCP_RESULT_FAILED"'
+    done = escp.copy("--notify", f"{told} > {folder}/said; echo out", source / "a", remote(target))
+    assert (folder / "said").read_text() == "0 1 1000 0\n" and not done.out and "out" in done.err
+    done = escp.fail(10, "--notify", f'echo "$ESCP_RESULT_EXIT_CODE $ESCP_RESULT_ERROR" > {folder}/said',
+                     source / "a", "nohost:")  # fmt: skip
+    assert (folder / "said").read_text().startswith("10 ssh could not log in")
+
+
+def test_command_that_fails_changes_no_exit_status(escp, source, target):
+    (source / "a").write_text("x")
+    done = escp.copy("--notify", "exit 7", source / "a", target)
+    assert "escp: warning: the command of --notify failed: exit status 7" in done.err
