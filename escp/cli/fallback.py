@@ -19,7 +19,7 @@ _LACKING = {
     "filelist": "--filelist", "filters": "--exclude",
     "skips_existing": "--ignore-existing",
     "updates": "--update", "skips_unchanged": "--skip-unchanged", "compares_digests": "--checksum",
-    "removes_sources": "--remove-source-files",
+    "removes_sources": "--remove-source-files", "is_durable": "--fsync", "reads_back": "--verify",
     "is_dry_run": "--dry-run", "min_bytes": "--min-size", "below_bytes": "--max-size",
     "is_archive": "--archive",
     "keeps_owner": "--owner", "keeps_xattrs": "--xattrs", "keeps_acls": "--acls", "keeps_links": "--links",
