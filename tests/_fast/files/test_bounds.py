@@ -33,6 +33,8 @@ answers = st.lists(
 @given(sizes, st.sampled_from([1, 2, 4, 7]), answers)
 @example(10 * SLICE, 4, [0, 0])  # a hole where data has just been found: it was punched meanwhile
 @example(10 * SLICE, 4, [5 * SLICE, SLICE])  # a hole before what was asked for
+@example(10 * SLICE, 4, [5 * SLICE, SLICE, 9 * SLICE])  # and data behind the block after that
+@example(10 * SLICE, 4, [0, 8 * SLICE, SLICE, 2 * SLICE, 9 * SLICE])  # data before what was asked for
 @example(10 * SLICE, 4, [-(1 << 63)])
 @example(10 * SLICE, 4, [(1 << 63) - 1])
 def test_ranges_are_ranges_whatever_lseek_says(size, n_slices, told):
