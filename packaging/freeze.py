@@ -45,7 +45,7 @@ def source_date_epoch():
 
 
 # PyInstaller can see neither that the native modules are in one library nor what they import.
-HIDDEN_IMPORTS = ["escp._fast._native", "escp._fast._build_info", "escp._fast.errors"]
+HIDDEN_IMPORTS = [f"escp._fast.{name}" for name in ("_native", "_build_info", "errors", "patterns")]
 
 
 def drop_run_paths(binaries, folder):

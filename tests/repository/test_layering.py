@@ -45,7 +45,7 @@ PURE_OS_PATH = set(
 )
 
 # The same for native code: a module cimports from its own room and from those before it.
-NATIVE_ROOMS = "errors base crypto wire io files send walk receive planes".split()
+NATIVE_ROOMS = "errors patterns base crypto wire io files send walk receive planes".split()
 NATIVE_APART = {"receive": {"send", "walk"}}  # the two planes know nothing of each other
 PURE_NATIVE = {"crypto/aead", "crypto/digest", "crypto/channel", "files/bounds", "wire/payloads"}
 IMPURE_NATIVE = set(
@@ -220,7 +220,7 @@ def check_native(file_name: str, source: str) -> list[str]:
     module = file_name.rpartition(".")[0]
     found = []
     code = re.sub(r'"""(?:.|\n)*?"""|#[^\n]*', "", source)
-    if "/" not in module and module not in ("__init__", "errors"):
+    if "/" not in module and module not in ("__init__", "errors", "patterns"):
         found.append("is in no room")
     for match in NATIVE_IMPORT.finditer(code):
         is_cimport = "cimport" in (match["kind"], match["plain_kind"])
@@ -407,6 +407,38 @@ cimport escp._fast.wire.payloads as wire
 cdef int f() noexcept nogil:  # import escp.cli.main
     return fprint(1)
 """
+
+
+def check_order(listed: list[str], sources: dict[str, str]) -> list[str]:
+    """What is wrong with a list of native modules: each must cimport from those before it only."""
+    found = [f"{name} is not listed" for name in sources if name not in listed]
+    for at, name in enumerate(listed):
+        if name not in sources:
+            found.append(f"{name} is listed, and not there")
+        wanted = re.findall(r"from escp[.]_fast[.](\w+[.]\w+) cimport", sources.get(name, ""))
+        below = {one.replace(".", "/") for one in wanted} & {*listed} - {*listed[:at], name}
+        found += [f"{name} stands before {one}" for one in sorted(below)]
+    return found
+
+
+def test_native_modules_are_listed_in_the_order_in_which_they_are_loaded():
+    from escp import _fast
+
+    listed = [f"{room}/{name}" for room, names in _fast._ROOMS.items() for name in names.split()]
+    sources = {
+        str(path.relative_to(PACKAGE / "_fast").with_suffix("")): path.read_text()
+        for path in (PACKAGE / "_fast").rglob("*.pyx")
+    }
+    assert check_order(listed, sources) == []
+
+
+def test_wrong_order_is_caught():
+    sources = {"base/a": "", "io/b": "from escp._fast.base.a cimport f", "io/c": ""}
+    assert check_order(["io/b", "base/a", "io/d"], sources) == [
+        "io/c is not listed",
+        "io/b stands before base/a",
+        "io/d is listed, and not there",
+    ]
 
 
 @pytest.mark.parametrize(("file_name", "source", "message"), BAD_NATIVE)

@@ -1,15 +1,15 @@
 """Include and exclude rules; see filter.pxd.
 
-A pattern becomes tokens. Matching walks over the path once and keeps, for each number of tokens, whether they
+`_fast/patterns` makes tokens of a pattern. Matching walks over the path once and keeps, for each number of tokens, whether they
 match what has been read (the states of a nondeterministic automaton): nothing is ever tried twice.
 """
 
 from libc.stdint cimport uint8_t
 
-from escp._fast.base.libc cimport calloc, free, memset
+from escp._fast.base.libc cimport calloc, free, memcpy, memset
 from escp._fast.base.paths cimport SLASH
 
-cdef enum token_kind:
+cdef enum token_kind:  # as in _fast/patterns
     TOKEN_BYTE
     TOKEN_ANY  # ?
     TOKEN_CLASS
@@ -19,150 +19,59 @@ cdef enum token_kind:
 cdef enum:
     CLASS_BYTES = 32
 
-# POSIX classes of the C locale, as rsync knows them.
-NAMED_CLASSES = {
-    name: frozenset(c for c in range(128) if test(bytes([c])))
-    for name, test in {
-        b"alnum": bytes.isalnum, b"alpha": bytes.isalpha, b"digit": bytes.isdigit, b"lower": bytes.islower,
-        b"upper": bytes.isupper, b"space": bytes.isspace, b"blank": lambda c: c in b" \t",
-        b"cntrl": lambda c: c < b" " or c == b"\x7f", b"graph": lambda c: b" " < c < b"\x7f",
-        b"print": lambda c: b" " <= c < b"\x7f",
-        b"punct": lambda c: b" " < c < b"\x7f" and not c.isalnum(),
-        b"xdigit": lambda c: c in b"0123456789abcdefABCDEF",
-    }.items()
-}
 
-
-# ---- Patterns to tokens: Python's side --------------------------------------------------------------
-
-def parse_class(bytes pattern, int i):
-    """(set of bytes, offset behind it) of the class whose first byte, after '[', is at *i*."""
-    found = set()
-    start = i
-    is_negated = pattern[i : i + 1] in (b"!", b"^")
-    if is_negated:
-        i += 1
-        start = i
-    while True:
-        if i >= len(pattern):
-            raise ValueError(f"a '[' without its ']' in the pattern {pattern!r}")
-        if pattern[i : i + 1] == b"]" and i > start:
-            break
-        if pattern[i : i + 2] == b"[:" and (end := pattern.find(b":]", i)) > 0:
-            name = pattern[i + 2 : end]
-            if name not in NAMED_CLASSES:
-                raise ValueError(f"no class [:{name.decode(errors='replace')}:] in the pattern {pattern!r}")
-            found |= NAMED_CLASSES[name]
-            i = end + 2
-            continue
-        first, i = parse_member(pattern, i)
-        last = first
-        if pattern[i : i + 1] == b"-" and pattern[i + 1 : i + 2] not in (b"]", b""):
-            last, i = parse_member(pattern, i + 1)
-        found.update(range(first, last + 1))
-    if is_negated:
-        found = set(range(256)) - found
-    return found - {SLASH}, i + 1
-
-
-def parse_member(bytes pattern, int i):
-    """(byte, offset behind it) of one member of a class."""
-    if pattern[i] == 92:  # backslash
-        i += 1
-    if i >= len(pattern):
-        raise ValueError(f"a '[' without its ']' in the pattern {pattern!r}")
-    return pattern[i], i + 1
-
-
-def parse_tokens(bytes pattern):
-    """(kind, byte or set of bytes) of each token of a pattern without its anchor and its trailing slash."""
-    if not any(c in b"*?[" for c in pattern):
-        return [(TOKEN_BYTE, c) for c in pattern]
-    tokens = []
-    i = 0
-    while i < len(pattern):
-        c = pattern[i]
-        i += 1
-        if c == 42:  # '*'
-            n = 1
-            while pattern[i : i + 1] == b"*":
-                i += 1
-                n += 1
-            tokens.append((TOKEN_STAR if n == 1 else TOKEN_STARS, 0))
-        elif c == 63:  # '?'
-            tokens.append((TOKEN_ANY, 0))
-        elif c == 91:  # '['
-            members, i = parse_class(pattern, i)
-            tokens.append((TOKEN_CLASS, members))
-        else:
-            if c == 92 and i < len(pattern):  # backslash
-                c = pattern[i]
-                i += 1
-            tokens.append((TOKEN_BYTE, c))
-    return tokens
-
-
-def parse_pattern(bytes pattern):
-    """(is_anchored, is_directory, is_name, n_upper, tokens) of a pattern; ValueError says what is wrong with it."""
-    if not pattern or b"\0" in pattern or len(pattern) > MAX_PATTERN_BYTES:
-        raise ValueError(f"a pattern has 1 to {MAX_PATTERN_BYTES} bytes and no NUL")
-    body = pattern
-    is_directory = len(body) > 1 and body.endswith(b"/")
-    if is_directory:
-        body = body[: len(body) - 1]
-    is_anchored = body.startswith(b"/")
-    is_name = b"/" not in body and b"**" not in body
-    if is_anchored:
-        body = body[1:]
-    elif body.startswith(b"**/") and body[3:]:
-        body = body[3:]  # from any component on: what an unanchored pattern does anyway, and the top is one
-    if not body:
-        raise ValueError(f"the pattern {pattern!r} names nothing")
-    n_upper = 0
-    if body.endswith(b"/***") and len(body) > 4:
-        upper = body[: len(body) - 4]
-        n_upper = len(parse_tokens(upper + b"/**")) - 2  # with the wildcards: they make backslashes escape
-    return is_anchored, is_directory, is_name, n_upper, parse_tokens(body)
-
+# ---- Rules ------------------------------------------------------------------------------------------
 
 cdef filter_set *filters_compile(list rules) except NULL:
-    cdef filter_set *filters
+    cdef filter_set *filters = <filter_set *>calloc(1, sizeof(filter_set))
+    if filters == NULL:
+        raise MemoryError
+    try:
+        add_rules(filters, rules)
+    except BaseException:
+        filters_free(filters)
+        raise
+    return filters
+
+
+cdef int add_rules(filter_set *filters, list rules) except -1:
+    if not rules:
+        return 0
+    from escp._fast.patterns import parse_pattern  # lazy: most copies have no rules
+
+    cdef const uint8_t *kinds
+    cdef const uint8_t *values
     cdef rule *r
     cdef int n_classes = 0
+    cdef int i
     parsed = []
     for is_include, pattern in rules:
         if not isinstance(pattern, bytes):
             raise TypeError("a pattern is bytes")
-        parsed.append((bool(is_include), *parse_pattern(pattern)))
-    total = sum(1 for one in parsed for kind, _ in one[5] if kind == TOKEN_CLASS)
-    filters = <filter_set *>calloc(1, sizeof(filter_set))
-    if filters == NULL:
-        raise MemoryError
-    filters.rules = <rule *>calloc(len(parsed) + 1, sizeof(rule))
-    filters.classes = <uint8_t *>calloc(total + 1, CLASS_BYTES)
+        parsed.append((is_include, parse_pattern(pattern)))
+    cdef bytes classes = b"".join([one[6] for _, one in parsed])
+    filters.rules = <rule *>calloc(len(parsed), sizeof(rule))
+    filters.classes = <uint8_t *>calloc(len(classes) + 1, 1)
     if filters.rules == NULL or filters.classes == NULL:
-        filters_free(filters)
         raise MemoryError
-    for is_include, is_anchored, is_directory, is_name, n_upper, tokens in parsed:
+    memcpy(filters.classes, <const char *>classes, len(classes))
+    for is_include, (is_anchored, is_directory, is_name, n_upper, its_kinds, its_values, _) in parsed:
         r = &filters.rules[filters.n]
-        r.tokens = <token *>calloc(len(tokens), sizeof(token))
+        r.is_include, r.is_anchored, r.is_directory, r.is_name = is_include, is_anchored, is_directory, is_name
+        r.n_upper, r.n = n_upper, len(its_kinds)
+        r.tokens = <token *>calloc(r.n, sizeof(token))
         if r.tokens == NULL:
-            filters_free(filters)
             raise MemoryError
         filters.n += 1
-        r.is_include, r.is_anchored, r.is_directory, r.is_name = is_include, is_anchored, is_directory, is_name
-        r.n_upper, r.n = n_upper, len(tokens)
-        r.is_literal = all(kind == TOKEN_BYTE for kind, _ in tokens)
-        for i, (kind, value) in enumerate(tokens):
-            r.tokens[<int>i].kind = kind
-            if kind == TOKEN_CLASS:
-                r.tokens[<int>i].number = n_classes
-                for c in value:
-                    filters.classes[n_classes * CLASS_BYTES + (<int>c >> 3)] |= <uint8_t>(1 << (<int>c & 7))
+        r.is_literal = True
+        kinds, values = its_kinds, its_values
+        for i in range(r.n):
+            r.tokens[i].kind, r.tokens[i].byte = kinds[i], values[i]
+            if kinds[i] == TOKEN_CLASS:
+                r.tokens[i].number = n_classes
                 n_classes += 1
-            else:
-                r.tokens[<int>i].byte = value
-    return filters
+            r.is_literal = r.is_literal and kinds[i] == TOKEN_BYTE
+    return 0
 
 
 cdef void filters_free(filter_set *filters) noexcept nogil:
