@@ -18,7 +18,6 @@ from escp.lean.record import Record
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Any
 
 NEVER, INSTEAD, BEHIND = range(3)  # where the system's word for an errno goes, beside a code's own
 
@@ -38,8 +37,11 @@ FAILURES: dict[int, FailureKind] = {}
 NO_KIND = FailureKind(InternalError, "", is_result=False)
 
 
-def _code(number: int, error: type[EscpError], words: str, **more: "Any") -> int:
-    FAILURES[number] = FailureKind(error, words, **more)
+def _code(
+    number: int, error: type[EscpError], words: str, *, hint: str | None = None,
+    says_errno: int = NEVER, names_call: bool = False, is_result: bool = True,
+) -> int:  # fmt: skip
+    FAILURES[number] = FailureKind(error, words, hint, says_errno, names_call, is_result)
     return number
 
 

@@ -50,7 +50,7 @@ class ControlChannel:
         self.write(encode(message))
 
     def hold(self, *, is_held: bool) -> None:
-        """Read nothing for a while, and take that for no silence of the peer's, which still hears of us."""
+        """Stop reading, or go on. Meanwhile the peer does not count as silent, and still hears of us."""
         self._is_held = is_held
         if is_held:
             self._loop.unwatch(self._read_fd)
@@ -74,7 +74,7 @@ class ControlChannel:
             self._loop.watch(self._write_fd, self._write_some, for_writing=True)
             return
         except OSError:
-            self._pending.clear()  # nobody reads any more: reading says why
+            self._pending.clear()  # nobody reads any more; what `_read` finds says why
         self._loop.pause(self._write_fd, for_writing=True)
         if self.tunnel is not None:
             self.tunnel.resume()
@@ -89,7 +89,7 @@ class ControlChannel:
         return len(self._pending)
 
     def flush(self) -> None:
-        """Wait a little until all is written, or nobody is there to read it."""
+        """Wait until all is written, or nobody is there to read it: FLUSH_S at most."""
         end_s = time.monotonic() + FLUSH_S
         poll = select.poll()
         poll.register(self._write_fd, select.POLLOUT)

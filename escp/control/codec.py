@@ -47,6 +47,7 @@ def encode(message: Message) -> bytes:
 
 
 def _check(name: str, wanted: object, value: object, peer: str) -> object:
+    """The value of field *name*, which must have the type *wanted*. Raises ProtocolError where it has not."""
     if wanted is bytes and isinstance(value, str):
         try:
             return bytes.fromhex(value)

@@ -33,8 +33,8 @@ if TYPE_CHECKING:
 
     from escp.control.messages import Kinds
 
-_SILENCE_S = 2 * KEEPALIVE_S  # who runs is heard more often
-MAX_UNREAD_BYTES = 16 << 20  # more is only for an agent that asks and asks, and reads no answer
+_SILENCE_S = 2 * KEEPALIVE_S  # a peer that runs is heard more often
+MAX_UNREAD_BYTES = 16 << 20  # more waits only for an agent that goes on asking and reads no answer
 
 
 class Course:
@@ -44,7 +44,7 @@ class Course:
     """
 
     peer = "the peer"
-    max_unread_bytes = float("inf")  # waiting to be read by the peer: a suspended initiator has time
+    max_unread_bytes = float("inf")  # that the peer has not read: no limit, the initiator may be suspended
     teller = ""  # goes before what the peer says
 
     def __init__(self, now: float):
@@ -98,7 +98,7 @@ class Course:
             )
 
     def heard(self, now: float) -> None:
-        """Something showed that the peer is there. What it owed while it was stopped counts from now."""
+        """The peer is there. After a long silence it had been stopped: it owes nothing for that time."""
         over_s = now - self._heard_s - _SILENCE_S
         if over_s > 0:
             self._since_s = {kind: min(now, since + over_s) for kind, since in self._since_s.items()}
@@ -109,7 +109,7 @@ class Course:
         return now - self._heard_s
 
     def put_off(self, now: float) -> None:
-        """Nothing is listened to: no time of that is the peer's."""
+        """This end does not listen for now, so the time up to now is no silence of the peer's."""
         self._heard_s = now
         self._since_s = dict.fromkeys(self._since_s, now)
 
@@ -128,7 +128,7 @@ class Course:
         return PEER_SILENT_S
 
     def patience_s(self, owed: type[Message]) -> float:
-        """With a peer that is there, and owes something."""
+        """How long a peer that is there may owe that message."""
         return self.limit_s()
 
     def check_silence(self, now: float) -> None:
@@ -205,7 +205,7 @@ class InitiatorCourse(Course):
 
 
 class AgentCourse(Course):
-    """The agent's."""
+    """The agent's: there is no noise, and the initiator owes it an order."""
 
     peer = "the initiator"
 

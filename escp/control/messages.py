@@ -15,11 +15,12 @@ if TYPE_CHECKING:
 
 
 class Message(Record):
-    """*agent*, *initiator*: what must have come before it from that side, one of them; (): nothing.
+    """*agent*: an agent may send it, after one of these messages of its own; (): from the start.
 
-    The side that is not named never sends it. *repeats*: it may come again. *answers*: the message that it is
-    owed for, and *done*: what its author has done then. *is_json*: it has a `type`. *wire_names*: what fields
-    are called in the JSON, where it is something else; with a ! it says the opposite there.
+    *initiator*: the same for the initiator. The side that is not given never sends it. *repeats*: it may come
+    again. *answers*: what it is the answer to, and *done*: what its author has done by then, for the error
+    when it does not come. *is_json*: it has a `type`. *wire_names*: fields that have another name in the
+    JSON; one that begins with ! says the opposite there.
     """
 
     if TYPE_CHECKING:
@@ -274,7 +275,8 @@ class Progress(Message, agent=(Hello,), repeats=True):
 class FileFailed(Message, agent=(Hello,), repeats=True):
     """One file that the sending agent could not send, or the receiver not write. `code`: fast_code.
 
-    Of a receiving agent: a root that did not come (FAST_MISSING), or will not, says the sender (FAST_ABSENT).
+    From a receiving agent: a root that did not come (FAST_MISSING), or of which the sender says that it will
+    not come (FAST_ABSENT).
     """
 
     path: bytes

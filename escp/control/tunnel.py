@@ -57,7 +57,7 @@ class Tunnel:
             sock.fileno() >= 0 and credit > 0 and not is_reading
             for sock, credit, is_reading in zip(self._sockets, self._credit, self._is_reading, strict=True)
         )
-        # With a full channel `resume` comes when it has been written.
+        # A full channel calls `resume` by itself, once it has been written.
         return self._next_s if is_held_up and self._count_pending() < MAX_PENDING_BYTES else float("inf")
 
     def resume(self) -> None:

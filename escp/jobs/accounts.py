@@ -1,7 +1,7 @@
 """Whether what both ends of a copy say about it agrees: no end's word alone makes a copy a success.
 
-The receiver's account is what is reported; it must be the sender's, too. Of what was offered and accepted
-everything comes, or the sender says that it will not, and why: as many failures as there are such names.
+The receiver's account is what is reported; it must be the sender's, too. Every name that was offered and
+accepted comes, or the sender says that it will not. For each that does not come there must be a failure.
 """
 
 from collections import deque
@@ -32,7 +32,7 @@ class Accounts:
 
     def tell_absent(self, name: bytes) -> None:
         """A name that was accepted will not come. The reason may come earlier or later."""
-        if self._n_absent <= self._n_reasons:
+        if self._n_absent <= self._n_reasons:  # there is a reason for each of those before
             self._absent.clear()
         self._n_absent += 1
         self._absent.append(name)

@@ -17,7 +17,7 @@ from escp.streams.sealing import choose_aead
 from escp.streams.streams import Streams
 from escp.ui.progress import StartInfo
 
-LAST_WORDS_S = 2.0  # a cut is told so long after it was seen at the latest: somebody may say what it came of
+LAST_WORDS_S = 2.0  # after a cut: time for somebody to say what it came of
 
 
 class AgentJob(Job):
@@ -63,10 +63,10 @@ class AgentJob(Job):
                 raise self._cut
 
     def _take_cut(self, error: NetworkError) -> None:
-        """What ends one side cuts the others, and their complaints may come first: wait for its own.
+        """A connection was lost. What ends one side cuts the others, whose complaints may come first.
 
-        Anything but a cut explains cuts, and is raised where it is heard. An agent that went away without a
-        word explains those of the others.
+        So this one is kept, and the cause is waited for. Any other error is the cause, and is raised where it
+        is heard. An agent that ended without a word is the cause of what the others tell of.
         """
         if not self._is_started:
             raise error
@@ -141,7 +141,7 @@ class AgentJob(Job):
             raise ProtocolError(f"the remote escp on {agent.host} tells what nobody asked for")
 
     def _take_answer(self, agent: AgentLink, message: Message) -> bool:
-        """Whether it is one to an order about the target."""
+        """Take *message* if it answers an order about the target; False if it does not."""
         target = self._target
         return isinstance(target, AgentTarget) and target.agent is agent and target.take(message)
 
@@ -163,7 +163,11 @@ class AgentJob(Job):
         self, agent: AgentLink, n_streams: int, *, tunnel_limit_bytes_per_s: int = 0,
         limit_bytes_per_s: int = 0, is_relayed: bool = False, speaks_first: bool = False,
     ) -> None:  # fmt: skip
-        """Tell the agent how its streams come about. Limits: of what is sent from here, and from there."""
+        """Tell the agent how its streams come about.
+
+        *tunnel_limit_bytes_per_s*: of what this side sends through a tunnel; *limit_bytes_per_s*: of what the
+        agent sends.
+        """
         leg = Leg(agent, self._options, self._loop, self._tell_detour,
                   limit_bytes_per_s=tunnel_limit_bytes_per_s)  # fmt: skip
         self._legs[agent] = leg

@@ -9,9 +9,12 @@ from escp.names.sources import SourceQueue
 from escp.options.location import Location
 from escp.options.options import Options
 from escp.process.limits import apply_affinity, prepare_process
-from escp.remote.child import AgentProcess
 from escp.ui.events import Events
 from escp.ui.progress import Snapshot
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.remote.child import AgentProcess
 
 # Of one job; all other counters add up.
 _MOMENTS = ("first_ns", "last_ns", "is_walked")
@@ -24,7 +27,7 @@ class Copy:
         self,
         options: Options,
         sources: SourceQueue,
-        start_agent: Callable[[Location], AgentProcess],
+        start_agent: "Callable[[Location], AgentProcess]",
         report: Events,
     ):
         self._options = options

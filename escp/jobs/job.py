@@ -11,7 +11,6 @@ hosts   one agent sends, another receives: through a relay here (-3), or from on
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 from escp.errors import EscpError, NetworkError, RefusedError, UsageError
 from escp.failures import Failure
@@ -25,10 +24,13 @@ from escp.names.sources import SourceQueue
 from escp.options.location import Location
 from escp.options.options import Options
 from escp.process.leaving import begin_closing, end_closing
-from escp.remote.agentlink import AgentLink
-from escp.remote.child import AgentProcess
 from escp.streams.ends import ReceiveEnd, SendEnd
 from escp.ui.events import Events
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.remote.agentlink import AgentLink
+    from escp.remote.child import AgentProcess
 
 UPDATE_S = 0.1
 
@@ -40,7 +42,7 @@ class Task(Record):
     origin: Location | None
     sources: SourceQueue
     is_many: bool  # the target must be a directory, whatever the sources are
-    start_agent: Callable[[Location], AgentProcess]  # it may have been started before
+    start_agent: "Callable[[Location], AgentProcess]"  # it may have been started before
     watcher: Events
     update: Callable[[dict[str, int]], None]  # how far this job is
 
@@ -92,9 +94,7 @@ class Job(ABC):
             return self.counters()
         except NetworkError:
             for end in self._own_ends:
-                if end.plane is not None:
-                    with suppress(NetworkError):  # another cut explains nothing
-                        end.take_events()  # raises what it was, if an agent's complaint is only what followed
+                _find_cause(end)
             raise
 
     def _find_wait(self) -> str:
@@ -145,7 +145,7 @@ class Job(ABC):
         return self._tally.counters(*self._ends)
 
     @property
-    def _ends(self) -> tuple[AgentLink | SendEnd | None, AgentLink | ReceiveEnd | None]:
+    def _ends(self) -> "tuple[AgentLink | SendEnd | None, AgentLink | ReceiveEnd | None]":
         """Who sends and who receives, as far as they are there."""
         receiver = None if self._target is None else self._target.agent or self._target.end
         return self._send_agent or self._send_end, receiver
@@ -214,3 +214,12 @@ class Job(ABC):
         if isinstance(end, ReceiveEnd) and self._send_end is not None:
             return  # both are here: the sending one has told it
         self._tally.fail_file(failure, path, is_receiver=is_receiver)
+
+
+def _find_cause(end: SendEnd | ReceiveEnd) -> None:
+    """Raise what ended *end*, if an agent's complaint is only what followed from it."""
+    try:
+        if end.plane is not None:
+            end.take_events()
+    except NetworkError:
+        return  # another cut explains nothing

@@ -6,7 +6,10 @@ A field of an order is the option of that name; the exceptions are here.
 from escp.control.messages import Receive, Send
 from escp.errors import AgentError, RefusedError
 from escp.options.options import Options
-from escp.remote.agentlink import AgentLink
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.remote.agentlink import AgentLink
 
 PACED_STREAM_BYTES_PER_S = 16 << 20  # what a stream must at least be allowed, or there are fewer
 
@@ -26,7 +29,7 @@ _NEWER = {
 }
 
 
-def check_age(order: Send | Receive, agent: AgentLink) -> None:
+def check_age(order: Send | Receive, agent: "AgentLink") -> None:
     """Raises AgentError where the agent would not understand all of its order."""
     needed = [one for name, one in _NEWER.items() if getattr(order, name, None)]
     if order.selection == "missing":

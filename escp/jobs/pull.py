@@ -25,7 +25,7 @@ class PullJob(FetchJob):
         self._send_link(agent, n_streams, limit_bytes_per_s=self._options.limit_bytes_per_s or 0)
 
     def _take_failed(self, message: FileFailed) -> None:
-        """Of what is written here this side knows more than it could be told, but not from where it comes."""
+        """What fails here is known here. Of names given twice only the sender knows the sources."""
         if not message.is_receiver or _is_about_twins(message):
             super()._take_failed(message)
 

@@ -26,9 +26,12 @@ from escp.failures import (
 from escp.jobs.accounts import Accounts
 from escp.options.location import Location
 from escp.options.options import Options
-from escp.remote.agentlink import AgentLink
 from escp.streams.ends import ReceiveEnd, SendEnd
 from escp.ui.events import Events
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.remote.agentlink import AgentLink
 
 # Why a new file may not take the name of one that is there.
 _RENAME_ERRNOS = frozenset({errno.EBUSY, errno.EACCES, errno.EPERM})
@@ -59,15 +62,15 @@ class Tally:
         self._n_lacking: dict[str, int] = {}
         self._results: dict[AgentLink | SendEnd | ReceiveEnd, Result | None] = {}  # None until it is done
 
-    def expect(self, end: AgentLink | SendEnd | ReceiveEnd) -> None:
+    def expect(self, end: "AgentLink | SendEnd | ReceiveEnd") -> None:
         """The copy is not finished before that end has given its account."""
         self._results[end] = None
 
-    def close(self, end: AgentLink | SendEnd | ReceiveEnd, result: Result) -> None:
+    def close(self, end: "AgentLink | SendEnd | ReceiveEnd", result: Result) -> None:
         self._results[end] = result
 
     def settle(
-        self, send_end: AgentLink | SendEnd | None, receive_end: AgentLink | ReceiveEnd | None
+        self, send_end: "AgentLink | SendEnd | None", receive_end: "AgentLink | ReceiveEnd | None"
     ) -> None:
         """All accounts are there. Raises AccountsError or ProtocolError where they don't agree."""
         sent = self._results.get(send_end) if send_end else None
@@ -75,7 +78,7 @@ class Tally:
         assert sent is not None and received is not None
         for name in self.accounts.find_unexplained():
             self._tell_missing(name)
-        if isinstance(send_end, AgentLink):
+        if not isinstance(send_end, SendEnd):
             self.accounts.check_agent(sent, is_dry_run=self._is_dry_run)
         self.accounts.compare(
             sent, received, is_dry_run=self._is_dry_run, compares_digests=self._compares_digests
@@ -150,7 +153,7 @@ class Tally:
         return reason
 
     def tell_lacking(self) -> None:
-        """How many there were of what was told of once."""
+        """Say how many more files lack what was reported of the first one only."""
         for reason, n in self._n_lacking.items():
             if n > 1:
                 self._watcher.warn(f"{n - 1:,} more were {reason}")
@@ -163,7 +166,7 @@ class Tally:
         self._watcher.file_error(path, message, host=self._target.host)
 
     def counters(
-        self, send_end: AgentLink | SendEnd | None, receive_end: AgentLink | ReceiveEnd | None
+        self, send_end: "AgentLink | SendEnd | None", receive_end: "AgentLink | ReceiveEnd | None"
     ) -> dict[str, int]:
         """As SendPlane.counters(), wherever the sending plane is; at the end what the receiver counted."""
         counts = dict.fromkeys(Progress._fields, 0)
@@ -178,19 +181,23 @@ class Tally:
             if isinstance(send_end, SendEnd) or self._is_dry_run:  # nothing comes in a dry run
                 own = {name: own[name] for name in ("bytes_disk", "failed")}
             counts.update(own)
-        received = self._results.get(receive_end) if isinstance(receive_end, AgentLink) else None
+        received = self._find_account(receive_end)
         if received is not None and not self._is_dry_run:
             counts.update(_describe(received, is_measured_here=isinstance(send_end, SendEnd)))
-        sent = self._results.get(send_end) if isinstance(send_end, AgentLink) else None
+        sent = self._find_account(send_end)
         if sent is not None and sent.skipped >= 0:
             counts["skipped"] = sent.skipped
         done = [result.failed for result in self._results.values() if result is not None]
         counts["failed"] = max(counts["failed"], self._n_told, *done) + self._n_refused
         return counts
 
+    def _find_account(self, end: "AgentLink | SendEnd | ReceiveEnd | None") -> Result | None:
+        """What *end* has said at its end, if it is an agent."""
+        return None if end is None or isinstance(end, SendEnd | ReceiveEnd) else self._results.get(end)
+
 
 def _describe(result: Result, *, is_measured_here: bool) -> dict[str, int]:
-    """What of the counters an agent that received has the last word on, but for what a plane here saw."""
+    """The counters on which a receiving agent has the last word: all but those that a plane here measured."""
     names = ["files", "directories", "bytes", "bytes_disk"]
     if not is_measured_here:
         names += ["bytes_network", "bytes_compressed"]

@@ -9,11 +9,11 @@ from escp.errors import LocalFileError, ProtocolError
 from escp.jobs.orders import check_age
 from escp.lean.eventloop import EventLoop
 from escp.names.destination import is_special
-from escp.remote.agentlink import AgentLink
 from escp.streams.ends import ReceiveEnd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from escp.remote.agentlink import AgentLink
     from escp.streams.ends import Listener
 
 
@@ -21,7 +21,7 @@ class Target(ABC):
     """*then* is called when what was asked for is done: at once, or when an agent has answered."""
 
     end: ReceiveEnd | None = None  # here
-    agent: AgentLink | None = None  # or there
+    agent: "AgentLink | None" = None  # or there
     names_below: bool | None = None  # the sources' names go below the target; None: it is not open yet
     max_large = 0  # files that it can have open at the same time; 0: it does not say
     is_in_order = False  # a pipe or device: all through one stream, and no holes
@@ -70,11 +70,11 @@ class HereTarget(Target):
 class AgentTarget(Target):
     """An agent receives. Its streams are the job's subject."""
 
-    def __init__(self, agent: AgentLink):
+    def __init__(self, agent: "AgentLink"):
         self.agent = agent
         self._link = agent
         self.hears_begun = False  # before it has said hello
-        self._then: dict[type[Message], Callable[[], None]] = {}  # what is to be done behind its answer
+        self._then: dict[type[Message], Callable[[], None]] = {}  # what to do once that answer is there
 
     def open(self, wanted: Receive, n_streams: int, then: Callable[[], None]) -> None:
         check_age(wanted, self._link)

@@ -1,6 +1,6 @@
 """Immutable values with named fields: `Record`, the base class of all of them."""
 
-from operator import itemgetter
+from _operator import itemgetter  # what `operator` is made of
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -13,6 +13,9 @@ else:
 
     def dataclass_transform(**_how):
         return lambda cls: cls
+
+
+_getters: "list[property]" = []  # of the first item, the second, and so on: all classes share them
 
 
 @dataclass_transform(frozen_default=True)
@@ -31,8 +34,10 @@ class Record(_Values):
     def __init_subclass__(cls) -> None:
         cls._fields = tuple(cls.__annotations__)
         cls._defaults = {name: cls.__dict__[name] for name in cls._fields if name in cls.__dict__}
-        for i, name in enumerate(cls._fields):
-            setattr(cls, name, property(itemgetter(i)))
+        while len(_getters) < len(cls._fields):
+            _getters.append(property(itemgetter(len(_getters))))
+        for name, getter in zip(cls._fields, _getters, strict=False):
+            setattr(cls, name, getter)
 
     def __new__(cls, *values: "Any", **named: "Any") -> "Self":
         fields = cls._fields

@@ -23,7 +23,6 @@ from escp.lean.eventloop import EventLoop
 from escp.names.destination import Destination, is_special, open_destination
 from escp.names.landing import SourceOrder
 from escp.process.limits import share_for_receiver, share_for_sender
-from escp.streams.streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -31,6 +30,7 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     from escp.options.options import Options
+    from escp.streams.streams import Streams
 
     class Listener(Protocol):
         """Who is told what happens; all calls come from the event loop."""
@@ -135,7 +135,7 @@ class SendEnd:
             self._has_ended_sources = True
             self.plane.end_sources()
 
-    def start(self, streams: Streams) -> None:
+    def start(self, streams: "Streams") -> None:
         streams.attach_to(self.plane)
         self.plane.start()
 
@@ -256,7 +256,7 @@ class ReceiveEnd:
         except (ValueError, OverflowError) as e:
             raise ProtocolError(f"{sender} offers what can't come any more: {e}") from e
 
-    def start(self, streams: Streams) -> None:
+    def start(self, streams: "Streams") -> None:
         assert self.plane is not None
         streams.attach_to(self.plane)
         self.plane.start()

@@ -106,6 +106,7 @@ def _pass_on(name: str) -> "Callable[..., None]":
     return tell
 
 
+# Listeners has every event that Events has, and passes it on.
 for _name, _event in vars(Events).items():
     if callable(_event) and not _name.startswith("_"):
         setattr(Listeners, _name, _pass_on(_name))

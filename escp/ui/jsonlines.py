@@ -136,7 +136,7 @@ class JsonUi(WordsUi):
         self._end(find_exit_code(summary, error), summary, error)
 
     def end(self, error: EscpError | None) -> None:
-        """What was no copy is over."""
+        """A command that copies nothing has ended (--clean-agents)."""
         self._end(EXIT_OK if error is None else error.exit_code, None, error)
 
     def fail(self, error: EscpError) -> None:

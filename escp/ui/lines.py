@@ -73,7 +73,7 @@ class Lines:
         self._stream = stream
         self.failure: OSError | None = None
         self._is_given_up = False
-        self.is_terminal = False  # it was one at first: asked of one that is gone the kernel says no
+        self.is_terminal = False  # asked once: a terminal that has gone is none, says the kernel
         self.is_product = False  # what is written here is what the command was for
         self.encoding = "utf-8"
         self._writer: _Writer | None = None
@@ -93,7 +93,7 @@ class Lines:
         self.put(text + "\n")
 
     def put(self, text: str, *, may_drop: bool = False) -> None:
-        """Any text. *may_drop*: only if nobody is behind with reading, and nothing of it then."""
+        """Any text. *may_drop*: leave it out while earlier text still waits for the reader."""
         if self._stream is None or self.failure is not None:
             return
         if self._writer is None:
@@ -145,7 +145,7 @@ class Lines:
             self._is_given_up = self._writer.n_given != self._writer.n_done
 
     def check(self) -> int:
-        """The errno of what failed, when the file is closed too (NFS, a quota); 0 where nothing did."""
+        """The errno of what failed, or 0. A copy of the descriptor is closed: NFS and quotas fail then."""
         if (
             self.failure is None
             and self._writer is not None

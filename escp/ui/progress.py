@@ -3,11 +3,11 @@
 The records are filled from the planes' counters; `ui` shows them.
 """
 
-import math
 from collections.abc import Callable
 
 from escp.lean.record import Record
 
+_E = 2.718281828459045  # math's: a library of its own, 0.2 ms of every start
 SMOOTH_S = 3.0  # the rate forgets to 1/e in this time: calm enough to read, quick enough to show a stall
 
 
@@ -111,12 +111,12 @@ class RateMeter:
         if passed_s <= 0:
             return
         moved = max(0, snapshot.bytes_done - self._last_bytes)
-        self._mean += (moved / passed_s - self._mean) * -math.expm1(-passed_s / SMOOTH_S)
+        self._mean += (moved / passed_s - self._mean) * (1 - _E ** (-passed_s / SMOOTH_S))
         self._last_s, self._last_bytes = now_s, snapshot.bytes_done
 
     @property
     def rate_bytes_per_s(self) -> float:
-        weight = -math.expm1((self._start_s - self._last_s) / SMOOTH_S)
+        weight = 1 - _E ** ((self._start_s - self._last_s) / SMOOTH_S)
         return self._mean / weight if weight > 0 else 0.0
 
     @property

@@ -5,7 +5,6 @@ A reader that went away (`escp … 2>&1 | head`) silences a stream; the copy goe
 
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from escp.errors import EscpError, ReaderGoneError
 from escp.ui.display import format_bytes, format_count, format_duration, format_rate, show_name, show_text
@@ -15,6 +14,7 @@ from escp.ui.summary import compose_complete, compose_summary
 from escp.ui.waiting import compose_progress, compose_waiting
 from escp.ui.words import WordsUi
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.ui.finding import Check, Finding
     from escp.ui.meter import Meter

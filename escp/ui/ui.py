@@ -101,7 +101,7 @@ def print_page(text: str) -> None:
 
 
 def settle(exit_code: int) -> int:
-    """Wait until all is read that was told; the exit status, which may be that it can't be told."""
+    """Wait until all output is written. Returns the exit status: another one where some of it was lost."""
     out, err = find_lines(sys.stdout), find_lines(sys.stderr)
     is_hurried = exit_code >= EXIT_SIGNAL_BASE
     for lines in (out, err, *(find_lines(stream) for stream in _opened.values())):

@@ -9,7 +9,7 @@ FIRST_LINE_S = 2.0  # a login that is over by then needs no words
 
 
 class Waiting:
-    """Since when what is waited for, and when to tell of it. Pure: *now* is a monotonic clock's seconds."""
+    """What is waited for, since when, and when to say so. Pure: *now* is a monotonic clock's seconds."""
 
     def __init__(self, now: float, every_s: float):
         """*every_s*: between two lines where there is no terminal; 0: none."""

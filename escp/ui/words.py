@@ -1,4 +1,4 @@
-"""What others say, on standard error: ssh, the other host, and Python of a bug."""
+"""What others say, shown on standard error: ssh, the other host, and Python's traceback of a bug."""
 
 from collections.abc import Callable
 

@@ -51,7 +51,7 @@ def loaded_by(*words: str) -> set[str]:
     env = {**os.environ, "ESCP_CONFIG": ""}
     done = subprocess.run([sys.executable, "-c", code, *words], cwd=ROOT, env=env, input=b"",
                           capture_output=True, timeout=60)  # fmt: skip
-    assert done.stdout, done.stderr
+    assert done.returncode == 0, done.stderr
     return set(done.stderr.decode().split())
 
 
@@ -65,3 +65,15 @@ def test_nothing_is_loaded_that_is_not_needed(word, needed):
         "what needs these modules may import them where it is used: docs/architecture.md, Start-up"
     )
     assert not loaded & SLOW_FOR[word]
+
+
+def test_local_copy_loads_nothing_for_other_hosts(tmp_path):
+    (tmp_path / "a").write_bytes(b"x")
+    loaded = loaded_by(str(tmp_path / "a"), str(tmp_path / "b"))
+    own = {name.removeprefix("escp.") for name in loaded if name.startswith("escp.")}
+    assert "jobs.local" in own
+    assert not own & set(
+        "control.channel control.codec control.course lean.sockets remote.agentlink remote.child remote.ssh "
+        "streams.leg streams.streams ui.meter _fast.patterns".split()
+    )
+    assert not loaded & (SLOW | {"_json", "_socket", "contextlib", "json", "math", "struct"})

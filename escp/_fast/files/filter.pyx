@@ -1,7 +1,7 @@
 """Include and exclude rules; see filter.pxd.
 
-`_fast/patterns` makes tokens of a pattern. Matching walks over the path once and keeps, for each number of tokens, whether they
-match what has been read (the states of a nondeterministic automaton): nothing is ever tried twice.
+`_fast/patterns` makes tokens of a pattern. Matching walks over the path once and keeps, for each number of tokens,
+whether they match what has been read (the states of a nondeterministic automaton): nothing is ever tried twice.
 """
 
 from libc.stdint cimport uint8_t
