@@ -411,7 +411,7 @@ cdef int f() noexcept nogil:  # import escp.cli.main
 
 def check_order(listed: list[str], sources: dict[str, str]) -> list[str]:
     """What is wrong with a list of native modules: each must cimport from those before it only."""
-    found = [f"{name} is not listed" for name in sources if name not in listed]
+    found = [f"{name} is not in _ROOMS of _fast/__init__.py" for name in sources if name not in listed]
     for at, name in enumerate(listed):
         if name not in sources:
             found.append(f"{name} is listed, and not there")
@@ -435,7 +435,7 @@ def test_native_modules_are_listed_in_the_order_in_which_they_are_loaded():
 def test_wrong_order_is_caught():
     sources = {"base/a": "", "io/b": "from escp._fast.base.a cimport f", "io/c": ""}
     assert check_order(["io/b", "base/a", "io/d"], sources) == [
-        "io/c is not listed",
+        "io/c is not in _ROOMS of _fast/__init__.py",
         "io/b stands before base/a",
         "io/d is listed, and not there",
     ]
