@@ -8,6 +8,7 @@ import pytest
 from escp.control.messages import Progress
 from tests.integration.test_talkative_agent import failed, roots, talking
 from tests.support.command import COMMAND, needs_source, remote
+from tests.support.sanitized import not_sanitized
 
 __all__ = ["talking"]  # a fixture
 PEAK = Path(__file__).parents[1] / "support" / "peak.py"
@@ -26,6 +27,7 @@ END = ["error", {"exit_code": 15, "message": "enough", "hint": ""}]
 
 
 @needs_source
+@not_sanitized
 @pytest.mark.parametrize("message", [["keepalive", {}], PROGRESS, failed(), failed(is_receiver=True)],
                          ids=["keepalive", "progress", "failed", "failed there"])  # fmt: skip
 def test_messages_without_end_take_no_memory(escp, talking, source, target, message):
@@ -36,6 +38,7 @@ def test_messages_without_end_take_no_memory(escp, talking, source, target, mess
 
 
 @needs_source
+@not_sanitized
 def test_names_that_never_come_take_little_memory(escp, talking, source, target):
     """A pattern matches whatever is offered; nothing of it is ever sent."""
     pages = [

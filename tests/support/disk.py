@@ -10,6 +10,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from tests.support.sanitized import skip_preloads
+
 SOURCE = r"""
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -149,6 +151,7 @@ int posix_fadvise64(int fd, off64_t at, off64_t n, int advice) {
 
 
 def build(folder: Path) -> Path:
+    skip_preloads()
     path = folder / "disk.so"
     (folder / "disk.c").write_text(SOURCE)
     command = ["cc", "-shared", "-fPIC", "-O1", "-w", "-o", path, folder / "disk.c", "-ldl"]

@@ -7,6 +7,8 @@ import os
 import subprocess
 from pathlib import Path
 
+from tests.support.sanitized import skip_preloads
+
 SOURCE = r"""
 #define _GNU_SOURCE
 #define _LARGEFILE64_SOURCE
@@ -103,6 +105,7 @@ long syscall(long number, ...) {
 
 
 def build(folder: Path) -> Path:
+    skip_preloads()
     path = folder / "folding.so"
     (folder / "folding.c").write_text(SOURCE)
     command = ["cc", "-shared", "-fPIC", "-O1", "-w", "-o", path, folder / "folding.c", "-ldl"]

@@ -12,3 +12,9 @@ PATIENCE = 6 if IS_SANITIZED else 1  # limits of time are multiplied by it
 not_sanitized = pytest.mark.skipif(
     IS_SANITIZED, reason="measures time or memory, or searches it: a sanitizer takes several times as much"
 )
+
+
+def skip_preloads() -> None:
+    """For what puts a library in front of libc: where there is a sanitizer it is to be the first."""
+    if IS_SANITIZED:
+        pytest.skip("the sanitizer's library is to be the first")
