@@ -76,7 +76,7 @@ def find_texts() -> list[re.Pattern[str]]:
             elif isinstance(node, ast.IfExp):  # f"{'to' if ... else 'from'} {host}"
                 texts += [read_text(one) for one in (node.body, node.orelse) if isinstance(one, ast.Constant)]
     for path in sorted((ROOT / "escp" / "_fast").rglob("*.pyx")):
-        found = re.findall(r'fail\(err, FAST_\w+, [^"]*"(\w+)"', path.read_text())  # what was being done
+        found = re.findall(r'fail\(&?err, FAST_\w+, [^"]*"(\w+)"', path.read_text())  # what was being done
         texts += [[text] for text in found]
     unique = {tuple(parts) for parts in texts}
     return [re.compile(gap.join(map(re.escape, parts))) for parts in unique for gap in ("(.*?)", "(.*)")]
