@@ -20,6 +20,7 @@ EXIT_NETWORK = 13
 EXIT_LOCAL_FS = 14
 EXIT_REMOTE_FS = 15
 EXIT_REFUSED = 16
+EXIT_TIME_UP = 17
 EXIT_SIGNAL_BASE = 128
 
 # What `--help` and escp.1 say of each.
@@ -35,6 +36,7 @@ EXIT_MEANINGS: dict[int | str, str] = {
     EXIT_LOCAL_FS: "error of the local file system, or a limit of this host",
     EXIT_REMOTE_FS: "error of the remote file system, or a limit of that host",
     EXIT_REFUSED: "target refused: unsafe, or not what the command needs",
+    EXIT_TIME_UP: "ended by --stop-after, before all was copied",
     f"{EXIT_SIGNAL_BASE}+n": "ended by signal n",
 }
 
@@ -135,6 +137,17 @@ class RefusedError(EscpError):
     """The destination is unsafe or not what the command needs."""
 
     exit_code = EXIT_REFUSED
+
+
+class TimeUpError(EscpError):
+    """--stop-after: what is whole by then stays, and the rest is another run's."""
+
+    exit_code = EXIT_TIME_UP
+    is_retryable = True
+    hint = "run it again to go on; with -p, --skip-unchanged leaves out what is there"
+
+    def __init__(self) -> None:
+        super().__init__("the time of --stop-after is over")
 
 
 class InterruptedBySignal(EscpError):

@@ -41,6 +41,7 @@ VALUE_TYPES = {
     "PROGRAM": ValueType("program"),
     "SIZE": ValueType("size in bytes, or with K, M", unit="bytes"),
     "STREAMS": ValueType(f"number of TCP streams, 1 to {MAX_STREAMS}", unit="TCP streams"),
+    "TIMES": ValueType("number of times, 0 to 1000", unit="times"),
     "TIME": ValueType("time in seconds, or with m, h", unit="seconds"),
     "WHEN": ValueType("", choices=TUNNEL_CHOICES),
 }

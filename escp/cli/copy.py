@@ -12,6 +12,8 @@ from escp.process.interrupts import handle_question, handle_signals, interrupt, 
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from escp.names.sources import SourceQueue
+    from escp.options.location import Location
     from escp.options.options import Options
 
 
@@ -51,24 +53,35 @@ def _is_bare_host(path: bytes) -> bool:
     return is_known_host(os.fsdecode(path).rpartition("@")[2])
 
 
-def run_copy(options: "Options", start_s: float) -> int:
-    from escp.names.sources import SourceQueue
+def _open_sources(options: "Options") -> "tuple[SourceQueue, Location | None]":
+    """All of them, and the host of the first."""
+    from escp.names.sources import SourceQueue  # not at the top, as in run_copy
 
+    sources = SourceQueue(options)
+    has_sources, origin = sources.next_host()
+    if not has_sources:
+        raise UsageError(f"the file list '{options.filelist}' is empty", "there is nothing to copy")
+    return sources, origin
+
+
+def run_copy(options: "Options", start_s: float) -> int:
     handle_signals(interrupt)
     ending = Ending(options)
+    if options.n_retries:
+        from escp.cli.retry import check_sources, run_again  # lazy: few want it
+
+        check_sources(options)
     if options.reads_standard_input:
         from escp.names.standard import take_input  # lazy: few need it
 
         options = take_input(options)
     _check_sources(options)
-    sources = SourceQueue(options)
-    has_sources, origin = sources.next_host()
-    if not has_sources:
-        raise UsageError(f"the file list '{options.filelist}' is empty", "there is nothing to copy")
+    opened: list[tuple[SourceQueue, Location | None]] = [_open_sources(options)]
+    due_s = start_s + (options.stop_s or float("inf"))
     agents = Agents(options)
     try:
-        if origin is not None or options.target.is_remote:
-            agents.start_early(origin or options.target)
+        if opened[0][1] is not None or options.target.is_remote:
+            agents.start_early(opened[0][1] or options.target)
         # Not at the top: ssh logs in meanwhile.
         handle_signals(note)
         from escp.jobs.copy import Copy
@@ -83,7 +96,8 @@ def run_copy(options: "Options", start_s: float) -> int:
             handle_question(report.ask)
 
             def copy() -> int:
-                one = Copy(options, sources, agents.get, report)
+                sources, _ = opened.pop() if opened else _open_sources(options)
+                one = Copy(options, sources, agents.get, report, due_s)
                 try:
                     counters = one.run()
                 except NoAgentError as e:
@@ -97,7 +111,10 @@ def run_copy(options: "Options", start_s: float) -> int:
                 report.finish(summary, one.first_failure)
                 return find_exit_code(summary, one.first_failure or report.first_failure)
 
-            code = guard(ending, report, copy)
+            def copy_again() -> int:
+                return run_again(options, copy, report, due_s) if options.n_retries else copy()
+
+            code = guard(ending, report, copy_again)
             agents.stop()  # what ssh says at its end belongs into the log, too
             return code
     finally:

@@ -29,7 +29,10 @@ class Copy:
         sources: SourceQueue,
         start_agent: "Callable[[Location], AgentProcess]",
         report: Events,
+        due_s: float = float("inf"),
     ):
+        """*due_s*: of time.monotonic(), when it ends whatever is left."""
+        self._due_s = due_s
         self._options = options
         self._sources = sources
         self._start_agent = start_agent
@@ -61,8 +64,11 @@ class Copy:
 
     def _run_job(self, origin: Location | None, *, is_many: bool) -> None:
         job = make_job(
-            Task(self._options, origin, self._sources, is_many, self._start_agent, self._report, self._update)
-        )
+            Task(
+                self._options, origin, self._sources, is_many, self._start_agent, self._report, self._update,
+                self._due_s,
+            )
+        )  # fmt: skip
         self._done = self._add(job.run())
         self.first_failure = self.first_failure or job.first_failure
 

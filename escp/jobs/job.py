@@ -9,10 +9,11 @@ hosts   one agent sends, another receives: through a relay here (-3), or from on
 """
 
 import os
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
-from escp.errors import EscpError, NetworkError, RefusedError, UsageError
+from escp.errors import EscpError, NetworkError, RefusedError, TimeUpError, UsageError
 from escp.failures import Failure
 from escp.jobs.tally import Tally
 from escp.jobs.target import Target
@@ -45,6 +46,7 @@ class Task(Record):
     start_agent: "Callable[[Location], AgentProcess]"  # it may have been started before
     watcher: Events
     update: Callable[[dict[str, int]], None]  # how far this job is
+    due_s: float = float("inf")  # of time.monotonic(): --stop-after
 
 
 class Job(ABC):
@@ -56,6 +58,7 @@ class Job(ABC):
         self._is_many = task.is_many
         self._watcher = task.watcher
         self._tell_progress = task.update
+        self._due_s = task.due_s
         self._loop = EventLoop()
         self._tally = Tally(task.options, task.origin, task.watcher)
         self._send_end: SendEnd | None = None  # here
@@ -82,6 +85,8 @@ class Job(ABC):
             self._begin()
             while not self._is_finished:
                 self._wait()
+                if time.monotonic() >= self._due_s and not self._is_finished:
+                    raise TimeUpError
                 self._watcher.wait_for(self._find_wait(), self._is_asking)
                 self._watcher.tick()
                 if self._watcher.is_full != self._is_holding:

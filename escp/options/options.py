@@ -43,7 +43,9 @@ from escp.options.values import (
     parse_nodemask,
     parse_port,
     parse_rate,
+    parse_retries,
     parse_ssh_port,
+    parse_stop,
     parse_streams,
     parse_time,
 )
@@ -121,6 +123,8 @@ class Options(Record):
     ssh_port: int | None  # unless a location names another
     batch: bool
     address_family: int | None  # socket.AF_INET or AF_INET6 when only that may be used
+    n_retries: int
+    stop_s: int | None  # so long after its start it ends
     is_quiet: bool
     verbosity: int
     json: bool
@@ -377,6 +381,8 @@ def _check_options(args: argparse.Namespace) -> Options:
         "address_family": find_family(args.ip_version),
         "logfile": _check_given(check_logfile, args.logfile),
         "json_fd": _check_given(parse_descriptor, args.json_fd),
+        "n_retries": parse_retries(args.retry),
+        "stop_s": _check_given(parse_stop, args.stop_after),
         "stats_s": parse_time(args.stats),
         "logins": (),
     }

@@ -148,6 +148,13 @@ def _add_copy_options(group: argparse._ArgumentGroup) -> None:
     add("-R", "--direct", dest="is_direct_hosts", action="store_const", const=True,
         help="between two remote hosts, have the first connect to the second, and no data pass here "
         "(default: off)")
+    add("--retry", metavar="TIMES", default="0",
+        help="run all of it again, up to so many times, over a new login, when network or ssh failed as "
+        "may pass: after 5 s, 10 s, 20 s, ... 5 minutes. What is there is left out only with -p and "
+        "--skip-unchanged, or --checksum (default: %(default)s)")
+    add("--stop-after", metavar="TIME",
+        help="end so many seconds after the start, or minutes as 30m, hours as 2h, as when interrupted, but "
+        "with exit status 17: files that are not whole by then are dropped (default: none)")
     add("--nochecksum", action="store_true",
         help="do not verify the files' contents end to end (default: verify)")
     add("--fsync", dest="is_durable", action="store_true",

@@ -106,14 +106,26 @@ def parse_rate(text: str) -> int:
     return int(bytes_per_s)
 
 
-def parse_time(text: str) -> int:
-    """Seconds of 90, 90s, 5m or 2h. Raises UsageError."""
+MAX_RETRIES = 1000
+
+
+def parse_time(text: str, option: str = "--stats", *, is_never: bool = True) -> int:
+    """Seconds of 90, 90s, 5m or 2h. *is_never*: 0 may be, and is never. Raises UsageError."""
     match = _fullmatch(r"([0-9]{1,9})([smh]?)", text)
-    if not match:
+    if not match or not (int(match[1]) or is_never):
         raise UsageError(
-            f"option --stats: '{text}' is no time", "write seconds, or minutes as 5m, hours as 2h; 0 is never"
+            f"option {option}: '{text}' is no time",
+            f"write seconds, or minutes as 5m, hours as 2h{'; 0 is never' if is_never else ''}",
         )
     return int(match[1]) * {"": 1, "s": 1, "m": 60, "h": 3600}[match[2]]
+
+
+def parse_stop(text: str) -> int:
+    return parse_time(text, "--stop-after", is_never=False)
+
+
+def parse_retries(text: str) -> int:
+    return parse_count(text, "--retry", 0, MAX_RETRIES)
 
 
 def parse_count(text: str, option: str, low: int, high: int) -> int:
@@ -248,4 +260,6 @@ _CHECKS: dict[str, "Callable[[str], object]"] = {
     "nodemask": parse_nodemask,
     "logfile": check_logfile,
     "stats": parse_time,
+    "stop-after": parse_stop,
+    "retry": parse_retries,
 }

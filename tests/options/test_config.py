@@ -134,6 +134,8 @@ EXAMPLES = {
     "verbose": ("2", "verbosity", 2),
     "bits": ("true", "shows_bits", True),
     "stats": ("5m", "stats_s", 300),
+    "retry": ("3", "n_retries", 3),
+    "stop-after": ("2h", "stop_s", 7200),
     "json": ("true", "json", True),
     "metrics": ("~/x.prom", "metrics", os.path.expanduser("~/x.prom")),
     "notify": ("mail me", "notify", "mail me"),

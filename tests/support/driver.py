@@ -4,6 +4,7 @@ fault_offset   flip a bit of the byte there in each file, between digest and sea
 secret         hex of the session's secret, so that a test can look for it
 silent_s       so long an agent may be silent, or owe an answer, in place of 600 and 120 s
 login_s        so long ssh may hear nothing while it logs in, in place of 180 s
+pause_s        the first pause of --retry, in place of 5 s
 ports          {"1232": 5000}: connect to 5000, or let the other agent do it, where an agent listens on 1232
 """
 
@@ -12,6 +13,7 @@ import os
 import sys
 
 import escp.cli.main
+import escp.cli.retry
 import escp.control.course
 import escp.jobs.hosts
 import escp.remote.loginwatch
@@ -27,6 +29,7 @@ def apply(settings: dict) -> None:
     if "silent_s" in settings:
         escp.control.course.PEER_SILENT_S = escp.control.course.ANSWER_TIMEOUT_S = settings["silent_s"]
     escp.remote.loginwatch.LOGIN_SILENT_S = settings.get("login_s", escp.remote.loginwatch.LOGIN_SILENT_S)
+    escp.cli.retry.FIRST_PAUSE_S = settings.get("pause_s", escp.cli.retry.FIRST_PAUSE_S)
     if "ports" in settings:
         lead_elsewhere(escp.streams.leg.Leg, "begin", 0, settings["ports"])
         lead_elsewhere(escp.jobs.hosts.HostsJob, "_connect_directly", 1, settings["ports"])
