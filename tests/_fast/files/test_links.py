@@ -136,37 +136,39 @@ def device(path, kind=3, major=0, minor=0, id=1, **fields):
 
 @pytest.mark.parametrize("has_openat2", [True, False], ids=["openat2", "by_component"])
 @pytest.mark.parametrize("text", [b"../outside", b"/", b".", b"real", b"loop", b"nowhere"])
+@pytest.mark.parametrize("above", [b"", b"d/"], ids=["root", "below"])
 @pytest.mark.parametrize("kind", ["small", "large", "directory", "link", "hard_link", "first", "device"])
-def test_nothing_goes_through_a_link_that_was_sent(tmp_path, target, text, kind, has_openat2):
+def test_nothing_goes_through_a_link_that_was_sent(tmp_path, target, text, kind, above, has_openat2):
     """Not even through one that stays inside."""
     (tmp_path / "outside").mkdir()
-    (target / "real").mkdir()
-    (target / "real" / "there").write_bytes(b"there")
+    where = target / os.fsdecode(above)
+    (where / "real").mkdir(parents=True)
+    (where / "real" / "there").write_bytes(b"there")
     options = {"keeps_links": True, "keeps_hard_links": True, "keeps_devices": True}
     with Sender(target, has_openat2=has_openat2, **options) as sender:
-        sender.send_entries(link(b"loop", text))
+        sender.send_entries(link(above + b"loop", text))
         assert sender.receive_results(1)[0][1] == 0
         if kind == "small":
-            sender.send_small(b"loop/x", id=2)
+            sender.send_small(above + b"loop/x", id=2)
         elif kind == "large":
-            sender.send_large(b"loop/x", 4, id=2)
-            sender.send_large_end(b"loop/x", 4, id=2)
+            sender.send_large(above + b"loop/x", 4, id=2)
+            sender.send_large_end(above + b"loop/x", 4, id=2)
             sender.send_data(b"evil", id=2)
         else:
             entry = {
-                "directory": encode_entry(kind=4, id=2, path=b"loop", mode=0o777),
-                "link": link(b"loop/x", b"x", 2),
-                "hard_link": hard_link(b"loop/x", b"real/there", 2),
-                "first": hard_link(b"x", b"loop/there", 2),
-                "device": device(b"loop/x", id=2),
+                "directory": encode_entry(kind=4, id=2, path=above + b"loop", mode=0o777),
+                "link": link(above + b"loop/x", b"x", 2),
+                "hard_link": hard_link(above + b"loop/x", above + b"real/there", 2),
+                "first": hard_link(b"x", above + b"loop/there", 2),
+                "device": device(above + b"loop/x", id=2),
             }[kind]
             sender.send_entries(entry)
         assert sender.receive_results(1)[0][:2] == (2, FAST_UNSAFE)
         event = sender.wait(FILE_FAILED)
         assert event.code == FAST_UNSAFE
         sender.finish()
-    assert os.listdir(tmp_path / "outside") == [] and os.listdir(target / "real") == ["there"]
-    assert sorted(os.listdir(target)) == ["loop", "real"]
+    assert os.listdir(tmp_path / "outside") == [] and os.listdir(where / "real") == ["there"]
+    assert sorted(os.listdir(where)) == ["loop", "real"]
 
 
 @pytest.mark.parametrize(
