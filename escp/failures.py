@@ -164,7 +164,7 @@ class Failure:
         return words or f"can't {self.where}"
 
     @property
-    def _cut(self) -> str:
+    def cut(self) -> str:
         """Which connection was lost, and how, in front of the system's word for it."""
         if self.code != FAST_NET or self.stream < 0:
             return ""
@@ -179,7 +179,7 @@ class Failure:
         """The failure as an exception about *what*, with the system's error as its cause."""
         names_call = self._kind.names_call or self.where in _WAITING
         where = f" ({self.where})" if self.where and names_call else ""
-        what = f"{what}: {cut}" if (cut := self._cut) else what
+        what = f"{what}: {cut}" if (cut := self.cut) else what
         error = self._kind.error(f"{what}: {self.reason}{where}", self._kind.hint)
         if self.sys_errno:
             error.__cause__ = OSError(self.sys_errno, os.strerror(self.sys_errno))

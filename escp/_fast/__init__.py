@@ -20,14 +20,16 @@ _LIBRARY = f"{__path__[0]}/_native{extension_suffixes()[0]}"
 _ROOMS = {
     "base": "events process",
     "crypto": "aead digest channel",
-    "wire": "extras payloads",
+    "wire": "extras connection payloads",
     "io": "pages ring dummy_engine posix_engine engines",
     "files": "folding bounds owners beneath durable compare filter lending sizes given remains attributes "
     "tree alike commit nodes",
-    "send": "send_state below gather hard_links flights removal large_files send_frames send_setup "
+    "send": "send_state below gather hard_links flights removal large_files send_stream "
+    "send_again send_frames send_setup "
     "questions send_large send_small acks send",
     "walk": "walk_files walk_query walk count",
-    "receive": "roots receive_state reserve settle receive_small receive_large receive_query receive",
+    "receive": "roots receive_state reserve settle receive_small receive_large "
+    "receive_again receive_query receive",
     "planes": "local threads plane relay receive_plane send_plane",
 }
 _PLANES = f"{__name__}.planes."

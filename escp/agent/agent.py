@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from escp.agent.service import Service
     from escp.ui.log import AgentLog
 
-FEATURES = ["zstd", "dummy", "examine", "absent", "lacks", "begun", "habits", "durable"]
+FEATURES = ["zstd", "dummy", "examine", "absent", "lacks", "begun", "habits", "durable", "reconnect"]
 
 
 class ControlEnded(Exception):

@@ -1,6 +1,7 @@
-"""What an agent does for its initiator: roots to send, streams, and the plane that sends or receives."""
+"""What an agent does for its initiator: roots to send, and the plane that sends or receives."""
 
-from escp.constants import INITIATOR_SILENT_S, KEEPALIVE_S, SECRET_BYTES, START_ALIVE_S
+from escp.agent.way import Way
+from escp.constants import KEEPALIVE_S
 from escp.control.channel import ControlChannel
 from escp.control.messages import (
     Accept,
@@ -13,7 +14,6 @@ from escp.control.messages import (
     Hello,
     Link,
     Listed,
-    Listening,
     Message,
     Opened,
     Progress,
@@ -23,28 +23,19 @@ from escp.control.messages import (
     Sources,
     Tunnel,
 )
-from escp.errors import AgentError, NetworkError, ProtocolError
+from escp.errors import ProtocolError
 from escp.failures import FAST_ABSENT, FAST_MISSING, Failure
 from escp.lean import signals, sockets
 from escp.lean.eventloop import EventLoop
-from escp.streams.addresses import is_address, is_own_address
 from escp.streams.ends import ReceiveEnd, SendEnd
-from escp.streams.listener import Acceptor, listen
-from escp.streams.sealing import choose_aead
-from escp.streams.streams import Streams
 from escp.ui.log import AgentLog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.names.rootfinder import RootFinder
-    from escp.streams.relayed import RelayedStreams
-    from escp.streams.streams import Opener
 
-STOPPED_S = 30.0  # for one that connects, where it is let in
-STREAMS_TIMEOUT_S = INITIATOR_SILENT_S  # for all streams to arrive: an initiator that runs is faster
 IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
 PROGRESS_S = 0.2
-REASON_MINOR = 2  # of an initiator that understands `reason` in `listening`
 MAX_LISTED = 64  # in one message
 MAX_UNREAD_BYTES = 1 << 20  # for an initiator that is suspended, or whose output nobody reads
 
@@ -71,12 +62,7 @@ class Service:
         self._hears_begun = False
         self._sender: SendEnd | None = None
         self._receiver: ReceiveEnd | None = None
-        self._relay_secret = b""
-        self._link: Link | None = None
-        self._streams: Streams | None = None
-        self._relayed: RelayedStreams | None = None  # what comes before those, through a relay
-        self._opener: Opener | None = None
-        self._streams_due_s = float("inf")
+        self._way = Way(loop, channel, log, own_address, peer_address)
         self._told: Progress | None = None
         self._listed: list[bytes] = []  # of a dry run, not yet told
         self._is_holding = False  # nothing is taken from the plane: the initiator does not read
@@ -84,21 +70,14 @@ class Service:
     @property
     def next_tick_s(self) -> float:
         """When `tick` is due, whatever happens until then."""
-        next_s = self._loop.now() + (PROGRESS_S if self._sender else KEEPALIVE_S)
-        if self._opener is None:
-            return next_s
-        return min(next_s, self._loop.now() + START_ALIVE_S, self._opener.next_tick_s)
+        return min(self._loop.now() + (PROGRESS_S if self._sender else KEEPALIVE_S), self._way.next_tick_s)
 
     def tick(self, now: float) -> None:
-        if self._opener is not None:
-            self._opener.tick(now)
-            assert self._streams
-            if self._streams.is_complete:
-                self._start()
-            elif now > self._streams_due_s and not self._is_answered_soon(now):
-                raise self._explain_missing_streams()
-        elif self._streams is not None:
-            self._streams.check(now)
+        self._way.tick(now)
+        if self._way.is_ready:
+            end = self._sender or self._receiver
+            assert end
+            self._way.start(end)
         if self._sender is not None:
             self._tell_progress()
         end = self._sender or self._receiver
@@ -107,12 +86,8 @@ class Service:
             self._is_holding = is_full
             end.hold_events(is_held=is_full)
 
-    def _is_answered_soon(self, now: float) -> bool:
-        """The other host lets in who connects, but is slow to answer: it may have been stopped."""
-        return now <= self._streams_due_s + STOPPED_S and getattr(self._opener, "is_let_in", False)
-
     def close(self) -> None:
-        self._close_opener()
+        self._way.close()
         if self._sender is not None:
             self._sender.close()
         if self._receiver is not None:
@@ -120,18 +95,7 @@ class Service:
             if self._receiver.is_in_order:
                 signals.alarm(IN_PLACE_TIMEOUT_S)  # nothing else ends a write to a pipe that nobody reads
             self._receiver.close()
-        self._close_streams()
-
-    def _close_opener(self) -> None:
-        """No further connection is needed."""
-        if self._opener is not None:
-            self._opener.close()
-        self._opener = None
-
-    def _close_streams(self) -> None:
-        for streams in (self._relayed, self._streams):
-            if streams is not None:
-                streams.close()
+        self._way.close_streams()
 
     def take(self, message: Message) -> None:
         if isinstance(message, Hello):
@@ -158,11 +122,11 @@ class Service:
             self._receiver.allow(message.names, flags, "the sending host")
             self._tell(Allowed())
         elif isinstance(message, Relay):
-            self._take_relay(message)
+            self._way.take_relay(message)
         elif isinstance(message, Link):
             self._make_link(message)
         elif isinstance(message, Tunnel):
-            self._go_through_tunnel()
+            self._way.go_through_tunnel()
         elif isinstance(message, Examine):
             self._examine(message.path)
         elif isinstance(message, Bye):
@@ -176,7 +140,7 @@ class Service:
         from escp.facts.system import examine_host
 
         peer, own = self._peer_address, self._own_address
-        for sock, _ in self._streams.proven.values() if self._streams is not None else ():
+        for sock, _ in self._way.streams.proven.values() if self._way.streams is not None else ():
             if sock.family != sockets.AF_UNIX:  # of a tunnel
                 peer, own = sock.getpeername()[0], sock.getsockname()[0]
         device = find_device(peer, own) if peer else None
@@ -214,142 +178,33 @@ class Service:
 
     # ---- Streams ------------------------------------------------------------------------------------
 
-    def _take_relay(self, message: Relay) -> None:
-        if self._link is not None:
-            raise ProtocolError("the initiator tells of its relay too late")
-        if len(message.secret) != SECRET_BYTES:
-            raise ProtocolError("the relay's secret has a wrong length")
-        self._relay_secret = message.secret
-
     def _make_link(self, link: Link) -> None:
-        """Make the plane, and listen, connect or tunnel."""
-        if len(link.secret) != SECRET_BYTES:
-            raise ProtocolError("the session's secret has a wrong length")
-        if link.is_relayed and not self._relay_secret:  # before 1.2, when any stranger could pass for a relay
-            raise AgentError(
-                "the initiator's escp is too old to relay to this one",
-                "install the same release on all hosts, or use -R",
-            )
-        if link.is_relayed != bool(self._relay_secret) or (link.is_relayed and link.mode == "connect"):
-            raise ProtocolError("the initiator wants a relay that can't be")
-        if not 0 < link.port <= link.port + link.n_ports - 1 < 65536:
-            raise ProtocolError("the session's ports are out of range")
-        self._link = link
+        """Make the plane, and its streams' way."""
+        self._way.check(link)
+        reconnects = link.reconnect_s > 0
         n_streams = 1 if self._receiver and self._receiver.is_in_order else link.n_streams
         if self._receiver is not None:
             self._receiver.open(
-                n_streams=n_streams, block_bytes=link.block_bytes, loop=self._loop, listener=self
-            )
+                n_streams=n_streams, block_bytes=link.block_bytes, loop=self._loop, listener=self,
+                reconnects=reconnects,
+            )  # fmt: skip
         else:
             assert self._send_wanted
             self._sender = SendEnd(self._send_wanted, n_streams=n_streams, block_bytes=link.block_bytes,
-                                   loop=self._loop, listener=self)  # fmt: skip
-        self._open_streams(n_streams)
-        self._channel.say_more_often(START_ALIVE_S)
-        now = self._loop.now()
-        self._streams_due_s = now + (link.patience_s if link.mode == "connect" else STREAMS_TIMEOUT_S)
-        if link.mode == "listen":
-            self._listen(link)
-        elif link.mode == "connect":
-            from escp.streams.connector import Connector  # not at the top: hardly an agent connects
-
-            assert self._streams
-            hosts = link.addresses or [self._peer_address]
-            addresses = [(host, link.port) for host in hosts if is_address(host)]
-            if not addresses:
-                raise NetworkError("the address of the other side is not known here", "name it with --bind")
-            self._tell_listening([], 0)
-            self._opener = Connector(addresses, self._streams, self._loop.watch, self._loop.unwatch, now)
-        elif link.mode == "tunnel":
-            self._tell_listening([], 0)
-            self._go_through_tunnel()
-        else:
-            raise ProtocolError("the initiator wants streams of an unknown kind")
+                                   loop=self._loop, listener=self, reconnects=reconnects)  # fmt: skip
+        self._way.open(
+            link, n_streams=n_streams, is_sender=self._sender is not None, peer_minor=self._peer_minor,
+            max_large=self._receiver.max_large if self._receiver else 0,
+        )  # fmt: skip
         self._hand_over()
 
-    def _open_streams(self, n_streams: int) -> None:
-        assert self._link
-        link = self._link
-        self._streams = Streams(
-            link.secret, n_streams=n_streams, block_bytes=link.block_bytes,
-            is_sender=self._sender is not None, backend=choose_aead(),
-            limit_bytes_per_s=link.limit_bytes_per_s or None,
-        )  # fmt: skip
-        if self._relay_secret:
-            from escp.streams.relayed import RelayedStreams  # not at the top: hardly an agent is relayed to
-
-            self._relayed = RelayedStreams(
-                self._relay_secret, self._streams, self._loop.watch, self._loop.unwatch,
-                speaks_first=link.speaks_first,
-            )  # fmt: skip
-
-    def _accept_from(self, listener: sockets.Socket | None) -> Acceptor:
-        assert self._streams
-        return Acceptor(
-            listener, self._relayed or self._streams, self._loop.watch, self._loop.unwatch, self._loop.now()
-        )
-
-    def _tell_listening(self, addresses: list[str], port: int, reason: str = "") -> None:
-        assert self._streams
-        max_large = self._receiver.max_large if self._receiver else 0
-        self._tell(Listening(addresses, port, self._streams.n_streams, reason, max_large))
-
-    def _listen(self, link: Link) -> None:
-        address = self._own_address
-        if link.addresses:  # the user's choice; behind an address translation it is not one of this host
-            address = link.addresses[0] if is_own_address(link.addresses[0]) else ""
-        try:
-            listener = listen(address, link.port, link.n_ports)
-        except NetworkError as e:  # the tunnel is left, if the initiator wants it and knows of that
-            if self._peer_minor < REASON_MINOR:
-                raise
-            self._opener = self._accept_from(None)
-            return self._tell_listening([], 0, str(e))
-        self._opener = self._accept_from(listener)
-        # A link-local address means nothing on another host: its ssh configuration has one with a scope.
-        addresses = [address] if address and "%" not in address else []
-        return self._tell_listening(addresses, listener.getsockname()[1])
-
-    def _go_through_tunnel(self) -> None:
-        """No port of this host could be reached: start anew with sockets that the control channel feeds."""
-        assert self._channel and self._streams and self._link
-        n_streams = self._streams.n_streams
-        if self._opener is not None:
-            self._close_opener()
-            self._close_streams()
-            self._open_streams(n_streams)
-        elif self._link.mode != "tunnel":
-            raise ProtocolError("the initiator wants a tunnel too late")
-        self._streams_due_s = self._loop.now() + STREAMS_TIMEOUT_S
-        limit = self._link.limit_bytes_per_s if self._sender else 0
-        tunnel = self._channel.open_tunnel(n_streams, limit)
-        self._opener = acceptor = self._accept_from(None)
-        for end in tunnel.ends:
-            acceptor.take(end)
-
-    def _explain_missing_streams(self) -> NetworkError:
-        assert self._link and self._opener
-        if isinstance(self._opener, Acceptor):
-            return NetworkError("the initiator's data connections did not arrive")
-        where = ", ".join(self._link.addresses or [self._peer_address])
-        return NetworkError(f"can't reach {where} port {self._link.port} from here: {self._opener.reason}")
-
-    def _start(self) -> None:
-        """All streams have proven themselves: stop listening, start the threads."""
-        assert self._streams and self._link
-        self._close_opener()
-        self._channel.say_more_often(KEEPALIVE_S)
-        self._link = self._link._replace(secret=b"")
-        self._relay_secret, self._relayed = b"", None
-        end = self._sender or self._receiver
-        assert end
-        end.start(self._streams)
-        self._log.begin(
-            role="sender" if self._sender else "receiver", peer=self._peer_address,
-            n_streams=self._streams.n_streams, block_bytes=self._link.block_bytes, aead=choose_aead(),
-        )  # fmt: skip
-
     # ---- What the planes tell -----------------------------------------------------------------------
+
+    def stream_lost(self, stream: int, failure: Failure) -> None:
+        self._way.lose(stream, failure)
+
+    def stream_resumed(self, stream: int) -> None:
+        self._way.resume(stream)
 
     def listed(self, path: bytes) -> None:
         self._listed.append(path)
@@ -373,6 +228,7 @@ class Service:
             self._tell(FileFailed(path, failure.code, failure.sys_errno, failure.where, is_receiver, twins))
 
     def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
+        self._way.end()
         self._log.finish(end.counters())
         if isinstance(end, SendEnd):
             self._tell_progress()

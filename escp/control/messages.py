@@ -194,7 +194,7 @@ class Link(Message, initiator=(Send, Receive)):
     mode: "listen" on `addresses` (none: the one that ssh arrived on), "connect" to one of them (none: the one
     that ssh came from), or "tunnel". A limit of 0 is none; `patience_s` is how long an agent that connects
     goes on trying. `is_relayed`: a relay connects, see `Relay`; `speaks_first`: through it this end proves
-    itself before the other.
+    itself before the other. `reconnect_s`: how long a stream that broke is waited for; 0: not at all (1.2).
     """
 
     secret: bytes
@@ -208,9 +208,19 @@ class Link(Message, initiator=(Send, Receive)):
     patience_s: int
     is_relayed: bool
     speaks_first: bool
+    reconnect_s: int = 0
 
     def __repr__(self) -> str:
         return f"Link(mode={self.mode!r})"
+
+
+class Damaged(Message, agent=(Hello,), repeats=True):
+    """What came over that stream is not what was sealed: the agent has cut it, and waits for the next one.
+
+    Only where the `Link` says that there may be another one (1.2).
+    """
+
+    stream: int
 
 
 class Relay(Message, initiator=(Send, Receive)):

@@ -139,6 +139,12 @@ class LoopbackCopy:
     def end_failed(self, failure: Failure) -> None:
         raise failure.as_error("the copy")
 
+    def stream_lost(self, stream: int, failure: Failure) -> None:
+        self.end_failed(failure)
+
+    def stream_resumed(self, stream: int) -> None:
+        """Only of what was lost."""
+
     def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
         self._n_open -= 1
 

@@ -4,7 +4,7 @@ import os
 from abc import abstractmethod
 
 from escp.constants import SECRET_BYTES
-from escp.control.messages import Bye, Hello, Listening, Message, Result
+from escp.control.messages import Bye, Damaged, Hello, Listening, Message, Result
 from escp.errors import EndedError, NetworkError, ProtocolError, RefusedError
 from escp.failures import FAST_UNSAFE, Failure
 from escp.jobs.job import UPDATE_S, Job, Task
@@ -16,6 +16,10 @@ from escp.streams.leg import Leg
 from escp.streams.sealing import choose_aead
 from escp.streams.streams import Streams
 from escp.ui.progress import StartInfo
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.streams.reconnect import Reconnector
 
 LAST_WORDS_S = 2.0  # after a cut: time for somebody to say what it came of
 
@@ -31,6 +35,7 @@ class AgentJob(Job):
         self._linked: set[AgentLink] = set()  # those that know how their streams come about
         self._n_streams = 0
         self._streams: Streams | None = None  # of a plane here
+        self._reconnector: Reconnector | None = None  # of those
         self._aead = choose_aead()
         self._secret = os.urandom(SECRET_BYTES)
         self._tell_detour = task.watcher.warn  # that the data goes through ssh
@@ -80,12 +85,16 @@ class AgentJob(Job):
         now = self._loop.now()
         ticks = [leg.next_tick_s for leg in self._legs.values()]
         ticks += [agent.channel.next_tick_s for agent in self._agents]
+        if self._reconnector is not None:
+            ticks.append(self._reconnector.next_tick_s)
         self._loop.wait(min([UPDATE_S, *(tick - now for tick in ticks)]))
         now = self._loop.now()
         for agent in self._agents:
             agent.tick(now)
         for leg in self._legs.values():
             leg.tick(now)
+        if self._reconnector is not None:
+            self._reconnector.tick(now)
         if not self._is_started:
             self._go_on()
 
@@ -93,6 +102,8 @@ class AgentJob(Job):
         for agent in self._agents:
             if agent.hello is None:
                 return f"{agent.host} to answer (ssh logs in)"
+        if self._reconnector is not None and self._reconnector.is_waiting:
+            return f"another data connection with {self._agents[0].host}"
         if self._is_started:
             return ""
         return next((leg.trying for leg in self._legs.values() if leg.trying), f"{self._agents[-1].host}")
@@ -112,6 +123,8 @@ class AgentJob(Job):
         super()._finish()
 
     def _close(self) -> None:
+        if self._reconnector is not None:
+            self._reconnector.close()
         for leg in self._legs.values():
             leg.settle()
         super()._close()
@@ -137,6 +150,10 @@ class AgentJob(Job):
                 )
             self._tally.close(agent, message)
             self._end_streams()
+        elif isinstance(message, Damaged) and self._is_started and message.stream < self._n_streams:
+            self._watcher.warn(
+                f"{agent.host}: data stream {message.stream + 1} brought what was not sent; connecting again"
+            )
         elif not (self._take_answer(agent, message) or self._take_own(agent, message)):
             raise ProtocolError(f"the remote escp on {agent.host} tells what nobody asked for")
 
@@ -173,8 +190,9 @@ class AgentJob(Job):
         self._legs[agent] = leg
         self._linked.add(agent)
         self._n_streams = n_streams
+        again_s = self._options.reconnect_s if self._may_reconnect(*self._agents) else 0
         link = leg.link(self._secret, n_streams=n_streams, limit_bytes_per_s=limit_bytes_per_s,
-                        is_relayed=is_relayed, speaks_first=speaks_first)  # fmt: skip
+                        is_relayed=is_relayed, speaks_first=speaks_first, reconnect_s=again_s)  # fmt: skip
         leg.prepare()  # before: it may ask for a name, and from the link on the agent waits half a minute
         agent.send(link)
 
@@ -217,6 +235,7 @@ class AgentJob(Job):
             self._secret, n_streams=self._n_streams, block_bytes=self._options.block_bytes,
             is_sender=is_sender, backend=self._aead,
             limit_bytes_per_s=self._options.limit_bytes_per_s if is_sender else None,
+            may_reconnect=self._may_reconnect(agent),
         )  # fmt: skip
         self._secret = b""
         self._leg(agent).begin(listening, self._streams)
@@ -227,6 +246,13 @@ class AgentJob(Job):
         (agent,) = self._agents
         self._legs[agent].settle()
         self._tally.expect(end)
+        if self._streams.may_reconnect:
+            from escp.streams.reconnect import Reconnector  # not at the top: the streams are there by now
+
+            self._reconnector = Reconnector(
+                self._streams, self._legs[agent].reopen, self._watcher.warn, self._loop,
+                self._options.reconnect_s, self._name_streams(agent),
+            )  # fmt: skip
         end.start(self._streams)
         self._streams_run()
         self._tell_begin(agent, self._legs[agent].place)
@@ -244,6 +270,20 @@ class AgentJob(Job):
     def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
         super().end_finished(end)
         self._end_streams()
+        if self._reconnector is not None:
+            self._reconnector.end()
+
+    def _may_reconnect(self, *agents: AgentLink) -> bool:
+        """Whether a stream may have more than one connection."""
+        return bool(self._options.reconnect_s) and all(agent.has_feature("reconnect") for agent in agents)
+
+    def stream_lost(self, stream: int, failure: Failure) -> None:
+        assert self._reconnector
+        self._reconnector.lose(stream, failure)
+
+    def stream_resumed(self, stream: int) -> None:
+        assert self._reconnector
+        self._reconnector.resume(stream)
 
     def _tell_begin(self, agent: AgentLink, *places: str) -> None:
         address = " to ".join(place.replace(" port ", ":") for place in places)
@@ -261,5 +301,7 @@ class AgentJob(Job):
                 f"{agent.host} sent a name that was not asked for, or that leads out of the destination",
                 "nothing of it was written: is that host to be trusted?",
             )
-        way = "to" if self._send_end else "from"
-        raise failure.as_error(f"the data streams {way} {agent.host}")
+        raise failure.as_error(self._name_streams(agent))
+
+    def _name_streams(self, agent: AgentLink) -> str:
+        return f"the data streams {'to' if self._send_end else 'from'} {agent.host}"

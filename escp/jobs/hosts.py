@@ -124,6 +124,7 @@ class HostsJob(FetchJob):
             block_bytes=self._options.block_bytes, limit_bytes_per_s=self._options.limit_bytes_per_s or 0,
             addresses=addresses, port=listening.port, n_ports=1, patience_s=int(CONNECT_TIMEOUT_S),
             is_relayed=False, speaks_first=False,
+            reconnect_s=self._options.reconnect_s if self._may_reconnect(*self._agents) else 0,
         ))  # fmt: skip
         self._secret = b""
         self._legs.clear()

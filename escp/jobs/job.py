@@ -209,6 +209,12 @@ class Job(ABC):
     @abstractmethod
     def end_failed(self, failure: Failure) -> None: ...
 
+    def stream_lost(self, stream: int, failure: Failure) -> None:
+        raise failure.as_error("the copy")
+
+    def stream_resumed(self, stream: int) -> None:  # noqa: B027
+        """Only of what was lost."""
+
     def listed(self, path: bytes) -> None:
         target = self._options.target.path
         self._watcher.listed(os.path.join(target, path.removeprefix(b"/")) if path else target)

@@ -41,12 +41,13 @@ class HereTarget(Target):
 
     def __init__(
         self, path: bytes, loop: EventLoop, listener: "Listener", *, block_bytes: int,
-        sender: str = "", direct_bytes: int = 0,
+        sender: str = "", direct_bytes: int = 0, reconnects: bool = False,
     ):  # fmt: skip
         self._path = path
         self._loop, self._listener = loop, listener
         self._block_bytes, self._direct_bytes = block_bytes, direct_bytes
         self._sender = sender
+        self._reconnects = reconnects
         self.is_in_order = is_special(path)  # before it is opened: streams are asked for earlier
 
     def open(self, wanted: Receive, n_streams: int, then: Callable[[], None]) -> None:
@@ -56,7 +57,7 @@ class HereTarget(Target):
             raise LocalFileError(f"the target '{shown}' changed while it was looked at")
         self.end.open(
             n_streams=n_streams, block_bytes=self._block_bytes, loop=self._loop, listener=self._listener,
-            direct_bytes=self._direct_bytes,
+            direct_bytes=self._direct_bytes, reconnects=self._reconnects,
         )  # fmt: skip
         self.names_below, self.max_large = self.end.names_below, self.end.max_large
         then()

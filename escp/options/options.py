@@ -132,6 +132,7 @@ class Options(Record):
     metrics: str | None
     notify: str | None  # a command for the shell
     shows_bits: bool
+    reconnect_s: int  # that a stream whose connection broke is waited for; 0: not at all
     stats_s: int  # between two lines on how far it is, where there is no terminal; 0: none
     logfile: str | None  # a path or LOCAL0 to LOCAL7
     shows_help: bool
@@ -384,6 +385,7 @@ def _check_options(args: argparse.Namespace) -> Options:
         "n_retries": parse_retries(args.retry),
         "stop_s": _check_given(parse_stop, args.stop_after),
         "stats_s": parse_time(args.stats),
+        "reconnect_s": parse_time(args.reconnect_timeout, "--reconnect-timeout"),
         "logins": (),
     }
     given = {name: value for name, value in vars(args).items() if name in Options._fields}

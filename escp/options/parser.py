@@ -243,6 +243,9 @@ def _add_path_options(group: argparse._ArgumentGroup) -> None:
     add("--tunnel", default="auto", metavar="WHEN",
         help="carry the data through ssh: never, always, or auto: when no data port can be reached within "
         "5 s (default: %(default)s)")
+    add("--reconnect-timeout", default="5m", metavar="TIME",
+        help="when a data connection breaks, try so many seconds, or minutes as 5m, to make another one; 0 "
+        "ends the copy at once (default: %(default)s)")
     add("--escp_port", dest="port", default=str(DEFAULT_PORT), metavar="PORT",
         help="first TCP port that the data may use on the host that listens (default: %(default)s)")
     add("--escp_portrange", dest="port_range", default=str(DEFAULT_PORT_COUNT - 1), metavar="PORTS",

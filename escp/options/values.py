@@ -262,4 +262,5 @@ _CHECKS: dict[str, "Callable[[str], object]"] = {
     "stats": parse_time,
     "stop-after": parse_stop,
     "retry": parse_retries,
+    "reconnect-timeout": lambda text: parse_time(text, "--reconnect-timeout"),
 }

@@ -111,7 +111,9 @@ def share_for_sender(n_streams: int, n_walkers: int, *, is_local: bool) -> tuple
 
     *is_local*: the receiver is here, too. Raises OSError when the limit is too low for so many streams.
     """
-    left = count_free_files() - SPARE_FILES - 2 * n_streams  # a socket and a directory each
+    left = (
+        count_free_files() - SPARE_FILES - 4 * n_streams
+    )  # a socket, twice more for threads, and a directory
     left = left // 4 if is_local else left
     n_walkers = n_walkers if left > 8 * n_walkers else 1
     return n_walkers, _check_share(left - 3 * n_walkers)  # a directory, what leads there, and a file
@@ -122,7 +124,7 @@ def share_for_receiver(n_streams: int, *, holds_small: bool = False) -> tuple[in
 
     *holds_small*: those wait for their names. Raises as above.
     """
-    left = count_free_files() - SPARE_FILES - 3 * n_streams  # a socket, and two for a small file
+    left = count_free_files() - SPARE_FILES - 4 * n_streams  # a socket, once more, and two for a small file
     n_held = min(HELD_FILES, left // 8 // n_streams) if holds_small else 0
     left -= 2 * n_held * n_streams  # each may have a directory of its own
     n_cached = max(1, left // 2 // n_streams)

@@ -6,7 +6,7 @@ writes there as well, and the agent's stdin and stdout become the control channe
 
 import os
 
-from escp.constants import EMBEDDED, SERVER, SSH_ALIVE_S, SSH_CONNECT_TIMEOUT_S
+from escp.constants import EMBEDDED, SERVER, SSH_ALIVE_COUNT, SSH_ALIVE_S, SSH_CONNECT_TIMEOUT_S
 from escp.errors import UsageError
 from escp.options.location import Location
 from escp.options.options import Options
@@ -80,14 +80,20 @@ def _log_in_command(options: Options, location: Location, remote_command: str) -
 
 
 def _alive_words(options: Options, location: Location) -> list[str]:
-    """That ssh is to notice a lost network in two minutes, unless the user's configuration says how.
+    """That ssh is to notice a lost network, unless the user's configuration says how.
+
+    After two minutes, and not before streams that are cut are given up.
 
     Ours would count before it, so it is looked at; ssh itself is only asked where it includes other files.
     """
     found = find_setting(options.ssh_args, "serveraliveinterval")
     if found is None:
         found = _ask_ssh(options, location).get("serveraliveinterval", "0") != "0"
-    return [] if found else [f"-oServerAliveInterval={SSH_ALIVE_S}"]
+    if found:
+        return []
+    again_s = 0 if options.tunnel == "always" else options.reconnect_s
+    n = max(SSH_ALIVE_COUNT, again_s // SSH_ALIVE_S + 1)
+    return [f"-oServerAliveInterval={SSH_ALIVE_S}", f"-oServerAliveCountMax={n}"]
 
 
 def find_setting(ssh_args: "Sequence[str]", key: str) -> bool | None:

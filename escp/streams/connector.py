@@ -1,6 +1,6 @@
 """The connecting end of the data streams: reaches the listener and proves the key on every stream."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from escp._fast.crypto.channel import Channel
 from escp.constants import PROTOCOL_MAJOR
@@ -18,7 +18,7 @@ class Connector:
 
     A connection that is refused, closed or silent is tried again at the next address, then the first one
     again, until the caller's deadline.
-    *bind_address*: of this host, where not the system's choice.
+    *bind_address*: of this host, where not the system's choice. *wanted*: streams; None: all.
     """
 
     RETRY_S = 0.25
@@ -32,15 +32,18 @@ class Connector:
         unwatch: Callable[[int], None],
         now: float,
         bind_address: str | None = None,
+        wanted: Iterable[int] | None = None,
     ):
         self._addresses = addresses
         self._bind_address = bind_address
         self._streams = streams
         self._watch, self._unwatch = watch, unwatch
         self._attempts: dict[int, tuple[sockets.Socket, float, int]] = {}
-        self._retries: dict[int, tuple[float, int]] = dict.fromkeys(range(streams.n_streams), (now, 0))
+        wanted = range(streams.n_streams) if wanted is None else wanted
+        self._retries: dict[int, tuple[float, int]] = dict.fromkeys(wanted, (now, 0))
         self._received: dict[int, bytearray] = {}
         self.reason = "no answer"
+        self.reached = ""  # the address that let a stream in last
         self._now = now
         if addresses:
             self.tick(now)
@@ -63,8 +66,13 @@ class Connector:
 
     @property
     def _may_be_elsewhere(self) -> bool:
-        """An attempt that gets no answer is worth another one."""
-        return len(self._addresses) > 1
+        """An attempt that gets no answer is worth another one: at another address, or after an outage."""
+        return len(self._addresses) > 1 or bool(self._streams.cut)
+
+    def want(self, stream: int, now: float) -> None:
+        """One more connection."""
+        if stream not in self._attempts:
+            self._retries.setdefault(stream, (now, 0))
 
     @property
     def is_let_in(self) -> bool:
@@ -116,16 +124,18 @@ class Connector:
         number = sock.getsockopt(sockets.SOL_SOCKET, sockets.SO_ERROR)
         if number:
             return self._failed(stream, at, describe_errno(number))
-        channel = self._streams.make_channel(stream)
+        connection = self._streams.next_connection(stream)
+        channel = self._streams.make_channel(stream, connection)
+        preamble = PREAMBLE.pack(MAGIC, PROTOCOL_MAJOR, 0, stream, connection, 0)
         try:
-            sock.send(PREAMBLE.pack(MAGIC, PROTOCOL_MAJOR, 0, stream, 0, 0) + self._streams.hello(channel))
+            sock.send(preamble + self._streams.hello(channel))
         except OSError as e:
             return self._failed(stream, at, describe_errno(e.errno or 0))
         self._unwatch(sock.fileno())
         self._received[stream] = bytearray()
-        self._watch(sock.fileno(), lambda: self._answered(stream, channel))
+        self._watch(sock.fileno(), lambda: self._answered(stream, channel, connection))
 
-    def _answered(self, stream: int, channel: Channel) -> None:
+    def _answered(self, stream: int, channel: Channel, connection: int) -> None:
         sock, _, at = self._attempts[stream]
         try:
             data = sock.recv(HELLO_FRAME_BYTES - len(self._received[stream]))
@@ -143,7 +153,9 @@ class Connector:
             return self._failed(stream, at, "something else than this session's escp answered")
         del self._attempts[stream]
         self._unwatch(sock.fileno())
-        self._streams.adopt(stream, sock, channel)
+        if self._addresses:
+            self.reached = self._addresses[at % len(self._addresses)][0]
+        self._streams.adopt(stream, sock, channel, connection)
 
     def close(self) -> None:
         for sock, _, _ in self._attempts.values():

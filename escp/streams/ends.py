@@ -6,7 +6,7 @@ Both ends of a copy use them: the initiator for what is here, the agent for what
 import os
 
 from escp._fast.files.filter import find_excluded as find_excluded  # for jobs
-from escp._fast.planes.plane import FATAL, FILE_FAILED, FINISHED, LISTED, ROOM
+from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED, LISTED, RESUMED, ROOM
 from escp._fast.planes.receive_plane import ReceivePlane
 from escp._fast.planes.send_plane import SendPlane, link_local
 from escp.control.messages import Receive, Result, Send
@@ -41,6 +41,8 @@ if TYPE_CHECKING:
         def listed(self, path: bytes) -> None: ...  # below the target; directories end with a slash
         def end_finished(self, end: "SendEnd | ReceiveEnd") -> None: ...
         def end_failed(self, failure: Failure) -> None: ...
+        def stream_lost(self, stream: int, failure: Failure) -> None: ...  # another connection is waited for
+        def stream_resumed(self, stream: int) -> None: ...
         def sources_taken(self) -> None: ...
 
 
@@ -64,6 +66,7 @@ class SendEnd:
         direct_bytes: int = 0,
         is_local: bool = False,
         limit_bytes_per_s: int = 0,
+        reconnects: bool = False,
     ):
         """*is_local*: the receiver is here, too. *limit_bytes_per_s*: then; sockets have their own.
 
@@ -87,7 +90,7 @@ class SendEnd:
             self.plane = SendPlane(
                 wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
                 n_walkers=n_walkers, max_open=max_open, fault_offset=self.fault_offset,
-                limit_bytes_per_s=limit_bytes_per_s,
+                limit_bytes_per_s=limit_bytes_per_s, reconnects=reconnects,
             )  # fmt: skip
         loop.watch(self.plane.event_fd, self.take_events)
 
@@ -145,6 +148,10 @@ class SendEnd:
                 self._listener.end_finished(self)
             elif kind == ROOM:
                 self._hand_over()
+            elif kind == CUT:
+                self._listener.stream_lost(offset, Failure(code, sys_errno, where, stream=offset))
+            elif kind == RESUMED:
+                self._listener.stream_resumed(offset)
             elif kind == FATAL and code != FAST_GONE:  # that of a target here is its end's to tell
                 self._listener.end_failed(Failure(code, sys_errno, where, stream=offset))
             elif kind == FILE_FAILED:
@@ -223,6 +230,7 @@ class ReceiveEnd:
         loop: EventLoop,
         listener: "Listener",
         direct_bytes: int = 0,
+        reconnects: bool = False,
     ) -> None:
         """Make the plane. Raises ProtocolError when it is not offered here, OSError as SendEnd."""
         holds_small = self._wanted.is_durable or self._wanted.reads_back
@@ -234,6 +242,7 @@ class ReceiveEnd:
                 target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
                 follows_umask=not self._is_remote,
                 brings_root=not (self.destination.is_directory or self.destination.name),
+                reconnects=reconnects,
             )  # fmt: skip
         self._loop, self._listener = loop, listener
         loop.watch(self.plane.event_fd, self.take_events)
@@ -272,6 +281,10 @@ class ReceiveEnd:
                 raise self._explain_unsynced(sys_errno)
             elif kind == FATAL:
                 self._listener.end_failed(Failure(code, sys_errno, where, stream=offset))
+            elif kind == CUT:
+                self._listener.stream_lost(offset, Failure(code, sys_errno, where, stream=offset))
+            elif kind == RESUMED:
+                self._listener.stream_resumed(offset)
             elif kind == FILE_FAILED:
                 self._listener.file_failed(self, Failure(code, sys_errno, where), path, is_receiver=True)
 

@@ -13,7 +13,7 @@ from escp.remote.reached import find_own_address, normalize_address
 from escp.remote.ssh import configured_host_name
 from escp.streams.addresses import find_addresses, is_address, is_own_address
 from escp.streams.connector import Connector
-from escp.streams.listener import NO_PORT_HINT, Acceptor, listen
+from escp.streams.listener import NO_PORT_HINT, Acceptor, listen, relisten
 from escp.streams.streams import Streams
 
 TYPE_CHECKING = False
@@ -56,6 +56,8 @@ class Leg:
         self._known: list[str] | None = None  # the agent's addresses
         self._foreign = ""  # what it calls itself instead
         self._port = 0
+        self._bound = ""  # this host's address that is listened on
+        self._reached = ""  # the agent's address that streams came to
         self._due_s = self._other_address_s = float("inf")
         self.place = ""  # where the data goes, for people
         self.failure = ""  # why it could not go there
@@ -68,6 +70,7 @@ class Leg:
         limit_bytes_per_s: int,
         is_relayed: bool = False,
         speaks_first: bool = False,
+        reconnect_s: int = 0,
     ) -> Link:
         """What the agent must know; opens this side's port where the agent is to connect."""
         options = self._options
@@ -100,6 +103,7 @@ class Leg:
             patience_s=PATIENCE_S,
             is_relayed=is_relayed,
             speaks_first=speaks_first,
+            reconnect_s=reconnect_s if not is_relayed else 0,
         )
 
     def prepare(self) -> None:
@@ -127,7 +131,8 @@ class Leg:
 
     def _open_port(self) -> None:
         try:
-            self._listener = listen(self._find_own(), self._options.port, self._options.n_ports)
+            self._bound = self._find_own()
+            self._listener = listen(self._bound, self._options.port, self._options.n_ports)
         except NetworkError as e:
             self._turn_to_ssh(str(e), e.hint)
             self._mode = "tunnel"
@@ -254,7 +259,7 @@ class Leg:
         """Try on; raises NetworkError when nothing is left to try, or the other host is gone."""
         if self.streams is None:
             return
-        if self.streams.is_complete:
+        if self.streams.is_complete or self.streams.cut:
             self.settle()
             return self.streams.check(now)
         if self._opener is not None:
@@ -314,11 +319,34 @@ class Leg:
 
     def settle(self) -> None:
         """No further connection is needed."""
+        if isinstance(self._opener, Connector):
+            self._reached = self._opener.reached
         for opener in (self._opener, self._listener):
             if opener is not None:
                 opener.close()
         self._opener = self._listener = None
         self._due_s = self._other_address_s = float("inf")
+
+    def reopen(self, wanted: set[int]) -> "Connector | Acceptor":
+        """What gets new connections for streams that were there. Raises NetworkError when no port is free."""
+        assert self.streams
+        loop = self._loop
+        if self._mode == "connect":
+            return Acceptor(
+                relisten(self._bound, self._port, *self._ports),
+                self.streams,
+                loop.watch,
+                loop.unwatch,
+                loop.now(),
+            )
+        first, last = self._ports
+        others = [port for port in range(first, last + 1) if port != self._port]
+        # The old port is the likeliest by far, but somebody may have it by now.
+        ports = [port for other in others for port in (self._port, other)] or [self._port]
+        return Connector(
+            [(self._reached, port) for port in ports], self.streams, loop.watch, loop.unwatch, loop.now(),
+            self._options.bind_address, wanted,
+        )  # fmt: skip
 
     def close(self) -> None:
         self.settle()

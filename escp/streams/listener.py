@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 NO_PORT_HINT = "wait for other transfers to end, or give another range with --escp_port and --escp_portrange"
 BACKLOG = 2 * MAX_STREAMS
+MAX_CONNECTIONS = 65536  # of one stream, docs/protocol.md 4.3
 
 
 def listen(address: str, first_port: int, n_ports: int) -> sockets.Socket:
@@ -47,6 +48,14 @@ def listen(address: str, first_port: int, n_ports: int) -> sockets.Socket:
         f"no free port in {first_port}-{last_port} on {address or 'this host'} ({reason})",
         NO_PORT_HINT,
     )
+
+
+def relisten(address: str, port: int, first_port: int, last_port: int) -> sockets.Socket:
+    """As `listen`, on the port that the other side knows if it is free."""
+    try:
+        return listen(address, port, 1)
+    except NetworkError:
+        return listen(address, first_port, last_port - first_port + 1)
 
 
 def _place_of(sock: sockets.Socket) -> bytes:
@@ -95,7 +104,9 @@ class Acceptor:
         # In the order they came: when, from where, what they have said.
         self._unproven: dict[sockets.Socket, tuple[float, bytes, bytearray]] = {}
         self._max_unproven = min(MAX_UNPROVEN, os.sysconf("SC_OPEN_MAX") // 4)
-        self._channels: dict[sockets.Socket, tuple[int, Channel]] = {}  # of those whose preamble is right
+        self._channels: dict[
+            sockets.Socket, tuple[int, Channel, int]
+        ] = {}  # of those whose preamble is right
         if listener is not None:
             watch(listener.fileno(), self._accept)
         self._now = now
@@ -124,7 +135,10 @@ class Acceptor:
 
     @property
     def _n_missing(self) -> int:
-        return self._streams.n_streams - len(self._streams.proven)
+        return self._streams.n_streams - len(self._streams.proven) + len(self._streams.cut)
+
+    def want(self, stream: int, now: float) -> None:
+        """One more connection: whichever comes is taken."""
 
     def take(self, sock: sockets.Socket) -> None:
         """A connected socket on which a stream may prove itself."""
@@ -172,15 +186,15 @@ class Acceptor:
         """Whoever connected says which stream this is to be."""
         streams = self._streams
         _, major, zero, stream, connection, zero2 = PREAMBLE.unpack(preamble)
-        is_right = (major, zero, connection, zero2) == (PROTOCOL_MAJOR, 0, 0, 0)
-        if not is_right or stream >= streams.n_streams or stream in streams.proven:
+        is_right = (major, zero, zero2) == (PROTOCOL_MAJOR, 0, 0) and stream < streams.n_streams
+        if not is_right or connection >= MAX_CONNECTIONS or not streams.is_next(stream, connection):
             return self._drop(sock)
-        self._channels[sock] = stream, streams.make_channel(stream)
+        self._channels[sock] = stream, streams.make_channel(stream, connection), connection
 
     def _prove(self, sock: sockets.Socket, hello: bytes) -> None:
         streams = self._streams
-        stream, channel = self._channels[sock]
-        if stream in streams.proven or not streams.check_hello(channel, hello):
+        stream, channel, connection = self._channels[sock]
+        if not streams.is_next(stream, connection) or not streams.check_hello(channel, hello):
             return self._drop(sock)
         if _is_over(sock):
             return self._drop(sock)
@@ -189,7 +203,7 @@ class Acceptor:
         except OSError:
             return self._drop(sock)
         self._forget(sock)
-        streams.adopt(stream, sock, channel)
+        streams.adopt(stream, sock, channel, connection)
         if streams.is_complete:
             self.close()
 

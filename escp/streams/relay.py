@@ -14,8 +14,8 @@ from escp.streams.streams import Streams
 class RelayLeg(Streams):
     """The connections to one of the two hosts: *secret* is this leg's, not the session's."""
 
-    def adopt(self, stream: int, sock: sockets.Socket, channel: Channel) -> None:
-        super().adopt(stream, sock, channel)
+    def adopt(self, stream: int, sock: sockets.Socket, channel: Channel, connection: int = 0) -> None:
+        super().adopt(stream, sock, channel, connection)
         sock.setblocking(False)
 
 

@@ -30,7 +30,7 @@ class RelayedStreams(Streams):
         self._speaks_first = speaks_first
         self._waiting: dict[int, tuple[sockets.Socket, Channel, bytearray]] = {}
 
-    def adopt(self, stream: int, sock: sockets.Socket, channel: Channel) -> None:
+    def adopt(self, stream: int, sock: sockets.Socket, channel: Channel, connection: int = 0) -> None:
         """The relay's connection. There is no second one for its stream, as long as it stands."""
         self.proven[stream] = sock, channel
         inner_channel = self._inner.make_channel(stream)

@@ -36,18 +36,21 @@ _TCP_INFO = struct.Struct("=2xBB52xI")  # <linux/tcp.h>: tcpi_retransmits, tcpi_
 HELLO_FRAME_BYTES = 8 + 16 + 16
 LOST_S = 120.0  # nothing acknowledged for so long: the network is gone
 LOOK_S = 5.0  # between two looks for that
+# The same where a new connection can be made: one that is silent for so long is given up.
+SILENT_S = 7.0
+SILENT_LOOK_S = 1.0
 SO_MAX_PACING_RATE = 47
 UNSENT_BYTES = 131072  # of a stream whose rate is limited
 
 
-def tune(sock: sockets.Socket, limit_bytes_per_s: int | None = None) -> None:
+def tune(sock: sockets.Socket, limit_bytes_per_s: int | None = None, *, may_reconnect: bool = False) -> None:
     """Socket buffers are left to the kernel: setting them turns its autotuning off."""
     sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NODELAY, 1)
     sock.setsockopt(sockets.SOL_SOCKET, sockets.SO_KEEPALIVE, 1)
     # No TCP_USER_TIMEOUT: it also ends connections whose other host acknowledges all, while its process reads
     # nothing because it is stopped or its disk stands still. `is_lost` tells the two apart.
-    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPIDLE, 10)
-    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPINTVL, 10)
+    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPIDLE, 4 if may_reconnect else 10)
+    sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPINTVL, 2 if may_reconnect else 10)
     sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPCNT, 11)
     if limit_bytes_per_s is not None:
         sock.setsockopt(sockets.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("@Q", limit_bytes_per_s))
@@ -55,26 +58,40 @@ def tune(sock: sockets.Socket, limit_bytes_per_s: int | None = None) -> None:
         sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
-def is_lost(sock: sockets.Socket) -> bool:
+def is_lost(sock: sockets.Socket, limit_s: float | None = None) -> bool:
     """Whether something is sent again and again, and nothing has been acknowledged for long."""
     try:
         info = sock.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _TCP_INFO.size)
         n_retries, n_probes, acked_ms = _TCP_INFO.unpack(info)
     except (OSError, struct.error):
         return False
-    return bool(max(n_retries, n_probes) >= 2 and acked_ms >= 1000 * LOST_S)
+    return bool(max(n_retries, n_probes) >= 2 and acked_ms >= 1000 * (limit_s or LOST_S))
+
+
+def _shut(sock: sockets.Socket) -> None:
+    try:
+        sock.shutdown(sockets.SHUT_RDWR)
+    except OSError:
+        return  # it is gone already
 
 
 class Streams:
     """What both ends of a session's streams agree on, and the proven ones."""
 
     def __init__(self, secret: bytes, *, n_streams: int, block_bytes: int, is_sender: bool, backend: str,
-                 limit_bytes_per_s: int | None = None):  # fmt: skip
+                 limit_bytes_per_s: int | None = None, may_reconnect: bool = False):  # fmt: skip
+        """*may_reconnect*: a stream may have more than one connection, if the peer knows that, too."""
         self.n_streams = n_streams
         self.block_bytes = block_bytes
         self.is_sender = is_sender
         self.backend = backend
         self.proven: dict[int, tuple[sockets.Socket, Channel]] = {}
+        self.may_reconnect = may_reconnect
+        self.cut: set[int] = set()  # proven once, and waiting for another connection
+        self._plane: SendPlane | ReceivePlane | None = None
+        # Of each stream the number of the connection that was proven, and of the last one tried from here.
+        self._numbers: dict[int, int] = {}
+        self._tried: dict[int, int] = {}
         self._look_s = 0.0
         self._secret = secret
         self._limit_bytes_per_s = (
@@ -83,11 +100,26 @@ class Streams:
 
     @property
     def is_complete(self) -> bool:
-        return len(self.proven) == self.n_streams
+        return len(self.proven) == self.n_streams and not self.cut
 
-    def make_channel(self, stream: int) -> Channel:
+    def make_channel(self, stream: int, connection: int = 0) -> Channel:
+        """Raises ValueError when the stream has had too many connections."""
+        if stream in self.proven:
+            return self.proven[stream][1].again(connection)
         return Channel(self._secret, stream, is_sender=self.is_sender, block_bytes=self.block_bytes,
-                       backend=self.backend)  # fmt: skip
+                       backend=self.backend, connection=connection)  # fmt: skip
+
+    def next_connection(self, stream: int) -> int:
+        """The number of the connection to try now: no two have the same, so no key is used twice."""
+        if self.may_reconnect:
+            self._tried[stream] = self._tried.get(stream, -1) + 1
+        return self._tried.get(stream, 0)
+
+    def is_next(self, stream: int, connection: int) -> bool:
+        """Whether a connection of that number would be a new one. Of several the last one counts."""
+        if self.may_reconnect:
+            return connection > self._numbers.get(stream, -1)
+        return connection == 0 and stream not in self.proven
 
     def hello(self, channel: Channel) -> bytes:
         return bytes(channel.seal(False, encode_hello(self.n_streams, self.block_bytes)))
@@ -100,17 +132,31 @@ class Streams:
         except FastError:
             return False
 
-    def adopt(self, stream: int, sock: sockets.Socket, channel: Channel) -> None:
+    def adopt(self, stream: int, sock: sockets.Socket, channel: Channel, connection: int = 0) -> None:
+        """The peer has proven itself on it."""
         sock.setblocking(True)
         if sock.family != sockets.AF_UNIX:  # of a tunnel
-            tune(sock, self._limit_bytes_per_s)
+            tune(sock, self._limit_bytes_per_s, may_reconnect=self.may_reconnect)
+        old = self.proven.get(stream)
         self.proven[stream] = (sock, channel)
+        self._numbers[stream] = self._tried[stream] = connection
+        if self._plane is not None:
+            self._plane.attach(sock.fileno(), channel)
+        if old is not None:
+            old[0].close()
 
     def attach_to(self, one_plane: "SendPlane | ReceivePlane") -> None:
-        """Hand all streams to a plane; the secret is not needed any more here."""
+        """Hand all streams to a plane; the secret is not needed any more here: their channels have it."""
         for sock, channel in self.proven.values():
             one_plane.attach(sock.fileno(), channel)
+        if self.may_reconnect:
+            self._plane = one_plane
         self.forget()
+
+    @property
+    def is_tunnel(self) -> bool:
+        """What goes through ssh has but one connection."""
+        return any(sock.family == sockets.AF_UNIX for sock, _ in self.proven.values())
 
     def forget(self) -> None:
         """No further stream will have to be proven."""
@@ -120,9 +166,14 @@ class Streams:
         """Raises NetworkError if the other host is gone: it acknowledges nothing. *now*: the loop's clock."""
         if now < self._look_s:
             return
-        self._look_s = now + LOOK_S
+        self._look_s = now + (SILENT_LOOK_S if self.may_reconnect else LOOK_S)
         for stream, (sock, _) in self.proven.items():
-            if sock.family != sockets.AF_UNIX and is_lost(sock):
+            if sock.family == sockets.AF_UNIX:
+                continue
+            if self.may_reconnect:
+                if is_lost(sock, SILENT_S):
+                    _shut(sock)  # the plane sees its end, and waits for the next one
+            elif is_lost(sock):
                 raise NetworkError(
                     f"{sockets.show_address(sock.getpeername())} has acknowledged nothing on data stream "
                     f"{stream + 1} for {LOST_S:.0f} s",
@@ -130,6 +181,7 @@ class Streams:
                 )
 
     def close(self) -> None:
+        self._plane = None
         for sock, _ in self.proven.values():
             sock.close()
         self.proven.clear()

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from escp.streams.streams import HELLO_FRAME_BYTES, PREAMBLE
-from tests.fault.test_streams import IN_DATA, Fault, flip, reset
+from tests.fault.test_streams import IN_DATA, ONCE, Fault, flip, reset
 from tests.support.command import DRIVER, needs_source, remote
 from tests.support.leftovers import find_agents
 from tests.support.proxy import TO_AGENT, TO_INITIATOR, Proxy
@@ -50,7 +50,7 @@ def copy_through(escp, way, source, target, fault, *options, **start):
     """Through a proxy in front of the agent that listens first: the receiving one, but in a pull."""
     with Proxy(escp.port, fault) as proxy:
         env = escp.write_driver(ports={str(escp.port): proxy.port})
-        done = escp.run("-t", "2", *options, *name_ends(way, source, target), env=env,
+        done = escp.run(*ONCE, "-t", "2", *options, *name_ends(way, source, target), env=env,
                         command=[sys.executable, str(DRIVER)], **start)  # fmt: skip
     assert fault.is_done
     return done

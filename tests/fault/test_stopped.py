@@ -111,12 +111,12 @@ os._exit(status)
 POINTS = [
     ("escp.agent.agent Agent _say_hello", True),
     ("escp.agent.service Service _make_link", False),
-    ("escp.agent.service Service _listen", True),
+    ("escp.agent.way Way _listen", True),
     ("escp.streams.listener Acceptor _accept", False),
     ("escp.streams.listener Acceptor _prove", False),
     ("escp.streams.listener Acceptor _prove", True),
-    ("escp.agent.service Service _start", False),
-    ("escp.agent.service Service _start", True),
+    ("escp.agent.way Way start", False),
+    ("escp.agent.way Way start", True),
 ]
 
 

@@ -1,4 +1,7 @@
-"""A network that flips, drops, doubles and cuts: the session ends, nothing unverified gets a final name."""
+"""A network that flips, drops, doubles and cuts: where a stream has one connection only, the session ends.
+
+Nothing unverified gets a final name.
+"""
 
 import sys
 import threading
@@ -11,6 +14,7 @@ from tests.support.trees import list_tree, write_random
 
 pytestmark = needs_source  # the driver leads the streams through the proxy
 LARGE_BYTES = 6_000_000
+ONCE = ("--reconnect-timeout", "0")  # with other connections: test_reconnect.py
 # Offsets in what stream 0 carries: its first frame after the hello (IV word, payload, tag), and on.
 IN_METADATA, IN_DATA = HELLO_BYTES + 20, 700_001
 OFFSETS = [HELLO_BYTES, HELLO_BYTES + 2, HELLO_BYTES + 5, HELLO_BYTES + 8, IN_METADATA, 100_000, IN_DATA]
@@ -82,7 +86,7 @@ def sources(request, source):
 def copy_through(escp, sources, target, fault, *options):
     with Proxy(escp.port, fault) as proxy:
         env = escp.write_driver(ports={str(escp.port): proxy.port})
-        done = escp.run("-r", "-t", "1", *options, sources, local(target), is_embedded=True, env=env,
+        done = escp.run(*ONCE, "-r", "-t", "1", *options, sources, local(target), is_embedded=True, env=env,
                         command=[sys.executable, str(DRIVER)])  # fmt: skip
     assert fault.is_done, "the fault's place was never reached"
     return done
@@ -133,7 +137,7 @@ def test_one_cut_stream_of_four_ends_the_session(escp, source, target):
     fault = Fault(cut, 300_000, stream=None)
     with Proxy(escp.port, fault) as proxy:
         env = escp.write_driver(ports={str(escp.port): proxy.port})
-        done = escp.fail(13, "--nodirect", source / "large", local(target), is_embedded=True, env=env,
+        done = escp.fail(13, *ONCE, "--nodirect", source / "large", local(target), is_embedded=True, env=env,
                          command=[sys.executable, str(DRIVER)])  # fmt: skip
     assert fault.is_done and "cut off" in done.error
     assert list_tree(target) == {}

@@ -122,6 +122,7 @@ EXAMPLES = {
     "bind": ("10.0.0.2", "bind_address", "10.0.0.2"),
     "reverse": ("true", "is_reverse", True),
     "tunnel": ("never", "tunnel", "never"),
+    "reconnect-timeout": ("90s", "reconnect_s", 90),
     "escp-port": ("50000", "port", 50000),
     "escp-portrange": ("3", "n_ports", 4),
     "parallel": ("8", "n_streams", 8),

@@ -99,9 +99,9 @@ def is_closed(sock: socket.socket) -> bool:
         return True
 
 
-def make_hello(ends, stream: int) -> bytes:
-    channel = ends.sender.make_channel(stream)
-    return PREAMBLE.pack(MAGIC, 1, 0, stream, 0, 0) + ends.sender.hello(channel)
+def make_hello(ends, stream: int, *, connection: int = 0) -> bytes:
+    channel = ends.sender.make_channel(stream, connection)
+    return PREAMBLE.pack(MAGIC, 1, 0, stream, connection, 0) + ends.sender.hello(channel)
 
 
 @pytest.mark.parametrize("n_streams", [1, 4, 64])
@@ -300,6 +300,27 @@ def test_port_range(address):
 def test_address_that_is_not_here_is_an_error():
     with pytest.raises(NetworkError, match=r"192\.0\.2\.1"):
         listen("192.0.2.1", 20000, 3)
+
+
+def test_connection_that_was_there_is_no_next_one(ends):
+    """Who has seen a hello can send it again. A number above the last one shows that the peer made it."""
+    ends.receiver.may_reconnect = ends.sender.may_reconnect = True
+    first = ends.invade(make_hello(ends, 1, connection=2))
+    assert ends.run_until(lambda: 1 in ends.receiver.proven)
+    for number in (2, 1, 0):
+        assert ends.closes(ends.invade(make_hello(ends, 1, connection=number)))
+    assert not is_closed(first)
+    ends.receiver.cut.add(1)  # or the listener would close with the last one
+    newer = ends.invade(make_hello(ends, 1, connection=3))
+    assert ends.closes(first)
+    assert ends.receiver.proven[1][0].getpeername() == newer.getsockname()
+
+
+@pytest.mark.parametrize("number", [65536, (1 << 32) - 1])
+def test_connection_whose_keys_would_be_another_ones(ends, number):
+    ends.receiver.may_reconnect = True
+    hello = make_hello(ends, 1)
+    assert ends.closes(ends.invade(hello[:8] + number.to_bytes(4, "big") + hello[12:]))
 
 
 def test_two_connections_prove_one_stream_and_the_first_stays(ends):

@@ -33,6 +33,7 @@ def apply(settings: dict) -> None:
     if "ports" in settings:
         lead_elsewhere(escp.streams.leg.Leg, "begin", 0, settings["ports"])
         lead_elsewhere(escp.jobs.hosts.HostsJob, "_connect_directly", 1, settings["ports"])
+        keep_port(escp.streams.leg.Leg)
 
 
 def lead_elsewhere(cls: type, name: str, at: int, ports: dict) -> None:
@@ -45,6 +46,17 @@ def lead_elsewhere(cls: type, name: str, at: int, ports: dict) -> None:
         return method(self, *words[:at], listening._replace(port=port), *words[at + 1 :])
 
     setattr(cls, name, changed)
+
+
+def keep_port(cls: type) -> None:
+    """Of streams that broke: no port but that one, or they would find the agent's own."""
+    reopen = cls.reopen
+
+    def changed(self, wanted):
+        self._options = self._options._replace(port=self._port, n_ports=1)
+        return reopen(self, wanted)
+
+    cls.reopen = changed
 
 
 if __name__ == "__main__":

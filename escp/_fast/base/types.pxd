@@ -26,6 +26,7 @@ cdef enum:
     # Tuning
     PAGE_BYTES = 4096
     SMALL_FILE_BYTES = 131072  # files up to here travel in bundles
+    TELL_BYTES = 1048576  # of small files and metadata taken from a stream, before its sender is told
     RING_DEPTH = 4  # asynchronous reads or writes of one stream
 
 

@@ -43,3 +43,5 @@ cdef int channel_open(channel *c, uint8_t *frame, size_t n, fast_err *err) noexc
 
 cdef class Channel:
     cdef channel c
+
+    cdef int connect(self, uint32_t connection) except -1

@@ -76,14 +76,10 @@ cdef class Channel:
 
     def __cinit__(self, bytes secret not None, uint32_t stream, *, bint is_sender, size_t block_bytes,
                   uint32_t connection=0, backend=None, uint64_t epoch_limit=DEFAULT_EPOCH_LIMIT):
-        cdef fast_err err
         cdef channel *c = &self.c
-        cdef uint32_t epoch = connection * ROLLS_PER_CONNECTION
-        clear(&err)
         memset(c, 0, sizeof(channel))
-        if (len(secret) != SECRET_BYTES or stream >= MAX_STREAMS or block_bytes > MAX_BLOCK_BYTES
-                or connection >= ROLLS_PER_CONNECTION):
-            raise ValueError("secret, stream, connection or block out of range")
+        if len(secret) != SECRET_BYTES or stream >= MAX_STREAMS or block_bytes > MAX_BLOCK_BYTES:
+            raise ValueError("secret, stream or block out of range")
         memcpy(c.secret, <const char *>secret, SECRET_BYTES)
         c.stream = stream
         c.backend = BACKENDS[choose_backend(backend)]
@@ -91,11 +87,33 @@ cdef class Channel:
         c.max_data = DATA_HEADER_BYTES + block_bytes
         c.sealing.direction = 0 if is_sender else 1
         c.opening.direction = 1 if is_sender else 0
+        self.connect(connection)
+
+    cdef int connect(self, uint32_t connection) except -1:
+        """The keys of a connection of the stream."""
+        cdef fast_err err
+        cdef channel *c = &self.c
+        cdef uint32_t epoch = connection * ROLLS_PER_CONNECTION
+        clear(&err)
+        if connection >= ROLLS_PER_CONNECTION:
+            raise ValueError("the stream has had too many connections")
         c.sealing.epoch = c.opening.epoch = epoch
-        if (aead_rekey(&c.sealing.key, c.backend, True, c.secret, stream, c.sealing.direction, epoch, &err) < 0
-                or aead_rekey(&c.opening.key, c.backend, False, c.secret, stream, c.opening.direction, epoch,
+        c.sealing.sequence = c.opening.sequence = 0
+        c.sealing.epoch_bytes = c.opening.epoch_bytes = 0
+        if (aead_rekey(&c.sealing.key, c.backend, True, c.secret, c.stream, c.sealing.direction, epoch, &err) < 0
+                or aead_rekey(&c.opening.key, c.backend, False, c.secret, c.stream, c.opening.direction, epoch,
                               &err) < 0):
             raise_error(err.code, err.sys_errno, "AEAD key", -1)
+        return 0
+
+    def again(self, uint32_t connection):
+        """The same end of the same stream, for another connection: another key, that no frame was sealed with."""
+        cdef Channel next = Channel(bytes(SECRET_BYTES), self.c.stream, is_sender=self.c.sealing.direction == 0,
+                                    block_bytes=self.c.max_data - DATA_HEADER_BYTES, epoch_limit=self.c.epoch_limit)
+        memcpy(next.c.secret, self.c.secret, SECRET_BYTES)
+        next.c.backend = self.c.backend
+        next.connect(connection)
+        return next
 
     def __dealloc__(self):
         aead_wipe(&self.c.sealing.key)

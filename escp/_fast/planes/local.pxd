@@ -10,7 +10,7 @@ from libc.stdint cimport uint64_t
 
 from escp._fast.base.libc cimport pthread_mutex_t
 from escp._fast.receive.receive_state cimport receive_state, receive_stream
-from escp._fast.send.send_frames cimport send_stream
+from escp._fast.send.send_stream cimport send_stream
 from escp._fast.send.send_state cimport send_state
 
 

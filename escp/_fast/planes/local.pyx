@@ -24,7 +24,7 @@ from escp._fast.receive.receive_large cimport end_writes
 from escp._fast.receive.receive_state cimport flush_results, receive_stop, receive_stream
 from escp._fast.send.acks cimport take_result
 from escp._fast.send.send cimport send_loop
-from escp._fast.send.send_frames cimport send_stream
+from escp._fast.send.send_stream cimport send_stream
 from escp._fast.send.send_state cimport N_FLIGHTS, flight
 from escp._fast.wire.payloads cimport MESSAGE_END, RESULT_BYTES, entry, get_result, result
 

@@ -4,17 +4,18 @@ from libc.stdint cimport uint64_t
 
 from escp._fast.base.counters cimport stream_counters
 from escp._fast.base.events cimport event_queue
-from escp._fast.crypto.channel cimport channel as stream_channel
 from escp._fast.planes.threads cimport Threads
+from escp._fast.wire.connection cimport connection
 
 
 cdef class Plane:
     """The pointers lead into its state."""
     cdef event_queue *events
-    cdef int *sockets
-    cdef stream_channel **channels
+    cdef connection *connections
     cdef Threads threads
     cdef list held  # channels: they must outlive the threads
+
+    cdef void wake(self) noexcept nogil  # threads that wait for a connection in another way than its own
 
 
 # ValueError when there can't be such streams.

@@ -4,6 +4,8 @@ FILE_FAILED: int
 FATAL: int
 FINISHED: int
 ROOM: int
+CUT: int  # offset: the stream whose connection broke; code: how
+RESUMED: int  # offset: the stream, over another connection
 LISTED: int  # where: file, directory, link or device, offset: its size, path: below the target
 SELECTIONS: dict[str, int]
 

@@ -11,12 +11,13 @@ from libc.stdint cimport uint64_t
 cimport cython
 
 from escp._fast.base.counters cimport stream_counters
-from escp._fast.base.events cimport (EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_LISTED, EVENT_ROOM,
-                                     take_events)
+from escp._fast.base.events cimport (EVENT_CUT, EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_LISTED,
+                                     EVENT_RESUMED, EVENT_ROOM, take_events)
 from escp._fast.base.libc cimport escp_load, escp_memory_room
 from escp._fast.base.types cimport MAX_STREAMS, SELECT_ALL, SELECT_CHANGED, SELECT_MISSING, SELECT_NEWER
 from escp._fast.crypto.channel cimport Channel
 from escp._fast.io.ring cimport ring_bytes
+from escp._fast.wire.connection cimport connection_replace
 
 from escp._fast.errors import BuffersError
 
@@ -25,7 +26,7 @@ cdef enum:
 
 SELECTIONS = {"all": SELECT_ALL, "newer": SELECT_NEWER, "changed": SELECT_CHANGED, "missing": SELECT_MISSING}
 FILE_FAILED, FATAL, FINISHED, ROOM = EVENT_FILE_FAILED, EVENT_FATAL, EVENT_FINISHED, EVENT_ROOM
-LISTED = EVENT_LISTED
+LISTED, CUT, RESUMED = EVENT_LISTED, EVENT_CUT, EVENT_RESUMED
 
 
 cdef dict sum_counters(const stream_counters *streams, int n):
@@ -77,10 +78,16 @@ cdef int find_selection(selection, bint compares_digests) except -1:
 @cython.no_gc_clear  # __dealloc__ needs all of it to end the threads
 cdef class Plane:
     def attach(self, int fd, Channel channel not None):
-        """Give the stream of *channel* its connected socket; the caller keeps it open until after join()."""
-        self.sockets[channel.c.stream] = fd
-        self.channels[channel.c.stream] = &channel.c
+        """Give the stream of *channel* its connected socket; with *reconnects* also the next one, at any time.
+
+        The caller keeps it open until there is another one, or after join().
+        """
         self.held.append(channel)
+        connection_replace(&self.connections[channel.c.stream], fd, &channel.c)
+        self.wake()
+
+    cdef void wake(self) noexcept nogil:
+        pass
 
     @property
     def event_fd(self):

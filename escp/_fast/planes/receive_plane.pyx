@@ -67,12 +67,14 @@ cdef class ReceivePlane(Plane):
     *follows_umask*: directories are made as the user's own programs make them, not as scp makes them elsewhere.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
     *brings_root*: the directory *root_fd* is itself one that is copied, and may be made writable meanwhile.
+    *reconnects*: as SendPlane's. Then threads stay until stop() or join(): the sender may not have heard of the end.
     *has_openat2*, *has_tmpfile*: False to do without, as on kernels and file systems that lack them.
     """
 
     def __cinit__(self, order, *, int root_fd, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0,
                   bytes target_name=b"", int n_cached=MAX_CACHED, int n_held=MAX_HELD, bint follows_umask=False,
-                  int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True, bint brings_root=False):
+                  int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True, bint brings_root=False,
+                  bint reconnects=False):
         check_streams(n_streams, block_bytes)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
             raise ValueError("the target's name is one component")
@@ -82,7 +84,7 @@ cdef class ReceivePlane(Plane):
         self.streams = <receive_stream *>calloc(n_streams, sizeof(receive_stream))
         if self.state == NULL or self.streams == NULL:
             raise MemoryError
-        self.events, self.sockets, self.channels = &self.state.events, self.state.sockets, self.state.channels
+        self.events, self.connections = &self.state.events, self.state.connections
         self.state.config.n_streams = n_streams
         self.state.config.block = block_bytes
         self.state.config.direct_bytes = direct_bytes
@@ -96,6 +98,7 @@ cdef class ReceivePlane(Plane):
         self.state.destination.brings_root = brings_root
         for i, c in enumerate(target_name):
             self.state.destination.target_name[i] = <char><int>c  # above 127 too
+        self.state.config.reconnects = reconnects
         obey(&self.state.config, &self.state.destination, order)
         if settles(&self.state.destination):
             self.state.config.n_held = max(1, min(n_held, <int>MAX_HELD))
@@ -127,7 +130,7 @@ cdef class ReceivePlane(Plane):
             return  # the sender's start() starts both
         check_memory(self.state.config.n_streams, self.state.config.block, 1, False)
         for i in range(self.state.config.n_streams):
-            if self.state.channels[i] == NULL:
+            if self.state.connections[i].number == 0:
                 raise ValueError(f"stream {i} is not attached")
             if receive_stream_open(&self.streams[i], self.state, i, &err) < 0:
                 check_memory(self.state.config.n_streams, self.state.config.block, 1, True)
@@ -158,6 +161,8 @@ cdef class ReceivePlane(Plane):
     def join(self):
         """As any plane's. What was only changed for the time of the copy is as it was then."""
         with nogil:
+            if self.state.config.reconnects:
+                receive_stop(self.state)
             self.threads.join()
             tree_tidy(&self.state.destination)
 

@@ -20,9 +20,9 @@ from escp._fast.planes.threads cimport MAX_WALKERS, Threads
 from escp._fast.receive.receive_state cimport receive_state, receive_stop, receive_stream_open
 from escp._fast.send.acks cimport ack_close, ack_loop, ack_open, ack_reader
 from escp._fast.send.send cimport send_loop
-from escp._fast.send.send_frames cimport send_stream, send_stream_close, send_stream_open
 from escp._fast.send.send_setup cimport state_free, state_open
-from escp._fast.send.send_state cimport N_ROOTS, dir_node, node_new, send_config, send_state, state_stop
+from escp._fast.send.send_state cimport N_ROOTS, dir_node, node_new, send_config, send_state, state_stop, state_wake
+from escp._fast.send.send_stream cimport send_stream, send_stream_close, send_stream_open
 from escp._fast.walk.count cimport count_loop, count_source_locked
 from escp._fast.walk.walk cimport walk_loop
 
@@ -88,6 +88,7 @@ cdef class SendPlane(Plane):
     *max_open*: sources that may be open at the same time, beside one for each walker.
     *has_openat2*: False does without that system call, as on kernels that lack it.
     *limit_bytes_per_s*: of a local link; streams over a network have sockets that are paced. 0: none.
+    *reconnects*: a stream whose connection breaks waits for another one; CUT and RESUMED events tell of it.
     *fault_offset* is for tests: it flips a bit of the byte at that offset of every file, after hashing.
     """
     cdef send_state *state
@@ -100,7 +101,7 @@ cdef class SendPlane(Plane):
 
     def __cinit__(self, order, *, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0, int n_walkers=2,
                   int max_open=MAX_OPEN, bint has_openat2=True, int64_t fault_offset=-1,
-                  uint64_t limit_bytes_per_s=0):
+                  uint64_t limit_bytes_per_s=0, bint reconnects=False):
         check_streams(n_streams, block_bytes)
         self.link.limit_bytes_per_s = limit_bytes_per_s
         pthread_mutex_init(&self.link.pace, NULL)
@@ -112,7 +113,7 @@ cdef class SendPlane(Plane):
         self.links = <local_stream *>calloc(n_streams, sizeof(local_stream))
         if self.state == NULL or self.streams == NULL or self.links == NULL:
             raise MemoryError
-        self.events, self.sockets, self.channels = &self.state.events, self.state.sockets, self.state.channels
+        self.events, self.connections = &self.state.events, self.state.connections
         self.state.lacks_openat2 = not has_openat2
         self.state.config.n_streams = n_streams
         self.state.config.n_walkers = min(max(n_walkers, 1), MAX_WALKERS)
@@ -124,6 +125,7 @@ cdef class SendPlane(Plane):
         self.state.config.fault_offset = fault_offset
         self.state.config.is_root = geteuid() == 0
         self.state.config.filters = self.filters if self.filters.n else NULL
+        self.state.config.reconnects = reconnects
         obey(&self.state.config, order)
         state_open(self.state)
 
@@ -145,7 +147,7 @@ cdef class SendPlane(Plane):
             return
         check_memory(self.state.config.n_streams, self.state.config.block, 1, False)
         for i in range(self.state.config.n_streams):
-            if self.state.channels[i] == NULL:
+            if self.state.connections[i].number == 0:
                 raise ValueError(f"stream {i} is not attached")
             if rc == 0:
                 rc = send_stream_open(&self.streams[i], self.state, i, &err)
@@ -155,6 +157,9 @@ cdef class SendPlane(Plane):
         for i in range(self.state.config.n_streams):
             self.threads.add(run_sender, &self.streams[i], "escp-send")
         self.start_walkers()
+
+    cdef void wake(self) noexcept nogil:
+        state_wake(self.state)
 
     cdef int start_walkers(self) except -1:
         for _ in range(self.state.config.n_walkers):

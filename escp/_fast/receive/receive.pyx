@@ -10,8 +10,8 @@ from libc.stdint cimport uint64_t, uint8_t
 
 from escp._fast.base.counters cimport count_contents
 from escp._fast.base.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, push_event
-from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, MSG_WAITALL, errno, escp_count, escp_flag,
-                                   memcpy, pthread_mutex_lock, pthread_mutex_unlock, recv)
+from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, errno, escp_count, escp_flag, memcpy,
+                                   pthread_mutex_lock, pthread_mutex_unlock, recv)
 from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_ABSENT, FAST_MISSING, FAST_NET, FAST_PROTOCOL, IV_BYTES,
                                     MAX_OPEN_LARGE, MAX_PATH_BYTES, TAG_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.channel cimport FRAME_DATA, channel_expect, channel_open
@@ -19,12 +19,14 @@ from escp._fast.files.durable cimport sync_names
 from escp._fast.files.nodes cimport make_node
 from escp._fast.files.tree cimport directory_begin, directory_finish, source_id
 from escp._fast.io.ring cimport io_slot, ring_free_slot
+from escp._fast.receive.receive_again cimport count_frame, receive_again, receive_all, stay
 from escp._fast.receive.receive_large cimport begin_large, end_large, end_writes, take_block
 from escp._fast.receive.receive_query cimport answer_query
 from escp._fast.receive.receive_small cimport is_settling_due, settle_small, write_bundle
 from escp._fast.receive.receive_state cimport (ANSWER_BEFORE, add_result, flush_results, identify, receive_state,
                                                receive_stop, receive_stream, send_answer)
 from escp._fast.receive.roots cimport roots_absent, roots_check, roots_close, roots_take_missing
+from escp._fast.wire.connection cimport line_adopt
 from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_BEGUN, ENTRY_DEVICE,
                                        ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_LARGE_END, ENTRY_LINK, ENTRY_QUERY,
                                        ENTRY_SMALL, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
@@ -33,26 +35,11 @@ from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, 
 from escp._fast.wire.zstd cimport ZSTD_decompressDCtx
 
 
-cdef int receive_all(receive_stream *t, uint8_t *to, size_t n, fast_err *err) noexcept nogil:
-    cdef ssize_t k
-    while n:
-        k = recv(t.state.sockets[t.index], to, n, MSG_WAITALL)
-        if k < 0:
-            if errno == EINTR:
-                continue
-            return fail(err, FAST_NET, errno, "receive")
-        if k == 0:
-            return fail(err, FAST_NET, ECONNRESET, "receive")
-        to += k
-        n -= k
-    return 0
-
-
 cdef int receive_iv(receive_stream *t, uint8_t *iv, fast_err *err) noexcept nogil:
     """The next frame's IV word; while none is there, writes that complete are taken in."""
     cdef ssize_t k
     while t.ring.n_pending:
-        k = recv(t.state.sockets[t.index], iv, IV_BYTES, MSG_DONTWAIT)
+        k = recv(t.line.fd, iv, IV_BYTES, MSG_DONTWAIT)
         if k > 0:
             return receive_all(t, iv + k, IV_BYTES - k, err)
         if k == 0:
@@ -199,6 +186,7 @@ cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept 
     cdef uint8_t iv[8]
     cdef uint8_t *frame
     cdef io_slot *slot
+    cdef bint is_block
     cdef int type = 0
     cdef size_t n = 0
     if is_settling_due(t) and settle_small(t, err) < 0:
@@ -208,20 +196,23 @@ cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept 
         if end_writes(t, 1, err) < 0:
             return -1
         slot = ring_free_slot(&t.ring)
-    if receive_iv(t, iv, err) < 0 or channel_expect(t.state.channels[t.index], iv, &type, &n, err) < 0:
+    if receive_iv(t, iv, err) < 0 or channel_expect(t.line.sealed, iv, &type, &n, err) < 0:
         return -1
     frame = t.meta
+    is_block = type == FRAME_DATA and not t.n_bundle
     if type == FRAME_DATA:
         frame = t.packed if t.packed != NULL else slot.data - DATA_HEADER_BYTES - IV_BYTES
     memcpy(frame, iv, IV_BYTES)
     if receive_all(t, frame + IV_BYTES, n + TAG_BYTES, err) < 0:
         return -1
-    if channel_open(t.state.channels[t.index], frame, n, err) < 0:
+    if channel_open(t.line.sealed, frame, n, err) < 0:
         return -1
     escp_count(&t.state.streams[t.index].n_wire, IV_BYTES + n + TAG_BYTES)
     if (take_data(t, slot, frame, n, err) if type == FRAME_DATA else take_meta(t, frame, n, is_end, err)) < 0:
         return -1
-    return flush_results(t, err)
+    if flush_results(t, err) < 0:
+        return -1
+    return count_frame(t, n, is_block, err) if t.state.config.reconnects and not is_end[0] else 0
 
 
 cdef int settle_names(receive_state *s, fast_err *err) noexcept nogil:
@@ -271,10 +262,16 @@ cdef void receive_loop(receive_stream *t) noexcept nogil:
     cdef bint is_end = False
     cdef int rc = 0
     clear(&err)
+    rc = 0 if line_adopt(&t.line, t.state.config.reconnects, True, &err) == 1 else -1
     while rc == 0 and not is_end and not escp_flag(&t.state.is_stopped):
         rc = receive_frame(t, &is_end, &err)
+        if rc < 0 and t.state.config.reconnects:
+            rc = receive_again(t, &err)
     if rc == 0 and is_end:
+        t.n_frames += t.state.config.reconnects
         rc = end_stream(t, &err)
+        if rc == 0 and t.state.config.reconnects:
+            stay(t)
     if rc < 0 and not escp_flag(&t.state.is_stopped):
         err.offset = t.index  # of the plane's end it says which stream
         push_event(&t.state.events, EVENT_FATAL, &err, False, NULL, 0, NULL, 0)

@@ -132,7 +132,7 @@ cdef bint is_settling_due(const receive_stream *t) noexcept nogil:
     if t.n_waiting == 0:
         return False
     return (t.n_waiting == t.state.config.n_held or read_clock() - t.held_since_ns > HELD_NS
-            or recv(t.state.sockets[t.index], &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
+            or recv(t.line.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0)
 
 
 cdef int hold_bundle(receive_stream *t, const uint8_t *data, fast_err *err) noexcept nogil:

@@ -17,18 +17,19 @@ from escp._fast.base.counters cimport stream_counters
 from escp._fast.base.events cimport event_queue
 from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t
 from escp._fast.base.types cimport IV_BYTES, MAX_OPEN_LARGE, MAX_PATH_BYTES, MAX_STREAMS, fast_err
-from escp._fast.crypto.channel cimport channel
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.durable cimport unsynced
 from escp._fast.files.tree cimport dir_cache, new_file, source_id, tree
 from escp._fast.io.ring cimport io_engine, io_ring
 from escp._fast.receive.roots cimport root_set
+from escp._fast.wire.connection cimport bad_frames, connection, line
 from escp._fast.wire.payloads cimport META_HEADER_BYTES, entry
 
 cdef enum:
     ANSWER_BEFORE = IV_BYTES + META_HEADER_BYTES  # of a frame, before its body
     MAX_HELD = 256
     CHECK_BYTES = 4194304  # read back at once; a multiple of SLICE_BYTES
+    N_TOLD = 8448  # results that are kept; a sender has 8192 files, and the early ones of 128, under way
     WINDOW_BLOCKS = 1048576  # how far ahead of a file's first missing block another may arrive
 
 
@@ -77,6 +78,7 @@ ctypedef struct receive_config:
     int n_cached  # directories that a stream keeps open, MAX_CACHED at most
     int n_held  # small files that a stream may hold; 0: none needs to wait for its name
     bint names_attributes  # the sender knows FAST_LACKS
+    bint reconnects  # a stream whose connection breaks goes on over another one
 
 
 ctypedef struct receive_state:
@@ -93,8 +95,7 @@ ctypedef struct receive_state:
     int n_ended
     event_queue events
     stream_counters streams[MAX_STREAMS]
-    channel *channels[MAX_STREAMS]
-    int sockets[MAX_STREAMS]
+    connection connections[MAX_STREAMS]
     uint64_t n_files
     uint64_t n_directories
     uint64_t n_failed
@@ -125,6 +126,13 @@ ctypedef struct held_file:
 ctypedef struct receive_stream:
     receive_state *state
     int index
+    line line
+    uint64_t n_frames  # taken in all
+    int n_untold  # of them since the sender was told
+    size_t n_untold_bytes
+    bad_frames bad
+    uint8_t *told  # a ring of results; NULL: there is one connection only
+    uint64_t n_told  # in all
     io_ring ring
     dir_cache cache
     uint8_t *meta  # a metadata frame as received
@@ -156,6 +164,10 @@ cdef void drop_held(receive_stream *t) noexcept nogil  # what is left of t.held
 # Seals and sends *frame*: ANSWER_BEFORE bytes, the body of n_body bytes, TAG_BYTES. Results that wait go first.
 cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, size_t n_body,
                      fast_err *err) noexcept nogil
+# A frame of count results, and how many frames were taken. Where there may be another connection a broken one is no
+# failure: who receives finds out.
+cdef int send_results(receive_stream *t, uint8_t *frame, int count, fast_err *err) noexcept nogil
+cdef int tell_taken(receive_stream *t, uint64_t n, fast_err *err) noexcept nogil
 # Adds the outcome of one entry to the next frame of results; *own* is FAST_OK or why it failed. -1 with FAST_GONE where
 # that is because the target itself is gone.
 # is_told: this side's Python knows of the failure already.

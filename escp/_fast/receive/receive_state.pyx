@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.events cimport EVENT_FILE_FAILED, events_close, events_free, events_open, push_event
 from escp._fast.base.libc cimport (SHUT_RDWR, c_close, calloc, errno, escp_raise_flag, escp_send_all, free,
-                                   malloc, memset, pthread_cond_destroy, pthread_cond_init,
+                                   malloc, memcpy, memset, pthread_cond_destroy, pthread_cond_init,
                                    pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
                                    pthread_mutex_unlock, shutdown)
 from escp._fast.base.types cimport (FAST_GONE, FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, FAST_SYS, IV_BYTES,
@@ -17,15 +17,17 @@ from escp._fast.files.tree cimport cache_close, cache_open, file_discard, find_d
 from escp._fast.io.pages cimport buffers_new
 from escp._fast.io.ring cimport ring_close, ring_open
 from escp._fast.receive.roots cimport roots_free, roots_settle
-from escp._fast.wire.payloads cimport (ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS, RESULT_BYTES, RESULT_IS_SAME,
-                                       entry, meta_header, put_meta_header, put_result, result)
+from escp._fast.wire.connection cimport connection_close, connection_open, connection_stop, line_close
+from escp._fast.wire.payloads cimport (ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS, MESSAGE_TAKEN, RESULT_BYTES,
+                                       RESULT_IS_SAME, TAKEN_BYTES, entry, meta_header, put_end, put_meta_header,
+                                       put_result, result)
 from escp._fast.wire.zstd cimport ZSTD_createDCtx, ZSTD_freeDCtx
 
 
 cdef int receive_open(receive_state *s, uint64_t seed) except -1:
     cdef int i
     for i in range(MAX_STREAMS):
-        s.sockets[i] = -1
+        connection_open(&s.connections[i])
     pthread_mutex_init(&s.lock, NULL)
     pthread_cond_init(&s.made, NULL)
     for i in range(MAX_OPEN_LARGE):
@@ -46,6 +48,8 @@ cdef void receive_free(receive_state *s) noexcept nogil:
             free(s.large[i].came)
             free(s.large[i].extras)
         pthread_mutex_destroy(&s.large[i].writing)
+    for i in range(MAX_STREAMS):
+        connection_close(&s.connections[i])
     pthread_mutex_destroy(&s.lock)
     pthread_cond_destroy(&s.made)
     tree_close(&s.destination)
@@ -58,14 +62,15 @@ cdef void receive_stop(receive_state *s) noexcept nogil:
     escp_raise_flag(&s.is_stopped)
     events_close(&s.events)
     for i in range(s.config.n_streams):
-        if s.sockets[i] >= 0:
-            shutdown(s.sockets[i], SHUT_RDWR)
+        connection_stop(&s.connections[i])
 
 
 cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fast_err *err) noexcept nogil:
     memset(t, 0, sizeof(receive_stream))
     t.state = s
     t.index = index
+    t.line.whole = &s.connections[index]
+    t.line.fd = -1
     cache_open(&t.cache, s.config.n_cached)
     if ring_open(&t.ring, s.config.engine, s.config.block, err) < 0:
         return -1
@@ -73,6 +78,8 @@ cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fas
     t.body = <uint8_t *>malloc(MAX_META_BYTES)
     t.results = <uint8_t *>malloc(ANSWER_BEFORE + MAX_BATCH * RESULT_BYTES + TAG_BYTES)
     t.bundle = <entry *>malloc(MAX_BATCH * sizeof(entry))
+    if s.config.reconnects:
+        t.told = <uint8_t *>malloc(N_TOLD * RESULT_BYTES)
     if s.config.has_compression:
         t.packed = <uint8_t *>malloc(PAGE_BYTES + s.config.block + PAGE_BYTES)
     t.zstd = ZSTD_createDCtx()
@@ -83,7 +90,7 @@ cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fas
         if t.held == NULL or t.unsynced == NULL or (t.check == NULL and s.destination.reads_back):
             return fail(err, FAST_MEMORY, 0, "buffers")
     if (t.meta == NULL or t.body == NULL or t.results == NULL or t.bundle == NULL or t.zstd == NULL
-            or (s.config.has_compression and t.packed == NULL)):
+            or (s.config.reconnects and t.told == NULL) or (s.config.has_compression and t.packed == NULL)):
         return fail(err, FAST_MEMORY, 0, "buffers")
     return 0
 
@@ -107,6 +114,8 @@ cdef void receive_stream_close(receive_stream *t) noexcept nogil:
     free(t.meta)
     free(t.body)
     free(t.results)
+    free(t.told)
+    line_close(&t.line)
     free(t.bundle)
     free(t.packed)
     free(t.held)
@@ -126,23 +135,44 @@ cdef void identify(receive_stream *t, const entry *e, source_id *source) noexcep
 cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, size_t n_body,
                      fast_err *err) noexcept nogil:
     cdef meta_header h
-    if message != MESSAGE_RESULTS and flush_results(t, err) < 0:
+    if message != MESSAGE_RESULTS and message != MESSAGE_TAKEN and flush_results(t, err) < 0:
         return -1
     if t.sink.link != NULL:
         return t.sink.take(t.sink.link, message, count, frame + ANSWER_BEFORE, err)
     h.message, h.flags, h.count, h.raw_bytes = <uint8_t>message, 0, <unsigned short>count, <uint32_t>n_body
     put_meta_header(frame + IV_BYTES, &h)
-    if channel_seal(t.state.channels[t.index], frame, FRAME_META, META_HEADER_BYTES + n_body, err) < 0:
+    if channel_seal(t.line.sealed, frame, FRAME_META, META_HEADER_BYTES + n_body, err) < 0:
         return -1
-    if escp_send_all(t.state.sockets[t.index], frame, ANSWER_BEFORE + n_body + TAG_BYTES, 0) < 0:
-        return fail(err, FAST_NET, errno, "send")
+    if escp_send_all(t.line.fd, frame, ANSWER_BEFORE + n_body + TAG_BYTES, 0) < 0:
+        if not t.state.config.reconnects:
+            return fail(err, FAST_NET, errno, "send")
+        shutdown(t.line.fd, SHUT_RDWR)
     return 0
+
+
+cdef int send_results(receive_stream *t, uint8_t *frame, int count, fast_err *err) noexcept nogil:
+    return send_answer(t, frame, MESSAGE_RESULTS, count, <size_t>count * RESULT_BYTES, err)
+
+
+cdef int tell_taken(receive_stream *t, uint64_t n, fast_err *err) noexcept nogil:
+    cdef uint8_t frame[ANSWER_BEFORE + TAKEN_BYTES + TAG_BYTES]
+    put_end(frame + ANSWER_BEFORE, n, 0)
+    return send_answer(t, frame, MESSAGE_TAKEN, 1, TAKEN_BYTES, err)
+
+
+cdef void keep_results(receive_stream *t, int n) noexcept nogil:
+    cdef int i
+    for i in range(n):
+        memcpy(t.told + t.n_told % N_TOLD * RESULT_BYTES, t.results + ANSWER_BEFORE + i * RESULT_BYTES, RESULT_BYTES)
+        t.n_told += 1
 
 
 cdef int flush_results(receive_stream *t, fast_err *err) noexcept nogil:
     cdef int n = t.n_results
     t.n_results = 0
-    return send_answer(t, t.results, MESSAGE_RESULTS, n, <size_t>n * RESULT_BYTES, err) if n else 0
+    if t.told != NULL:
+        keep_results(t, n)  # before: they are sealed where they lie
+    return send_results(t, t.results, n, err) if n else 0
 
 
 cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int flags, bint is_told,

@@ -2,9 +2,10 @@
 
 from libc.stdint cimport uint16_t, uint64_t, uint8_t
 
-from escp._fast.base.events cimport EVENT_FINISHED, push_event
-from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, errno, escp_flag, free, malloc,
-                                   memcpy, memset, poll, pollfd_t, pthread_mutex_lock, pthread_mutex_unlock, recv)
+from escp._fast.base.events cimport EVENT_CUT, EVENT_FINISHED, EVENT_RESUMED, push_event
+from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, c_read, errno, escp_flag, free,
+                                   malloc, memcpy, memset, poll, pollfd_t, pthread_cond_broadcast, pthread_mutex_lock,
+                                   pthread_mutex_unlock, recv)
 from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
                                     MAX_META_BYTES, MAX_NAME_BYTES, MAX_STREAMS, TAG_BYTES, clear, fail, fast_err,
                                     is_kept)
@@ -13,11 +14,13 @@ from escp._fast.send.flights cimport flight_end_locked, flight_name, settle_root
 from escp._fast.send.large_files cimport give_up_locked
 from escp._fast.send.questions cimport take_answer_locked
 from escp._fast.send.removal cimport remove_source
+from escp._fast.send.send_again cimport sent_confirm_locked
 from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, is_all_done_locked, node_unref_locked, report,
-                                         send_state, state_fail)
+                                         send_state, sent_log, state_fail)
+from escp._fast.wire.connection cimport (connection, connection_cut, is_passing, line_adopt, line_close)
 from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY, MESSAGE_END,
-                                       MESSAGE_RESULTS, META_HEADER_BYTES, RESULT_BYTES, RESULT_IS_EARLY,
-                                       get_meta_header, get_result, meta_header, result)
+                                       MESSAGE_RESULTS, MESSAGE_TAKEN, META_HEADER_BYTES, RESULT_BYTES, RESULT_IS_EARLY,
+                                       TAKEN_BYTES, get_end, get_meta_header, get_result, meta_header, result)
 
 
 cdef int ack_open(ack_reader *r, send_state *s, fast_err *err) noexcept nogil:
@@ -28,7 +31,8 @@ cdef int ack_open(ack_reader *r, send_state *s, fast_err *err) noexcept nogil:
         r.frames[i] = <uint8_t *>malloc(IV_BYTES + MAX_META_BYTES + TAG_BYTES)
         if r.frames[i] == NULL:
             return fail(err, FAST_MEMORY, 0, "buffers")
-        r.n_want[i] = IV_BYTES
+        r.lines[i].whole = &s.connections[i]
+        r.lines[i].fd = -1
     return 0
 
 
@@ -37,6 +41,7 @@ cdef void ack_close(ack_reader *r) noexcept nogil:
     if r.state == NULL:
         return
     for i in range(r.state.config.n_streams):
+        line_close(&r.lines[i])
         free(r.frames[i])
         r.frames[i] = NULL
 
@@ -113,15 +118,55 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
     return 0
 
 
+cdef int take_taken(ack_reader *r, int i, uint64_t n, fast_err *err) noexcept nogil:
+    """The receiver has taken n frames of stream i."""
+    cdef send_state *s = r.state
+    cdef connection *c = &s.connections[i]
+    cdef sent_log *log = &s.sent[i]
+    cdef bint is_first
+    cdef int rc
+    if not s.config.reconnects:
+        return fail(err, FAST_PROTOCOL, 0, "message")
+    pthread_mutex_lock(&c.lock)
+    rc = sent_confirm_locked(log, n, err)
+    is_first = log.confirmed_on != r.lines[i].number
+    log.confirmed_on = r.lines[i].number
+    r.is_ended[i] = rc == 0 and log.end and log.n_confirmed == log.end
+    log.is_ended = r.is_ended[i]
+    pthread_cond_broadcast(&c.changed)
+    pthread_mutex_unlock(&c.lock)
+    if rc == 0 and is_first and r.lines[i].number > 1:
+        err.offset = i
+        push_event(&s.events, EVENT_RESUMED, err, False, NULL, 0, NULL, 0)
+    return rc
+
+
+cdef int take_end(ack_reader *r, int i, fast_err *err) noexcept nogil:
+    cdef send_state *s = r.state
+    pthread_mutex_lock(&s.lock)
+    r.is_ended[i] = is_all_done_locked(s)
+    pthread_mutex_unlock(&s.lock)
+    if not r.is_ended[i]:
+        return fail(err, FAST_PROTOCOL, 0, "end before the last result")
+    pthread_mutex_lock(&s.connections[i].lock)
+    s.sent[i].is_ended = True
+    pthread_cond_broadcast(&s.connections[i].changed)
+    pthread_mutex_unlock(&s.connections[i].lock)
+    return 0
+
+
 cdef int take_frame(ack_reader *r, int i, size_t n, fast_err *err) noexcept nogil:
     """One whole frame of stream i is there: open and obey it."""
     cdef send_state *s = r.state
     cdef uint8_t *payload = r.frames[i] + IV_BYTES
+    cdef uint64_t n_taken = 0
+    cdef uint64_t zero = 0
     cdef meta_header h
     cdef result one
     cdef int k
-    if channel_open(s.channels[i], r.frames[i], n, err) < 0:
+    if channel_open(r.lines[i].sealed, r.frames[i], n, err) < 0:
         return -1
+    r.n_frames[i] += 1
     if get_meta_header(payload, n, &h, err) < 0:
         return -1
     if r.is_ended[i] or h.flags:
@@ -132,25 +177,23 @@ cdef int take_frame(ack_reader *r, int i, size_t n, fast_err *err) noexcept nogi
                 return -1
             if take_result(s, &one, err) < 0:
                 return -1
+            s.sent[i].n_results += 1
         return 0
+    if h.message == MESSAGE_TAKEN and h.raw_bytes == TAKEN_BYTES:
+        get_end(payload + META_HEADER_BYTES, &n_taken, &zero)
+        return take_taken(r, i, n_taken, err)
     if h.message == MESSAGE_END and h.raw_bytes == END_BYTES:
-        pthread_mutex_lock(&s.lock)
-        r.is_ended[i] = is_all_done_locked(s)
-        pthread_mutex_unlock(&s.lock)
-        if not r.is_ended[i]:
-            return fail(err, FAST_PROTOCOL, 0, "end before the last result")
-        return 0
+        return take_end(r, i, err)
     return fail(err, FAST_PROTOCOL, 0, "message")
 
 
 cdef int read_some(ack_reader *r, int i, fast_err *err) noexcept nogil:
     """Read what stream i has without waiting; 0, or -1."""
-    cdef send_state *s = r.state
     cdef ssize_t k
     cdef int type = 0
     cdef size_t n = 0
     while True:
-        k = recv(s.sockets[i], r.frames[i] + r.n_have[i], r.n_want[i] - r.n_have[i], MSG_DONTWAIT)
+        k = recv(r.lines[i].fd, r.frames[i] + r.n_have[i], r.n_want[i] - r.n_have[i], MSG_DONTWAIT)
         if k < 0:
             if errno == EINTR:
                 continue
@@ -161,7 +204,7 @@ cdef int read_some(ack_reader *r, int i, fast_err *err) noexcept nogil:
         if r.n_have[i] < r.n_want[i]:
             continue
         if r.n_want[i] == IV_BYTES:
-            if channel_expect(s.channels[i], r.frames[i], &type, &n, err) < 0:
+            if channel_expect(r.lines[i].sealed, r.frames[i], &type, &n, err) < 0:
                 return -1
             if type != FRAME_META:
                 return fail(err, FAST_PROTOCOL, 0, "data from a receiver")
@@ -175,32 +218,93 @@ cdef int read_some(ack_reader *r, int i, fast_err *err) noexcept nogil:
             return 0
 
 
-cdef void ack_loop(ack_reader *r) noexcept nogil:
+cdef int adopt(ack_reader *r, int i, bint waits, fast_err *err) noexcept nogil:
+    """Read stream i from its newest connection, if there is a new one: 1, or 0; -1: there is an end."""
     cdef send_state *s = r.state
-    cdef pollfd_t fds[MAX_STREAMS]
-    cdef fast_err err
+    cdef connection *c = &s.connections[i]
+    cdef int rc = line_adopt(&r.lines[i], s.config.reconnects, waits, err)
+    if rc == 1:
+        r.n_have[i] = 0
+        r.n_want[i] = IV_BYTES
+        pthread_mutex_lock(&c.lock)
+        s.sent[i].acks_on = r.lines[i].number
+        pthread_cond_broadcast(&c.changed)
+        pthread_mutex_unlock(&c.lock)
+    return rc
+
+
+cdef int lose(ack_reader *r, int i, fast_err *err) noexcept nogil:
+    """What came of stream i is at fault: 0 if there may be another connection."""
+    cdef send_state *s = r.state
+    err.offset = i
+    if not s.config.reconnects or not is_passing(err, &r.bad[i], r.n_frames[i]):
+        return -1
+    if connection_cut(r.lines[i].whole, r.lines[i].number):
+        push_event(&s.events, EVENT_CUT, err, False, NULL, 0, NULL, 0)
+    clear(err)
+    pthread_mutex_lock(&s.lock)
+    pthread_cond_broadcast(&s.work)  # the stream's thread may have nothing to do, and see nothing
+    pthread_mutex_unlock(&s.lock)
+    return 0
+
+
+cdef int poll_streams(ack_reader *r, pollfd_t *fds, fast_err *err) noexcept nogil:
+    """Wait until something is there; streams with new connections are among them at once."""
+    cdef send_state *s = r.state
+    cdef int n_streams = s.config.n_streams
+    cdef uint64_t n = 0
     cdef int i
+    cdef int rc
+    while poll(fds, n_streams + 1, -1) < 0:
+        if errno != EINTR:
+            return fail(err, FAST_NET, errno, "poll")
+    if fds[n_streams].fd < 0 or not fds[n_streams].revents:
+        return 0
+    c_read(s.wake_fd, &n, 8)
+    for i in range(n_streams):
+        rc = 0 if r.is_ended[i] else adopt(r, i, False, err)
+        if rc < 0:
+            return -1
+        if rc:
+            fds[i].fd = r.lines[i].fd
+            fds[i].revents = 0
+    return 0
+
+
+cdef int read_streams(ack_reader *r, fast_err *err) noexcept nogil:
+    """Until all of them have ended, or the plane is stopped."""
+    cdef send_state *s = r.state
+    cdef pollfd_t fds[MAX_STREAMS + 1]
     cdef int n_open = s.config.n_streams
-    clear(&err)
+    cdef int i
     for i in range(s.config.n_streams):
-        fds[i].fd = s.sockets[i]
+        if adopt(r, i, True, err) < 0:
+            return -1
+        fds[i].fd = r.lines[i].fd
         fds[i].events = POLLIN
+    fds[i + 1].fd = s.wake_fd
+    fds[i + 1].events = POLLIN
     while n_open and not escp_flag(&s.is_stopped):
-        if poll(fds, s.config.n_streams, -1) < 0:
-            if errno == EINTR:
-                continue
-            fail(&err, FAST_NET, errno, "poll")
-            state_fail(s, &err)
-            return
+        if poll_streams(r, fds, err) < 0:
+            return -1
         for i in range(s.config.n_streams):
             if fds[i].fd < 0 or not fds[i].revents:
                 continue
-            if read_some(r, i, &err) < 0:
-                err.offset = i  # as in send_loop
-                state_fail(s, &err)
-                return
-            if r.is_ended[i]:
+            if read_some(r, i, err) < 0:
+                if lose(r, i, err) < 0:
+                    return -1
+                fds[i].fd = -1
+            elif r.is_ended[i]:
                 fds[i].fd = -1
                 n_open -= 1
-    if n_open == 0:
+    return 0
+
+
+cdef void ack_loop(ack_reader *r) noexcept nogil:
+    cdef send_state *s = r.state
+    cdef fast_err err
+    clear(&err)
+    if read_streams(r, &err) < 0:
+        state_fail(s, &err)
+    elif not escp_flag(&s.is_stopped):
         push_event(&s.events, EVENT_FINISHED, &err, False, NULL, 0, NULL, 0)

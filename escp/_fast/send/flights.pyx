@@ -2,11 +2,12 @@
 
 from libc.stdint cimport uint8_t, uint16_t
 
-from escp._fast.base.libc cimport c_close, memcpy, pthread_cond_broadcast
+from escp._fast.base.libc cimport memcpy, pthread_cond_broadcast
 from escp._fast.base.types cimport MAX_NAME_BYTES
 from escp._fast.send.hard_links cimport resolve_links_locked
 from escp._fast.send.send_state cimport (ASK_ROOM, LINKS_FAILED, LINKS_GOOD, LINKS_REFUSED, MAX_ASKED, N_FLIGHTS,
-                                         SHORT_NAME_BYTES, dir_node, flight, node_unref_locked, send_state)
+                                         SHORT_NAME_BYTES, dir_node, flight, large_close_locked, node_unref_locked,
+                                         send_state)
 from escp._fast.wire.payloads cimport ENTRY_DIRECTORY, ENTRY_QUERY
 
 
@@ -54,8 +55,7 @@ cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
         resolve_links_locked(s, f.links, LINKS_GOOD if f.is_good else LINKS_REFUSED if f.is_refused else LINKS_FAILED)
         f.links = NULL
     if f.large != NULL:
-        if f.large.fd >= 0:
-            c_close(f.large.fd)
+        large_close_locked(s, f.large)
         f.large.is_used = False
     f.id = 0
     f.large = NULL

@@ -13,7 +13,7 @@ from libc.stdint cimport uint16_t, uint64_t
 
 from escp._fast.base.types cimport MAX_NAME_BYTES, fast_err
 from escp._fast.crypto.digest cimport digest128
-from escp._fast.send.send_frames cimport send_stream
+from escp._fast.send.send_stream cimport send_stream
 from escp._fast.send.send_state cimport dir_node, flight, send_state
 from escp._fast.wire.payloads cimport result
 

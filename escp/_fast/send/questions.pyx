@@ -6,8 +6,9 @@ from escp._fast.base.libc cimport memcpy, pthread_cond_broadcast, pthread_cond_s
 from escp._fast.base.types cimport FAST_PROTOCOL, fail, fast_err
 from escp._fast.send.flights cimport (flight_end_locked, flight_name, flight_new_locked, flight_set_name,
                                       settle_root_locked)
-from escp._fast.send.send_frames cimport add_entry, describe, send_entries, send_stream
+from escp._fast.send.send_frames cimport add_entry, describe, send_entries
 from escp._fast.send.send_state cimport ASK_ROOM, MAX_ASKED, N_ITEMS, N_QUESTIONS, flight, item, send_state
+from escp._fast.send.send_stream cimport send_stream
 from escp._fast.wire.payloads cimport (ENTRY_ASKS_DIRECTORY, ENTRY_QUERY, ENTRY_SMALL, RESULT_IS_SAME,
                                        RESULT_IS_WANTED, entry, result)
 

@@ -12,10 +12,13 @@ from escp._fast.base.types cimport FAST_STOPPED, clear, fast_err
 from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.send.large_files cimport begin_large_locked, find_current_locked, take_ending_locked
 from escp._fast.send.questions cimport is_time_to_ask_locked, send_questions, take_questions_locked
-from escp._fast.send.send_frames cimport send_end, send_stream
+from escp._fast.send.send_again cimport await_end, send_again
+from escp._fast.send.send_frames cimport send_end
 from escp._fast.send.send_large cimport claim_block_locked, finish_large, open_large, send_block
 from escp._fast.send.send_small cimport send_batch, take_batch_locked
 from escp._fast.send.send_state cimport is_all_done_locked, is_idle_locked, large_file, send_state, state_fail
+from escp._fast.send.send_stream cimport send_stream
+from escp._fast.wire.connection cimport line_adopt, line_is_stale
 
 
 cdef enum work_kind:
@@ -26,6 +29,7 @@ cdef enum work_kind:
     WORK_OPEN  # a receiver in this process is to create the next large file
     WORK_BLOCK  # the ring's oldest block is to be sent
     WORK_END_LARGE  # a file that the receiver gave up on
+    WORK_AGAIN  # the connection broke: what the receiver lacks
     WORK_SETTLE  # writes are at the disk, and else there is nothing to do
 
 
@@ -46,6 +50,9 @@ cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **chose
     while work < 0:
         if escp_flag(&s.is_stopped):
             work = WORK_STOP
+            break
+        if s.config.reconnects and line_is_stale(&t.line):
+            work = WORK_AGAIN
             break
         while t.n_order < t.ring.depth and wants_block_locked(t):
             slot = ring_free_slot(&t.ring)
@@ -95,6 +102,8 @@ cdef void send_loop(send_stream *t) noexcept nogil:
     cdef int rc = 0
     cdef large_file *chosen = NULL
     clear(&err)
+    if t.sink.link == NULL and line_adopt(&t.line, t.state.config.reconnects, True, &err) < 0:
+        rc = -1
     while rc == 0:
         work = next_work(t, &n_dirs, &n_files, &chosen)
         if work == WORK_BLOCK:
@@ -111,7 +120,11 @@ cdef void send_loop(send_stream *t) noexcept nogil:
             rc = finish_large(t, chosen, &err)
         elif work == WORK_END:
             rc = send_end(t, escp_load(&t.state.streams[t.index].n_bytes), &err)
+            if rc == 0 and t.state.config.reconnects:
+                rc = await_end(t, &err)
             break
+        elif work == WORK_AGAIN:
+            rc = send_again(t, &err)
         else:
             break
     if rc < 0:

@@ -1,82 +1,43 @@
-"""What a sender's stream is made of, and the frames it sends; see send_frames.pxd."""
+"""The frames that a sender's stream sends; see send_frames.pxd."""
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.counters cimport count_contents
-from escp._fast.base.libc cimport (MSG_MORE, errno, escp_count, escp_load, escp_send_all, escp_store, free, malloc,
-                                   memcpy, memset, pthread_mutex_lock, pthread_mutex_unlock, stat_t)
+from escp._fast.base.libc cimport (escp_load, escp_store, memcpy, memset, pthread_mutex_lock, pthread_mutex_unlock,
+                                   stat_t)
 from escp._fast.base.paths cimport join_path, joined_length
-from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NAME, FAST_NET, IV_BYTES, MAX_BATCH,
-                                    MAX_META_BYTES, MAX_PATH_BYTES, PAGE_BYTES, TAG_BYTES, fail, fast_err)
-from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META, channel_seal
+from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_NAME, FAST_NET, IV_BYTES, MAX_BATCH, MAX_META_BYTES,
+                                    MAX_PATH_BYTES, fail, fast_err)
+from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META
 from escp._fast.crypto.digest cimport digest128
-from escp._fast.io.ring cimport ring_close, ring_open
-from escp._fast.send.below cimport way_close
 from escp._fast.send.flights cimport settle_root_locked
-from escp._fast.send.gather cimport GATHER_BYTES
-from escp._fast.send.send_state cimport N_ITEMS, dir_node, flight, item, send_state
+from escp._fast.send.send_again cimport send_again, sent_add
+from escp._fast.send.send_state cimport dir_node, flight
+from escp._fast.send.send_stream cimport send_stream, transmit
 from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_BEGUN, ENTRY_QUERY,
                                        MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD, data_header,
                                        entry, meta_header, put_data_header, put_end, put_entry, put_entry_contents,
                                        put_meta_header)
-from escp._fast.wire.zstd cimport ZSTD_compressCCtx, ZSTD_createCCtx, ZSTD_freeCCtx, ZSTD_isError
+from escp._fast.wire.zstd cimport ZSTD_compressCCtx, ZSTD_isError
 
 
 cdef enum:
     META_LEVEL = 1
     DATA_LEVEL = 3
     META_WORTH_BYTES = 16384  # smaller metadata is sent as it is
-    META_FRAME_BYTES = IV_BYTES + MAX_META_BYTES + TAG_BYTES
     BODY_BYTES = MAX_META_BYTES - META_HEADER_BYTES
 
 
-cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *err) noexcept nogil:
-    cdef size_t n_packed = PAGE_BYTES + s.config.block + PAGE_BYTES
-    memset(t, 0, sizeof(send_stream))
-    t.state = s
-    t.index = index
-    if ring_open(&t.ring, s.config.engine, s.config.block, err) < 0:
-        return -1
-    t.meta = <uint8_t *>malloc(META_FRAME_BYTES)
-    t.extras = <uint8_t *>malloc(GATHER_BYTES)
-    t.packed = <uint8_t *>malloc(n_packed if n_packed > META_FRAME_BYTES else <size_t>META_FRAME_BYTES)
-    t.zstd = ZSTD_createCCtx()
-    t.batch = <item *>malloc(sizeof(item) * N_ITEMS)
-    t.flights = <flight **>malloc(sizeof(flight *) * MAX_BATCH)
-    t.complete = <flight **>malloc(sizeof(flight *) * MAX_BATCH)
-    if (t.extras == NULL or t.meta == NULL or t.packed == NULL or t.zstd == NULL or t.batch == NULL or t.flights == NULL
-            or t.complete == NULL):
-        return fail(err, FAST_MEMORY, 0, "buffers")
-    return 0
-
-
-cdef void send_stream_close(send_stream *t) noexcept nogil:
-    ring_close(&t.ring)
-    free(t.meta)
-    free(t.extras)
-    free(t.packed)
-    ZSTD_freeCCtx(t.zstd)
-    free(t.batch)
-    free(t.flights)
-    free(t.complete)
-    way_close(&t.way)
-    t.meta = t.packed = t.extras = NULL
-    t.zstd = NULL
-    t.batch = NULL
-    t.flights = t.complete = NULL
-
-
-cdef int send_frame(send_stream *t, int type, uint8_t *frame, size_t n, bint has_more, fast_err *err) noexcept nogil:
-    """Seal the payload of n bytes at frame + 8 and send it."""
-    cdef size_t n_wire = IV_BYTES + n + TAG_BYTES
+cdef int send_frame(send_stream *t, int type, uint8_t *frame, size_t n, const data_header *what, bint has_more,
+                    fast_err *err) noexcept nogil:
+    """The payload of n bytes at frame + IV_BYTES; what: of a data frame."""
     if t.sink.link != NULL:
         return t.sink.take(t.sink.link, type, frame, n, err)
-    if channel_seal(t.state.channels[t.index], frame, type, n, err) < 0:
+    if t.state.config.reconnects and sent_add(t, type, frame + IV_BYTES, n, what, err) < 0:
         return -1
-    escp_count(&t.state.streams[t.index].n_wire, n_wire)
-    if escp_send_all(t.state.sockets[t.index], frame, n_wire, MSG_MORE if has_more else 0) < 0:
-        return fail(err, FAST_NET, errno, "send")
-    return 0
+    if transmit(t, type, frame, n, has_more, err) == 0:
+        return 0
+    return send_again(t, err) if t.state.config.reconnects and err.code == FAST_NET else -1
 
 
 cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint has_more, fast_err *err) noexcept nogil:
@@ -90,9 +51,9 @@ cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint h
         if not ZSTD_isError(k) and k < n_body:
             h.flags = META_IS_ZSTD
             put_meta_header(t.packed + IV_BYTES, &h)
-            return send_frame(t, FRAME_META, t.packed, META_HEADER_BYTES + k, has_more, err)
+            return send_frame(t, FRAME_META, t.packed, META_HEADER_BYTES + k, NULL, has_more, err)
     put_meta_header(t.meta + IV_BYTES, &h)
-    return send_frame(t, FRAME_META, t.meta, META_HEADER_BYTES + n_body, has_more, err)
+    return send_frame(t, FRAME_META, t.meta, META_HEADER_BYTES + n_body, NULL, has_more, err)
 
 
 cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_err *err) noexcept nogil:
@@ -111,7 +72,7 @@ cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_
     put_data_header(frame + IV_BYTES, &h)
     if t.state.streams[t.index].first_ns == 0:
         count_contents(&t.state.streams[t.index], 0, 0)
-    if send_frame(t, FRAME_DATA, frame, DATA_HEADER_BYTES + k, False, err) < 0:
+    if send_frame(t, FRAME_DATA, frame, DATA_HEADER_BYTES + k, what, False, err) < 0:
         return -1
     count_contents(&t.state.streams[t.index], k, h.raw_bytes)
     return 0
@@ -226,4 +187,5 @@ cdef int send_entries(send_stream *t, bint has_more, fast_err *err) noexcept nog
 
 cdef int send_end(send_stream *t, uint64_t n_bytes, fast_err *err) noexcept nogil:
     put_end(t.meta + IV_BYTES + META_HEADER_BYTES, n_bytes, t.n_entries)
+    t.state.sent[t.index].end = t.state.sent[t.index].n_sent + 1
     return send_meta(t, MESSAGE_END, 1, END_BYTES, False, err)

@@ -2,7 +2,7 @@
 
 from escp._fast.base.types cimport fast_err
 from escp._fast.io.ring cimport io_slot
-from escp._fast.send.send_frames cimport send_stream
+from escp._fast.send.send_stream cimport send_stream
 from escp._fast.send.send_state cimport large_file
 
 

@@ -3,16 +3,17 @@
 from libc.stdint cimport uint32_t, uint64_t
 
 from escp._fast.base.counters cimport count_contents
-from escp._fast.base.libc cimport c_close, escp_flag, pthread_mutex_lock, pthread_mutex_unlock
+from escp._fast.base.libc cimport escp_flag, pthread_mutex_lock, pthread_mutex_unlock
 from escp._fast.base.types cimport FAST_CHANGED, SLICE_BYTES, clear, fast_err
 from escp._fast.crypto.digest cimport digest128, digest_add, digest_finish, digest_update
 from escp._fast.io.ring cimport SLOT_FREE, io_slot, slot_finish, slot_read, slot_wait
 from escp._fast.send.flights cimport flight_end_locked
 from escp._fast.send.gather cimport gather
 from escp._fast.send.large_files cimport advance_locked, count_block_locked, give_up_locked, put_opened_locked
-from escp._fast.send.send_frames cimport add_begun, add_entry, describe, send_data, send_entries, send_stream
-from escp._fast.send.send_state cimport (N_FLIGHTS, check_unchanged, flight, large_file, report, send_state,
-                                         sources_closed_locked)
+from escp._fast.send.send_frames cimport add_begun, add_entry, describe, send_data, send_entries
+from escp._fast.send.send_state cimport (N_FLIGHTS, check_unchanged, flight, large_close_locked, large_file, report,
+                                         send_state)
+from escp._fast.send.send_stream cimport send_stream
 from escp._fast.wire.payloads cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END, data_header,
                                        entry)
 
@@ -85,9 +86,8 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
         digest_finish(&l.digest, l.size)
     pthread_mutex_lock(&s.lock)
     f.digest = l.digest
-    c_close(l.fd)
-    l.fd = -1
-    sources_closed_locked(s, 1)
+    if not s.config.reconnects:  # or a block may have to be read again until the file's result is there
+        large_close_locked(s, l)
     has_failed = l.has_failed  # the receiver's word may change it yet
     is_known = l.n_sent_bytes != 0 or (l.has_holes and not has_failed) or t.sink.link != NULL
     if not is_known:

@@ -1,7 +1,10 @@
 """Making the sender's state, and taking it apart; see send_setup.pxd."""
 
+import os
+
 from escp._fast.base.events cimport events_free, events_open
-from escp._fast.base.libc cimport (calloc, free, pthread_cond_destroy, pthread_cond_init, pthread_mutex_destroy,
+from escp._fast.base.libc cimport (EFD_CLOEXEC, EFD_NONBLOCK, c_close, calloc, errno, eventfd, free,
+                                   pthread_cond_destroy, pthread_cond_init, pthread_mutex_destroy,
                                    pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_STREAMS, SELECT_ALL
 from escp._fast.files.owners cimport owners_close, owners_open
@@ -9,12 +12,15 @@ from escp._fast.send.flights cimport flight_end_locked
 from escp._fast.send.hard_links cimport free_links
 from escp._fast.send.send_state cimport (N_FLIGHTS, N_ITEMS, N_QUESTIONS, N_ROOTS, dir_node, flight, item, item_close,
                                          node_unref_locked, send_state)
+from escp._fast.send.send_stream cimport sent_close
+from escp._fast.wire.connection cimport connection_close, connection_open
 
 
 cdef int state_open(send_state *s) except -1:
     cdef int i
     for i in range(MAX_STREAMS):
-        s.sockets[i] = -1
+        connection_open(&s.connections[i])
+    s.wake_fd = -1
     pthread_mutex_init(&s.lock, NULL)
     pthread_cond_init(&s.work, NULL)
     pthread_cond_init(&s.walk, NULL)
@@ -34,6 +40,10 @@ cdef int state_open(send_state *s) except -1:
         s.questions = <item *>calloc(N_QUESTIONS, sizeof(item))
         if s.questions == NULL:
             raise MemoryError("questions")
+    if s.config.reconnects:
+        s.wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)
+        if s.wake_fd < 0:
+            raise OSError(errno, os.strerror(errno))
     events_open(&s.events)
     return 0
 
@@ -81,6 +91,11 @@ cdef void state_free(send_state *s) noexcept nogil:
     free(s.questions)
     s.flights = NULL
     s.questions = NULL
+    for i in range(MAX_STREAMS):
+        connection_close(&s.connections[i])
+        sent_close(&s.sent[i])
+    if s.wake_fd >= 0:
+        c_close(s.wake_fd)
     events_free(&s.events)
     owners_close(&s.owners)
     pthread_cond_destroy(&s.work)

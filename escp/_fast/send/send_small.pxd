@@ -1,7 +1,7 @@
 """Small files and finished directories: taken as a batch, read into one bundle, sent."""
 
 from escp._fast.base.types cimport fast_err
-from escp._fast.send.send_frames cimport send_stream
+from escp._fast.send.send_stream cimport send_stream
 
 
 # Moves what fits one bundle into t.flights and t.batch; how much in all. The lock is held.

@@ -14,10 +14,10 @@ from escp._fast.send.flights cimport flight_end_locked, flight_new_locked, fligh
 from escp._fast.send.gather cimport gather
 from escp._fast.send.hard_links cimport pop_link_locked
 from escp._fast.send.removal cimport mark_name, mark_source
-from escp._fast.send.send_frames cimport (add_begun, add_entry, describe, send_entries, send_stream, set_contents,
-                                          take_back)
+from escp._fast.send.send_frames cimport add_begun, add_entry, describe, send_entries, set_contents, take_back
 from escp._fast.send.send_state cimport (LINKS_GOOD, MAX_FINISHED, N_ITEMS, check_unchanged, dir_node, flight,
                                          has_entry, item, item_close, report, send_state, sources_closed_locked)
+from escp._fast.send.send_stream cimport send_stream
 from escp._fast.wire.extras cimport DEVICE_BLOCK, DEVICE_CHARACTER, DEVICE_FIFO, EXTRA_TARGET, put_device, put_extra
 from escp._fast.wire.payloads cimport (ENTRY_ABSENT, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_LINK,
                                        ENTRY_SMALL, entry)

@@ -13,11 +13,11 @@ from escp._fast.base.counters cimport stream_counters
 from escp._fast.base.events cimport event_queue
 from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t, stat_t, timespec_t
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, fast_err
-from escp._fast.crypto.channel cimport channel
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.filter cimport filter_set
 from escp._fast.files.owners cimport owner_cache
 from escp._fast.io.ring cimport io_engine
+from escp._fast.wire.connection cimport connection
 
 cdef enum:
     N_ITEMS = 256  # opened files waiting for a stream
@@ -28,6 +28,7 @@ cdef enum:
     N_QUESTIONS = 1024  # files to be asked about, waiting for a stream
     MAX_ASKED = N_FLIGHTS // 2  # of the flights, so that files always find some
     ASK_ROOM = 256  # questions are asked while so many more may be in the air
+    N_SENT = 1024  # frames of a stream on the way: in blocks of 1 MiB that is 1 GiB
     MAX_STACKED = 1024  # directories found and not yet listed, before a listing is put off
 
 
@@ -143,6 +144,29 @@ ctypedef struct flight:
     flight *next_wanted
 
 
+# A frame without the cryptography of the connection that it went over.
+ctypedef struct sent_frame:
+    uint64_t id  # of the file of which it is a block; 0: its payload is kept
+    uint64_t offset  # in that file; or where it is kept
+    uint32_t n  # bytes of the block, or of the payload
+    uint8_t type
+
+
+ctypedef struct sent_log:
+    sent_frame *frames  # a ring; NULL: the stream has one connection only
+    uint8_t *kept  # a ring, too; a payload lies in one piece
+    size_t n_kept
+    size_t head  # where the next one may go
+    uint64_t first_kept  # no frame before it is kept
+    uint64_t n_sent  # frames there ever were
+    uint64_t n_confirmed  # of them the receiver has taken
+    uint32_t acks_on  # connection that the results are read from
+    uint32_t confirmed_on  # connection on which the receiver has said what it has
+    uint64_t n_results  # that have come over this stream
+    uint64_t end  # frames with the stream's END; 0: it is not to be sent yet
+    bint is_ended  # the receiver has it: nothing will be sent again
+
+
 ctypedef struct root:
     dir_node *node
     bint waits  # until all before it is acknowledged: it may write to the same names
@@ -175,6 +199,7 @@ ctypedef struct send_config:
     bint tells_begun  # the receiver knows ENTRY_BEGUN
     uint64_t min_bytes  # smaller files are left out
     uint64_t below_bytes  # and those that are not smaller than that; 0: no bound
+    bint reconnects  # a stream whose connection breaks goes on over another one
     int max_open  # sources that are open at the same time: beyond that walkers wait
     int max_large  # large files begun and not yet acknowledged: the receiver has as many open
     int target_fd  # the directory that a receiver in this process writes below; else -1
@@ -235,8 +260,9 @@ ctypedef struct send_state:
     uint64_t next_serial
     event_queue events
     stream_counters streams[MAX_STREAMS]
-    channel *channels[MAX_STREAMS]
-    int sockets[MAX_STREAMS]
+    connection connections[MAX_STREAMS]
+    sent_log sent[MAX_STREAMS]
+    int wake_fd  # of the thread that reads results: there is a new connection, or the end; -1: there is but one each
     # Counters written under the lock, read without it.
     uint64_t n_found_files
     uint64_t n_found_bytes
@@ -248,6 +274,7 @@ ctypedef struct send_state:
 
 # Functions ending in _locked need the lock held; the others take it.
 cdef void state_stop(send_state *s) noexcept nogil  # wakes every thread and shuts the sockets
+cdef void state_wake(send_state *s) noexcept nogil  # whoever waits for a stream's next connection
 cdef void state_fail(send_state *s, const fast_err *err) noexcept nogil  # a fatal event, then state_stop
 cdef void report(send_state *s, const fast_err *err, bint is_remote, dir_node *dir,
                  const char *name, size_t n_name) noexcept nogil  # one file failed
@@ -259,6 +286,7 @@ cdef bint has_entry(const send_state *s, const dir_node *node) noexcept nogil  #
 cdef void item_close(item *it) noexcept nogil  # its descriptor and its link's text
 cdef void item_put(send_state *s, const item *it) noexcept nogil  # waits for room; takes over fd and reference
 cdef void sources_closed_locked(send_state *s, int n) noexcept nogil  # so many of *n_open*
+cdef void large_close_locked(send_state *s, large_file *l) noexcept nogil  # its descriptor
 cdef bint is_all_done_locked(send_state *s) noexcept nogil
 cdef bint is_idle_locked(send_state *s) noexcept nogil  # all that was walked so far is acknowledged
 # Whether the open file is still what it was when it was found, and the *n* bytes that were read of it are all of it;

@@ -3,12 +3,13 @@
 from libc.stdint cimport int64_t, uint64_t
 
 from escp._fast.base.events cimport EVENT_FATAL, EVENT_FILE_FAILED, events_close, push_event
-from escp._fast.base.libc cimport (SHUT_RDWR, c_close, errno, escp_flag, escp_raise_flag, free, fstat, malloc, memcpy,
+from escp._fast.base.libc cimport (c_close, c_write, errno, escp_flag, escp_raise_flag, free, fstat, malloc, memcpy,
                                    memset, pthread_cond_broadcast, pthread_cond_signal, pthread_cond_wait,
-                                   pthread_mutex_lock, pthread_mutex_unlock, shutdown, stat_t, timespec_t)
+                                   pthread_mutex_lock, pthread_mutex_unlock, stat_t, timespec_t)
 from escp._fast.base.paths cimport join_path, joined_length
 from escp._fast.base.types cimport FAST_CHANGED, FAST_STOPPED, FAST_SYS, SMALL_FILE_BYTES, fail, fast_err
 from escp._fast.files.sizes cimport peek
+from escp._fast.wire.connection cimport connection_stop
 
 
 cdef void state_stop(send_state *s) noexcept nogil:
@@ -22,8 +23,17 @@ cdef void state_stop(send_state *s) noexcept nogil:
     pthread_cond_broadcast(&s.count)
     pthread_mutex_unlock(&s.lock)
     for i in range(s.config.n_streams):
-        if s.sockets[i] >= 0:
-            shutdown(s.sockets[i], SHUT_RDWR)
+        connection_stop(&s.connections[i])
+    state_wake(s)
+
+
+cdef void state_wake(send_state *s) noexcept nogil:
+    cdef uint64_t one = 1
+    if s.wake_fd >= 0:
+        c_write(s.wake_fd, &one, 8)
+    pthread_mutex_lock(&s.lock)
+    pthread_cond_broadcast(&s.work)
+    pthread_mutex_unlock(&s.lock)
 
 
 cdef void state_fail(send_state *s, const fast_err *err) noexcept nogil:
@@ -137,6 +147,13 @@ cdef void sources_closed_locked(send_state *s, int n) noexcept nogil:
     s.n_open -= n
     if n and was_full:
         pthread_cond_broadcast(&s.room)
+
+
+cdef void large_close_locked(send_state *s, large_file *l) noexcept nogil:
+    if l.fd >= 0:
+        c_close(l.fd)
+        l.fd = -1
+        sources_closed_locked(s, 1)
 
 
 cdef bint is_same_time(const timespec_t *one, const timespec_t *other) noexcept nogil:

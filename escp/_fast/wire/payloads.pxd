@@ -15,12 +15,14 @@ cdef enum:
     RESULT_BYTES = 32
     END_BYTES = 16
     HELLO_BYTES = 8
+    TAKEN_BYTES = END_BYTES
 
 cdef enum message_type:
     MESSAGE_HELLO = 1
     MESSAGE_ENTRIES = 2
     MESSAGE_RESULTS = 3
     MESSAGE_END = 4
+    MESSAGE_TAKEN = 5  # what its author has taken of this stream: frames, or results; and 0. In END's layout
 
 cdef enum:
     META_IS_ZSTD = 1

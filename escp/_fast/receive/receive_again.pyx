@@ -1,0 +1,117 @@
+"""A receiver's stream and its next connection; see receive_again.pxd."""
+
+from libc.stdint cimport uint8_t, uint64_t
+
+from escp._fast.base.events cimport EVENT_CUT, EVENT_RESUMED, push_event
+from escp._fast.base.libc cimport ECONNRESET, EINTR, MSG_WAITALL, errno, escp_flag, memcpy, recv
+from escp._fast.base.types cimport (FAST_AUTH, FAST_NET, FAST_PROTOCOL, IV_BYTES, MAX_BATCH, TAG_BYTES, TELL_BYTES,
+                                    clear, fail, fast_err)
+from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
+from escp._fast.receive.receive_large cimport end_writes
+from escp._fast.receive.receive_state cimport ANSWER_BEFORE, N_TOLD, receive_stream, send_results, tell_taken
+from escp._fast.wire.connection cimport connection_cut, is_passing, line_adopt
+from escp._fast.wire.payloads cimport (MESSAGE_TAKEN, META_HEADER_BYTES, RESULT_BYTES, TAKEN_BYTES, get_end,
+                                       get_meta_header, meta_header)
+
+cdef enum:
+    TELL_FRAMES = 64  # taken before the sender is told, or
+    BLOCK_WEIGHT = 16  # TELL_BYTES of what the sender keeps, or so many times as much of blocks
+
+
+cdef int receive_all(receive_stream *t, uint8_t *to, size_t n, fast_err *err) noexcept nogil:
+    cdef ssize_t k
+    while n:
+        k = recv(t.line.fd, to, n, MSG_WAITALL)
+        if k < 0:
+            if errno == EINTR:
+                continue
+            return fail(err, FAST_NET, errno, "receive")
+        if k == 0:
+            return fail(err, FAST_NET, ECONNRESET, "receive")
+        to += k
+        n -= k
+    return 0
+
+
+cdef int receive_taken(receive_stream *t, uint64_t *n_results, fast_err *err) noexcept nogil:
+    """The sender's first frame: how many results of this stream it has. A bundle's entries stay where they are."""
+    cdef uint8_t frame[IV_BYTES + META_HEADER_BYTES + TAKEN_BYTES + TAG_BYTES]
+    cdef uint64_t zero = 0
+    cdef meta_header h
+    cdef int type = 0
+    cdef size_t n = 0
+    if receive_all(t, frame, IV_BYTES, err) < 0 or channel_expect(t.line.sealed, frame, &type, &n, err) < 0:
+        return -1
+    if type != FRAME_META or n != META_HEADER_BYTES + TAKEN_BYTES:
+        return fail(err, FAST_AUTH, 0, "frame header")  # nothing has proven that it is the sender's
+    if (receive_all(t, frame + IV_BYTES, n + TAG_BYTES, err) < 0 or channel_open(t.line.sealed, frame, n, err) < 0
+            or get_meta_header(frame + IV_BYTES, n, &h, err) < 0):
+        return -1
+    if h.message != MESSAGE_TAKEN or h.flags:
+        return fail(err, FAST_PROTOCOL, 0, "message")
+    get_end(frame + IV_BYTES + META_HEADER_BYTES, n_results, &zero)
+    return 0
+
+
+cdef int repeat_results(receive_stream *t, uint64_t n_known, fast_err *err) noexcept nogil:
+    """Those that the sender has not got."""
+    cdef uint8_t frame[ANSWER_BEFORE + MAX_BATCH * RESULT_BYTES + TAG_BYTES]
+    cdef int n = 0
+    if n_known > t.n_told or t.n_told - n_known > N_TOLD:
+        return fail(err, FAST_PROTOCOL, 0, "results taken")
+    while n_known < t.n_told:
+        n = 0
+        while n < MAX_BATCH and n_known < t.n_told:
+            memcpy(frame + ANSWER_BEFORE + n * RESULT_BYTES, t.told + n_known % N_TOLD * RESULT_BYTES, RESULT_BYTES)
+            n_known += 1
+            n += 1
+        if send_results(t, frame, n, err) < 0:
+            return -1
+    return 0
+
+
+cdef int receive_again(receive_stream *t, fast_err *err) noexcept nogil:
+    cdef uint64_t n_known = 0
+    cdef int rc = -1
+    err.offset = t.index
+    while rc < 0:
+        if escp_flag(&t.state.is_stopped) or not is_passing(err, &t.bad, t.n_frames):
+            return -1
+        if connection_cut(t.line.whole, t.line.number):
+            push_event(&t.state.events, EVENT_CUT, err, False, NULL, 0, NULL, 0)
+        clear(err)
+        # What it finds out the sender is told over the next connection.
+        if end_writes(t, t.ring.n_pending, err) < 0 or line_adopt(&t.line, True, True, err) < 0:
+            return -1
+        t.n_untold = 0
+        t.n_untold_bytes = 0
+        rc = tell_taken(t, t.n_frames, err)
+        if rc == 0:
+            rc = receive_taken(t, &n_known, err)
+        if rc == 0:
+            rc = repeat_results(t, n_known, err)
+        err.offset = t.index
+    push_event(&t.state.events, EVENT_RESUMED, err, False, NULL, 0, NULL, 0)
+    return 0
+
+
+cdef int count_frame(receive_stream *t, size_t n_bytes, bint is_block, fast_err *err) noexcept nogil:
+    t.n_frames += 1
+    t.n_untold_bytes += n_bytes // BLOCK_WEIGHT if is_block else n_bytes
+    t.n_untold += 1
+    if t.n_untold < TELL_FRAMES and t.n_untold_bytes < TELL_BYTES:
+        return 0
+    t.n_untold = 0
+    t.n_untold_bytes = 0
+    return tell_taken(t, t.n_frames, err)
+
+
+cdef void stay(receive_stream *t) noexcept nogil:
+    cdef fast_err err
+    cdef uint8_t nothing
+    clear(&err)
+    while not escp_flag(&t.state.is_stopped):
+        if receive_all(t, &nothing, 1, &err) == 0:
+            fail(&err, FAST_NET, 0, "data after the end")  # no frame of this stream; nothing of it is looked at
+        if receive_again(t, &err) < 0:
+            return

@@ -1,0 +1,205 @@
+"""A stream's frames once more, over its next connection; see send_again.pxd."""
+
+from libc.stdint cimport uint8_t, uint32_t, uint64_t
+
+from escp._fast.base.events cimport EVENT_CUT, push_event
+from escp._fast.base.libc cimport (escp_flag, free, memcpy, memset, pthread_cond_wait, pthread_mutex_lock,
+                                   pthread_mutex_unlock)
+from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_CHANGED, FAST_MEMORY, FAST_NET, FAST_PROTOCOL,
+                                    FAST_STOPPED, IV_BYTES, PAGE_BYTES, TAG_BYTES, clear, fail,
+                                    fast_err)
+from escp._fast.crypto.channel cimport FRAME_META
+from escp._fast.io.pages cimport buffers_new, whole_pages
+from escp._fast.io.ring cimport SLOT_READY, io_slot
+from escp._fast.send.send_state cimport N_FLIGHTS, N_SENT, flight, large_file, send_state, sent_frame, sent_log
+from escp._fast.send.send_stream cimport send_stream, transmit
+from escp._fast.wire.connection cimport connection, connection_cut, line_adopt
+from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, MESSAGE_TAKEN, META_HEADER_BYTES, TAKEN_BYTES, data_header,
+                                       meta_header, put_data_header, put_end, put_meta_header)
+
+
+cdef sent_frame *oldest_kept(sent_log *log) noexcept nogil:
+    while log.first_kept < log.n_sent and (
+            log.first_kept < log.n_confirmed or log.frames[log.first_kept % N_SENT].id):
+        log.first_kept += 1
+    return &log.frames[log.first_kept % N_SENT] if log.first_kept < log.n_sent else NULL
+
+
+cdef bint find_room(sent_log *log, size_t n, size_t *at) noexcept nogil:
+    """Where n bytes may be kept, behind the youngest and before the oldest that is still there."""
+    cdef sent_frame *oldest
+    if log.n_sent - log.n_confirmed == N_SENT:
+        return False
+    oldest = oldest_kept(log)
+    at[0] = 0 if oldest == NULL else log.head
+    if oldest == NULL or oldest.offset < log.head:
+        if log.n_kept - at[0] >= n:
+            return True
+        at[0] = 0
+    return oldest != NULL and n < oldest.offset - at[0]
+
+
+cdef int sent_add(send_stream *t, int type, const uint8_t *payload, size_t n, const data_header *what,
+                  fast_err *err) noexcept nogil:
+    cdef sent_log *log = &t.state.sent[t.index]
+    cdef connection *c = t.line.whole
+    cdef bint is_block = what != NULL and not what.flags & DATA_IS_BUNDLE
+    cdef sent_frame *f
+    cdef size_t at = 0
+    pthread_mutex_lock(&c.lock)
+    while not find_room(log, 0 if is_block else n, &at):
+        if c.is_cut or c.number != t.line.number:
+            pthread_mutex_unlock(&c.lock)
+            if send_again(t, err) < 0:
+                return -1
+            pthread_mutex_lock(&c.lock)
+        elif c.is_over:
+            pthread_mutex_unlock(&c.lock)
+            return fail(err, FAST_STOPPED, 0, "connection")
+        else:
+            pthread_cond_wait(&c.changed, &c.lock)
+    f = &log.frames[log.n_sent % N_SENT]
+    f.type = <uint8_t>type
+    if is_block:
+        f.id, f.offset, f.n = what.id, what.offset, what.raw_bytes
+    else:
+        f.id, f.offset, f.n = 0, at, <uint32_t>n
+        memcpy(log.kept + at, payload, n)
+        log.head = at + n
+    log.n_sent += 1
+    pthread_mutex_unlock(&c.lock)
+    return 0
+
+
+cdef int sent_confirm_locked(sent_log *log, uint64_t n, fast_err *err) noexcept nogil:
+    if n < log.n_confirmed or n > log.n_sent:
+        return fail(err, FAST_PROTOCOL, 0, "frames taken")
+    log.n_confirmed = n
+    return 0
+
+
+cdef int read_block(send_stream *t, const sent_frame *f, io_slot *slot, fast_err *err) noexcept nogil:
+    """A block as it was read before; what has changed since then the digest tells, and without one nobody would."""
+    cdef send_state *s = t.state
+    cdef flight *flown = &s.flights[f.id % N_FLIGHTS]
+    cdef large_file *l
+    cdef fast_err own
+    clear(&own)
+    pthread_mutex_lock(&s.lock)
+    l = flown.large if flown.id == f.id else NULL
+    pthread_mutex_unlock(&s.lock)
+    if l == NULL:  # it has its result, so all of it was taken
+        return fail(err, FAST_PROTOCOL, 0, "frames taken")
+    slot.owner, slot.fd, slot.offset, slot.n_bytes, slot.result = l, l.fd, f.offset, f.n, 0
+    slot.n_io = <uint32_t>whole_pages(f.n) if l.is_direct else f.n
+    slot.is_direct = l.is_direct
+    slot.state = SLOT_READY
+    if s.config.engine.finish(&t.ring, slot, &own) < 0:
+        if not s.config.has_checksum:
+            return fail(err, FAST_CHANGED, 0, "read again")
+        memset(slot.data, 0, f.n)
+    return 0
+
+
+cdef int repeat_frame(send_stream *t, uint64_t i, io_slot *slot, fast_err *err) noexcept nogil:
+    """Seal frame i and send it."""
+    cdef sent_log *log = &t.state.sent[t.index]
+    cdef sent_frame *f = &log.frames[i % N_SENT]
+    cdef uint8_t *frame = slot.data - DATA_HEADER_BYTES - IV_BYTES
+    cdef size_t n = f.n
+    cdef data_header h
+    if f.id == 0:
+        memcpy(frame + IV_BYTES, log.kept + f.offset, n)
+    else:
+        if read_block(t, f, slot, err) < 0:
+            return -1
+        h.id, h.offset, h.raw_bytes, h.flags = f.id, f.offset, f.n, 0
+        put_data_header(frame + IV_BYTES, &h)
+        n += DATA_HEADER_BYTES
+    return transmit(t, f.type, frame, n, False, err)
+
+
+cdef int await_acks(send_stream *t, bint is_answer, uint64_t *n_confirmed) noexcept nogil:
+    """Until results are read from this connection, or (is_answer) the receiver has said what it has. -1: it broke."""
+    cdef sent_log *log = &t.state.sent[t.index]
+    cdef connection *c = t.line.whole
+    cdef int rc = 0
+    pthread_mutex_lock(&c.lock)
+    while (log.confirmed_on if is_answer else log.acks_on) != t.line.number:
+        if c.is_cut or c.is_over or c.number != t.line.number:
+            rc = -1
+            break
+        pthread_cond_wait(&c.changed, &c.lock)
+    if is_answer:
+        n_confirmed[0] = log.n_confirmed
+    pthread_mutex_unlock(&c.lock)
+    return rc
+
+
+cdef int tell_taken(send_stream *t, fast_err *err) noexcept nogil:
+    """What this side has of the receiver's results."""
+    cdef uint8_t frame[IV_BYTES + META_HEADER_BYTES + TAKEN_BYTES + TAG_BYTES]
+    cdef meta_header h
+    h.message, h.flags, h.count, h.raw_bytes = MESSAGE_TAKEN, 0, 1, TAKEN_BYTES
+    put_meta_header(frame + IV_BYTES, &h)
+    put_end(frame + IV_BYTES + META_HEADER_BYTES, t.state.sent[t.index].n_results, 0)
+    return transmit(t, FRAME_META, frame, META_HEADER_BYTES + TAKEN_BYTES, False, err)
+
+
+cdef int go_on(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil:
+    """Over a connection that is new: 1 when all is sent again, 0 when it broke, too."""
+    cdef sent_log *log = &t.state.sent[t.index]
+    cdef uint64_t i = 0
+    if await_acks(t, False, NULL) < 0:
+        return 0
+    if tell_taken(t, err) < 0:
+        return -1
+    if await_acks(t, True, &i) < 0:
+        return 0
+    while i < log.n_sent:
+        if repeat_frame(t, i, slot, err) < 0:
+            return -1
+        i += 1
+    return 1
+
+
+cdef int send_again(send_stream *t, fast_err *err) noexcept nogil:
+    cdef io_slot slot
+    cdef uint8_t *memory = buffers_new(1, t.state.config.block)  # rare: no stream has room for it all the time
+    cdef int rc = 0
+    if memory == NULL:
+        clear(err)
+        return fail(err, FAST_MEMORY, 0, "buffers")
+    memset(&slot, 0, sizeof(io_slot))
+    slot.data = memory + PAGE_BYTES
+    while rc == 0:
+        if err.code == 0:
+            fail(err, FAST_NET, 0, "send")
+        err.offset = t.index
+        if connection_cut(t.line.whole, t.line.number):
+            push_event(&t.state.events, EVENT_CUT, err, False, NULL, 0, NULL, 0)
+        clear(err)
+        if line_adopt(&t.line, True, True, err) < 0:
+            rc = -1
+            break
+        rc = go_on(t, &slot, err)
+        if rc < 0 and err.code == FAST_NET and not escp_flag(&t.state.is_stopped):
+            rc = 0
+    free(memory)
+    return -1 if rc < 0 else 0
+
+
+cdef int await_end(send_stream *t, fast_err *err) noexcept nogil:
+    cdef sent_log *log = &t.state.sent[t.index]
+    cdef connection *c = t.line.whole
+    cdef int rc = 0
+    pthread_mutex_lock(&c.lock)
+    while not log.is_ended and not c.is_over and rc == 0:
+        if c.is_cut or c.number != t.line.number:
+            pthread_mutex_unlock(&c.lock)
+            rc = send_again(t, err)
+            pthread_mutex_lock(&c.lock)
+        else:
+            pthread_cond_wait(&c.changed, &c.lock)
+    pthread_mutex_unlock(&c.lock)
+    return rc

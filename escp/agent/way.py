@@ -1,0 +1,267 @@
+"""An agent's side of the data's way: from the initiator's `Link` to streams that have proven themselves."""
+
+from escp.constants import INITIATOR_SILENT_S, KEEPALIVE_S, SECRET_BYTES, START_ALIVE_S
+from escp.control.channel import ControlChannel
+from escp.control.messages import Damaged, Link, Listening, Relay
+from escp.errors import AgentError, NetworkError, ProtocolError
+from escp.failures import FAST_AUTH, Failure
+from escp.lean import sockets
+from escp.lean.eventloop import EventLoop
+from escp.streams.addresses import is_address, is_own_address
+from escp.streams.listener import Acceptor, listen, relisten
+from escp.streams.sealing import choose_aead
+from escp.streams.streams import Streams
+from escp.ui.log import AgentLog
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.streams.connector import Connector
+    from escp.streams.ends import ReceiveEnd, SendEnd
+    from escp.streams.reconnect import Reconnector
+    from escp.streams.relayed import RelayedStreams
+    from escp.streams.streams import Opener
+
+STOPPED_S = 30.0  # for one that connects, where it is let in
+STREAMS_TIMEOUT_S = INITIATOR_SILENT_S  # for all streams to arrive: an initiator that runs is faster
+REASON_MINOR = 2  # of an initiator that understands `reason` in `listening`
+
+
+class Way:
+    """`check` and `open` what the initiator says, `tick` until `is_ready`, `start`; then some may break."""
+
+    def __init__(
+        self, loop: EventLoop, channel: ControlChannel, log: AgentLog, own_address: str, peer_address: str
+    ):
+        """The addresses between which ssh goes, "" where they are not known."""
+        self._loop = loop
+        self._channel = channel
+        self._log = log
+        self._own_address, self._peer_address = own_address, peer_address
+        self._relay_secret = b""
+        self._link: Link | None = None
+        self._max_large = 0
+        self._is_sender = False
+        self.streams: Streams | None = None
+        self._relayed: RelayedStreams | None = None  # what comes before those, through a relay
+        self._opener: Opener | None = None
+        self._reconnector: Reconnector | None = None  # of streams that were there
+        self._bound = ("", 0)  # address and port that were listened on
+        self._due_s = float("inf")
+
+    # ---- Orders -------------------------------------------------------------------------------------
+
+    def take_relay(self, message: Relay) -> None:
+        if self._link is not None:
+            raise ProtocolError("the initiator tells of its relay too late")
+        if len(message.secret) != SECRET_BYTES:
+            raise ProtocolError("the relay's secret has a wrong length")
+        self._relay_secret = message.secret
+
+    def check(self, link: Link) -> None:
+        """Raises ProtocolError or AgentError for one that can't be."""
+        if len(link.secret) != SECRET_BYTES:
+            raise ProtocolError("the session's secret has a wrong length")
+        if link.is_relayed and not self._relay_secret:  # before 1.2, when any stranger could pass for a relay
+            raise AgentError(
+                "the initiator's escp is too old to relay to this one",
+                "install the same release on all hosts, or use -R",
+            )
+        if link.is_relayed != bool(self._relay_secret) or (link.is_relayed and link.mode == "connect"):
+            raise ProtocolError("the initiator wants a relay that can't be")
+        if not 0 < link.port <= link.port + link.n_ports - 1 < 65536:
+            raise ProtocolError("the session's ports are out of range")
+
+    def open(self, link: Link, *, n_streams: int, is_sender: bool, max_large: int, peer_minor: int) -> None:
+        """Listen, connect or tunnel, and say so. *max_large*: of a receiver, files that may be open."""
+        self._link = link
+        self._is_sender, self._max_large = is_sender, max_large
+        self._open_streams(n_streams)
+        self._channel.say_more_often(START_ALIVE_S)
+        now = self._loop.now()
+        self._due_s = now + (link.patience_s if link.mode == "connect" else STREAMS_TIMEOUT_S)
+        if link.mode == "listen":
+            self._listen(link, peer_minor)
+        elif link.mode == "connect":
+            if not self._find_addresses():
+                raise NetworkError("the address of the other side is not known here", "name it with --bind")
+            self._tell_listening([], 0)
+            self._opener = self._connect(None)
+        elif link.mode == "tunnel":
+            self._tell_listening([], 0)
+            self.go_through_tunnel()
+        else:
+            raise ProtocolError("the initiator wants streams of an unknown kind")
+
+    def _open_streams(self, n_streams: int) -> None:
+        assert self._link
+        link = self._link
+        self.streams = Streams(
+            link.secret, n_streams=n_streams, block_bytes=link.block_bytes,
+            is_sender=self._is_sender, backend=choose_aead(),
+            limit_bytes_per_s=link.limit_bytes_per_s or None, may_reconnect=link.reconnect_s > 0,
+        )  # fmt: skip
+        if self._relay_secret:
+            from escp.streams.relayed import RelayedStreams  # not at the top: hardly an agent is relayed to
+
+            self._relayed = RelayedStreams(
+                self._relay_secret, self.streams, self._loop.watch, self._loop.unwatch,
+                speaks_first=link.speaks_first,
+            )  # fmt: skip
+
+    def _find_addresses(self) -> list[tuple[str, int]]:
+        """Where this agent is to connect to."""
+        assert self._link
+        hosts = self._link.addresses or [self._peer_address]
+        return [(host, self._link.port) for host in hosts if is_address(host)]
+
+    def _connect(self, wanted: set[int] | None) -> "Connector":
+        """*wanted*: streams that were there; None: all, for the first time."""
+        from escp.streams.connector import Connector  # not at the top: hardly an agent connects
+
+        assert self.streams
+        loop = self._loop
+        return Connector(
+            self._find_addresses(), self.streams, loop.watch, loop.unwatch, loop.now(), wanted=wanted
+        )
+
+    def _accept_from(self, listener: sockets.Socket | None) -> Acceptor:
+        assert self.streams
+        return Acceptor(
+            listener, self._relayed or self.streams, self._loop.watch, self._loop.unwatch, self._loop.now()
+        )
+
+    def _tell_listening(self, addresses: list[str], port: int, reason: str = "") -> None:
+        assert self.streams
+        self._channel.send(Listening(addresses, port, self.streams.n_streams, reason, self._max_large))
+
+    def _listen(self, link: Link, peer_minor: int) -> None:
+        address = self._own_address
+        if link.addresses:  # the user's choice; behind an address translation it is not one of this host
+            address = link.addresses[0] if is_own_address(link.addresses[0]) else ""
+        try:
+            listener = listen(address, link.port, link.n_ports)
+        except NetworkError as e:  # the tunnel is left, if the initiator wants it and knows of that
+            if peer_minor < REASON_MINOR:
+                raise
+            self._opener = self._accept_from(None)
+            return self._tell_listening([], 0, str(e))
+        self._opener = self._accept_from(listener)
+        self._bound = address, listener.getsockname()[1]
+        # A link-local address means nothing on another host: its ssh configuration has one with a scope.
+        addresses = [address] if address and "%" not in address else []
+        return self._tell_listening(addresses, listener.getsockname()[1])
+
+    def go_through_tunnel(self) -> None:
+        """No port of this host could be reached: start anew with sockets that the control channel feeds."""
+        assert self.streams and self._link
+        n_streams = self.streams.n_streams
+        if self._opener is not None:
+            self._close_opener()
+            self.close_streams()
+            self._open_streams(n_streams)
+        elif self._link.mode != "tunnel":
+            raise ProtocolError("the initiator wants a tunnel too late")
+        self._due_s = self._loop.now() + STREAMS_TIMEOUT_S
+        limit = self._link.limit_bytes_per_s if self._is_sender else 0
+        tunnel = self._channel.open_tunnel(n_streams, limit)
+        self._opener = acceptor = self._accept_from(None)
+        for end in tunnel.ends:
+            acceptor.take(end)
+
+    # ---- Until all streams are there, and after ---------------------------------------------------------
+
+    @property
+    def next_tick_s(self) -> float:
+        """When `tick` has something to do."""
+        next_s = float("inf") if self._reconnector is None else self._reconnector.next_tick_s
+        if self._opener is None:
+            return next_s
+        return min(next_s, self._loop.now() + START_ALIVE_S, self._opener.next_tick_s)
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether all have proven themselves, and have not been started."""
+        return self._opener is not None and self.streams is not None and self.streams.is_complete
+
+    def tick(self, now: float) -> None:
+        """Raises NetworkError when they don't come, or the network is gone."""
+        if self._opener is not None:
+            self._opener.tick(now)
+            if now > self._due_s and not self.is_ready and not self._is_answered_soon(now):
+                raise self._explain_missing_streams()
+        elif self.streams is not None:
+            self.streams.check(now)
+        if self._reconnector is not None:
+            self._reconnector.tick(now)
+
+    def _is_answered_soon(self, now: float) -> bool:
+        """The other host lets in who connects, but is slow to answer: it may have been stopped."""
+        return now <= self._due_s + STOPPED_S and getattr(self._opener, "is_let_in", False)
+
+    def _explain_missing_streams(self) -> NetworkError:
+        assert self._link and self._opener
+        if isinstance(self._opener, Acceptor):
+            return NetworkError("the initiator's data connections did not arrive")
+        where = ", ".join(self._link.addresses or [self._peer_address])
+        return NetworkError(f"can't reach {where} port {self._link.port} from here: {self._opener.reason}")
+
+    def start(self, end: "SendEnd | ReceiveEnd") -> None:
+        """Stop listening, hand the streams to the plane."""
+        assert self.streams and self._link
+        self._close_opener()
+        self._channel.say_more_often(KEEPALIVE_S)
+        self._link = self._link._replace(secret=b"")
+        self._relay_secret, self._relayed = b"", None
+        if self.streams.may_reconnect:
+            from escp.streams.reconnect import Reconnector  # not at the top: the streams are there by now
+
+            self._reconnector = Reconnector(
+                self.streams, self._reopen, self._log.note, self._loop, self._link.reconnect_s
+            )
+        end.start(self.streams)
+        self._log.begin(
+            role="sender" if self._is_sender else "receiver", peer=self._peer_address,
+            n_streams=self.streams.n_streams, block_bytes=self._link.block_bytes, aead=choose_aead(),
+        )  # fmt: skip
+
+    def _reopen(self, wanted: set[int]) -> "Connector | Acceptor":
+        """What gets new connections for streams that were there."""
+        assert self._link
+        link = self._link
+        if link.mode == "connect":
+            return self._connect(wanted)
+        address, port = self._bound
+        return self._accept_from(relisten(address, port, link.port, link.port + link.n_ports - 1))
+
+    def lose(self, stream: int, failure: Failure) -> None:
+        """The plane's: see `Reconnector`."""
+        assert self._reconnector
+        if failure.code == FAST_AUTH:  # the other side sees no more than a cut
+            self._channel.send(Damaged(stream))
+        self._reconnector.lose(stream, failure)
+
+    def resume(self, stream: int) -> None:
+        assert self._reconnector
+        self._reconnector.resume(stream)
+
+    def end(self) -> None:
+        """The plane is done."""
+        if self._reconnector is not None:
+            self._reconnector.end()
+
+    def close(self) -> None:
+        """No further connection is needed."""
+        self._close_opener()
+        if self._reconnector is not None:
+            self._reconnector.close()
+
+    def _close_opener(self) -> None:
+        if self._opener is not None:
+            self._opener.close()
+        self._opener = None
+
+    def close_streams(self) -> None:
+        """After the planes."""
+        for streams in (self._relayed, self.streams):
+            if streams is not None:
+                streams.close()

@@ -1,0 +1,114 @@
+"""Streams whose connections break get others, as long as the user waits for that."""
+
+from escp.errors import NetworkError
+from escp.failures import Failure
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from escp.lean.eventloop import EventLoop
+    from escp.streams.connector import Connector
+    from escp.streams.listener import Acceptor
+    from escp.streams.streams import Streams
+
+RETRY_S = 1.0  # while no port is free
+# After this side's end: the other one closes its connections a moment later, and that is no cut.
+END_S = 1.0
+
+
+class Reconnector:
+    """The plane tells of each cut, and when a stream goes on.
+
+    *open(streams)* makes what gets connections: a Connector for those streams, or an Acceptor for all. It may
+    raise NetworkError. *tell(text)* hears when the first stream is lost and the last one is back. *what*: the
+    streams, for people.
+    """
+
+    def __init__(
+        self,
+        streams: "Streams",
+        open: "Callable[[set[int]], Connector | Acceptor]",
+        tell: "Callable[[str], None]",
+        loop: "EventLoop",
+        timeout_s: float,
+        what: str = "the data streams",
+    ):
+        self._streams = streams
+        self._open = open
+        self._tell = tell
+        self._loop = loop
+        self._timeout_s = timeout_s
+        self._what = what
+        self._failures: dict[int, tuple[float, Failure]] = {}  # since when, and why
+        self._opener: Connector | Acceptor | None = None
+        self._open_s = 0.0  # not before
+        self._begin_s = 0.0  # of an outage
+        self._is_over = False
+
+    def lose(self, stream: int, failure: Failure) -> None:
+        """Raises the failure where there can be no other connection."""
+        if self._streams.is_tunnel:
+            raise failure.as_error(self._what)
+        now = self._loop.now()
+        if not self._failures:
+            self._begin_s = now
+            self._open_s = now + (END_S if self._is_over else 0.0)
+            if not self._is_over:
+                what = failure.cut or f"stream {stream + 1}"
+                self._tell(f"data {what}: {failure.reason}; connecting again")
+        self._failures.setdefault(stream, (now, failure))
+        self._streams.cut.add(stream)
+        if self._opener is not None:
+            self._opener.want(stream, now)
+
+    def resume(self, stream: int) -> None:
+        """It goes on: the peer has said so under the new connection's key."""
+        if self._failures.pop(stream, None) is None:
+            return
+        self._streams.cut.discard(stream)
+        if not self._failures:
+            self.close()
+            if not self._is_over:
+                self._tell(
+                    f"all data streams are connected again, after {self._loop.now() - self._begin_s:.1f} s"
+                )
+
+    def end(self) -> None:
+        """This side is done."""
+        self._is_over = True
+
+    @property
+    def is_waiting(self) -> bool:
+        return bool(self._failures) and not self._is_over
+
+    @property
+    def next_tick_s(self) -> float:
+        if not self._failures:
+            return float("inf")
+        return self._open_s if self._opener is None else self._opener.next_tick_s
+
+    def tick(self, now: float) -> None:
+        """Raises NetworkError when a stream has been lost for too long."""
+        if not self._failures:
+            return
+        since_s, failure = min(self._failures.values(), key=lambda one: one[0])
+        if now - since_s > self._timeout_s:
+            error = failure.as_error(self._what)
+            raise NetworkError(
+                f"{error}; no other connection could be made for {self._timeout_s:.0f} s",
+                "check the network between the hosts, and run the copy again; or wait longer, with "
+                "--reconnect-timeout",
+            )
+        if self._opener is not None:
+            self._opener.tick(now)
+        elif now >= self._open_s:
+            try:
+                self._opener = self._open(set(self._failures))
+            except NetworkError:
+                self._open_s = now + RETRY_S
+
+    def close(self) -> None:
+        if self._opener is not None:
+            self._opener.close()
+        self._opener = None

@@ -1,0 +1,177 @@
+"""Data connections that break: other ones are made, and the copy goes on where it was."""
+
+import random
+import sys
+import threading
+
+import pytest
+
+from tests.fault.test_causes import name_ends
+from tests.fault.test_streams import IN_DATA, Fault, cut, drop_one, flip, insert, repeat, reset
+from tests.support.command import DRIVER, needs_source
+from tests.support.proxy import TO_AGENT, TO_INITIATOR, Cut, Proxy, pass_on
+from tests.support.trees import list_tree, write_random
+
+pytestmark = needs_source  # the driver leads the streams through the proxy
+WAYS = ["push", "pull", "-R"]
+LARGE_BYTES = 12_000_000
+
+
+class Watched(Proxy):
+    """Keeps every preamble, and every IV word that goes with it: by stream, connection and way."""
+
+    def __init__(self, port: int, change=pass_on, before=None):
+        self.connections: list[tuple[int, int]] = []
+        self.before = before
+        super().__init__(port, change, before_upstream=self._note)
+
+    def _note(self, stream: int, hello: bytes) -> None:
+        self.connections.append((stream, int.from_bytes(hello[8:12], "big")))
+        if self.before is not None:
+            self.before(stream, hello)
+
+
+def copy_through(escp, way, source, target, proxy, *options, n_streams=2):
+    env = escp.write_driver(ports={str(escp.port): proxy.port})
+    return escp.run("-t", str(n_streams), *options, *name_ends(way, source, target), env=env,
+                    command=[sys.executable, str(DRIVER)])  # fmt: skip
+
+
+def towards(way: str, *, is_data: bool) -> str:
+    """The way through the proxy in front of the agent that listens: the receiving one, but in a pull."""
+    return TO_AGENT if is_data == (way != "pull") else TO_INITIATOR
+
+
+@pytest.fixture
+def tree(source):
+    write_random(source / "large", LARGE_BYTES)
+    for number in range(300):
+        write_random(source / f"small-{number:03}", number * 100, seed=number)
+    return source
+
+
+def assert_whole(escp, done, tree, target) -> None:
+    assert done.code == 0, (done.code, done.err)
+    assert list_tree(target / tree.name) == list_tree(tree)
+    escp.assert_nothing_left()
+
+
+@pytest.mark.parametrize("act", [cut, reset, flip, drop_one, repeat, insert])
+@pytest.mark.parametrize("way", WAYS)
+def test_stream_that_breaks_goes_on(escp, tree, target, way, act):
+    fault = Fault(act, IN_DATA, way=towards(way, is_data=True), stream=None)
+    with Watched(escp.port, fault) as proxy:
+        done = copy_through(escp, way, tree, target, proxy, "-r")
+    assert fault.is_done
+    assert_whole(escp, done, tree, target)
+    if way != "-R":
+        assert "connecting again" in done.err and "connected again, after" in done.err
+        assert ("brought what was not sent" in done.err) == (
+            way == "push" and act in (flip, drop_one, repeat, insert)
+        )
+
+
+@pytest.mark.parametrize("act", [cut, reset, flip])
+@pytest.mark.parametrize("offset", [100, 700])
+@pytest.mark.parametrize("way", WAYS)
+def test_results_that_are_lost_come_again(escp, tree, target, way, offset, act):
+    fault = Fault(act, offset, way=towards(way, is_data=False), stream=None)
+    with Watched(escp.port, fault) as proxy:
+        done = copy_through(escp, way, tree, target, proxy, "-r")
+    assert fault.is_done
+    assert_whole(escp, done, tree, target)
+
+
+class Cuts:
+    """Cuts each connection, one way or the other, after a number of bytes of its own."""
+
+    def __init__(self, dice: random.Random, mean: int, most: int):
+        self._dice, self._mean, self._left = dice, mean, most
+        self._lock = threading.Lock()
+        self._ends: dict[tuple[int, str], int] = {}
+
+    def __call__(self, stream: int, way: str, at: int, data: bytes) -> bytes:
+        with self._lock:
+            if at == 0 or (stream, way) not in self._ends:  # a new connection
+                mean = self._mean if way == TO_AGENT else self._mean // 1000
+                self._ends[stream, way] = int(self._dice.expovariate(1 / mean)) + 200
+            if not self._left or at + len(data) < self._ends[stream, way]:
+                return data
+            self._left -= 1
+            is_reset = self._dice.random() < 0.5
+        raise Cut(is_reset=is_reset)
+
+
+@pytest.mark.parametrize("n_streams", [1, 4])
+@pytest.mark.parametrize("way", WAYS)
+def test_many_cuts_at_random(escp, tree, target, way, n_streams):
+    seed = random.randrange(1 << 32)
+    print("seed", seed)
+    cuts = Cuts(random.Random(seed), 1_500_000, 12)
+    with Watched(escp.port, cuts) as proxy:
+        done = copy_through(escp, way, tree, target, proxy, "-r", n_streams=n_streams)
+    assert_whole(escp, done, tree, target)
+    # No connection has the number of another one: its keys would be used twice.
+    assert len(set(proxy.connections)) == len(proxy.connections) > n_streams
+
+
+@pytest.mark.parametrize("way", ["push", "pull"])
+def test_connections_that_all_bring_something_else(escp, tree, target, way):
+    """What three connections in a row have damaged, no fourth one will bring."""
+    is_data = towards(way, is_data=True)
+
+    def damage(stream, way_now, at, data):
+        return flip(data, 100_000 - at) if way_now == is_data and at <= 100_000 < at + len(data) else data
+
+    with Watched(escp.port, damage) as proxy:
+        done = copy_through(escp, way, tree / "large", target, proxy, n_streams=1)
+    assert done.code == 12 and done.error and done.hint, (done.code, done.err)
+    assert 3 <= len(proxy.connections) <= 4  # the last one gets no answer
+    assert list_tree(target) == {}
+    escp.assert_nothing_left()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_other_connections_that_cannot_be_made(escp, tree, target, way):
+    fault = Fault(reset, IN_DATA, way=towards(way, is_data=True), stream=None)
+    first = []
+
+    def refuse(stream, hello):
+        first.append(stream)
+        if len(first) > 2:
+            raise OSError("nobody is there")
+
+    with Watched(escp.port, fault, refuse) as proxy:
+        done = copy_through(escp, way, tree, target, proxy, "-r", "--reconnect-timeout", "2",
+                            "--escp_portrange", "0")  # fmt: skip
+    assert done.code == 13 and done.hint, (done.code, done.err)
+    assert "no other connection could be made for 2 s" in done.error
+    assert list_tree(target / tree.name).items() <= list_tree(tree).items()
+    escp.assert_nothing_left()
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_first_connection_that_is_cut_is_made_again(escp, tree, target, way):
+    """One of several that breaks while they are made does not send the whole copy through ssh."""
+    fault = Fault(cut, 10, way=TO_AGENT, stream=1)
+    with Watched(escp.port, fault) as proxy:
+        done = copy_through(escp, way, tree, target, proxy, "-r")
+    assert fault.is_done and "through ssh" not in done.err
+    assert_whole(escp, done, tree, target)
+
+
+def test_answer_to_the_first_hello_that_is_lost(escp, tree, target):
+    """The agent takes the connection for good, the initiator makes another one."""
+    fault = Fault(cut, 10, way=TO_INITIATOR, stream=1)
+    with Watched(escp.port, fault) as proxy:
+        done = copy_through(escp, "push", tree, target, proxy, "-r")
+    assert fault.is_done and "through ssh" not in done.err
+    assert_whole(escp, done, tree, target)
+
+
+@pytest.mark.parametrize("options", [["--reverse"], ["--reverse", "--data-host", "127.0.0.1"]])
+@pytest.mark.parametrize("way", ["push", "pull"])
+def test_streams_that_the_agent_makes(escp, tree, target, way, options):
+    """Without a proxy in between: the copy as such, and its end."""
+    done = escp.run("-r", "-t", "2", *options, *name_ends(way, tree, target))
+    assert_whole(escp, done, tree, target)
