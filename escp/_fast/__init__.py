@@ -23,7 +23,7 @@ _ROOMS = {
     "wire": "extras connection payloads",
     "io": "pages ring dummy_engine posix_engine engines",
     "files": "folding bounds owners beneath durable compare filter lending sizes given remains attributes "
-    "tree alike commit nodes",
+    "tree death alike commit nodes",
     "send": "send_state below gather hard_links flights removal large_files send_stream "
     "send_again send_frames send_setup "
     "questions send_large send_small acks send",

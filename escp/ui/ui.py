@@ -3,7 +3,6 @@
 import errno
 import os
 import sys
-from contextlib import suppress
 
 from escp.errors import (
     EXIT_LOCAL_FS,
@@ -71,8 +70,11 @@ def show_early_failure(error: EscpError, *, is_json: bool, options: Options | No
         hooks = Listeners()
         for listener in listeners:
             hooks.add(listener)
-        with suppress(LocalFileError):  # which is the error, then
+        try:  # not by contextlib, which a local copy would load for this alone
             _add_hooks(hooks, options)
+        except LocalFileError:
+            hooks.fail(error)  # which is that one
+            return
         hooks.fail(error)
         return
     listeners[0].fail(error)

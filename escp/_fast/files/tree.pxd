@@ -108,6 +108,5 @@ cdef int keep_directory(tree *t, new_file *f, int dirfd, bint is_brief, fast_err
 # Fails for a file that is its own source, where that is on this host.
 cdef int refuse_itself(new_file *f, fast_err *err) noexcept nogil
 cdef void file_discard(new_file *f) noexcept nogil
-# After *e* has failed with the system's error *number*: 0, or why nothing at all can be made in the target, or in the
-# root that *e* belongs to, any more.
-cdef int find_death(tree *t, const dir_cache *cache, const entry *e, int number) noexcept nogil
+# Where the cache has that directory; -1: nowhere.
+cdef int find_cached(const dir_cache *cache, const char *path, size_t n, size_t n_root) noexcept nogil

@@ -2,11 +2,10 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, ECONNABORTED, EEXIST, EINVAL, EIO, EISDIR, ELOOP,
-                                   ENODEV, ENOENT, ENOTCONN, ENXIO, EOPNOTSUPP, EPERM, ESHUTDOWN, ESTALE, EXDEV,
-                                   O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDWR, O_TMPFILE,
-                                   O_WRONLY, S_ISGID, c_close, dup, errno, escp_flag, escp_raise_flag, fchmodat, free,
-                                   fstatat, memcmp, memcpy, mkdirat, openat, stat_t, strlen, unlinkat)
+from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, EOPNOTSUPP,
+                                   EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDWR,
+                                   O_TMPFILE, O_WRONLY, S_ISGID, c_close, dup, errno, escp_flag, escp_raise_flag,
+                                   fchmodat, free, fstatat, memcmp, memcpy, mkdirat, openat, stat_t, strlen, unlinkat)
 from escp._fast.base.paths cimport SLASH, last_slash
 from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, clear, fail, fast_err, is_kept
 from escp._fast.files.attributes cimport (DIRECTORY_MODE, PROC_PATH_BYTES, UNFINISHED_MODE, kept_close, kept_open,
@@ -17,7 +16,7 @@ from escp._fast.files.durable cimport durable_free, durable_open, meet, note_dir
 from escp._fast.files.given cimport given_first, given_free, given_open
 from escp._fast.files.lending cimport (FULL_MODE, OWNER_RIGHTS, give_back, lend, lend_new, lending_close,
                                        lending_open, lent_directory, restore, take_newest)
-from escp._fast.files.remains cimport TEMP_NAME_BYTES, make_identity, name_temporary, remove_remains
+from escp._fast.files.remains cimport make_identity, name_temporary, remove_remains
 from escp._fast.wire.payloads cimport entry
 
 
@@ -370,39 +369,3 @@ cdef int refuse_itself(new_file *f, fast_err *err) noexcept nogil:
             there.st_ino == f.source.ino and there.st_dev == f.source.dev):
         return fail(err, FAST_SAME_FILE, 0, "create")
     return 0
-
-
-# ---- The target itself ------------------------------------------------------------------------------
-
-cdef bint is_deadly(int number) noexcept nogil:
-    """What a removed directory, a lost server, an ended file system process or a broken disk may answer."""
-    return (number == ENOENT or number == EIO or number == ENOTCONN or number == ECONNABORTED or number == ESTALE
-            or number == ENODEV or number == ENXIO or number == ESHUTDOWN)
-
-
-cdef int try_directory(tree *t, int dirfd) noexcept nogil:
-    """Make a file there that nobody sees: 0, or an errno."""
-    cdef char name[TEMP_NAME_BYTES]
-    cdef int fd = -1
-    if not escp_flag(&t.lacks_tmpfile):
-        fd = openat(dirfd, ".", O_TMPFILE | O_WRONLY | O_CLOEXEC, 0o600)
-    if fd < 0:
-        name_temporary(&t.id, name)
-        fd = openat(dirfd, name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY | O_CLOEXEC, 0o600)
-        if fd < 0:
-            return errno
-        unlinkat(dirfd, name, 0)
-    c_close(fd)
-    return 0
-
-
-cdef int find_death(tree *t, const dir_cache *cache, const entry *e, int number) noexcept nogil:
-    cdef int root
-    if t.in_place_fd >= 0 or t.root_fd < 0 or not (is_deadly(number) or number == EPERM):
-        return 0  # EPERM: what ext4 says of a nameless file in a removed directory
-    number = try_directory(t, t.root_fd)
-    if number == 0 and e.root_bytes:
-        root = find_cached(cache, e.path, e.root_bytes, e.root_bytes)
-        if root >= 0:
-            number = try_directory(t, root)
-    return number if is_deadly(number) else 0

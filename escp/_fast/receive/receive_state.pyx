@@ -12,8 +12,9 @@ from escp._fast.base.types cimport (FAST_GONE, FAST_MEMORY, FAST_NET, FAST_OK, F
                                     fast_err, is_kept)
 from escp._fast.crypto.channel cimport FRAME_META, channel_seal
 from escp._fast.crypto.digest cimport digest128
+from escp._fast.files.death cimport find_death
 from escp._fast.files.durable cimport unsynced
-from escp._fast.files.tree cimport cache_close, cache_open, file_discard, find_death, source_id, tree_close, tree_open
+from escp._fast.files.tree cimport cache_close, cache_open, file_discard, source_id, tree_close, tree_open
 from escp._fast.io.pages cimport buffers_new
 from escp._fast.io.ring cimport ring_close, ring_open
 from escp._fast.receive.roots cimport roots_free, roots_settle
