@@ -2,13 +2,14 @@
 
 from libc.stdint cimport int64_t, uint8_t
 
-from escp._fast.base.libc cimport (O_CLOEXEC, O_DIRECTORY, O_RDONLY, c_close, dirent64_t, escp_getdents, memcmp, memcpy,
-                                   openat, strlen)
-from escp._fast.base.paths cimport SLASH
+from escp._fast.base.libc cimport (AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY, c_close, dirent64_t, escp_flag,
+                                   escp_getdents, memcmp, memcpy, openat, readlinkat, strlen)
+from escp._fast.base.paths cimport SLASH, join_path
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err
+from escp._fast.files.attributes cimport PROC_PATH_BYTES, proc_path
 from escp._fast.files.bounds cimport next_dirent
 from escp._fast.files.folding cimport fold_name
-from escp._fast.files.tree cimport MAX_CACHED, cache_close, cache_open, dir_cache, find_directory, tree
+from escp._fast.files.tree cimport MAX_CACHED, NOT_MADE, cache_close, cache_open, dir_cache, find_directory, tree
 from escp._fast.wire.payloads cimport entry
 
 cdef enum:
@@ -46,6 +47,32 @@ cdef int count_alike(int dirfd, const char *name, size_t n_name, bint *is_listed
     return n_alike
 
 
+cdef ssize_t read_place(int fd, char *path, size_t n) noexcept nogil:
+    """Where the open directory is, as the kernel has it."""
+    cdef char by_fd[PROC_PATH_BYTES]
+    proc_path(by_fd, fd)
+    return readlinkat(AT_FDCWD, by_fd, path, n)
+
+
+cdef void find_own_path(tree *t, const entry *e, int dirfd, const char *name, own_path *out) noexcept nogil:
+    cdef char top[MAX_PATH_BYTES + 1]
+    cdef size_t n_name = strlen(name)
+    cdef ssize_t n_top
+    cdef ssize_t n
+    out.path, out.n = e.path, e.path_bytes
+    if e.path_bytes == 0 or not escp_flag(&t.has_aliases):
+        return
+    n_top = read_place(t.root_fd, top, MAX_PATH_BYTES)
+    n = read_place(dirfd, out.own, MAX_PATH_BYTES)
+    if n_top <= 0 or n < n_top or n >= MAX_PATH_BYTES or memcmp(out.own, top, n_top) != 0:
+        return  # what can't be told is as the sender calls it
+    if top[n_top - 1] == SLASH:
+        n_top -= 1
+    n -= n_top
+    out.path = out.own + n_top + (n > 0)
+    out.n = join_path(out.own + n_top + (n > 0), n - (n > 0), name, n_name)
+
+
 cdef bint is_alone(tree *t, const entry *e) noexcept nogil:
     cdef char path[MAX_PATH_BYTES + 1]
     cdef dir_cache cache  # the stream's may hold the descriptor that the file is to be named with
@@ -63,7 +90,7 @@ cdef bint is_alone(tree *t, const entry *e) noexcept nogil:
             end += 1
         memcpy(path, e.path, start)
         path[start - 1 if start else 0] = 0
-        if find_directory(t, &cache, path, start - 1 if start else 0, e.root_bytes, False, &fd, &own) < 0 or fd < 0:
+        if find_directory(t, &cache, path, start - 1 if start else 0, e.root_bytes, NOT_MADE, &fd, &own) < 0 or fd < 0:
             break
         is_one = count_alike(fd, e.path + start, end - start, &is_listed) < 2 and is_one
         start = end + 1

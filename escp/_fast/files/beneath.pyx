@@ -59,3 +59,12 @@ cdef int open_beneath(int top, const char *path, int flags, bint follows_links, 
             return fd
         escp_raise_flag(lacks_openat2)  # an old kernel, or a sandbox that forbids the call
     return open_by_component(top, path, flags)
+
+
+cdef int open_noting_links(int top, const char *path, int flags, int *lacks_openat2, int *has_followed) noexcept nogil:
+    cdef int fd = open_beneath(top, path, flags, False, lacks_openat2)
+    if fd < 0 and errno == ELOOP:
+        fd = open_beneath(top, path, flags, True, lacks_openat2)
+        if fd >= 0:
+            escp_raise_flag(has_followed)
+    return fd

@@ -6,7 +6,7 @@ from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOL
                                    O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDWR, O_WRONLY, S_ISDIR, S_ISREG, c_close, errno,
                                    fchown, fstat, fstatat, ftruncate, linkat, openat, renameat, stat_t, unlinkat)
 from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SYS, LACKS_ACL, LACKS_MODE, clear, fail, fast_err, lack)
-from escp._fast.files.alike cimport is_alone
+from escp._fast.files.alike cimport find_own_path, is_alone, own_path
 from escp._fast.files.attributes cimport (FILE_MODE, PROC_PATH_BYTES, hand_on_acl, proc_path, set_file_attributes,
                                           set_mode)
 from escp._fast.files.durable cimport note_directory, sync_again
@@ -22,10 +22,12 @@ cdef int open_over(tree *t, int dirfd, const entry *e, new_file *f, fast_err *er
     its first new byte on, so it must be nobody's who has just got it."""
     cdef stat_t status
     cdef int way = O_RDWR if t.reads_back else O_WRONLY
+    cdef own_path own
     cdef int given
     if fstatat(dirfd, f.name, &status, AT_SYMLINK_NOFOLLOW) < 0 or not S_ISREG(status.st_mode):
         return 0
-    given = given_begin(&t.given, e.path, e.path_bytes)
+    find_own_path(t, e, dirfd, f.name, &own)
+    given = given_begin(&t.given, own.path, own.n)
     if given == GIVEN_TAKEN:
         return fail(err, FAST_SYS, EEXIST, "name")
     if given == GIVEN_ALIKE and is_alone(t, e):
@@ -38,7 +40,7 @@ cdef int open_over(tree *t, int dirfd, const entry *e, new_file *f, fast_err *er
             fail(err, FAST_SYS, ESTALE, "open")
         elif f.source.ino and status.st_ino == f.source.ino and status.st_dev == f.source.dev:
             fail(err, FAST_SAME_FILE, 0, "create")
-    given_end(&t.given, e.path, e.path_bytes, err.code == 0)
+    given_end(&t.given, own.path, own.n, err.code == 0)
     f.is_over = err.code == 0
     if err.code and f.fd >= 0:
         c_close(f.fd)
@@ -116,8 +118,11 @@ cdef int link_nameless(tree *t, new_file *f, const entry *e, int given, fast_err
 
 
 cdef int name_file(tree *t, new_file *f, const entry *e, fast_err *lacks, fast_err *err) noexcept nogil:
-    cdef int given = given_begin(&t.given, e.path, e.path_bytes)
+    cdef own_path own
+    cdef int given
     cdef int rc
+    find_own_path(t, e, f.dirfd, f.name, &own)
+    given = given_begin(&t.given, own.path, own.n)
     if given == GIVEN_TAKEN:
         return fail(err, FAST_SYS, EEXIST, "name")
     if f.has_temporary_name:
@@ -128,7 +133,7 @@ cdef int name_file(tree *t, new_file *f, const entry *e, fast_err *lacks, fast_e
             rc = rename_temporary(f, err)
     else:
         rc = link_nameless(t, f, e, given, lacks, err)
-    given_end(&t.given, e.path, e.path_bytes, rc == 0)
+    given_end(&t.given, own.path, own.n, rc == 0)
     return rc
 
 

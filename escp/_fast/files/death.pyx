@@ -1,11 +1,16 @@
-"""Whether the target itself is gone; see death.pxd."""
+"""Whether the target is still there; see death.pxd."""
 
 from escp._fast.base.libc cimport (ECONNABORTED, EIO, ENODEV, ENOENT, ENOTCONN, ENXIO, EPERM, ESHUTDOWN, ESTALE,
                                    O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_TMPFILE, O_WRONLY, c_close, errno,
-                                   escp_flag, openat, unlinkat)
+                                   escp_flag, fstat, openat, stat_t, unlinkat)
 from escp._fast.files.remains cimport TEMP_NAME_BYTES, name_temporary
 from escp._fast.files.tree cimport dir_cache, find_cached, tree
 from escp._fast.wire.payloads cimport entry
+
+
+cdef bint is_removed(int dirfd) noexcept nogil:
+    cdef stat_t status
+    return dirfd >= 0 and fstat(dirfd, &status) == 0 and status.st_nlink == 0
 
 
 cdef bint is_deadly(int number) noexcept nogil:

@@ -15,7 +15,7 @@ from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, EEXIST, E
 from escp._fast.base.paths cimport last_slash
 from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES,
                                     MAX_PATH_BYTES, clear, fail, fast_err, is_kept)
-from escp._fast.files.alike cimport is_alone
+from escp._fast.files.alike cimport find_own_path, is_alone, own_path
 from escp._fast.files.attributes cimport mode_to_make, set_path_attributes
 from escp._fast.files.durable cimport note_directory
 from escp._fast.files.given cimport GIVEN_ALIKE, GIVEN_TAKEN, given_begin, given_end
@@ -115,14 +115,17 @@ cdef int place(tree *t, const new_node *node, const entry *e, const source_id *s
 
 cdef int name_node(tree *t, const new_node *node, const entry *e, const source_id *source, int dirfd, const char *name,
                    size_t n_directory, fast_err *err) noexcept nogil:
-    cdef int given = given_begin(&t.given, e.path, e.path_bytes)
+    cdef own_path own
     cdef fast_err lacks
+    cdef int given
     cdef int rc
+    find_own_path(t, e, dirfd, name, &own)
+    given = given_begin(&t.given, own.path, own.n)
     if given == GIVEN_TAKEN:
         return fail(err, FAST_SYS, EEXIST, "name")
     clear(&lacks)
     rc = place(t, node, e, source, dirfd, name, n_directory, given, &lacks, err)
-    given_end(&t.given, e.path, e.path_bytes, rc == 0)
+    given_end(&t.given, own.path, own.n, rc == 0)
     if rc == 0 and lacks.code:
         err[0] = lacks
     return rc

@@ -38,6 +38,7 @@ ctypedef struct tree:
     bint keeps_devices
     int lacks_openat2  # flags, raised by whichever thread finds out
     int lacks_tmpfile  # nameless files; not on NFS, for one
+    int has_aliases  # a link was followed: one directory has two paths
     char target_name[MAX_NAME_BYTES + 1]  # the only name below root_fd that may be written; "" = any
     bint brings_root  # the directory root_fd is itself one that is copied, and was made for that
     copy_identity id  # for temporary names

@@ -11,7 +11,7 @@ from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PA
 from escp._fast.files.attributes cimport (DIRECTORY_MODE, PROC_PATH_BYTES, UNFINISHED_MODE, kept_close, kept_open,
                                           limit_new, mode_to_begin, mode_to_make, proc_path, set_path_attributes,
                                           set_unfinished)
-from escp._fast.files.beneath cimport open_beneath
+from escp._fast.files.beneath cimport open_beneath, open_noting_links
 from escp._fast.files.durable cimport durable_free, durable_open, meet, note_directory
 from escp._fast.files.given cimport given_first, given_free, given_open
 from escp._fast.files.lending cimport (FULL_MODE, OWNER_RIGHTS, give_back, lend, lend_new, lending_close,
@@ -39,12 +39,9 @@ cdef void tree_close(tree *t) noexcept nogil:
 cdef void tree_tidy(tree *t) noexcept nogil:
     cdef dir_cache cache
     cdef lent_directory *one = take_newest(&t.lent)
-    cdef int fd
     cache_open(&cache, MAX_CACHED)
     while one != NULL:
-        fd = open_existing(t, &cache, one.path, one.n, one.n_root)
-        if fd >= 0:
-            restore(one, fd)
+        restore(one, open_existing(t, &cache, one.path, one.n, one.n_root))  # where it is still there
         free(one)
         one = take_newest(&t.lent)
     cache_close(&cache)
@@ -74,7 +71,9 @@ cdef int unsafe_or_system(int number, const char *where, fast_err *err) noexcept
 # ---- Directories ----------------------------------------------------------------------------------
 
 cdef int open_path(tree *t, int top, const char *path, bint follows_links) noexcept nogil:
-    return open_beneath(top, path, O_PATH | O_DIRECTORY | O_CLOEXEC, follows_links, &t.lacks_openat2)
+    if follows_links:
+        return open_noting_links(top, path, O_PATH | O_DIRECTORY | O_CLOEXEC, &t.lacks_openat2, &t.has_aliases)
+    return open_beneath(top, path, O_PATH | O_DIRECTORY | O_CLOEXEC, False, &t.lacks_openat2)
 
 
 cdef int find_cached(const dir_cache *cache, const char *path, size_t n, size_t n_root) noexcept nogil:

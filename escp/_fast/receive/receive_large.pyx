@@ -3,13 +3,14 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.counters cimport count_contents
-from escp._fast.base.libc cimport (ESPIPE, SYNC_FILE_RANGE_WRITE, calloc, errno, escp_fetch_add, escp_is_memory_fs,
-                                   free, ftruncate, malloc, memcmp, memcpy, pthread_cond_broadcast, pthread_cond_wait,
-                                   pthread_mutex_lock, pthread_mutex_unlock, sync_file_range)
+from escp._fast.base.libc cimport (ENOENT, ESPIPE, SYNC_FILE_RANGE_WRITE, calloc, errno, escp_fetch_add,
+                                   escp_is_memory_fs, free, ftruncate, malloc, memcmp, memcpy, pthread_cond_broadcast,
+                                   pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock, sync_file_range)
 from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS,
                                     MAX_OPEN_LARGE, PAGE_BYTES, SLICE_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.digest cimport digest128, digest_add, digest_finish, digest_update
 from escp._fast.files.commit cimport file_begin, file_commit
+from escp._fast.files.death cimport is_removed
 from escp._fast.files.tree cimport file_discard
 from escp._fast.io.pages cimport can_direct, has_zero_page, write_all, write_pages
 from escp._fast.io.ring cimport (SLOT_FREE, SLOT_PENDING, io_slot, ring_done_slot, ring_reap, slot_finish,
@@ -21,6 +22,10 @@ from escp._fast.receive.roots cimport roots_check
 from escp._fast.receive.settle cimport commit_settled, settles
 from escp._fast.wire.payloads cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, RESULT_IS_EARLY, data_header,
                                        entry)
+
+
+cdef enum:
+    LOOK_BYTES = 16777216
 
 
 cdef open_large *find_large_locked(receive_state *s, uint64_t id) noexcept nogil:
@@ -132,6 +137,7 @@ cdef int begin_large(receive_stream *t, entry *e, fast_err *err) noexcept nogil:
     l.extras = NULL
     l.is_direct = l.is_sparse = l.is_in_memory = l.is_failure_told = l.has_end = l.is_abandoned = False
     l.n_begun = l.n_done = l.n_total = l.low_block = l.n_ahead = 0
+    l.look_at = LOOK_BYTES
     l.n_reserved = e.size  # none, until create_large knows that it is wanted
     l.digest.high = l.digest.low = 0
     l.n_blocks = n_blocks
@@ -279,9 +285,10 @@ cdef int end_large(receive_stream *t, const entry *e, fast_err *err) noexcept no
     return finish_large(t, l, err) if is_finished else 0
 
 
-cdef open_large *take_place_locked(receive_state *s, const data_header *h, stretch *room,
+cdef open_large *take_place_locked(receive_state *s, const data_header *h, stretch *room, bint *is_due,
                                    fast_err *err) noexcept nogil:
-    """The file of a block that has come, once it is made; NULL when the block must not come."""
+    """The file of a block that has come, once it is made; NULL when the block must not come. *is_due*: of a look
+    whether the file can still get its name."""
     cdef open_large *l = find_large_locked(s, h.id)
     if l == NULL:
         fail(err, FAST_PROTOCOL, 0, "block of an unknown file")
@@ -293,6 +300,9 @@ cdef open_large *take_place_locked(receive_state *s, const data_header *h, stret
     earn_room_locked(s, l, h.raw_bytes)
     if l.failure.code == FAST_OK:
         claim_room_locked(s, l, room)
+    is_due[0] = l.n_begun >= l.look_at
+    if is_due[0]:
+        l.look_at = l.n_begun + LOOK_BYTES
     return l
 
 
@@ -304,18 +314,22 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
     cdef stretch room
     cdef fast_err own
     cdef bint is_dropped = False
+    cdef bint is_due = False
     cdef int rc
     clear(&own)
     room.n = 0
     part.high = part.low = 0
     pthread_mutex_lock(&s.lock)
-    l = take_place_locked(s, h, &room, err)
+    l = take_place_locked(s, h, &room, &is_due, err)
     if l != NULL:
         is_dropped = l.failure.code != FAST_OK or not s.config.engine.has_files
     pthread_mutex_unlock(&s.lock)
     if l == NULL:
         return -1
-    if room.n:
+    if is_due and not is_dropped and is_removed(l.file.dirfd):
+        is_dropped = True
+        fail(&own, FAST_SYS, ENOENT, "create")
+    if room.n and not is_dropped:
         rc = reserve(l, &room, &own)
         if rc < 0:
             is_dropped = True

@@ -52,6 +52,7 @@ ctypedef struct open_large:
     uint64_t n_total  # bytes that were sent, once its end is known
     uint64_t n_reserved  # reserve.pxd
     uint64_t n_ahead
+    uint64_t look_at  # bytes begun, at which it is looked whether its directory is still there
     bint has_end
     bint is_abandoned
     digest128 digest  # of what came

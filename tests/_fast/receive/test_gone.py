@@ -3,6 +3,7 @@
 import errno
 import fcntl
 import os
+import select
 import shutil
 import struct
 import subprocess
@@ -11,7 +12,9 @@ import pytest
 
 from escp._fast.planes.plane import FATAL, FILE_FAILED
 from escp.failures import FAST_GONE, FAST_SYS
-from tests.support.loopback import Loopback
+from tests.support.loopback import BLOCK, Loopback, wait_for_events
+from tests.support.peers import Sender
+from tests.support.waiting import wait_for
 
 EXT4_IOC_SHUTDOWN, WITHOUT_LOG = 0x8004587D, 2
 MANY = 2000
@@ -122,3 +125,48 @@ def test_removed_target_of_a_single_file(tmp_path, target, is_local):
     assert [(e.code, e.errno) for is_sender, e in outcome.events if not is_sender] == [
         (FAST_GONE, errno.ENOENT)
     ]
+
+
+LARGE = 128 * BLOCK
+
+
+@pytest.mark.parametrize("is_direct", [False, True], ids=["cached", "direct"])
+def test_large_file_whose_target_is_removed_ends_soon(tmp_path, is_direct):
+    """Not only when it is to get its name: blocks could be written to the end."""
+    place = tmp_path / "place"
+    place.mkdir()
+    with Sender(place, is_direct=is_direct) as sender:
+        sender.send_large(b"f", LARGE)
+        sender.send_data(bytes(BLOCK), id=1)
+        wait_for(lambda: sender.plane.counters()["bytes"] >= BLOCK)
+        shutil.rmtree(place)
+        n = 1
+        while not any(event.kind == FATAL for event in sender.seen) and n < LARGE // BLOCK:
+            sender.send_data(bytes(BLOCK), id=1, offset=n * BLOCK)
+            n += 1
+            wait_for(lambda n=n: sender.plane.counters()["bytes"] >= n * BLOCK or has_event(sender))
+        event = sender.wait_for_any()
+        while event.kind != FATAL:
+            event = sender.wait_for_any()
+        assert (event.code, event.errno) == (FAST_GONE, errno.ENOENT)
+        assert n * BLOCK < 20 << 20
+
+
+def has_event(sender):
+    if select.select([sender.plane.event_fd], [], [], 0)[0]:
+        sender.seen += [event for _, event in wait_for_events([sender.plane])]
+    return any(event.kind == FATAL for event in sender.seen)
+
+
+@pytest.mark.parametrize("is_direct", [False, True], ids=["cached", "direct"])
+def test_large_file_on_a_dead_file_system_ends_at_its_next_block(disk, is_direct):
+    with Sender(disk, is_direct=is_direct) as sender:
+        sender.send_large(b"f", 4 << 20)
+        sender.send_data(bytes(BLOCK), id=1)
+        wait_for(lambda: sender.plane.counters()["bytes"] >= BLOCK)
+        fcntl.ioctl(sender.root_fd, EXT4_IOC_SHUTDOWN, struct.pack("I", WITHOUT_LOG))
+        sender.send_data(bytes(BLOCK), id=1, offset=BLOCK)
+        event = sender.wait_for_any()
+        while event.kind != FATAL:
+            event = sender.wait_for_any()
+        assert (event.code, event.errno) == (FAST_GONE, errno.EIO)
