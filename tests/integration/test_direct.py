@@ -47,15 +47,6 @@ def test_change_whose_time_is_set_back_is_found(escp, source, target):
     assert list_tree(target) == {}
 
 
-@pytest.mark.parametrize("n", [64, 128])
-def test_few_open_files(escp, source, target, n):
-    for number in range(300):
-        (source / f"{number}").write_text(f"{number}")
-    write_random(source / "large", 2_000_000)
-    escp.copy(*direct("-r", source, target), agent=escp.write_agent("few", f"ulimit -n {n}"))
-    assert list_tree(target / "source") == list_tree(source)
-
-
 def test_removed_target(escp, source, target):
     for number in range(3000):
         (source / f"{number}").write_bytes(b"x" * 1000)

@@ -125,6 +125,18 @@ def test_file_that_never_fits_is_not_begun(escp, source, small_disk, way, option
     assert list_tree(small_disk) == {}
 
 
+@pytest.mark.parametrize("way", ["embedded", "-R"])
+def test_file_that_never_fits_is_not_begun_by_an_agent(escp, source, small_disk, way):
+    with open(source / "huge", "wb") as file:
+        file.truncate(1 << 43)
+    if way == "-R":
+        done = escp.fail(15, "-R", remote(source / "huge"), remote(small_disk))
+    else:
+        done = escp.fail(15, source / "huge", local(small_disk), is_embedded=True)
+    assert "huge" in done.error and "no space left" in done.error
+    assert list_tree(small_disk) == {}
+
+
 @in_all_directions
 def test_file_that_memory_has_no_room_for_is_not_begun(escp, source, folder, way):
     """On a tmpfs without a limit of its own."""

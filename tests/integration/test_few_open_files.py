@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.support.command import remote
+from tests.support.command import local, remote
 from tests.support.directions import in_all_directions
 from tests.support.trees import list_tree, write_random
 
@@ -41,6 +41,12 @@ def test_limit_of_one_end_is_enough(escp, tree, target, at):
     limits = limit_files(escp, 64)
     few = {"prefix": limits["prefix"]} if at == "sender" else {"agent": limits["agent"]}
     escp.copy("-r", "-t", "6", "--blocksize", "256K", tree, remote(target), timeout_s=90, **few)
+    assert list_tree(target / "tree") == list_tree(tree)
+
+
+def test_agent_on_this_host(escp, tree, target):
+    escp.copy("-r", "-t", "4", "--blocksize", "256K", tree, local(target), is_embedded=True, timeout_s=90,
+              prefix=("prlimit", "--nofile=64:64"))  # fmt: skip
     assert list_tree(target / "tree") == list_tree(tree)
 
 

@@ -260,6 +260,22 @@ def test_second_copy_with_times_sends_no_file(escp, source, target, way):
     assert list_tree(source) == list_tree(target / "source")
 
 
+@in_all_directions
+@pytest.mark.parametrize(
+    ("options", "is_warned"),
+    [(["--skip-unchanged"], True), (["-p", "--skip-unchanged"], False), (["--checksum"], False)],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_times_that_are_not_kept_are_warned_of(escp, source, target, way, options, is_warned):
+    """Every run would copy everything again, and say nothing."""
+    (source / "a").write_text("a")
+    words = ["-r", *options, way.source(source), way.target(target)]
+    for _ in range(2):
+        done = escp.copy(*words)
+        assert done.err.count("escp: warning: --skip-unchanged compares times, and without -p") == is_warned
+    assert ("1 unchanged" in done.err) is not is_warned, done.err
+
+
 # ---- Dry runs ---------------------------------------------------------------------------------------
 
 
