@@ -67,7 +67,7 @@ cdef int get_meta_header(const uint8_t *payload, size_t n, meta_header *h, fast_
     if (h.count > MAX_BATCH or h.raw_bytes > MAX_META_BYTES - META_HEADER_BYTES or h.flags & ~META_IS_ZSTD
             or (not h.flags and h.raw_bytes != n - META_HEADER_BYTES)
             or (h.flags and h.message != MESSAGE_ENTRIES)
-            or (h.count != 1 and h.message != MESSAGE_ENTRIES and h.message != MESSAGE_RESULTS)):
+            or (h.count != 1 and h.message in (MESSAGE_HELLO, MESSAGE_END, MESSAGE_TAKEN))):
         return fail(err, FAST_PROTOCOL, 0, "metadata header")
     return 0
 
