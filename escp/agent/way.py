@@ -26,6 +26,10 @@ STREAMS_TIMEOUT_S = INITIATOR_SILENT_S  # for all streams to arrive: an initiato
 REASON_MINOR = 2  # of an initiator that understands `reason` in `listening`
 
 
+def _tell_nobody(_: str) -> None:
+    """The initiator sees the same cuts, and says so."""
+
+
 class Way:
     """`check` and `open` what the initiator says, `tick` until `is_ready`, `start`; then some may break."""
 
@@ -216,7 +220,7 @@ class Way:
             from escp.streams.reconnect import Reconnector  # not at the top: the streams are there by now
 
             self._reconnector = Reconnector(
-                self.streams, self._reopen, self._log.note, self._loop, self._link.reconnect_s
+                self.streams, self._reopen, _tell_nobody, self._loop, self._link.reconnect_s
             )
         end.start(self.streams)
         self._log.begin(

@@ -132,9 +132,6 @@ class AgentLog:
     def file_error(self, path: bytes, message: str) -> None:
         self._write("error", is_error=True, path=path, message=message)
 
-    def note(self, text: str) -> None:
-        self._write("note", message=text)
-
     def examined(self) -> None:
         """The initiator only wanted to know about this host: nothing is missing when it goes."""
         self._is_open = False
