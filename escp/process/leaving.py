@@ -47,7 +47,12 @@ class Exit:
             # Python's own handlers wait for the main thread, but say here at once that they will be called.
             self._wake_fd, wake_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             signals.set_wakeup_fd(wake_fd)
-            start_new_thread(self._run, ())
+            # From its first moment: a signal that it took would not get the main thread out of a wait.
+            before = signals.pthread_sigmask(signals.SIG_BLOCK, numbers)
+            try:
+                start_new_thread(self._run, ())
+            finally:
+                signals.pthread_sigmask(signals.SIG_SETMASK, before)
         except (OSError, RuntimeError):
             return  # no descriptor or no thread is left: nobody looks on
 
@@ -79,8 +84,7 @@ class Exit:
         self._due_s = min(self._due_s, time.monotonic() + PATIENCE_S)
 
     def _run(self) -> None:
-        # In this thread only: so `sigpending` shows what waits for a main thread that is inside the kernel.
-        signals.pthread_sigmask(signals.SIG_BLOCK, self._numbers)
+        # Signals are blocked in this thread only: so `sigpending` shows what waits for the main thread.
         poll = select.poll()
         poll.register(self._wake_fd, select.POLLIN)
         if self._channel_fd >= 0:

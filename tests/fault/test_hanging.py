@@ -21,7 +21,7 @@ def hang(*_, **__):
     lock = ctypes.CDLL(None).pthread_mutex_lock
     lock(mutex)
     # Said by another thread, once this one waits.
-    threading.Timer(0.5, print, ["hangs"], {"file": sys.stderr, "flush": True}).start()
+    threading.Timer(0.5, lambda: print("hangs", file=sys.stderr, flush=True)).start()
     lock(mutex)
 """
 RUN_COPY = (
