@@ -1,6 +1,6 @@
 """An agent's side of the data's way: from the initiator's `Link` to streams that have proven themselves."""
 
-from escp.constants import INITIATOR_SILENT_S, KEEPALIVE_S, SECRET_BYTES, START_ALIVE_S
+from escp.constants import INITIATOR_SILENT_S, SECRET_BYTES, START_ALIVE_S
 from escp.control.channel import ControlChannel
 from escp.control.messages import Damaged, Link, Listening, Relay
 from escp.errors import AgentError, NetworkError, ProtocolError
@@ -213,7 +213,7 @@ class Way:
         """Stop listening, hand the streams to the plane."""
         assert self.streams and self._link
         self._close_opener()
-        self._channel.say_more_often(KEEPALIVE_S)
+        self._channel.say_more_often(None)
         self._link = self._link._replace(secret=b"")
         self._relay_secret, self._relayed = b"", None
         if self.streams.may_reconnect:

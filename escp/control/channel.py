@@ -79,9 +79,9 @@ class ControlChannel:
         if self.tunnel is not None:
             self.tunnel.resume()
 
-    def say_more_often(self, every_s: float) -> None:
-        """That this end is there, from now on."""
-        self._course.keepalive_s = every_s
+    def say_more_often(self, every_s: float | None) -> None:
+        """That this end is there, from now on; None: as often as ever."""
+        self._course.say_every(every_s)
 
     @property
     def n_pending(self) -> int:

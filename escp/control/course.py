@@ -108,6 +108,10 @@ class Course:
         """How long ago the peer was heard."""
         return now - self._heard_s
 
+    def say_every(self, every_s: float | None) -> None:
+        """Keepalives; None: as a session begins."""
+        self.keepalive_s = KEEPALIVE_S if every_s is None else every_s
+
     def put_off(self, now: float) -> None:
         """This end does not listen for now, so the time up to now is no silence of the peer's."""
         self._heard_s = now
