@@ -126,7 +126,7 @@ def test_connections_that_all_bring_something_else(escp, tree, target, way):
     with Watched(escp.port, damage) as proxy:
         done = copy_through(escp, way, tree / "large", target, proxy, n_streams=1)
     assert done.code == 12 and done.error and done.hint, (done.code, done.err)
-    assert 3 <= len(proxy.connections) <= 4  # the last one gets no answer
+    assert len(proxy.connections) >= 3  # and those that came before the agent listened again
     assert list_tree(target) == {}
     escp.assert_nothing_left()
 
