@@ -52,8 +52,8 @@ class Story:
 
     def frames(self):
         """(stream, is_data, payload) of some frames; the first mistake ends the session."""
-        kinds = [self.bundle, self.bundle, self.large, self.large, self.directory, self.questions, self.noise]
-        kinds += [self.absent] * self.has_roots
+        kinds = [self.bundle, self.bundle, self.large, self.large, self.directory, self.begun, self.questions]
+        kinds += [self.noise] + [self.absent] * self.has_roots
         for _ in range(self.random.randrange(1, 20)):
             self.stream = self.random.randrange(len(self.n_bytes))
             for is_data, payload in self.random.choice(kinds)():
@@ -71,10 +71,11 @@ class Story:
     def name(self) -> bytes:
         return self.random.choice(NAMES if self.is_wrong() else NAMES[:5])
 
-    def entry(self, kind: int, size: int, id: int = 0, **fields) -> bytes:
+    def entry(self, kind: int, size: int, id: int | None = None, **fields) -> bytes:
         self.n_entries[self.stream] += 1
+        id = self.random.randrange(1, 6) if id is None else id
         return encode_entry(
-            kind=self.number(kind) & 0xFF, id=id or self.random.randrange(1, 6), path=self.name(),
+            kind=self.number(kind) & 0xFF, id=self.number(id), path=self.name(),
             size=self.number(size), mode=self.number(0o644) & 0xFFFF, **fields
         )  # fmt: skip
 
@@ -117,6 +118,9 @@ class Story:
 
     def directory(self):
         yield self.meta([self.entry(4, 0)])
+
+    def begun(self):
+        yield self.meta([self.entry(10, 0, 0) for _ in range(self.random.randrange(1, 3))])
 
     def questions(self):
         n = self.random.randrange(1, 5)

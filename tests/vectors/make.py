@@ -95,6 +95,7 @@ def data_header(id, offset, raw_bytes, flags=0):
 
 HELLO = meta(1, 1, struct.pack(">II", 4, 1 << 20))
 END = meta(4, 1, struct.pack(">QQ", 4, 1))
+TAKEN = meta(5, 1, struct.pack(">QQ", 1, 0))
 ENTRIES = meta(2, 1, entry(1, 16384, b"a", 4, digest=bytes(range(16))))
 BUNDLE = data_header(0, 0, 4, 1) + b"data"
 
@@ -162,13 +163,14 @@ def make_stream(
 def make_frames() -> list[dict]:
     whole = [(META, HELLO), (META, ENTRIES), (DATA, BUNDLE), (META, END)]
     answers = [(META, HELLO), (META, meta(3, 1, result(16384, digest=bytes(range(16))))), (META, END)]
+    again = [(META, HELLO), (META, TAKEN), (DATA, BUNDLE), (META, END)]
     sizes = [(DATA, bytes(i % 251 for i in range(n))) for n in (0, 1, 15, 16, 17, 255, 256, 257, 1000, 4160)]
     steps = [(META, bytes([n]) * n) for n in (60, 40, 1, 99, 100, 101, 3)]
     return [
         make_stream("a stream, to the receiver", whole),
         make_stream("the same stream, to the sender", answers, direction=TO_SENDER),
         make_stream("another stream", whole, stream=63),
-        make_stream("second connection of a stream", whole, stream=2, connection=1),
+        make_stream("second connection of a stream", again, stream=2, connection=1),
         make_stream("lengths of payload", sizes, stream=1),
         make_stream("epochs of 100 bytes", steps, epoch_limit=100),
     ]
@@ -219,7 +221,12 @@ def make_payloads() -> dict:
     ]
     return {
         "preamble": [
-            {"stream": 5, "connection": 0, "bytes": (b"ESCP" + struct.pack(">BBHII", 1, 0, 5, 0, 0)).hex()}
+            {
+                "stream": stream,
+                "connection": connection,
+                "bytes": (b"ESCP" + struct.pack(">BBHII", 1, 0, stream, connection, 0)).hex(),
+            }
+            for stream, connection in ((5, 0), (0, 1), (63, 65535))
         ],
         "hello": [
             {"n_streams": 4, "block_bytes": 1 << 20, "payload": HELLO.hex()},
@@ -251,6 +258,8 @@ def make_payloads() -> dict:
                 ((1 << 64) - 1, 20, 0, 4095),
                 (16385, 0, 2, 0),
                 (16386, 0, 4, 0),
+                (16387, 33, 0, 1),
+                (16388, 63, 0, 95),
             )
         ],
         "data_header": [
@@ -376,6 +385,9 @@ def make_refused_payloads() -> list[dict]:
         ("absent with a size", "protocol", "entries", meta(2, 1, entry(9, 1, b"x", 1))),
         ("absent with a flag", "protocol", "entries", meta(2, 1, entry(9, 1, b"x", flags=128))),
         ("kind 10 with an id", "protocol", "entries", meta(2, 1, entry(10, 1, b"x"))),
+        ("kind 10 with a size", "protocol", "entries", meta(2, 1, entry(10, 0, b"x", 1))),
+        ("kind 10 with extras", "protocol", "entries",
+         meta(2, 1, entry(10, 0, b"x", flags=2, extras=extra(3, b"root")))),
         ("kind 11", "protocol", "entries", meta(2, 1, entry(11, 1, b"x"))),
         ("entry cut", "protocol", "entries", meta(2, 1, one[:-2])),
         ("path cut", "protocol", "entries", meta(2, 1, one[:-1])),
@@ -391,7 +403,9 @@ def make_refused_payloads() -> list[dict]:
         ("hello of another type", "protocol", "hello", meta(2, 1, bytes(8))),
         *((f"extras: {why}", failure, "entries", meta(2, 1, one))
           for why, (failure, one) in BAD_EXTRAS.items()),
-        ("unknown code", "protocol", "result", result(1, 21)),
+        ("code that is no answer", "protocol", "result", result(1, 21)),
+        ("lacks nothing", "protocol", "result", result(1, 32)),
+        ("unknown code", "protocol", "result", result(1, 64)),
         ("early success", "protocol", "result", result(1, 0, 1)),
         ("unknown flag of a result", "protocol", "result", result(1, 1, 8)),
         ("same and wanted", "protocol", "result", result(1, 0, 6)),

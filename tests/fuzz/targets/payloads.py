@@ -18,7 +18,8 @@ from escp.failures import FAST_AUTH, FAST_PROTOCOL, FAST_UNSAFE
 
 BLOCK = 1 << 18
 SECRET = bytes(range(32))
-ALLOWED_FLAGS = {2: {0, 4}, 3: set(range(8)), 5: {2}, 6: {2}, 7: {2}, 8: {0, 128}}
+ALLOWED_FLAGS = {2: {0, 4}, 3: set(range(8)), 5: {2}, 6: {2}, 7: {2}, 8: {0, 128}, 9: {0}, 10: {0}}
+RESULT_CODES = {*range(21), *range(33, 64)}  # with what a file that is there lacks
 
 
 def test_one(data: bytes) -> None:
@@ -41,8 +42,9 @@ def read_entries(payload: bytes) -> None:
     if entries is None:
         return
     for entry in entries:
-        assert 1 <= entry["kind"] <= 9 and entry["size"] < 2**63 and len(entry["path"]) <= 4095
+        assert 1 <= entry["kind"] <= 10 and entry["size"] < 2**63 and len(entry["path"]) <= 4095
         assert entry["flags"] in ALLOWED_FLAGS.get(entry["kind"], {0, 2})
+        assert entry["kind"] != 10 or entry["id"] == entry["size"] == 0
         assert bool(entry["extras"]) is bool(entry["flags"] & 2)
         names = entry["path"].split(b"/") if entry["path"] else []
         assert not {b"", b".", b".."} & set(names) and b"\0" not in entry["path"]
@@ -65,7 +67,7 @@ def read_hello(payload: bytes) -> None:
 def read_result(data: bytes) -> None:
     fields = decode(decode_result, data)
     if fields is not None:
-        assert encode_result(*fields) == data and fields[1] <= 20
+        assert encode_result(*fields) == data and fields[1] in RESULT_CODES
         assert fields[2] in ((0, 1) if fields[1] else (0, 2, 4))
 
 

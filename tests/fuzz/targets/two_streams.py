@@ -15,6 +15,7 @@ from tests.fuzz.arena import Arena
 from tests.fuzz.choices import Choices
 from tests.support.loopback import BLOCK, wait_for_events
 from tests.support.peers import (
+    BEGUN,
     DEVICE,
     DIRECTORY,
     HARD_LINK,
@@ -100,7 +101,8 @@ def say_something(sender: Sender, story: Choices) -> None:
         kind = story.choice([LINK, HARD_LINK])
         sender.send_entries(encode_entry(kind=kind, id=id, path=path, extras=target), stream=stream)
     elif what == 8:
-        kind = story.choice([DIRECTORY, QUERY, DEVICE])
+        kind = story.choice([DIRECTORY, QUERY, DEVICE, BEGUN])
+        id = 0 if kind == BEGUN else id
         extras = encode_extra(5, b"\x03" + bytes(8)) if kind == DEVICE else b""
         mode = story.choice([0o755, 0o000, 0o700])
         sender.send_entries(
