@@ -21,6 +21,7 @@ EXIT_LOCAL_FS = 14
 EXIT_REMOTE_FS = 15
 EXIT_REFUSED = 16
 EXIT_TIME_UP = 17
+EXIT_TOO_MANY_DELETIONS = 18
 EXIT_SIGNAL_BASE = 128
 
 # What `--help` and escp.1 say of each.
@@ -37,6 +38,7 @@ EXIT_MEANINGS: dict[int | str, str] = {
     EXIT_REMOTE_FS: "error of the remote file system, or a limit of that host",
     EXIT_REFUSED: "target refused: unsafe, or not what the command needs",
     EXIT_TIME_UP: "ended by --stop-after, before all was copied",
+    EXIT_TOO_MANY_DELETIONS: "all is copied, but --delete would have removed more than --max-delete",
     f"{EXIT_SIGNAL_BASE}+n": "ended by signal n",
 }
 
@@ -148,6 +150,19 @@ class TimeUpError(EscpError):
 
     def __init__(self) -> None:
         super().__init__("the time of --stop-after is over")
+
+
+class DeletionError(EscpError):
+    """What --delete would remove is more than the user allows. All is copied."""
+
+    exit_code = EXIT_TOO_MANY_DELETIONS
+    hint = "look at them with --dry-run; if they may go, write a larger --max-delete"
+
+    def __init__(self, n_planned: int, n_allowed: int):
+        super().__init__(
+            f"nothing was deleted: {n_planned:,} names are only at the target, and --max-delete allows "
+            f"{n_allowed:,}"
+        )
 
 
 class InterruptedBySignal(EscpError):

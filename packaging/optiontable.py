@@ -32,6 +32,7 @@ VALUE_TYPES = {
     "HOST": ValueType("host name or address"),
     "LIMIT": ValueType("rate in Kbit/s, or with a suffix", unit="Kbit/s"),
     "MASK": ValueType("mask, hexadecimal", unit="hexadecimal"),
+    "NAMES": ValueType("number of names", unit="files and directories"),
     "MODES": ValueType("modes as for chmod, with commas"),
     "OPTION": ValueType("NAME=VALUE"),
     "PATH": ValueType("command"),

@@ -34,7 +34,18 @@ if TYPE_CHECKING:
     from escp.agent.service import Service
     from escp.ui.log import AgentLog
 
-FEATURES = ["zstd", "dummy", "examine", "absent", "lacks", "begun", "habits", "durable", "reconnect"]
+FEATURES = [
+    "zstd",
+    "dummy",
+    "examine",
+    "absent",
+    "lacks",
+    "begun",
+    "habits",
+    "durable",
+    "reconnect",
+    "delete",
+]
 
 
 class ControlEnded(Exception):

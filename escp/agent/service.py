@@ -8,15 +8,19 @@ from escp.control.messages import (
     Allow,
     Allowed,
     Bye,
+    Compare,
     Examine,
     Examined,
     FileFailed,
     Hello,
+    Inventory,
     Link,
     Listed,
     Message,
     Opened,
     Progress,
+    Prune,
+    Pruned,
     Receive,
     Relay,
     Send,
@@ -33,6 +37,7 @@ from escp.ui.log import AgentLog
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.names.rootfinder import RootFinder
+    from escp.streams.deletion import Lister, Remover
 
 IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
 PROGRESS_S = 0.2
@@ -63,6 +68,8 @@ class Service:
         self._sender: SendEnd | None = None
         self._receiver: ReceiveEnd | None = None
         self._way = Way(loop, channel, log, own_address, peer_address)
+        self._has_finished = False
+        self._deletion: Lister | Remover | None = None  # once it has, with --delete
         self._told: Progress | None = None
         self._listed: list[bytes] = []  # of a dry run, not yet told
         self._is_holding = False  # nothing is taken from the plane: the initiator does not read
@@ -88,6 +95,8 @@ class Service:
 
     def close(self) -> None:
         self._way.close()
+        if self._deletion is not None:
+            self._deletion.close()
         if self._sender is not None:
             self._sender.close()
         if self._receiver is not None:
@@ -127,10 +136,26 @@ class Service:
             self._make_link(message)
         elif isinstance(message, Tunnel):
             self._way.go_through_tunnel()
+        elif isinstance(message, Inventory | Compare | Prune):
+            self._delete(message)
         elif isinstance(message, Examine):
             self._examine(message.path)
         elif isinstance(message, Bye):
             self.is_done = True
+
+    def _delete(self, message: Message) -> None:
+        end = self._sender or self._receiver
+        if end is None or not self._has_finished or isinstance(message, Inventory) != (end is self._sender):
+            raise ProtocolError("the initiator wants to delete before all is copied")
+        if self._deletion is None:
+            from escp.streams.deletion import make_half  # lazy: few want it
+
+            self._deletion = make_half(end)
+        answer = self._deletion.answer(message)
+        if isinstance(answer, Pruned) and self._receiver and not self._receiver.wanted.is_dry_run:
+            for path in answer.paths:
+                self._log.deleted(path)
+        self._tell(answer)
 
     def _examine(self, path: bytes) -> None:
         """Tell the facts about this host, that directory, and the device that the streams go through."""
@@ -229,6 +254,7 @@ class Service:
 
     def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
         self._way.end()
+        self._has_finished = True
         self._log.finish(end.counters())
         if isinstance(end, SendEnd):
             self._tell_progress()

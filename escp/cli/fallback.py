@@ -19,6 +19,7 @@ _LACKING = {
     "filelist": "--filelist", "filters": "--exclude",
     "skips_existing": "--ignore-existing",
     "updates": "--update", "skips_unchanged": "--skip-unchanged", "compares_digests": "--checksum",
+    "deletes": "--delete",
     "removes_sources": "--remove-source-files", "is_durable": "--fsync", "reads_back": "--verify",
     "is_dry_run": "--dry-run", "min_bytes": "--min-size", "below_bytes": "--max-size",
     "is_archive": "--archive",

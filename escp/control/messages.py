@@ -62,7 +62,7 @@ class Send(Message, initiator=(Hello,), wire_names={
 }):  # fmt: skip
     """Be the sender; `Sources` follow. `filters`: + or - and a pattern each, the first match counts.
 
-    `removes_sources`: each that has arrived, verified.
+    `removes_sources`: each that has arrived, verified. `deletes`: `Inventory` may come.
     Files below `min_bytes`, and those not below `below_bytes` unless that is 0, are left out.
     """
 
@@ -85,6 +85,7 @@ class Send(Message, initiator=(Hello,), wire_names={
     removes_sources: bool = False
     min_bytes: int = 0
     below_bytes: int = 0
+    deletes: bool = False
 
 
 class Receive(Message, initiator=(Hello,), wire_names={
@@ -100,6 +101,8 @@ class Receive(Message, initiator=(Hello,), wire_names={
     `mode_rules`: changes of modes, in their order.
     `is_durable`, `reads_back` (`durable`): files are on the disk before they have names, and names before the
     last stream's end; what is read back from there is compared before a file has its name.
+    `deletes`: after the copy what the sources lack is removed (`Compare`, `Prune`), but not what `filters`
+    leave out.
     """
 
     target: bytes
@@ -132,6 +135,8 @@ class Receive(Message, initiator=(Hello,), wire_names={
     mode_rules: list[int] = []  # noqa: RUF012
     is_durable: bool = False
     reads_back: bool = False
+    deletes: bool = False
+    filters: list[bytes] = []  # noqa: RUF012
 
 
 class Opened(Message, agent=(Hello,), answers=Receive, done="opened the target"):
@@ -316,6 +321,63 @@ class Result(Message, agent=(Opened, Roots), done="said what came of the copy"):
     skipped: int = -1  # files that the receiver has already
     data_ns: int = -1  # from the first to the last byte of data
     log_failure: str = ""  # why the agent's own log could not be written to
+
+
+class Inventory(Message, initiator=(Accept,), repeats=True):
+    """All is copied: tell the next page of what there is below the sources (1.2, `delete`)."""
+
+
+class Names(Message, agent=(Roots,), repeats=True, answers=Inventory, done="listed its sources"):
+    """A page of it: directories, as paths below the target, how many names each has, and the names.
+
+    A directory that is the last one of the page before goes on; none comes again later. `n_files`: of the
+    names, those of what is no directory. `above`: device and inode of each source and what it is below. With
+    `sys_errno` the directory `failed` of the sources can't be listed, and nothing else will come.
+    """
+
+    directories: list[bytes]
+    counts: list[int]
+    names: list[bytes]
+    n_files: int
+    is_last: bool
+    failed: bytes = b""
+    sys_errno: int = 0
+    above: list[int] = []  # noqa: RUF012
+
+
+class Compare(Message, initiator=(Receive,), repeats=True):
+    """A page of `Names`; the last one may be followed by empty ones, until the plan is made.
+
+    `spared`: device and inode, one after the other, of what must stay. (1.2, `delete`)
+    """
+
+    directories: list[bytes]
+    counts: list[int]
+    names: list[bytes]
+    is_last: bool
+    spared: list[int] = []  # noqa: RUF012
+
+
+class Compared(Message, agent=(Opened,), repeats=True, answers=Compare, done="compared its names"):
+    """So many names would be removed; `is_done`: these are all. `failed`, `sys_errno` as in `Names`."""
+
+    n_planned: int
+    is_done: bool
+    failed: bytes = b""
+    sys_errno: int = 0
+
+
+class Prune(Message, initiator=(Compare,), repeats=True):
+    """Remove the next names of the plan; in a dry run only say which. (1.2, `delete`)"""
+
+
+class Pruned(Message, agent=(Compared,), repeats=True, answers=Prune, done="removed anything"):
+    """These are gone, directories end with a slash; those could not be removed, for these reasons."""
+
+    paths: list[bytes]
+    failed: list[bytes]
+    errnos: list[int]
+    is_last: bool
 
 
 class Error(Message):

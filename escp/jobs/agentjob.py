@@ -154,7 +154,10 @@ class AgentJob(Job):
             self._watcher.warn(
                 f"{agent.host}: data stream {message.stream + 1} brought what was not sent; connecting again"
             )
-        elif not (self._take_answer(agent, message) or self._take_own(agent, message)):
+        elif not (
+            self._take_answer(agent, message) or self._take_own(agent, message)
+            or (self._deletion is not None and self._deletion.take_from(agent, message))
+        ):  # fmt: skip
             raise ProtocolError(f"the remote escp on {agent.host} tells what nobody asked for")
 
     def _take_answer(self, agent: AgentLink, message: Message) -> bool:

@@ -30,6 +30,7 @@ from escp.ui.events import Events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from escp.jobs.deletion import Deletion
     from escp.remote.agentlink import AgentLink
     from escp.remote.child import AgentProcess
 
@@ -64,6 +65,7 @@ class Job(ABC):
         self._send_end: SendEnd | None = None  # here
         self._send_agent: AgentLink | None = None  # or there
         self._target: Target | None = None
+        self._deletion: Deletion | None = None  # once all is copied, with --delete
         self._is_started = False
         self._is_holding = False
 
@@ -85,22 +87,48 @@ class Job(ABC):
             self._begin()
             while not self._is_finished:
                 self._wait()
-                if time.monotonic() >= self._due_s and not self._is_finished:
-                    raise TimeUpError
-                self._watcher.wait_for(self._find_wait(), self._is_asking)
-                self._watcher.tick()
-                if self._watcher.is_full != self._is_holding:
-                    self._hold(is_held=not self._is_holding)
+                self._look_around(is_done=self._is_finished)
                 if self._is_started:
                     self._tell_progress(self.counters())
             self._settle()
             self._tally.tell_lacking()
+            if self._options.deletes:
+                self._delete()
             self._finish()
             return self.counters()
         except NetworkError:
             for end in self._own_ends:
                 _find_cause(end)
             raise
+
+    def _look_around(self, *, is_done: bool) -> None:
+        """What is to be seen to while it goes on."""
+        if time.monotonic() >= self._due_s and not is_done:
+            raise TimeUpError
+        self._watcher.wait_for(self._find_wait(), self._is_asking)
+        self._watcher.tick()
+        if self._watcher.is_full != self._is_holding:
+            self._hold(is_held=not self._is_holding)
+
+    def _delete(self) -> None:
+        """All is copied: remove what only the target has."""
+        counts = self.counters()
+        if counts["failed"]:
+            self._watcher.warn("nothing was deleted: not everything was copied")
+            return
+        from escp.jobs.deletion import Deletion  # lazy: few want it
+
+        self._deletion = Deletion(
+            self._options, self._watcher, *self._ends, n_copied=counts["files"] + counts["skipped"]
+        )
+        try:
+            self._deletion.begin()
+            while not self._deletion.is_done:
+                if self._is_holding or not self._deletion.step():
+                    self._wait()
+                self._look_around(is_done=self._deletion.is_done)
+        finally:
+            self._deletion.close()
 
     def _find_wait(self) -> str:
         """What everything waits for, for people; "" where it gets on."""
@@ -144,10 +172,14 @@ class Job(ABC):
 
     @property
     def first_failure(self) -> EscpError | None:
-        return self._tally.first_failure
+        return self._tally.first_failure or (self._deletion.failure if self._deletion else None)
 
     def counters(self) -> dict[str, int]:
-        return self._tally.counters(*self._ends)
+        counts = self._tally.counters(*self._ends)
+        if self._deletion is not None:
+            counts["failed"] += self._deletion.n_failed
+            counts["deleted"] = self._deletion.n_deleted
+        return counts
 
     @property
     def _ends(self) -> "tuple[AgentLink | SendEnd | None, AgentLink | ReceiveEnd | None]":

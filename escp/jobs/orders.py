@@ -26,6 +26,7 @@ _NEWER = {
     "removes_sources": ("--remove-source-files", "habits"),
     "min_bytes": ("--min-size", "habits"),
     "below_bytes": ("--max-size", "habits"),
+    "deletes": ("--delete", "delete"),
 }
 
 
@@ -49,7 +50,7 @@ def make_send(options: Options, *, is_in_order: bool) -> Send:
     own = {
         "engine": options.send_engine,
         "is_sparse": options.is_sparse and not is_in_order,
-        "filters": [(b"+" if is_include else b"-") + pattern for is_include, pattern in options.filters],
+        "filters": _write_rules(options),
     }
     return Send._make(own[name] if name in own else getattr(options, name) for name in Send._fields)
 
@@ -72,8 +73,13 @@ def make_receive(
         "tells_missing": has_roots,
         "names_attributes": names_attributes,
         "names_once": True,
+        "filters": _write_rules(options) if options.deletes else [],
     }
     return Receive._make(own[name] if name in own else getattr(options, name) for name in Receive._fields)
+
+
+def _write_rules(options: Options) -> list[bytes]:
+    return [(b"+" if is_include else b"-") + pattern for is_include, pattern in options.filters]
 
 
 def count_streams(options: Options) -> int:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection
 
 _CUT = "files that were cut off are not kept; after one, run the same with -p --skip-unchanged"
-_KEPT = "nothing is removed anywhere: use rsync, or remove it yourself"
+_DELETED = "write --delete: it removes when all is copied and verified, but not what --exclude leaves out"
 _METER = "a terminal has a meter without it; for programs there is --json"
 _TIMES = "-p keeps times and modes"
 _REPLACED = "a file that is there is always replaced, by a whole one"
@@ -18,7 +18,8 @@ _REPLACED = "a file that is there is always replaced, by a whole one"
 # Options that escp lacks, by each name that people know: what does the same here, or why nothing does.
 _ELSEWHERE = {
     "-z --compress-choice --zc --compress-level --zl": "write -C (--compress)",
-    "--delete --delete-before --delete-during --delete-delay --delete-after --delete-excluded --del": _KEPT,
+    "--delete-before --delete-during --delete-delay --delete-after --del": _DELETED,
+    "--delete-excluded": _DELETED,
     "--remove-sent-files": "write --remove-source-files",
     "--existing --backup -b --prune-empty-dirs -m": "escp has nothing like it: use rsync for that",
     "--progress --info --itemize-changes --human-readable": _METER,

@@ -164,16 +164,36 @@ def _parse_hosts(args: "Namespace") -> tuple[Location, ...]:
 
 def check_removal(args: "Namespace") -> None:
     """Nothing is removed but what is verified where it stays."""
-    if not args.removes_sources:
+    for is_removing, removal in ((args.removes_sources, "--remove-source-files"), (args.deletes, "--delete")):
+        for is_given, option in (
+            (is_removing and args.nochecksum, "--nochecksum"),
+            (is_removing and "dummy" in args.ioengine, "--ioengine=dummy"),
+        ):
+            if is_given:
+                raise UsageError(f"option {removal}: with {option} nothing is verified", "use one of them")
+
+
+def check_deletion(args: "Namespace", sources: tuple[Location, ...]) -> None:
+    """The sources must be known, there, and directories, when it is looked at what only the target has."""
+    if not args.deletes:
         return
-    for is_given, option in (
-        (args.nochecksum, "--nochecksum"),
-        ("dummy" in args.ioengine, "--ioengine=dummy"),
-    ):
-        if is_given:
-            raise UsageError(
-                f"option --remove-source-files: with {option} nothing is verified", "use one of them"
-            )
+    if not args.is_recursive:
+        raise UsageError("option --delete: without -r no directory is copied", "write both")
+    if args.removes_sources:
+        raise UsageError(
+            "option --delete: --remove-source-files leaves no sources to compare the target with",
+            "use one of them",
+        )
+    if args.filelist is not None:
+        raise UsageError(
+            "option --delete: a file list names what to copy, not all that is to be there",
+            "name the directories themselves",
+        )
+    if len({(source.user, source.host, source.port) for source in sources}) > 1:
+        raise UsageError(
+            "option --delete: the sources are on several hosts",
+            "copy those of each host by a command of its own",
+        )
 
 
 def _check_embedded(args: "Namespace") -> None:

@@ -16,6 +16,7 @@ from escp.options.location import Location
 from escp.options.operands import (
     NO_SOURCE,
     NO_TARGET,
+    check_deletion,
     check_removal,
     find_hosts,
     parse_operands,
@@ -38,6 +39,7 @@ from escp.options.values import (
     parse_chmod,
     parse_count,
     parse_cpumask,
+    parse_deletions,
     parse_descriptor,
     parse_engines,
     parse_nodemask,
@@ -74,6 +76,8 @@ class Options(Record):
     is_target_exact: bool
     makes_path: bool
     removes_sources: bool
+    deletes: bool
+    max_deletions: int | None  # None: no bound
     mode_rules: list[int]  # of --chmod: docs/protocol.md 3.2
     min_bytes: int
     below_bytes: int  # 0: no bound
@@ -192,6 +196,7 @@ class Login(Record):
 _FOR_ONE_COMMAND = "is for one command: write it there"
 NOT_CONFIGURABLE = {
     "filelist": _FOR_ONE_COMMAND,
+    "delete": _FOR_ONE_COMMAND,
     "no-target-directory": _FOR_ONE_COMMAND,
     "embedded": _FOR_ONE_COMMAND,
     "json-fd": _FOR_ONE_COMMAND,
@@ -342,6 +347,7 @@ def _check_options(args: argparse.Namespace) -> Options:
     if args.has_numeric_ids and not (args.keeps_owner or args.is_archive):
         raise UsageError("option --numeric-ids: there is no --owner", "write both")
     check_removal(args)
+    check_deletion(args, sources)
     if args.is_inplace and args.is_sparse:
         raise UsageError(
             "option --inplace: with --sparse old contents would show through the holes", "use one of them"
@@ -362,6 +368,7 @@ def _check_options(args: argparse.Namespace) -> Options:
             for is_include, pattern in args.filters
         ),
         "mode_rules": [] if args.chmod is None else list(parse_chmod(args.chmod)),
+        "max_deletions": _check_given(parse_deletions, args.max_deletions),
         "min_bytes": min_bytes,
         "below_bytes": below_bytes,
         "bind_address": _check_given(check_address, args.bind_address),

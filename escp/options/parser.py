@@ -136,6 +136,12 @@ def _add_copy_options(group: argparse._ArgumentGroup) -> None:
     add("--remove-source-files", dest="removes_sources", action="store_true",
         help="remove each source but directories once it has arrived and is verified, if it has not changed "
         "since it was read; what was skipped stays (default: off)")
+    add("--delete", dest="deletes", action="store_true",
+        help="when all is copied and verified, remove from the directories that were copied what the sources "
+        "do not have; any error removes nothing, and what --exclude leaves out stays (default: off)")
+    add("--max-delete", dest="max_deletions", metavar="NAMES",
+        help="with --delete, remove nothing if it would be more than so many files and directories, and end "
+        "with exit status 18 (default: no bound)")
     add("-C", "--compress", dest="has_compression", action="store_true",
         help="compress the data with zstd (default: off)")
     add("-l", "--limit", dest="limit", metavar="LIMIT",

@@ -107,6 +107,7 @@ def parse_rate(text: str) -> int:
 
 
 MAX_RETRIES = 1000
+MAX_DELETIONS = 999_999_999
 
 
 def parse_time(text: str, option: str = "--stats", *, is_never: bool = True) -> int:
@@ -122,6 +123,10 @@ def parse_time(text: str, option: str = "--stats", *, is_never: bool = True) -> 
 
 def parse_stop(text: str) -> int:
     return parse_time(text, "--stop-after", is_never=False)
+
+
+def parse_deletions(text: str) -> int:
+    return parse_count(text, "--max-delete", 0, MAX_DELETIONS)
 
 
 def parse_retries(text: str) -> int:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from typing import Protocol
 
+    from escp.names.inventory import Source
     from escp.options.options import Options
     from escp.streams.streams import Streams
 
@@ -79,6 +80,8 @@ class SendEnd:
         self._listener = listener
         self._order = SourceOrder()
         self._sources: list[tuple[bytes, bytes]] = []  # as far as they are remembered
+        self.wanted = wanted
+        self.identified: list[Source] = []  # with --delete: all of them
         self._n_looks = 0  # for sources that were to get one name
         self._waiting: deque[tuple[bytes, bytes, bool, bool]] = deque()
         self._is_last = False
@@ -103,6 +106,10 @@ class SendEnd:
         """
         self._waiting += [(path, name, self._order.must_wait(name), tells_absent) for path, name in sources]
         self._sources += sources[: max(0, SourceOrder.MAX_NAMES - len(self._sources))]
+        if self.wanted.deletes:
+            from escp.names.inventory import identify_all  # lazy: few want it
+
+            self.identified += identify_all(sources, keeps_links=self.wanted.keeps_links)
         self._is_last = is_last
         self._has_more = True
         if not self._is_handing_over:
@@ -196,7 +203,8 @@ class ReceiveEnd:
         """Opens the target. Raises RefusedError, RemoteFileError or LocalFileError."""
         _check_rights(wanted, is_remote=is_remote)
         _check_proc(wanted, is_remote=is_remote)
-        self._wanted = wanted
+        self.wanted = self._wanted = wanted
+        self.allowed: set[bytes] | None = set() if wanted.has_roots else None  # directories, with --delete
         self._is_remote = is_remote
         self.destination: Destination = open_destination(
             wanted.target, n_sources=wanted.n_sources, is_directory=wanted.is_directory, is_remote=is_remote,
@@ -257,6 +265,8 @@ class ReceiveEnd:
         *sender*: who offers them.
         """
         assert self.plane is not None
+        if self._wanted.deletes and self.allowed is not None:
+            self.allowed.update(name for name, flag in zip(names, directories, strict=False) if flag)
         if not hears_of_roots(self._wanted):
             return
         try:

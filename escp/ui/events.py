@@ -32,6 +32,9 @@ class Events:
     def listed(self, path: bytes) -> None:
         """What a dry run would copy, as a path at the target."""
 
+    def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
+        """What --delete has removed at the target, or would; a directory's path ends with a slash."""
+
     def note(self, text: str) -> None:
         """Said with -v only."""
 

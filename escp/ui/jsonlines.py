@@ -103,6 +103,9 @@ class JsonUi(WordsUi):
             raise ReaderGoneError
         self._emit("listed", **name_fields(path))
 
+    def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
+        self._emit("deleted", **name_fields(path), dry_run=is_dry_run)
+
     def note(self, text: str) -> None:
         if self._verbosity:
             self._emit("note", message=to_valid_text(text))
@@ -180,6 +183,7 @@ def _describe_summary(summary: Summary) -> dict[str, object]:
         "streams": summary.n_streams,
         "dummy": summary.is_dummy,
         "skipped": summary.n_skipped,
+        "deleted": summary.n_deleted,
         "dry_run": summary.is_dry_run,
         "bytes_disk": summary.bytes_disk,
         "bytes_compressed": summary.bytes_compressed,

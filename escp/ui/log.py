@@ -132,6 +132,10 @@ class AgentLog:
     def file_error(self, path: bytes, message: str) -> None:
         self._write("error", is_error=True, path=path, message=message)
 
+    def deleted(self, path: bytes) -> None:
+        """Below the target; a directory's ends with a slash."""
+        self._write("deleted", path=path)
+
     def examined(self) -> None:
         """The initiator only wanted to know about this host: nothing is missing when it goes."""
         self._is_open = False

@@ -86,6 +86,7 @@ class Summary(Record):
     is_dry_run: bool = False  # nothing was copied: what would have been
     bytes_disk: int | None = None  # written to files at the target; None: not known
     bytes_compressed: int | None = None  # of file data as it went through the streams, compressed or not
+    n_deleted: int = 0  # names that were only at the target
 
     @property
     def rate_bytes_per_s(self) -> float:

@@ -54,4 +54,5 @@ class Report(Listeners):
             is_dry_run=options.is_dry_run,
             bytes_disk=counters.get("bytes_disk"),
             bytes_compressed=counters.get("bytes_compressed"),
+            n_deleted=counters.get("deleted", 0),
         )

@@ -16,7 +16,7 @@ def compose_summary(summary: Summary, *, shows_bits: bool) -> str:
         what = (summary.files, "file") if has_files else (summary.directories, "directory")
         return ", ".join([f"would copy {format_count(*what)}", *_count_others(summary)])
     took = format_duration(summary.seconds)
-    if not summary.files and (summary.n_skipped or summary.n_failed):
+    if not summary.files and (summary.n_skipped or summary.n_failed or summary.n_deleted):
         return ", ".join([f"no file copied in {took}", *_count_others(summary)])
     if not summary.files and summary.directories:
         return f"{format_count(summary.directories, 'directory')} in {took}"
@@ -34,7 +34,8 @@ def compose_summary(summary: Summary, *, shows_bits: bool) -> str:
 
 def _count_others(summary: Summary) -> list[str]:
     """What was not copied."""
-    counts = ((summary.n_skipped, "unchanged"), (summary.n_failed, "failed"))
+    deleted = "to delete" if summary.is_dry_run else "deleted"
+    counts = ((summary.n_skipped, "unchanged"), (summary.n_deleted, deleted), (summary.n_failed, "failed"))
     return [f"{n:,} {what}" for n, what in counts if n]
 
 

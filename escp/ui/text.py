@@ -128,10 +128,17 @@ class TextUi(WordsUi):
 
     def listed(self, path: bytes) -> None:
         """On standard output, as a list to go on with."""
+        self._list(show_name(path))
+
+    def _list(self, line: str) -> None:
         self._remove_line()
         if self._meter is not None:
             self._close_meter()
-        write_product(self._out, show_name(path))
+        write_product(self._out, line)
+
+    def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
+        if is_dry_run:
+            self._list(f"deleting {show_name(path)}")
 
     def note(self, text: str) -> None:
         if self._verbosity:

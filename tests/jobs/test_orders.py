@@ -2,7 +2,8 @@
 
 import pytest
 
-from escp.jobs.orders import make_receive, make_send
+from escp.errors import AgentError
+from escp.jobs.orders import check_age, make_receive, make_send
 from escp.options.options import parse_options
 
 NAMED = {  # an option, and the fields of both orders that it sets
@@ -58,3 +59,26 @@ def test_no_holes_are_left_in_a_pipe(monkeypatch):
     monkeypatch.setenv("ESCP_CONFIG", "")
     options = parse_options(["--sparse", "a", "h:b"])
     assert not make_send(options, is_in_order=True).is_sparse
+
+
+def test_both_ends_hear_of_a_deletion_and_of_what_it_leaves_alone(monkeypatch):
+    words = ("-r", "--exclude", "*.log", "--include", "b")
+    for order in orders(monkeypatch, "--delete", *words):
+        assert order.deletes and order.filters == [b"-*.log", b"+b"]
+    _, receive = orders(monkeypatch, *words)
+    assert receive.filters == []  # it needs no rules otherwise
+
+
+class Old:
+    host = "dtn1"
+
+    def has_feature(self, name):
+        return name != "delete"
+
+
+def test_agent_that_can_not_delete_is_refused_before_anything_is_copied(monkeypatch):
+    for order in orders(monkeypatch, "-r", "--delete"):
+        with pytest.raises(AgentError, match="option --delete: the escp on dtn1 is too old for it"):
+            check_age(order, Old())
+    for order in orders(monkeypatch, "-r"):
+        check_age(order, Old())

@@ -45,6 +45,7 @@ TEST_RECEIVER = "tests/_fast/send/test_hostile_receiver.py::"
 TEST_LISTENER, TEST_STRANGERS = "tests/streams/test_listener.py::", "tests/integration/test_strangers.py::"
 TEST_SECRETS, TEST_TUNNEL = "tests/integration/test_secrets.py::", "tests/control/test_tunnel.py::"
 TEST_PUSH = "tests/integration/test_push_agent.py::"
+TEST_PRUNING = "tests/names/test_pruning.py::"
 TEST_BOUNDS = "tests/repository/test_stated_numbers.py::test_numbers_of_the_guarantees_are_the_codes"
 TEST_CONFINED, TEST_KERNEL = "tests/_fast/send/test_below.py::", "tests/_fast/files/test_bounds.py::"
 FORGETS = TEST_SECRETS + "test_initiator_has_forgotten_the_secret_when_the_data_flows"
@@ -399,4 +400,24 @@ MUTATIONS = [
     Mutation(26, "what never came is not missed", "escp/_fast/receive/receive.pyx",
              "    while roots_take_missing(&s.roots, name, &n):\n", "    while False:\n",
              ("tests/integration/test_accounts.py::test_file_that_never_comes_has_failed",)),
+    # ---- 27: --delete removes nothing outside, and nothing before all is there
+    Mutation(27, "any directory may be pruned", "escp/names/pruning.py",
+             "        if self._roots is not None and not any(\n", "        if False and not any(\n",
+             (TEST_PRUNING + "test_what_nobody_asked_for_is_refused",)),
+    Mutation(27, "a path may lead up", "escp/names/pruning.py",
+             'any(part in (b"", b".", b"..") for part in parts)', "False",
+             (TEST_PRUNING + "test_paths_that_lead_out_end_it",)),
+    Mutation(27, "a link leads to what is removed", "escp/_fast/files/beneath.pyx",
+             "    fd = open_beneath(top, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, False, &cannot_openat2)\n",
+             "    fd = openat(top, path if path else b'.', O_RDONLY | O_DIRECTORY | O_CLOEXEC)\n",
+             ("tests/_fast/files/test_beneath.py::test_link_and_way_out_are_not_followed",)),
+    Mutation(27, "what failed does not matter", "escp/jobs/job.py",
+             '        if counts["failed"]:\n', "        if False:\n",
+             ("tests/integration/test_deletion.py::test_copy_error_removes_nothing",)),
+    Mutation(27, "any number goes", "escp/jobs/deletion.py",
+             "message.n_planned > self._options.max_deletions:", "False:",
+             ("tests/integration/test_deletion.py::test_more_than_max_delete_removes_nothing",)),
+    Mutation(27, "sources that are gone had nothing", "escp/jobs/deletion.py",
+             "        if page.is_last and self._n_files < self._n_copied:\n", "        if False:\n",
+             ("tests/integration/test_deletion.py::test_sources_that_are_gone_by_then_remove_nothing",)),
 ]  # fmt: skip

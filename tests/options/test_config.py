@@ -92,6 +92,7 @@ EXAMPLES = {
     "chmod": ("D755", "mode_rules", [0o755 | 1 << 25]),
     "min-size": ("1K", "min_bytes", 1024),
     "max-size": ("1KB", "below_bytes", 1001),
+    "max-delete": ("7", "max_deletions", 7),
     "fallback": ("scp", "fallback", "scp"),
     "recursive": ("true", "is_recursive", True),
     "compress": ("on", "has_compression", True),

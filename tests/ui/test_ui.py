@@ -264,7 +264,8 @@ def test_json_of_a_whole_session(err, clock):
         "ok": True, "exit_code": 0, "files": 20_000, "directories": 200, "bytes": 82_000_000, "seconds": 1.4,
         "data_seconds": 1.0, "rate_bytes_per_s": 82_000_000, "bytes_network": 83_000_000, "verified": True,
         "failed": 0, "aead": "ipsec_mb", "streams": 4, "dummy": False, "error": None,
-        "bytes_disk": 82_000_000, "bytes_compressed": 81_000_000, "skipped": 0, "dry_run": False,
+        "bytes_disk": 82_000_000, "bytes_compressed": 81_000_000, "skipped": 0, "deleted": 0,
+        "dry_run": False,
     }  # fmt: skip
     assert err.getvalue() == ""
 

@@ -1,11 +1,15 @@
 """Opening below a directory; see beneath.pxd."""
 
 from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, ELOOP, ENAMETOOLONG, ENOSYS, ENOTDIR, EPERM, O_CLOEXEC,
-                                   O_DIRECTORY, O_NOFOLLOW, O_PATH, S_ISLNK, c_close, errno, escp_flag,
+                                   O_DIRECTORY, O_NOFOLLOW, O_PATH, O_RDONLY, S_ISLNK, c_close, errno, escp_flag,
                                    escp_openat_beneath, escp_raise_flag, escp_set_errno, fstatat, memcpy, openat,
                                    stat_t, strlen)
 from escp._fast.base.paths cimport SLASH
 from escp._fast.base.types cimport MAX_PATH_BYTES
+
+import os
+
+cdef int cannot_openat2 = 0  # for Python's calls
 
 
 cdef int open_component(int fd, const char *name, int flags) noexcept nogil:
@@ -67,4 +71,15 @@ cdef int open_noting_links(int top, const char *path, int flags, int *lacks_open
         fd = open_beneath(top, path, flags, True, lacks_openat2)
         if fd >= 0:
             escp_raise_flag(has_followed)
+    return fd
+
+
+def open_directory(int top, bytes path not None):
+    """The directory *path* below *top*, to be listed; no link is followed. Raises OSError."""
+    cdef int fd
+    if b"\0" in path:
+        raise ValueError("a path holds no NUL")
+    fd = open_beneath(top, path, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW, False, &cannot_openat2)
+    if fd < 0:
+        raise OSError(errno, os.strerror(errno))
     return fd
