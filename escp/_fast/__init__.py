@@ -25,7 +25,7 @@ _ROOMS = {
     "files": "folding bounds owners beneath durable compare filter lending sizes given remains attributes "
     "tree death alike commit nodes",
     "send": "send_state below gather hard_links flights removal large_files send_stream "
-    "send_again send_frames send_setup "
+    "read_again send_again send_frames send_setup "
     "questions send_large send_small acks send",
     "walk": "walk_files walk_query walk count",
     "receive": "roots receive_state reserve settle receive_small receive_large "

@@ -23,7 +23,7 @@ from escp._fast.wire.payloads import (
 from tests.support.loopback import BLOCK, LIMIT_S, SECRET, Event, connect, use_blocking, wait_for_events
 from tests.support.planes import receive_plane, send_plane
 
-ENTRIES, RESULTS, END = 2, 3, 4  # message types
+ENTRIES, RESULTS, END, TAKEN = 2, 3, 4, 5  # message types
 SMALL, LARGE, LARGE_END, DIRECTORY, LINK, HARD_LINK, DEVICE, QUERY, ABSENT, BEGUN = range(
     1, 11
 )  # kinds of entries
@@ -193,6 +193,8 @@ class Sender(Peer):
         have = self._results[stream]
         while len(have) < n:
             is_data, payload = self.receive_frame(stream)
+            if not is_data and payload[0] == TAKEN:  # it may come at any time
+                continue
             assert not is_data and payload[0] == RESULTS, payload[:8]
             have += [decode_result(payload[i : i + 32]) for i in range(8, len(payload), 32)]
         self._results[stream] = have[n:]

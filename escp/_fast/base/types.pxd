@@ -26,7 +26,8 @@ cdef enum:
     # Tuning
     PAGE_BYTES = 4096
     SMALL_FILE_BYTES = 131072  # files up to here travel in bundles
-    TELL_BYTES = 1048576  # of small files and metadata taken from a stream, before its sender is told
+    TELL_FRAMES = 64  # taken from a stream before its sender is told, or
+    TELL_BYTES = 262144  # of metadata
     RING_DEPTH = 4  # asynchronous reads or writes of one stream
 
 

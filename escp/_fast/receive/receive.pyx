@@ -186,7 +186,6 @@ cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept 
     cdef uint8_t iv[8]
     cdef uint8_t *frame
     cdef io_slot *slot
-    cdef bint is_block
     cdef int type = 0
     cdef size_t n = 0
     if is_settling_due(t) and settle_small(t, err) < 0:
@@ -199,7 +198,6 @@ cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept 
     if receive_iv(t, iv, err) < 0 or channel_expect(t.line.sealed, iv, &type, &n, err) < 0:
         return -1
     frame = t.meta
-    is_block = type == FRAME_DATA and not t.n_bundle
     if type == FRAME_DATA:
         frame = t.packed if t.packed != NULL else slot.data - DATA_HEADER_BYTES - IV_BYTES
     memcpy(frame, iv, IV_BYTES)
@@ -212,7 +210,9 @@ cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept 
         return -1
     if flush_results(t, err) < 0:
         return -1
-    return count_frame(t, n, is_block, err) if t.state.config.reconnects and not is_end[0] else 0
+    if is_end[0] or not t.state.config.reconnects:
+        return 0
+    return count_frame(t, 0 if type == FRAME_DATA else n, err)
 
 
 cdef int settle_names(receive_state *s, fast_err *err) noexcept nogil:

@@ -15,7 +15,7 @@ from escp._fast.receive.receive_state cimport receive_stream
 cdef int receive_all(receive_stream *t, uint8_t *to, size_t n, fast_err *err) noexcept nogil
 # The stream's connection is broken, *err* says how. -1: that is the end.
 cdef int receive_again(receive_stream *t, fast_err *err) noexcept nogil
-# A frame has been taken: tells the sender from time to time.
-cdef int count_frame(receive_stream *t, size_t n_bytes, bint is_block, fast_err *err) noexcept nogil
+# A frame has been taken, of n_meta bytes of metadata: tells the sender from time to time.
+cdef int count_frame(receive_stream *t, size_t n_meta, fast_err *err) noexcept nogil
 # After the stream's end, until the plane is stopped: the sender may not have heard of it.
 cdef void stay(receive_stream *t) noexcept nogil

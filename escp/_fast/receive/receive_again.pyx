@@ -5,17 +5,13 @@ from libc.stdint cimport uint8_t, uint64_t
 from escp._fast.base.events cimport EVENT_CUT, EVENT_RESUMED, push_event
 from escp._fast.base.libc cimport ECONNRESET, EINTR, MSG_WAITALL, errno, escp_flag, memcpy, recv
 from escp._fast.base.types cimport (FAST_AUTH, FAST_NET, FAST_PROTOCOL, IV_BYTES, MAX_BATCH, TAG_BYTES, TELL_BYTES,
-                                    clear, fail, fast_err)
+                                    TELL_FRAMES, clear, fail, fast_err)
 from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
 from escp._fast.receive.receive_large cimport end_writes
 from escp._fast.receive.receive_state cimport ANSWER_BEFORE, N_TOLD, receive_stream, send_results, tell_taken
 from escp._fast.wire.connection cimport connection_cut, is_passing, line_adopt
 from escp._fast.wire.payloads cimport (MESSAGE_TAKEN, META_HEADER_BYTES, RESULT_BYTES, TAKEN_BYTES, get_end,
                                        get_meta_header, meta_header)
-
-cdef enum:
-    TELL_FRAMES = 64  # taken before the sender is told, or
-    BLOCK_WEIGHT = 16  # TELL_BYTES of what the sender keeps, or so many times as much of blocks
 
 
 cdef int receive_all(receive_stream *t, uint8_t *to, size_t n, fast_err *err) noexcept nogil:
@@ -95,9 +91,9 @@ cdef int receive_again(receive_stream *t, fast_err *err) noexcept nogil:
     return 0
 
 
-cdef int count_frame(receive_stream *t, size_t n_bytes, bint is_block, fast_err *err) noexcept nogil:
+cdef int count_frame(receive_stream *t, size_t n_meta, fast_err *err) noexcept nogil:
     t.n_frames += 1
-    t.n_untold_bytes += n_bytes // BLOCK_WEIGHT if is_block else n_bytes
+    t.n_untold_bytes += n_meta
     t.n_untold += 1
     if t.n_untold < TELL_FRAMES and t.n_untold_bytes < TELL_BYTES:
         return 0

@@ -78,7 +78,7 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
             f.is_refused = True
             f.dir.n_refs += 1
     else:
-        is_told = f.large != NULL and f.large.has_failed
+        is_told = f.is_told or (f.large != NULL and f.large.has_failed)
         if is_kept(r.code) and not is_told and s.config.has_checksum and f.kind <= ENTRY_LARGE and (
                 r.digest.high != f.digest.high or r.digest.low != f.digest.low):
             fail(&own, FAST_DIGEST, 0, "verify")

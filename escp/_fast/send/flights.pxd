@@ -5,7 +5,8 @@ A flight's place in the table is the remainder of its id, so a result finds it w
 
 from libc.stdint cimport uint8_t, uint16_t
 
-from escp._fast.send.send_state cimport dir_node, flight, send_state
+from escp._fast.base.libc cimport stat_t
+from escp._fast.send.send_state cimport dir_node, flight, hard_link, send_state
 
 
 # A flight that takes over the caller's reference to *dir*; NULL when all are in the air.
@@ -17,3 +18,7 @@ cdef const char *flight_name(send_state *s, const flight *f) noexcept nogil
 cdef void flight_set_name(send_state *s, flight *f, const char *name, uint16_t n_name) noexcept nogil
 # What is sent under this flight takes a source off what the receiver waits for, if it is one.
 cdef void settle_root_locked(send_state *s, const flight *f) noexcept nogil
+# What tells later whether the file is still the one that was sent.
+cdef void mark_source(flight *f, const stat_t *status) noexcept nogil
+cdef void mark_name(flight *f, const hard_link *first) noexcept nogil  # one more name of a file that was sent
+cdef bint is_marked(const flight *f, const stat_t *now) noexcept nogil

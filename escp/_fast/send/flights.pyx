@@ -1,13 +1,13 @@
 """What has been sent and has no result yet; see flights.pxd."""
 
-from libc.stdint cimport uint8_t, uint16_t
+from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
-from escp._fast.base.libc cimport memcpy, pthread_cond_broadcast
+from escp._fast.base.libc cimport S_ISDIR, S_ISREG, memcpy, pthread_cond_broadcast, stat_t, timespec_t
 from escp._fast.base.types cimport MAX_NAME_BYTES
 from escp._fast.send.hard_links cimport resolve_links_locked
 from escp._fast.send.send_state cimport (ASK_ROOM, LINKS_FAILED, LINKS_GOOD, LINKS_REFUSED, MAX_ASKED, N_FLIGHTS,
-                                         SHORT_NAME_BYTES, dir_node, flight, large_close_locked, node_unref_locked,
-                                         send_state)
+                                         SHORT_NAME_BYTES, dir_node, flight, hard_link, large_close_locked,
+                                         node_unref_locked, send_state)
 from escp._fast.wire.payloads cimport ENTRY_DIRECTORY, ENTRY_QUERY
 
 
@@ -25,7 +25,7 @@ cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexc
     f.dir = dir
     f.large = NULL
     f.links = NULL
-    f.is_sent = f.is_good = f.is_refused = f.is_digest_known = f.is_node = False
+    f.is_sent = f.is_good = f.is_refused = f.is_digest_known = f.is_node = f.is_told = False
     f.size = 0
     f.digest.high = f.digest.low = 0
     f.n_name = 0
@@ -78,3 +78,28 @@ cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
 cdef void settle_root_locked(send_state *s, const flight *f) noexcept nogil:
     if f.kind == ENTRY_DIRECTORY or f.dir.is_root_file:
         f.dir.is_settled = True
+
+
+cdef uint64_t to_ns(const timespec_t *time) noexcept nogil:
+    return <uint64_t>time.tv_sec * 1000000000 + <uint64_t>time.tv_nsec
+
+
+cdef void mark_source(flight *f, const stat_t *status) noexcept nogil:
+    f.dev, f.ino = status.st_dev, status.st_ino
+    f.n_disk = status.st_size
+    f.mtime, f.ctime = to_ns(&status.st_mtim), to_ns(&status.st_ctim)
+    f.is_lone = status.st_nlink == 1
+
+
+cdef void mark_name(flight *f, const hard_link *first) noexcept nogil:
+    f.dev, f.ino = first.dev, first.ino
+    f.n_disk, f.mtime = first.n_disk, to_ns(&first.mtim)
+    f.is_lone = False
+
+
+cdef bint is_marked(const flight *f, const stat_t *now) noexcept nogil:
+    if S_ISDIR(now.st_mode) or now.st_dev != f.dev or now.st_ino != f.ino or to_ns(&now.st_mtim) != f.mtime:
+        return False
+    if S_ISREG(now.st_mode) and <uint64_t>now.st_size != f.n_disk:
+        return False
+    return not f.is_lone or to_ns(&now.st_ctim) == f.ctime  # another name less changes it, too

@@ -6,8 +6,7 @@ from escp._fast.base.libc cimport errno, escp_raise_flag, lseek, memset, pthread
 from escp._fast.base.types cimport SMALL_FILE_BYTES
 from escp._fast.files.bounds cimport data_range, next_range, seek_call
 from escp._fast.io.pages cimport can_direct
-from escp._fast.send.flights cimport flight_new_locked, flight_set_name
-from escp._fast.send.removal cimport mark_source
+from escp._fast.send.flights cimport flight_new_locked, flight_set_name, mark_source
 from escp._fast.send.send_state cimport N_ITEMS, flight, item, large_file, send_state
 from escp._fast.wire.payloads cimport ENTRY_LARGE
 

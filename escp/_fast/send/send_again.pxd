@@ -3,7 +3,7 @@
     sent_add -> transmit -> the receiver's TAKEN -> sent_confirm
                  it breaks -> send_again: the next connection, what is unconfirmed, in the order it was sent
 
-Blocks of large files are read again; all else is small, and kept. So memory depends on neither rate nor distance.
+Metadata is kept; contents are read again. So memory depends on neither rate nor distance.
 The log belongs to the lock of the stream's connection.
 """
 
@@ -15,7 +15,7 @@ from escp._fast.send.send_stream cimport send_stream
 from escp._fast.wire.payloads cimport data_header
 
 # Before a frame is sealed: what it takes to send it again. what: of a data frame. Waits while too much is unconfirmed.
-cdef int sent_add(send_stream *t, int type, const uint8_t *payload, size_t n, const data_header *what,
+cdef int sent_add(send_stream *t, const uint8_t *payload, size_t n, const data_header *what,
                   fast_err *err) noexcept nogil
 # The receiver has taken n frames in all. -1 with FAST_PROTOCOL when that can't be. With the connection's lock.
 cdef int sent_confirm_locked(sent_log *log, uint64_t n, fast_err *err) noexcept nogil

@@ -1,17 +1,17 @@
 """A stream's frames once more, over its next connection; see send_again.pxd."""
 
-from libc.stdint cimport uint8_t, uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from escp._fast.base.events cimport EVENT_CUT, push_event
 from escp._fast.base.libc cimport (escp_flag, free, memcpy, memset, pthread_cond_wait, pthread_mutex_lock,
                                    pthread_mutex_unlock)
-from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_CHANGED, FAST_MEMORY, FAST_NET, FAST_PROTOCOL,
-                                    FAST_STOPPED, IV_BYTES, PAGE_BYTES, TAG_BYTES, clear, fail,
-                                    fast_err)
-from escp._fast.crypto.channel cimport FRAME_META
-from escp._fast.io.pages cimport buffers_new, whole_pages
-from escp._fast.io.ring cimport SLOT_READY, io_slot
-from escp._fast.send.send_state cimport N_FLIGHTS, N_SENT, flight, large_file, send_state, sent_frame, sent_log
+from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NET, FAST_PROTOCOL, FAST_STOPPED, IV_BYTES,
+                                    PAGE_BYTES, TAG_BYTES, clear, fail, fast_err)
+from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META
+from escp._fast.io.pages cimport buffers_new
+from escp._fast.io.ring cimport io_slot
+from escp._fast.send.read_again cimport read_block_again, read_bundle_again
+from escp._fast.send.send_state cimport KEPT_BYTES, N_SENT, SENT_BLOCK, SENT_BUNDLE, SENT_META, sent_frame, sent_log
 from escp._fast.send.send_stream cimport send_stream, transmit
 from escp._fast.wire.connection cimport connection, connection_cut, line_adopt
 from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, MESSAGE_TAKEN, META_HEADER_BYTES, TAKEN_BYTES, data_header,
@@ -20,7 +20,7 @@ from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, MESSAGE_TAKEN, META_HEADE
 
 cdef sent_frame *oldest_kept(sent_log *log) noexcept nogil:
     while log.first_kept < log.n_sent and (
-            log.first_kept < log.n_confirmed or log.frames[log.first_kept % N_SENT].id):
+            log.first_kept < log.n_confirmed or log.frames[log.first_kept % N_SENT].kind == SENT_BLOCK):
         log.first_kept += 1
     return &log.frames[log.first_kept % N_SENT] if log.first_kept < log.n_sent else NULL
 
@@ -33,21 +33,25 @@ cdef bint find_room(sent_log *log, size_t n, size_t *at) noexcept nogil:
     oldest = oldest_kept(log)
     at[0] = 0 if oldest == NULL else log.head
     if oldest == NULL or oldest.offset < log.head:
-        if log.n_kept - at[0] >= n:
+        if KEPT_BYTES - at[0] >= n:
             return True
         at[0] = 0
     return oldest != NULL and n < oldest.offset - at[0]
 
 
-cdef int sent_add(send_stream *t, int type, const uint8_t *payload, size_t n, const data_header *what,
+cdef int sent_add(send_stream *t, const uint8_t *payload, size_t n, const data_header *what,
                   fast_err *err) noexcept nogil:
     cdef sent_log *log = &t.state.sent[t.index]
     cdef connection *c = t.line.whole
-    cdef bint is_block = what != NULL and not what.flags & DATA_IS_BUNDLE
+    cdef int kind = SENT_META if what == NULL else SENT_BUNDLE if what.flags & DATA_IS_BUNDLE else SENT_BLOCK
     cdef sent_frame *f
     cdef size_t at = 0
+    if kind == SENT_BUNDLE:
+        payload, n = <const uint8_t *>t.bundled, t.n_bundled * sizeof(uint64_t)
+    elif kind == SENT_BLOCK:
+        n = 0
     pthread_mutex_lock(&c.lock)
-    while not find_room(log, 0 if is_block else n, &at):
+    while not find_room(log, n, &at):
         if c.is_cut or c.number != t.line.number:
             pthread_mutex_unlock(&c.lock)
             if send_again(t, err) < 0:
@@ -59,11 +63,11 @@ cdef int sent_add(send_stream *t, int type, const uint8_t *payload, size_t n, co
         else:
             pthread_cond_wait(&c.changed, &c.lock)
     f = &log.frames[log.n_sent % N_SENT]
-    f.type = <uint8_t>type
-    if is_block:
+    f.kind = <uint8_t>kind
+    if kind == SENT_BLOCK:
         f.id, f.offset, f.n = what.id, what.offset, what.raw_bytes
     else:
-        f.id, f.offset, f.n = 0, at, <uint32_t>n
+        f.offset, f.n = at, <uint32_t>n
         memcpy(log.kept + at, payload, n)
         log.head = at + n
     log.n_sent += 1
@@ -78,45 +82,28 @@ cdef int sent_confirm_locked(sent_log *log, uint64_t n, fast_err *err) noexcept 
     return 0
 
 
-cdef int read_block(send_stream *t, const sent_frame *f, io_slot *slot, fast_err *err) noexcept nogil:
-    """A block as it was read before; what has changed since then the digest tells, and without one nobody would."""
-    cdef send_state *s = t.state
-    cdef flight *flown = &s.flights[f.id % N_FLIGHTS]
-    cdef large_file *l
-    cdef fast_err own
-    clear(&own)
-    pthread_mutex_lock(&s.lock)
-    l = flown.large if flown.id == f.id else NULL
-    pthread_mutex_unlock(&s.lock)
-    if l == NULL:  # it has its result, so all of it was taken
-        return fail(err, FAST_PROTOCOL, 0, "frames taken")
-    slot.owner, slot.fd, slot.offset, slot.n_bytes, slot.result = l, l.fd, f.offset, f.n, 0
-    slot.n_io = <uint32_t>whole_pages(f.n) if l.is_direct else f.n
-    slot.is_direct = l.is_direct
-    slot.state = SLOT_READY
-    if s.config.engine.finish(&t.ring, slot, &own) < 0:
-        if not s.config.has_checksum:
-            return fail(err, FAST_CHANGED, 0, "read again")
-        memset(slot.data, 0, f.n)
-    return 0
-
-
 cdef int repeat_frame(send_stream *t, uint64_t i, io_slot *slot, fast_err *err) noexcept nogil:
     """Seal frame i and send it."""
     cdef sent_log *log = &t.state.sent[t.index]
     cdef sent_frame *f = &log.frames[i % N_SENT]
     cdef uint8_t *frame = slot.data - DATA_HEADER_BYTES - IV_BYTES
-    cdef size_t n = f.n
+    cdef int64_t n = f.n
     cdef data_header h
-    if f.id == 0:
+    if f.kind == SENT_META:
         memcpy(frame + IV_BYTES, log.kept + f.offset, n)
+        return transmit(t, FRAME_META, frame, n, False, err)
+    if f.kind == SENT_BUNDLE:
+        n = read_bundle_again(t, log.kept + f.offset, f.n // sizeof(uint64_t), slot.data, err)
+        h.id, h.offset, h.flags = 0, 0, DATA_IS_BUNDLE
     else:
-        if read_block(t, f, slot, err) < 0:
+        if read_block_again(t, f, slot, err) < 0:
             return -1
-        h.id, h.offset, h.raw_bytes, h.flags = f.id, f.offset, f.n, 0
-        put_data_header(frame + IV_BYTES, &h)
-        n += DATA_HEADER_BYTES
-    return transmit(t, f.type, frame, n, False, err)
+        h.id, h.offset, h.flags = f.id, f.offset, 0
+    if n < 0:
+        return -1
+    h.raw_bytes = <uint32_t>n
+    put_data_header(frame + IV_BYTES, &h)
+    return transmit(t, FRAME_DATA, frame, DATA_HEADER_BYTES + n, False, err)
 
 
 cdef int await_acks(send_stream *t, bint is_answer, uint64_t *n_confirmed) noexcept nogil:

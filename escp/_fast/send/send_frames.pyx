@@ -33,7 +33,7 @@ cdef int send_frame(send_stream *t, int type, uint8_t *frame, size_t n, const da
     """The payload of n bytes at frame + IV_BYTES; what: of a data frame."""
     if t.sink.link != NULL:
         return t.sink.take(t.sink.link, type, frame, n, err)
-    if t.state.config.reconnects and sent_add(t, type, frame + IV_BYTES, n, what, err) < 0:
+    if t.state.config.reconnects and sent_add(t, frame + IV_BYTES, n, what, err) < 0:
         return -1
     if transmit(t, type, frame, n, has_more, err) == 0:
         return 0
@@ -164,7 +164,7 @@ cdef int send_entries(send_stream *t, bint has_more, fast_err *err) noexcept nog
     cdef size_t body = t.body
     cdef size_t fill = t.fill
     cdef int count = t.count
-    cdef int i
+    cdef int rc, i
     if count == 0:
         return 0
     if t.n_complete:
@@ -182,7 +182,9 @@ cdef int send_entries(send_stream *t, bint has_more, fast_err *err) noexcept nog
     if fill == 0:
         return 0
     h.id, h.offset, h.raw_bytes, h.flags = 0, 0, <uint32_t>fill, DATA_IS_BUNDLE
-    return send_data(t, t.bundle.data, &h, err)
+    rc = send_data(t, t.bundle.data, &h, err)
+    t.n_bundled = 0
+    return rc
 
 
 cdef int send_end(send_stream *t, uint64_t n_bytes, fast_err *err) noexcept nogil:

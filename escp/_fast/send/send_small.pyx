@@ -10,10 +10,10 @@ from escp._fast.base.types cimport (FAST_CHANGED, FAST_HARD_LINK, FAST_SYS, FAST
 from escp._fast.crypto.digest cimport digest_finish, digest_update
 from escp._fast.io.ring cimport io_engine, ring_free_slot
 from escp._fast.send.below cimport is_same_file, open_below
-from escp._fast.send.flights cimport flight_end_locked, flight_new_locked, flight_set_name
+from escp._fast.send.flights cimport (flight_end_locked, flight_new_locked, flight_set_name, mark_name,
+                                      mark_source)
 from escp._fast.send.gather cimport gather
 from escp._fast.send.hard_links cimport pop_link_locked
-from escp._fast.send.removal cimport mark_name, mark_source
 from escp._fast.send.send_frames cimport add_begun, add_entry, describe, send_entries, set_contents, take_back
 from escp._fast.send.send_state cimport (LINKS_GOOD, MAX_FINISHED, N_ITEMS, check_unchanged, dir_node, flight,
                                          has_entry, item, item_close, report, send_state, sources_closed_locked)
@@ -137,6 +137,9 @@ cdef int send_item(send_stream *t, flight *f, item *it, fast_err *err) noexcept 
         contents[faulty] ^= 1
     f.size = n
     t.fill += n
+    if n:
+        t.bundled[t.n_bundled] = f.id
+        t.n_bundled += 1
     return 0
 
 

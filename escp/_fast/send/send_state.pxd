@@ -12,7 +12,8 @@ from libc.stdint cimport int64_t, uint8_t, uint16_t, uint32_t, uint64_t
 from escp._fast.base.counters cimport stream_counters
 from escp._fast.base.events cimport event_queue
 from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t, stat_t, timespec_t
-from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, fast_err
+from escp._fast.base.types cimport (MAX_BATCH, MAX_META_BYTES, MAX_NAME_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, TELL_BYTES,
+                                    TELL_FRAMES, fast_err)
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.filter cimport filter_set
 from escp._fast.files.owners cimport owner_cache
@@ -29,6 +30,9 @@ cdef enum:
     MAX_ASKED = N_FLIGHTS // 2  # of the flights, so that files always find some
     ASK_ROOM = 256  # questions are asked while so many more may be in the air
     N_SENT = 1024  # frames of a stream on the way: in blocks of 1 MiB that is 1 GiB
+    # Of a stream, to be sent again. Until the receiver tells what it has taken, with as much again on the way; the
+    # ring's end and what is behind its oldest frame may be too short for the next.
+    KEPT_BYTES = 2 * (TELL_BYTES + TELL_FRAMES // 2 * MAX_BATCH * 8) + 2 * MAX_META_BYTES
     MAX_STACKED = 1024  # directories found and not yet listed, before a listing is put off
 
 
@@ -130,6 +134,7 @@ ctypedef struct flight:
     uint8_t is_digest_known  # of a question: *digest* is that of the receiver's file
     uint8_t is_node  # of a question: about a link or device
     uint8_t is_lone  # the source had no other name
+    uint8_t is_told  # that it has failed the user knows, before the receiver does
     char short_name[SHORT_NAME_BYTES]  # see flight_name
     uint64_t size
     uint64_t dev  # of the source
@@ -144,18 +149,23 @@ ctypedef struct flight:
     flight *next_wanted
 
 
+cdef enum sent_kind:
+    SENT_META = 0  # its payload is kept
+    SENT_BUNDLE = 1  # the ids of its files are kept
+    SENT_BLOCK = 2
+
+
 # A frame without the cryptography of the connection that it went over.
 ctypedef struct sent_frame:
-    uint64_t id  # of the file of which it is a block; 0: its payload is kept
+    uint64_t id  # of the file of which it is a block
     uint64_t offset  # in that file; or where it is kept
-    uint32_t n  # bytes of the block, or of the payload
-    uint8_t type
+    uint32_t n  # bytes of the block, or of what is kept
+    uint8_t kind
 
 
 ctypedef struct sent_log:
     sent_frame *frames  # a ring; NULL: the stream has one connection only
-    uint8_t *kept  # a ring, too; a payload lies in one piece
-    size_t n_kept
+    uint8_t *kept  # a ring of KEPT_BYTES; what a frame needs lies in one piece
     size_t head  # where the next one may go
     uint64_t first_kept  # no frame before it is kept
     uint64_t n_sent  # frames there ever were

@@ -44,6 +44,8 @@ ctypedef struct send_stream:
     int n_complete
     io_slot *bundle  # contents of its small files
     size_t fill  # bytes of them
+    uint64_t *bundled  # the ids of those that have any
+    int n_bundled
     frame_sink sink
 
 

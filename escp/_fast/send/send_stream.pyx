@@ -1,15 +1,15 @@
 """What a sender's stream is made of; see send_stream.pxd."""
 
-from libc.stdint cimport uint8_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from escp._fast.base.libc cimport MSG_MORE, errno, escp_count, escp_send_all, free, malloc, memset
-from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NET, IV_BYTES, MAX_BATCH, MAX_META_BYTES,
-                                    PAGE_BYTES, TAG_BYTES, TELL_BYTES, fail, fast_err)
+from escp._fast.base.types cimport (FAST_MEMORY, FAST_NET, IV_BYTES, MAX_BATCH, MAX_META_BYTES, PAGE_BYTES, TAG_BYTES,
+                                    fail, fast_err)
 from escp._fast.crypto.channel cimport channel_seal
 from escp._fast.io.ring cimport ring_close, ring_open
 from escp._fast.send.below cimport way_close
 from escp._fast.send.gather cimport GATHER_BYTES
-from escp._fast.send.send_state cimport N_ITEMS, N_SENT, flight, item, send_state, sent_frame, sent_log
+from escp._fast.send.send_state cimport KEPT_BYTES, N_ITEMS, N_SENT, flight, item, send_state, sent_frame, sent_log
 from escp._fast.wire.connection cimport line_close
 from escp._fast.wire.zstd cimport ZSTD_createCCtx, ZSTD_freeCCtx
 
@@ -17,11 +17,9 @@ cdef enum:
     META_FRAME_BYTES = IV_BYTES + MAX_META_BYTES + TAG_BYTES
 
 
-cdef int sent_open(sent_log *log, size_t block, fast_err *err) noexcept nogil:
-    # Until the receiver tells what it has taken, with as much again on the way; each end of the ring may stay empty.
-    log.n_kept = 2 * TELL_BYTES + 2 * (DATA_HEADER_BYTES + block) + 2 * MAX_META_BYTES
+cdef int sent_open(sent_log *log, fast_err *err) noexcept nogil:
     log.frames = <sent_frame *>malloc(N_SENT * sizeof(sent_frame))
-    log.kept = <uint8_t *>malloc(log.n_kept)
+    log.kept = <uint8_t *>malloc(KEPT_BYTES)
     if log.frames == NULL or log.kept == NULL:
         return fail(err, FAST_MEMORY, 0, "buffers")
     return 0
@@ -46,14 +44,15 @@ cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *er
     t.meta = <uint8_t *>malloc(META_FRAME_BYTES)
     t.extras = <uint8_t *>malloc(GATHER_BYTES)
     t.packed = <uint8_t *>malloc(n_packed if n_packed > META_FRAME_BYTES else <size_t>META_FRAME_BYTES)
+    t.bundled = <uint64_t *>malloc(sizeof(uint64_t) * MAX_BATCH)
     t.zstd = ZSTD_createCCtx()
     t.batch = <item *>malloc(sizeof(item) * N_ITEMS)
     t.flights = <flight **>malloc(sizeof(flight *) * MAX_BATCH)
     t.complete = <flight **>malloc(sizeof(flight *) * MAX_BATCH)
     if (t.extras == NULL or t.meta == NULL or t.packed == NULL or t.zstd == NULL or t.batch == NULL or t.flights == NULL
-            or t.complete == NULL):
+            or t.complete == NULL or t.bundled == NULL):
         return fail(err, FAST_MEMORY, 0, "buffers")
-    return sent_open(&s.sent[index], s.config.block, err) if s.config.reconnects else 0
+    return sent_open(&s.sent[index], err) if s.config.reconnects else 0
 
 
 cdef void send_stream_close(send_stream *t) noexcept nogil:
@@ -61,6 +60,7 @@ cdef void send_stream_close(send_stream *t) noexcept nogil:
     free(t.meta)
     free(t.extras)
     free(t.packed)
+    free(t.bundled)
     ZSTD_freeCCtx(t.zstd)
     free(t.batch)
     free(t.flights)
@@ -68,6 +68,7 @@ cdef void send_stream_close(send_stream *t) noexcept nogil:
     way_close(&t.way)
     line_close(&t.line)
     t.meta = t.packed = t.extras = NULL
+    t.bundled = NULL
     t.zstd = NULL
     t.batch = NULL
     t.flights = t.complete = NULL

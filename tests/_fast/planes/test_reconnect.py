@@ -12,11 +12,11 @@ import pytest
 
 from escp._fast.crypto.channel import Channel
 from escp._fast.crypto.digest import digest_of
-from escp._fast.planes.plane import CUT, FATAL, FINISHED, RESUMED
-from escp._fast.wire.payloads import encode_end, encode_entry
-from escp.failures import FAST_AUTH, FAST_NET, FAST_PROTOCOL
+from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED, RESUMED
+from escp._fast.wire.payloads import decode_entries, encode_end, encode_entry
+from escp.failures import FAST_AUTH, FAST_CHANGED, FAST_DIGEST, FAST_NET, FAST_PROTOCOL, FAST_SYS
 from tests.support.loopback import BLOCK, LIMIT_S, SECRET, Event, Loopback, connect, use_blocking
-from tests.support.peers import IS_BUNDLE, SMALL, Receiver, Sender
+from tests.support.peers import IS_BUNDLE, SMALL, TAKEN, Receiver, Sender, unpack
 from tests.support.trees import list_tree, write_random
 from tests.support.waiting import wait_for as wait_until
 
@@ -122,9 +122,6 @@ def test_cuts_at_random_moments(source, target, how, n_streams, options):
     for name in ("files", "directories", "failed"):
         assert sent[name] == received[name]
     assert sent["failed"] == 0 and sent["files"] == 303
-
-
-TAKEN = 5
 
 
 def join_again(peer, *, connection: int, stream: int = 0) -> None:
@@ -238,6 +235,83 @@ def test_sender_sends_again_what_was_not_taken(source):
         tell_taken(peer, 1)
         peer.wait(RESUMED)
         assert [peer.receive_frame() for _ in range(3)] == frames[1:]
+
+
+def receive_small(peer, n: int) -> tuple[list[tuple[bool, bytes]], list[dict]]:
+    """The frames with the next *n* small files, and their entries."""
+    frames, entries = [], []
+    while len(entries) < n or not frames[-1][0]:  # the last one is their bundle
+        frames.append(peer.receive_frame())
+        if not frames[-1][0]:
+            entries += decode_entries(unpack(frames[-1][1]))
+    return frames, entries
+
+
+@pytest.mark.parametrize("n_taken", [0, 1])
+def test_bundle_is_read_again(source, n_taken):
+    """Of a bundle that was not taken nothing is kept but which files it holds."""
+    for i in range(20):
+        (source / f"{i:02}").write_bytes(os.urandom(100 + i * 100))
+    with Receiver((os.fsencode(source), b""), reconnects=True) as peer:
+        frames, _ = receive_small(peer, 20)
+        cut(peer)
+        join_again(peer, connection=1)
+        take_taken(peer)
+        tell_taken(peer, n_taken)
+        assert [peer.receive_frame() for _ in frames[n_taken:]] == frames[n_taken:]
+
+
+@pytest.mark.parametrize("how", ["rewritten", "shorter", "removed", "replaced"])
+def test_small_file_that_changed_before_it_was_sent_again_is_told(source, target, how):
+    """Once, with the name; the others of its bundle go on."""
+    for name in ("a", "b", "c"):
+        (source / name).write_bytes(os.urandom(1000))
+    with Receiver((os.fsencode(source), b""), reconnects=True) as peer:
+        frames, files = receive_small(peer, 3)
+        cut(peer)
+        if how == "rewritten":
+            (source / "b").write_bytes(os.urandom(1000))
+        elif how == "shorter":
+            os.truncate(source / "b", 10)
+        else:
+            (source / "b").unlink()
+        if how == "replaced":
+            (source / "b").symlink_to("a")
+        join_again(peer, connection=1)
+        take_taken(peer)
+        tell_taken(peer, 0)
+        again = [peer.receive_frame() for _ in frames]
+        assert [len(one[1]) for one in again] == [len(one[1]) for one in frames]
+        assert [one for one in again if not one[0]] == [one for one in frames if not one[0]]
+        assert again != frames
+        told = peer.wait(FILE_FAILED)
+        assert told.path == os.fsencode(source / "b") and told.code in (FAST_CHANGED, FAST_SYS)
+        for one in files:
+            is_bad = one["path"] == b"b"
+            peer.send_result(one["id"], code=FAST_DIGEST if is_bad else 0, digest=one["digest"])
+        (directory,) = peer.receive_entries()
+        peer.send_result(directory["id"])
+        peer.receive_frame()  # its END
+        peer.send_end()
+        kinds = [RESUMED]
+        while kinds[-1] == RESUMED:
+            kinds.append(peer.wait_for_any().kind)
+        assert kinds[-1] == FINISHED  # it has been told once
+        assert peer.plane.counters()["files"] == 2
+
+
+@pytest.mark.parametrize("is_small", [True, False])
+def test_change_that_no_digest_would_find_ends_the_copy(source, is_small):
+    (source / "a").write_bytes(bytes(1000 if is_small else 2 * BLOCK))
+    with Receiver((os.fsencode(source), b""), reconnects=True, has_checksum=False) as peer:
+        for _ in range(2):
+            peer.receive_frame()
+        cut(peer)
+        os.truncate(source / "a", 10)
+        join_again(peer, connection=1)
+        take_taken(peer)
+        tell_taken(peer, 0)
+        assert peer.wait(FATAL).code == FAST_CHANGED
 
 
 def test_block_that_changed_before_it_was_sent_again_is_found(source, target):
