@@ -289,7 +289,7 @@ class AgentJob(Job):
         self._reconnector.resume(stream)
 
     def _tell_begin(self, agent: AgentLink, *places: str) -> None:
-        address = " to ".join(place.replace(" port ", ":") for place in places)
+        address = " to ".join(map(_write_address, places))
         options = self._options
         self._watcher.begin(
             StartInfo(
@@ -308,3 +308,9 @@ class AgentJob(Job):
 
     def _name_streams(self, agent: AgentLink) -> str:
         return f"the data streams {'to' if self._send_end else 'from'} {agent.host}"
+
+
+def _write_address(place: str) -> str:
+    """ "A port N", or ssh's way, for programs."""
+    address, is_port, port = place.rpartition(" port ")
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}" if is_port else place

@@ -129,7 +129,7 @@ class HostsJob(FetchJob):
         self._secret = b""
         self._legs.clear()
         self._streams_run()
-        self._tell_begin(agent, f"{addresses[0]}:{listening.port}")
+        self._tell_begin(agent, f"{addresses[0]} port {listening.port}")
 
     def _go_on(self) -> None:
         if self._target is None and self._offers.has_asked:
