@@ -38,7 +38,7 @@ EXIT_MEANINGS: dict[int | str, str] = {
     EXIT_REMOTE_FS: "error of the remote file system, or a limit of that host",
     EXIT_REFUSED: "target refused: unsafe, or not what the command needs",
     EXIT_TIME_UP: "ended by --stop-after, before all was copied",
-    EXIT_TOO_MANY_DELETIONS: "all is copied, but --delete would have removed more than --max-delete",
+    EXIT_TOO_MANY_DELETIONS: "--delete would have removed more than --max-delete",
     f"{EXIT_SIGNAL_BASE}+n": "ended by signal n",
 }
 
