@@ -200,7 +200,7 @@ def choose_backend(wanted=None):
 
 
 def warm_up():
-    """Let a thread of its own do what libcrypto does at its first use: it reads its files, for 1.5 ms."""
+    """Use libcrypto for the first time, in a thread of its own: that reads its configuration, for 1.5 ms."""
     cdef pthread_t thread
     if escp_thread_start(&thread, run_warm_up, NULL, "escp-warm-up") == 0:
         pthread_detach(thread)  # without a thread it takes that time later

@@ -90,7 +90,7 @@ cdef class Channel:
         self.connect(connection)
 
     cdef int connect(self, uint32_t connection) except -1:
-        """The keys of a connection of the stream."""
+        """Set the keys of that connection of the stream."""
         cdef fast_err err
         cdef channel *c = &self.c
         cdef uint32_t epoch = connection * ROLLS_PER_CONNECTION
@@ -107,7 +107,7 @@ cdef class Channel:
         return 0
 
     def again(self, uint32_t connection):
-        """The same end of the same stream, for another connection: another key, that no frame was sealed with."""
+        """The same end of the same stream for another connection, with a key of its own."""
         cdef Channel next = Channel(bytes(SECRET_BYTES), self.c.stream, is_sender=self.c.sealing.direction == 0,
                                     block_bytes=self.c.max_data - DATA_HEADER_BYTES, epoch_limit=self.c.epoch_limit)
         memcpy(next.c.secret, self.c.secret, SECRET_BYTES)

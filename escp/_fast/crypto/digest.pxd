@@ -16,6 +16,7 @@ ctypedef struct digest128:
 cdef void digest_add(digest128 *total, const digest128 *part) noexcept nogil
 # *data* begins at slice *first_slice* of the file; all slices but the file's last are whole.
 cdef void digest_update(digest128 *total, const uint8_t *data, size_t n, uint64_t first_slice) noexcept nogil
-# Of names, say: quick, and without the seed nobody can find two that give the same.
+# A quick hash, of names for example. Who does not know *seed* can't find two names with one hash.
 cdef uint64_t hash_bytes(const void *data, size_t n, uint64_t seed) noexcept nogil
+# The last step: adds the file's size.
 cdef void digest_finish(digest128 *total, uint64_t size) noexcept nogil

@@ -1,4 +1,4 @@
-/* Intel IPSec_MB behind four functions, so that a build without it only loses speed.
+/* Intel IPSec_MB behind five functions, so that a build without it only loses speed.
  * One MB_MGR serves all threads: the direct GCM calls do not use its state (tried with 8 threads: no mismatch);
  * its global errno does, so it is read once, at set-up. */
 #ifndef ESCP_IMB_H

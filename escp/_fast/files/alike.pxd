@@ -1,4 +1,4 @@
-"""Whether a name that is there already is, in another spelling, one that this copy has given. See given.pxd."""
+"""Whether a name that is taken was given by this copy, in another spelling. See given.pxd."""
 
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES
 from escp._fast.files.tree cimport tree
@@ -12,9 +12,9 @@ ctypedef struct own_path:
     char own[MAX_PATH_BYTES + 1 + MAX_NAME_BYTES + 1]
 
 
-# The entry's, or, where links to directories have been followed, that of its directory (*dirfd*) without them.
+# The entry's path; once links to directories have been followed, the path without them, as *dirfd* has it.
 cdef void find_own_path(tree *t, const entry *e, int dirfd, const char *name, own_path *out) noexcept nogil
-# Of an entry whose path is folded to that of another one of this copy, and whose name is taken: whether they are one
-# file. So they are if a name on the way is not listed in the way it is spelled, and if no directory on the way lists
-# two that are folded to the same.
+# The entry's name is taken, and its path folds to the path of another entry of this copy: whether both are one file.
+# They are if some name on the way is not listed as it is spelled, or if no directory on the way lists two names that
+# fold to the same.
 cdef bint is_alone(tree *t, const entry *e) noexcept nogil

@@ -17,7 +17,7 @@ cdef enum:
 
 
 cdef int count_alike(int dirfd, const char *name, size_t n_name, bint *is_listed) noexcept nogil:
-    """How many names in the directory are folded to the same as *name*, and whether it is one of them."""
+    """How many names in the directory fold to the same as *name*, and whether *name* is one of them."""
     cdef uint8_t listing[LISTING_BYTES]
     cdef char own[MAX_NAME_BYTES + 1]
     cdef char other[MAX_NAME_BYTES + 1]
@@ -28,7 +28,7 @@ cdef int count_alike(int dirfd, const char *name, size_t n_name, bint *is_listed
     cdef int64_t n = 0
     cdef int n_alike = 0
     cdef int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    is_listed[0] = fd < 0  # as far as can be told
+    is_listed[0] = fd < 0  # it can't be listed: nothing speaks against the name
     if fd < 0:
         return 0
     while True:
@@ -48,7 +48,7 @@ cdef int count_alike(int dirfd, const char *name, size_t n_name, bint *is_listed
 
 
 cdef ssize_t read_place(int fd, char *path, size_t n) noexcept nogil:
-    """Where the open directory is, as the kernel has it."""
+    """The path that the kernel has for the open directory."""
     cdef char by_fd[PROC_PATH_BYTES]
     proc_path(by_fd, fd)
     return readlinkat(AT_FDCWD, by_fd, path, n)
@@ -65,7 +65,7 @@ cdef void find_own_path(tree *t, const entry *e, int dirfd, const char *name, ow
     n_top = read_place(t.root_fd, top, MAX_PATH_BYTES)
     n = read_place(dirfd, out.own, MAX_PATH_BYTES)
     if n_top <= 0 or n < n_top or n >= MAX_PATH_BYTES or memcmp(out.own, top, n_top) != 0:
-        return  # what can't be told is as the sender calls it
+        return  # the kernel does not tell: the sender's path has to do
     if top[n_top - 1] == SLASH:
         n_top -= 1
     n -= n_top
@@ -75,7 +75,7 @@ cdef void find_own_path(tree *t, const entry *e, int dirfd, const char *name, ow
 
 cdef bint is_alone(tree *t, const entry *e) noexcept nogil:
     cdef char path[MAX_PATH_BYTES + 1]
-    cdef dir_cache cache  # the stream's may hold the descriptor that the file is to be named with
+    cdef dir_cache cache  # one of its own: the stream's holds the descriptor with which the file is named
     cdef fast_err own
     cdef size_t start = 0
     cdef size_t end

@@ -26,13 +26,13 @@ ctypedef struct mode_rule:
     bint needs_execute  # X: no execute bits for what is no directory and has none
 
 
-# What of it is wanted, and what this process has to do with it.
+# Which attributes are wanted, and what setting them needs to know.
 ctypedef struct kept_attributes:
     bint keeps_attributes  # -p: times and modes
     bint keeps_owner
     bint keeps_xattrs
     bint keeps_acls
-    bint follows_umask  # directories are the user's own, made here; else as scp makes them on the other host
+    bint follows_umask  # new directories are as mkdir makes them; otherwise as scp makes them at the other host
     uint32_t umask
     bint is_root
     mode_rule rules[MAX_MODE_RULES]
@@ -42,25 +42,24 @@ ctypedef struct kept_attributes:
 
 cdef void kept_open(kept_attributes *k) noexcept nogil
 cdef void kept_close(kept_attributes *k) noexcept nogil
-# Rules as the protocol has them (3.2, `mode_rules`): ValueError for what is none.
+# Rules as the protocol has them (3.2, `mode_rules`). ValueError: that is not one.
 cdef int kept_rules(kept_attributes *k, list rules) except -1
 # What the mode of a new file, link or device is made of, before umask and ACLs.
 cdef uint32_t mode_to_make(const kept_attributes *k, const entry *e) noexcept nogil
 cdef uint32_t mode_to_begin(const kept_attributes *k, const entry *e) noexcept nogil  # of a directory
-# Everything that was asked for, for a file's own descriptor. *lacks*: what can't be set, which ends nothing.
+# Sets all wanted attributes of an open file. *lacks* says what could not be set: the file is kept without it.
 cdef void set_file_attributes(kept_attributes *k, int fd, const entry *e, fast_err *lacks) noexcept nogil
-# The same for a directory, link or device (the entry's kind) opened with O_PATH. Of a directory the mode is always
-# set. Nothing here goes by a name: who owns a directory may change what its names lead to.
+# The same for a directory, link or device (as the entry says) opened with O_PATH. A directory's mode is always set.
+# Nothing here goes by a name: who owns a directory may change what its names lead to.
 cdef void set_path_attributes(kept_attributes *k, int fd, const entry *e, fast_err *lacks) noexcept nogil
-# A directory that was just made here, opened with O_PATH, gets *mode* whatever umask and ACLs left of that. -1 with
-# errno.
+# Gives *mode* to a directory that was just made here (opened with O_PATH), whatever umask and ACLs have left of it. -1
+# with errno.
 cdef int set_unfinished(int fd, uint32_t mode) noexcept nogil
-# The mode that the kernel would have given the new directory *path*, if it had been asked for *mode*: a default ACL
-# above it, which it has from there as its own, counts in place of the umask.
+# The mode that mkdir(2) would have given the new directory *path* for *mode*. If the directory above has a default ACL,
+# *path* has got the same: that counts then in place of the umask.
 cdef uint32_t limit_new(const char *path, uint32_t mode, uint32_t umask) noexcept nogil
-# fchmod(2), content with a file that has that mode where none can be set. -1 with errno.
+# fchmod(2). Where modes can't be set a file that has that mode already will do. -1 with errno.
 cdef int set_mode(int fd, uint32_t mode) noexcept nogil
-# The file *name*'s ACL, or that it has none, for the file that is to take its place, whose descriptor is *fd*. -1 with
-# errno.
+# *fd* is to take the place of the file *name*: gives it that file's ACL, or none if it has none. -1 with errno.
 cdef int hand_on_acl(int fd, int dirfd, const char *name) noexcept nogil
 cdef void proc_path(char *out, int fd) noexcept nogil  # PROC_PATH_BYTES

@@ -74,7 +74,7 @@ cdef uint32_t allowed_mode(const kept_attributes *k, const entry *e, bint is_dir
 
 
 cdef uint32_t mode_of(const kept_attributes *k, const entry *e, bint is_directory) noexcept nogil:
-    """Bits that the peer may not ask for go first: what --chmod adds this side's user did."""
+    """First the bits go that a peer may not ask for. Then --chmod counts, which this side's user has asked for."""
     return change_mode(k, allowed_mode(k, e, is_directory), is_directory)
 
 
@@ -96,7 +96,7 @@ cdef bint set_owner(kept_attributes *k, int fd, const entry *e, fast_err *lacks)
         uid = find_id(&k.owners, False, x.user, x.n_user, uid)
     if own.code == 0 and x.group != NULL:
         gid = find_id(&k.owners, True, x.group, x.n_group, gid)
-    if uid == UINT32_MAX or gid == UINT32_MAX:  # to chown it means: leave it
+    if uid == UINT32_MAX or gid == UINT32_MAX:  # for chown that means: leave it as it is
         lack(lacks, LACKS_OWNER, EINVAL)
     elif fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0:
         lack(lacks, LACKS_OWNER, errno)
@@ -104,7 +104,7 @@ cdef bint set_owner(kept_attributes *k, int fd, const entry *e, fast_err *lacks)
 
 
 cdef bint is_wanted(const kept_attributes *k, int kind, bint is_directory) noexcept nogil:
-    """Only what this side asked for; names of root's name spaces by root only."""
+    """Whether this side asked for it; what only root may set (trusted.*, security.*) is set by root only."""
     if kind == XATTR_ACL_ACCESS or kind == XATTR_ACL_DEFAULT:
         return k.keeps_acls and (is_directory or kind == XATTR_ACL_ACCESS)
     if kind == XATTR_CAPABILITY and not (k.keeps_owner and k.keeps_attributes):
@@ -113,7 +113,7 @@ cdef bint is_wanted(const kept_attributes *k, int kind, bint is_directory) noexc
 
 
 cdef int set_xattr(int fd, const char *path, const char *name, const xattr *a) noexcept nogil:
-    """0 or -1 with errno. The owner of a read-only file may not set its attributes: it is opened for the moment."""
+    """0, or -1 with errno. Of a read-only file not even its owner may set them: it is made writable for the moment."""
     cdef stat_t status
     cdef int rc = setxattr(path, name, a.value, a.n_value, 0)
     if rc < 0 and errno == EACCES and fstatat(fd, "", &status, AT_EMPTY_PATH) == 0 and fchmodat(
@@ -146,7 +146,7 @@ cdef void set_xattrs(kept_attributes *k, int fd, const entry *e, bint has_owner,
         name[a.n_name] = 0
         if set_xattr(fd, path, name, &a) < 0:
             is_acl = a.kind == XATTR_ACL_ACCESS or a.kind == XATTR_ACL_DEFAULT
-            # Of root's name spaces what can be set: a label of another policy, or trusted.* on NFS, can not.
+            # Some of root's can't be set here: a label of another policy, or trusted.* on NFS. They are left out.
             if is_acl or a.kind == XATTR_USER or (errno != EOPNOTSUPP and errno != EPERM and errno != EINVAL):
                 lack(lacks, LACKS_ACL if is_acl else LACKS_XATTRS, errno)
 
@@ -169,7 +169,7 @@ cdef void set_file_attributes(kept_attributes *k, int fd, const entry *e, fast_e
     cdef bint has_owner = not k.keeps_owner or set_owner(k, fd, e, lacks)
     if k.keeps_xattrs or k.keeps_acls:
         set_xattrs(k, fd, e, has_owner, False, lacks)
-    if not has_owner:  # setuid bits are for the source's owner, and nobody else's
+    if not has_owner:  # setuid bits are only for the source's owner
         mode &= FILE_MODE
     if (k.keeps_attributes or k.keeps_acls) and set_mode(fd, mode) < 0:
         lack(lacks, LACKS_MODE, errno)
@@ -184,7 +184,7 @@ cdef int set_unfinished(int fd, uint32_t mode) noexcept nogil:
     cdef stat_t status
     if fstatat(fd, "", &status, AT_EMPTY_PATH) < 0:
         return -1
-    # Only what can be left of *mode*: whoever owns the directory above may have put another one in its place.
+    # Who owns the directory above may have put another one in its place: only one with part of *mode* can be ours.
     if (status.st_mode & DIRECTORY_MODE) == mode or status.st_mode & DIRECTORY_MODE & ~mode:
         return 0
     proc_path(path, fd)
@@ -227,9 +227,9 @@ cdef uint32_t limit_new(const char *path, uint32_t mode, uint32_t umask) noexcep
 
 cdef void set_directory_mode(kept_attributes *k, int fd, const char *path, const entry *e, bint has_owner,
                              fast_err *lacks) noexcept nogil:
-    """scp pushing sets the source's mode whatever was there. Pulling, and cp, follow the umask: without -p a new
-    directory gets the mode less the umask, one that was there keeps its own; the bit for the group that all in
-    it inherits stays, which a project's directory has from its parent."""
+    """scp that pushes sets the source's mode, whatever was there. scp that pulls, and cp, follow the umask: without -p
+    a new directory gets the source's mode less the umask, and one that was there keeps its own. The set-group-ID bit,
+    which a project's directory has from its parent, stays."""
     cdef stat_t status
     cdef uint32_t mode = mode_of(k, e, True)
     if not has_owner:

@@ -24,7 +24,7 @@ cdef int open_component(int fd, const char *name, int flags) noexcept nogil:
 
 
 cdef int open_by_component(int top, const char *path, int flags) noexcept nogil:
-    """As before Linux 5.6, or in a sandbox."""
+    """For kernels before Linux 5.6, and sandboxes that forbid openat2."""
     cdef char copy[MAX_PATH_BYTES + 1]
     cdef size_t n = strlen(path)
     cdef char *name

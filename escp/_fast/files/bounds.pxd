@@ -15,15 +15,15 @@ ctypedef int64_t (*seek_call)(void *file, uint64_t offset, int whence) noexcept 
 ctypedef struct data_range:
     uint64_t start
     uint64_t n
-    uint64_t next_data  # where data goes on, as far as is known: use it for nothing
+    uint64_t next_data  # next_range's own: where data goes on, as far as it knows
 
 
-# Whether entries can carry its size. Times that they can't are made ones that they can.
+# Whether an entry can carry its size. Sets times that no entry can carry to ones that it can.
 cdef bint bound_status(stat_t *status) noexcept nogil
-# The next of n bytes of a listing from at[0] on: 1 there is one, its name ended by NUL and one component; 0 there is
-# none; -1 the listing is none.
+# The next entry of a listing of n bytes, from at[0] on. 1: here it is, its name is one component and ends with NUL; 0:
+# there are no more; -1: this is no listing.
 cdef int next_dirent(const uint8_t *listing, size_t n, size_t *at, const dirent64_t **d) noexcept nogil
-# The next of a list of names that ends at *end*, from at[0] on, in the same way.
+# The same for a list of names that ends at *end*.
 cdef int next_attribute(const char **at, const char *end, const char **name) noexcept nogil
 # Sets *r* to what is to be sent next, from r.start on; False when nothing is left. It is a range of whole slices (or up
 # to the file's end) inside one block, and never empty: from the first slice with data to the last, found with three

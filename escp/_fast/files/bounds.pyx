@@ -53,7 +53,7 @@ cdef int next_attribute(const char **at, const char *end, const char **name) noe
 # ---- Holes ------------------------------------------------------------------------------------------
 
 cdef uint64_t data_from(seek_call seek, void *file, uint64_t offset, uint64_t size) noexcept nogil:
-    """Where data goes on; the file's size when there is none. Where the system can't tell all is data."""
+    """Where data goes on; the file's size if it does not. If the system can't tell, all is data."""
     cdef int64_t at = seek(file, offset, SEEK_DATA)
     if at == -ENXIO:
         return size
@@ -63,7 +63,7 @@ cdef uint64_t data_from(seek_call seek, void *file, uint64_t offset, uint64_t si
 
 
 cdef uint64_t hole_from(seek_call seek, void *file, uint64_t offset, uint64_t end) noexcept nogil:
-    """Where the data at *offset* ends; *end* when it reaches that far.
+    """Where the data at *offset* ends, or *end* if it reaches that far.
 
     Somebody may have punched a hole since the data was found: it is sent as the zeroes that it holds now.
     """
@@ -129,7 +129,7 @@ def find_ranges(uint64_t size, uint64_t block, list answers not None):
     ranges = []
     while next_range(seek_scripted, &told, size, block, &r):
         ranges.append((r.start, r.n))
-        if r.n == 0:  # it would have no end
+        if r.n == 0:  # a fault: the loop would have no end
             break
         r.start += r.n
     return ranges

@@ -8,9 +8,9 @@ from escp._fast.crypto.digest cimport digest128
 from escp._fast.wire.payloads cimport entry
 
 
-# Whether *there*, a regular file of the receiver's, makes sending *e* needless. selection: of types.pxd.
+# Whether *e* need not be sent, as the receiver has the file *there*. selection: a selection_kind of types.pxd.
 cdef bint is_current(int selection, const entry *e, const stat_t *there) noexcept nogil
-# The digest of a file of *size* bytes, read into *buffer*, a multiple of SLICE_BYTES long; -1 when it is shorter,
-# can't be read, or *is_stopped* is raised meanwhile.
+# The digest of a file of *size* bytes, read by way of *buffer*, whose length is a multiple of SLICE_BYTES. -1: the file
+# is shorter, can't be read, or *is_stopped* was raised.
 cdef int digest_file(int fd, uint64_t size, uint8_t *buffer, size_t n_buffer, const int *is_stopped,
                      digest128 *digest, fast_err *err) noexcept nogil

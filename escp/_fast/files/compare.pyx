@@ -9,8 +9,8 @@ from escp._fast.wire.payloads cimport entry
 
 
 cdef bint is_cut_off(uint32_t coarse_ns, uint32_t ns) noexcept nogil:
-    """Whether *coarse_ns* is *ns* without some of its last digits: as a clock of 100 ns (NTFS, SMB), of 10 ms (exFAT),
-    or of a second has it."""
+    """Whether *coarse_ns* is *ns* with its last digits cut off, as by a file system that keeps 100 ns (NTFS, SMB),
+    10 ms (exFAT) or whole seconds."""
     cdef uint32_t unit = 1
     while unit < 1000000000 and coarse_ns % (10 * unit) == 0:
         unit *= 10

@@ -1,11 +1,11 @@
-"""Whether the target, or a directory of it, is still there: what goes on without it would go on for nothing."""
+"""Whether the target, or a directory of it, is still there. Without it the copy would go on for nothing."""
 
 from escp._fast.files.tree cimport dir_cache, tree
 from escp._fast.wire.payloads cimport entry
 
 
-# After *e* has failed with the system's error *number*: 0, or why nothing at all can be made in the target, or in the
-# root that *e* belongs to, any more.
+# *e* has failed with the system's error *number*. 0: other files may do better; else an errno, for which nothing at all
+# can be made any more in the target, or in the root of *e*.
 cdef int find_death(tree *t, const dir_cache *cache, const entry *e, int number) noexcept nogil
-# Whether the open directory (-1: none) was removed. Blocks of a nameless file can be written then, but it gets no name.
+# Whether the open directory (-1: none) was removed. A nameless file in it can still be written, but not named.
 cdef bint is_removed(int dirfd) noexcept nogil

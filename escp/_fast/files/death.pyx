@@ -14,13 +14,13 @@ cdef bint is_removed(int dirfd) noexcept nogil:
 
 
 cdef bint is_deadly(int number) noexcept nogil:
-    """What a removed directory, a lost server, an ended file system process or a broken disk may answer."""
+    """Whether a removed directory, a lost server, an ended FUSE process or a broken disk may have answered so."""
     return (number == ENOENT or number == EIO or number == ENOTCONN or number == ECONNABORTED or number == ESTALE
             or number == ENODEV or number == ENXIO or number == ESHUTDOWN)
 
 
 cdef int try_directory(tree *t, int dirfd) noexcept nogil:
-    """Make a file there that nobody sees: 0, or an errno."""
+    """Try to make a file there, for a moment. 0, or an errno."""
     cdef char name[TEMP_NAME_BYTES]
     cdef int fd = -1
     if not escp_flag(&t.lacks_tmpfile):
@@ -38,7 +38,7 @@ cdef int try_directory(tree *t, int dirfd) noexcept nogil:
 cdef int find_death(tree *t, const dir_cache *cache, const entry *e, int number) noexcept nogil:
     cdef int root
     if t.in_place_fd >= 0 or t.root_fd < 0 or not (is_deadly(number) or number == EPERM):
-        return 0  # EPERM: what ext4 says of a nameless file in a removed directory
+        return 0  # EPERM: ext4 says so of a nameless file in a removed directory
     number = try_directory(t, t.root_fd)
     if number == 0 and e.root_bytes:
         root = find_cached(cache, e.path, e.root_bytes, e.root_bytes)

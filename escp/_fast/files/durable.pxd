@@ -1,11 +1,11 @@
-"""--fsync: what was written, and under which name, outlives a power cut. In batches, never one wait a small file.
+"""--fsync: files and their names outlive a power cut. Small files are synced in batches, never one by one.
 
-    written -> all of a batch at the disk (sync_files) -> named -> directories, too (sync_names) -> success is said
+    written -> the batch is on the disk (sync_files) -> named -> directories, too (sync_names) -> success is told
 
-One syncfs takes a whole batch, and streams that want one meanwhile share the next. It counts only for file systems
-of the kernel's that are known to write everything then; on others (NFS, FUSE, Lustre, ...) each file and directory is
-synced by itself. syncfs tells of errors since Linux 5.8 at best, and of anybody's: a file's own error is asked for at
-its descriptor, and where syncfs fails each file is synced by itself after all.
+One syncfs does for a whole batch; streams that want one while it runs share the next. It is trusted only on file
+systems of the kernel that are known to write everything then. On others (NFS, FUSE, Lustre, ...) each file and
+directory is synced by itself. syncfs tells of errors since Linux 5.8, and of those of any file: so a file's own error
+is asked for at its descriptor, and where syncfs fails each file is synced by itself after all.
 """
 
 from libc.stdint cimport uint64_t
@@ -20,18 +20,18 @@ cdef enum:
 
 cdef enum system_kind:
     SYSTEM_MEMORY = 0  # a tmpfs: there is no disk
-    SYSTEM_WHOLE = 1
-    SYSTEM_EACH = 2
+    SYSTEM_WHOLE = 1  # syncfs is trusted
+    SYSTEM_EACH = 2  # each file by itself
 
 
 ctypedef struct file_system:
     uint64_t dev
     int kind
-    int fd  # a directory there, or -1: opened before anything was written, as errors count from there on
+    int fd  # a directory there, or -1. Opened before anything was written: it is told of all errors since
     bint is_syncing
-    uint64_t n_begun  # syncs
+    uint64_t n_begun  # syncs that have
     uint64_t n_done
-    int number  # errno of the first that failed: from then on files are synced one by one
+    int number  # errno of the first sync that failed: from then on each file is synced by itself
 
 
 ctypedef struct dirty_directory:
@@ -43,14 +43,14 @@ ctypedef struct dirty_directory:
 # A file that is written and has no name yet.
 ctypedef struct unsynced:
     int fd
-    file_system *system  # as *meet* said
-    fast_err err  # one that has an error is left alone
+    file_system *system  # from *meet*
+    fast_err err  # a file with an error is not synced
 
 
 ctypedef struct durable_set:
     bint is_on
-    pthread_mutex_t lock  # of all of this; nothing is waited for under it
-    pthread_cond_t over  # a sync is
+    pthread_mutex_t lock  # of all of this; nobody waits while holding it
+    pthread_cond_t over  # a sync has ended
     int n
     file_system systems[MAX_SYSTEMS]
     int n_dirty
@@ -60,13 +60,14 @@ ctypedef struct durable_set:
 
 cdef void durable_open(durable_set *d) noexcept nogil
 cdef void durable_free(durable_set *d) noexcept nogil
-# The file system of a directory, by any descriptor of it, before anything is written there; NULL: not remembered.
+# The file system of an open directory; to be called before anything is written there. NULL: there are too many, or
+# --fsync is off.
 cdef file_system *meet(durable_set *d, int dirfd) noexcept nogil
-# The contents of n files are at the disk, and with *is_on* stay there; *err* of each says why not.
+# Brings the contents of n files to the disk; with *is_on* they outlive a power cut. Each file's *err* says why not.
 cdef void sync_files(durable_set *d, unsynced *files, int n) noexcept nogil
-# The attributes of a file were changed after that.
+# To be called when a file's attributes were changed after sync_files.
 cdef int sync_again(durable_set *d, const file_system *s, int fd) noexcept nogil
-# Names in the directory, or its attributes, have changed: sync_names will see to it.
+# Names in the directory, or its attributes, have changed: sync_names will sync it.
 cdef void note_directory(durable_set *d, const file_system *s, int dirfd) noexcept nogil
-# All that was noted, when nothing more is; *root_fd*: the target, which may be new itself.
+# Syncs every directory that was noted, at the end of the copy. *root_fd*: the target, which may be new itself.
 cdef int sync_names(durable_set *d, int root_fd, fast_err *err) noexcept nogil

@@ -11,7 +11,7 @@ from escp._fast.base.libc cimport (EINVAL, ENOSYS, ESPIPE, O_CLOEXEC, O_DIRECTOR
 from escp._fast.base.types cimport FAST_OK, FAST_SYS, fail, fast_err
 
 cdef enum:
-    FEW_FILES = 2  # so many are synced by themselves: the rest of the file system may be anybody's
+    FEW_FILES = 2  # so few are synced by themselves: syncfs would wait for others' files, too
 
 
 cdef void durable_open(durable_set *d) noexcept nogil:
@@ -71,7 +71,7 @@ cdef file_system *meet(durable_set *d, int dirfd) noexcept nogil:
 
 
 cdef int sync_system(durable_set *d, file_system *s) noexcept nogil:
-    """All that was written there before this call. 0, or an errno: then perhaps not."""
+    """Bring to the disk what was written there before this call. 0, or an errno: then some may be missing."""
     cdef uint64_t wanted
     cdef int number
     pthread_mutex_lock(&d.lock)
@@ -98,12 +98,12 @@ cdef int sync_system(durable_set *d, file_system *s) noexcept nogil:
 # ---- Files ------------------------------------------------------------------------------------------
 
 cdef bint is_no_disk(int number) noexcept nogil:
-    """What pipes and devices answer to a sync."""
+    """Whether pipes and devices answer so to a sync."""
     return number == EINVAL or number == ESPIPE or number == ENOSYS
 
 
 cdef void write_out(unsynced *files, int n) noexcept nogil:
-    """All at once, then wait: the disk sorts them."""
+    """Begin with all, then wait for each: so the disk can sort them."""
     cdef int i
     for i in range(n):
         if files[i].err.code == FAST_OK:
@@ -117,7 +117,7 @@ cdef void write_out(unsynced *files, int n) noexcept nogil:
 
 
 cdef bint is_synced_whole(durable_set *d, unsynced *files, int n, file_system *s) noexcept nogil:
-    """Sync all that are on that file system, if they are many."""
+    """Sync that file system as a whole, if many of the files are there; whether that was done."""
     cdef int n_there = 0
     cdef int i
     for i in range(n):
@@ -132,7 +132,7 @@ cdef void sync_files(durable_set *d, unsynced *files, int n) noexcept nogil:
     write_out(files, n)
     if not d.is_on:
         return
-    for i in range(MAX_SYSTEMS):  # those that are not known yet have no files
+    for i in range(MAX_SYSTEMS):  # those behind the known ones have no files
         is_synced[i] = d.systems[i].fd >= 0 and is_synced_whole(d, files, n, &d.systems[i])
     for i in range(n):
         s = files[i].system
@@ -157,8 +157,8 @@ cdef void sync_directory(durable_set *d, int fd) noexcept nogil:
 
 
 cdef int take_place_locked(durable_set *d, int fd, const stat_t *status) noexcept nogil:
-    """*fd* waits from now on. What does so no longer: -1, the one that has waited for longest, or *fd* where that
-    directory waits already."""
+    """Let *fd* wait for its sync. Returns the descriptor that does not wait any more: the oldest one if there were too
+    many, *fd* if its directory waits already, else -1."""
     cdef int oldest = -1
     cdef int i
     for i in range(d.n_dirty):
@@ -184,7 +184,7 @@ cdef void note_directory(durable_set *d, const file_system *s, int dirfd) noexce
     s = s if s != NULL else meet(d, dirfd)
     if s != NULL and s.kind != SYSTEM_EACH:
         return
-    # One that may not be read can't be synced; where there is no whole sync a server keeps the names as a rule.
+    # A directory that may not be read can't be synced. As a rule it is on a server then, which keeps the names itself.
     fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if fd < 0 or fstat(fd, &status) < 0:
         return
@@ -198,7 +198,7 @@ cdef void note_directory(durable_set *d, const file_system *s, int dirfd) noexce
 
 
 cdef void note_target(durable_set *d, int root_fd) noexcept nogil:
-    """It may be new, and what is above it, up to where another file system begins."""
+    """Note the target and the directories above it: they may be new."""
     cdef uint64_t ino = 0
     cdef stat_t status
     cdef int fd = openat(root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
@@ -221,7 +221,7 @@ cdef int sync_names(durable_set *d, int root_fd, fast_err *err) noexcept nogil:
     if not d.is_on:
         return 0
     note_target(d, root_fd)
-    while d.n_dirty:  # no other thread is left that notes any
+    while d.n_dirty:  # all other threads have ended: none is added
         d.n_dirty -= 1
         sync_directory(d, d.dirty[d.n_dirty].fd)
     for i in range(d.n):

@@ -1,4 +1,4 @@
-"""Which names are left out of a copy: rules as rsync's simple ones, compiled once, matched without the GIL. Pure.
+"""Which names are left out of a copy: rules like rsync's simple ones, compiled once, matched without the GIL. Pure.
 
 A rule includes or excludes what its pattern matches; the first rule that matches decides, and without one a name
 is taken. Paths are relative to the destination: 'dir/file', never with a slash at either end.
@@ -21,7 +21,7 @@ cdef enum:
 ctypedef struct token:
     uint8_t kind
     uint8_t byte
-    int number  # of its class
+    int number  # of a class, counted over all rules
 
 
 ctypedef struct rule:

@@ -1,6 +1,6 @@
-"""Names as file systems may see them that tell no case from another, or no way from another to write an accent.
+"""Names without case and accents, as file systems may compare them that don't tell `A` from `a`.
 
-An approximation that may take two names for one, and nothing is decided by it alone: see given.pxd.
+An approximation. It may take two names for one, so nothing is decided by it alone: see given.pxd.
 """
 
 

@@ -14,7 +14,7 @@ cdef const char *LATIN = (
 
 
 cdef unsigned int fold_letter(unsigned int c) noexcept nogil:
-    """Of two bytes in UTF-8; 0: an accent that stands behind its letter."""
+    """For letters of two bytes in UTF-8. 0: an accent that stands behind its letter."""
     if FIRST_LATIN <= c <= LAST_LATIN:
         return <unsigned char>LATIN[c - FIRST_LATIN]
     if 0x300 <= c <= 0x36F:

@@ -1,8 +1,8 @@
 """Which names this copy has given to files: no second source gets one of them, however the file system spells it.
 
-Kept are two hashes a file, of its path and of the path folded (folding.pxd): 16 bytes, and as much again in the table.
-A path that was given is refused. One that only looks like another is named alone, while nobody else names anything,
-and whoever names it looks whether the two are one there.
+Two hashes of each file are kept: of its path, and of its folded path (folding.pxd). With free places in the table that
+is 32 bytes a file. A path that was given is refused. Where only the folded path was given the file is named while
+nobody else names anything, and whoever names it looks whether both are one file (alike.pxd).
 """
 
 from libc.stdint cimport uint64_t
@@ -28,9 +28,9 @@ ctypedef struct given_set:
 
 cdef int given_open(given_set *g, uint64_t seed) except -1
 cdef void given_free(given_set *g) noexcept nogil
-# Claims the path, a given_answer. Unless it is GIVEN_TAKEN, given_end follows, from the same thread, and says whether
-# it was named.
+# Claims the path, and returns a given_answer. Unless that is GIVEN_TAKEN the same thread must call given_end, and say
+# whether the file was named.
 cdef int given_begin(given_set *g, const char *path, size_t n) noexcept nogil
-# Whether this is the first question about the directory of that path.
+# Whether the directory of that path was not asked about before.
 cdef bint given_first(given_set *g, const char *path, size_t n) noexcept nogil
 cdef void given_end(given_set *g, const char *path, size_t n, bint is_named) noexcept nogil

@@ -25,7 +25,7 @@ cdef int given_open(given_set *g, uint64_t seed) except -1:
         raise MemoryError("names")
     pthread_mutex_init(&g.lock, NULL)
     pthread_rwlockattr_init(&how)
-    pthread_rwlockattr_setkind_np(&how, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP)  # or it might wait for the end
+    pthread_rwlockattr_setkind_np(&how, PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP)  # no writer waits for ever
     pthread_rwlock_init(&g.naming, &how)
     pthread_rwlockattr_destroy(&how)
     return 0
@@ -66,7 +66,7 @@ cdef void add_locked(given_set *g, uint64_t h) noexcept nogil:
     cdef uint64_t *at
     if g.n_used >= n - n // 4:
         g.slots = <uint64_t *>calloc(2 * n, sizeof(uint64_t))
-        if g.slots == NULL:  # it goes on with the names that it has
+        if g.slots == NULL:  # no memory: go on with the table as it is
             g.slots = old
         else:
             g.n_slots, g.n_used = 2 * n, 0

@@ -1,9 +1,9 @@
-"""Directories that have another mode for a moment than they are to have.
+"""Directories that have for a while another mode than they are to have.
 
-Those of the user's in which their owner may not write are made writable, as rsync does it, and new ones get the last of
-their mode late: what keeps their owner out, or what must not be there before their owner and ACL are. They are those
-that the copy brings, so their own entry comes when all in them is there; what is left when the copy ends early is set
-then. Known by their path: each of these might be one descriptor too many.
+A directory in which its owner may not write is made writable, as by rsync. A new one gets a part of its mode late: what
+would keep its owner out, and what must not be there before its owner and ACL are. All of them belong to the copy. So
+their own entries, which come when everything in them is there, set their modes; for those whose entry has not come the
+end of the copy does. They are kept as paths, because open descriptors would be too many.
 """
 
 from libc.stdint cimport uint16_t, uint32_t, uint64_t
@@ -14,7 +14,7 @@ cdef enum:
     OWNER_RIGHTS = 0o700
     FULL_MODE = 0o7777
     MAX_LENT = 65536
-    N_BUCKETS = 256  # a tree of them has some thousand under way
+    N_BUCKETS = 256  # some thousand directories may be lent at a time
 
 
 ctypedef struct lent_directory:
@@ -37,14 +37,15 @@ ctypedef struct lent_set:
 
 
 cdef void lending_open(lent_set *s) noexcept nogil
-# Makes the directory (O_PATH; its path as tree.pxd's find_directory has it) writable. False, and errno stays: it is not
-# ours, or that is not what is wrong.
+# Makes a directory writable of which *errno* says that it is not (*dirfd*: O_PATH; *path* and the rest as for
+# find_directory in tree.pxd). False: it is not ours, or something else is wrong. errno stays as it is.
 cdef bint lend(lent_set *s, int dirfd, const char *path, size_t n, size_t n_root) noexcept nogil
-# The same for one that was just made here, which is to have *mode*.
+# The same for a directory that was just made here, and that is to have *mode* in the end.
 cdef void lend_new(lent_set *s, int dirfd, uint32_t mode, const char *path, size_t n, size_t n_root) noexcept nogil
-# The directory has the mode that it is to have, if it was lent.
+# Sets the mode that the directory is to have, if it was lent.
 cdef void give_back(lent_set *s, int dirfd) noexcept nogil
-# What is left: what lies in a directory before that, which may let nobody in. To be freed; NULL: none.
+# Takes out the one that was lent last, to be freed; NULL: there is none. The newest first: those above it are older,
+# and may let nobody in afterwards.
 cdef lent_directory *take_newest(lent_set *s) noexcept nogil
 cdef void restore(const lent_directory *one, int dirfd) noexcept nogil
 cdef void lending_close(lent_set *s) noexcept nogil

@@ -69,7 +69,7 @@ cdef bint lend_locked(lent_set *s, int dirfd, const char *path, size_t n, size_t
     cdef stat_t status
     if fstatat(dirfd, "", &status, AT_EMPTY_PATH) < 0 or status.st_uid != geteuid():
         return False
-    if status.st_mode & OWNER_RIGHTS == OWNER_RIGHTS:  # another thread has just done it, or it is something else
+    if status.st_mode & OWNER_RIGHTS == OWNER_RIGHTS:  # another thread has just lent it, or something else is wrong
         return s.n > 0
     at = find_locked(s, &status)
     if at[0] == NULL and not add_locked(s, at, &status, status.st_mode & FULL_MODE, path, n, n_root):
@@ -98,7 +98,7 @@ cdef void lend_new(lent_set *s, int dirfd, uint32_t mode, const char *path, size
     pthread_mutex_lock(&s.lock)
     if fstatat(dirfd, "", &status, AT_EMPTY_PATH) == 0 and status.st_uid == geteuid():
         at = find_locked(s, &status)
-        if at[0] != NULL:  # another stream was faster, and took what it saw for its mode
+        if at[0] != NULL:  # another stream has lent it meanwhile, and noted the mode that it saw
             at[0].mode = mode
         else:
             add_locked(s, at, &status, mode, path, n, n_root)

@@ -5,6 +5,6 @@ from escp._fast.files.tree cimport dir_cache, source_id, tree
 from escp._fast.wire.payloads cimport entry
 
 
-# In place of whatever has the name but a directory or the source itself, in one step. On failure nothing is left.
-# Any thread with its cache.
+# Makes it, in one step in place of what has the name, unless that is a directory or the source itself. On failure
+# nothing is left. Any thread, with its own cache.
 cdef int make_node(tree *t, dir_cache *cache, const entry *e, const source_id *source, fast_err *err) noexcept nogil

@@ -2,8 +2,8 @@
 
 A link's text is never looked at: it may be absolute or lead out, and nothing is ever written through it.
 
-Whoever owns the directory may put something else in a new node's place before it has its owner and mode, another name
-of a file of root's for one. So these go to a descriptor, and only once that was found to be what was just made.
+Whoever owns the directory may put something else in a new node's place before it has its owner and mode: for example
+another name of a file of root's. So owner and mode go to a descriptor, after a look that it is what was just made.
 """
 
 from libc.stdint cimport uint32_t
@@ -53,7 +53,7 @@ cdef bint is_just_made(const tree *t, const new_node *node, int fd) noexcept nog
     cdef ssize_t n
     if fstatat(fd, "", &status, AT_EMPTY_PATH) < 0 or status.st_nlink > 1:  # some file systems count none
         return False
-    if t.kept.keeps_owner and status.st_uid != geteuid():  # of any other file system's idea of us only root's matters
+    if t.kept.keeps_owner and status.st_uid != geteuid():  # without keeps_owner a file system may call us otherwise
         return False
     if node.kind == ENTRY_DEVICE:
         return status.st_mode & S_IFMT == node.mode & S_IFMT and (
@@ -83,7 +83,7 @@ cdef int finish_at(tree *t, const new_node *node, const entry *e, int dirfd, con
 
 cdef int place(tree *t, const new_node *node, const entry *e, const source_id *source, int dirfd, const char *name,
                size_t n_directory, int given, fast_err *lacks, fast_err *err) noexcept nogil:
-    """Under its name if that is free; else under a temporary one that then takes the other's place."""
+    """Make it under its name if that is free; else under a temporary name, and rename it."""
     cdef char temporary[TEMP_NAME_BYTES]
     cdef const char *made = name
     cdef stat_t old
@@ -133,7 +133,7 @@ cdef int name_node(tree *t, const new_node *node, const entry *e, const source_i
 
 cdef int find_first(tree *t, dir_cache *cache, const entry *e, const extras_view *x, new_node *node,
                     fast_err *err) noexcept nogil:
-    """Directory and name of the file that a hard link is another name of; its directory is not made."""
+    """Find directory and name of the file of which this is to be another name. The directory is not made."""
     cdef ssize_t slash = last_slash(x.target, x.n_target)
     cdef size_t n = slash if slash > 0 else 0
     cdef int dirfd = -1
@@ -150,7 +150,7 @@ cdef int find_first(tree *t, dir_cache *cache, const entry *e, const extras_view
 
 
 cdef int prepare(tree *t, dir_cache *cache, const entry *e, new_node *node, fast_err *err) noexcept nogil:
-    """Refuses what was not asked for; then what the system's call will need."""
+    """Refuse what was not asked for; fill *node* with what the system call needs."""
     cdef extras_view x
     cdef uint32_t type
     node.kind = e.kind

@@ -1,7 +1,7 @@
 """Names of users and groups <-> numbers, each looked up once: a name service may take milliseconds.
 
-A fixed table on either side: what falls on an occupied place takes it, so memory is bounded whatever a peer names.
-Any thread may ask; lookups wait for each other.
+A table of fixed size: a new name replaces the one in its place, so memory is bounded whatever a peer names. Any thread
+may ask; lookups wait for each other.
 """
 
 from libc.stdint cimport uint32_t

@@ -64,7 +64,7 @@ cdef void cache_close(dir_cache *cache) noexcept nogil:
 
 
 cdef int unsafe_or_system(int number, const char *where, fast_err *err) noexcept nogil:
-    """EXDEV and ELOOP are how the kernel says that a path leaves the tree."""
+    """Fail. With EXDEV and ELOOP the kernel says that a path leaves the tree."""
     return fail(err, FAST_UNSAFE if number == EXDEV or number == ELOOP else FAST_SYS, number, where)
 
 
@@ -86,7 +86,7 @@ cdef int find_cached(const dir_cache *cache, const char *path, size_t n, size_t 
 
 
 cdef int keep(dir_cache *cache, const char *path, size_t n, size_t n_root, int fd) noexcept nogil:
-    """Hand the descriptor to the cache, which closes the one that it has had for longest."""
+    """Give the cache the descriptor; it closes its oldest one."""
     cdef int i = cache.next
     cache.next = (i + 1) % cache.n
     if cache.fds[i] >= 0:
@@ -106,7 +106,7 @@ cdef int open_existing(tree *t, dir_cache *cache, const char *path, size_t n, si
     fd = find_cached(cache, path, n, n_root)
     if fd >= 0:
         return fd
-    if n_root == n:  # where a root is, nobody but the user decides: no link does
+    if n_root == n:  # the user has said where a root is: no link may lead elsewhere
         fd = open_path(t, top, path, False)
     else:
         if n_root:
@@ -123,7 +123,7 @@ cdef int open_existing(tree *t, dir_cache *cache, const char *path, size_t n, si
 
 
 cdef bint is_secret(const tree *t, int mode) noexcept nogil:
-    """Nobody else enters a directory of which not all is known that says who may."""
+    """Whether nobody else may enter the new directory yet, because it is not yet known or set who may."""
     return mode == MODE_UNKNOWN or t.kept.keeps_owner or t.kept.keeps_acls
 
 
@@ -135,8 +135,8 @@ cdef uint32_t mode_to_ask(const tree *t, int mode) noexcept nogil:
 
 cdef void settle_new(tree *t, int fd, uint32_t asked, int mode, const char *path, size_t n,
                      size_t n_root) noexcept nogil:
-    """The directory (*fd*) was just made here with the mode *asked* for, less what the kernel took: its owner can use
-    it, and when the copy ends it has what a new one gets of its source's *mode*."""
+    """The directory *fd* was just made here with the mode *asked*, less what the kernel took away. See to it that its
+    owner can use it, and that at the end of the copy it has what a new directory gets of its source's *mode*."""
     cdef char by_fd[PROC_PATH_BYTES]
     cdef stat_t status
     cdef uint32_t lasting

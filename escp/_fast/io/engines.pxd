@@ -3,5 +3,5 @@
 from escp._fast.io.ring cimport io_engine
 
 
-# The one of that name; KeyError when there is none.
+# The engine of that name. KeyError: there is none.
 cdef const io_engine *find_engine(str name) except NULL

@@ -1,4 +1,4 @@
-"""The engines that there are; see engines.pxd. A further one is a line here and a module beside this one."""
+"""The engines that there are; see engines.pxd. Another engine is a module beside this one, and a line here."""
 
 from escp._fast.io.dummy_engine cimport dummy_engine
 from escp._fast.io.posix_engine cimport posix_engine

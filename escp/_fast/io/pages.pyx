@@ -1,4 +1,4 @@
-"""Pages: buffers that begin on them, files that are written by them; see pages.pxd."""
+"""Buffers that begin at a page, and files that are written page by page; see pages.pxd."""
 
 from libc.stdint cimport int64_t, uint32_t, uint8_t
 
@@ -18,7 +18,6 @@ cdef void set_direct(int fd, bint wanted) noexcept nogil:
 
 
 cdef bint can_direct(int fd) noexcept nogil:
-    """Whether O_DIRECT works on this file with page alignment, and means that the page cache is left out."""
     cdef uint32_t align = 0
     cdef int flags
     if escp_is_memory_fs(fd) or (escp_dio_align(fd, &align) == 0 and (align == 0 or align > PAGE_BYTES)):
@@ -28,7 +27,6 @@ cdef bint can_direct(int fd) noexcept nogil:
 
 
 cdef int write_all(int fd, const uint8_t *data, size_t n, int64_t offset, fast_err *err) noexcept nogil:
-    """pwrite, or write where the file has no positions (a pipe), or *offset* is negative, until all is written."""
     cdef ssize_t k
     while n:
         k = c_write(fd, data, n) if offset < 0 else pwrite(fd, data, n, offset)
@@ -54,7 +52,7 @@ cdef bint has_zero_page(const uint8_t *data, size_t n) noexcept nogil:
 
 
 cdef int64_t write_pages(int fd, uint8_t *data, size_t n, int64_t offset, bint is_direct, fast_err *err) noexcept nogil:
-    """By the page: what file systems allocate in, so the copy occupies what a source of holes and data does."""
+    """File systems allocate whole pages: so a copy of holes and data takes as much room as its source."""
     cdef size_t at = 0
     cdef size_t start
     cdef size_t k

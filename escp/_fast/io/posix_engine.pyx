@@ -26,7 +26,8 @@ pthread_mutex_init(&idle_lock, NULL)
 
 
 cdef bint has_aio(io_ring *ring) noexcept nogil:
-    """False where there is no such system call, or fs.aio-max-nr is used up."""
+    """Whether the ring has an AIO context, made now if need be. There may be no such system call, or fs.aio-max-nr
+    is used up."""
     global n_idle
     cdef aio_context_t context = 0
     if ring.own != NULL or not ring.is_asynchronous:
@@ -62,7 +63,7 @@ cdef void close_ring(io_ring *ring) noexcept nogil:
             idle[n_idle] = context
             n_idle += 1
         pthread_mutex_unlock(&idle_lock)
-    if not is_kept and escp_io_destroy(context) == 0:  # which waits for what it has
+    if not is_kept and escp_io_destroy(context) == 0:  # it waits for what is pending
         ring.n_pending = 0
     ring.own = NULL
     ring.is_asynchronous = False
@@ -80,7 +81,7 @@ cdef void submit(io_ring *ring, io_slot *slot) noexcept nogil:
     cdef iocb_t control  # the kernel copies it
     slot.state = SLOT_READY
     if not slot.is_direct:
-        if not slot.is_write:  # the kernel reads it meanwhile, this block and those claimed after it
+        if not slot.is_write:  # the kernel reads ahead from now on, of all blocks that are claimed
             posix_fadvise(slot.fd, slot.offset, slot.n_bytes, POSIX_FADV_WILLNEED)
         return
     if not has_aio(ring):
@@ -144,7 +145,7 @@ cdef int finish_read(io_slot *slot, fast_err *err) noexcept nogil:
             if k < 0:
                 return fail(err, FAST_SYS, errno, "read")
         if k == 0:
-            return fail(err, FAST_CHANGED, 0, "read")  # shorter than it was
+            return fail(err, FAST_CHANGED, 0, "read")  # the file is shorter than it was
         slot.result += k
     return 0
 
@@ -153,7 +154,7 @@ cdef int finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil:
     if slot.state == SLOT_DONE and slot.result < 0:
         if slot.result != -EINVAL and slot.result != -EAGAIN:
             return fail(err, FAST_SYS, <int>-slot.result, "write" if slot.is_write else "read")
-        # Stricter alignment than statx said, or none: this file goes on through the page cache.
+        # O_DIRECT wants more alignment than statx said, or does not work: this file goes on through the page cache.
         slot.result = 0
         set_direct(slot.fd, False)
     return finish_write(slot, err) if slot.is_write else finish_read(slot, err)

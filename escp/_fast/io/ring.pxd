@@ -4,12 +4,12 @@ A ring belongs to one thread. It owns RING_DEPTH slots; each slot's *data* is pa
 before it for a frame's IV word and data header and behind it for the tag, so that a whole frame is
 sealed, sent, received and opened where the disk reads and writes.
 
-    slot_read, slot_write -> engine.submit -> READY: slot_finish does it
-                                           -> PENDING: meanwhile; ring_reap, or slot_wait, finds it DONE
+    slot_read, slot_write -> engine.submit -> READY: nothing has begun, slot_finish will do it
+                                           -> PENDING: under way; ring_reap or slot_wait finds it DONE
                                            -> DONE
 
-An engine is an io_engine in a module of its own and a line of engines.pyx. The rest of the code asks what it can do,
-never which one it is.
+Each engine is an io_engine in a module of its own. The rest of the code asks what the engine can do, never which one
+it is.
 """
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t
@@ -47,45 +47,49 @@ ctypedef struct io_ring:
     uint8_t *memory
 
 
-# All but prefetch is for the ring's own thread. Filled when its module is loaded, and then only read.
+# An engine's module fills its struct when it is loaded; nobody changes it later. All functions but prefetch are for the
+# ring's own thread.
 ctypedef struct io_engine:
     const char *name  # as in --ioengine
     # What it can do.
     bint has_files  # receivers make files and name them; sources have holes, O_DIRECT, and may change meanwhile
     bint can_clone  # a source's contents may be shared with its copy (FICLONE)
     bint is_asynchronous  # several direct blocks of a ring at a time
-    # What it does. *ring* is open but for what is the engine's; its buffers have n bytes in all.
+    # What it does.
+    # Makes what the engine needs in a ring that has all else; the ring's buffers have n bytes together.
     void (*open)(io_ring *ring, size_t n) noexcept nogil
-    # Waits for what is pending, if need be by giving up; what is pending afterwards may touch the buffers for ever.
+    # Waits until nothing is pending. Where that fails n_pending stays above 0: the kernel may still write to the
+    # buffers, which are never freed then.
     void (*close)(io_ring *ring) noexcept nogil
     # A hint: all of the small file *fd* is read soon. Any thread.
     void (*prefetch)(int fd) noexcept nogil
-    # The n bytes of a small file into *to*: how many there were, or -1 with errno.
+    # Reads the n bytes of a small file into *to*. Returns how many there were, or -1 with errno.
     int64_t (*read_small)(int fd, uint8_t *to, size_t n) noexcept nogil
-    # Begins what the slot says; sets its state and counts it in n_pending.
+    # Begins to read or write what the slot says: sets its state, and counts it in n_pending if it is PENDING.
     void (*submit)(io_ring *ring, io_slot *slot) noexcept nogil
-    # Sets *result* and state of those of n_pending that are done, at least *least*, which is not above n_pending.
-    # -1: it can't wait for them, and never will.
+    # Waits until *least* pending slots are done (there are at least as many), and sets *result* and state of all
+    # that are. -1: waiting failed, and would fail again.
     int (*reap)(io_ring *ring, int least, fast_err *err) noexcept nogil
-    # All that is left to do of a slot that is READY, or DONE with less than was wanted; -1: it can't be done.
+    # Does at once what is left of a slot: of a READY one everything, of a DONE one what is missing. -1: it can't.
     int (*finish)(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
 
 
-# All buffers of a ring together.
+# The size of all buffers of a ring together.
 cdef size_t ring_bytes(size_t block) noexcept nogil
 cdef int ring_open(io_ring *ring, const io_engine *engine, size_t block, fast_err *err) noexcept nogil
 cdef void ring_close(io_ring *ring) noexcept nogil
-# Before: nothing is pending any more. Where rings have exchanged buffers, for both before either closes.
+# The first half of ring_close: waits until nothing is pending. Two rings that have exchanged buffers must both end
+# before either is closed.
 cdef void ring_end(io_ring *ring) noexcept nogil
 cdef io_slot *ring_free_slot(io_ring *ring) noexcept nogil  # NULL when all are in use
 # is_direct: *fd* has O_DIRECT; what is padded for it is cut off when the file is finished.
 cdef void slot_read(io_ring *ring, io_slot *slot, int fd, int64_t offset, uint32_t n, bint is_direct) noexcept nogil
 cdef void slot_write(io_ring *ring, io_slot *slot, int fd, int64_t offset, uint32_t n, bint is_direct) noexcept nogil
-# Until *slot* is not pending. -1: the ring is of no use any more, and what is pending still uses its buffers.
+# Waits until *slot* is not pending. -1: the ring can't be used any more, and the kernel still uses its buffers.
 cdef int slot_wait(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
-# Of a slot that is not pending: 0, or -1 when fewer than n_bytes could be read or written.
+# Finishes a slot that is not pending. -1: fewer than n_bytes could be read or written.
 cdef int slot_finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
-# Takes what has completed, waiting for *least* of it. -1 as slot_wait.
+# Waits until *least* pending slots are done, or all if there are fewer. -1: as slot_wait.
 cdef int ring_reap(io_ring *ring, int least, fast_err *err) noexcept nogil
-# True once for a slot that ring_reap found completed.
+# Any slot that is DONE, or NULL. Who has dealt with it sets it free.
 cdef io_slot *ring_done_slot(io_ring *ring) noexcept nogil

@@ -7,7 +7,7 @@ from escp._fast.base.types cimport FAST_MEMORY, PAGE_BYTES, RING_DEPTH, fail, fa
 from escp._fast.io.pages cimport buffer_stride, buffers_new, whole_pages
 
 cdef enum:
-    DEEP_BLOCK_BYTES = 4194304  # from here on two blocks at a time are deep enough
+    DEEP_BLOCK_BYTES = 4194304  # of blocks as large as that two at a time keep a disk busy
 
 
 cdef int depth_of(size_t block) noexcept nogil:

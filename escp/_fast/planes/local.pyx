@@ -1,11 +1,11 @@
 """Both ends of a stream in one process; see local.pxd.
 
-A block's buffer changes hands: the receiver's slot gets the one that was read into, and gives its own.
+No block is copied: the receiver's slot gets the buffer that was read into, and the sender's slot gets the receiver's.
 
-Where the file system can share extents (FICLONE) a large file is whole as soon as it is created. Then nothing
-is read and there is nothing to digest: that the sizes are equal and that the source has not changed is all
-that is verified, and a limit of the rate has nothing to slow down. copy_file_range is not used, and small files go
-through the page cache: see docs/architecture.md.
+Where the file system can share extents (FICLONE) a large file is whole as soon as it is created. Nothing is read then,
+so there is nothing to digest and nothing that a limit could slow down. What is verified is that the sizes are equal and
+that the source has not changed. docs/architecture.md says why copy_file_range is not used, and why small files go
+through the page cache.
 """
 
 from libc.stdint cimport uint8_t, uint64_t
@@ -30,7 +30,7 @@ from escp._fast.wire.payloads cimport MESSAGE_END, RESULT_BYTES, entry, get_resu
 
 
 cdef enum:
-    PACE_MS = 50  # of a wait, after which it is looked whether the copy has ended
+    PACE_MS = 50  # the longest sleep before the next look whether the copy was stopped
 
 
 # ---- From the sender to the receiver ----------------------------------------------------------------
@@ -65,7 +65,7 @@ cdef int deliver(local_stream *t, int type, uint8_t *frame, size_t n, fast_err *
 
 
 cdef int fail_receiver(void *link, const fast_err *err) noexcept nogil:
-    """Both planes fail for the same reason; the sender's is told of by its loop."""
+    """Make the receiving plane fail for the same reason. The sending one fails by itself, as send_loop gets -1."""
     cdef local_stream *t = <local_stream *>link
     if not escp_flag(&t.link.receiving.is_stopped):
         push_event(&t.link.receiving.events, EVENT_FATAL, err, False, NULL, 0, NULL, 0)
@@ -80,8 +80,8 @@ cdef uint64_t read_clock() noexcept nogil:
 
 
 cdef bint pace(local_link *link, size_t n) noexcept nogil:
-    """Wait until n bytes more have had the time that the limit gives them. Time in which nothing passed is lost. False
-    when the copy is stopped meanwhile."""
+    """Wait as long as n more bytes take at the limit's rate; time that was not used is not saved. False: the copy was
+    stopped."""
     cdef uint64_t now = read_clock()
     cdef uint64_t end
     pthread_mutex_lock(&link.pace)
@@ -168,7 +168,7 @@ cdef void local_join(local_stream *t, local_link *link, send_stream *sender, rec
 
 cdef void local_loop(local_stream *t) noexcept nogil:
     send_loop(t.sender)
-    # Buffers have changed rings: none may be freed while the kernel works on it.
+    # Buffers have changed rings: while the kernel works on any of them, none is freed.
     ring_end(&t.sender.ring)
     ring_end(&t.receiver.ring)
     if t.sender.ring.n_pending or t.receiver.ring.n_pending:

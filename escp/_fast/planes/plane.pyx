@@ -1,9 +1,9 @@
 """The two planes as Python sees them: configure, attach streams, start, read counters and events, stop, join.
 
-    SendPlane, ReceivePlane: send_plane.pyx, receive_plane.pyx; here is what both have
+Here is what both have in common; send_plane.pyx and receive_plane.pyx have the rest.
 
-A plane knows neither who started whom nor who connected. Its methods are for Python's main thread;
-none of them waits for a native thread but join(), which is called once the threads are known to end.
+A plane knows neither who started whom nor who connected. Its methods are for Python's main thread. Only join() waits
+for native threads: it is called when they are about to end.
 """
 
 from libc.stdint cimport uint64_t
@@ -56,13 +56,13 @@ cdef int check_streams(int n_streams, size_t block_bytes) except -1:
 
 
 cdef int check_memory(int n_streams, size_t block, int n_ends, bint is_refused) except -1:
-    """The kernel promises more than it has, and kills when it is used: large buffers are compared with what is free."""
+    """The kernel grants more memory than there is, and kills who uses it: so large buffers need free memory."""
     cdef uint64_t n = ring_bytes(block) * <uint64_t>(n_streams * n_ends)
     cdef uint64_t limit = 0
     cdef uint64_t room = escp_memory_room(&limit) if n >= LARGE_BYTES else n
     if not is_refused and n <= room:
         return 0
-    if n < LARGE_BYTES:  # they are not what is too much
+    if n < LARGE_BYTES:  # something else has used up the memory
         raise MemoryError
     raise BuffersError(n_streams, block >> 20, (n >> 20) + 1, room >> 20 if n > room else None, limit >> 20)
 
@@ -78,9 +78,9 @@ cdef int find_selection(selection, bint compares_digests) except -1:
 @cython.no_gc_clear  # __dealloc__ needs all of it to end the threads
 cdef class Plane:
     def attach(self, int fd, Channel channel not None):
-        """Give the stream of *channel* its connected socket; with *reconnects* also the next one, at any time.
+        """Give the stream of *channel* its connected socket. With *reconnects*: at any time also the next one.
 
-        The caller keeps it open until there is another one, or after join().
+        The caller keeps *fd* open until the next one is attached, or join() has returned.
         """
         self.held.append(channel)
         connection_replace(&self.connections[channel.c.stream], fd, &channel.c)

@@ -8,4 +8,4 @@ from escp._fast.send.send_state cimport send_state
 cdef class ReceivePlane(Plane):
     cdef receive_state *state
     cdef receive_stream *streams
-    cdef send_state *partner  # the sender in this process, as long as there is one; *threads* are its
+    cdef send_state *partner  # of a copy within this host: the sender, whose *threads* are these, too; else NULL

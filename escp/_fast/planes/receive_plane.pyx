@@ -59,16 +59,18 @@ cdef int obey(receive_config *c, tree *destination, order) except -1:
 cdef class ReceivePlane(Plane):
     """Receives files over its streams and writes them below *root_fd*.
 
-    *order*: what the user asked for, by the names of escp.control.messages.Receive; its target, and what is about it,
-    has become *root_fd*, *target_name* and *in_place_fd*.
-    *direct_bytes*: large files below that size are written through the page cache, with is_direct, too.
-    *target_name*: the single name that may be written, for a file sent under a new name; b"" = any below.
-    *n_cached*: directories that each stream keeps open. *n_held*: small files, where they wait for the disk.
-    *follows_umask*: directories are made as the user's own programs make them, not as scp makes them elsewhere.
+    *order*: a escp.control.messages.Receive, or anything with its attributes. What it says of the target is not read:
+    the target was opened, and is *root_fd*, *target_name* and *in_place_fd*.
+    *direct_bytes*: large files smaller than that go through the page cache, even if the order says is_direct.
+    *target_name*: the only name that may be written, for a file sent under a new name; b"": any name below *root_fd*.
+    *n_cached*: how many directories each stream keeps open.
+    *n_held*: how many small files each stream holds back while they wait for the disk (--fsync, --verify).
+    *follows_umask*: new directories are the user's own (a copy to this host): they get modes as mkdir gives. Otherwise
+    they get those that scp gives at the other host.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
     *brings_root*: the directory *root_fd* is itself one that is copied, and may be made writable meanwhile.
-    *reconnects*: as SendPlane's. Then threads stay until stop() or join(): the sender may not have heard of the end.
-    *has_openat2*, *has_tmpfile*: False to do without, as on kernels and file systems that lack them.
+    *reconnects*: as for SendPlane. Threads then stay until stop() or join(): the sender may not have heard of the end.
+    *has_openat2*, *has_tmpfile*: False does without, as on kernels and file systems that lack them.
     """
 
     def __cinit__(self, order, *, int root_fd, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0,
@@ -106,10 +108,10 @@ cdef class ReceivePlane(Plane):
         receive_open(self.state, int.from_bytes(os.urandom(8), "big"))
 
     def allow(self, bytes name not None, bint is_directory=False):
-        """With has_roots: *name* may be written once, and all below it if *is_directory*.
+        """If the order has_roots: *name* may be written once, and all below it if *is_directory*.
 
-        Of those that don't come FILE_FAILED events tell: FAST_ABSENT where the sender says so, FAST_MISSING where it
-        doesn't. OverflowError when too many have not come yet, ValueError after the last stream's end.
+        A FILE_FAILED event tells of each name that does not come: FAST_ABSENT if the sender said so, else FAST_MISSING.
+        OverflowError: too many names have not come yet. ValueError: the last stream has ended.
         """
         cdef int rc
         if len(name) > MAX_PATH_BYTES:
@@ -159,7 +161,7 @@ cdef class ReceivePlane(Plane):
                 state_stop(self.partner)
 
     def join(self):
-        """As any plane's. What was only changed for the time of the copy is as it was then."""
+        """Wait for the threads, as Plane.join; then set back what was changed only for the time of the copy."""
         with nogil:
             if self.state.config.reconnects:
                 receive_stop(self.state)

@@ -79,7 +79,7 @@ cdef void *run_relay(void *arg) noexcept nogil:
         if poll(fds, 4, -1) < 0:
             if errno == EINTR:
                 continue
-            escp_store(&s.sys_errno, errno)  # both hosts see the stream end; the reason is here
+            escp_store(&s.sys_errno, errno)  # both hosts only see that the stream ends; the reason is here
             shutdown(s.ways[0].target, SHUT_RDWR)
             shutdown(s.ways[1].target, SHUT_RDWR)
             break
@@ -119,7 +119,7 @@ cdef class RelayPlane:
             way.source, way.target = (far_fd, near_fd) if i else (near_fd, far_fd)
             if way.pipe[0] < 0 and pipe2(way.pipe, O_CLOEXEC | O_NONBLOCK) < 0:
                 raise OSError(errno, os.strerror(errno))
-            fcntl(way.pipe[0], F_SETPIPE_SZ, PIPE_BYTES)  # or what the user's limit allows: slower, no more
+            fcntl(way.pipe[0], F_SETPIPE_SZ, PIPE_BYTES)  # if the user's limit is lower, it is only slower
 
     def start(self):
         while self.threads.n < self.n_streams:

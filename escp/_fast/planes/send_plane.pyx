@@ -28,7 +28,7 @@ from escp._fast.walk.walk cimport walk_loop
 
 
 cdef enum:
-    MAX_OPEN = 16384  # more than there can ever be
+    MAX_OPEN = 16384  # no limit: there are never so many
 
 
 cdef void *run_walker(void *arg) noexcept nogil:
@@ -83,11 +83,11 @@ cdef int obey(send_config *c, order) except -1:
 cdef class SendPlane(Plane):
     """Reads files and sends them over its streams.
 
-    *order*: what the user asked for, by the names of escp.control.messages.Send, all of it.
-    *direct_bytes*: large files below that size are read through the page cache, with is_direct, too.
-    *max_open*: sources that may be open at the same time, beside one for each walker.
+    *order*: a escp.control.messages.Send, or anything with its attributes.
+    *direct_bytes*: large files smaller than that go through the page cache, even if the order says is_direct.
+    *max_open*: how many sources may be open at the same time, beside one for each walker.
     *has_openat2*: False does without that system call, as on kernels that lack it.
-    *limit_bytes_per_s*: of a local link; streams over a network have sockets that are paced. 0: none.
+    *limit_bytes_per_s*: of a copy within this host; 0: none. Over a network the kernel paces the sockets.
     *reconnects*: a stream whose connection breaks waits for another one; CUT and RESUMED events tell of it.
     *fault_offset* is for tests: it flips a bit of the byte at that offset of every file, after hashing.
     """
@@ -130,11 +130,11 @@ cdef class SendPlane(Plane):
         state_open(self.state)
 
     def limit_large(self, int n):
-        """Of large files no more than *n* may be begun and not acknowledged; before there is any."""
+        """At most *n* large files may be begun and not yet acknowledged. To be called before add_source()."""
         self.state.config.max_large = max(1, min(n, self.state.config.max_open, <int>MAX_OPEN_LARGE))
 
     def tell_begun(self):
-        """The receiver knows ENTRY_BEGUN; before there is any source."""
+        """The receiver knows ENTRY_BEGUN. To be called before add_source()."""
         self.state.config.tells_begun = True
 
     def start(self):
@@ -164,7 +164,7 @@ cdef class SendPlane(Plane):
     cdef int start_walkers(self) except -1:
         for _ in range(self.state.config.n_walkers):
             self.threads.add(run_walker, self.state, "escp-walk")
-        # How many there are between bounds is not known by their names.
+        # Counting looks at names: which files are within --min-size and --max-size it can't say.
         if not (self.state.is_uncountable or self.state.config.min_bytes or self.state.config.below_bytes):
             self.threads.add(run_counter, self.state, "escp-count")
         return 0
@@ -235,7 +235,7 @@ cdef class SendPlane(Plane):
         cdef uint64_t failed
         cdef uint64_t skipped
         cdef bint is_walked
-        with nogil:  # of one moment: walkers take holes from what they have found
+        with nogil:  # all numbers under one lock, to fit each other: found_bytes also shrinks, by holes
             pthread_mutex_lock(&s.lock)
             found_files, found_bytes, is_walked = s.n_found_files, s.n_found_bytes, s.is_walked
             files, directories, failed, skipped = s.n_files, s.n_directories, s.n_failed, s.n_skipped

@@ -14,11 +14,11 @@ from escp._fast.walk.walk cimport is_left_out
 
 cdef enum:
     LISTING_BYTES = 32768
-    MAX_COUNTED = 65536  # directories and sources that wait: more of them are not counted
+    MAX_COUNTED = 65536  # directories and sources that wait; with more of them counting is given up
 
 
 cdef void give_up_locked(send_state *s) noexcept nogil:
-    """The number will never be known."""
+    """Count no more: s.n_counted stays as it is."""
     cdef dir_node *node
     escp_raise_flag(&s.is_uncountable)
     while s.to_count != NULL:
@@ -45,7 +45,7 @@ cdef void count_source_locked(send_state *s, const char *path, size_t n_path, co
 
 
 cdef int type_of(const send_state *s, int fd, const char *name, int told) noexcept nogil:
-    """DT_DIR, DT_REG for whatever is sent as one entry, or -1."""
+    """DT_DIR; DT_REG for everything else that is sent; -1 for what is not."""
     cdef stat_t status
     if told == DT_DIR or told == DT_REG:
         return told
@@ -57,7 +57,7 @@ cdef int type_of(const send_state *s, int fd, const char *name, int told) noexce
 
 
 cdef uint64_t count_names(send_state *s, int fd, dir_node *dir, const uint8_t *listing, int64_t n) noexcept nogil:
-    """Of one part of a listing; directories are put on the stack."""
+    """Count the files in one part of a listing; its directories wait for their turn."""
     cdef const dirent64_t *d = NULL
     cdef const char *name
     cdef dir_node *child

@@ -1,7 +1,7 @@
-"""Walkers: list directories, and see to what they find there; see walk.pxd.
+"""Walkers: they list directories, and deal with each name there; see walk.pxd.
 
-Links are followed, as scp does (one that leads back to a directory above itself is reported), or are
-themselves what is copied.
+Symbolic links are followed, as by scp; one that leads back to a directory above itself is reported. With keeps_links
+the links themselves are copied.
 """
 
 from libc.stdint cimport int64_t, uint8_t
@@ -39,7 +39,8 @@ cdef bint is_left_out(send_state *s, dir_node *dir, const char *name, size_t n, 
 
 
 cdef bint is_root_left_out(send_state *s, dir_node *node, bint is_directory) noexcept nogil:
-    """The same for a source, by its name below the destination; a file under a new name goes by its old one."""
+    """The same for a source that the user named, by its name below the destination. A file that gets a new name goes by
+    its old one."""
     cdef size_t start
     if s.config.filters == NULL:
         return False
@@ -61,7 +62,8 @@ cdef bint is_above(dir_node *node, const stat_t *status) noexcept nogil:
 
 
 cdef bint is_own_target(send_state *s, const dir_node *dir, const stat_t *status) noexcept nogil:
-    """Whether that directory, the source *dir*, is where it or one above it is copied to: it would have no end."""
+    """Whether the source *dir* (*status* is its own) is the place to which it, or one above it, is copied: that would
+    have no end."""
     cdef stat_t there
     cdef const char *path
     while dir != NULL:
@@ -84,7 +86,8 @@ cdef bint is_below_destination(const dir_node *dir) noexcept nogil:
 
 
 cdef bint goes_into_itself(send_state *s, dir_node *dir, const stat_t *status) noexcept nogil:
-    """For a receiver in this process. Told once: what of the destination is copied nevertheless is as with cp."""
+    """Whether *dir* must not be listed, in a copy within this host. That is told once; everything else of the
+    destination is copied, as by cp."""
     cdef stat_t there
     cdef bint is_refused = is_own_target(s, dir, status)
     dir.is_destination = fstatat(s.config.target_fd, ".", &there, 0) == 0 and (
@@ -102,7 +105,7 @@ cdef void stack_locked(send_state *s, dir_node *node) noexcept nogil:
 
 
 cdef void take_again(send_state *s, root_way *way, const put_off *one, const char *name) noexcept nogil:
-    """A name of a file whose first name the receiver could not make: it is to be the first now."""
+    """Send a file under another of its names: the receiver could not make the first."""
     cdef hard_link *first = one.first
     take_below(s, way, one.dir, name, one.n_name)
     pthread_mutex_lock(&s.lock)
@@ -111,8 +114,8 @@ cdef void take_again(send_state *s, root_way *way, const put_off *one, const cha
 
 
 cdef void wait_for_links_locked(send_state *s, root_way *way) noexcept nogil:
-    """While too many names wait for the first ones of their files. What is to be looked at again is, by this walker:
-    all of them may be waiting here."""
+    """Wait while too many hard links wait for the first names of their files. Meanwhile this walker tries again what is
+    to be tried again: all walkers may be waiting here."""
     cdef put_off one
     cdef char name[MAX_NAME_BYTES + 1]
     while s.n_put_off >= N_PUT_OFF and not escp_flag(&s.is_stopped):
@@ -184,7 +187,7 @@ cdef bint list_entry(send_state *s, root_way *way, int fd, dir_node *dir,
 
 
 cdef int open_directory(send_state *s, root_way *way, dir_node *dir) noexcept nogil:
-    """Its descriptor, with its status known; or -1, told of, when it is not to be listed."""
+    """Open *dir*, and note its status. -1: it must not be listed, and why was told."""
     cdef stat_t status
     cdef int fd = open_below(s, way, dir, "", 0, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if fd < 0 or fstat(fd, &status) < 0:
@@ -235,12 +238,12 @@ cdef void list_directory(send_state *s, root_way *way, dir_node *dir, uint8_t *l
 
 
 cdef void take_root(send_state *s, root_way *way, dir_node *node) noexcept nogil:
-    """A source named by the user: a file, or a directory that is then stacked. Takes over the reference."""
+    """Send a file that the user named, or stack a directory. Takes over the reference to *node*."""
     cdef stat_t status
     cdef int rc = fstatat(AT_FDCWD, node.source, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0)
     if is_root_left_out(s, node, rc == 0 and S_ISDIR(status.st_mode)):
         node.is_root_file = True
-        node.tells_absent = False  # the receiver's side knows the rules, and does not wait for it
+        node.tells_absent = False  # the other side knows the rules, too, and does not wait for it
     elif rc < 0:
         node.is_root_file = True
         tell(s, node, "", FAST_SYS, errno, "open")
@@ -322,7 +325,7 @@ cdef void walk_loop(send_state *s) noexcept nogil:
         elif is_all_found_locked(s) and s.n_put_off == 0:
             break
         else:
-            if is_all_found_locked(s) and not s.is_walked:  # but for names that may have to be looked at again
+            if is_all_found_locked(s) and not s.is_walked:  # all but hard links that may be tried again
                 tell_walked_locked(s)
             pthread_cond_wait(&s.walk, &s.lock)
             continue
@@ -341,7 +344,7 @@ cdef void walk_loop(send_state *s) noexcept nogil:
             node_unref(s, node)
         pthread_mutex_lock(&s.lock)
         s.n_walking -= 1
-        if s.n_questions and s.n_walking == 0:  # nobody adds to them: they are to be asked
+        if s.n_questions and s.n_walking == 0:  # no walker adds another one: these are asked now
             pthread_cond_broadcast(&s.work)
     tell_walked_locked(s)
     pthread_mutex_unlock(&s.lock)

@@ -87,7 +87,7 @@ cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, c
             return
         memcpy(it.link, text, n)
         it.link[n] = 0
-        if it.link[0] == 0:  # no text of a link, and none can be made of it
+        if it.link[0] == 0:  # a link without a text, which no link can have
             tell(s, dir, name, FAST_SYS, EIO, "read link")
             item_close(&it)
             node_unref(s, dir)
@@ -104,7 +104,8 @@ cdef bint is_out_of_bounds(const send_state *s, uint64_t size) noexcept nogil:
 
 
 cdef bint is_seen_out_of_bounds(send_state *s, int dirfd, const char *path) noexcept nogil:
-    """What can't be read and is not wanted is no failure."""
+    """Whether the size alone leaves it out. It is looked at before the file is opened: one that is not wanted may be
+    unreadable."""
     cdef stat_t status
     if not (s.config.min_bytes or s.config.below_bytes):
         return False
@@ -125,7 +126,7 @@ cdef void take_name(send_state *s, int dirfd, const char *path, dir_node *dir, c
     if fstatat(dirfd, path, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) < 0:
         tell(s, dir, name, FAST_SYS, errno, "stat")
         node_unref(s, dir)
-    elif S_ISREG(status.st_mode) or not is_node(s, &status):  # what it is now is looked at once it is open
+    elif S_ISREG(status.st_mode) or not is_node(s, &status):  # take_opened tells why it can't be sent
         take_file(s, dirfd, path, dir, name)
     else:
         take_node(s, dirfd, path, dir, name, &status)
@@ -156,7 +157,7 @@ cdef void take_opened(send_state *s, int fd, dir_node *dir, const char *name) no
         tell(s, dir, name, FAST_SYS, errno, "open")
     elif fstat(it.fd, &it.status) < 0:
         tell(s, dir, name, FAST_SYS, errno, "stat")
-    elif not S_ISREG(it.status.st_mode):  # it was one a moment ago
+    elif not S_ISREG(it.status.st_mode):  # it was a file a moment ago
         tell(s, dir, name, FAST_SPECIAL, 0, "open")
     elif not bound_status(&it.status):
         tell(s, dir, name, FAST_SYS, EFBIG, "stat")

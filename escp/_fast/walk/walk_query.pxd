@@ -1,4 +1,5 @@
-"""What may not have to be sent: a walker asks the receiver for it, or lists it in a dry run; questions.pxd asks on.
+"""What may not have to be sent: a walker queues a question about it, which a stream sends (questions.pxd); or, in a dry
+run, lists it.
 
 All of it is called by walkers' threads, without the state's lock. Names are given as in walk_files.pxd. *way*: the
 walker's own, for wanted files.
@@ -17,7 +18,7 @@ cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, di
 # A link or device: ask whether something has its name. Takes over a reference to *dir*.
 cdef void consider_node(send_state *s, root_way *way, dir_node *dir, const char *name,
                         const stat_t *status) noexcept nogil
-# A directory in a dry run: list it, with a selection only if the receiver says that it has none.
+# In a dry run: list a directory; with a selection only if the receiver says that it is not there.
 cdef void consider_directory(send_state *s, root_way *way, dir_node *dir) noexcept nogil
 # Send a file that the receiver says it has not, or list it; with digests to compare, only if they differ.
 # Takes over the reference to its directory.

@@ -80,7 +80,7 @@ cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) no
 
 
 cdef void ask(send_state *s, root_way *way, const item *q) noexcept nogil:
-    """Queue a question; takes over its reference. While there is no room, wanted files are sent."""
+    """Queue a question; takes over its reference. While there is no room, this walker sends files that are wanted."""
     cdef wanted_file wanted
     pthread_mutex_lock(&s.lock)
     while s.n_questions == N_QUESTIONS and not escp_flag(&s.is_stopped):
@@ -101,14 +101,14 @@ cdef void ask(send_state *s, root_way *way, const item *q) noexcept nogil:
 
 
 cdef int find_asked_size(send_state *s, int dirfd, const char *path, item *q, fast_err *err) noexcept nogil:
-    """The receiver is asked about a file of the size that it would get."""
+    """Find the size that the receiver would get: the question names it."""
     cdef int fd = -1
     cdef int rc = 0
     q.size = q.status.st_size
     q.is_measured = False
     if not is_size_true(&q.status, &s.known_dev):
         fd = openat(dirfd, path, open_flags(s))
-    if fd < 0:  # if it can't be read, that is told when it is wanted
+    if fd < 0:  # if it can't be opened, that is told once it is wanted
         return 0
     rc = find_size(fd, &q.status, &s.known_dev, &s.is_stopped, &q.size, &q.is_measured, err)
     if rc == 0 and q.is_measured and q.size <= SMALL_FILE_BYTES:
@@ -124,7 +124,7 @@ cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, di
     clear(&own)
     if fstatat(dirfd, path, &q.status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) < 0:
         tell(s, dir, name, FAST_SYS, errno, "stat")
-    elif not S_ISREG(q.status.st_mode):  # it was one a moment ago
+    elif not S_ISREG(q.status.st_mode):  # it was a file a moment ago
         tell(s, dir, name, FAST_SPECIAL, 0, "stat")
     elif not bound_status(&q.status):
         tell(s, dir, name, FAST_SYS, EFBIG, "stat")

@@ -1,7 +1,7 @@
 """The connection that carries a stream now, and the next one when it breaks.
 
-Python hands in connections, the newest one counts. Each thread adopts it in its own time, as a descriptor of its own:
-no number changes its meaning under a thread that still uses it.
+Python hands in connections; the newest one counts. Each thread adopts it when it is ready, and duplicates its
+descriptor: so none is closed under a thread that still uses it.
 
     connection_replace -> line_adopt ... connection_cut (it broke: said once) -> connection_replace -> line_adopt ...
 """
@@ -15,48 +15,51 @@ from escp._fast.crypto.channel cimport channel
 
 ctypedef struct connection:
     pthread_mutex_t lock
-    pthread_cond_t changed  # with every change of what follows; users may wait for matters of their own with it
-    int fd  # of the newest one, Python's; -1: there has been none
+    pthread_cond_t changed  # signalled at each change of what follows; others may signal it for reasons of their own
+    int fd  # the newest one's, owned by Python; -1: there has been none
     channel *sealed  # its channel
     uint32_t number  # how many there have been
     bint is_cut  # the newest one is broken
     bint is_over  # there will be none any more
 
 
-# What a thread has of it.
+# One thread's hold on a connection.
 ctypedef struct line:
     connection *whole
     int fd
     channel *sealed
     uint32_t number  # 0: nothing yet
-    bint is_own  # the descriptor
+    bint is_own  # fd is a duplicate, which line_close closes
 
 
 # Frames that did not verify, of one direction of a stream.
 ctypedef struct bad_frames:
-    int n  # connections in a row that ended so
-    uint64_t at  # frames that were right before the last one
+    int n  # connections in a row that ended with one
+    uint64_t at  # how many frames had been right when the last one came
 
 
 cdef enum:
-    MAX_BAD = 3  # connections in a row that a changed byte may end
-    MANY_FRAMES = 256  # that are right, and it is no longer in a row
+    MAX_BAD = 3  # so many in a row, and there is no other connection
+    MANY_FRAMES = 256  # so many right ones between two bad ones, and these are not in a row
 
 
-# Whether another connection may do better: the network broke, or (not for long) brought something that is not genuine.
-# n_frames: those that were right so far.
+# Whether another connection may help after *err*: this one broke, or a frame did not verify, which happens now and
+# then. *n_frames*: how many were right so far.
 cdef bint is_passing(const fast_err *err, bad_frames *bad, uint64_t n_frames) noexcept nogil
 cdef void connection_open(connection *c) noexcept nogil
 cdef void connection_close(connection *c) noexcept nogil
-# The channel and its socket, which the caller keeps open until the next one, or the end.
+# Hands in the next connection: its socket and channel. The caller keeps them until the one after it, or the end.
 cdef void connection_replace(connection *c, int fd, channel *sealed) noexcept nogil
-# Every thread that waits goes on, and none comes further; shuts the socket.
+# Shuts the socket and wakes the threads that wait; none adopts a connection any more.
 cdef void connection_stop(connection *c) noexcept nogil
-# That one is broken: shut, so that every thread notices. True for whoever says it first of the newest one.
+# Connection *number* is broken: shuts its socket, so that every thread notices. True if it is the newest one, and this
+# is the first to say so.
 cdef bint connection_cut(connection *c, uint32_t number) noexcept nogil
-# Whether there is a newer one than the thread has, or its own is broken.
+# Whether the thread's connection is broken, or there is a newer one.
 cdef bint line_is_stale(line *l) noexcept nogil
-# Takes a newer one that is not broken: 1; 0: there is none, and *waits* is not set; -1 with FAST_STOPPED at the end, or
-# FAST_NET. is_own: with a descriptor of the thread's own, as there may be another one later.
+# Adopts the newest connection, if the thread has not got it and it is not broken: 1. 0: there is no such one, and
+# *waits* is not set. -1: FAST_STOPPED after connection_stop, or FAST_NET. *is_own*: duplicates the descriptor, as
+# another connection may come later.
+
 cdef int line_adopt(line *l, bint is_own, bint waits, fast_err *err) noexcept nogil
 cdef void line_close(line *l) noexcept nogil

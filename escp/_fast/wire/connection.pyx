@@ -31,7 +31,7 @@ cdef void connection_close(connection *c) noexcept nogil:
 cdef void connection_replace(connection *c, int fd, channel *sealed) noexcept nogil:
     pthread_mutex_lock(&c.lock)
     if c.fd >= 0:
-        shutdown(c.fd, SHUT_RDWR)  # of a thread that still waits for it
+        shutdown(c.fd, SHUT_RDWR)  # a thread may still wait for it
     c.fd = fd
     c.sealed = sealed
     c.number += 1

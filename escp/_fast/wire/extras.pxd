@@ -29,7 +29,7 @@ cdef enum xattr_class:
     XATTR_USER = 1
     XATTR_TRUSTED = 2
     XATTR_SECURITY = 3
-    XATTR_CAPABILITY = 4  # security.capability: what setuid is to modes
+    XATTR_CAPABILITY = 4  # security.capability: it gives rights, as setuid does
     XATTR_ACL_ACCESS = 5
     XATTR_ACL_DEFAULT = 6
 
@@ -56,7 +56,8 @@ ctypedef struct xattr:
     uint32_t n_value
 
 
-# Checks the form of all items and finds the single ones; FAST_PROTOCOL. Not whether they fit the entry's kind.
+# Checks the form of all items, and finds those that come once. -1: FAST_PROTOCOL. Does not check what the entry's kind
+# may have.
 cdef int get_extras(const uint8_t *at, size_t n, extras_view *x, fast_err *err) noexcept nogil
 # The next xattr of well-formed extras from *at[0]* on; False when there is none.
 cdef bint next_xattr(const uint8_t **at, const uint8_t *end, xattr *x) noexcept nogil

@@ -22,7 +22,7 @@ cdef inline bint equals(const char *name, size_t n, const char *other, size_t n_
 
 
 cdef int classify_xattr(const char *name, size_t n) noexcept nogil:
-    """Which attributes there are for us at all; everything else (other system.*, new name spaces) is none."""
+    """The attributes that escp knows; everything else (other system.*, new name spaces) is XATTR_NONE."""
     if n == 0 or n > MAX_NAME_BYTES or memchr(name, 0, n) != NULL:
         return XATTR_NONE
     if starts_with(name, n, "user.", 5):
@@ -109,7 +109,7 @@ cdef bint put_extra(uint8_t *out, size_t *n, int type, const void *value, size_t
     if n_value > MAX_EXTRAS_BYTES or n[0] + EXTRA_HEADER_BYTES + n_value > MAX_EXTRAS_BYTES:
         return False
     memcpy(at, &head, EXTRA_HEADER_BYTES)
-    if value != at + EXTRA_HEADER_BYTES:  # else it was composed where it goes
+    if value != at + EXTRA_HEADER_BYTES:  # else the caller has composed it in its place
         memcpy(at + EXTRA_HEADER_BYTES, value, n_value)
     n[0] += EXTRA_HEADER_BYTES + n_value
     return True

@@ -22,7 +22,7 @@ cdef enum message_type:
     MESSAGE_ENTRIES = 2
     MESSAGE_RESULTS = 3
     MESSAGE_END = 4
-    MESSAGE_TAKEN = 5  # what its author has taken of this stream: frames, or results; and 0. In END's layout
+    MESSAGE_TAKEN = 5  # how many frames (or results) of this stream its author has taken, then 0: END's layout
 
 cdef enum:
     META_IS_ZSTD = 1
@@ -30,7 +30,7 @@ cdef enum:
 cdef enum entry_kind:
     ENTRY_SMALL = 1  # its contents follow in this batch's bundle
     ENTRY_LARGE = 2  # its blocks follow, on this stream and others
-    ENTRY_LARGE_END = 3  # all its blocks have been sent; size = the bytes of them
+    ENTRY_LARGE_END = 3  # all its blocks have been sent; size: how many bytes they had
     ENTRY_DIRECTORY = 4  # everything in it is finished
     ENTRY_LINK = 5  # a symbolic link
     ENTRY_HARD_LINK = 6  # another name of a file that is there already
@@ -79,7 +79,7 @@ ctypedef struct entry:
     const char *path  # into the payload, not ended by NUL
     uint32_t extras_bytes
     const uint8_t *extras  # into the payload; well-formed, as get_entry has seen
-    # The receiver's own, set by roots_check: how much of *path*, and of a hard link's file's, is that of its root.
+    # Not on the wire. roots_check sets how much of *path*, and of the path of a hard link's file, is its root.
     uint16_t root_bytes
     uint16_t first_root_bytes
 
@@ -101,10 +101,10 @@ ctypedef struct result:
 
 cdef void put_meta_header(uint8_t *out, const meta_header *h) noexcept nogil
 cdef int get_meta_header(const uint8_t *payload, size_t n, meta_header *h, fast_err *err) noexcept nogil
-# Returns the bytes written: 0, and nothing is, where *room* bytes are too few. ENTRY_HAS_EXTRAS is set where
-# extras_bytes is.
+# Returns how many bytes were written; 0: *room* is too small, and nothing was. Sets ENTRY_HAS_EXTRAS if there are
+# extras_bytes.
 cdef size_t put_entry(uint8_t *out, size_t room, const entry *e) noexcept nogil
-# Of an entry that lies at *out*.
+# Sets size and digest in an entry that was put at *out*.
 cdef void put_entry_contents(uint8_t *out, uint64_t size, const digest128 *digest) noexcept nogil
 # Reads one entry at *at[0]* and moves it on; -1 with FAST_PROTOCOL or FAST_UNSAFE.
 cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *err) noexcept nogil

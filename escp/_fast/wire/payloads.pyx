@@ -126,7 +126,7 @@ cdef int check_path(const char *path, size_t n, fast_err *err) noexcept nogil:
 
 
 cdef bint is_node(const entry *e) noexcept nogil:
-    """What has no contents, and extras always."""
+    """Whether it never has contents, and always extras."""
     return ENTRY_LINK <= e.kind <= ENTRY_DEVICE
 
 
@@ -147,7 +147,8 @@ cdef bint is_right_kind(const entry *e) noexcept nogil:
 
 
 cdef int check_extras(const entry *e, fast_err *err) noexcept nogil:
-    """Items that make no sense for the kind, or lack; the path of a hard link's file is checked as every path."""
+    """Refuse items that the kind can't have, and a kind without the item that it needs. The path of a hard link's file
+    is checked as every path."""
     cdef extras_view x
     if get_extras(e.extras, e.extras_bytes, &x, err) < 0:
         return -1
@@ -295,7 +296,7 @@ def encode_meta(int message, int count, bytes body not None, int flags=0, raw_by
 def encode_entry(*, int kind, uint64_t id, bytes path not None, uint64_t size=0, uint32_t mode=0o644, int flags=0,
                  int64_t mtime_ns=0, int64_t atime_ns=0, uint32_t uid=0, uint32_t gid=0, bytes digest=bytes(16),
                  bytes extras=b"", room=None):
-    """The bytes of one entry; its flag for extras is set by them. Checks nothing but *room*, where that is given."""
+    """The bytes of one entry; *extras* set their flag. Checks nothing but *room*, if that is given."""
     cdef entry e
     cdef bytearray out = bytearray(ENTRY_BYTES + len(path) + (4 + len(extras) if extras else 0))
     e.kind, e.flags, e.path_bytes, e.mode, e.id, e.size = kind, flags, len(path), mode, id, size
