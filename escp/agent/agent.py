@@ -31,8 +31,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from escp.agent.agentlog import AgentLog
     from escp.agent.service import Service
-    from escp.ui.log import AgentLog
 
 FEATURES = [
     "zstd",
@@ -108,12 +108,12 @@ class Agent:
 
         warm_up()  # at the same time as what follows
         # Not at the top, as above.
+        from escp.agent.agentlog import open_agent_log
         from escp.agent.service import Service
         from escp.options.agentoptions import parse_agent_options
         from escp.process.interrupts import SIGNALS, handle_signals
         from escp.process.leaving import Exit
         from escp.process.limits import apply_affinity, prepare_process
-        from escp.ui.log import open_agent_log
 
         prepare_process()
         handle_signals(_stop)  # only now: an import can swallow what it raises

@@ -1,5 +1,6 @@
 """What an agent does for its initiator: roots to send, and the plane that sends or receives."""
 
+from escp.agent.agentlog import AgentLog
 from escp.agent.way import Way
 from escp.constants import KEEPALIVE_S
 from escp.control.channel import ControlChannel
@@ -32,7 +33,6 @@ from escp.failures import FAST_ABSENT, FAST_MISSING, Failure
 from escp.lean import signals, sockets
 from escp.lean.eventloop import EventLoop
 from escp.streams.ends import ReceiveEnd, SendEnd
-from escp.ui.log import AgentLog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """An agent's side of the data's way: from the initiator's `Link` to streams that have proven themselves."""
 
+from escp.agent.agentlog import AgentLog
 from escp.constants import INITIATOR_SILENT_S, SECRET_BYTES, START_ALIVE_S
 from escp.control.channel import ControlChannel
 from escp.control.messages import Damaged, Link, Listening, Relay
@@ -11,7 +12,6 @@ from escp.streams.addresses import is_address, is_own_address
 from escp.streams.listener import Acceptor, listen, relisten
 from escp.streams.sealing import choose_aead
 from escp.streams.streams import Streams
-from escp.ui.log import AgentLog
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -53,6 +53,10 @@ def _run_command(argv: list[str], start_s: float) -> int:
     is_json = "--json" in argv or os.environ.get("ESCP_JSON", "") in ("1", "true")
     options = None
     try:
+        if argv in (["--version"], ["-V"]):  # scripts ask for it, and --push-agent: without all the options
+            from escp.cli.pages import show_version  # lazy, as is all here
+
+            return show_version(verbose=False)
         from escp.options.options import parse_options  # not at the top: the agent has no options
 
         options = parse_options(argv)

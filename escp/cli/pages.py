@@ -1,7 +1,6 @@
 """What `-h`, `-V` and `-L` print."""
 
 from escp import __version__
-from escp.options.parser import build_parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -40,6 +39,8 @@ OF THIS SOFTWARE, EVEN IF ADVISED OF THE POSSIBILITY OF SUCH DAMAGE.
 
 
 def describe_help() -> str:
+    from escp.options.parser import build_parser  # not at the top: --version has no options
+
     return build_parser().format_help()
 
 
@@ -65,12 +66,16 @@ def describe_version(*, verbose: bool) -> str:
 
 
 def show_page(options: "Options") -> int:
+    if not options.shows_help and not options.shows_licence:
+        return show_version(verbose=options.verbosity > 0)
     from escp.ui.ui import print_page  # lazy: a test makes these pages
 
-    if options.shows_help:
-        print_page(describe_help())
-    elif options.shows_licence:
-        print_page(LICENCE)
-    else:
-        print_page(describe_version(verbose=options.verbosity > 0))
+    print_page(describe_help() if options.shows_help else LICENCE)
+    return 0
+
+
+def show_version(*, verbose: bool) -> int:
+    from escp.ui.ui import print_page  # lazy, as above
+
+    print_page(describe_version(verbose=verbose))
     return 0

@@ -9,7 +9,6 @@ error.
 from escp.constants import MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES
 from escp.control.messages import TYPES, Chunk, FileFailed, Message
 from escp.errors import ProtocolError
-from escp.failures import is_failure
 from escp.lean.plainjson import read_json, write_json
 
 _LENGTH_BYTES = 4
@@ -87,9 +86,15 @@ def decode(body: bytes, peer: str = "the peer") -> Message:
     if cls is None:
         raise ProtocolError(f"{peer} sent a control message of an unknown type")
     message = cls._make(_take(cls, name, fields, peer) for name in cls._fields)
-    if isinstance(message, FileFailed) and not is_failure(*message[:4]):
+    if isinstance(message, FileFailed) and not _is_failure(message):
         raise ProtocolError(f"{peer} tells of a failure that there is none of")
     return message
+
+
+def _is_failure(message: FileFailed) -> bool:
+    from escp.failures import is_failure  # not at the top: an agent's hello goes before all failures
+
+    return is_failure(*message[:4])
 
 
 class Decoder:

@@ -24,7 +24,6 @@ from escp.constants import (
 )
 from escp.control.codec import Decoder
 from escp.control.messages import Error, Hello, KeepAlive, Message, Result, Send
-from escp.control.noise import NoiseSkipper
 from escp.errors import AgentError, NetworkError, ProtocolError, from_exit_code
 
 TYPE_CHECKING = False
@@ -157,6 +156,8 @@ class InitiatorCourse(Course):
 
     def __init__(self, now: float, host: str):
         self.peer = f"the remote escp on {host}"
+        from escp.control.noise import NoiseSkipper  # not at the top: an agent has none to skip
+
         super().__init__(now)
         self.teller = f"{host}: "
         self.skipper = NoiseSkipper()

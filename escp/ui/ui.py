@@ -14,17 +14,17 @@ from escp.errors import (
     ReaderGoneError,
     describe_errno,
 )
-from escp.options.options import Options
 from escp.ui.lines import Lines, find_lines, write_product
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from escp.options.options import Options
     from escp.ui.events import Events, Listeners
 
 
-def add_listeners(ui: "Listeners", options: Options) -> None:
+def add_listeners(ui: "Listeners", options: "Options") -> None:
     """Those that the options ask for. Raises LocalFileError if the log can't be opened."""
     if options.logfile is not None:
         from escp.ui.log import TransferLog  # not at the top: most have none
@@ -47,7 +47,7 @@ def add_listeners(ui: "Listeners", options: Options) -> None:
     _add_hooks(ui, options)
 
 
-def _add_hooks(ui: "Listeners", options: Options) -> None:
+def _add_hooks(ui: "Listeners", options: "Options") -> None:
     """What happens at the end."""
     if options.metrics is not None:
         from escp.ui.metrics import Metrics  # lazy: few runs have them
@@ -59,7 +59,7 @@ def _add_hooks(ui: "Listeners", options: Options) -> None:
         ui.add(Notice(options.notify, ui.warn))
 
 
-def show_early_failure(error: EscpError, *, is_json: bool, options: Options | None = None) -> None:
+def show_early_failure(error: EscpError, *, is_json: bool, options: "Options | None" = None) -> None:
     """Report an error from before there was a report: bad usage, or a log that can't be opened."""
     listeners: list[Events] = [make_bare_ui(json=is_json)]
     if options is not None and options.json_fd is not None:

@@ -8,21 +8,19 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-# `-V` reads the command line; everything about copying is for later.
+# Asked for by scripts and --push-agent: no command line is read for it.
 VERSION_PAGE = set(
-    "__main__ constants errors cli.main cli.pages lean.record lean.signals lean.untranslated options.config "
-    "options.configfile options.grammar options.location options.operands options.options options.parser "
-    "options.sshargs options.values process.environment process.inherited process.shortages ui.lines "
-    "ui.ui".split()
+    "__main__ constants errors cli.main cli.pages lean.signals process.environment process.inherited "
+    "process.shortages ui.lines ui.ui".split()
 )
 # An agent is loaded while somebody waits for it: no command line, no files' YAML, no meter.
 AGENT = set(
-    "__main__ constants errors failures agent.agent agent.service agent.way cli.main control.channel "
-    "control.course control.codec control.messages control.noise lean.eventloop lean.plainjson "
+    "__main__ constants errors failures agent.agent agent.agentlog agent.service agent.way cli.main "
+    "control.channel control.course control.codec control.messages lean.eventloop lean.plainjson "
     "lean.record lean.signals lean.sockets names.destination names.landing options.agentoptions "
     "options.config options.configfile options.values process.environment process.inherited "
     "process.interrupts process.leaving process.limits process.shortages streams.addresses streams.ends "
-    "streams.listener streams.sealing streams.streams ui.display ui.log".split()
+    "streams.listener streams.sealing streams.streams".split()
 )
 # Each of these takes 2 ms or more, or brings some that do.
 SLOW = set(
@@ -31,7 +29,8 @@ SLOW = set(
     "zoneinfo zstandard".split()
 )
 SLOW_FOR = {
-    "--version": SLOW | {"_socket", "gettext", "json", "locale", "socket"},
+    "--version": SLOW
+    | set("_socket argparse collections enum functools gettext json locale re socket".split()),
     "--server": SLOW
     | set(
         "argparse collections encodings.idna enum functools gettext json locale re selectors "

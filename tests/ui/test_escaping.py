@@ -10,6 +10,7 @@ from unicodedata import east_asian_width
 
 import pytest
 
+from escp.agent.agentlog import open_agent_log
 from escp.cli import clean
 from escp.errors import NetworkError, RemoteFileError
 from escp.remote.push import clean as cleanagents
@@ -20,7 +21,7 @@ from escp.ui.events import Listeners
 from escp.ui.finding import REMOTE, ROUTE, WARNING, Check, Finding
 from escp.ui.jsonlines import JsonUi
 from escp.ui.lines import Lines
-from escp.ui.log import TransferLog, open_agent_log
+from escp.ui.log import TransferLog
 from escp.ui.loglines import MAX_LOGGED_WORDS, LogLines
 from escp.ui.progress import StartInfo, Summary
 from escp.ui.text import TextUi

@@ -1,0 +1,84 @@
+"""An agent's own log: its session from start to end, or nothing."""
+
+import os
+import re
+
+import pytest
+
+from escp.agent.agentlog import open_agent_log
+from escp.errors import NetworkError, RemoteFileError
+
+COUNTERS = {
+    "files": 2,
+    "directories": 1,
+    "failed": 1,
+    "bytes": 10,
+    "bytes_network": 400,
+    "bytes_compressed": 9,
+}
+
+
+def write_agent_log(path, *calls):
+    """The events of an agent's log without their times."""
+    log = open_agent_log(str(path))
+    for name, arguments in calls:
+        getattr(log, name)(**arguments)
+    log.close()
+    log.close()
+    return [line.partition("] ")[2] for line in path.read_text().splitlines()]
+
+
+BEGIN = ("begin", {"role": "receiver", "peer": "192.0.2.1", "n_streams": 4, "block_bytes": 1, "aead": "imb"})
+BEGUN = 'start role="receiver" peer="192.0.2.1" n_streams=4 block_bytes=1 aead="imb"'
+
+
+def test_agent_log_tells_start_errors_and_summary(tmp_path):
+    error = ("file_error", {"path": b"a\nb", "message": "no space\x1b"})
+    lines = write_agent_log(tmp_path / "log", BEGIN, error, ("finish", {"counters": COUNTERS}))
+    assert lines[:2] == [BEGUN, r'error path="a\nb" message="no space\x1b"']
+    assert re.fullmatch(
+        "summary files=2 directories=1 failed=1 bytes=10 bytes_network=400 bytes_disk=10 bytes_compressed=9 "
+        r"seconds=\d\.\d{3}",
+        lines[2],
+    )
+    assert len(lines) == 3
+
+
+def test_agent_log_tells_what_the_receiver_wrote(tmp_path):
+    counters = {**COUNTERS, "bytes_disk": 7}
+    assert "bytes_disk=7" in write_agent_log(tmp_path / "log", ("finish", {"counters": counters}))[0]
+
+
+def test_agent_log_of_a_failed_session(tmp_path):
+    lines = write_agent_log(tmp_path / "log", BEGIN, ("fail", {"error": NetworkError("gone\n", "x")}))
+    assert lines == [BEGUN, r'failure exit_code=13 message="gone\n"']
+
+
+def test_agent_log_of_a_session_that_just_ended(tmp_path):
+    assert write_agent_log(tmp_path / "log", BEGIN)[1] == 'failure message="ended before all was copied"'
+
+
+def test_agent_log_of_a_session_that_only_examined(tmp_path):
+    assert write_agent_log(tmp_path / "log", BEGIN, ("examined", {})) == [BEGUN, "examined"]
+
+
+def test_agent_without_a_log_writes_none(tmp_path):
+    log = open_agent_log(None)
+    log.begin(**BEGIN[1])
+    log.finish(COUNTERS)
+    log.close()
+
+
+def test_agent_log_that_cannot_be_opened_is_the_remote_ones(tmp_path):
+    (tmp_path / "link").symlink_to("x")
+    with pytest.raises(RemoteFileError, match="the remote escp cannot open the log file") as caught:
+        open_agent_log(str(tmp_path / "link"))
+    assert caught.value.exit_code == 15 and not (tmp_path / "x").exists()
+
+
+def test_agent_log_that_is_refused_says_what_to_do(tmp_path):
+    (tmp_path / "bashrc").write_text("mine\n")
+    os.link(tmp_path / "bashrc", tmp_path / "log")
+    with pytest.raises(RemoteFileError, match="the remote escp cannot open the log file") as caught:
+        open_agent_log(str(tmp_path / "log"))
+    assert caught.value.hint and (tmp_path / "bashrc").read_text() == "mine\n"
