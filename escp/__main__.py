@@ -20,7 +20,7 @@ def run() -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     except (OSError, ValueError, AttributeError):
-        pass  # closed, or nobody reads it: whoever wrote there has dealt with it
+        pass  # it is closed, or nobody reads it: what wrote there has dealt with that
     os._exit(code)
 
 

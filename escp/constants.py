@@ -30,7 +30,7 @@ DEFAULT_STREAMS = 4
 DEFAULT_BLOCK_BYTES = 1 * MIB
 DEFAULT_PORT = 1232
 DEFAULT_PORT_COUNT = 11  # 1232 to 1242: --escp_portrange 10 counts the ports after the first
-CONNECT_TIMEOUT_S = 5.0  # of a data connection, all addresses together
+CONNECT_TIMEOUT_S = 5.0  # for a data connection, at all addresses of the host together
 HELLO_TIMEOUT_S = 10.0  # an accepted connection that has not proven the key by then is closed
 MAX_UNPROVEN = 256  # such connections at a time, and no more than a quarter of the files that may be open
 SSH_CONNECT_TIMEOUT_S = 10  # handed to ssh unless the user sets ConnectTimeout
@@ -42,9 +42,10 @@ KEEPALIVE_S = 5.0  # on the control channel, both ways
 START_ALIVE_S = (
     1.0  # the same of an agent whose streams are not there yet: one that is silent has been stopped
 )
-PEER_SILENT_S = 600.0  # no control message for so long: the agent is lost; it may have been stopped
+PEER_SILENT_S = 600.0  # an agent that says nothing for so long is lost; until then it may be stopped
+
 INITIATOR_SILENT_S = 600.0  # the same for the initiator
-ANSWER_TIMEOUT_S = 120.0  # for what an agent owes that is there
+ANSWER_TIMEOUT_S = 120.0  # for an answer that an agent owes, while it sends keepalives
 SHUTDOWN_TIMEOUT_S = 3.0  # for the agent and ssh to end by themselves once asked to
 
 # --- The agent's command line -------------------------------------------------------------------

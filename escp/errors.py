@@ -49,10 +49,10 @@ class EscpError(Exception):
     exit_code = EXIT_INTERNAL
     hint = ""
     is_retryable = False  # the same command may succeed (docs/json.md)
-    said: "tuple[str, ...]" = ()  # by ssh, or what it started: its last lines, as they came
+    said: "tuple[str, ...]" = ()  # the last lines, as they came, of ssh or of what it started
 
     def __init__(self, message: str, hint: str | None = None, *, is_retryable: bool | None = None):
-        """None: as the class has it."""
+        """*hint*, *is_retryable*: None is what the class has."""
         super().__init__(message)
         if hint is not None:
             self.hint = hint
@@ -142,7 +142,7 @@ class RefusedError(EscpError):
 
 
 class TimeUpError(EscpError):
-    """--stop-after: what is whole by then stays, and the rest is another run's."""
+    """The time of --stop-after is over. Whole files stay; another run may copy the rest."""
 
     exit_code = EXIT_TIME_UP
     is_retryable = True
@@ -166,7 +166,7 @@ class DeletionError(EscpError):
 
 
 class InterruptedBySignal(EscpError):
-    """Somebody at the terminal meant it; a batch system that ends a job may start it again."""
+    """A signal ended it. After Ctrl-C it is not run again; after a batch system's signal it may be."""
 
     def __init__(self, signal_number: int):
         super().__init__(f"ended by signal {signal_number}", is_retryable=signal_number != SIGINT)
@@ -174,7 +174,7 @@ class InterruptedBySignal(EscpError):
 
 
 class ReaderGoneError(InterruptedBySignal):
-    """Whoever read what the command was for wants no more: the end is that of other tools, and quiet."""
+    """Nobody reads the command's output any more. It ends quietly and by SIGPIPE, as other tools do."""
 
     def __init__(self) -> None:
         super().__init__(SIGPIPE)
@@ -195,7 +195,7 @@ def from_exit_code(exit_code: int, message: str, hint: str = "") -> EscpError:
 
 def describe_errno(number: int) -> str:
     """'no space left on device' for ENOSPC: the system's words, in escp's lower-case style."""
-    text = os.strerror(number if number < 1 << 31 else -1)  # a peer's may be any
+    text = os.strerror(number if number < 1 << 31 else -1)  # a peer may send any number
     return text[:1].lower() + text[1:] if not text[:2].isupper() else text
 
 

@@ -23,7 +23,7 @@ NEVER, INSTEAD, BEHIND = range(3)  # where the system's word for an errno goes, 
 
 
 class FailureKind(Record):
-    """What is known of one code; of a number that is none, `NO_KIND`."""
+    """What is known of one code. `NO_KIND` stands for numbers that are no code."""
 
     error: type[EscpError]  # when it ends the session
     words: str
@@ -86,8 +86,8 @@ CHANGES = {
 # FAST_DIGEST with an error number: of --verify.
 READ_BACK = "what the target's disk gave back is not what was written to it: the digests differ"
 
-# What it is about is there, but lacks attributes that were to be kept: FAST_LACKS, and the sum of 1 for the
-# first of these, 2 for the next, and so on.
+# The file is there, but lacks attributes that were to be kept: FAST_LACKS, plus 1 for the first of these, 2
+# for the second, 4 for the third, and so on.
 FAST_LACKS = 32
 _ATTRIBUTES = ("owner", "extended attributes", "access control list", "mode", "times")
 
@@ -106,7 +106,7 @@ FULL_DISK_ERRNOS = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
 
 _CUT_ERRNOS = frozenset({errno.ECONNRESET, errno.EPIPE, errno.ECONNABORTED})
 
-# Calls that wait for everything: what they fail for is about no file.
+# Calls that wait for any file or stream: when they fail, that is not about one file.
 _WAITING = frozenset({"io_getevents", "poll"})
 
 # What a peer may say of a failure.
@@ -121,9 +121,9 @@ class Failure:
     def __init__(
         self, code: int, sys_errno: int, where: str, twins: "Sequence[bytes]" = (), *, stream: int = -1
     ):
-        """*stream*: of a plane's end, the stream that met it, counted from 0.
+        """*stream*: the stream that met it, counted from 0, where it ended a plane.
 
-        *twins*: a source that was not copied, and the one that has its name.
+        *twins*: a source that was not copied, and the source that has its name.
         """
         self.code = code
         self.stream = stream
@@ -134,12 +134,12 @@ class Failure:
 
     @property
     def is_kept(self) -> bool:
-        """What it is about is there, but lacks attributes that were to be kept."""
+        """Whether the file is there, and only lacks attributes that were to be kept."""
         return self.code >= FAST_LACKS
 
     @property
     def is_about_twins(self) -> bool:
-        """Another source of this copy has the name at the target: no file fails with EEXIST otherwise."""
+        """Whether another source of this copy has the name at the target: nothing else fails with EEXIST."""
         return self.code == FAST_SYS and self.sys_errno == errno.EEXIST
 
     @property
@@ -187,6 +187,6 @@ class Failure:
 
 
 def is_failure(path: bytes, code: int, sys_errno: int, where: str) -> bool:
-    """Whether these, of a peer, are what `Failure` knows about a path."""
+    """Whether a peer may say this of a path: it is what `Failure` can put in words."""
     is_text = len(where) <= MAX_WHERE and where.isascii() and where.isprintable()
     return is_text and code in FAILURES and sys_errno <= MAX_ERRNO and len(path) <= MAX_FAILED_BYTES

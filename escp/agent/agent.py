@@ -3,7 +3,8 @@
 stdin and stdout are the control channel. When stdin ends, everything ends: no process, no port and no
 unfinished file stays.
 
-The first message goes out before most of escp is imported: while it travels and is answered.
+The first message goes out before most of escp is imported. The imports take the time that it needs to travel
+and to be answered.
 """
 
 import errno
@@ -91,7 +92,7 @@ class Agent:
     def _say_hello(self) -> None:
         course = AgentCourse(self._loop.now())
         try:
-            os.write(self._write_fd, b"")  # fails where standard output was closed
+            os.write(self._write_fd, b"")  # fails if standard output was closed
             self._channel = ControlChannel(
                 self._loop, course, self._read_fd, self._write_fd, self._take, self._end
             )
@@ -103,7 +104,7 @@ class Agent:
         self._tell(Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, __version__, FEATURES))
 
     def _prepare(self) -> None:
-        """All that the initiator need not wait for; before anything that it says is read."""
+        """What must be done before the initiator's first message is read, but not before the hello."""
         from escp.streams.sealing import warm_up  # not at the top: Hello goes first
 
         warm_up()  # at the same time as what follows
@@ -185,7 +186,7 @@ def run_agent(argv: "Sequence[str]" = ()) -> int:
 
 
 def _leave(number: int, _error: Exception | None) -> int:
-    """The agent was told to end, or its channel is gone, and something hangs."""
+    """End an agent that hangs: it was told to end, or its channel is gone."""
     status = 128 + number if number else NetworkError.exit_code
     try:
         os.write(2, b"escp: ended while a disk or pipe of this host did not answer\n")

@@ -39,10 +39,10 @@ if TYPE_CHECKING:
     from escp.names.rootfinder import RootFinder
     from escp.streams.deletion import Lister, Remover
 
-IN_PLACE_TIMEOUT_S = 2  # for a write to a pipe or device, once the session is over
+IN_PLACE_TIMEOUT_S = 2  # how long a write to a pipe or device may go on once the session is over
 PROGRESS_S = 0.2
 MAX_LISTED = 64  # in one message
-MAX_UNREAD_BYTES = 1 << 20  # for an initiator that is suspended, or whose output nobody reads
+MAX_UNREAD_BYTES = 1 << 20  # so much waits for an initiator that is suspended, or whose output nobody reads
 
 
 class Service:
@@ -71,8 +71,8 @@ class Service:
         self._has_finished = False
         self._deletion: Lister | Remover | None = None  # once it has, with --delete
         self._told: Progress | None = None
-        self._listed: list[bytes] = []  # of a dry run, not yet told
-        self._is_holding = False  # nothing is taken from the plane: the initiator does not read
+        self._listed: list[bytes] = []  # what a dry run has found, and the initiator was not told yet
+        self._is_holding = False  # the initiator does not read, so nothing is taken from the plane
 
     @property
     def next_tick_s(self) -> float:
@@ -181,7 +181,7 @@ class Service:
         """Tell the initiator the next roots; it says what they are to be called."""
         assert self._finder
         if not (self._finder.is_offering or self._accepted or (self._sender and self._sender.has_waiting)):
-            self._tell(self._finder.next_page())  # else Accept, the plane, or room in it comes first
+            self._tell(self._finder.next_page())  # otherwise Accept, the plane, or room in it must come first
 
     def _take_accept(self, message: Accept) -> None:
         assert self._finder
@@ -204,7 +204,7 @@ class Service:
     # ---- Streams ------------------------------------------------------------------------------------
 
     def _make_link(self, link: Link) -> None:
-        """Make the plane, and its streams' way."""
+        """Make the plane, and the way that its streams take."""
         self._way.check(link)
         reconnects = link.reconnect_s > 0
         n_streams = 1 if self._receiver and self._receiver.is_in_order else link.n_streams

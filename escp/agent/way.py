@@ -27,11 +27,11 @@ REASON_MINOR = 2  # of an initiator that understands `reason` in `listening`
 
 
 def _tell_nobody(_: str) -> None:
-    """The initiator sees the same cuts, and says so."""
+    """An agent tells nobody of cuts: the initiator sees the same ones, and tells the user."""
 
 
 class Way:
-    """`check` and `open` what the initiator says, `tick` until `is_ready`, `start`; then some may break."""
+    """`check` and `open` a `Link`, `tick` until `is_ready`, then `start`; `lose` streams that break later."""
 
     def __init__(
         self, loop: EventLoop, channel: ControlChannel, log: AgentLog, own_address: str, peer_address: str
@@ -46,7 +46,7 @@ class Way:
         self._max_large = 0
         self._is_sender = False
         self.streams: Streams | None = None
-        self._relayed: RelayedStreams | None = None  # what comes before those, through a relay
+        self._relayed: RelayedStreams | None = None  # through a relay these come first
         self._opener: Opener | None = None
         self._reconnector: Reconnector | None = None  # of streams that were there
         self._bound = ("", 0)  # address and port that were listened on
@@ -62,7 +62,7 @@ class Way:
         self._relay_secret = message.secret
 
     def check(self, link: Link) -> None:
-        """Raises ProtocolError or AgentError for one that can't be."""
+        """Raises ProtocolError or AgentError for a link that can't be made."""
         if len(link.secret) != SECRET_BYTES:
             raise ProtocolError("the session's secret has a wrong length")
         if link.is_relayed and not self._relay_secret:  # before 1.2, when any stranger could pass for a relay
@@ -199,7 +199,7 @@ class Way:
             self._reconnector.tick(now)
 
     def _is_answered_soon(self, now: float) -> bool:
-        """The other host lets in who connects, but is slow to answer: it may have been stopped."""
+        """Whether to wait on: the other host lets connections in, and may answer them once it goes on."""
         return now <= self._due_s + STOPPED_S and getattr(self._opener, "is_let_in", False)
 
     def _explain_missing_streams(self) -> NetworkError:
@@ -238,9 +238,9 @@ class Way:
         return self._accept_from(relisten(address, port, link.port, link.port + link.n_ports - 1))
 
     def lose(self, stream: int, failure: Failure) -> None:
-        """The plane's: see `Reconnector`."""
+        """The plane has told that a stream broke; see `Reconnector`."""
         assert self._reconnector
-        if failure.code == FAST_AUTH:  # the other side sees no more than a cut
+        if failure.code == FAST_AUTH:  # the other side only sees a cut: tell it more
             self._channel.send(Damaged(stream))
         self._reconnector.lose(stream, failure)
 
@@ -265,7 +265,7 @@ class Way:
         self._opener = None
 
     def close_streams(self) -> None:
-        """After the planes."""
+        """Close the streams' sockets, once the planes are closed."""
         for streams in (self._relayed, self.streams):
             if streams is not None:
                 streams.close()

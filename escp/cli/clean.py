@@ -46,7 +46,8 @@ def show_host_failure(error: EscpError, *, is_json: bool) -> None:
 
 
 def show_last_failure(error: EscpError | None, *, is_json: bool) -> None:
-    """What the exit status is about, for programs, whose last line it always is; people have read it."""
+    """With --json, repeat the failure that the exit status is about: the last line is always it. People have
+    read it."""
     if is_json:
         from escp.ui.jsonlines import JsonUi  # lazy: few need it
 

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def _check_sources(options: "Options") -> None:
-    """What can be said before ssh is bothered; of several sources a missing one is told in its turn."""
+    """Complain before ssh is started. Of several sources a missing one is told in its turn."""
     from escp.names.landing import base_name
 
     for source in options.sources:
@@ -39,7 +39,7 @@ def _check_sources(options: "Options") -> None:
 
 
 def _find_bare_host(options: "Options") -> str:
-    """The target, if it is one of this host, is not there, and has the name of a host; else ""."""
+    """The target, if it is a path of this host that does not exist, and a host has that name; else ""."""
     path = options.target.path
     return os.fsdecode(path) if not options.target.is_remote and _is_bare_host(path) else ""
 
@@ -54,7 +54,7 @@ def _is_bare_host(path: bytes) -> bool:
 
 
 def _open_sources(options: "Options") -> "tuple[SourceQueue, Location | None]":
-    """All of them, and the host of the first."""
+    """All sources, and the host of the first one."""
     from escp.names.sources import SourceQueue  # not at the top, as in run_copy
 
     sources = SourceQueue(options)

@@ -1,7 +1,7 @@
 """`--fallback scp`: where the other host has no escp, the system's scp copies in its place.
 
-Only what scp can do as well is handed on; what changes what is copied and is not scp's is refused, by name.
-What is about escp's own streams and speed means nothing to scp and is left out.
+Options that scp has, too, are handed on. Options that change what is copied, and that scp lacks, are refused
+by name. Options for escp's own streams and speed mean nothing to scp, and are left out.
 """
 
 import os

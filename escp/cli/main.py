@@ -89,7 +89,7 @@ def _run_agent(argv: list[str]) -> int:
 
 
 def _explain(error: Exception) -> EscpError | None:
-    """What kept escp from starting, unless it is a bug."""
+    """The error that kept escp from starting; None: it is a bug."""
     if isinstance(error, EscpError):
         return error
     if said := explain_shortage(error):
@@ -98,7 +98,7 @@ def _explain(error: Exception) -> EscpError | None:
 
 
 def _say(error: EscpError) -> None:
-    """Where there may be too little of something to load `ui`."""
+    """Tell it without `ui`: there may be too little of something to load that."""
     os.write(2, f"escp: error: {error}\nescp: hint: {error.hint}\n".encode(errors="replace"))
 
 

@@ -1,4 +1,4 @@
-"""`--retry TIMES`: all of it once more, over a new login, where what ended it may pass."""
+"""`--retry TIMES`: the whole copy once more, over a new login, if what ended it may have passed by then."""
 
 import os
 import time

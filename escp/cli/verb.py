@@ -21,7 +21,7 @@ HANGS_HINT = (
 
 
 class Ending(Exit):
-    """How a command ends whose main thread hangs: as it would have, and with a hint."""
+    """Ends a command whose main thread hangs: as it would have ended, and with a hint."""
 
     def __init__(self, options: "Options"):
         self._is_json = options.json
@@ -53,7 +53,7 @@ class Agents:
 
     def get(self, location: "Location") -> "AgentProcess":
         agent, self._early = self._early, None
-        for done in [*self._started]:  # of earlier sources: a list may name hosts without end
+        for done in [*self._started]:  # those of earlier sources: a list may name any number of hosts
             if done is not agent and done.poll() is not None:
                 done.stop()  # its last words are told
                 self._started.remove(done)

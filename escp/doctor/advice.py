@@ -16,7 +16,7 @@ from escp.ui.finding import LOCAL, NOTE, OK, PROBLEM, ROUTE, WARNING, Finding
 
 USUAL_RATES = (10_000_000_000, 100_000_000_000)  # bits/s
 FAR_S = 0.010  # from here on a loss costs cubic much
-USUAL_RTT_S = 0.050  # what the buffers should do for where no other host is named
+USUAL_RTT_S = 0.050  # the distance that buffers should do for, if no other host is named
 WANTED_FILES, LEAST_FILES = 16384, 1024
 WANTED_AIO = 4096
 JUMBO_MTU = 9000

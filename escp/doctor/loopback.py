@@ -63,7 +63,7 @@ class LoopbackCopy:
         return n_bytes
 
     def _make_ends(self) -> Iterator[tuple[SendEnd, ReceiveEnd]]:
-        """Once; closes what it gave."""
+        """The two ends; closes them afterwards."""
         source, target = (os.fsencode(os.path.join(self._folder, name)) for name in ("source", "target"))
         os.mkdir(source)
         os.mkdir(target)
@@ -143,13 +143,13 @@ class LoopbackCopy:
         self.end_failed(failure)
 
     def stream_resumed(self, stream: int) -> None:
-        """Only of what was lost."""
+        """Can't happen: only a lost stream is resumed."""
 
     def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
         self._n_open -= 1
 
     def listed(self, path: bytes) -> None:
-        """Only in a dry run."""
+        """Can't happen: only a dry run lists."""
 
     def sources_taken(self) -> None:
-        """All were there at once."""
+        """Nothing to do: all sources were added at once."""

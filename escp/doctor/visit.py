@@ -99,7 +99,7 @@ class Visit(AgentJob):
         self._ping()
 
     def _ping(self) -> None:
-        """An order without content has an answer: its way through ssh is timed, some times over."""
+        """Send an empty order, wait for its answer, and note how long ssh took for both; a few times."""
         assert self._target
         now = self._loop.now()
         if self._pinged_s is not None:

@@ -83,7 +83,7 @@ def _read(name: str, text: str) -> object:
     kind = HostFacts.__annotations__[name]
     if kind == str | None and len(text) <= MAX_TEXT:
         if name == "device" and not re.fullmatch(r"[\w.:@+-]{1,15}", text, re.ASCII):
-            return None  # it would stand in commands for root
+            return None  # advice puts it into commands for root
         return show_text(text)
     if kind == bool | None and text in ("0", "1"):
         return text == "1"

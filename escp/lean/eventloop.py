@@ -16,7 +16,7 @@ else:
     Watch = object
 
 
-STOPPED_S = 2.0  # longer without a look at the clock: this process stood still, or did not listen
+STOPPED_S = 2.0  # if the clock was not looked at for longer, this process stood still, or did not listen
 
 
 class EventLoop:
@@ -65,7 +65,7 @@ class EventLoop:
         return self._look(0.0)
 
     def _look(self, expected_s: float) -> float:
-        """The time, which was last looked at *expected_s* ago if nothing stood still."""
+        """The time now. If nothing stood still, the last look was *expected_s* ago."""
         seen_s = time.monotonic()
         over_s = seen_s - self._seen_s - expected_s
         if over_s > STOPPED_S:
@@ -87,7 +87,7 @@ class EventLoop:
                 self._run(fd, 0)
 
     def _run(self, fd: int, which: int) -> None:
-        callback = self._callbacks.get(fd, (None, None))[which]  # an earlier one may have removed it
+        callback = self._callbacks.get(fd, (None, None))[which]  # another callback may have removed it
         if callback is not None:
             callback()
 

@@ -41,7 +41,7 @@ class Record(_Values):
 
     def __new__(cls, *values: "Any", **named: "Any") -> "Self":
         fields = cls._fields
-        if len(values) != len(fields):  # else there is nothing left that could have a name
+        if len(values) != len(fields):  # else all fields have their values by position
             n = len(values)
             given = {**cls._defaults, **named}
             try:

@@ -145,7 +145,7 @@ def _find_dangling(path: bytes) -> bytes:
 
 
 def _refuse_link(shown: str, link: str, *, is_remote: bool) -> Exception:
-    """As cp does: what it leads to is not made, and the link not replaced."""
+    """Refuse a link to nothing, as cp does: what it leads to is not made, and the link is not replaced."""
     cls = RemoteFileError if is_remote else LocalFileError
     which = "it" if link == shown.rstrip("/") else f"'{link}'"
     return cls(
@@ -155,9 +155,9 @@ def _refuse_link(shown: str, link: str, *, is_remote: bool) -> Exception:
 
 
 def _open_target(path: bytes) -> tuple[str, int]:
-    """What *path* leads to, and its descriptor: a directory's, or one that only stands for the file, or -1.
+    """What *path* leads to, and a descriptor: a directory's, one of a file by O_PATH, or -1.
 
-    A directory not by O_PATH, too: that would not mount what is mounted when it is needed.
+    A directory is opened without O_PATH, so that the system mounts what it mounts only when it is used.
     """
     try:
         return DIRECTORY, os.open(path, _DIRECTORY_FLAGS)
@@ -234,7 +234,7 @@ def _make_root(path: bytes, mode: int) -> int:
             raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
         if (
             mode & 0o77 == 0 and os.fstat(fd).st_mode & 0o1777 != mode
-        ):  # what umask and ACLs left is not usable
+        ):  # umask or ACLs have left a mode with which it can't be used
             os.chmod(fd, mode)
     except BaseException:
         os.close(fd)
@@ -243,7 +243,7 @@ def _make_root(path: bytes, mode: int) -> int:
 
 
 def _is_ours(directory: int) -> bool:
-    """Whether it belongs to whom a file belongs that is made there: not us with some network file systems."""
+    """Whether the directory has the owner that new files in it have: not us with some network ones."""
     owner = os.fstat(directory).st_uid
     if owner == os.geteuid():
         return True

@@ -121,7 +121,7 @@ def _read_words(chunks: Iterator[bytes], separator: bytes, where: str) -> Iterat
 
 
 def _chain_end(chunks: Iterator[bytes], separator: bytes) -> Iterator[bytes]:
-    """The chunks, and what the last word lacks at its end."""
+    """The chunks, and a separator behind the last word if it has none."""
     last = separator
     for last in chunks:
         yield last
@@ -133,7 +133,7 @@ def _chain_end(chunks: Iterator[bytes], separator: bytes) -> Iterator[bytes]:
 
 
 class _YamlText:
-    """What the YAML parser reads from: text, never much ahead of what it made of it."""
+    """The text that the YAML parser reads. It is given little more than it has turned into events."""
 
     def __init__(self, chunks: Iterator[bytes], name: str, forbidden: re.Pattern[str]):
         self.n_unused = 0  # characters read since the parser last gave an event

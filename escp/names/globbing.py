@@ -120,7 +120,7 @@ def _expand_below(top: bytes, components: list[bytes]) -> Iterator[bytes]:
     """Matches of *components* below the directory *top*, which is b"", or ends with a slash."""
     first, *rest = components
     plain = _find_plain(first)
-    if plain is not None:  # of a file list all are: no directory is read for each of them
+    if plain is not None:  # all names of a file list are plain: no directory is read for them
         names = [plain] if os.path.lexists(top + plain) else []
     else:
         try:

@@ -39,7 +39,7 @@ def identify(path: bytes, *, keeps_links: bool) -> Identity | None:
 
 
 def identify_all(sources: Sequence[tuple[bytes, bytes]], *, keeps_links: bool) -> list[Source]:
-    """Those that are to be sent, (path, path below the target) each, as they are now."""
+    """The sources, given as (path, path below the target), with what identifies them now."""
     return [Source(path, name, identify(path, keeps_links=keeps_links)) for path, name in sources]
 
 
@@ -197,13 +197,13 @@ class Inventory:
             raise InventoryError(e.errno, os.strerror(e.errno or 0), path) from e
 
     def _check_root(self, path: bytes, fd: int) -> None:
-        """What was unmounted, or replaced, since it was copied has lost nothing."""
+        """Raise for a source that was unmounted or replaced since it was copied: it has lost no files."""
         status = os.fstat(fd)
         if self._identities[path] != (status.st_dev, status.st_ino):
             raise InventoryError(errno.ESTALE, os.strerror(errno.ESTALE), path)
 
     def _check_loop(self, path: bytes) -> None:
-        """Without an end there would be no end of it."""
+        """Raise for a link loop, which would have no end."""
         below = os.stat(path)
         above = os.path.dirname(path)
         while True:

@@ -54,7 +54,7 @@ class Spool:
         self._tail.clear()
 
     def _get(self, at: int, n: int, *, is_backwards: bool = False) -> bytes:
-        """No record lies partly in the file."""
+        """*n* bytes at *at*. A record lies in the file or in the tail, never in both."""
         if at >= self._n_stored:
             start = at - self._n_stored
             return bytes(self._tail[start : start + n])

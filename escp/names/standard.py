@@ -52,7 +52,7 @@ def _keep(fd: int) -> int:
 
 
 class _WriteError(OSError):
-    """Of the file that input is kept in."""
+    """Writing to the file failed in which the input is kept."""
 
 
 def _open_nameless(folder: str) -> int:
@@ -71,7 +71,7 @@ def _open_nameless(folder: str) -> int:
 
 
 def _move(fd: int, kept: int) -> int:
-    """One piece; 0 at the end."""
+    """Move one piece of the input; 0 at its end."""
     data = os.read(fd, _PIECE_BYTES)
     left = memoryview(data)
     try:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def fold(name: bytes) -> str:
-    """As a file system may see it that tells no case from another, nor ways to write an accent."""
+    """The name without case and accents, as file systems may compare it that don't tell `A` from `a`."""
     plain = unicodedata.normalize("NFKD", os.fsdecode(name)).casefold()
     return "".join(letter for letter in plain if not unicodedata.combining(letter)).rstrip(" .")
 

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class UnknownOption(UsageError):
-    """*word*: the one of the command line in which it stands."""
+    """*word*: the word of the command line in which the option stands."""
 
     def __init__(self, name: str, word: str):
         super().__init__(f"unknown option {name}")
@@ -25,7 +25,7 @@ class Words(Record):
     options: list[str]  # each with its value: -t8, --parallel=8
     operands: list[str]
     is_ended: bool  # by `--`, so that operands may begin with a dash
-    written: dict[str, str]  # an option's name in there -> as it was written
+    written: dict[str, str]  # an option's full name -> how the user wrote it
     taken: "tuple[str, str] | None"  # the last option that took the word behind it, and that word
 
 
@@ -93,13 +93,13 @@ class OptionParser(argparse.ArgumentParser):
         return Words(words, [], False, written, taken)
 
     def find_spellings(self, name: str) -> list[str]:
-        """Every name of the option that has this one; "": of all."""
+        """All names of the option that is called *name*; "": the names of all options."""
         action = self._option_string_actions.get(name)
         found = action.option_strings if action is not None else [] if name else self._option_string_actions
         return list(found)
 
     def _find_name(self, name: str, word: str) -> str:
-        """The option as it is listed."""
+        """The option's full name."""
         known = self._option_string_actions
         if name in known:
             return name
@@ -113,7 +113,7 @@ class OptionParser(argparse.ArgumentParser):
 
 
 def _find_value(name: str, value: str, left: "Iterator[str]") -> str:
-    """*value*, or where that is empty the next word. `--` is none: argparse would make nothing of it."""
+    """*value*, or, if that is empty, the next word. `--` is no value: argparse would drop it."""
     value = value or next(left, "")
     if value in ("", "--"):
         raise UsageError(f"option {name} needs a value")
@@ -121,11 +121,11 @@ def _find_value(name: str, value: str, left: "Iterator[str]") -> str:
 
 
 class _Joined(str):
-    """Of a command line, not of a configuration."""
+    """A value from the command line, not from a configuration."""
 
 
 class Join(argparse.Action):
-    """Several on one command line are one, with commas; together they replace what a configuration says."""
+    """Joins the values of a command line by commas; together they replace what a configuration says."""
 
     def __call__(
         self, parser: object, namespace: argparse.Namespace, value: object, option: object = None

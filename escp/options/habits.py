@@ -68,7 +68,7 @@ _BEFORE = "options stand before the first source"
 
 
 def explain_unknown(name: str, known: "Collection[str]", word: str) -> str:
-    """A hint for an option that there is not. *word*: the one of the command line in which it stands."""
+    """A hint for an option that escp lacks. *word*: the word of the command line in which it stands."""
     if not word.startswith("--") and f"-{word}" in known:
         return f"did you mean -{word}?"
     for names, hint in _ELSEWHERE.items():

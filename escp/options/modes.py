@@ -54,7 +54,7 @@ def _make_rule(who: str, operator: str, letters: str, *, is_for_directories: boo
     keeps = FULL_MODE
     if operator == "=":
         keeps &= ~(where * 7 | special)
-        if is_for_directories and "s" not in letters:  # as chmod does: it is to be named
+        if is_for_directories and "s" not in letters:  # as with chmod it stays, unless it is named
             keeps |= _SET_ID
     needs = NEEDS_EXECUTE if "X" in letters and "x" not in letters else 0
     return needs | keeps << KEEPS_SHIFT | bits
@@ -68,7 +68,7 @@ def _sum_bits(letters: str) -> int:
 
 
 def _read_umask() -> int:
-    """As chmod(1) does, where it is not said for whom: what the umask takes away is left alone."""
+    """The umask. As with chmod(1), a clause that does not say for whom leaves alone what that takes away."""
     mask = os.umask(0o077)
     os.umask(mask)
     return mask

@@ -58,12 +58,12 @@ def _read(word: str) -> Operand:
 
 
 def _is_host(word: str) -> bool:
-    """Of --doctor: a word without slash and colon that is no directory here."""
+    """With --doctor: whether it is a word without slash and colon, and no directory of that name is here."""
     return bool(word) and "/" not in word and ":" not in word and not os.path.isdir(word)
 
 
 def _is_bare(operand: Operand) -> bool:
-    """Of --clean-agents: no colon behind the host."""
+    """With --clean-agents: whether there is no colon behind the host."""
     return isinstance(operand.meaning, Location) and not operand.meaning.is_remote
 
 
@@ -139,7 +139,7 @@ def _check_dashes(args: "Namespace", sources: "list[Location]", target: Location
 
 
 def _parse_patient(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
-    """A directory of this host, and one of another or NOWHERE."""
+    """For --doctor: a directory of this host, and one of another host or NOWHERE."""
     locations = [operand.location for operand in args.operands]
     remote = [location for location in locations if location.is_remote]
     local = [location for location in locations if not location.is_remote]
@@ -163,7 +163,7 @@ def _parse_hosts(args: "Namespace") -> tuple[Location, ...]:
 
 
 def check_removal(args: "Namespace") -> None:
-    """Nothing is removed but what is verified where it stays."""
+    """Refuse --remove-source-files where the copy would not be verified, or not stay."""
     for is_removing, removal in ((args.removes_sources, "--remove-source-files"), (args.deletes, "--delete")):
         for is_given, option in (
             (is_removing and args.nochecksum, "--nochecksum"),

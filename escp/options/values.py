@@ -179,7 +179,7 @@ def parse_streams(text: str) -> int:
 
 
 def parse_descriptor(text: str) -> int:
-    """Of --json-fd: one that was opened for writing. From here on ssh, started soon, does not get it."""
+    """The descriptor of --json-fd, which must be open for writing. From now on no child inherits it."""
     import fcntl  # lazy: few need it
 
     fd = parse_count(text, "--json-fd", 1, MAX_DESCRIPTOR)

@@ -8,8 +8,8 @@ import sys
 
 from escp.lean import signals
 
-# Opened the wrong way round: who reads the input or writes to the output that is not there is told so, as
-# with cp. /dev/full, because what opens /dev/stdout anew must not write into nothing.
+# Input is opened for writing and output for reading: so reading or writing fails, as it does for cp.
+# /dev/full, because a program that opens /dev/stdout anew must not write into nothing.
 _FILLERS = (
     (("/dev/null", os.O_WRONLY), ("/", os.O_RDONLY)),
     (("/dev/full", os.O_RDONLY), ("/dev/null", os.O_RDONLY), ("/", os.O_RDONLY)),
@@ -18,10 +18,11 @@ _FILLERS = (
 
 
 def put_right() -> None:
-    """Nothing that is opened later becomes standard input, output or error; children's ends are seen.
+    """Open what is closed of 0, 1 and 2, and undo what the parent did to signals.
 
-    Signals that end a process stay ignored where they are: `interrupts`. But ignored children leave no exit
-    status, and an ignored alarm ends nothing. No signal stays blocked: what ends this process must reach it.
+    Later files must not become standard input, output or error. Signals that end a process stay ignored if
+    they are (`interrupts`). But where SIGCHLD is ignored children leave no exit status, and an ignored
+    SIGALRM ends nothing. No signal stays blocked: what ends this process must reach it.
     """
     for fd, fillers in enumerate(_FILLERS):
         try:
@@ -35,7 +36,7 @@ def put_right() -> None:
     for number in (
         signals.SIGUSR1,
         signals.SIGUSR2,
-    ):  # a question, see `interrupts`; a warning
+    ):  # SIGUSR1 asks how far it is, see `interrupts`; SIGUSR2 is a batch system's warning
         signals.signal(number, signals.SIG_IGN)
     signals.pthread_sigmask(signals.SIG_SETMASK, ())
 

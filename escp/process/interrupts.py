@@ -38,7 +38,7 @@ noted: list[int] = []
 
 
 def note(number: int, _frame: object) -> None:
-    """While modules are imported: Python swallows what is raised in the callbacks of its import locks."""
+    """Handler while modules are imported, where an exception may get lost in callbacks of import locks."""
     noted.append(number)
 
 
@@ -48,5 +48,5 @@ def handle_signals(handler: "Callable[[int, object], None]") -> None:
 
 
 def handle_question(ask: "Callable[[], None]") -> None:
-    """SIGUSR1 asks how far it is, as of dd. Before this it is ignored, and by ssh all the time."""
+    """SIGUSR1 asks how far the copy is, as with dd. Until this call it is ignored, and by ssh always."""
     signals.signal(signals.SIGUSR1, lambda number, frame: ask())

@@ -1,7 +1,7 @@
 """What ends this process when its main thread can't: a disk, a pipe or a network file system hangs.
 
-A signal's handler runs when the main thread comes back from the kernel, and a plane's threads are waited for:
-with a file system that hangs neither need ever happen. So a thread looks on that touches none.
+A signal's handler runs once the main thread comes back from the kernel, and a plane's threads are waited for.
+If a file system hangs, neither may ever happen. So another thread looks on, which touches no file system.
 """
 
 import os
@@ -31,7 +31,10 @@ class Exit:
     """
 
     def __init__(self, numbers: "Sequence[int]", end: "Callable[[int, Exception | None], int]", fd: int = -1):
-        """From the main thread, which handles *numbers*; *fd*: that its other side leaves is an end, too."""
+        """To be called by the main thread, which handles the signals *numbers*.
+
+        *fd*: if its other side goes away, this process is to end, too.
+        """
         self._numbers = numbers
         self._end = end
         self._channel_fd = fd
@@ -47,7 +50,7 @@ class Exit:
             # Python's own handlers wait for the main thread, but say here at once that they will be called.
             self._wake_fd, wake_fd = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
             signals.set_wakeup_fd(wake_fd)
-            # From its first moment: a signal that it took would not get the main thread out of a wait.
+            # Blocked in the new thread from its first moment: a signal that it took would wake nobody.
             before = signals.pthread_sigmask(signals.SIG_BLOCK, numbers)
             try:
                 start_new_thread(self._run, ())
@@ -57,12 +60,12 @@ class Exit:
             return  # no descriptor or no thread is left: nobody looks on
 
     def begin(self, error: Exception) -> None:
-        """The main thread closes what it has, because of *error*; `over` follows."""
+        """The main thread begins to close what it has, because of *error*; then it calls `over`."""
         self._error = self._error or error
         self._due_s = min(self._due_s, time.monotonic() + CLOSING_S)
 
     def over(self) -> None:
-        """All is closed."""
+        """The main thread has closed everything."""
         self._error = None
         if not self._number:
             self._due_s = float("inf")

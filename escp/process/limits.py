@@ -51,7 +51,7 @@ def apply_affinity(cpumask: int | None, nodemask: int | None) -> None:
 
 
 def _list_threads() -> list[int]:
-    """Of this process; this one alone where /proc does not tell, which 0 stands for."""
+    """The threads of this process. Without /proc only the calling one, as 0."""
     try:
         return [int(name) for name in os.listdir("/proc/self/task")]
     except OSError:
@@ -81,7 +81,7 @@ OPEN_FILES = 16384
 
 
 def prepare_process() -> None:
-    """Before the first secret: no core dumps. And room for the files that are open at the same time."""
+    """To be called before the first secret: forbids core dumps. And allows as many open files as it may."""
     gc.freeze()  # what is loaded by now stays; see __main__
     gc.enable()
     forbid_dumps()
@@ -120,9 +120,9 @@ def share_for_sender(n_streams: int, n_walkers: int, *, is_local: bool) -> tuple
 
 
 def share_for_receiver(n_streams: int, *, holds_small: bool = False) -> tuple[int, int, int]:
-    """(directories that a stream keeps open, large files that may be open together, small ones of a stream).
+    """(directories that a stream keeps open, large files of all streams, small files that a stream holds).
 
-    *holds_small*: those wait for their names. Raises as above.
+    *holds_small*: small files wait for their names. Raises as above.
     """
     left = count_free_files() - SPARE_FILES - 4 * n_streams  # a socket, once more, and two for a small file
     n_held = min(HELD_FILES, left // 8 // n_streams) if holds_small else 0

@@ -1,6 +1,6 @@
 """Sets of CPUs and NUMA nodes: as the kernel writes them, and as bits."""
 
-MAX_NUMBER = 8191  # of a CPU, as a kernel can be built
+MAX_NUMBER = 8191  # the highest CPU for which a kernel can be built
 
 
 def parse_numbers(text: str) -> set[int]:
@@ -35,5 +35,5 @@ def find_bits(mask: int) -> set[int]:
 
 
 def make_mask(numbers: set[int]) -> int:
-    """The way back."""
+    """{0, 1, 3} as 0b1011."""
     return sum(1 << number for number in numbers)

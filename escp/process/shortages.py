@@ -8,7 +8,7 @@ import os
 
 _FEWER = "use fewer streams with -t, or smaller blocks with --blocksize"
 _CGROUP = "/sys/fs/cgroup"
-_spare = [bytes(1 << 16)]  # given up first: looking for the limit needs some memory
+_spare = [bytes(1 << 16)]  # is freed first, as looking for the limit needs some memory
 
 
 def explain_shortage(error: BaseException) -> tuple[str, str] | None:
@@ -42,7 +42,7 @@ def _explain_files() -> tuple[str, str]:
 def _explain_memory(
     wanted: str | int = 0, n_free_mib: int | None = None, group_mib: int = 0
 ) -> tuple[str, str]:
-    """Of BuffersError, if it is one."""
+    """The same for memory; a BuffersError tells how much was wanted."""
     behind = f", and {wanted}" if wanted else ""
     hint = f"raise it, or {_FEWER}"
     if wanted and n_free_mib is not None and group_mib:

@@ -58,14 +58,14 @@ class AgentLink:
         self._course.streams_ended(self._loop.now())
 
     def tick(self, now: float) -> None:
-        """As the channel's."""
+        """As ControlChannel.tick."""
         self.channel.tick(now)
         if self._login is not None and not self._course.skipper.is_past_marker:
             self._login.check(now)
         self._process.words.tick(time.monotonic())  # of lines, not of what is waited for
 
     def hold(self, *, is_held: bool) -> None:
-        """Listen to nothing that it says, and go on telling it that we are there."""
+        """Stop, or go on, listening to the agent. It still gets keepalives."""
         self.channel.hold(is_held=is_held)
         self._process.words.hold(is_held=is_held)
 

@@ -31,7 +31,7 @@ LOOPBACK = "127.0.0.1"  # an embedded agent's address
 _SSH_FAILED = 255
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
-_SAID = (EXIT_INTERNAL, EXIT_REMOTE_FS)  # of an agent that says why on standard error
+_SAID = (EXIT_INTERNAL, EXIT_REMOTE_FS)  # exit statuses of an agent that says why on standard error
 _ERROR, _HINT = "escp: error: ", "escp: hint: "
 
 
@@ -67,7 +67,7 @@ class AgentProcess:
         self._is_embedded = is_embedded
         self._is_quiet = is_quiet
         self._status: int | None = None
-        self._was_killed = False  # it itself, not what it started elsewhere
+        self._was_killed = False  # the child itself, not what it started elsewhere
 
     def find_connection(self) -> tuple[str, str] | None:
         """Addresses of this host and of the other one between which ssh goes, if they can be told."""
@@ -82,7 +82,7 @@ class AgentProcess:
         return not self._is_embedded and self._status is None and is_asking(self._pid)
 
     def watch_login(self, now: float) -> "LoginWatch | None":
-        """None: there is none."""
+        """Watches a login that has just begun; None: there is no login."""
         from escp.remote.loginwatch import LoginWatch  # not at the top: ssh starts first
 
         return None if self._is_embedded else LoginWatch(self._pid, self.host, now)
@@ -140,7 +140,7 @@ class AgentProcess:
         return sentence.removeprefix(_ERROR), hint.removeprefix(_HINT)
 
     def _explain_silence(self, why: str) -> EscpError:
-        """The channel is closed, and whoever carried it goes on."""
+        """Why the channel is closed while the process that carried it still runs."""
         if self._is_embedded:
             return AgentError("the embedded agent closed its output before it answered", "")
         return SshError(
@@ -171,7 +171,7 @@ class AgentProcess:
         if is_past_marker:
             how = f" (exit status {status})" if status else ""
             hint = "it may have been killed, or the ssh connection was lost"
-            if status == NetworkError.exit_code:  # what it says when its input ends
+            if status == NetworkError.exit_code:  # an agent ends so when its input does
                 hint = f"its input ended: has ssh's configuration for {self.host} StdinNull?"
             return EndedError(f"the remote escp on {self.host} ended unexpectedly{how}{why}", hint)
         if status in _SAID and (own := self._find_own_error()):

@@ -1,6 +1,7 @@
 """A login that comes to nothing: the network was lost after ssh had connected, and ssh would wait for ever.
 
-Nothing is known of it but what this host's kernel shows of ssh: what it has read, and whether it asks.
+All that is known is what this host's kernel tells of ssh: how much it has read, and whether it asks its user
+something.
 """
 
 import os
@@ -15,8 +16,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 LOGIN_SILENT_S = 180.0  # nothing read for so long; sshd gives a login 120 s
-# So often that where ssh has no connection of its own: a ControlMaster's, which alone hears that the host is
-# there while a login script is slow, or a ProxyCommand's, which may have much to do first.
+# So many times as long where ssh has no connection of its own. It may use a ControlMaster's, and only the
+# master hears that the host is there while a login script is slow; or a ProxyCommand's, which may have much
+# to do first.
 N_BORROWED = 3
 LOOK_S = 5.0
 MAX_PROCESSES = 64
@@ -24,7 +26,8 @@ _BORROWED_HINT = (
     "its connection is another's: check the ProxyCommand, or end a ControlMaster whose network is gone "
     "with `ssh -O exit HOST`"
 )
-# Asks for a PIN or a touch, or shows a question on a screen: the names as the kernel has them, 15 letters.
+# Programs that ask for a PIN or a touch, or show a question on a screen; the kernel keeps 15 letters of a
+# name.
 _HELPERS = ("ssh-sk-helper", "ssh-pkcs11-help")
 
 
@@ -83,13 +86,13 @@ def _end_helpers(pids: list[int]) -> None:
 
 
 def _count_read(pid: int) -> int:
-    """Bytes that it has read, wherever from."""
+    """How many bytes the process has read, from anywhere."""
     with open(f"/proc/{pid}/io", "rb") as file:
         return int(file.readline().split()[1])
 
 
 def _is_helper(pid: int) -> bool:
-    """Whether it is there for a question: ssh waits for it."""
+    """Whether the process asks the user something, and ssh waits for it."""
     with open(f"/proc/{pid}/comm") as file:
         name = file.read().strip()
     return name in (*_HELPERS, os.path.basename(os.environ.get("SSH_ASKPASS", "ssh-askpass"))[:15])

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 MAX_LINE_BYTES = 4096  # a longer one becomes several
 N_KEPT = 10  # lines, for an error message
-PATIENCE_S = 0.2  # for the end of a line: a question has none
+PATIENCE_S = 0.2  # for the end of a line; then its beginning is shown, as a question has no end of line
 READ_BYTES = 1 << 16
-MAX_LEFT_BYTES = 1 << 20  # of what is read behind ssh's end: the most that a pipe holds
+MAX_LEFT_BYTES = 1 << 20  # so much is read after ssh's end: the most that a pipe holds
 
 
 class RemoteWords:
@@ -50,7 +50,7 @@ class RemoteWords:
                 self._loop.watch(self._fd, self._hear)
 
     def leave(self) -> None:
-        """The loop is about to end; `wait` and `drain` go on."""
+        """Leave the loop, which is about to end. `wait` and `drain` still work."""
         if self._loop is not None:
             self._loop.unwatch(self._fd)
             self._loop = None
@@ -61,7 +61,7 @@ class RemoteWords:
             self._tell_part()
 
     def wait(self, fd: int, timeout_s: float) -> None:
-        """Until *fd* is readable, for so long at most; whoever writes meanwhile is not held up."""
+        """Wait until *fd* is readable, *timeout_s* at most. Standard error is read meanwhile."""
         import select  # not at the top: where all goes well there is nothing to wait for
 
         end_s = time.monotonic() + timeout_s

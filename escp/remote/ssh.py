@@ -80,11 +80,11 @@ def _log_in_command(options: Options, location: Location, remote_command: str) -
 
 
 def _alive_words(options: Options, location: Location) -> list[str]:
-    """That ssh is to notice a lost network, unless the user's configuration says how.
+    """Arguments that make ssh notice a lost network, unless the user's configuration does.
 
-    After two minutes, and not before streams that are cut are given up.
-
-    Ours would count before it, so it is looked at; ssh itself is only asked where it includes other files.
+    It takes two minutes: streams that are cut must have been given up before. Our arguments would count
+    before the user's configuration, so that is looked at first; ssh itself is asked only if it includes other
+    files.
     """
     found = find_setting(options.ssh_args, "serveraliveinterval")
     if found is None:
@@ -108,7 +108,7 @@ def find_setting(ssh_args: "Sequence[str]", key: str) -> bool | None:
             with open(path, errors="replace") as file:
                 lines = [line.replace("=", " ").split() for line in file]
         except (OSError, ValueError):
-            continue  # what is wrong with it ssh says
+            continue  # ssh itself will complain
         for words in lines:
             if words and words[0].lower() == key:
                 return True
@@ -126,9 +126,9 @@ def configured_host_name(options: Options, location: Location) -> str:
 
 
 def _ask_ssh(options: Options, location: Location) -> dict[str, str]:
-    """What ssh's configuration comes to for the location; asks ssh itself, without connecting.
+    """What ssh's configuration comes to for the location: asks ssh itself, which does not connect for that.
 
-    What it complains about it says when it logs in.
+    Its complaints are dropped here, as it repeats them when it logs in.
     """
     read_fd, child_out = os.pipe2(os.O_CLOEXEC)
     command = [*_ssh_words(options, location), "-G", "--", location.ssh_destination()]

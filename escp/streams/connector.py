@@ -66,7 +66,7 @@ class Connector:
 
     @property
     def _may_be_elsewhere(self) -> bool:
-        """An attempt that gets no answer is worth another one: at another address, or after an outage."""
+        """Whether an attempt without an answer is given up for one at another address, or after an outage."""
         return len(self._addresses) > 1 or bool(self._streams.cut)
 
     def want(self, stream: int, now: float) -> None:
@@ -76,7 +76,7 @@ class Connector:
 
     @property
     def is_let_in(self) -> bool:
-        """A connection stands that has not been answered yet."""
+        """Whether a connection stands that the other side has not answered yet."""
         return bool(self._received.keys() & self._attempts.keys())
 
     def add_addresses(self, addresses: list[tuple[str, int]]) -> None:

@@ -69,7 +69,7 @@ class SendEnd:
         limit_bytes_per_s: int = 0,
         reconnects: bool = False,
     ):
-        """*is_local*: the receiver is here, too. *limit_bytes_per_s*: then; sockets have their own.
+        """*is_local*: the receiver is here, too; *limit_bytes_per_s* is for that, sockets have their own.
 
         Raises ProtocolError when *wanted* holds what this escp does not offer, OSError when too few files
         may be open here.
@@ -116,7 +116,7 @@ class SendEnd:
             self._hand_over()
 
     def suit(self, max_large: int, *, hears_begun: bool) -> None:
-        """What the receiver can: so many large files open, 0: it does not say. Before the first is added."""
+        """To be called before `add`. *max_large*: files that the receiver can open, 0: it did not say."""
         if max_large:
             self.plane.limit_large(max_large)
         if hears_begun:
@@ -127,7 +127,7 @@ class SendEnd:
         return bool(self._waiting)
 
     def _hand_over(self) -> None:
-        """Not by recursion: `sources_taken` may add the next page at once, as often as there are pages."""
+        """Give the plane what it has room for. In a loop: `sources_taken` may add the next page at once."""
         self._is_handing_over = self._has_more = True
         try:
             while self._has_more:
@@ -222,12 +222,12 @@ class ReceiveEnd:
 
     @property
     def names_below(self) -> bool:
-        """The sources' names go below the target."""
+        """Whether the sources' names go below the target."""
         return self.destination.is_directory
 
     @property
     def is_in_order(self) -> bool:
-        """The target is a pipe or device: it takes its bytes one after the other, from one stream."""
+        """Whether the target is a pipe or device: it takes its bytes one after the other, from one stream."""
         return self.destination.in_place_fd >= 0
 
     def open(
@@ -260,7 +260,7 @@ class ReceiveEnd:
         return self._wanted.tells_missing
 
     def allow(self, names: "Sequence[bytes]", directories: "Sequence[bool]", sender: str) -> None:
-        """These may be written from now on, and what is below them where it is a directory, with -r.
+        """These names may be written from now on, and with -r what is below those that are directories.
 
         *sender*: who offers them.
         """
@@ -334,7 +334,7 @@ class ReceiveEnd:
                 self._loop.watch(self.plane.event_fd, self.take_events)
 
     def stop(self) -> None:
-        """Begin to end; `close` waits for it."""
+        """Begin to end the plane; `close` waits for that."""
         if self.plane is not None:
             self.plane.stop()
 
@@ -374,7 +374,7 @@ def _check_rights(wanted: Receive, *, is_remote: bool) -> None:
 
 
 def _check_proc(wanted: Receive, *, is_remote: bool) -> None:
-    """A nameless file gets its name by its descriptor's there, and a directory its mode."""
+    """Refuse a copy without /proc/self/fd: nameless files are named there, directories get modes."""
     if os.path.exists("/proc/self/fd") or wanted.is_dry_run or is_special(wanted.target, is_remote=is_remote):
         return
     cls = RemoteFileError if is_remote else LocalFileError
@@ -391,7 +391,7 @@ def start_local(sender: SendEnd, receiver: ReceiveEnd) -> None:
 
 
 class _OfferErrors:
-    """The planes' complaints about their arguments, as what they are: the peer asked for too much."""
+    """Makes of planes' complaints about arguments what they mean: the peer asked for too much."""
 
     def __enter__(self) -> None:
         return None

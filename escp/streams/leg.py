@@ -21,14 +21,14 @@ if TYPE_CHECKING:
     from escp.streams.streams import Opener
 
 OTHER_ADDRESS_S = 1.0  # before asking ssh's configuration for another address of the host
-STOPPED_S = 20.0  # of an agent that is silent for longer nothing more is expected
-AGENT_STOPPED_S = 2.5 * START_ALIVE_S  # who runs is heard more often while its streams come about
-PATIENCE_S = int(3 * HELLO_TIMEOUT_S)  # of an agent that connects, where the tunnel is an alternative
+STOPPED_S = 20.0  # an agent that is silent for longer is given up
+AGENT_STOPPED_S = 2.5 * START_ALIVE_S  # an agent that runs is heard more often while its streams come about
+PATIENCE_S = int(3 * HELLO_TIMEOUT_S)  # how long an agent tries to connect, where the tunnel is left
 MAX_ADDRESSES = 8  # of one host, that are tried
 
 
 class Leg:
-    """First `link()`, which the agent is sent, its answer to `begin`, then `tick` until `is_complete`.
+    """Send the agent `link()`, give its answer to `begin`, then `tick` until `is_complete`.
 
     Connections go to addresses of the host that ssh reached, or that the user named, and to no others: what
     an agent says of its addresses only says which of them comes first.
@@ -269,7 +269,8 @@ class Leg:
             self._other_address_s = float("inf")
             others = self._resolve(self._configured_host())[:MAX_ADDRESSES]
             self._opener.add_addresses([(address, self._port) for address in others])
-        if AGENT_STOPPED_S < self._agent.silent_s(now) < STOPPED_S:  # it answers at no port either
+        # The agent is stopped: its ports don't answer either.
+        if AGENT_STOPPED_S < self._agent.silent_s(now) < STOPPED_S:
             self._due_s = max(self._due_s, now + AGENT_STOPPED_S)
         if now >= self._due_s:
             self._give_up()

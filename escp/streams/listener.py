@@ -59,7 +59,7 @@ def relisten(address: str, port: int, first_port: int, last_port: int) -> socket
 
 
 def _place_of(sock: sockets.Socket) -> bytes:
-    """Whence a connection comes: who has one IPv6 address has 64 bits of them."""
+    """The place that a connection comes from: an IPv4 address, or the upper half of an IPv6 one."""
     try:
         name = sock.getpeername()
     except OSError:  # gone again
@@ -71,7 +71,7 @@ def _place_of(sock: sockets.Socket) -> bytes:
 
 
 def _is_over(sock: sockets.Socket) -> bool:
-    """Whether who connected has given up meanwhile, and comes again: this process was stopped."""
+    """Whether the other side has given it up, because this process was stopped, and will come again."""
     try:
         return not sock.recv(1, sockets.MSG_PEEK)
     except BlockingIOError:
@@ -86,8 +86,9 @@ class Acceptor:
     *watch(fd, callback)* and *unwatch(fd)* register with the caller's event loop. Without a listener all
     connections come from `take`.
 
-    Too many strangers: the oldest one goes of the place that has the most, and more than a session's streams.
-    So a true stream whose hello is late, because its packet was lost, stays, whoever comes from elsewhere.
+    If there are too many strangers, the oldest one goes of the place that has the most, if these are more
+    than a session's streams. So a true stream whose hello is late, because a packet was lost, stays, however
+    many come from elsewhere.
     """
 
     def __init__(
@@ -160,7 +161,7 @@ class Acceptor:
         sock.close()
 
     def _forget(self, sock: sockets.Socket) -> None:
-        """It is unproven no longer."""
+        """Drop it from the unproven ones."""
         del self._unproven[sock]
         self._channels.pop(sock, None)
         self._unwatch(sock.fileno())

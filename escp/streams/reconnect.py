@@ -47,7 +47,7 @@ class Reconnector:
         self._is_over = False
 
     def lose(self, stream: int, failure: Failure) -> None:
-        """Raises the failure where there can be no other connection."""
+        """The stream broke. Raises the failure if there can be no other connection."""
         if self._streams.is_tunnel:
             raise failure.as_error(self._what)
         now = self._loop.now()
@@ -63,7 +63,7 @@ class Reconnector:
             self._opener.want(stream, now)
 
     def resume(self, stream: int) -> None:
-        """It goes on: the peer has said so under the new connection's key."""
+        """The stream goes on: the peer has proven the new connection's key."""
         if self._failures.pop(stream, None) is None:
             return
         self._streams.cut.discard(stream)

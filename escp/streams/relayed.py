@@ -31,7 +31,7 @@ class RelayedStreams(Streams):
         self._waiting: dict[int, tuple[sockets.Socket, Channel, bytearray]] = {}
 
     def adopt(self, stream: int, sock: sockets.Socket, channel: Channel, connection: int = 0) -> None:
-        """The relay's connection. There is no second one for its stream, as long as it stands."""
+        """Take the relay's connection. While it stands there is no second one for its stream."""
         self.proven[stream] = sock, channel
         inner_channel = self._inner.make_channel(stream)
         self._waiting[stream] = sock, inner_channel, bytearray()
@@ -68,14 +68,14 @@ class RelayedStreams(Streams):
             self._inner.adopt(stream, sock, channel)
 
     def _lose(self, stream: int) -> None:
-        """The relay has closed this connection: the tunnel may be next."""
+        """The relay has closed this connection; it may turn to the tunnel next."""
         sock, _, _ = self._waiting.pop(stream)
         del self.proven[stream]
         self._unwatch(sock.fileno())
         sock.close()
 
     def close(self) -> None:
-        """Drop what the other host has not answered on; the rest belongs to the session's streams."""
+        """Drop connections on which the other host has not answered; the others are the session's streams."""
         for stream in list(self._waiting):
             self._lose(stream)
         self.proven.clear()

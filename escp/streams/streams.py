@@ -36,7 +36,7 @@ _TCP_INFO = struct.Struct("=2xBB52xI")  # <linux/tcp.h>: tcpi_retransmits, tcpi_
 HELLO_FRAME_BYTES = 8 + 16 + 16
 LOST_S = 120.0  # nothing acknowledged for so long: the network is gone
 LOOK_S = 5.0  # between two looks for that
-# The same where a new connection can be made: one that is silent for so long is given up.
+# The same where a stream may reconnect: a connection that is silent for so long is given up for another one.
 SILENT_S = 7.0
 SILENT_LOOK_S = 1.0
 SO_MAX_PACING_RATE = 47
@@ -54,7 +54,7 @@ def tune(sock: sockets.Socket, limit_bytes_per_s: int | None = None, *, may_reco
     sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_KEEPCNT, 11)
     if limit_bytes_per_s is not None:
         sock.setsockopt(sockets.SOL_SOCKET, SO_MAX_PACING_RATE, struct.pack("@Q", limit_bytes_per_s))
-        # Or the first streams' buffers take in all there is, and then drain at their own small rate.
+        # Otherwise the first streams' buffers take in everything, and then drain at their own small rate.
         sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_NOTSENT_LOWAT, UNSENT_BYTES)
 
 
@@ -133,7 +133,7 @@ class Streams:
             return False
 
     def adopt(self, stream: int, sock: sockets.Socket, channel: Channel, connection: int = 0) -> None:
-        """The peer has proven itself on it."""
+        """Take the socket: the peer has proven itself on it."""
         sock.setblocking(True)
         if sock.family != sockets.AF_UNIX:  # of a tunnel
             tune(sock, self._limit_bytes_per_s, may_reconnect=self.may_reconnect)
@@ -155,11 +155,11 @@ class Streams:
 
     @property
     def is_tunnel(self) -> bool:
-        """What goes through ssh has but one connection."""
+        """Whether the streams go through ssh: then there is no other connection for them."""
         return any(sock.family == sockets.AF_UNIX for sock, _ in self.proven.values())
 
     def forget(self) -> None:
-        """No further stream will have to be proven."""
+        """Forget the secret: no further stream has to be proven."""
         self._secret = b""
 
     def check(self, now: float) -> None:

@@ -30,7 +30,7 @@ from escp.remote.push.tree import AgentTree, Archive
 from escp.ui.display import format_bytes, show_text
 
 _ANSWER = answer_pattern(b"ready|found|missing|send|refused")  # KEPT_BYTES of noise hold the longest
-_TELL_S = 10.0  # between two words on how far it is
+_TELL_S = 10.0  # between two messages on how far it is
 _OWN_HINT = "install escp there, and name it with -D /path/to/escp"
 
 _ASKED, _PACKING, _OFFERED, _SENDING, _SENT = range(5)
@@ -75,7 +75,7 @@ class PushSkipper(NoiseSkipper):
         return super().feed(data)
 
     def limit_s(self) -> float:
-        """For as long as ssh may be asking for a password, without end."""
+        """How long to wait for an answer; without end while ssh may be asking for a password."""
         return self._patience_s if self._is_found or self._state != _ASKED else super().limit_s()
 
     def _answer(self, word: str, text: str) -> None:
@@ -111,7 +111,7 @@ class PushSkipper(NoiseSkipper):
         self._loop.watch(self._process.write_fd, self._go_on, for_writing=True)
 
     def _go_on(self) -> None:
-        """One piece of what there is to do."""
+        """Write one piece of what is to be written."""
         if self._state == _PACKING:
             if next(self._packing, self) is self:
                 self._begin_sending()
@@ -128,7 +128,8 @@ class PushSkipper(NoiseSkipper):
             if self._state == _SENDING:
                 self._close_archive()
                 self._state = _SENT
-                # What ssh and the network have taken is not there yet: as long again, on a slow one.
+                # ssh and the network have taken all, but it is not there yet: a slow one may need as long
+                # again.
                 self._patience_s += time.monotonic() - self._begin_s
             return
         self._heard()
