@@ -23,12 +23,12 @@ _ROOMS = {
     "wire": "extras connection payloads",
     "io": "pages ring dummy_engine posix_engine engines",
     "files": "folding bounds owners beneath durable compare filter lending sizes given remains attributes "
-    "tree death alike commit nodes",
-    "send": "send_state below gather hard_links flights removal large_files send_stream "
+    "journal parts tree death alike commit nodes",
+    "send": "send_state below gather hard_links flights removal large_files send_kept send_stream "
     "read_again send_again send_frames send_setup "
     "questions send_large send_small acks send",
     "walk": "walk_files walk_query walk count",
-    "receive": "roots receive_state reserve settle receive_small receive_large "
+    "receive": "roots receive_state grid reserve receive_kept settle receive_small receive_large "
     "receive_again receive_query receive",
     "planes": "local threads plane relay receive_plane send_plane",
 }

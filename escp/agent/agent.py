@@ -46,6 +46,7 @@ FEATURES = [
     "durable",
     "reconnect",
     "delete",
+    "resume",
 ]
 
 

@@ -19,6 +19,7 @@ from escp.control.messages import (
     Listed,
     Message,
     Opened,
+    PartTold,
     Progress,
     Prune,
     Pruned,
@@ -65,6 +66,7 @@ class Service:
         self._tells_absent = False
         self._max_large = 0  # files that the receiver can have open; 0: it did not say
         self._hears_begun = False
+        self._partial_min, self._resumes = 0, False
         self._sender: SendEnd | None = None
         self._receiver: ReceiveEnd | None = None
         self._way = Way(loop, channel, log, own_address, peer_address)
@@ -188,6 +190,7 @@ class Service:
         self._accepted += self._finder.accept(message.names)
         self._tells_absent = message.tells_absent
         self._max_large, self._hears_begun = message.max_large, message.tells_begun
+        self._partial_min, self._resumes = message.partial_min, message.resumes
         self._has_accept = True
         self._hand_over()
 
@@ -195,6 +198,7 @@ class Service:
         if self._sender is not None and self._finder is not None and self._has_accept:
             accepted, self._accepted = self._accepted, []
             self._sender.suit(self._max_large, hears_begun=self._hears_begun)
+            self._sender.keep_parts(self._partial_min, resumes=self._resumes)
             self._sender.add(accepted, is_last=self._finder.is_last, tells_absent=self._tells_absent)
 
     def sources_taken(self) -> None:
@@ -251,6 +255,9 @@ class Service:
         if self._sender is not None or (is_own_word and self._receiver and self._receiver.tells_missing):
             twins = list(failure.twins)
             self._tell(FileFailed(path, failure.code, failure.sys_errno, failure.where, is_receiver, twins))
+
+    def part_told(self, path: bytes, news: str, n_bytes: int) -> None:
+        self._tell(PartTold(path, news, n_bytes))
 
     def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
         self._way.end()

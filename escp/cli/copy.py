@@ -98,6 +98,7 @@ def run_copy(options: "Options", start_s: float) -> int:
             def copy() -> int:
                 sources, _ = opened.pop() if opened else _open_sources(options)
                 one = Copy(options, sources, agents.get, report, due_s)
+                ending.find_hint = lambda: one.hint
                 try:
                     counters = one.run()
                 except NoAgentError as e:

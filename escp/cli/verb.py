@@ -26,6 +26,7 @@ class Ending(Exit):
     def __init__(self, options: "Options"):
         self._is_json = options.json
         self.report: Events | None = None
+        self.find_hint: Callable[[], str] = str  # what to do about what has stayed
         super().__init__(SIGNALS, self._say_why)
 
     def _say_why(self, number: int, error: Exception | None) -> int:
@@ -33,11 +34,15 @@ class Ending(Exit):
 
         shown = error if isinstance(error, EscpError) and not number else InterruptedBySignal(number)
         shown.hint = shown.hint or HANGS_HINT
+        self.add_hint(shown)
         if self.report is not None:
             self.report.fail(shown)
         else:
             show_early_failure(shown, is_json=self._is_json)
         return settle(shown.exit_code)
+
+    def add_hint(self, error: EscpError) -> None:
+        error.hint = "; ".join(filter(None, (error.hint, self.find_hint())))
 
 
 class Agents:
@@ -92,5 +97,6 @@ def guard(ending: Ending, report: "Events", work: "Callable[[], int]") -> int:
             error = InternalError(f"{type(e).__name__}: {e}")
     finally:
         ending.take_turn()
+    ending.add_hint(error)
     report.fail(error)
     return error.exit_code

@@ -103,6 +103,9 @@ class Receive(Message, initiator=(Hello,), wire_names={
     last stream's end; what is read back from there is compared before a file has its name.
     `deletes`: after the copy what the sources lack is removed (`Compare`, `Prune`), but not what `filters`
     leave out.
+    `partial_min`: files of that size and more stay as parts when the copy is cut off (0: none), `job`: the
+    hash of the command that they are of; `resumes`: go on with those that are there; `trusts_parts`: without
+    looking whether their blocks are what their journals say.
     """
 
     target: bytes
@@ -137,6 +140,10 @@ class Receive(Message, initiator=(Hello,), wire_names={
     reads_back: bool = False
     deletes: bool = False
     filters: list[bytes] = []  # noqa: RUF012
+    partial_min: int = 0
+    resumes: bool = False
+    trusts_parts: bool = False
+    job: bytes = b""
 
 
 class Opened(Message, agent=(Hello,), answers=Receive, done="opened the target"):
@@ -174,12 +181,15 @@ class Accept(Message, initiator=(Sources,), repeats=True):
     """The target path of each root of the last `Roots`, and whether to tell the receiver which don't come.
 
     `max_large`: what the receiver's `Listening` said. `tells_begun`: it knows the data plane's ENTRY_BEGUN.
+    `partial_min` and `resumes`: what its `Receive` said.
     """
 
     names: list[bytes]
     tells_absent: bool = False
     max_large: int = 0
     tells_begun: bool = False
+    partial_min: int = 0
+    resumes: bool = False
 
 
 class Allow(Message, initiator=(Receive,), repeats=True):
@@ -285,6 +295,7 @@ class Progress(Message, agent=(Hello,), repeats=True):
     first_ns: int
     last_ns: int
     counted_files: int = 0  # that there are, as far as they were counted ahead (1.2); 0: not known
+    parts: int = 0  # large files that would stay at the target if the copy were cut off now (1.2)
 
 
 class FileFailed(Message, agent=(Hello,), repeats=True):
@@ -300,6 +311,17 @@ class FileFailed(Message, agent=(Hello,), repeats=True):
     where: str
     is_receiver: bool
     twins: list[bytes] = []  # noqa: RUF012 - of a name that was given twice: this source, and the one that has it
+
+
+class PartTold(Message, agent=(Opened,), repeats=True):
+    """Of a receiving agent: it goes on with a large file's part, or why it does not; `news` as in `ui/words`.
+
+    `n_bytes`: of it that were kept. Only where `Receive` had a `partial_min`.
+    """
+
+    path: bytes
+    news: str
+    n_bytes: int
 
 
 class Listed(Message, agent=(Roots,), repeats=True):

@@ -148,6 +148,9 @@ class LoopbackCopy:
     def end_finished(self, end: SendEnd | ReceiveEnd) -> None:
         self._n_open -= 1
 
+    def part_told(self, path: bytes, news: str, n_bytes: int) -> None:
+        """There are none."""
+
     def listed(self, path: bytes) -> None:
         """Can't happen: only a dry run lists."""
 

@@ -4,8 +4,8 @@ import os
 from abc import abstractmethod
 
 from escp.constants import SECRET_BYTES
-from escp.control.messages import Bye, Damaged, Hello, Listening, Message, Result
-from escp.errors import EndedError, NetworkError, ProtocolError, RefusedError
+from escp.control.messages import Bye, Damaged, Hello, Listening, Message, PartTold, Result
+from escp.errors import AgentError, EndedError, NetworkError, ProtocolError, RefusedError
 from escp.failures import FAST_UNSAFE, Failure
 from escp.jobs.job import UPDATE_S, Job, Task
 from escp.jobs.target import AgentTarget
@@ -137,6 +137,7 @@ class AgentJob(Job):
 
     def _take(self, agent: AgentLink, message: Message) -> None:
         if isinstance(message, Hello):
+            self._check_resume(agent)
             self._greet(agent)
         elif isinstance(message, Listening):
             self._take_listening(agent, message)
@@ -163,7 +164,19 @@ class AgentJob(Job):
     def _take_answer(self, agent: AgentLink, message: Message) -> bool:
         """Take *message* if it answers an order about the target; False if it does not."""
         target = self._target
-        return isinstance(target, AgentTarget) and target.agent is agent and target.take(message)
+        if not isinstance(target, AgentTarget) or target.agent is not agent:
+            return False
+        if isinstance(message, PartTold) and self._options.partial_min:
+            self.part_told(message.path, message.news, message.n_bytes)
+            return True
+        return target.take(message)
+
+    def _check_resume(self, agent: AgentLink) -> None:
+        if self._options.resumes and not agent.has_feature("resume"):
+            raise AgentError(
+                f"option --resume: the escp on {agent.host} is too old for it",
+                "install the same release on all hosts",
+            )
 
     @abstractmethod
     def _greet(self, agent: AgentLink) -> None:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from escp.remote.child import AgentProcess
 
 # Of one job; all other counters add up.
-_MOMENTS = ("first_ns", "last_ns", "is_walked")
+_MOMENTS = ("first_ns", "last_ns", "is_walked", "parts")
 
 
 class Copy:
@@ -39,6 +39,7 @@ class Copy:
         self._report = report
         self._done: dict[str, int] = {}
         self.first_failure: EscpError | None = None
+        self._n_parts = 0
 
     @property
     def has_begun(self) -> bool:
@@ -83,7 +84,16 @@ class Copy:
         total["first_ns"], total["last_ns"] = 0, data_ns
         return total
 
+    @property
+    def hint(self) -> str:
+        """What to do after it was cut off; "" where nothing of it has stayed but whole files."""
+        if not self._n_parts:
+            return ""
+        which = "a large file" if self._n_parts == 1 else f"{self._n_parts} large files"
+        return f"what has come of {which} stays at the target: escp --resume with the same arguments goes on"
+
     def _update(self, counters: dict[str, int]) -> None:
+        self._n_parts = counters.get("parts", 0)
         self._report.update(Snapshot.of(self._add(counters)))
 
 

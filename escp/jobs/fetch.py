@@ -7,7 +7,7 @@ from escp.errors import SomeFailedError
 from escp.failures import FAST_ABSENT, FAST_MISSING, Failure
 from escp.jobs.agentjob import AgentJob
 from escp.jobs.job import Task
-from escp.jobs.orders import check_age, make_receive, make_send
+from escp.jobs.orders import check_age, make_send
 from escp.names.offers import Offers
 from escp.remote.agentlink import AgentLink
 from escp.streams.ends import find_excluded, hears_of_roots
@@ -63,8 +63,8 @@ class FetchJob(AgentJob):
             shown = os.fsdecode(self._offers.first_path)
             raise SomeFailedError(f"{self._origin.host}:{shown}: is a directory", "copy directories with -r")
         assert self._send_agent
-        wanted = make_receive(
-            self._options, 1 if is_single else 2, is_one_directory, has_roots=True,
+        wanted = self._order_receiver(
+            1 if is_single else 2, is_one_directory, has_roots=True,
             names_attributes=self._send_agent.has_feature("lacks"),
         )  # fmt: skip
         self._open_target(wanted)
@@ -102,7 +102,13 @@ class FetchJob(AgentJob):
         # Agents of version 1.1 don't know what that is.
         self._tally.hears_absent = all(agent.has_feature("absent") for agent in self._agents)
         tells_absent = self._tally.hears_absent and hears_of_roots(self._options)
-        self._send_agent.send(Accept(names, tells_absent, self._target.max_large, self._target.hears_begun))
+        target = self._target
+        partial_min = self._options.partial_min if target.keeps_parts else 0
+        self._send_agent.send(
+            Accept(
+                names, tells_absent, target.max_large, target.hears_begun, partial_min, self._options.resumes
+            )
+        )
         if wants_more:
             self._ask()
 

@@ -13,8 +13,10 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 
+from escp.control.messages import Receive
 from escp.errors import EscpError, NetworkError, RefusedError, TimeUpError, UsageError
 from escp.failures import Failure
+from escp.jobs.orders import hash_command, make_receive
 from escp.jobs.tally import Tally
 from escp.jobs.target import Target
 from escp.lean.eventloop import EventLoop
@@ -35,6 +37,18 @@ if TYPE_CHECKING:
     from escp.remote.child import AgentProcess
 
 UPDATE_S = 0.1
+
+# What receivers say of a part (`.NAME.escp-part`) that is there, and that the copy does not go on with.
+PART_NEWS = {
+    "in use": "another copy is writing it now, and its part is left alone",
+    "host": "another host may be writing it now, and its part is left alone",
+    "foreign": "what has the name of its part, or of its journal, is none of escp's, and is left alone",
+    "source": "the source has changed since the copy was cut off: it is sent from its beginning",
+    "command": "its part is of another command (other ends or options): it is sent from its beginning",
+    "block": "its part is of another --blocksize: it is sent from its beginning",
+    "damaged": "what is there of it is damaged: it is sent from its beginning",
+    "memory": "there is no memory to go on with its part: it is sent from its beginning",
+}
 
 
 class Task(Record):
@@ -201,6 +215,15 @@ class Job(ABC):
         path = self._options.sources[0].path
         return 1, is_directory(path, keeps_links=self._options.keeps_links)
 
+    def _order_receiver(self, n_sources: int, is_one_directory: bool, **more: bool) -> Receive:
+        wanted = make_receive(self._options, n_sources, is_one_directory, **more)
+        return wanted._replace(job=hash_command(self._options))
+
+    def _keep_parts(self) -> None:
+        assert self._send_end and self._target
+        if self._target.keeps_parts:
+            self._send_end.keep_parts(self._options.partial_min, resumes=self._options.resumes)
+
     def _feed_end(self) -> None:
         """Hand the next ones to the plane."""
         assert self._send_end and self._target
@@ -246,6 +269,16 @@ class Job(ABC):
 
     def stream_resumed(self, stream: int) -> None:  # noqa: B027
         """Only of what was lost."""
+
+    def part_told(self, path: bytes, news: str, n_bytes: int) -> None:
+        """Of a large file that was cut off before, or of which another copy has the part."""
+        target = self._options.target
+        shown = os.fsdecode(target.below(path))
+        shown = f"{target.host}:{shown}" if target.host else shown
+        if news == "resumed":
+            self._watcher.note(f"{shown}: {n_bytes:,} bytes of it are there, and are looked at")
+        elif news in PART_NEWS:
+            self._watcher.warn(f"{shown}: {PART_NEWS[news]}")
 
     def listed(self, path: bytes) -> None:
         target = self._options.target.path

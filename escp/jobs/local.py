@@ -4,7 +4,7 @@ import os
 
 from escp.failures import Failure
 from escp.jobs.job import Job
-from escp.jobs.orders import count_streams, make_receive, make_send
+from escp.jobs.orders import count_streams, make_send
 from escp.jobs.target import HereTarget
 from escp.streams.ends import SendEnd, start_local
 from escp.ui.progress import StartInfo
@@ -21,7 +21,7 @@ class LocalJob(Job):
             options.target.path, self._loop, self, block_bytes=options.block_bytes, direct_bytes=direct_bytes
         )
         n_streams = 1 if target.is_in_order else count_streams(options)
-        wanted = make_receive(options, *self._look_at_sources(), has_roots=False)
+        wanted = self._order_receiver(*self._look_at_sources(), has_roots=False)
         target.open(wanted, n_streams, lambda: self._start(n_streams, direct_bytes))
 
     def _start(self, n_streams: int, direct_bytes: int) -> None:
@@ -32,6 +32,7 @@ class LocalJob(Job):
             is_local=True, limit_bytes_per_s=self._options.limit_bytes_per_s or 0,
         )  # fmt: skip
         self._send_end.suit(self._target.max_large, hears_begun=self._target.hears_begun)
+        self._keep_parts()
         self._tally.expect(self._send_end)
         self._tally.expect(self._target.end)
         start_local(self._send_end, self._target.end)

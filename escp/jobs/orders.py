@@ -3,9 +3,12 @@
 A field of an order is the option of that name; the exceptions are here.
 """
 
+import os
+
 from escp.control.messages import Receive, Send
 from escp.errors import AgentError, RefusedError
 from escp.options.options import Options
+from escp.streams.ends import hash_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -74,12 +77,32 @@ def make_receive(
         "names_attributes": names_attributes,
         "names_once": True,
         "filters": _write_rules(options) if options.deletes else [],
+        "job": b"",  # the caller's, which knows all of the command
     }
     return Receive._make(own[name] if name in own else getattr(options, name) for name in Receive._fields)
 
 
 def _write_rules(options: Options) -> list[bytes]:
     return [(b"+" if is_include else b"-") + pattern for is_include, pattern in options.filters]
+
+
+# What a copy that was cut off must have in common with the one that goes on with it, beside both ends.
+_SAME_OPTIONS = (
+    "filelist", "is_null_separated", "is_recursive", "filters", "updates", "skips_unchanged",
+    "compares_digests", "keeps_attributes", "keeps_owner", "has_numeric_ids", "keeps_xattrs",
+    "keeps_acls", "keeps_links", "keeps_hard_links", "is_sparse", "is_inplace", "keeps_devices",
+    "is_archive", "is_target_exact", "makes_path", "mode_rules", "min_bytes", "below_bytes",
+    "skips_existing",
+)  # fmt: skip
+
+
+def hash_command(options: Options) -> bytes:
+    """Equal for two commands with the same arguments, but for streams, limits, ways and what is shown."""
+    words = [repr((name, getattr(options, name))).encode() for name in _SAME_OPTIONS]
+    for place in (*options.sources, options.target):
+        path = place.path if place.is_remote else os.path.abspath(place.path)
+        words.append(repr((place.user, place.host, place.port, path, place.path.endswith(b"/"))).encode())
+    return hash_words(words)
 
 
 def count_streams(options: Options) -> int:

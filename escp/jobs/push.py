@@ -2,7 +2,7 @@
 
 from escp.control.messages import Listening
 from escp.jobs.agentjob import AgentJob
-from escp.jobs.orders import count_streams, make_receive, make_send
+from escp.jobs.orders import count_streams, make_send
 from escp.jobs.target import AgentTarget
 from escp.remote.agentlink import AgentLink
 from escp.streams.ends import SendEnd
@@ -17,7 +17,7 @@ class PushJob(AgentJob):
     def _greet(self, agent: AgentLink) -> None:
         assert self._target
         n_streams = count_streams(self._options)
-        wanted = make_receive(self._options, *self._look_at_sources(), has_roots=False)
+        wanted = self._order_receiver(*self._look_at_sources(), has_roots=False)
         self._target.open(wanted, n_streams, self._go_on)
         limit = self._options.limit_bytes_per_s or 0
         self._send_link(agent, n_streams, tunnel_limit_bytes_per_s=limit)
@@ -35,5 +35,6 @@ class PushJob(AgentJob):
             reconnects=self._may_reconnect(*self._agents),
         )  # fmt: skip
         self._send_end.suit(self._target.max_large, hears_begun=self._target.hears_begun)
+        self._keep_parts()
         self._start_plane(self._send_end)
         self._feed_end()

@@ -31,6 +31,11 @@ class Target(ABC):
     def open(self, wanted: Receive, n_streams: int, then: Callable[[], None]) -> None:
         """Raises RefusedError, LocalFileError or ProtocolError; an agent says by itself what it can't."""
 
+    @property
+    def keeps_parts(self) -> bool:
+        """Of large files, if it is asked to."""
+        return True
+
     @abstractmethod
     def allow(self, names: list[bytes], directories: Sequence[int], then: Callable[[], None]) -> None:
         """These may come from now on; *directories*: for each 1 if it is one."""
@@ -83,6 +88,10 @@ class AgentTarget(Target):
 
     def allow(self, names: list[bytes], directories: Sequence[int], then: Callable[[], None]) -> None:
         self._ask(Allow(names, list(directories)), Allowed, then)
+
+    @property
+    def keeps_parts(self) -> bool:
+        return self._link.has_feature("resume")
 
     def _ask(self, order: Message, answer: type[Message], then: Callable[[], None]) -> None:
         self._then[answer] = then

@@ -13,6 +13,10 @@ from escp.errors import ERRNO_HINTS, LocalFileError, RefusedError, RemoteFileErr
 from escp.lean.record import Record
 from escp.names.landing import DIRECTORY, MISSING, OTHER, SourceRoot, plan_landing
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.control.messages import Receive
+
 _FLAGS = os.O_CLOEXEC | os.O_NOCTTY
 _DIRECTORY_FLAGS = _FLAGS | os.O_RDONLY | os.O_DIRECTORY
 
@@ -113,6 +117,29 @@ def open_destination(
         cls = RemoteFileError if is_remote else LocalFileError
         reason = describe_errno(e.errno or 0)
         raise cls(f"can't write to '{shown}': {reason}", ERRNO_HINTS.get(e.errno or 0, "")) from e
+
+
+def check_rights(wanted: "Receive", *, is_remote: bool) -> None:
+    """What only root can do is refused before anything is copied."""
+    where = "on the remote host" if is_remote else "here"
+    for is_wanted, option, what in (
+        (wanted.keeps_owner, "--owner", "give files to others"),
+        (wanted.keeps_devices, "--devices", "make devices"),
+    ):
+        if is_wanted and os.geteuid() != 0:
+            raise RefusedError(
+                f"option {option}: only root can {what}, and escp is not root {where}", "leave the option out"
+            )
+
+
+def check_proc(wanted: "Receive", *, is_remote: bool) -> None:
+    """Refuse a copy without /proc/self/fd: nameless files are named there, directories get modes."""
+    if os.path.exists("/proc/self/fd") or wanted.is_dry_run or is_special(wanted.target, is_remote=is_remote):
+        return
+    cls = RemoteFileError if is_remote else LocalFileError
+    raise cls(
+        "there is no /proc here, and files can't be written without it", "mount it: mount -t proc proc /proc"
+    )
 
 
 def _open_output(sources: "list[SourceRoot]") -> Destination:

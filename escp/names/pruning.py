@@ -333,7 +333,8 @@ class Pruner:
 
 def is_unfinished(name: bytes) -> bool:
     """Of this or another copy: parts of files, and what is noted of them."""
-    return name.startswith(b".escp-") or (name.startswith(b".") and b".escp-part" in name)
+    endings = (b".escp-part", b".escp-journal", b".escp-made")
+    return name.startswith(b".escp-") or (name.startswith(b".") and name.endswith(endings))
 
 
 def _unlink(parent: int, name: bytes, *, is_directory: bool) -> None:

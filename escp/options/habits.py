@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_CUT = "files that were cut off are not kept; after one, run the same with -p --skip-unchanged"
+_CUT = "large files that are cut off stay: see --resume; -p --skip-unchanged leaves out what is complete"
 _DELETED = "write --delete: it removes when all is copied and verified, but not what --exclude leaves out"
 _METER = "a terminal has a meter without it; for programs there is --json"
 _TIMES = "-p keeps times and modes"
@@ -24,7 +24,7 @@ _ELSEWHERE = {
     "--existing --backup -b --prune-empty-dirs -m": "escp has nothing like it: use rsync for that",
     "--progress --info --itemize-changes --human-readable": _METER,
     "--bwlimit": "write -l (--limit) with a unit: -l 10M is 10 MB/s, -l 80Mbit the same",
-    "--partial --partial-dir --append --append-verify --resume --continue": _CUT,
+    "--partial --partial-dir --append --append-verify --continue": _CUT,
     "--exclude-from --include-from --filter --cvs-exclude": "write --exclude or --include for each pattern",
     "--files-from --from0": "write --filelist FILE, and -0 if its names end with NULs",
     "--times --perms --executability -E --atimes -U --omit-dir-times": _TIMES,

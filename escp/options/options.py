@@ -28,6 +28,7 @@ from escp.options.sshargs import build_ssh_args
 from escp.options.values import (
     MAX_PORT,
     check_address,
+    check_contents,
     check_fallback,
     check_logfile,
     check_pattern,
@@ -43,6 +44,7 @@ from escp.options.values import (
     parse_descriptor,
     parse_engines,
     parse_nodemask,
+    parse_partial,
     parse_port,
     parse_rate,
     parse_retries,
@@ -91,6 +93,9 @@ class Options(Record):
     skips_existing: bool
     compares_digests: bool
     is_dry_run: bool
+    resumes: bool
+    partial_min: int  # bytes; files of that size and more stay as parts when they are cut off; 0: none
+    trusts_parts: bool
     keeps_owner: bool
     has_numeric_ids: bool
     keeps_xattrs: bool
@@ -348,14 +353,7 @@ def _check_options(args: argparse.Namespace) -> Options:
         raise UsageError("option --numeric-ids: there is no --owner", "write both")
     check_removal(args)
     check_deletion(args, sources)
-    if args.is_inplace and args.is_sparse:
-        raise UsageError(
-            "option --inplace: with --sparse old contents would show through the holes", "use one of them"
-        )
-    if args.reads_back and args.nochecksum:
-        raise UsageError(
-            "option --verify: with --nochecksum there is nothing to compare with", "use one of them"
-        )
+    check_contents(args)
     checked = {
         "sources": sources,
         "target": target,
@@ -363,6 +361,7 @@ def _check_options(args: argparse.Namespace) -> Options:
         "writes_standard_output": target.is_dash,
         "has_checksum": not args.nochecksum,
         "limit_bytes_per_s": _check_given(parse_rate, args.limit),
+        "partial_min": parse_partial(args),
         "filters": tuple(
             (is_include, check_pattern(pattern, "--include" if is_include else "--exclude"))
             for is_include, pattern in args.filters

@@ -149,6 +149,16 @@ def _add_copy_options(group: argparse._ArgumentGroup) -> None:
         "bits); with a suffix bytes/s (100M) or bits/s (800Mbit), powers of 1000. Within one host it is the "
         "rate of what is read and written: files that share their blocks with the source are there at "
         "once (default: no limit)")
+    add("--resume", dest="resumes", action="store_true",
+        help="go on with a copy that was cut off, by the same arguments: of large files only what is missing "
+        "is sent, after what is there has been compared (default: off)")
+    add("--partial-min", dest="partial_min", metavar="SIZE", default="64M",
+        help="files of this size in bytes, or with K, M, and larger ones stay when the copy is cut off, as "
+        ".NAME.escp-part beside where they are to be, for --resume (default: %(default)s)")
+    add("--no-partial", dest="drops_parts", action="store_true",
+        help="leave nothing of a file that was cut off (default: off)")
+    add("--trust-partial", dest="trusts_parts", action="store_true",
+        help="with --resume, do not read what is there: believe its journal (default: off)")
     add("-3", "--relay", dest="is_direct_hosts", action="store_const", const=False, default=False,
         help="between two remote hosts, pass the sealed data through this one (default: on)")
     add("-R", "--direct", dest="is_direct_hosts", action="store_const", const=True,

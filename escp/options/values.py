@@ -10,6 +10,7 @@ from escp.errors import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    import argparse
     import re
     from collections.abc import Callable
 
@@ -79,6 +80,31 @@ def parse_bounds(min_size: str | None, max_size: str | None) -> tuple[int, int]:
     if below and low >= below:
         raise UsageError(f"option --min-size: {min_size} is more than --max-size {max_size}", "no file fits")
     return low, below
+
+
+def check_contents(args: "argparse.Namespace") -> None:
+    """Options that can't both be had. Raises UsageError."""
+    if args.is_inplace and args.is_sparse:
+        raise UsageError(
+            "option --inplace: with --sparse old contents would show through the holes", "use one of them"
+        )
+    if args.reads_back and args.nochecksum:
+        raise UsageError(
+            "option --verify: with --nochecksum there is nothing to compare with", "use one of them"
+        )
+
+
+def parse_partial(args: "argparse.Namespace") -> int:
+    """The size from which on files stay as parts, 0 where none do. Raises UsageError."""
+    partial_min = parse_size(args.partial_min, "--partial-min")
+    for is_set, name, reason in (
+        (args.drops_parts, "--no-partial", "nothing would be left to go on with"),
+        (args.nochecksum, "--nochecksum", "what is there can't be compared without digests"),
+        (args.is_inplace, "--inplace", "what was written in place has no journal"),
+    ):
+        if is_set and args.resumes:
+            raise UsageError(f"option --resume: with {name} {reason}", "use one of them")
+    return 0 if args.drops_parts or args.nochecksum else min(max(partial_min, 1), 1 << 62)
 
 
 def parse_chmod(text: str) -> tuple[int, ...]:
@@ -260,6 +286,7 @@ _CHECKS: dict[str, "Callable[[str], object]"] = {
     "escp-portrange": lambda text: parse_count(text, "--escp_portrange", 0, MAX_PORT),
     "parallel": parse_streams,
     "blocksize": parse_block,
+    "partial-min": lambda text: parse_size(text, "--partial-min"),
     "ioengine": parse_engines,
     "cpumask": parse_cpumask,
     "nodemask": parse_nodemask,

@@ -128,11 +128,9 @@ def share_for_receiver(n_streams: int, *, holds_small: bool = False) -> tuple[in
     n_held = min(HELD_FILES, left // 8 // n_streams) if holds_small else 0
     left -= 2 * n_held * n_streams  # each may have a directory of its own
     n_cached = max(1, left // 2 // n_streams)
-    return (
-        n_cached,
-        _check_share((left - n_cached * n_streams) // 2),
-        n_held,
-    )  # a large file has its directory
+    left -= n_cached * n_streams
+    # A large file has its directory, and its journal where there is room for that.
+    return n_cached, _check_share(max(left // 3, min(left // 2, 1))), n_held
 
 
 def _check_share(n: int) -> int:

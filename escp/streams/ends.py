@@ -5,8 +5,9 @@ Both ends of a copy use them: the initiator for what is here, the agent for what
 
 import os
 
+from escp._fast.crypto.digest import digest_of
 from escp._fast.files.filter import find_excluded as find_excluded  # for jobs
-from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED, LISTED, RESUMED, ROOM
+from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED, LISTED, PART, RESUMED, ROOM
 from escp._fast.planes.receive_plane import ReceivePlane
 from escp._fast.planes.send_plane import SendPlane, link_local
 from escp.control.messages import Receive, Result, Send
@@ -20,7 +21,7 @@ from escp.errors import (
 )
 from escp.failures import FAST_GONE, FAST_SYS, Failure
 from escp.lean.eventloop import EventLoop
-from escp.names.destination import Destination, is_special, open_destination
+from escp.names.destination import Destination, check_proc, check_rights, open_destination
 from escp.names.landing import SourceOrder
 from escp.process.limits import share_for_receiver, share_for_sender
 
@@ -39,6 +40,7 @@ if TYPE_CHECKING:
         def file_failed(
             self, end: "SendEnd | ReceiveEnd", failure: Failure, path: bytes, *, is_receiver: bool
         ) -> None: ...
+        def part_told(self, path: bytes, news: str, n_bytes: int) -> None: ...
         def listed(self, path: bytes) -> None: ...  # below the target; directories end with a slash
         def end_finished(self, end: "SendEnd | ReceiveEnd") -> None: ...
         def end_failed(self, failure: Failure) -> None: ...
@@ -122,6 +124,10 @@ class SendEnd:
         if hears_begun:
             self.plane.tell_begun()
 
+    def keep_parts(self, partial_min: int, *, resumes: bool) -> None:
+        """What the receiver was asked for, if it can: see `Receive`. Before the first is added."""
+        self.plane.keep_parts(partial_min, resumes)
+
     @property
     def has_waiting(self) -> bool:
         return bool(self._waiting)
@@ -201,8 +207,8 @@ class ReceiveEnd:
 
     def __init__(self, wanted: Receive, *, is_remote: bool):
         """Opens the target. Raises RefusedError, RemoteFileError or LocalFileError."""
-        _check_rights(wanted, is_remote=is_remote)
-        _check_proc(wanted, is_remote=is_remote)
+        check_rights(wanted, is_remote=is_remote)
+        check_proc(wanted, is_remote=is_remote)
         self.wanted = self._wanted = wanted
         self.allowed: set[bytes] | None = set() if wanted.has_roots else None  # directories, with --delete
         self._is_remote = is_remote
@@ -297,6 +303,8 @@ class ReceiveEnd:
                 self._listener.stream_resumed(offset)
             elif kind == FILE_FAILED:
                 self._listener.file_failed(self, Failure(code, sys_errno, where), path, is_receiver=True)
+            elif kind == PART:
+                self._listener.part_told(path, where, offset)
 
     def _explain_death(self, sys_errno: int) -> EscpError:
         """Nothing can be made in the target any more: the rest of the copy is not even tried."""
@@ -354,33 +362,15 @@ def hears_of_roots(wanted: "Receive | Options") -> bool:
     return not wanted.is_dry_run or wanted.selection != "all"
 
 
+def hash_words(words: "Sequence[bytes]") -> bytes:
+    """16 bytes of a hash; nobody is to find other words for it who did not write these."""
+    return digest_of(b"\0".join(words))
+
+
 def _make_result(counts: dict[str, int]) -> Result:
     """The account of an end, from its counters."""
     own = {**counts, "data_ns": max(0, counts["last_ns"] - counts["first_ns"])}
     return Result._make(own.get(name, 0) for name in Result._fields)
-
-
-def _check_rights(wanted: Receive, *, is_remote: bool) -> None:
-    """What only root can do is refused before anything is copied."""
-    where = "on the remote host" if is_remote else "here"
-    for is_wanted, option, what in (
-        (wanted.keeps_owner, "--owner", "give files to others"),
-        (wanted.keeps_devices, "--devices", "make devices"),
-    ):
-        if is_wanted and os.geteuid() != 0:
-            raise RefusedError(
-                f"option {option}: only root can {what}, and escp is not root {where}", "leave the option out"
-            )
-
-
-def _check_proc(wanted: Receive, *, is_remote: bool) -> None:
-    """Refuse a copy without /proc/self/fd: nameless files are named there, directories get modes."""
-    if os.path.exists("/proc/self/fd") or wanted.is_dry_run or is_special(wanted.target, is_remote=is_remote):
-        return
-    cls = RemoteFileError if is_remote else LocalFileError
-    raise cls(
-        "there is no /proc here, and files can't be written without it", "mount it: mount -t proc proc /proc"
-    )
 
 
 def start_local(sender: SendEnd, receiver: ReceiveEnd) -> None:

@@ -46,6 +46,7 @@ TEST_LISTENER, TEST_STRANGERS = "tests/streams/test_listener.py::", "tests/integ
 TEST_SECRETS, TEST_TUNNEL = "tests/integration/test_secrets.py::", "tests/control/test_tunnel.py::"
 TEST_PUSH = "tests/integration/test_push_agent.py::"
 TEST_PRUNING = "tests/names/test_pruning.py::"
+TEST_RESUME = "tests/integration/test_resume.py::"
 TEST_BOUNDS = "tests/repository/test_stated_numbers.py::test_numbers_of_the_guarantees_are_the_codes"
 TEST_CONFINED, TEST_KERNEL = "tests/_fast/send/test_below.py::", "tests/_fast/files/test_bounds.py::"
 FORGETS = TEST_SECRETS + "test_initiator_has_forgotten_the_secret_when_the_data_flows"
@@ -193,11 +194,11 @@ MUTATIONS = [
              "        if digest.high != e.digest.high or digest.low != e.digest.low:\n", "        if False:\n",
              (TEST_SENDER + "test_wrong_digest_leaves_no_file",)),
     # ---- 9: every count, length and size is bounded
-    Mutation(9, "blocks lie anywhere", "escp/_fast/receive/receive_large.pyx",
+    Mutation(9, "blocks lie anywhere", "escp/_fast/receive/grid.pyx",
              "    if h.offset % (SLICE_BYTES if l.has_holes else block) or h.offset >= l.what.size:\n",
              "    if h.offset >= l.what.size:\n",
              (TEST_BLOCKS + "test_block_off_its_grid_is_refused",)),
-    Mutation(9, "blocks come twice", "escp/_fast/receive/receive_large.pyx",
+    Mutation(9, "blocks come twice", "escp/_fast/receive/grid.pyx",
              " or l.came[bit >> 3] >> (bit & 7) & 1:\n        return fail(err, FAST_PROTOCOL, 0, \"block twice\")",
              ":\n        return fail(err, FAST_PROTOCOL, 0, \"block twice\")",
              (TEST_BLOCKS + "test_block_that_comes_twice_is_refused",)),
@@ -420,4 +421,23 @@ MUTATIONS = [
     Mutation(27, "sources that are gone had nothing", "escp/jobs/deletion.py",
              "        if page.is_last and self._n_files < self._n_copied:\n", "        if False:\n",
              ("tests/integration/test_deletion.py::test_sources_that_are_gone_by_then_remove_nothing",)),
+    # ---- 28: what a copy that was cut off has left is not believed
+    Mutation(28, "what the receiver says that it has is not compared", "escp/_fast/send/send_kept.pyx",
+             "    return (l.kept.digests != NULL and is_block_kept(&l.kept, number) and l.kept.digests[number].high == digest.high\n"
+             "            and l.kept.digests[number].low == digest.low)\n",
+             "    return l.kept.digests != NULL and is_block_kept(&l.kept, number)\n",
+             (TEST_RESUME + "test_a_part_and_a_journal_that_agree_with_each_other_are_not_believed",)),
+    Mutation(28, "what is there is not compared with its journal", "escp/_fast/receive/receive_kept.pyx",
+             "        if not s.config.trusts_parts:\n", "        if False:\n",
+             (TEST_RESUME + "test_a_damaged_block_comes_again",)),
+    Mutation(28, "what lies in holes stays", "escp/_fast/receive/receive_kept.pyx",
+             "        if l.is_sparse or l.has_holes:\n            clear_rest", "        if False:\n            clear_rest",
+             (TEST_RESUME + "test_what_is_planted_in_a_hole_does_not_stay",)),
+    Mutation(28, "a part may be anybody's, and have other names", "escp/_fast/files/parts.pyx",
+             "status.st_nlink == 1\n            and status.st_uid == geteuid() and not status.st_mode & OTHERS_MAY_WRITE)",
+             "status.st_nlink > 0)",
+             (TEST_RESUME + "test_what_is_none_of_escps_is_left_alone", TEST_RESUME + "test_somebody_elses_part_is_left_alone")),
+    Mutation(28, "a part is not locked", "escp/_fast/files/parts.pyx",
+             "        if flock(fd, LOCK_EX | LOCK_NB) == 0:\n", "        if True:\n",
+             (TEST_RESUME + "test_a_part_that_another_run_holds_is_left_alone",)),
 ]  # fmt: skip

@@ -220,6 +220,8 @@ class Receiver(Peer):
         buffer_bytes=0,
         tells_absent=False,
         hears_begun=False,
+        partial_min=0,
+        resumes=False,
         **options,
     ):
         options = {"is_recursive": True, **options}
@@ -231,6 +233,7 @@ class Receiver(Peer):
         )
         if hears_begun:
             self.plane.tell_begun()
+        self.plane.keep_parts(partial_min, resumes)
         self.plane.start()
         for source, name in sources:
             assert self.plane.add_source(source, name, tells_absent=tells_absent)

@@ -6,7 +6,9 @@ from escp.control.messages import Receive, Send
 
 COMMON = {"engine": "posix", "is_direct": True, "has_checksum": True, "selection": "all"}
 SEND = Send(**dict.fromkeys(Send._fields, False) | COMMON | {"filters": []})
-RECEIVE = Receive(**dict.fromkeys(Receive._fields, False) | COMMON | {"target": b"", "n_sources": 2})
+RECEIVE = Receive(
+    **dict.fromkeys(Receive._fields, False) | COMMON | {"target": b"", "n_sources": 2, "job": b""}
+)
 
 
 def send_plane(**options) -> SendPlane:

@@ -134,7 +134,12 @@ cdef extern from "<fcntl.h>" nogil:
         SYNC_FILE_RANGE_WAIT_AFTER, SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE
         O_NOFOLLOW, O_TMPFILE, O_NONBLOCK, O_NOCTTY, O_PATH
         F_GETFL, F_SETFL, F_SETPIPE_SZ, F_DUPFD_CLOEXEC, POSIX_FADV_DONTNEED, POSIX_FADV_WILLNEED, AT_FDCWD
-        AT_EMPTY_PATH, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW
+        AT_EMPTY_PATH, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
+
+cdef extern from "<sys/file.h>" nogil:
+    int flock(int, int)
+    enum:
+        LOCK_EX, LOCK_NB
 
 cdef extern from "<sys/stat.h>" nogil:
     ctypedef struct timespec_t "struct timespec":

@@ -22,6 +22,7 @@ cdef enum:
     MAX_EXTRAS_BYTES = 131072  # what follows the path of one entry
     MAX_XATTRS = 256  # extended attributes and ACLs of one file
     MAX_XATTR_BYTES = 65536  # the value of one of them
+    MAX_KEPT_BLOCKS = 1048576  # of a part: those behind come again; 16 bytes of memory for each, at both ends
 
     # Tuning
     PAGE_BYTES = 4096

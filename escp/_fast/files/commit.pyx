@@ -3,14 +3,15 @@
 from libc.stdint cimport uint64_t
 
 from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, EEXIST, EISDIR, ESTALE, O_CLOEXEC,
-                                   O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDWR, O_WRONLY, S_ISDIR, S_ISREG, c_close, errno,
-                                   fchown, fstat, fstatat, ftruncate, linkat, openat, renameat, stat_t, unlinkat)
+                                   O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDWR, O_WRONLY, S_ISDIR, S_ISREG, c_close, dup,
+                                   errno, fchown, fstat, fstatat, ftruncate, linkat, openat, renameat, stat_t, unlinkat)
 from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SYS, LACKS_ACL, LACKS_MODE, clear, fail, fast_err, lack)
 from escp._fast.files.alike cimport find_own_path, is_alone, own_path
 from escp._fast.files.attributes cimport (FILE_MODE, PROC_PATH_BYTES, hand_on_acl, proc_path, set_file_attributes,
                                           set_mode)
 from escp._fast.files.durable cimport note_directory, sync_again
 from escp._fast.files.given cimport GIVEN_ALIKE, GIVEN_TAKEN, given_begin, given_end
+from escp._fast.files.parts cimport part_rename
 from escp._fast.files.remains cimport name_temporary
 from escp._fast.files.tree cimport (dir_cache, file_create, file_discard, file_find, keep_directory, new_file,
                                     refuse_itself, tree)
@@ -55,7 +56,7 @@ cdef int file_begin(tree *t, dir_cache *cache, const entry *e, bint is_brief, ne
         return file_create(t, cache, e, is_brief, f, err)
     f.fd = f.dirfd = -1
     f.system = NULL
-    f.is_in_place = f.is_over = f.has_temporary_name = f.owns_dirfd = False
+    f.is_in_place = f.is_over = f.is_part = f.has_temporary_name = f.owns_dirfd = False
     if file_find(t, cache, e, f.name, &dirfd, err) < 0 or (dirfd >= 0 and open_over(t, dirfd, e, f, err) < 0):
         return -1
     return keep_directory(t, f, dirfd, is_brief, err) if f.fd >= 0 else file_create(t, cache, e, is_brief, f, err)
@@ -93,10 +94,20 @@ cdef int close_checked(new_file *f, fast_err *err) noexcept nogil:
 
 
 cdef int rename_temporary(new_file *f, fast_err *err) noexcept nogil:
-    if renameat(f.dirfd, f.temporary, f.dirfd, f.name) < 0:
+    if (part_rename(f) if f.is_part else renameat(f.dirfd, f.temporary, f.dirfd, f.name)) < 0:
         return fail(err, FAST_SYS, errno, "rename")
-    f.has_temporary_name = False
+    f.is_part = f.has_temporary_name = False
     return 0
+
+
+cdef int close_and_rename(new_file *f, fast_err *err) noexcept nogil:
+    cdef int held = dup(f.fd) if f.is_part else -1  # its lock, until it has its name
+    cdef int rc = close_checked(f, err)
+    if rc == 0:
+        rc = rename_temporary(f, err)
+    if held >= 0:
+        c_close(held)
+    return rc
 
 
 cdef int link_nameless(tree *t, new_file *f, const entry *e, int given, fast_err *lacks,
@@ -128,9 +139,7 @@ cdef int name_file(tree *t, new_file *f, const entry *e, fast_err *lacks, fast_e
     if f.has_temporary_name:
         rc = inherit(t, f, e, given, lacks, err)
         if rc == 0:
-            rc = close_checked(f, err)
-        if rc == 0:
-            rc = rename_temporary(f, err)
+            rc = close_and_rename(f, err)
     else:
         rc = link_nameless(t, f, e, given, lacks, err)
     given_end(&t.given, own.path, own.n, rc == 0)
@@ -140,6 +149,8 @@ cdef int name_file(tree *t, new_file *f, const entry *e, fast_err *lacks, fast_e
 cdef int file_dress(tree *t, new_file *f, const entry *e, fast_err *lacks, fast_err *err) noexcept nogil:
     if f.is_over and ftruncate(f.fd, e.size) < 0:  # it may have been longer
         return fail(err, FAST_SYS, errno, "truncate")
+    if f.is_part and set_mode(f.fd, f.final_mode) < 0:
+        lack(lacks, LACKS_MODE, errno)
     if not f.is_in_place:
         set_file_attributes(&t.kept, f.fd, e, lacks)
     return 0

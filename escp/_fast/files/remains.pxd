@@ -20,6 +20,8 @@ ctypedef struct copy_identity:
 
 
 cdef void make_identity(copy_identity *id)
+cdef bint is_of_host(const copy_identity *own, const copy_identity *other) noexcept nogil  # and of the user, as O says
+cdef bint is_dead(uint64_t pid, uint64_t start) noexcept nogil  # of this host
 cdef void name_temporary(copy_identity *id, char *name) noexcept nogil  # TEMP_NAME_BYTES
 # Removes from the directory what dead copies of this user and host have left; *own_fd*: a file of this one there.
 cdef void remove_remains(const copy_identity *id, int dirfd, int own_fd) noexcept nogil

@@ -54,6 +54,10 @@ cdef void name_temporary(copy_identity *id, char *name) noexcept nogil:
              <unsigned long long>escp_fetch_add(&id.n_names, 1))
 
 
+cdef bint is_of_host(const copy_identity *own, const copy_identity *other) noexcept nogil:
+    return own.pid != 0 and own.session >> 32 == other.session >> 32
+
+
 cdef bint is_dead(uint64_t pid, uint64_t start) noexcept nogil:
     cdef char path[64]
     cdef char text[STAT_BYTES]

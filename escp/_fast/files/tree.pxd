@@ -7,17 +7,18 @@ to (roots.pyx), so that links planted before or during the copy, or by an earlie
 
 Below the root's descriptor links are followed that stay below it, and none where links are made; without openat2
 nothing is followed, component by component. A file has no name until it is whole (O_TMPFILE and linkat), or a
-temporary one where the file system can't do that.
+temporary one where the file system can't do that, or where it is to be gone on with when it is cut off (parts.pxd).
 """
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint32_t, uint64_t
 
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, fast_err
 from escp._fast.files.attributes cimport kept_attributes
 from escp._fast.files.durable cimport durable_set, file_system
 from escp._fast.files.given cimport given_set
+from escp._fast.files.journal cimport journal, kept_blocks, part_source
 from escp._fast.files.lending cimport lent_set
-from escp._fast.files.remains cimport TEMP_NAME_BYTES, copy_identity
+from escp._fast.files.remains cimport copy_identity
 from escp._fast.wire.payloads cimport entry
 
 cdef enum:
@@ -46,6 +47,7 @@ ctypedef struct tree:
     lent_set lent
     durable_set durable
     bint reads_back  # --verify: what is written must be readable, too
+    const int *is_stopped  # ends waiting; NULL: nothing does
 
 
 ctypedef struct dir_cache:
@@ -63,6 +65,14 @@ ctypedef struct source_id:
     uint64_t ino  # 0: not known
 
 
+# A large file is to be a part (parts.pxd) until it is whole.
+ctypedef struct part_wish:
+    part_source source
+    bint resumes  # an old one is gone on with
+    kept_blocks kept  # what it holds; there only if one is gone on with
+    const char *news  # NULL, or why there is no part, or not the old one
+
+
 # A file between its creation and its name.
 ctypedef struct new_file:
     int fd
@@ -72,8 +82,13 @@ ctypedef struct new_file:
     bint is_in_place  # a pipe or a device
     bint is_over  # the file that had the name before
     bint has_temporary_name
-    source_id source  # where that is on this host; set before file_create
-    char temporary[TEMP_NAME_BYTES]
+    source_id source  # where that is on this host; set before file_create, and *wish*
+    part_wish *wish  # NULL: no part
+    bint is_part  # then *temporary* is its name, and
+    journal journal
+    source_id part  # itself
+    uint32_t final_mode
+    char temporary[MAX_NAME_BYTES + 1]
     char name[MAX_NAME_BYTES + 1]
 
 
@@ -109,5 +124,7 @@ cdef int keep_directory(tree *t, new_file *f, int dirfd, bint is_brief, fast_err
 # Fails for a file that is its own source, where that is on this host.
 cdef int refuse_itself(new_file *f, fast_err *err) noexcept nogil
 cdef void file_discard(new_file *f) noexcept nogil
+# The same, but a part stays.
+cdef void file_keep(new_file *f) noexcept nogil
 # Where the cache has that directory; -1: nowhere.
 cdef int find_cached(const dir_cache *cache, const char *path, size_t n, size_t n_root) noexcept nogil

@@ -16,6 +16,7 @@ from escp._fast.files.durable cimport durable_free, durable_open, meet, note_dir
 from escp._fast.files.given cimport given_first, given_free, given_open
 from escp._fast.files.lending cimport (FULL_MODE, OWNER_RIGHTS, give_back, lend, lend_new, lending_close,
                                        lending_open, lent_directory, restore, take_newest)
+from escp._fast.files.parts cimport part_keep, part_open, part_remove
 from escp._fast.files.remains cimport make_identity, name_temporary, remove_remains
 from escp._fast.wire.payloads cimport entry
 
@@ -25,6 +26,7 @@ cdef int tree_open(tree *t, uint64_t seed) except -1:
     given_open(&t.given, seed)
     lending_open(&t.lent)
     durable_open(&t.durable)
+    t.is_stopped = NULL
     make_identity(&t.id)
     return 0
 
@@ -296,6 +298,8 @@ cdef int create_at(tree *t, int dirfd, const char *directory, size_t n, const en
     """A new file's descriptor, or -1 with errno."""
     cdef uint32_t mode = mode_to_make(&t.kept, e)
     cdef int way = (O_RDWR if t.reads_back else O_WRONLY) | O_CLOEXEC
+    if f.wish != NULL and part_open(t, dirfd, e, f):
+        return f.fd
     # The kernel applies umask and default ACLs to the source's mode, here as for any new file.
     if not escp_flag(&t.lacks_tmpfile):
         f.fd = openat(dirfd, ".", O_TMPFILE | way, mode)
@@ -317,7 +321,7 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
     cdef int dirfd = -1
     f.fd = f.dirfd = -1
     f.system = NULL
-    f.is_in_place = f.is_over = f.has_temporary_name = f.owns_dirfd = False
+    f.is_in_place = f.is_over = f.is_part = f.has_temporary_name = f.owns_dirfd = False
     if split_path(t, e, directory, &n, f.name, err) < 0:
         return -1
     if t.in_place_fd >= 0:
@@ -350,15 +354,24 @@ cdef int keep_directory(tree *t, new_file *f, int dirfd, bint is_brief, fast_err
 
 
 cdef void file_discard(new_file *f) noexcept nogil:
-    if f.has_temporary_name:
+    if f.is_part:
+        part_remove(f)
+    elif f.has_temporary_name:
         unlinkat(f.dirfd, f.temporary, 0)
-        f.has_temporary_name = False
+    f.is_part = f.has_temporary_name = False
     if f.fd >= 0:
         c_close(f.fd)
     if f.owns_dirfd:
         c_close(f.dirfd)
     f.fd = f.dirfd = -1
     f.owns_dirfd = False
+
+
+cdef void file_keep(new_file *f) noexcept nogil:
+    if f.is_part:
+        part_keep(f)
+        f.is_part = f.has_temporary_name = False
+    file_discard(f)
 
 
 cdef int refuse_itself(new_file *f, fast_err *err) noexcept nogil:

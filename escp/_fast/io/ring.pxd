@@ -15,6 +15,7 @@ it is.
 from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from escp._fast.base.types cimport RING_DEPTH, fast_err
+from escp._fast.crypto.digest cimport digest128
 
 cdef enum slot_state:
     SLOT_FREE = 0
@@ -34,7 +35,8 @@ ctypedef struct io_slot:
     bint is_write
     bint is_direct  # asked for: the engine may do without
     int state
-    int note  # the submitter's own
+    int note  # the submitter's own, as is
+    digest128 digest  # of its contents
 
 
 ctypedef struct io_ring:

@@ -24,9 +24,10 @@ from escp._fast.receive.receive_large cimport end_writes
 from escp._fast.receive.receive_state cimport flush_results, receive_stop, receive_stream
 from escp._fast.send.acks cimport take_result
 from escp._fast.send.send cimport send_loop
+from escp._fast.send.send_kept cimport take_kept
 from escp._fast.send.send_stream cimport send_stream
 from escp._fast.send.send_state cimport N_FLIGHTS, flight
-from escp._fast.wire.payloads cimport MESSAGE_END, RESULT_BYTES, entry, get_result, result
+from escp._fast.wire.payloads cimport MESSAGE_END, MESSAGE_KEPT, RESULT_BYTES, entry, get_result, result
 
 
 cdef enum:
@@ -118,6 +119,8 @@ cdef int take_answer(void *link, int message, int count, const uint8_t *body, fa
         if escp_fetch_add(&t.link.n_ended, 1) + 1 == <uint64_t>t.link.sending.config.n_streams:
             push_event(&t.link.sending.events, EVENT_FINISHED, err, False, NULL, 0, NULL, 0)
         return 0
+    if message == MESSAGE_KEPT:
+        return take_kept(t.link.sending, body, count, err)
     for i in range(count):
         if get_result(body + i * RESULT_BYTES, &one, err) < 0 or take_result(t.link.sending, &one, err) < 0:
             return -1

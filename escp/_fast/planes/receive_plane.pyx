@@ -28,6 +28,11 @@ cdef void *run_receiver(void *arg) noexcept nogil:
     return NULL
 
 
+def find_job(bytes words not None):
+    """The command that a copy is of, as journals have it: two halves of a hash."""
+    return int.from_bytes(words[:8], "big"), int.from_bytes(words[8:16], "big")
+
+
 cdef int obey(receive_config *c, tree *destination, order) except -1:
     c.engine = find_engine(order.engine)
     c.is_direct = order.is_direct
@@ -38,6 +43,10 @@ cdef int obey(receive_config *c, tree *destination, order) except -1:
     c.compares_digests = order.compares_digests
     c.is_dry_run = order.is_dry_run
     c.names_attributes = order.names_attributes
+    c.partial_min = order.partial_min
+    c.resumes = order.resumes
+    c.trusts_parts = order.trusts_parts
+    c.job.high, c.job.low = find_job(order.job)
     destination.overwrites = order.is_inplace
     destination.durable.is_on = order.is_durable
     destination.reads_back = order.reads_back

@@ -19,6 +19,7 @@ from escp._fast.planes.receive_plane cimport ReceivePlane
 from escp._fast.planes.threads cimport MAX_WALKERS, Threads
 from escp._fast.receive.receive_state cimport receive_state, receive_stop, receive_stream_open
 from escp._fast.send.acks cimport ack_close, ack_loop, ack_open, ack_reader
+from escp._fast.send.large_files cimport count_parts_locked
 from escp._fast.send.send cimport send_loop
 from escp._fast.send.send_setup cimport state_free, state_open
 from escp._fast.send.send_state cimport N_ROOTS, dir_node, node_new, send_config, send_state, state_stop, state_wake
@@ -137,6 +138,13 @@ cdef class SendPlane(Plane):
         """The receiver knows ENTRY_BEGUN. To be called before add_source()."""
         self.state.config.tells_begun = True
 
+    def keep_parts(self, uint64_t partial_min, bint resumes):
+        """The receiver may keep parts of files of that size and more, 0: of none; *resumes*: it is asked for those that
+        it has. Before there is any.
+        """
+        self.state.config.partial_min = partial_min
+        self.state.config.resumes = resumes and partial_min > 0
+
     def start(self):
         cdef fast_err err
         cdef int i
@@ -235,15 +243,18 @@ cdef class SendPlane(Plane):
         cdef uint64_t failed
         cdef uint64_t skipped
         cdef bint is_walked
+        cdef int parts
         with nogil:  # all numbers under one lock, to fit each other: found_bytes also shrinks, by holes
             pthread_mutex_lock(&s.lock)
             found_files, found_bytes, is_walked = s.n_found_files, s.n_found_bytes, s.is_walked
             files, directories, failed, skipped = s.n_files, s.n_directories, s.n_failed, s.n_skipped
             counted_files = found_files + skipped if is_walked else s.n_counted
+            parts = count_parts_locked(s)
             pthread_mutex_unlock(&s.lock)
         return sum_counters(s.streams, s.config.n_streams) | {
             "found_files": found_files, "found_bytes": found_bytes, "files": files, "directories": directories,
-            "failed": failed, "skipped": skipped, "is_walked": bool(is_walked), "counted_files": counted_files}
+            "failed": failed, "skipped": skipped, "is_walked": bool(is_walked), "counted_files": counted_files,
+            "parts": parts}
 
     def stop(self):
         """Make all threads end soon. May be called at any time, and again."""

@@ -11,10 +11,14 @@ from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_OK, FAST_PROT
 from escp._fast.crypto.digest cimport digest128, digest_add, digest_finish, digest_update
 from escp._fast.files.commit cimport file_begin, file_commit
 from escp._fast.files.death cimport is_removed
+from escp._fast.files.journal cimport kept_close
 from escp._fast.files.tree cimport file_discard
 from escp._fast.io.pages cimport can_direct, has_zero_page, write_all, write_pages
 from escp._fast.io.ring cimport (SLOT_FREE, SLOT_PENDING, io_slot, ring_done_slot, ring_reap, slot_finish,
                                  slot_write)
+from escp._fast.receive.grid cimport check_block_locked
+from escp._fast.receive.receive_kept cimport (answer_part, clear_block, note_block, replace_kept_locked, verify_part,
+                                              wish_part)
 from escp._fast.receive.receive_state cimport (WINDOW_BLOCKS, add_result, flush_results, identify, open_large,
                                                receive_state, receive_stream)
 from escp._fast.receive.reserve cimport RESERVE_BYTES, check_room, claim_room_locked, earn_room_locked, reserve, stretch
@@ -40,6 +44,7 @@ cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept
     """Create the file and room for its beginning. True when it is whole already, a clone of its source."""
     cdef receive_state *s = t.state
     cdef stretch room
+    cdef bint is_old
     cdef int rc
     if not s.config.engine.has_files:
         return False
@@ -60,10 +65,13 @@ cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept
     if l.file.is_over and (l.has_holes or s.config.is_sparse) and ftruncate(l.file.fd, 0) < 0:
         fail(own, FAST_SYS, errno, "truncate")  # what is not written is to be zero
         return False
-    l.is_direct = s.config.is_direct and l.what.size >= s.config.direct_bytes and can_direct(l.file.fd)
     l.is_sparse = s.config.is_sparse
+    is_old = verify_part(t, l, own)  # while it is read through the page cache
+    l.is_direct = s.config.is_direct and l.what.size >= s.config.direct_bytes and can_direct(l.file.fd)
     l.is_in_memory = escp_is_memory_fs(l.file.fd)
     room.n = 0
+    if is_old:  # it has room for what is there, and the rest needs no steps
+        return False
     # What never fits is not begun. How much a sparse file needs nobody knows yet; one that is written over has some.
     if not l.is_sparse and not l.file.is_over and check_room(s, l, own) < 0:
         return False
@@ -123,7 +131,8 @@ cdef int begin_large(receive_stream *t, entry *e, fast_err *err) noexcept nogil:
     if l == NULL or e.size == 0 or e.kind != ENTRY_LARGE:
         pthread_mutex_unlock(&s.lock)
         return fail(err, FAST_PROTOCOL, 0, "large file")
-    if roots_check(&s.roots, e, err) < 0:  # claimed once, however many streams tell of it
+    # Claimed once, however many streams tell of it.
+    if wish_part(s, l, e, err) < 0 or roots_check(&s.roots, e, err) < 0:
         pthread_mutex_unlock(&s.lock)
         return -1
     l.is_used, l.is_made = True, False
@@ -131,8 +140,9 @@ cdef int begin_large(receive_stream *t, entry *e, fast_err *err) noexcept nogil:
     l.what = e[0]
     memcpy(l.path, e.path, e.path_bytes)
     l.what.path = l.path
+    l.what.extras_bytes = 0
     l.file.fd = l.file.dirfd = -1
-    l.file.has_temporary_name = l.file.owns_dirfd = False
+    l.file.is_part = l.file.has_temporary_name = l.file.owns_dirfd = False
     l.has_holes = (e.flags & ENTRY_HAS_HOLES) != 0
     l.extras = NULL
     l.is_direct = l.is_sparse = l.is_in_memory = l.is_failure_told = l.has_end = l.is_abandoned = False
@@ -159,44 +169,9 @@ cdef int begin_large(receive_stream *t, entry *e, fast_err *err) noexcept nogil:
     is_finished = is_complete_locked(l)
     pthread_cond_broadcast(&s.made)
     pthread_mutex_unlock(&s.lock)
-    return finish_large(t, l, err) if is_finished else 0
-
-
-cdef int count_coming_locked(open_large *l, uint64_t n, fast_err *err) noexcept nogil:
-    l.n_begun += n
-    if l.n_begun > (l.n_total if l.has_end else l.what.size):  # it may be finished under this block's feet
-        return fail(err, FAST_PROTOCOL, 0, "block after the end")
-    return 0
-
-
-cdef int check_block_locked(receive_state *s, open_large *l, const data_header *h, fast_err *err) noexcept nogil:
-    """Blocks are whole, lie on their grid and come once."""
-    cdef uint64_t block = s.config.block
-    cdef uint64_t number = h.offset // block
-    cdef uint64_t bit = number % l.window
-    cdef uint64_t left
-    if h.offset % (SLICE_BYTES if l.has_holes else block) or h.offset >= l.what.size:
-        return fail(err, FAST_PROTOCOL, 0, "block offset")
-    left = l.what.size - h.offset
-    if l.has_holes:  # whole slices of one block
-        if (h.raw_bytes > left or (h.raw_bytes % SLICE_BYTES and h.raw_bytes != left)
-                or (h.offset + h.raw_bytes - 1) // block != number):
-            return fail(err, FAST_PROTOCOL, 0, "block length")
-    elif h.raw_bytes != (left if left < block else block):
-        return fail(err, FAST_PROTOCOL, 0, "block length")
-    if l.has_holes and l.n_blocks > WINDOW_BLOCKS:
-        # Holes never come, so there is no window that could move on. That a block comes twice would be seen by
-        # what has come in all, and by the digest.
-        return count_coming_locked(l, h.raw_bytes, err)
-    if number < l.low_block or number - l.low_block >= l.window or l.came[bit >> 3] >> (bit & 7) & 1:
-        return fail(err, FAST_PROTOCOL, 0, "block twice")
-    if count_coming_locked(l, h.raw_bytes, err) < 0:
-        return -1
-    l.came[bit >> 3] |= <uint8_t>(1 << (bit & 7))
-    while l.came[(l.low_block % l.window) >> 3] >> ((l.low_block % l.window) & 7) & 1:
-        l.came[(l.low_block % l.window) >> 3] &= <uint8_t>~(1 << ((l.low_block % l.window) & 7))
-        l.low_block += 1
-    return 0
+    if is_finished:
+        return finish_large(t, l, err)
+    return answer_part(t, l, err)
 
 
 cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept nogil:
@@ -205,7 +180,7 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
     cdef bint has_file = s.config.engine.has_files
     if l.is_abandoned:
         fail(&l.failure, FAST_STOPPED, 0, "abandoned")
-    elif l.n_done != l.what.size and not l.has_holes:
+    elif l.n_done + l.n_kept != l.what.size and not l.has_holes:
         fail(&l.failure, FAST_DIGEST, 0, "length")
     if s.config.has_checksum:
         digest_finish(&l.digest, l.what.size)
@@ -224,6 +199,7 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
     if add_result(t, &l.what, &l.failure, 0, l.is_failure_told, &l.digest, err) < 0:
         return -1
     pthread_mutex_lock(&s.lock)
+    kept_close(&l.wish.kept)
     free(l.came)
     free(l.extras)
     l.came = l.extras = NULL
@@ -285,7 +261,7 @@ cdef int end_large(receive_stream *t, const entry *e, fast_err *err) noexcept no
     return finish_large(t, l, err) if is_finished else 0
 
 
-cdef open_large *take_place_locked(receive_state *s, const data_header *h, stretch *room, bint *is_due,
+cdef open_large *take_place_locked(receive_state *s, const data_header *h, stretch *room, bint *is_due, bint *was_kept,
                                    fast_err *err) noexcept nogil:
     """The file of a block that has come, once it is made; NULL when the block must not come. *is_due*: of a look
     whether the file can still get its name."""
@@ -297,6 +273,7 @@ cdef open_large *take_place_locked(receive_state *s, const data_header *h, stret
         return NULL
     while not l.is_made:
         pthread_cond_wait(&s.made, &s.lock)
+    was_kept[0] = replace_kept_locked(s, l, h.offset // s.config.block)
     earn_room_locked(s, l, h.raw_bytes)
     if l.failure.code == FAST_OK:
         claim_room_locked(s, l, room)
@@ -315,12 +292,13 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
     cdef fast_err own
     cdef bint is_dropped = False
     cdef bint is_due = False
+    cdef bint was_kept = False
     cdef int rc
     clear(&own)
     room.n = 0
     part.high = part.low = 0
     pthread_mutex_lock(&s.lock)
-    l = take_place_locked(s, h, &room, &is_due, err)
+    l = take_place_locked(s, h, &room, &is_due, &was_kept, err)
     if l != NULL:
         is_dropped = l.failure.code != FAST_OK or not s.config.engine.has_files
     pthread_mutex_unlock(&s.lock)
@@ -335,6 +313,8 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
             is_dropped = True
         elif rc:
             stop_reserving(s, l)
+    if was_kept and (l.is_sparse or l.has_holes) and clear_block(s, l, h.offset // s.config.block, &own) < 0:
+        is_dropped = True
     if s.config.has_checksum:
         digest_update(&part, slot.data, h.raw_bytes, h.offset // SLICE_BYTES)
     if l.is_sparse and not is_dropped and has_zero_page(slot.data, h.raw_bytes):
@@ -344,6 +324,7 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
         digest_add(&l.digest, &part)
         pthread_mutex_unlock(&s.lock)
         slot.owner = l
+        slot.digest = part
         slot_write(&t.ring, slot, l.file.fd, h.offset, h.raw_bytes, True)
         if slot.state == SLOT_PENDING:
             return 0
@@ -356,6 +337,7 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
         sync_file_range(l.file.fd, h.offset, h.raw_bytes, SYNC_FILE_RANGE_WRITE)
     if own.code == FAST_OK and not is_dropped:
         escp_fetch_add(&s.n_disk, h.raw_bytes)
+        note_block(s, l, h.offset, &part)
     return count_block(t, l, h.raw_bytes, &part, &own, err)
 
 
@@ -372,6 +354,8 @@ cdef int take_sparse_block(receive_stream *t, open_large *l, io_slot *slot, cons
         pthread_mutex_unlock(&l.writing)
     if n > 0:
         escp_fetch_add(&t.state.n_disk, n)
+    if own.code == FAST_OK:
+        note_block(t.state, l, h.offset, part)
     return count_block(t, l, h.raw_bytes, part, &own, err)
 
 
@@ -382,6 +366,7 @@ cdef int end_write(receive_stream *t, io_slot *slot, fast_err *err) noexcept nog
     clear(&own)
     if slot_finish(&t.ring, slot, &own) == 0:
         escp_fetch_add(&t.state.n_disk, n)
+        note_block(t.state, <open_large *>slot.owner, slot.offset, &slot.digest)
     slot.state = SLOT_FREE
     return count_block(t, <open_large *>slot.owner, n, NULL, &own, err)
 

@@ -26,6 +26,7 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, new
     cdef receive_state *s = t.state
     cdef int64_t n = e.size
     f.fd = -1
+    f.is_part = False
     digest.high = digest.low = 0
     if s.config.has_checksum:
         digest_update(digest, data, e.size, 0)
@@ -35,6 +36,7 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, new
     if not s.config.engine.has_files:
         return 0
     identify(t, e, &f.source)
+    f.wish = NULL
     if file_begin(&s.destination, &t.cache, e, True, f, own) < 0:
         return -1
     if s.config.is_sparse and not f.is_in_place and not f.is_over and has_zero_page(data, e.size):
@@ -84,7 +86,7 @@ cdef void hold(receive_stream *t, const entry *e, const uint8_t *data) noexcept 
     memcpy(h.path, e.path, e.path_bytes)
     h.what.path, h.what.extras, h.what.extras_bytes = h.path, NULL, 0
     h.dirfd = h.own_dirfd = h.file.dirfd = -1
-    h.file.has_temporary_name = h.file.owns_dirfd = False
+    h.file.is_part = h.file.has_temporary_name = h.file.owns_dirfd = False
     if t.n_waiting == 0:
         t.held_since_ns = read_clock()
     t.n_waiting += 1

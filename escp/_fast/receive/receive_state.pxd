@@ -19,7 +19,7 @@ from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t
 from escp._fast.base.types cimport IV_BYTES, MAX_OPEN_LARGE, MAX_PATH_BYTES, MAX_STREAMS, fast_err
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.durable cimport unsynced
-from escp._fast.files.tree cimport dir_cache, new_file, source_id, tree
+from escp._fast.files.tree cimport dir_cache, new_file, part_wish, source_id, tree
 from escp._fast.io.ring cimport io_engine, io_ring
 from escp._fast.receive.roots cimport root_set
 from escp._fast.wire.connection cimport bad_frames, connection, line
@@ -45,6 +45,8 @@ ctypedef struct open_large:
     bint is_in_memory  # on a tmpfs
     bint has_holes  # what does not come is zero
     uint8_t *extras  # of its end
+    part_wish wish
+    uint64_t n_kept  # bytes of blocks that it has from a copy that was cut off, and that have not come again
     fast_err failure  # the first; FAST_OK while all is well
     bint is_failure_told
     uint64_t n_begun  # bytes that have come
@@ -80,6 +82,10 @@ ctypedef struct receive_config:
     int n_held  # small files that a stream may hold; 0: none needs to wait for its name
     bint names_attributes  # the sender knows FAST_LACKS
     bint reconnects  # a stream whose connection breaks goes on over another one
+    uint64_t partial_min  # files of this size and more are parts until they are whole; 0: none
+    bint resumes
+    bint trusts_parts  # what their journals say is not looked at
+    digest128 job  # the command that this copy is of
 
 
 ctypedef struct receive_state:

@@ -14,7 +14,9 @@ from escp._fast.crypto.channel cimport FRAME_META, channel_seal
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.death cimport find_death
 from escp._fast.files.durable cimport unsynced
-from escp._fast.files.tree cimport cache_close, cache_open, file_discard, source_id, tree_close, tree_open
+from escp._fast.files.journal cimport kept_close
+from escp._fast.files.tree cimport (cache_close, cache_open, file_discard, file_keep, source_id, tree_close,
+                                    tree_open)
 from escp._fast.io.pages cimport buffers_new
 from escp._fast.io.ring cimport ring_close, ring_open
 from escp._fast.receive.roots cimport roots_free, roots_settle
@@ -34,18 +36,23 @@ cdef int receive_open(receive_state *s, uint64_t seed) except -1:
     for i in range(MAX_OPEN_LARGE):
         pthread_mutex_init(&s.large[i].writing, NULL)
     tree_open(&s.destination, seed)
+    s.destination.is_stopped = &s.is_stopped
     events_open(&s.events)
     return 0
 
 
 cdef void receive_free(receive_state *s) noexcept nogil:
-    """After all threads have ended: drop unfinished files."""
+    """After all threads have ended: drop unfinished files, but for parts."""
     cdef int i
     if s.events.ring == NULL:
         return
     for i in range(MAX_OPEN_LARGE):
         if s.large[i].is_used:
-            file_discard(&s.large[i].file)
+            if s.large[i].failure.code:
+                file_discard(&s.large[i].file)
+            else:
+                file_keep(&s.large[i].file)
+            kept_close(&s.large[i].wish.kept)
             free(s.large[i].came)
             free(s.large[i].extras)
         pthread_mutex_destroy(&s.large[i].writing)
@@ -200,7 +207,7 @@ cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int 
     if is_done and e.kind == ENTRY_DIRECTORY:
         s.n_directories += 1
     elif is_done:
-        s.n_files += e.kind < ENTRY_QUERY
+        s.n_files += e.kind < ENTRY_QUERY and not flags
         s.n_same += flags == RESULT_IS_SAME and not e.flags
     s.n_failed += own.code != FAST_OK and not flags
     pthread_mutex_unlock(&s.lock)

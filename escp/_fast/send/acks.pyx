@@ -12,15 +12,17 @@ from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK,
 from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
 from escp._fast.send.flights cimport flight_end_locked, flight_name, settle_root_locked
 from escp._fast.send.large_files cimport give_up_locked
+from escp._fast.send.send_kept cimport begin_blocks_locked, take_kept
 from escp._fast.send.questions cimport take_answer_locked
 from escp._fast.send.removal cimport remove_source
 from escp._fast.send.send_again cimport sent_confirm_locked
 from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, is_all_done_locked, node_unref_locked, report,
                                          send_state, sent_log, state_fail)
 from escp._fast.wire.connection cimport (connection, connection_cut, is_passing, line_adopt, line_close)
-from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY, MESSAGE_END,
-                                       MESSAGE_RESULTS, MESSAGE_TAKEN, META_HEADER_BYTES, RESULT_BYTES, RESULT_IS_EARLY,
-                                       TAKEN_BYTES, get_end, get_meta_header, get_result, meta_header, result)
+from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY, KEPT_BYTES,
+                                       KEPT_HEAD_BYTES, MESSAGE_END, MESSAGE_KEPT, MESSAGE_RESULTS, MESSAGE_TAKEN,
+                                       META_HEADER_BYTES, RESULT_BYTES, RESULT_IS_EARLY, RESULT_IS_WANTED, TAKEN_BYTES,
+                                       get_end, get_meta_header, get_result, meta_header, result)
 
 
 cdef int ack_open(ack_reader *r, send_state *s, fast_err *err) noexcept nogil:
@@ -60,6 +62,10 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
     if r.flags & RESULT_IS_EARLY and f.id != r.id and 0 < r.id // N_FLIGHTS <= s.next_serial:
         pthread_mutex_unlock(&s.lock)
         return 0  # its final result was faster, on another stream
+    if r.flags == RESULT_IS_WANTED and r.id and f.id == r.id and f.large != NULL:
+        rc = begin_blocks_locked(s, f.large, err)
+        pthread_mutex_unlock(&s.lock)
+        return rc
     # A result may name what was sent and nothing else: what still is being sent belongs to another thread.
     if r.id == 0 or f.id != r.id or (
             (f.large == NULL or f.large.announced == 0) if r.flags & RESULT_IS_EARLY else not f.is_sent):
@@ -182,6 +188,8 @@ cdef int take_frame(ack_reader *r, int i, size_t n, fast_err *err) noexcept nogi
     if h.message == MESSAGE_TAKEN and h.raw_bytes == TAKEN_BYTES:
         get_end(payload + META_HEADER_BYTES, &n_taken, &zero)
         return take_taken(r, i, n_taken, err)
+    if h.message == MESSAGE_KEPT and h.raw_bytes == KEPT_HEAD_BYTES + h.count * <uint64_t>KEPT_BYTES:
+        return take_kept(s, payload + META_HEADER_BYTES, h.count, err)
     if h.message == MESSAGE_END and h.raw_bytes == END_BYTES:
         return take_end(r, i, err)
     return fail(err, FAST_PROTOCOL, 0, "message")

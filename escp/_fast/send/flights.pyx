@@ -4,6 +4,7 @@ from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
 from escp._fast.base.libc cimport S_ISDIR, S_ISREG, memcpy, pthread_cond_broadcast, stat_t, timespec_t
 from escp._fast.base.types cimport MAX_NAME_BYTES
+from escp._fast.files.journal cimport kept_close
 from escp._fast.send.hard_links cimport resolve_links_locked
 from escp._fast.send.send_state cimport (ASK_ROOM, LINKS_FAILED, LINKS_GOOD, LINKS_REFUSED, MAX_ASKED, N_FLIGHTS,
                                          SHORT_NAME_BYTES, dir_node, flight, hard_link, large_close_locked,
@@ -56,6 +57,7 @@ cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
         f.links = NULL
     if f.large != NULL:
         large_close_locked(s, f.large)
+        kept_close(&f.large.kept)
         f.large.is_used = False
     f.id = 0
     f.large = NULL

@@ -2,7 +2,7 @@
 
     items -> begun -> current, whose blocks streams claim -> handed out ... all of it sent -> ended by that stream
                |         ^                                                                         ^
-               +-> opened (only for a receiver in this process, which may not need its blocks)     |
+               +-> opened (only where the receiver may not need its blocks, and is asked first)    |
                                          given up, or nothing but a hole ----------> ending -------+
 
 All of it under the state's lock; what is read and sent of them is send_large's.
@@ -18,11 +18,15 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil
 cdef bint find_current_locked(send_state *s, bint begins) noexcept nogil
 # The block at l.next, l.n_next has been claimed: they lead to the next one now.
 cdef void advance_locked(send_state *s, large_file *l) noexcept nogil
-# A receiver in this process has opened it and wants its blocks.
+# The receiver has opened it and wants its blocks.
 cdef void put_opened_locked(send_state *s, large_file *l) noexcept nogil
 # It can't be read on, or the receiver can't use it: no more of it is handed out. False: that had been said before.
 cdef bint give_up_locked(send_state *s, large_file *l) noexcept nogil
 # One of its blocks has been sent, or given up. True for the last one: then whoever asks ends the file.
 cdef bint count_block_locked(large_file *l) noexcept nogil
+# It is to be ended, by nobody in particular.
+cdef void put_ending_locked(send_state *s, large_file *l) noexcept nogil
+# How many of them would stay as parts if the copy were cut off now.
+cdef int count_parts_locked(const send_state *s) noexcept nogil
 # A file that nobody ends while sending its last block; NULL when there is none.
 cdef large_file *take_ending_locked(send_state *s) noexcept nogil

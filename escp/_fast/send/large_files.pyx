@@ -3,7 +3,7 @@
 from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from escp._fast.base.libc cimport errno, escp_raise_flag, lseek, memset, pthread_cond_broadcast
-from escp._fast.base.types cimport SMALL_FILE_BYTES
+from escp._fast.base.types cimport MAX_OPEN_LARGE, SMALL_FILE_BYTES
 from escp._fast.files.bounds cimport data_range, next_range, seek_call
 from escp._fast.io.pages cimport can_direct
 from escp._fast.send.flights cimport flight_new_locked, flight_set_name, mark_source
@@ -66,6 +66,8 @@ cdef large_file *begin_large_locked(send_state *s) noexcept nogil:
     find_range_locked(s, l)
     l.is_direct = (s.config.is_direct and l.size >= s.config.direct_bytes and s.config.engine.has_files
                    and not it.is_measured and can_direct(l.fd))
+    l.asks = (s.config.resumes and l.size >= s.config.partial_min and s.config.engine.has_files
+              and not it.is_measured)
     if s.n_items or l.size > s.config.block:
         pthread_cond_broadcast(&s.work)
     return l
@@ -131,3 +133,13 @@ cdef large_file *take_ending_locked(send_state *s) noexcept nogil:
     if l != NULL:
         s.ending = l.next_ending
     return l
+
+
+cdef int count_parts_locked(const send_state *s) noexcept nogil:
+    cdef int i
+    cdef int n = 0
+    if s.config.partial_min:
+        for i in range(MAX_OPEN_LARGE):
+            n += (s.large[i].is_used and not s.large[i].has_failed and s.large[i].size >= s.config.partial_min
+                  and s.large[i].n_sent_bytes > 0)
+    return n

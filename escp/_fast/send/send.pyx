@@ -26,7 +26,7 @@ cdef enum work_kind:
     WORK_END
     WORK_BATCH
     WORK_QUESTIONS
-    WORK_OPEN  # a receiver in this process is to create the next large file
+    WORK_OPEN  # the receiver is to open the next large file, and may not need its blocks
     WORK_BLOCK  # the ring's oldest block is to be sent
     WORK_END_LARGE  # a file that the receiver gave up on
     WORK_AGAIN  # the connection broke: what the receiver lacks
@@ -38,7 +38,7 @@ cdef bint wants_block_locked(send_stream *t) noexcept nogil:
     where it does not."""
     if t.n_order and (<large_file *>t.order[0].owner).is_direct and not t.ring.is_asynchronous:
         return False
-    return find_current_locked(t.state, t.sink.link == NULL)
+    return find_current_locked(t.state, t.sink.link == NULL and not t.state.config.resumes)
 
 
 cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **chosen) noexcept nogil:
@@ -64,7 +64,9 @@ cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **chose
             if n_files[0]:
                 work = WORK_QUESTIONS
                 break
-        chosen[0] = begin_large_locked(s) if t.sink.link != NULL and t.n_order < t.ring.depth else NULL
+        chosen[0] = NULL
+        if (t.sink.link != NULL or s.config.resumes) and t.n_order < t.ring.depth:
+            chosen[0] = begin_large_locked(s)
         if chosen[0] != NULL:
             work = WORK_OPEN
         elif t.n_order:

@@ -1,6 +1,6 @@
 """Large files, block by block; see send_large.pxd."""
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.counters cimport count_contents
 from escp._fast.base.libc cimport escp_flag, pthread_mutex_lock, pthread_mutex_unlock
@@ -10,12 +10,14 @@ from escp._fast.io.ring cimport SLOT_FREE, io_slot, slot_finish, slot_read, slot
 from escp._fast.send.flights cimport flight_end_locked
 from escp._fast.send.gather cimport gather
 from escp._fast.send.large_files cimport advance_locked, count_block_locked, give_up_locked, put_opened_locked
+from escp._fast.send.send_kept cimport is_there
 from escp._fast.send.send_frames cimport add_begun, add_entry, describe, send_data, send_entries
 from escp._fast.send.send_state cimport (N_FLIGHTS, check_unchanged, flight, large_close_locked, large_file, report,
                                          send_state)
 from escp._fast.send.send_stream cimport send_stream
-from escp._fast.wire.payloads cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, ENTRY_LARGE_END, data_header,
-                                       entry)
+from escp._fast.wire.extras cimport EXTRA_HEADER_BYTES, SOURCE_BYTES, put_source
+from escp._fast.wire.payloads cimport (ENTRY_ASKS_PART, ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE,
+                                       ENTRY_LARGE_END, data_header, entry)
 
 
 cdef enum:
@@ -36,9 +38,16 @@ cdef void claim_block_locked(send_stream *t, large_file *l, io_slot *slot) noexc
 cdef int add_large_entry(send_stream *t, large_file *l, flight *f, bint is_abandoned, uint32_t n_extras,
                          fast_err *err) noexcept nogil:
     """Its LARGE; or with *f* its LARGE_END, with what t.extras holds."""
+    cdef const send_state *s = t.state
+    cdef uint8_t source[EXTRA_HEADER_BYTES + SOURCE_BYTES]
+    cdef size_t n_source = 0
     cdef entry e
     describe(&e, ENTRY_LARGE if f == NULL else ENTRY_LARGE_END, l.id, &l.what.status, l.size)
-    e.flags = ENTRY_HAS_HOLES if l.has_holes else 0
+    e.flags = (ENTRY_HAS_HOLES if l.has_holes else 0) | (ENTRY_ASKS_PART if l.asks else 0)
+    if f == NULL and s.config.partial_min and l.size >= s.config.partial_min:
+        put_source(source, &n_source, l.what.status.st_ino, l.what.status.st_ctim.tv_sec,
+                   <uint32_t>l.what.status.st_ctim.tv_nsec)
+        e.extras, e.extras_bytes = source, <uint32_t>n_source
     if f != NULL:
         e.size = l.n_sent_bytes
         e.flags |= ENTRY_IS_ABANDONED if is_abandoned else 0
@@ -89,7 +98,7 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     if not s.config.reconnects:  # or a block may have to be read again until the file's result is there
         large_close_locked(s, l)
     has_failed = l.has_failed  # the receiver's word may change it yet
-    is_known = l.n_sent_bytes != 0 or (l.has_holes and not has_failed) or t.sink.link != NULL
+    is_known = l.n_sent_bytes != 0 or (l.has_holes and not has_failed) or t.sink.link != NULL or l.asks
     if not is_known:
         flight_end_locked(s, f)  # the receiver has not heard of it
     pthread_mutex_unlock(&s.lock)
@@ -103,9 +112,13 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
 
 
 cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil:
-    """Tell a receiver in this process of the file before any block of it is read: it may not need them."""
+    """Tell the receiver of the file before any block of it is read: it may not need them."""
     cdef send_state *s = t.state
     l.announced |= <uint64_t>1 << t.index
+    l.is_local = t.sink.link != NULL
+    l.is_asked = l.asks
+    if l.asks and not l.is_local:
+        return announce(t, l, False, err)  # from there on it belongs to the answer
     if announce(t, l, False, err) < 0:
         return -1
     if l.is_cloned:
@@ -135,6 +148,7 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
     cdef fast_err own
     cdef bint is_last
     cdef bint is_sent = False
+    cdef bint is_kept = False
     clear(&own)
     part.high = part.low = 0
     if slot_wait(&t.ring, slot, err) < 0:
@@ -155,8 +169,10 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
             digest_update(&part, slot.data, slot.n_bytes, slot.offset // SLICE_BYTES)
         if slot.offset <= s.config.fault_offset < slot.offset + slot.n_bytes:
             slot.data[s.config.fault_offset - slot.offset] ^= 1
-        if slot.note & NOTE_ANNOUNCE and announce(t, l, True, err) < 0:
+        is_kept = is_there(s, l, slot, &part)
+        if slot.note & NOTE_ANNOUNCE and announce(t, l, not is_kept, err) < 0:
             return -1
+    if is_sent and not is_kept:
         h.id, h.offset, h.raw_bytes, h.flags = l.id, slot.offset, slot.n_bytes, 0
         if send_data(t, slot.data, &h, err) < 0:
             return -1
@@ -164,7 +180,10 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
     pthread_mutex_lock(&s.lock)
     if is_sent:
         digest_add(&l.digest, &part)
-        l.n_sent_bytes += slot.n_bytes
+        if is_kept:
+            s.n_found_bytes -= slot.n_bytes
+        else:
+            l.n_sent_bytes += slot.n_bytes
     is_last = count_block_locked(l)
     pthread_mutex_unlock(&s.lock)
     return finish_large(t, l, err) if is_last else 0

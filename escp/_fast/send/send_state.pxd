@@ -16,6 +16,7 @@ from escp._fast.base.types cimport (MAX_BATCH, MAX_META_BYTES, MAX_NAME_BYTES, M
                                     TELL_FRAMES, fast_err)
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.filter cimport filter_set
+from escp._fast.files.journal cimport kept_blocks
 from escp._fast.files.owners cimport owner_cache
 from escp._fast.io.ring cimport io_engine
 from escp._fast.wire.connection cimport connection
@@ -117,6 +118,11 @@ ctypedef struct large_file:
     uint64_t n_sent_bytes
     uint64_t announced  # a bit for each stream that its entry was sent on
     bint is_cloned  # the receiver has it without a block of it
+    bint asks  # what the receiver has of it from a copy that was cut off
+    bint is_asked  # and unanswered
+    bint is_local  # the receiver is in this process: its answer comes before open_large goes on
+    kept_blocks kept  # the answer; nothing changes in it once blocks are handed out
+    uint64_t n_kept  # that were told
     digest128 digest
     large_file *next_ending  # or the next one in *opened*
     item what
@@ -213,6 +219,8 @@ ctypedef struct send_config:
     int max_open  # sources that are open at the same time: beyond that walkers wait
     int max_large  # large files begun and not yet acknowledged: the receiver has as many open
     int target_fd  # the directory that a receiver in this process writes below; else -1
+    uint64_t partial_min  # of large files of this size and more the receiver may keep parts; 0: of none
+    bint resumes  # and is asked for those that it has
     int64_t fault_offset  # tests: flip a bit of the block that holds it, between hash and seal; -1 = never
 
 

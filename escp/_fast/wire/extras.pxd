@@ -3,7 +3,7 @@
 Pure; every length, count and name of a peer is bounded here.
 """
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from escp._fast.base.types cimport fast_err
 
@@ -11,6 +11,7 @@ from escp._fast.base.types cimport fast_err
 cdef enum:
     EXTRA_HEADER_BYTES = 4
     DEVICE_BYTES = 9
+    SOURCE_BYTES = 20
 
 cdef enum extra_type:
     EXTRA_TARGET = 1  # of a link: its text; of a hard link: the path of the file
@@ -18,6 +19,7 @@ cdef enum extra_type:
     EXTRA_USER = 3  # name of the owner
     EXTRA_GROUP = 4
     EXTRA_DEVICE = 5  # device_type (1), major (4), minor (4)
+    EXTRA_SOURCE = 6  # of a large file: inode (8), seconds (8) and nanoseconds (4) of the last change of its status
 
 cdef enum device_type:
     DEVICE_CHARACTER = 1
@@ -46,6 +48,10 @@ ctypedef struct extras_view:
     uint32_t major
     uint32_t minor
     int n_xattrs
+    bint has_source
+    uint64_t ino
+    int64_t ctime_s
+    uint32_t ctime_ns
 
 
 ctypedef struct xattr:
@@ -64,4 +70,5 @@ cdef bint next_xattr(const uint8_t **at, const uint8_t *end, xattr *x) noexcept 
 cdef int classify_xattr(const char *name, size_t n) noexcept nogil
 # Appends an item at out + n[0]. False, and nothing is changed, when it does not fit into MAX_EXTRAS_BYTES.
 cdef bint put_extra(uint8_t *out, size_t *n, int type, const void *value, size_t n_value) noexcept nogil
+cdef bint put_source(uint8_t *out, size_t *n, uint64_t ino, int64_t ctime_s, uint32_t ctime_ns) noexcept nogil
 cdef bint put_device(uint8_t *out, size_t *n, int device, uint32_t major, uint32_t minor) noexcept nogil

@@ -1,16 +1,11 @@
 """Items behind an entry's path: bytes <-> views; see extras.pxd and docs/protocol.md 5.10."""
 
-from libc.stdint cimport uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
-from escp._fast.base.libc cimport be32toh, htobe32, memchr, memcmp, memcpy, memset
+from escp._fast.base.libc cimport memchr, memcmp, memcpy, memset
 from escp._fast.base.types cimport (FAST_PROTOCOL, MAX_EXTRAS_BYTES, MAX_NAME_BYTES, MAX_PATH_BYTES, MAX_XATTR_BYTES,
                                     MAX_XATTRS, fail, fast_err)
-
-
-cdef inline uint32_t get32(const uint8_t *p) noexcept nogil:
-    cdef uint32_t v
-    memcpy(&v, p, 4)
-    return be32toh(v)
+from escp._fast.wire.numbers cimport get32, get64, put32, put64
 
 
 cdef inline bint starts_with(const char *name, size_t n, const char *prefix, size_t n_prefix) noexcept nogil:
@@ -65,6 +60,9 @@ cdef bint take_item(extras_view *x, int type, const uint8_t *value, uint32_t n) 
         x.group, x.n_group = <const char *>value, n
     elif type == EXTRA_DEVICE and x.device == 0 and n == DEVICE_BYTES and 0 < value[0] <= DEVICE_FIFO:
         x.device, x.major, x.minor = value[0], get32(value + 1), get32(value + 5)
+    elif type == EXTRA_SOURCE and not x.has_source and n == SOURCE_BYTES and get32(value + 16) < 1000000000:
+        x.has_source = True
+        x.ino, x.ctime_s, x.ctime_ns = get64(value), <int64_t>get64(value + 8), get32(value + 16)
     elif type == EXTRA_XATTR and x.n_xattrs < MAX_XATTRS and split_xattr(value, n, &attribute):
         x.n_xattrs += 1
     else:
@@ -104,21 +102,24 @@ cdef bint next_xattr(const uint8_t **at, const uint8_t *end, xattr *x) noexcept 
 
 
 cdef bint put_extra(uint8_t *out, size_t *n, int type, const void *value, size_t n_value) noexcept nogil:
-    cdef uint32_t head = htobe32(<uint32_t>type << 24 | <uint32_t>n_value)
     cdef uint8_t *at = out + n[0]
     if n_value > MAX_EXTRAS_BYTES or n[0] + EXTRA_HEADER_BYTES + n_value > MAX_EXTRAS_BYTES:
         return False
-    memcpy(at, &head, EXTRA_HEADER_BYTES)
+    put32(at, <uint32_t>type << 24 | <uint32_t>n_value)
     if value != at + EXTRA_HEADER_BYTES:  # else the caller has composed it in its place
         memcpy(at + EXTRA_HEADER_BYTES, value, n_value)
     n[0] += EXTRA_HEADER_BYTES + n_value
     return True
 
 
+cdef bint put_source(uint8_t *out, size_t *n, uint64_t ino, int64_t ctime_s, uint32_t ctime_ns) noexcept nogil:
+    cdef uint8_t value[SOURCE_BYTES]
+    put32(put64(put64(value, ino), <uint64_t>ctime_s), ctime_ns)
+    return put_extra(out, n, EXTRA_SOURCE, value, SOURCE_BYTES)
+
+
 cdef bint put_device(uint8_t *out, size_t *n, int device, uint32_t major, uint32_t minor) noexcept nogil:
     cdef uint8_t value[DEVICE_BYTES]
-    major, minor = htobe32(major), htobe32(minor)
     value[0] = <uint8_t>device
-    memcpy(value + 1, &major, 4)
-    memcpy(value + 5, &minor, 4)
+    put32(put32(value + 1, major), minor)
     return put_extra(out, n, EXTRA_DEVICE, value, DEVICE_BYTES)

@@ -16,6 +16,8 @@ cdef enum:
     END_BYTES = 16
     HELLO_BYTES = 8
     TAKEN_BYTES = END_BYTES
+    KEPT_HEAD_BYTES = 8  # then KEPT_BYTES for each block
+    KEPT_BYTES = 24
 
 cdef enum message_type:
     MESSAGE_HELLO = 1
@@ -23,6 +25,7 @@ cdef enum message_type:
     MESSAGE_RESULTS = 3
     MESSAGE_END = 4
     MESSAGE_TAKEN = 5  # how many frames (or results) of this stream its author has taken, then 0: END's layout
+    MESSAGE_KEPT = 6  # a receiver's: blocks of a large file that it has from a copy that was cut off
 
 cdef enum:
     META_IS_ZSTD = 1
@@ -43,6 +46,7 @@ cdef enum:
     ENTRY_IS_ABANDONED = 1  # of ENTRY_LARGE_END: the sender could not read it all; discard
     ENTRY_HAS_EXTRAS = 2  # behind the path: their length (4 bytes) and they (extras.pxd)
     ENTRY_HAS_HOLES = 4  # of ENTRY_LARGE and its end: what is not sent is zero
+    ENTRY_ASKS_PART = 16  # of ENTRY_LARGE and its end: MESSAGE_KEPT, and RESULT_IS_WANTED, come before any block
     ENTRY_ASKS_DIRECTORY = 128  # of ENTRY_QUERY: whether this directory is there
 
 cdef enum:
@@ -52,7 +56,7 @@ cdef enum:
 cdef enum:
     RESULT_IS_EARLY = 1  # the file has failed; another result follows its ENTRY_LARGE_END
     RESULT_IS_SAME = 2  # to an ENTRY_QUERY: the receiver has it
-    RESULT_IS_WANTED = 4  # to an ENTRY_QUERY: the receiver has not
+    RESULT_IS_WANTED = 4  # to an ENTRY_QUERY: the receiver has not; to a LARGE that asks: all that is kept was told
 
 
 ctypedef struct meta_header:
@@ -112,5 +116,10 @@ cdef void put_data_header(uint8_t *out, const data_header *h) noexcept nogil
 cdef int get_data_header(const uint8_t *payload, size_t n, size_t block, data_header *h, fast_err *err) noexcept nogil
 cdef void put_result(uint8_t *out, const result *r) noexcept nogil
 cdef int get_result(const uint8_t *at, result *r, fast_err *err) noexcept nogil
+# A block that is kept, and its digest.
+cdef void put_kept(uint8_t *out, uint64_t number, const digest128 *digest) noexcept nogil
+cdef void get_kept(const uint8_t *at, uint64_t *number, digest128 *digest) noexcept nogil
+cdef void put_id(uint8_t *out, uint64_t id) noexcept nogil
+cdef uint64_t get_id(const uint8_t *at) noexcept nogil
 cdef void put_end(uint8_t *out, uint64_t n_bytes, uint64_t n_entries) noexcept nogil
 cdef void get_end(const uint8_t *at, uint64_t *n_bytes, uint64_t *n_entries) noexcept nogil

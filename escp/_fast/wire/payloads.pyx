@@ -1,54 +1,19 @@
 """Payloads of frames: bytes <-> structs; see payloads.pxd and docs/protocol.md 5."""
 
-from libc.stdint cimport INT64_MAX, int64_t, uint16_t, uint32_t, uint64_t, uint8_t
+from libc.stdint cimport INT64_MAX, int64_t, uint32_t, uint64_t, uint8_t
 
-from escp._fast.base.libc cimport be16toh, be32toh, be64toh, htobe16, htobe32, htobe64, memchr, memcpy, memset
+from escp._fast.base.libc cimport memchr, memcpy, memset
 from escp._fast.base.paths cimport SLASH, is_dots
 from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_PROTOCOL, FAST_UNSAFE, MAX_BATCH,
                                     MAX_EXTRAS_BYTES, MAX_META_BYTES, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fail,
                                     fast_err, may_be_result)
 from escp._fast.wire.extras cimport extras_view, get_extras
+from escp._fast.wire.numbers cimport get16, get32, get64, put16, put32, put64
 
 from escp._fast.errors import raise_error
 
 cdef enum:
     DIGEST_BYTES = 16
-
-
-cdef inline uint8_t *put16(uint8_t *p, uint16_t v) noexcept nogil:
-    v = htobe16(v)
-    memcpy(p, &v, 2)
-    return p + 2
-
-
-cdef inline uint8_t *put32(uint8_t *p, uint32_t v) noexcept nogil:
-    v = htobe32(v)
-    memcpy(p, &v, 4)
-    return p + 4
-
-
-cdef inline uint8_t *put64(uint8_t *p, uint64_t v) noexcept nogil:
-    v = htobe64(v)
-    memcpy(p, &v, 8)
-    return p + 8
-
-
-cdef inline uint16_t get16(const uint8_t *p) noexcept nogil:
-    cdef uint16_t v
-    memcpy(&v, p, 2)
-    return be16toh(v)
-
-
-cdef inline uint32_t get32(const uint8_t *p) noexcept nogil:
-    cdef uint32_t v
-    memcpy(&v, p, 4)
-    return be32toh(v)
-
-
-cdef inline uint64_t get64(const uint8_t *p) noexcept nogil:
-    cdef uint64_t v
-    memcpy(&v, p, 8)
-    return be64toh(v)
 
 
 cdef void put_meta_header(uint8_t *out, const meta_header *h) noexcept nogil:
@@ -133,10 +98,10 @@ cdef bint is_node(const entry *e) noexcept nogil:
 cdef bint is_right_kind(const entry *e) noexcept nogil:
     """A known kind, with flags and a size that go with it."""
     if e.kind == ENTRY_LARGE:
-        return e.size != 0 and not e.flags & ~ENTRY_HAS_HOLES
+        return e.size != 0 and not e.flags & ~(ENTRY_HAS_HOLES | ENTRY_HAS_EXTRAS | ENTRY_ASKS_PART)
     if e.kind == ENTRY_LARGE_END:
-        return (e.size != 0 or e.flags & (ENTRY_HAS_HOLES | ENTRY_IS_ABANDONED)) and not e.flags & ~(
-            ENTRY_IS_ABANDONED | ENTRY_HAS_HOLES | ENTRY_HAS_EXTRAS)
+        return (e.size != 0 or e.flags & (ENTRY_HAS_HOLES | ENTRY_IS_ABANDONED | ENTRY_ASKS_PART)) and not e.flags & ~(
+            ENTRY_IS_ABANDONED | ENTRY_HAS_HOLES | ENTRY_HAS_EXTRAS | ENTRY_ASKS_PART)
     if e.kind == ENTRY_QUERY:
         return not e.flags or (e.flags == ENTRY_ASKS_DIRECTORY and e.size == 0)
     if is_node(e):
@@ -154,8 +119,9 @@ cdef int check_extras(const entry *e, fast_err *err) noexcept nogil:
         return -1
     if ((x.target != NULL) != (e.kind == ENTRY_LINK or e.kind == ENTRY_HARD_LINK)
             or (x.device != 0) != (e.kind == ENTRY_DEVICE)
-            or (x.n_xattrs and is_node(e))
-            or ((x.user != NULL or x.group != NULL) and e.kind == ENTRY_HARD_LINK)):
+            or (x.n_xattrs and (is_node(e) or e.kind == ENTRY_LARGE))
+            or x.has_source != (e.kind == ENTRY_LARGE)
+            or ((x.user != NULL or x.group != NULL) and (e.kind == ENTRY_HARD_LINK or e.kind == ENTRY_LARGE))):
         return fail(err, FAST_PROTOCOL, 0, "extras")
     return check_path(x.target, x.n_target, err) if e.kind == ENTRY_HARD_LINK else 0
 
@@ -197,6 +163,8 @@ cdef int get_entry(const uint8_t **at, const uint8_t *end, entry *e, fast_err *e
     at[0] = p
     if check_path(e.path, e.path_bytes, err) < 0:
         return -1
+    if e.flags & ENTRY_ASKS_PART and e.kind == ENTRY_LARGE and e.extras_bytes == 0:
+        return fail(err, FAST_PROTOCOL, 0, "extras")
     return check_extras(e, err) if e.extras_bytes else 0
 
 
@@ -246,6 +214,23 @@ cdef int get_result(const uint8_t *at, result *r, fast_err *err) noexcept nogil:
     if not is_right or not may_be_result(r.code) or get16(at + 10) or r.sys_errno > 4095:
         return fail(err, FAST_PROTOCOL, 0, "result fields")
     return 0
+
+
+cdef void put_kept(uint8_t *out, uint64_t number, const digest128 *digest) noexcept nogil:
+    put64(put64(put64(out, number), digest.high), digest.low)
+
+
+cdef void get_kept(const uint8_t *at, uint64_t *number, digest128 *digest) noexcept nogil:
+    number[0] = get64(at)
+    digest.high, digest.low = get64(at + 8), get64(at + 16)
+
+
+cdef void put_id(uint8_t *out, uint64_t id) noexcept nogil:
+    put64(out, id)
+
+
+cdef uint64_t get_id(const uint8_t *at) noexcept nogil:
+    return get64(at)
 
 
 cdef void put_end(uint8_t *out, uint64_t n_bytes, uint64_t n_entries) noexcept nogil:

@@ -1,0 +1,28 @@
+"""Large files under a name of their own until they are whole, so that what a copy that is cut off has brought stays.
+
+    .NAME.escp-part      the contents, as far as they have come; mode 0600
+    .NAME.escp-journal   what of it is there (journal.pxd)
+
+Whose a part is its lock says, taken on the descriptor that is written to and held until the file has its name. What
+another run holds, or what is none of escp's (a link, a file with two names, somebody else's), is left alone, and the
+file is made as without parts: tree.pxd. Where nothing can be locked the journal says who writes.
+"""
+
+from escp._fast.base.types cimport MAX_NAME_BYTES
+from escp._fast.files.tree cimport new_file, tree
+from escp._fast.wire.payloads cimport entry
+
+cdef enum:
+    PART_MODE = 0o600
+
+
+# Opens the part of f.name that f.wish wants in the directory: f.fd, f.journal, and what it keeps. False: there can be
+# none; f.wish.news says why, if that is to be told.
+cdef bint part_open(tree *t, int dirfd, const entry *e, new_file *f) noexcept nogil
+# Gives the part its file's name, and removes the journal. 0, or -1 with errno. Before: the part is whole, f.fd open or
+# not, and *held* another descriptor of it, which keeps the lock.
+cdef int part_rename(new_file *f) noexcept nogil
+# Both are closed, and stay. Those that hold nothing are removed.
+cdef void part_keep(new_file *f) noexcept nogil
+# Both are removed; f.fd stays open.
+cdef void part_remove(new_file *f) noexcept nogil

@@ -1,0 +1,116 @@
+"""Parts of large files as a sender with the true keys meets them."""
+
+import os
+import stat
+
+import pytest
+
+from escp._fast.crypto.digest import digest_of
+from escp._fast.planes.plane import FATAL
+from escp._fast.wire.payloads import encode_entry, encode_extra
+from escp.failures import FAST_PROTOCOL
+from tests.support.loopback import BLOCK
+from tests.support.parts import count_records, journal_of, part_of
+from tests.support.peers import LARGE, LARGE_END, Sender
+from tests.support.waiting import wait_for
+
+ASKS_PART = 16
+SOURCE = encode_extra(6, (7).to_bytes(8, "big") + (1000).to_bytes(8, "big") + bytes(4))
+SIZE = 4 * BLOCK
+OPTIONS = {"partial_min": 1, "job": b"j" * 16}
+
+
+def send_blocks(sender, *numbers, **fields):
+    sender.send_large(b"x", SIZE, extras=SOURCE, **fields)
+    for number in numbers:
+        sender.send_data(bytes([number + 1]) * BLOCK, id=1, offset=number * BLOCK)
+
+
+@pytest.fixture
+def cut(tmp_path):
+    """A part with two blocks."""
+    with Sender(tmp_path, **OPTIONS) as sender:
+        send_blocks(sender, 0, 2)
+        wait_for(lambda: count_records(tmp_path / "x") == 2)
+    return tmp_path / "x"
+
+
+def test_what_was_cut_off_stays_for_its_owner_alone(cut):
+    assert sorted(os.listdir(cut.parent)) == sorted([part_of(cut).name, journal_of(cut).name])
+    assert {stat.S_IMODE(os.stat(one).st_mode) for one in (part_of(cut), journal_of(cut))} == {0o600}
+
+
+def test_what_has_brought_nothing_does_not_stay(tmp_path):
+    with Sender(tmp_path, **OPTIONS) as sender:
+        send_blocks(sender)
+        wait_for(lambda: part_of(tmp_path / "x").exists())
+    assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("options", [{"partial_min": 0}, {"partial_min": SIZE + 1}, {"is_inplace": True}])
+def test_there_are_no_parts_where_none_are_asked_for(tmp_path, options):
+    with Sender(tmp_path, **OPTIONS | options) as sender:
+        send_blocks(sender, 0)
+        wait_for(lambda: sender.plane.counters()["bytes"] == BLOCK)
+        assert not part_of(tmp_path / "x").exists()
+    assert os.listdir(tmp_path) == [] or "is_inplace" in options
+
+
+def test_blocks_that_are_kept_may_come_again_and_count_once(cut):
+    whole = b"".join(bytes([number + 1]) * BLOCK for number in range(4))
+    with Sender(cut.parent, resumes=True, **OPTIONS) as sender:
+        send_blocks(sender, flags=ASKS_PART)
+        is_data, payload = sender.receive_frame()
+        assert not is_data and payload[0] == 6 and int.from_bytes(payload[2:4], "big") == 2
+        sender.receive_results(1)
+        for number in (1, 2, 3):
+            sender.send_data(bytes([number + 1]) * BLOCK, id=1, offset=number * BLOCK)
+        sender.send_large_end(b"x", 3 * BLOCK, flags=ASKS_PART, digest=digest_of(whole))
+        ((_, code, _, _, digest),) = sender.receive_results(1)
+        assert (code, digest) == (0, digest_of(whole))
+        sender.finish()
+    assert cut.read_bytes() == whole and os.listdir(cut.parent) == ["x"]
+
+
+def test_an_end_that_leaves_a_hole_is_no_success(cut):
+    with Sender(cut.parent, resumes=True, **OPTIONS) as sender:
+        send_blocks(sender, flags=ASKS_PART)
+        sender.receive_frame()
+        sender.receive_results(1)
+        sender.send_data(bytes([2]) * BLOCK, id=1, offset=BLOCK)
+        sender.send_large_end(b"x", BLOCK, flags=ASKS_PART, digest=digest_of(b"anything"))
+        ((_, code, *_),) = sender.receive_results(1)
+        assert code == 5  # FAST_DIGEST
+    assert os.listdir(cut.parent) == []
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_question_that_nobody_may_ask_is_refused(tmp_path, resumes):
+    with Sender(tmp_path, resumes=resumes, **OPTIONS) as sender:
+        extras = b"" if resumes else SOURCE
+        sender.send_entries(
+            encode_entry(kind=LARGE, id=1, path=b"x", size=SIZE, flags=ASKS_PART, extras=extras)
+        )
+        assert sender.wait(FATAL).code == FAST_PROTOCOL
+
+
+@pytest.mark.parametrize("kind", [LARGE_END, 1, 4])
+def test_a_source_belongs_to_a_large_file_alone(tmp_path, kind):
+    with Sender(tmp_path, **OPTIONS) as sender:
+        sender.send_entries(encode_entry(kind=kind, id=1, path=b"x", size=BLOCK, extras=SOURCE))
+        assert sender.wait(FATAL).code == FAST_PROTOCOL
+
+
+def test_a_peer_can_not_put_another_file_in_a_parts_place(tmp_path):
+    """Another file of the part's name takes that name, and what was to get the file's does not become it."""
+    with Sender(tmp_path, names_once=False, **OPTIONS) as sender:
+        send_blocks(sender, 0, 1, 2)
+        wait_for(lambda: count_records(tmp_path / "x") == 3)
+        sender.send_small(part_of(tmp_path / "x").name.encode(), b"evil", id=2)
+        assert sender.receive_results(1)[0][:2] == (2, 0)
+        sender.send_data(bytes([4]) * BLOCK, id=1, offset=3 * BLOCK)
+        whole = b"".join(bytes([number + 1]) * BLOCK for number in range(4))
+        sender.send_large_end(b"x", SIZE, digest=digest_of(whole))
+        assert sender.receive_results(1)[0][1] != 0
+    assert not (tmp_path / "x").exists()
+    assert part_of(tmp_path / "x").read_bytes() == b"evil"

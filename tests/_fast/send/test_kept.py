@@ -1,0 +1,144 @@
+"""What a receiver says that it has of a large file saves sending what is the same, and nothing else."""
+
+import os
+
+import pytest
+
+from escp._fast.planes.plane import FATAL, FINISHED
+from escp._fast.wire.payloads import decode_entries, encode_meta, encode_result
+from escp.failures import FAST_PROTOCOL
+from tests.support.loopback import BLOCK
+from tests.support.peers import END, IS_WANTED, LARGE, LARGE_END, Receiver, unpack
+
+KEPT = 6
+ASKS_PART = 16
+N_BLOCKS = 5
+ZEROES = bytes(16)  # the digest of a block of zeroes
+WRONG = bytes(15) + b"\1"
+
+
+@pytest.fixture
+def zeroes(tmp_path):
+    path = tmp_path / "large"
+    path.write_bytes(bytes(N_BLOCKS * BLOCK))
+    return os.fsencode(path), b"named"
+
+
+def encode_kept(id, *blocks):
+    """The payload of a message: number and digest of each block."""
+    body = id.to_bytes(8, "big") + b"".join(number.to_bytes(8, "big") + digest for number, digest in blocks)
+    return encode_meta(KEPT, len(blocks), body)
+
+
+def ask(receiver):
+    """The entry of the file that asks."""
+    is_data, payload = receiver.receive_frame()
+    assert not is_data
+    (entry,) = decode_entries(unpack(payload))
+    assert entry["kind"] == LARGE and entry["flags"] & ASKS_PART and entry["extras"][0] == 6
+    return entry
+
+
+def take_rest(receiver):
+    """Offsets of the blocks that come, and the end's entry."""
+    offsets = []
+    while True:
+        is_data, payload = receiver.receive_frame()
+        if is_data:
+            offsets.append(int.from_bytes(payload[8:16], "big"))
+            continue
+        for entry in decode_entries(unpack(payload)):
+            if entry["kind"] == LARGE_END:
+                return offsets, entry
+
+
+def begin(zeroes, *, resumes=True, **options):
+    return Receiver(zeroes, partial_min=1 << 20, resumes=resumes, **options)
+
+
+@pytest.mark.parametrize(
+    ("told", "left"),
+    [
+        ([], [0, 1, 2, 3, 4]),
+        ([(0, ZEROES), (3, ZEROES)], [1, 2, 4]),
+        ([(0, ZEROES), (3, WRONG)], [1, 2, 3, 4]),
+        ([(number, ZEROES) for number in range(N_BLOCKS)], []),
+    ],
+    ids=["nothing", "two", "a wrong one", "all"],
+)
+def test_blocks_with_the_right_digest_are_not_sent(zeroes, told, left):
+    with begin(zeroes) as receiver:
+        entry = ask(receiver)
+        for block in told:
+            receiver.send(encode_kept(entry["id"], block))
+        receiver.send_result(entry["id"], flags=IS_WANTED)
+        offsets, end = take_rest(receiver)
+        assert sorted(offsets) == [number * BLOCK for number in left]
+        assert end["size"] == len(left) * BLOCK and end["flags"] & ASKS_PART
+        receiver.send_result(entry["id"], digest=end["digest"])
+        is_data, payload = receiver.receive_frame()
+        assert not is_data and payload[0] == END
+        receiver.send_end()
+        receiver.wait(FINISHED)
+        assert receiver.plane.counters()["files"] == 1
+
+
+def test_no_block_is_sent_before_the_answer(zeroes):
+    with begin(zeroes) as receiver:
+        ask(receiver)
+        receiver.pairs[0][0].settimeout(0.3)
+        with pytest.raises(TimeoutError):
+            receiver.receive_frame()
+
+
+@pytest.mark.parametrize(
+    "blocks",
+    [[], [(N_BLOCKS, ZEROES)], [((1 << 64) - 1, ZEROES)], [(0, ZEROES)] * (N_BLOCKS + 1)],
+    ids=["none", "behind the end", "far behind it", "more than there are"],
+)
+def test_kept_blocks_that_can_not_be_are_refused(zeroes, blocks):
+    with begin(zeroes) as receiver:
+        receiver.send(encode_kept(ask(receiver)["id"], *blocks))
+        expect_refused(receiver, "kept blocks")
+
+
+@pytest.mark.parametrize("id", [0, 1, 1 << 40])
+def test_kept_blocks_of_another_file_are_refused(zeroes, id):
+    with begin(zeroes) as receiver:
+        ask(receiver)
+        receiver.send(encode_kept(id, (0, ZEROES)))
+        expect_refused(receiver, "kept blocks")
+
+
+def test_kept_blocks_behind_the_answer_are_refused(zeroes):
+    with begin(zeroes) as receiver:
+        id = ask(receiver)["id"]
+        receiver.send_result(id, flags=IS_WANTED)
+        receiver.send(encode_kept(id, (0, ZEROES)))
+        expect_refused(receiver, "kept blocks")
+
+
+def test_second_answer_is_refused(zeroes):
+    with begin(zeroes) as receiver:
+        id = ask(receiver)["id"]
+        receiver.send_results(encode_result(id, flags=IS_WANTED), encode_result(id, flags=IS_WANTED))
+        expect_refused(receiver, "answer")
+
+
+@pytest.mark.parametrize("is_answer", [True, False])
+def test_answer_that_nobody_asked_for_is_refused(zeroes, is_answer):
+    with begin(zeroes, resumes=False, buffer_bytes=4096) as receiver:
+        _, payload = receiver.receive_frame()
+        (entry,) = decode_entries(unpack(payload))
+        assert entry["kind"] == LARGE and not entry["flags"] & ASKS_PART
+        if is_answer:
+            receiver.send_result(entry["id"], flags=IS_WANTED)
+            expect_refused(receiver, "answer")
+        else:
+            receiver.send(encode_kept(entry["id"], (0, ZEROES)))
+            expect_refused(receiver, "kept blocks")
+
+
+def expect_refused(receiver, where):
+    event = receiver.wait(FATAL)
+    assert (event.code, event.where) == (FAST_PROTOCOL, where)
