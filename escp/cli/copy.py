@@ -96,8 +96,9 @@ def run_copy(options: "Options", start_s: float) -> int:
             handle_question(report.ask)
 
             def copy() -> int:
-                sources, _ = opened.pop() if opened else _open_sources(options)
-                one = Copy(options, sources, agents.get, report, due_s)
+                is_again = not opened  # --retry
+                sources, _ = _open_sources(options) if is_again else opened.pop()
+                one = Copy(options, sources, agents.get, report, due_s, is_again=is_again)
                 ending.find_hint = lambda: one.hint
                 try:
                     counters = one.run()

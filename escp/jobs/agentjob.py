@@ -172,7 +172,7 @@ class AgentJob(Job):
         return target.take(message)
 
     def _check_resume(self, agent: AgentLink) -> None:
-        if self._options.resumes and not agent.has_feature("resume"):
+        if self._options.resumes and self._has_to_resume and not agent.has_feature("resume"):
             raise AgentError(
                 f"option --resume: the escp on {agent.host} is too old for it",
                 "install the same release on all hosts",

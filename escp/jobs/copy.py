@@ -30,10 +30,16 @@ class Copy:
         start_agent: "Callable[[Location], AgentProcess]",
         report: Events,
         due_s: float = float("inf"),
+        *,
+        is_again: bool = False,
     ):
-        """*due_s*: of time.monotonic(), when it ends whatever is left."""
+        """*due_s*: of time.monotonic(), when it ends whatever is left.
+
+        *is_again*: the same command has been cut off before, and goes on where it can.
+        """
         self._due_s = due_s
-        self._options = options
+        self._options = options._replace(resumes=options.partial_min > 0) if is_again else options
+        self._has_to_resume = options.resumes
         self._sources = sources
         self._start_agent = start_agent
         self._report = report
@@ -67,7 +73,7 @@ class Copy:
         job = make_job(
             Task(
                 self._options, origin, self._sources, is_many, self._start_agent, self._report, self._update,
-                self._due_s,
+                self._due_s, self._has_to_resume,
             )
         )  # fmt: skip
         self._done = self._add(job.run())

@@ -62,6 +62,7 @@ class Task(Record):
     watcher: Events
     update: Callable[[dict[str, int]], None]  # how far this job is
     due_s: float = float("inf")  # of time.monotonic(): --stop-after
+    has_to_resume: bool = True  # with *resumes*: an escp that can't is an error
 
 
 class Job(ABC):
@@ -74,6 +75,7 @@ class Job(ABC):
         self._watcher = task.watcher
         self._tell_progress = task.update
         self._due_s = task.due_s
+        self._has_to_resume = task.has_to_resume
         self._loop = EventLoop()
         self._tally = Tally(task.options, task.origin, task.watcher)
         self._send_end: SendEnd | None = None  # here

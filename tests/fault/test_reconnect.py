@@ -9,6 +9,7 @@ import pytest
 from tests.fault.test_causes import name_ends
 from tests.fault.test_streams import IN_DATA, Fault, cut, drop_one, flip, insert, repeat, reset
 from tests.support.command import DRIVER, needs_source
+from tests.support.parts import OPTIONS, cut_off
 from tests.support.proxy import TO_AGENT, TO_INITIATOR, Cut, Proxy, pass_on
 from tests.support.trees import list_tree, write_random
 
@@ -69,6 +70,23 @@ def test_stream_that_breaks_goes_on(escp, tree, target, way, act):
         assert ("brought what was not sent" in done.err) == (
             way == "push" and act in (flip, drop_one, repeat, insert)
         )
+
+
+@pytest.mark.parametrize(
+    ("direction", "offset"), [("data", 100), ("data", 3000), ("results", 20), ("results", 100)]
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_a_copy_that_was_cut_off_goes_on_over_connections_that_break(
+    escp, tree, target, way, direction, offset
+):
+    """What the receiver says that it has may be lost: then it comes again."""
+    cut_off(escp, "-t2", *name_ends(way, tree / "large", target / "large"), at=target / "large")
+    fault = Fault(cut, offset, way=towards(way, is_data=direction == "data"), stream=None)
+    with Watched(escp.port, fault) as proxy:
+        done = copy_through(escp, way, tree / "large", target / "large", proxy, *OPTIONS, "--resume")
+    assert fault.is_done and done.code == 0, (done.code, done.out, done.err)
+    assert (target / "large").read_bytes() == (tree / "large").read_bytes()
+    assert list(list_tree(target)) == [b"large"]
 
 
 @pytest.mark.parametrize("act", [cut, reset, flip])

@@ -8,13 +8,14 @@ import sys
 
 import pytest
 
-from tests.support.command import remote
-from tests.support.directions import PULL, PUSH, RELAY, in_all_directions
+from tests.support.command import DRIVER, needs_source, remote
+from tests.support.directions import LOCAL, PULL, PUSH, RELAY, in_all_directions
 from tests.support.parts import (
     BLOCK,
     HEADER_BYTES,
     OPTIONS,
     RECORD,
+    SLOW,
     count_records,
     count_sent,
     cut_off,
@@ -92,6 +93,29 @@ def test_who_ends_it_is_told_how_to_go_on(escp, big, target, number):
     assert done.code == 128 + number
     assert "escp --resume with the same arguments goes on" in done.json[-1]["error"]["hint"]
     assert count_records(target / "big") >= 8
+
+
+@pytest.mark.parametrize("way", [PUSH, PULL, RELAY, LOCAL], ids=lambda way: way.name)
+def test_when_the_time_is_over_it_says_how_to_go_on(escp, big, target, way):
+    done = escp.run(*OPTIONS, "-l", "4M", "--stop-after", "3s", way.source(big), way.target(target))
+    assert done.code == 17
+    assert "escp --resume with the same arguments goes on" in done.json[-1]["error"]["hint"]
+    n = count_records(target / "big")
+    done = escp.copy(*OPTIONS, "--resume", "--stop-after", "10m", way.source(big), way.target(target))
+    assert n and count_sent(done) <= SIZE - n * BLOCK
+    assert_whole(big, target)
+
+
+@needs_source  # the pause is cut short
+@pytest.mark.parametrize("way", [PUSH, PULL, RELAY], ids=lambda way: way.name)
+def test_a_try_goes_on_with_what_the_one_before_it_left(escp, big, target, folder, way):
+    runs = folder / "runs"
+    agent = escp.write_agent("killed", f"echo >> {runs}", f"if [ $(wc -l < {runs}) = 1 ]",
+                             "then (sleep 2; kill -9 $$) & fi")  # fmt: skip
+    driver = {"env": escp.write_driver(pause_s=0.2), "command": [sys.executable, str(DRIVER)]}
+    done = escp.copy(*SLOW, "--retry", "2", way.source(big), way.target(target), agent=agent, **driver)
+    assert "trying again" in done.out and 0 < count_sent(done) < SIZE - 4 * BLOCK
+    assert_whole(big, target)
 
 
 def test_it_may_be_cut_off_again_and_again(escp, big, target):
