@@ -5,10 +5,13 @@ from libc.stdint cimport uint32_t
 from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, EAGAIN, EEXIST, ENOENT, ESTALE, LOCK_EX, LOCK_NB, O_CLOEXEC,
                                    O_CREAT, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDWR, O_TMPFILE, O_WRONLY,
                                    S_ISREG, c_close, errno, escp_fetch_add, escp_flag, escp_set_errno, fchmod, flock,
-                                   fstat, fstatat, geteuid, openat, poll, renameat, snprintf, stat_t, strlen, unlinkat)
-from escp._fast.base.types cimport MAX_NAME_BYTES
+                                   fstat, fstatat, geteuid, memcpy, openat, poll, renameat, snprintf, stat_t, strlen,
+                                   unlinkat)
+from escp._fast.base.paths cimport join_path, last_slash
+from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES
 from escp._fast.crypto.digest cimport hash_bytes
 from escp._fast.files.attributes cimport FILE_MODE, mode_to_make
+from escp._fast.files.given cimport GIVEN_TAKEN, given_begin, given_end
 from escp._fast.files.journal cimport (journal_begin, journal_has_blocks, journal_read, journal_writer, kept_close)
 from escp._fast.files.remains cimport TEMP_NAME_BYTES, copy_identity, is_dead, is_of_host, name_temporary
 from escp._fast.wire.payloads cimport entry
@@ -196,6 +199,20 @@ cdef bint take_old(tree *t, int dirfd, const entry *e, new_file *f) noexcept nog
     return True
 
 
+cdef bint is_given(tree *t, const entry *e, const char *name) noexcept nogil:
+    """Whether this copy has brought a file of that name into the entry's directory."""
+    cdef char path[MAX_PATH_BYTES + MAX_NAME_BYTES + 2]
+    cdef ssize_t n = last_slash(e.path, e.path_bytes)
+    cdef int given
+    n = n if n > 0 else 0
+    memcpy(path, e.path, n)
+    n = join_path(path, n, name, strlen(name))
+    given = given_begin(&t.given, path, n)
+    if given != GIVEN_TAKEN:
+        given_end(&t.given, path, n, False)
+    return given == GIVEN_TAKEN
+
+
 cdef bint part_open(tree *t, int dirfd, const entry *e, new_file *f) noexcept nogil:
     cdef char name[MAX_NAME_BYTES + 1]
     cdef stat_t status
@@ -204,6 +221,8 @@ cdef bint part_open(tree *t, int dirfd, const entry *e, new_file *f) noexcept no
     compose_name(f.temporary, f.name, ".escp-part")
     name_journal(name, f.name)
     f.journal.fd = -1
+    if is_given(t, e, f.temporary) or is_given(t, e, name):
+        return False
     for _ in range(2):
         is_there = open_new(t, dirfd, e, f)
         if is_there or errno != EEXIST:
