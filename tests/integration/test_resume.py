@@ -349,7 +349,7 @@ def test_a_name_with_no_room_for_more_has_a_part_too(escp, source, target):
 
 
 def test_a_file_named_like_a_part_is_a_file(escp, big, source, target):
-    """In a source tree, beside the file whose part it might be, whose name it takes if it comes in between."""
+    """In a source tree, beside the file whose part it might be: it takes the name if it comes in between."""
     for path in part_of(big), journal_of(big):
         path.write_bytes(b"an ordinary file")
     done = escp.run(*OPTIONS, "-r", source, remote(target))
