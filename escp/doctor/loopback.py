@@ -92,7 +92,7 @@ class LoopbackCopy:
         return Send(**values | self._common() | {"filters": []})
 
     def _order_receive(self, target: bytes) -> Receive:
-        values: dict[str, Any] = dict.fromkeys(Receive._fields, False)
+        values: dict[str, Any] = dict.fromkeys(Receive._fields, False) | {"job": b""}
         return Receive(**values | self._common() | {"target": target, "n_sources": 2})
 
     def _common(self) -> "dict[str, Any]":
