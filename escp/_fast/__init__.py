@@ -23,7 +23,7 @@ _ROOMS = {
     "wire": "extras connection payloads",
     "io": "pages ring dummy_engine posix_engine engines",
     "files": "folding bounds owners beneath durable compare filter lending sizes given remains attributes "
-    "journal parts tree death alike commit nodes",
+    "journal parts tree death alike commit nodes reason",
     "send": "send_state below gather hard_links flights removal large_files send_kept send_stream "
     "read_again send_again send_frames send_setup "
     "questions send_large send_small acks send",

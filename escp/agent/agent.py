@@ -47,6 +47,7 @@ FEATURES = [
     "reconnect",
     "delete",
     "resume",
+    "itemize",
 ]
 
 

@@ -15,6 +15,7 @@ from escp.control.messages import (
     FileFailed,
     Hello,
     Inventory,
+    Itemized,
     Link,
     Listed,
     Message,
@@ -74,6 +75,7 @@ class Service:
         self._deletion: Lister | Remover | None = None  # once it has, with --delete
         self._told: Progress | None = None
         self._listed: list[bytes] = []  # what a dry run has found, and the initiator was not told yet
+        self._items: list[tuple[bytes, int, str, int]] = []  # as `itemized`, not told yet
         self._is_holding = False  # the initiator does not read, so nothing is taken from the plane
 
     @property
@@ -240,10 +242,18 @@ class Service:
         if len(self._listed) == MAX_LISTED:
             self._tell_listed()
 
+    def itemized(self, path: bytes, reason: int, kind: str, size: int) -> None:
+        self._items.append((path, reason, kind, size))
+        if len(self._items) == MAX_LISTED:
+            self._tell_listed()
+
     def _tell_listed(self) -> None:
         if self._listed:
             self._tell(Listed(self._listed))
             self._listed = []
+        if self._items:
+            self._tell(Itemized(*map(list, zip(*self._items, strict=True))))
+            self._items = []
 
     def file_failed(
         self, end: SendEnd | ReceiveEnd, failure: Failure, path: bytes, *, is_receiver: bool

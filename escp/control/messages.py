@@ -63,6 +63,7 @@ class Send(Message, initiator=(Hello,), wire_names={
     """Be the sender; `Sources` follow. `filters`: + or - and a pattern each, the first match counts.
 
     `removes_sources`: each that has arrived, verified. `deletes`: `Inventory` may come.
+    `itemizes`: tell with `Itemized` what was copied and why.
     Files below `min_bytes`, and those not below `below_bytes` unless that is 0, are left out.
     """
 
@@ -86,6 +87,7 @@ class Send(Message, initiator=(Hello,), wire_names={
     min_bytes: int = 0
     below_bytes: int = 0
     deletes: bool = False
+    itemizes: bool = False
 
 
 class Receive(Message, initiator=(Hello,), wire_names={
@@ -102,7 +104,7 @@ class Receive(Message, initiator=(Hello,), wire_names={
     `is_durable`, `reads_back` (`durable`): files are on the disk before they have names, and names before the
     last stream's end; what is read back from there is compared before a file has its name.
     `deletes`: after the copy what the sources lack is removed (`Compare`, `Prune`), but not what `filters`
-    leave out.
+    leave out. `itemizes`: results say why (the data plane's section 5.3).
     `partial_min`: files of that size and more stay as parts when the copy is cut off (0: none), `job`: the
     hash of the command that they are of; `resumes`: go on with those that are there; `trusts_parts`: without
     looking whether their blocks are what their journals say.
@@ -144,6 +146,7 @@ class Receive(Message, initiator=(Hello,), wire_names={
     resumes: bool = False
     trusts_parts: bool = False
     job: bytes = b""
+    itemizes: bool = False
 
 
 class Opened(Message, agent=(Hello,), answers=Receive, done="opened the target"):
@@ -328,6 +331,18 @@ class Listed(Message, agent=(Roots,), repeats=True):
     """What a dry run would copy, as target paths; directories end with a slash."""
 
     paths: list[bytes]
+
+
+class Itemized(Message, agent=(Roots,), repeats=True):
+    """What was copied, or in a dry run in place of `Listed` would be: target paths, and sizes in bytes.
+
+    `reasons`: a reason_kind of the data plane each; `kinds`: file, directory, link, device (1.2, `itemize`).
+    """
+
+    paths: list[bytes]
+    reasons: list[int]
+    kinds: list[str]
+    sizes: list[int]
 
 
 class Result(Message, agent=(Opened, Roots), done="said what came of the copy"):

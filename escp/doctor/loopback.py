@@ -154,5 +154,8 @@ class LoopbackCopy:
     def listed(self, path: bytes) -> None:
         """Can't happen: only a dry run lists."""
 
+    def itemized(self, path: bytes, reason: int, kind: str, size: int) -> None:
+        """Nobody asks."""
+
     def sources_taken(self) -> None:
         """Nothing to do: all sources were added at once."""

@@ -2,7 +2,17 @@
 
 import os
 
-from escp.control.messages import Accept, FileFailed, Listed, Message, Progress, Receive, Roots, Sources
+from escp.control.messages import (
+    Accept,
+    FileFailed,
+    Itemized,
+    Listed,
+    Message,
+    Progress,
+    Receive,
+    Roots,
+    Sources,
+)
 from escp.errors import SomeFailedError
 from escp.failures import FAST_ABSENT, FAST_MISSING, Failure
 from escp.jobs.agentjob import AgentJob
@@ -128,6 +138,11 @@ class FetchJob(AgentJob):
             for path in message.paths:
                 self._tally.accounts.tell_listed()
                 self.listed(path)
+        elif isinstance(message, Itemized) and self._options.itemizes:
+            for item in zip(message.paths, message.reasons, message.kinds, message.sizes, strict=False):
+                if self._options.is_dry_run:
+                    self._tally.accounts.tell_listed()
+                self.itemized(*item)
         else:
             return False
         return True

@@ -29,6 +29,7 @@ from escp.options.options import Options
 from escp.process.leaving import begin_closing, end_closing
 from escp.streams.ends import ReceiveEnd, SendEnd
 from escp.ui.events import Events
+from escp.ui.item import find_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -285,6 +286,11 @@ class Job(ABC):
     def listed(self, path: bytes) -> None:
         target = self._options.target.path
         self._watcher.listed(os.path.join(target, path.removeprefix(b"/")) if path else target)
+
+    def itemized(self, path: bytes, reason: int, kind: str, size: int) -> None:
+        target = self._options.target.path
+        shown = os.path.join(target, path.removeprefix(b"/")) if path else target
+        self._watcher.itemized(shown, find_reason(reason), kind, size, is_dry_run=self._options.is_dry_run)
 
     def file_failed(
         self, end: SendEnd | ReceiveEnd, failure: Failure, path: bytes, *, is_receiver: bool

@@ -30,6 +30,7 @@ _NEWER = {
     "min_bytes": ("--min-size", "habits"),
     "below_bytes": ("--max-size", "habits"),
     "deletes": ("--delete", "delete"),
+    "itemizes": ("--itemize", "itemize"),
 }
 
 

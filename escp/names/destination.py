@@ -9,6 +9,7 @@ import errno
 import os
 import stat
 
+from escp.control.messages import Receive
 from escp.errors import ERRNO_HINTS, LocalFileError, RefusedError, RemoteFileError, describe_errno
 from escp.lean.record import Record
 from escp.names.landing import DIRECTORY, MISSING, OTHER, SourceRoot, plan_landing

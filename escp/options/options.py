@@ -96,6 +96,7 @@ class Options(Record):
     resumes: bool
     partial_min: int  # bytes; files of that size and more stay as parts when they are cut off; 0: none
     trusts_parts: bool
+    itemizes: bool
     keeps_owner: bool
     has_numeric_ids: bool
     keeps_xattrs: bool

@@ -214,6 +214,9 @@ def _add_selecting_options(group: argparse._ArgumentGroup) -> None:
         help="skip files of more bytes (default: none)")
     add("-n", "--dry-run", dest="is_dry_run", action="store_true",
         help="only list what would be copied (default: off)")
+    add("--itemize", dest="itemizes", action="store_true",
+        help="list what was copied, or with -n would be, with its size, and why: missing, type, contents, "
+        "attributes, or only there (default: off)")
 
 
 def _add_attribute_options(group: argparse._ArgumentGroup) -> None:

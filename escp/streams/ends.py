@@ -7,7 +7,7 @@ import os
 
 from escp._fast.crypto.digest import digest_of
 from escp._fast.files.filter import find_excluded as find_excluded  # for jobs
-from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED, LISTED, PART, RESUMED, ROOM
+from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED, ITEM, LISTED, PART, RESUMED, ROOM
 from escp._fast.planes.receive_plane import ReceivePlane
 from escp._fast.planes.send_plane import SendPlane, link_local
 from escp.control.messages import Receive, Result, Send
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
         ) -> None: ...
         def part_told(self, path: bytes, news: str, n_bytes: int) -> None: ...
         def listed(self, path: bytes) -> None: ...  # below the target; directories end with a slash
+        def itemized(self, path: bytes, reason: int, kind: str, size: int) -> None: ...  # as `listed`
         def end_finished(self, end: "SendEnd | ReceiveEnd") -> None: ...
         def end_failed(self, failure: Failure) -> None: ...
         def stream_lost(self, stream: int, failure: Failure) -> None: ...  # another connection is waited for
@@ -172,8 +173,12 @@ class SendEnd:
                 if is_remote and failure.is_about_twins:
                     failure.twins = self._find_twins(path)
                 self._listener.file_failed(self, failure, path, is_receiver=bool(is_remote))
-            elif kind == LISTED:
-                self._listener.listed(path + b"/" if where == "directory" else path)
+            elif kind in (LISTED, ITEM):
+                shown = path + b"/" if where == "directory" else path
+                if self.wanted.itemizes:
+                    self._listener.itemized(shown, code, where, offset)
+                else:
+                    self._listener.listed(shown)
 
     def _find_twins(self, path: bytes) -> tuple[bytes, ...]:
         self._n_looks += 1
@@ -359,7 +364,7 @@ class ReceiveEnd:
 
 def hears_of_roots(wanted: "Receive | Options") -> bool:
     """Whether the sources' names reach the receiver: not in a dry run that asks it nothing."""
-    return not wanted.is_dry_run or wanted.selection != "all"
+    return not wanted.is_dry_run or wanted.selection != "all" or wanted.itemizes
 
 
 def hash_words(words: "Sequence[bytes]") -> bytes:

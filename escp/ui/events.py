@@ -32,6 +32,12 @@ class Events:
     def listed(self, path: bytes) -> None:
         """What a dry run would copy, as a path at the target."""
 
+    def itemized(self, path: bytes, reason: str, kind: str, size: int, *, is_dry_run: bool) -> None:
+        """With --itemize: what was copied, or would be, as a path at the target, and why (`ui/item`).
+
+        *kind*: file, directory, link or device.
+        """
+
     def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
         """What --delete has removed at the target, or would; a directory's path ends with a slash."""
 

@@ -103,6 +103,10 @@ class JsonUi(WordsUi):
             raise ReaderGoneError
         self._emit("listed", **name_fields(path))
 
+    def itemized(self, path: bytes, reason: str, kind: str, size: int, *, is_dry_run: bool) -> None:
+        what = {"reason": reason, "kind": kind, "bytes": size, "dry_run": is_dry_run}
+        self._put("item", {**name_fields(path), **what})
+
     def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
         self._emit("deleted", **name_fields(path), dry_run=is_dry_run)
 

@@ -29,6 +29,10 @@ class LogLines(Events):
     def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
         self._write("error", is_error=True, path=path, host=host, message=message)
 
+    def itemized(self, path: bytes, reason: str, kind: str, size: int, *, is_dry_run: bool) -> None:
+        if not is_dry_run:
+            self._write("item", path=path, reason=reason, kind=kind, bytes=size)
+
     def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
         if not is_dry_run:
             self._write("deleted", path=path)

@@ -35,12 +35,14 @@ class TextUi(WordsUi):
         shows_bits: bool = False,
         stats_s: float = 0,
         is_comparing: bool = False,
+        is_itemizing: bool = False,
         clock: Callable[[], float] = time.monotonic,
     ):
         super().__init__(err, out or Lines(None), 0 if is_quiet else stats_s, clock)
         self._is_quiet = is_quiet
         self._verbosity = verbosity
         self._shows_bits = shows_bits
+        self._is_itemizing = is_itemizing
         self._is_comparing = is_comparing  # contents here with contents there
         self._line_s = 0.0  # when a line to be written over was drawn; 0: there is none
         self._told_bytes = 0
@@ -130,15 +132,29 @@ class TextUi(WordsUi):
         """On standard output, as a list to go on with."""
         self._list(show_name(path))
 
-    def _list(self, line: str) -> None:
+    def _list(self, line: str, *, is_product: bool = True) -> None:
+        """*is_product*: nothing goes on without a reader."""
         self._remove_line()
         if self._meter is not None:
             self._close_meter()
-        write_product(self._out, line)
+        if is_product:
+            write_product(self._out, line)
+        else:
+            self._out.write(line)
+
+    def itemized(self, path: bytes, reason: str, kind: str, size: int, *, is_dry_run: bool) -> None:
+        self._itemize(path, reason, size if kind == "file" else None, is_dry_run=is_dry_run)
 
     def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
-        if is_dry_run:
+        if self._is_itemizing:
+            self._itemize(path, "only there", None, is_dry_run=is_dry_run)
+        elif is_dry_run:
             self._list(f"deleting {show_name(path)}")
+
+    def _itemize(self, path: bytes, reason: str, size: int | None, *, is_dry_run: bool) -> None:
+        from escp.ui.item import format_item  # lazy: few want it
+
+        self._list(format_item(show_name(path), reason, size), is_product=is_dry_run)
 
     def note(self, text: str) -> None:
         if self._verbosity:

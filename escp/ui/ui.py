@@ -39,6 +39,7 @@ def add_listeners(ui: "Listeners", options: "Options") -> None:
             shows_bits=options.shows_bits,
             stats_s=options.stats_s,
             is_comparing=options.compares_digests,
+            is_itemizing=options.itemizes,
         )
     )
 
@@ -130,6 +131,7 @@ def make_bare_ui(
     shows_bits: bool = False,
     stats_s: float = 0,
     is_comparing: bool = False,
+    is_itemizing: bool = False,
 ) -> "Events":
     out, err = find_lines(sys.stdout), find_lines(sys.stderr)
     if json:
@@ -140,5 +142,5 @@ def make_bare_ui(
 
     return TextUi(
         err, out=out, is_quiet=is_quiet, verbosity=verbosity, shows_bits=shows_bits, stats_s=stats_s,
-        is_comparing=is_comparing,
+        is_comparing=is_comparing, is_itemizing=is_itemizing,
     )  # fmt: skip

@@ -20,6 +20,7 @@ NAMED = {  # an option, and the fields of both orders that it sets
     "--owner": ["keeps_owner", "keeps_owner_names"],
     "--checksum": ["compares_digests"],
     "--dry-run": ["is_dry_run"],
+    "--itemize": ["itemizes"],
     "--no-target-directory": ["is_target_exact"],
     "--remove-source-files": ["removes_sources"],
     "--mkpath": ["makes_path"],

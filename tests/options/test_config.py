@@ -93,6 +93,7 @@ EXAMPLES = {
     "min-size": ("1K", "min_bytes", 1024),
     "max-size": ("1KB", "below_bytes", 1001),
     "max-delete": ("7", "max_deletions", 7),
+    "itemize": ("true", "itemizes", True),
     "fallback": ("scp", "fallback", "scp"),
     "recursive": ("true", "is_recursive", True),
     "compress": ("on", "has_compression", True),

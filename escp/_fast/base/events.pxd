@@ -19,6 +19,7 @@ cdef enum event_kind:
     EVENT_LISTED = 5  # dry run: what would be copied; err.where: file, directory, link or device, err.offset: its size
     EVENT_CUT = 6  # err.offset: a stream whose connection broke; another one is waited for
     EVENT_RESUMED = 7  # and goes on
+    EVENT_ITEM = 9  # was copied: err.code: reason_kind; err.where, err.offset: as of EVENT_LISTED
 
 
 ctypedef struct event:

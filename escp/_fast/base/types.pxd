@@ -87,6 +87,16 @@ cdef enum selection_kind:
     SELECT_MISSING = 3  # not those whose name something has at the target
 
 
+# Why an entry is copied, for --itemize: what was there before.
+cdef enum reason_kind:
+    REASON_NONE = 0  # not known, or nothing to tell
+    REASON_MISSING = 1  # nothing
+    REASON_TYPE = 2  # something of another type
+    REASON_CONTENTS = 3  # other contents, or such as were not compared
+    REASON_ATTRIBUTES = 4  # the same contents
+    N_REASONS = 5
+
+
 ctypedef struct fast_err:
     int code
     int sys_errno

@@ -48,6 +48,7 @@ ctypedef struct tree:
     durable_set durable
     bint reads_back  # --verify: what is written must be readable, too
     const int *is_stopped  # ends waiting; NULL: nothing does
+    bint notes_made  # which directories are made, for was_made
 
 
 ctypedef struct dir_cache:
@@ -63,6 +64,7 @@ ctypedef struct dir_cache:
 ctypedef struct source_id:
     uint64_t dev
     uint64_t ino  # 0: not known
+    int reason  # with --itemize the reason_kind of its copy; else 0
 
 
 # A large file is to be a part (parts.pxd) until it is whole.
@@ -114,6 +116,8 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
 # is missing of that it gets when it is finished, or the copy ends. What fails will fail with what lies in it.
 cdef void directory_begin(tree *t, dir_cache *cache, const entry *e) noexcept nogil
 cdef int directory_finish(tree *t, dir_cache *cache, const entry *e, fast_err *err) noexcept nogil
+# Whether the directory of that entry, which is finished, was made by this copy. Asked once, where notes_made says so.
+cdef bint was_made(tree *t, const entry *e) noexcept nogil
 # Where the file *e* is or would be: its name, and its directory's descriptor, which is the cache's and is -1 where
 # there is no such directory. Nothing is created.
 cdef int file_find(tree *t, dir_cache *cache, const entry *e, char *name, int *dirfd, fast_err *err) noexcept nogil

@@ -185,6 +185,8 @@ cdef int make_parents(tree *t, dir_cache *cache, const char *path, size_t n, siz
             if errno != EEXIST:
                 return -1
         else:  # one that its owner may not enter is of no use; and see set_path_attributes
+            if t.notes_made:
+                note_made(t, path, i)
             note_directory(&t.durable, NULL, fd)
             fd = openat(fd, name, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
             if fd >= 0:
@@ -213,6 +215,18 @@ cdef int directory_find(tree *t, dir_cache *cache, const entry *e, int *fd, fast
     memcpy(path, e.path, e.path_bytes)
     path[e.path_bytes] = 0
     return find_directory(t, cache, path, e.path_bytes, e.root_bytes, NOT_MADE, fd, err)
+
+
+cdef bint note_made(tree *t, const char *path, size_t n) noexcept nogil:
+    """The first time of the directory: it goes by its path with a slash, other questions by that without."""
+    cdef char key[MAX_PATH_BYTES + 2]
+    memcpy(key, path, n)
+    key[n] = SLASH
+    return given_first(&t.given, key, n + 1)
+
+
+cdef bint was_made(tree *t, const entry *e) noexcept nogil:
+    return t.brings_root if e.path_bytes == 0 else not note_made(t, e.path, e.path_bytes)
 
 
 cdef void directory_begin(tree *t, dir_cache *cache, const entry *e) noexcept nogil:

@@ -12,12 +12,13 @@ from escp._fast.base.counters cimport count_contents
 from escp._fast.base.events cimport EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, push_event
 from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, errno, escp_count, escp_flag, memcpy,
                                    pthread_mutex_lock, pthread_mutex_unlock, recv)
-from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_ABSENT, FAST_MISSING, FAST_NET, FAST_PROTOCOL, IV_BYTES,
-                                    MAX_OPEN_LARGE, MAX_PATH_BYTES, TAG_BYTES, clear, fail, fast_err)
+from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_ABSENT, FAST_MISSING, FAST_NET, FAST_OK, FAST_PROTOCOL,
+                                    IV_BYTES, MAX_OPEN_LARGE, MAX_PATH_BYTES, REASON_MISSING, TAG_BYTES, clear, fail,
+                                    fast_err)
 from escp._fast.crypto.channel cimport FRAME_DATA, channel_expect, channel_open
 from escp._fast.files.durable cimport sync_names
 from escp._fast.files.nodes cimport make_node
-from escp._fast.files.tree cimport directory_begin, directory_finish, source_id
+from escp._fast.files.tree cimport directory_begin, directory_finish, source_id, was_made
 from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.receive.receive_again cimport count_frame, receive_again, receive_all, stay
 from escp._fast.receive.receive_large cimport begin_large, end_large, end_writes, take_block
@@ -108,12 +109,16 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
         elif e.kind == ENTRY_DIRECTORY:
             if t.state.config.engine.has_files:
                 directory_finish(&t.state.destination, &t.cache, &e, &own)
+            if t.state.destination.notes_made and own.code == FAST_OK and was_made(&t.state.destination, &e):
+                own.sys_errno = REASON_MISSING
             if add_result(t, &e, &own, 0, False, NULL, err) < 0:
                 return -1
         elif ENTRY_LINK <= e.kind <= ENTRY_DEVICE:
             if t.state.config.engine.has_files:
                 identify(t, &e, &source)
                 make_node(&t.state.destination, &t.cache, &e, &source, &own)
+            if t.state.config.itemizes and own.code == FAST_OK and t.state.config.engine.has_files:
+                own.sys_errno = source.reason
             if add_result(t, &e, &own, 0, False, NULL, err) < 0:
                 return -1
         elif e.kind == ENTRY_LARGE:

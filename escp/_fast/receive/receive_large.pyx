@@ -195,6 +195,8 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
         commit_settled(t, &l.file, &l.what, &l.expected, &l.failure)
     elif has_file:
         file_commit(&s.destination, &l.file, &l.what, &l.failure)
+    if l.failure.code == FAST_OK:
+        l.failure.sys_errno = l.file.source.reason
     # The reason once more: the early result may come later than this one, on another stream.
     if add_result(t, &l.what, &l.failure, 0, l.is_failure_told, &l.digest, err) < 0:
         return -1

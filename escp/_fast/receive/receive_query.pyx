@@ -8,9 +8,11 @@ from libc.stdint cimport uint64_t
 
 from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_ISREG,
                                    c_close, fstat, fstatat, openat, stat_t)
-from escp._fast.base.types cimport FAST_PROTOCOL, MAX_NAME_BYTES, SELECT_ALL, SELECT_MISSING, clear, fail, fast_err
+from escp._fast.base.types cimport (FAST_PROTOCOL, MAX_NAME_BYTES, REASON_MISSING, SELECT_ALL, SELECT_MISSING,
+                                    SMALL_FILE_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.compare cimport digest_file, is_current
+from escp._fast.files.reason cimport judge
 from escp._fast.files.tree cimport directory_find, file_find
 from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.receive.receive_large cimport end_writes
@@ -36,11 +38,13 @@ cdef bint has_digest(receive_stream *t, int dirfd, const char *name, const entry
     return is_done
 
 
-cdef bint has_file(receive_stream *t, const entry *e, digest128 *digest, fast_err *own) noexcept nogil:
+cdef bint has_file(receive_stream *t, const entry *e, digest128 *digest, int *reason, fast_err *own) noexcept nogil:
+    """*reason*: if not, why it would be copied. Where that is asked for a small file's digest is told, too."""
     cdef receive_state *s = t.state
     cdef char name[MAX_NAME_BYTES + 1]
     cdef stat_t status
     cdef int dirfd = -1
+    reason[0] = REASON_MISSING
     if file_find(&s.destination, &t.cache, e, name, &dirfd, own) < 0 or dirfd < 0:
         return False
     if s.destination.in_place_fd >= 0:
@@ -49,11 +53,16 @@ cdef bint has_file(receive_stream *t, const entry *e, digest128 *digest, fast_er
         return False
     if s.config.selection == SELECT_MISSING:
         return True
+    reason[0] = judge(e, &status)
     if not S_ISREG(status.st_mode):
         return False
     if s.config.compares_digests:
         return <uint64_t>status.st_size == e.size and has_digest(t, dirfd, name, e, digest)
-    return is_current(s.config.selection, e, &status)
+    if s.config.selection != SELECT_ALL and is_current(s.config.selection, e, &status):
+        return True
+    if s.config.itemizes and s.config.is_dry_run and e.size <= SMALL_FILE_BYTES:
+        has_digest(t, dirfd, name, e, digest)
+    return False
 
 
 cdef int answer_query(receive_stream *t, const entry *e, fast_err *err) noexcept nogil:
@@ -63,11 +72,13 @@ cdef int answer_query(receive_stream *t, const entry *e, fast_err *err) noexcept
     cdef bint is_there = False
     cdef int fd = -1
     cdef int flags = 0
+    cdef int reason = REASON_MISSING
     clear(&own)
     digest.high = digest.low = 0
-    if s.config.selection == SELECT_ALL:
+    if s.config.selection == SELECT_ALL and not s.config.itemizes:
         return fail(err, FAST_PROTOCOL, 0, "question")
-    while s.config.compares_digests and ring_free_slot(&t.ring) == NULL:  # of a local link; else one is free here
+    # Of a local link; else one is free here.
+    while (s.config.compares_digests or s.config.itemizes) and ring_free_slot(&t.ring) == NULL:
         if end_writes(t, 1, err) < 0:
             return -1
     if not s.config.engine.has_files or s.destination.root_fd < 0:  # there is nothing yet
@@ -75,11 +86,13 @@ cdef int answer_query(receive_stream *t, const entry *e, fast_err *err) noexcept
     elif e.flags & ENTRY_ASKS_DIRECTORY:
         is_there = directory_find(&s.destination, &t.cache, e, &fd, &own) == 0 and fd >= 0
     else:
-        is_there = has_file(t, e, &digest, &own)
+        is_there = has_file(t, e, &digest, &reason, &own)
     if not e.flags and (own.code or is_there):
         roots_answer(&s.roots, e, own.code == 0 and s.config.compares_digests)
     if own.code == 0:
         flags = RESULT_IS_SAME if is_there else RESULT_IS_WANTED
-    if not (is_there and s.config.compares_digests):
+    if not s.config.itemizes and not (is_there and s.config.compares_digests):
         digest.high = digest.low = 0
+    if s.config.itemizes and own.code == 0:
+        own.sys_errno = reason
     return add_result(t, e, &own, flags, False, &digest, err)

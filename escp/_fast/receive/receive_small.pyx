@@ -27,6 +27,7 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, new
     cdef int64_t n = e.size
     f.fd = -1
     f.is_part = False
+    f.source.reason = 0
     digest.high = digest.low = 0
     if s.config.has_checksum:
         digest_update(digest, data, e.size, 0)
@@ -112,7 +113,8 @@ cdef int settle_small(receive_stream *t, fast_err *err) noexcept nogil:
         if own.code == FAST_OK:
             read_back(t, &h.file, &h.what, &h.what.digest, own)
         if own.code == FAST_OK:
-            file_place(&t.state.destination, &h.file, &h.what, &h.lacks, own)
+            if file_place(&t.state.destination, &h.file, &h.what, &h.lacks, own) == 0 and own.code == FAST_OK:
+                own.sys_errno = h.file.source.reason
         else:
             file_discard(&h.file)
         if add_result(t, &h.what, own, 0, False, &h.digest, err) < 0:
@@ -159,6 +161,8 @@ cdef int write_bundle(receive_stream *t, const uint8_t *data, fast_err *err) noe
         clear(&own)
         if write_small(t, &t.bundle[i], data, &f, &digest, &own) == 0 and f.fd >= 0:
             file_commit(&t.state.destination, &f, &t.bundle[i], &own)
+        if own.code == FAST_OK:
+            own.sys_errno = f.source.reason
         data += t.bundle[i].size
         if add_result(t, &t.bundle[i], &own, 0, False, &digest, err) < 0:
             return -1

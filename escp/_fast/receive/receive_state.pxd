@@ -78,6 +78,7 @@ ctypedef struct receive_config:
     int selection  # of types.pxd; questions are answered only where the user asked for it
     bint compares_digests
     bint is_dry_run  # nothing may come but questions
+    bint itemizes  # results say why
     int n_cached  # directories that a stream keeps open, MAX_CACHED at most
     int n_held  # small files that a stream may hold; 0: none needs to wait for its name
     bint names_attributes  # the sender knows FAST_LACKS
@@ -155,12 +156,13 @@ ctypedef struct receive_stream:
     int n_waiting  # of *held*
     uint64_t held_since_ns
     uint8_t *check  # CHECK_BYTES, page-aligned, with --verify
+    uint8_t *old  # SMALL_FILE_BYTES, with --itemize: what is there before
     int n_results
     uint64_t n_entries
     answer_sink sink
 
 
-# Before anything is made of *e*: what it must not replace.
+# Before anything is made of *e*: what it must not replace, and why it is copied.
 cdef void identify(receive_stream *t, const entry *e, source_id *source) noexcept nogil
 cdef int receive_open(receive_state *s, uint64_t seed) except -1  # seed: random
 cdef void receive_free(receive_state *s) noexcept nogil

@@ -8,13 +8,14 @@ from escp._fast.base.libc cimport (SHUT_RDWR, c_close, calloc, errno, escp_raise
                                    pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
                                    pthread_mutex_unlock, shutdown)
 from escp._fast.base.types cimport (FAST_GONE, FAST_MEMORY, FAST_NET, FAST_OK, FAST_STOPPED, FAST_SYS, IV_BYTES,
-                                    MAX_BATCH, MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, TAG_BYTES, fail,
-                                    fast_err, is_kept)
+                                    MAX_BATCH, MAX_META_BYTES, MAX_OPEN_LARGE, MAX_STREAMS, PAGE_BYTES, REASON_NONE,
+                                    SMALL_FILE_BYTES, TAG_BYTES, fail, fast_err, is_kept)
 from escp._fast.crypto.channel cimport FRAME_META, channel_seal
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.death cimport find_death
 from escp._fast.files.durable cimport unsynced
 from escp._fast.files.journal cimport kept_close
+from escp._fast.files.reason cimport find_reason
 from escp._fast.files.tree cimport (cache_close, cache_open, file_discard, file_keep, source_id, tree_close,
                                     tree_open)
 from escp._fast.io.pages cimport buffers_new
@@ -97,8 +98,11 @@ cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fas
         t.check = buffers_new(1, CHECK_BYTES) if s.destination.reads_back else NULL
         if t.held == NULL or t.unsynced == NULL or (t.check == NULL and s.destination.reads_back):
             return fail(err, FAST_MEMORY, 0, "buffers")
+    if s.config.itemizes:
+        t.old = <uint8_t *>malloc(SMALL_FILE_BYTES)
     if (t.meta == NULL or t.body == NULL or t.results == NULL or t.bundle == NULL or t.zstd == NULL
-            or (s.config.reconnects and t.told == NULL) or (s.config.has_compression and t.packed == NULL)):
+            or (s.config.itemizes and t.old == NULL) or (s.config.reconnects and t.told == NULL)
+            or (s.config.has_compression and t.packed == NULL)):
         return fail(err, FAST_MEMORY, 0, "buffers")
     return 0
 
@@ -129,15 +133,19 @@ cdef void receive_stream_close(receive_stream *t) noexcept nogil:
     free(t.held)
     free(t.unsynced)
     free(t.check)
+    free(t.old)
     ZSTD_freeDCtx(t.zstd)
     t.state = NULL
 
 
 cdef void identify(receive_stream *t, const entry *e, source_id *source) noexcept nogil:
-    """What *e* must not replace: its own source, where that is on this host."""
+    """What *e* must not replace is its own source, where that is on this host."""
     source.dev = source.ino = 0
     if t.sink.link != NULL:
         t.sink.identify(t.sink.link, e.id, source)
+    source.reason = REASON_NONE
+    if t.state.config.itemizes:
+        source.reason = find_reason(&t.state.destination, &t.cache, e, t.old if t.state.config.has_checksum else NULL)
 
 
 cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, size_t n_body,

@@ -24,6 +24,8 @@ ctypedef struct wanted_file:
     uint64_t size
     digest128 digest  # of the receiver's file
     bint is_digest_known
+    bint is_for_reason  # the digest only tells why it is sent
+    int reason
     bint is_node
     uint16_t n_name
     char name[MAX_NAME_BYTES + 1]

@@ -1,9 +1,9 @@
 """Asking the receiver what it has; see questions.pxd."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport uint64_t, uint8_t
 
 from escp._fast.base.libc cimport memcpy, pthread_cond_broadcast, pthread_cond_signal
-from escp._fast.base.types cimport FAST_PROTOCOL, fail, fast_err
+from escp._fast.base.types cimport FAST_PROTOCOL, N_REASONS, REASON_NONE, fail, fast_err
 from escp._fast.send.flights cimport (flight_end_locked, flight_name, flight_new_locked, flight_set_name,
                                       settle_root_locked)
 from escp._fast.send.send_frames cimport add_entry, describe, send_entries
@@ -66,13 +66,14 @@ cdef int send_questions(send_stream *t, int n, fast_err *err) noexcept nogil:
 cdef int take_answer_locked(send_state *s, flight *f, const result *r, fast_err *err) noexcept nogil:
     if r.flags != RESULT_IS_SAME and r.flags != RESULT_IS_WANTED:
         return fail(err, FAST_PROTOCOL, 0, "answer")
+    f.reason = <uint8_t>(r.sys_errno if r.sys_errno < N_REASONS else REASON_NONE)
     if r.flags == RESULT_IS_SAME and not (s.config.compares_digests and (f.n_name or f.dir.is_root_file)):
         s.n_skipped += f.n_name != 0 or f.dir.is_root_file
         settle_root_locked(s, f)
         flight_end_locked(s, f)
         return 0
     f.is_sent = False  # a second answer is refused
-    f.is_digest_known = r.flags == RESULT_IS_SAME
+    f.is_digest_known = r.flags == RESULT_IS_SAME or (s.config.itemizes and (r.digest.high or r.digest.low))
     f.digest = r.digest
     f.next_wanted = NULL
     if s.wanted == NULL:
@@ -95,6 +96,8 @@ cdef bint take_wanted_locked(send_state *s, wanted_file *w) noexcept nogil:
     w.size = f.size
     w.digest = f.digest
     w.is_digest_known = f.is_digest_known
+    w.is_for_reason = not s.config.compares_digests
+    w.reason = f.reason
     w.is_node = f.is_node
     w.n_name = f.n_name
     memcpy(w.name, flight_name(s, f), f.n_name)

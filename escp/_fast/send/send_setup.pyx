@@ -36,7 +36,7 @@ cdef int state_open(send_state *s) except -1:
         raise MemoryError("flights")
     s.n_free = N_FLIGHTS
     owners_open(&s.owners)
-    if s.config.selection != SELECT_ALL:
+    if s.config.selection != SELECT_ALL or s.config.itemizes:
         s.questions = <item *>calloc(N_QUESTIONS, sizeof(item))
         if s.questions == NULL:
             raise MemoryError("questions")

@@ -140,6 +140,7 @@ ctypedef struct flight:
     uint8_t is_digest_known  # of a question: *digest* is that of the receiver's file
     uint8_t is_node  # of a question: about a link or device
     uint8_t is_lone  # the source had no other name
+    uint8_t reason  # of a question: the reason_kind of the answer
     uint8_t is_told  # that it has failed the user knows, before the receiver does
     char short_name[SHORT_NAME_BYTES]  # see flight_name
     uint64_t size
@@ -212,6 +213,7 @@ ctypedef struct send_config:
     bint compares_digests
     bint is_dry_run
     bint removes_sources  # what has arrived
+    bint itemizes  # what has arrived is told, and why it was sent
     bint tells_begun  # the receiver knows ENTRY_BEGUN
     uint64_t min_bytes  # smaller files are left out
     uint64_t below_bytes  # and those that are not smaller than that; 0: no bound

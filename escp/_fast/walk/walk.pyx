@@ -30,6 +30,10 @@ cdef enum:
     LISTING_BYTES = 32768
 
 
+cdef bint asks_about_nodes(const send_state *s) noexcept nogil:
+    return s.config.selection == SELECT_MISSING or (s.config.itemizes and s.config.is_dry_run)
+
+
 cdef bint is_left_out(send_state *s, dir_node *dir, const char *name, size_t n, bint is_directory) noexcept nogil:
     cdef char path[MAX_PATH_BYTES + 1]
     if s.config.filters == NULL:
@@ -165,7 +169,7 @@ cdef bint list_entry(send_state *s, root_way *way, int fd, dir_node *dir,
             take_file(s, fd, name, dir, name)
         return False
     if type != DT_DIR:
-        if s.config.selection == SELECT_MISSING:
+        if asks_about_nodes(s):
             consider_node(s, way, dir, name, &status)
         else:
             take_node(s, fd, name, dir, name, &status)
@@ -256,7 +260,7 @@ cdef void take_root(send_state *s, root_way *way, dir_node *node) noexcept nogil
         return
     elif is_node(s, &status):
         node.is_root_file = True
-        if s.config.selection == SELECT_MISSING:
+        if asks_about_nodes(s):
             consider_node(s, way, node, "", &status)
         else:
             take_node(s, AT_FDCWD, node.source, node, "", &status)

@@ -17,8 +17,8 @@ from escp._fast.send.send_state cimport dir_node, send_state
 # Report and count the failure of one name on this side.
 cdef void tell(send_state *s, dir_node *dir, const char *name, int code, int sys_errno,
                const char *where) noexcept nogil
-# In a dry run: tell that this would be copied. *kind*: an entry_kind of payloads.pxd.
-cdef void list_name(send_state *s, dir_node *dir, const char *name, int kind, uint64_t size) noexcept nogil
+# In a dry run: tell that this would be copied. *kind*: an entry_kind of payloads.pxd; *reason*: a reason_kind.
+cdef void list_name(send_state *s, dir_node *dir, const char *name, int kind, uint64_t size, int reason) noexcept nogil
 # Whether it is copied without contents: a link that is not followed, a device or fifo if these are sent; no socket.
 cdef bint is_node(send_state *s, const stat_t *status) noexcept nogil
 # With which a source is opened: should it be a fifo, nobody waits for its other end.

@@ -7,8 +7,8 @@ from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, EFBIG, EIO, EN
                                    O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_ISBLK, S_ISCHR, S_ISFIFO, S_ISLNK,
                                    S_ISREG, c_close, errno, fstat, fstatat, malloc, memcpy, memset, openat,
                                    pthread_mutex_lock, pthread_mutex_unlock, readlinkat, stat_t, strlen)
-from escp._fast.base.types cimport (FAST_NAME, FAST_SPECIAL, FAST_SYS, MAX_PATH_BYTES, SMALL_FILE_BYTES, clear, fail,
-                                    fast_err)
+from escp._fast.base.types cimport (FAST_NAME, FAST_SPECIAL, FAST_SYS, MAX_PATH_BYTES, REASON_NONE, SMALL_FILE_BYTES,
+                                    clear, fail, fast_err)
 from escp._fast.files.bounds cimport bound_status
 from escp._fast.files.sizes cimport find_size, is_size_true
 from escp._fast.send.below cimport open_below, root_way
@@ -25,9 +25,11 @@ cdef void tell(send_state *s, dir_node *dir, const char *name, int code, int sys
     report(s, &err, False, dir, name, strlen(name))
 
 
-cdef void list_name(send_state *s, dir_node *dir, const char *name, int kind, uint64_t size) noexcept nogil:
+cdef void list_name(send_state *s, dir_node *dir, const char *name, int kind, uint64_t size,
+                    int reason) noexcept nogil:
     cdef fast_err what
     clear(&what)
+    what.code = reason
     what.where = ("directory" if kind == ENTRY_DIRECTORY else "link" if kind == ENTRY_LINK
                   else "device" if kind == ENTRY_DEVICE else "file")
     what.offset = <int64_t>size
@@ -65,7 +67,7 @@ cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, c
     cdef ssize_t n = 0
     cdef item it
     if s.config.is_dry_run:
-        list_name(s, dir, name, ENTRY_LINK if S_ISLNK(status.st_mode) else ENTRY_DEVICE, 0)
+        list_name(s, dir, name, ENTRY_LINK if S_ISLNK(status.st_mode) else ENTRY_DEVICE, 0, REASON_NONE)
         node_unref(s, dir)
         return
     memset(&it, 0, sizeof(item))

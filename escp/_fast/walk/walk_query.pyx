@@ -5,8 +5,9 @@ from libc.stdint cimport uint64_t, uint8_t
 from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, EFBIG, S_ISREG, c_close, errno, escp_flag, free, fstat, fstatat,
                                    malloc, memcpy, openat, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
                                    pthread_mutex_unlock, stat_t, strlen)
-from escp._fast.base.types cimport (FAST_CHANGED, FAST_MEMORY, FAST_SPECIAL, FAST_SYS, SELECT_ALL, SMALL_FILE_BYTES,
-                                    clear, fail, fast_err)
+from escp._fast.base.types cimport (FAST_CHANGED, FAST_MEMORY, FAST_SPECIAL, FAST_SYS, REASON_ATTRIBUTES,
+                                    REASON_CONTENTS, REASON_NONE, REASON_TYPE, SELECT_ALL, SMALL_FILE_BYTES, clear,
+                                    fail, fast_err)
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.bounds cimport bound_status
 from escp._fast.files.compare cimport digest_file
@@ -53,6 +54,7 @@ cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) no
     cdef fast_err err
     cdef int fd = -1
     cdef int rc = 0
+    cdef int reason = asked.reason
     clear(&err)
     if asked.is_node and not s.config.is_dry_run:
         take_below(s, way, dir, asked.name, asked.n_name)
@@ -61,6 +63,8 @@ cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) no
         fd = open_below(s, way, dir, asked.name, asked.n_name, open_flags(s))
     if asked.is_digest_known:
         rc = fail(&err, FAST_SYS, errno, "open") if fd < 0 else is_same(s, fd, asked, &err)
+    if rc == 1 and asked.is_for_reason:
+        reason, rc = REASON_ATTRIBUTES, 0
     if rc == 0 and not s.config.is_dry_run:
         take_opened(s, fd, dir, asked.name)
         return
@@ -68,9 +72,11 @@ cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) no
         c_close(fd)
     if rc == 0:
         if asked.n_name == 0 and not dir.is_root_file:
-            list_name(s, dir, "", ENTRY_DIRECTORY, 0)
+            list_name(s, dir, "", ENTRY_DIRECTORY, 0, reason)
+        elif asked.is_node:  # the receiver does not know of what kind it is
+            list_name(s, dir, asked.name, ENTRY_LINK, 0, REASON_CONTENTS if reason == REASON_TYPE else reason)
         else:
-            list_name(s, dir, asked.name, ENTRY_LINK if asked.is_node else ENTRY_SMALL, asked.size)
+            list_name(s, dir, asked.name, ENTRY_SMALL, asked.size, reason)
     elif rc < 0:
         report(s, &err, False, dir, asked.name, asked.n_name)
     pthread_mutex_lock(&s.lock)
@@ -132,7 +138,7 @@ cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, di
         report(s, &own, False, dir, name, strlen(name))
     elif is_out_of_bounds(s, q.size):
         pass
-    elif s.config.selection != SELECT_ALL:
+    elif s.config.selection != SELECT_ALL or s.config.itemizes:
         q.fd = -1
         q.kind = ENTRY_SMALL
         q.dir = dir
@@ -141,7 +147,7 @@ cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, di
         ask(s, way, &q)
         return
     else:
-        list_name(s, dir, name, ENTRY_SMALL, q.size)
+        list_name(s, dir, name, ENTRY_SMALL, q.size, REASON_NONE)
     node_unref(s, dir)
 
 
@@ -162,8 +168,8 @@ cdef void consider_node(send_state *s, root_way *way, dir_node *dir, const char 
 
 cdef void consider_directory(send_state *s, root_way *way, dir_node *dir) noexcept nogil:
     cdef item q
-    if s.config.selection == SELECT_ALL:
-        list_name(s, dir, "", ENTRY_DIRECTORY, 0)
+    if s.config.selection == SELECT_ALL and not s.config.itemizes:
+        list_name(s, dir, "", ENTRY_DIRECTORY, 0, REASON_NONE)
         return
     q.fd = -1
     q.kind = ENTRY_SMALL

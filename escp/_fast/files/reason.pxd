@@ -1,0 +1,15 @@
+"""Why an entry is copied (--itemize): what has its name at the target before."""
+
+from libc.stdint cimport uint8_t
+
+from escp._fast.base.libc cimport stat_t
+from escp._fast.files.tree cimport dir_cache, tree
+from escp._fast.wire.payloads cimport entry
+
+
+# A reason_kind, for a file, link or device, before anything is made of it. A small file's contents, of which *e* has
+# the digest, are compared with those of a file of the same size; *buffer* has room for SMALL_FILE_BYTES, NULL: they
+# are not. Any thread with its own cache.
+cdef int find_reason(tree *t, dir_cache *cache, const entry *e, uint8_t *buffer) noexcept nogil
+# The same where it is known what is there.
+cdef int judge(const entry *e, const stat_t *there) noexcept nogil

@@ -1,0 +1,142 @@
+"""--itemize: what was copied, or would be, and why."""
+
+import json
+import os
+
+import pytest
+
+from tests.support.command import remote
+from tests.support.directions import LOCAL, PULL, PUSH, in_all_directions
+from tests.support.trees import write_random
+
+OLD_NS = 1_600_000_000_123_456_789
+
+
+@pytest.fixture
+def trees(source, target):
+    """One of each reason."""
+    top = target / "source"
+    (source / "d").mkdir()
+    (top / "new").mkdir(parents=True)
+    os.rmdir(top / "new")
+    for name in ("missing", "type", "longer", "edited", "touched", "d/in"):
+        (source / name).write_text(name)
+    (source / "longer").write_text("more than was there")
+    write_random(source / "large", 1_500_000)
+    (source / "empty").mkdir()
+    (top / "type").symlink_to("nowhere")
+    for name in ("longer", "touched", "old"):
+        (top / name).write_text(name)
+    (top / "edited").write_text("EDITED")
+    (top / "large").write_text("x")
+    os.utime(top / "touched", ns=(OLD_NS, OLD_NS))
+    return source, target
+
+
+FILES = {
+    "missing": ("missing", 7),
+    "type": ("type", 4),
+    "longer": ("contents", 19),
+    "edited": ("contents", 6),
+    "touched": ("attributes", 7),
+    "d/in": ("missing", 4),
+    "large": ("contents", 1_500_000),
+    "d/": ("missing", None),
+    "empty/": ("missing", None),
+}
+
+
+def read(out, top):
+    """reason, size of each name."""
+    found = {}
+    for line in out.splitlines():
+        reason, size, name = line[:10].rstrip(), line[10:26].strip(), line[28:]
+        assert name.startswith(f"{top}/") and name not in found, line
+        found[name.removeprefix(f"{top}/")] = (reason, None if size == "-" else int(size.replace(",", "")))
+    return found
+
+
+@in_all_directions
+@pytest.mark.parametrize("words", [(), ("-p", "--skip-unchanged")], ids=["all", "changed"])
+def test_each_name_and_its_reason(escp, trees, way, words):
+    source, target = trees
+    top = target / "source"
+    command = ("-r", "--itemize", *words, way.source(source), way.target(target))
+    listed = read(escp.copy("-n", *command).out, top)
+    assert listed == FILES
+    assert (top / "edited").read_text() == "EDITED"
+    assert read(escp.copy(*command).out, top) == FILES
+    again = read(escp.copy(*command).out, top)
+    assert again == ({} if words else {  # all is copied, and nothing differs but what is not compared
+        name: ("contents" if name == "large" else "attributes", size)
+        for name, (_, size) in FILES.items() if size is not None
+    })  # fmt: skip
+
+
+@in_all_directions
+def test_with_digests(escp, trees, way):
+    source, target = trees
+    command = ("-r", "--itemize", "--checksum", way.source(source), way.target(target))
+    expected = {name: what for name, what in FILES.items() if name != "touched"}
+    assert read(escp.copy("-n", *command).out, target / "source") == expected
+    assert read(escp.copy(*command).out, target / "source") == expected
+
+
+@in_all_directions
+def test_what_only_the_target_has(escp, trees, way):
+    source, target = trees
+    command = ("-r", "--itemize", "--delete", way.source(source), way.target(target))
+    expected = FILES | {"old": ("only there", None)}
+    assert read(escp.copy("-n", *command).out, target / "source") == expected
+    assert read(escp.copy(*command).out, target / "source") == expected
+
+
+@pytest.mark.parametrize("way", [PUSH, LOCAL, PULL], ids=lambda way: way.name)
+def test_links_and_further_names(escp, source, target, way):
+    (source / "a").write_text("x")
+    os.link(source / "a", source / "b")
+    (source / "same").symlink_to("a")
+    (source / "other").symlink_to("b")
+    top = target / "source"
+    top.mkdir()
+    (top / "same").symlink_to("a")
+    (top / "other").symlink_to("x")
+    command = ("-a", "--itemize", way.source(source), way.target(target))
+    found = {name: reason for name, (reason, _) in read(escp.copy(*command).out, top).items()}
+    assert found == {"a": "missing", "b": "missing", "same": "attributes", "other": "contents"}
+
+
+@pytest.mark.parametrize("way", [PUSH, LOCAL, PULL], ids=lambda way: way.name)
+def test_one_file_under_a_new_name(escp, source, target, way):
+    (source / "a").write_text("abc")
+    command = ("--itemize", way.source(source / "a"), way.target(target / "b"))
+    assert read(escp.copy("-n", *command).out, target) == {"b": ("missing", 3)}
+    assert read(escp.copy(*command).out, target) == {"b": ("missing", 3)}
+    assert read(escp.copy(*command).out, target) == {"b": ("attributes", 3)}
+
+
+def test_json_and_log(escp, trees, tmp_path):
+    source, target = trees
+    log = tmp_path / "log"
+    done = escp.copy("--json", "--itemize", "--logfile", log, "-r", source, remote(target))
+    items = [line for line in map(json.loads, done.out.splitlines()) if line["type"] == "item"]
+    assert len(items) == len(FILES) and log.read_text().count(" item path=") == len(FILES)
+    (one,) = [item for item in items if item["path"].endswith("/large")]
+    assert (one["reason"], one["kind"], one["bytes"], one["dry_run"]) == (
+        "contents",
+        "file",
+        1_500_000,
+        False,
+    )
+
+
+def test_what_fails_is_no_item(escp, source, target):
+    (source / "a").write_text("x")
+    (target / "source" / "a").mkdir(parents=True)
+    done = escp.run("-r", "--itemize", source, target)
+    assert done.code == 1 and done.out == "", done.out
+
+
+def test_without_it_nothing_is_listed(escp, trees):
+    source, target = trees
+    assert escp.copy("-r", source, target).out == ""
