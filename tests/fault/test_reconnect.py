@@ -178,11 +178,13 @@ def test_first_connection_that_is_cut_is_made_again(escp, tree, target, way):
     assert_whole(escp, done, tree, target)
 
 
-def test_answer_to_the_first_hello_that_is_lost(escp, tree, target):
-    """The agent takes the connection for good, the initiator makes another one."""
-    fault = Fault(cut, 10, way=TO_INITIATOR, stream=1)
+@pytest.mark.parametrize("act", [cut, reset])
+@pytest.mark.parametrize("way", WAYS)
+def test_answer_to_the_first_hello_that_is_lost(escp, tree, target, way, act):
+    """The agent takes the connection for good, the other end makes another one, which is its first."""
+    fault = Fault(act, 10, way=TO_INITIATOR, stream=1)
     with Watched(escp.port, fault) as proxy:
-        done = copy_through(escp, "push", tree, target, proxy, "-r")
+        done = copy_through(escp, way, tree, target, proxy, "-r")
     assert fault.is_done and "through ssh" not in done.err
     assert_whole(escp, done, tree, target)
 

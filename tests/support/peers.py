@@ -44,15 +44,17 @@ class Peer:
 
     is_sender: bool
 
-    def __init__(self, plane, n_streams: int, block_bytes: int, buffer_bytes: int = 0):
+    def __init__(self, plane, n_streams: int, block_bytes: int, buffer_bytes: int = 0, connection: int = 0):
         self.plane = plane
         self.pairs = connect(n_streams, buffer_bytes=buffer_bytes)
+        self._broken_pairs: list = []
+        self._block_bytes = block_bytes
         self.channels = []
         self._received = [bytearray() for _ in range(n_streams)]
         self._results: list[list] = [[] for _ in range(n_streams)]
         for stream, (_, far) in enumerate(self.pairs):
             mine, theirs = (
-                Channel(SECRET, stream, is_sender=is_sender, block_bytes=block_bytes)
+                Channel(SECRET, stream, is_sender=is_sender, block_bytes=block_bytes, connection=connection)
                 for is_sender in (self.is_sender, not self.is_sender)
             )
             self.channels.append(mine)
@@ -66,9 +68,22 @@ class Peer:
         self.plane.stop()
         self.plane.join()
         del self.plane
-        for pair in self.pairs:
+        for pair in self.pairs + self._broken_pairs:
             for sock in pair:
                 sock.close()
+
+    def join_again(self, *, connection: int, stream: int = 0) -> None:
+        """Another connection of a stream, for both ends."""
+        (pair,) = connect(1)
+        self._broken_pairs.append(self.pairs[stream])
+        self.pairs[stream] = pair
+        self._received[stream].clear()
+        mine, theirs = (
+            Channel(SECRET, stream, is_sender=is_sender, block_bytes=self._block_bytes, connection=connection)
+            for is_sender in (self.is_sender, not self.is_sender)
+        )
+        self.channels[stream] = mine
+        self.plane.attach(use_blocking(pair[1]), theirs)
 
     def send_raw(self, data: bytes, stream: int = 0) -> None:
         left = memoryview(data)
@@ -142,7 +157,7 @@ class Sender(Peer):
 
     is_sender = True
 
-    def __init__(self, target: Path, *, n_streams=1, block_bytes=BLOCK, **options):
+    def __init__(self, target: Path, *, n_streams=1, block_bytes=BLOCK, connection=0, **options):
         self.root_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
         self.n_entries = [0] * n_streams
         self.n_bytes = [0] * n_streams
@@ -150,6 +165,7 @@ class Sender(Peer):
             receive_plane(root_fd=self.root_fd, n_streams=n_streams, block_bytes=block_bytes, **options),
             n_streams,
             block_bytes,
+            connection=connection,
         )
         self.plane.start()
 
@@ -218,6 +234,7 @@ class Receiver(Peer):
         n_streams=1,
         block_bytes=BLOCK,
         buffer_bytes=0,
+        connection=0,
         tells_absent=False,
         hears_begun=False,
         partial_min=0,
@@ -230,6 +247,7 @@ class Receiver(Peer):
             n_streams,
             block_bytes,
             buffer_bytes,
+            connection,
         )
         if hears_begun:
             self.plane.tell_begun()

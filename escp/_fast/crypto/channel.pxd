@@ -39,6 +39,8 @@ cdef int channel_seal(channel *c, uint8_t *frame, int type, size_t n, fast_err *
 cdef int channel_expect(channel *c, const uint8_t *iv, int *type, size_t *n, fast_err *err) noexcept nogil
 # Opens the frame whose IV word channel_expect accepted.
 cdef int channel_open(channel *c, uint8_t *frame, size_t n, fast_err *err) noexcept nogil
+# Which of the stream's connections it is, the first is 0. For the thread that seals.
+cdef uint32_t channel_connection(const channel *c) noexcept nogil
 
 
 cdef class Channel:

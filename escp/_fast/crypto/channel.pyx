@@ -66,6 +66,10 @@ cdef int channel_open(channel *c, uint8_t *frame, size_t n, fast_err *err) noexc
     return 0
 
 
+cdef uint32_t channel_connection(const channel *c) noexcept nogil:
+    return c.sealing.epoch // ROLLS_PER_CONNECTION
+
+
 cdef class Channel:
     """One end of one stream of a session.
 

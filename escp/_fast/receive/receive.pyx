@@ -20,14 +20,13 @@ from escp._fast.files.durable cimport sync_names
 from escp._fast.files.nodes cimport make_node
 from escp._fast.files.tree cimport directory_begin, directory_finish, source_id, was_made
 from escp._fast.io.ring cimport io_slot, ring_free_slot
-from escp._fast.receive.receive_again cimport count_frame, receive_again, receive_all, stay
+from escp._fast.receive.receive_again cimport count_frame, receive_again, receive_all, receive_first, stay
 from escp._fast.receive.receive_large cimport begin_large, end_large, end_writes, take_block
 from escp._fast.receive.receive_query cimport answer_query
 from escp._fast.receive.receive_small cimport is_settling_due, settle_small, write_bundle
 from escp._fast.receive.receive_state cimport (ANSWER_BEFORE, add_result, flush_results, identify, receive_state,
                                                receive_stop, receive_stream, send_answer)
 from escp._fast.receive.roots cimport roots_absent, roots_check, roots_close, roots_take_missing
-from escp._fast.wire.connection cimport line_adopt
 from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_BEGUN, ENTRY_DEVICE,
                                        ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_LARGE_END, ENTRY_LINK, ENTRY_QUERY,
                                        ENTRY_SMALL, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
@@ -267,7 +266,7 @@ cdef void receive_loop(receive_stream *t) noexcept nogil:
     cdef bint is_end = False
     cdef int rc = 0
     clear(&err)
-    rc = 0 if line_adopt(&t.line, t.state.config.reconnects, True, &err) == 1 else -1
+    rc = receive_first(t, &err)
     while rc == 0 and not is_end and not escp_flag(&t.state.is_stopped):
         rc = receive_frame(t, &is_end, &err)
         if rc < 0 and t.state.config.reconnects:

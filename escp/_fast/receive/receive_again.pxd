@@ -12,6 +12,8 @@ from escp._fast.base.types cimport fast_err
 from escp._fast.receive.receive_state cimport receive_stream
 
 
+# Takes the stream's first connection here. Where it is a later one of the other end's it goes on as those do.
+cdef int receive_first(receive_stream *t, fast_err *err) noexcept nogil
 cdef int receive_all(receive_stream *t, uint8_t *to, size_t n, fast_err *err) noexcept nogil
 # The stream's connection is broken, *err* says how. -1: that is the end.
 cdef int receive_again(receive_stream *t, fast_err *err) noexcept nogil

@@ -6,7 +6,7 @@ from escp._fast.base.events cimport EVENT_CUT, EVENT_RESUMED, push_event
 from escp._fast.base.libc cimport ECONNRESET, EINTR, MSG_WAITALL, errno, escp_flag, memcpy, recv
 from escp._fast.base.types cimport (FAST_AUTH, FAST_NET, FAST_PROTOCOL, IV_BYTES, MAX_BATCH, TAG_BYTES, TELL_BYTES,
                                     TELL_FRAMES, clear, fail, fast_err)
-from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
+from escp._fast.crypto.channel cimport FRAME_META, channel_connection, channel_expect, channel_open
 from escp._fast.receive.receive_large cimport end_writes
 from escp._fast.receive.receive_state cimport ANSWER_BEFORE, N_TOLD, receive_stream, send_results, tell_taken
 from escp._fast.wire.connection cimport connection_cut, is_passing, line_adopt
@@ -66,8 +66,25 @@ cdef int repeat_results(receive_stream *t, uint64_t n_known, fast_err *err) noex
     return 0
 
 
-cdef int receive_again(receive_stream *t, fast_err *err) noexcept nogil:
+cdef int greet(receive_stream *t, fast_err *err) noexcept nogil:
+    """Over a connection that is new: each end says what it has; and the results that were lost."""
     cdef uint64_t n_known = 0
+    t.n_untold = 0
+    t.n_untold_bytes = 0
+    if tell_taken(t, t.n_frames, err) < 0 or receive_taken(t, &n_known, err) < 0:
+        return -1
+    return repeat_results(t, n_known, err)
+
+
+cdef int receive_first(receive_stream *t, fast_err *err) noexcept nogil:
+    if line_adopt(&t.line, t.state.config.reconnects, True, err) < 0:
+        return -1
+    if not t.state.config.reconnects or channel_connection(t.line.sealed) == 0 or greet(t, err) == 0:
+        return 0
+    return receive_again(t, err)
+
+
+cdef int receive_again(receive_stream *t, fast_err *err) noexcept nogil:
     cdef int rc = -1
     err.offset = t.index
     while rc < 0:
@@ -79,13 +96,7 @@ cdef int receive_again(receive_stream *t, fast_err *err) noexcept nogil:
         # What it finds out the sender is told over the next connection.
         if end_writes(t, t.ring.n_pending, err) < 0 or line_adopt(&t.line, True, True, err) < 0:
             return -1
-        t.n_untold = 0
-        t.n_untold_bytes = 0
-        rc = tell_taken(t, t.n_frames, err)
-        if rc == 0:
-            rc = receive_taken(t, &n_known, err)
-        if rc == 0:
-            rc = repeat_results(t, n_known, err)
+        rc = greet(t, err)
         err.offset = t.index
     push_event(&t.state.events, EVENT_RESUMED, err, False, NULL, 0, NULL, 0)
     return 0

@@ -12,13 +12,13 @@ from escp._fast.base.types cimport FAST_STOPPED, clear, fast_err
 from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.send.large_files cimport begin_large_locked, find_current_locked, take_ending_locked
 from escp._fast.send.questions cimport is_time_to_ask_locked, send_questions, take_questions_locked
-from escp._fast.send.send_again cimport await_end, send_again
+from escp._fast.send.send_again cimport await_end, send_again, send_first
 from escp._fast.send.send_frames cimport send_end
 from escp._fast.send.send_large cimport claim_block_locked, finish_large, open_large, send_block
 from escp._fast.send.send_small cimport send_batch, take_batch_locked
 from escp._fast.send.send_state cimport is_all_done_locked, is_idle_locked, large_file, send_state, state_fail
 from escp._fast.send.send_stream cimport send_stream
-from escp._fast.wire.connection cimport line_adopt, line_is_stale
+from escp._fast.wire.connection cimport line_is_stale
 
 
 cdef enum work_kind:
@@ -104,8 +104,8 @@ cdef void send_loop(send_stream *t) noexcept nogil:
     cdef int rc = 0
     cdef large_file *chosen = NULL
     clear(&err)
-    if t.sink.link == NULL and line_adopt(&t.line, t.state.config.reconnects, True, &err) < 0:
-        rc = -1
+    if t.sink.link == NULL:
+        rc = send_first(t, &err)
     while rc == 0:
         work = next_work(t, &n_dirs, &n_files, &chosen)
         if work == WORK_BLOCK:

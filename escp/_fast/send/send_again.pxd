@@ -14,6 +14,8 @@ from escp._fast.send.send_state cimport sent_log
 from escp._fast.send.send_stream cimport send_stream
 from escp._fast.wire.payloads cimport data_header
 
+# Takes the stream's first connection here. Where it is a later one of the other end's it goes on as those do.
+cdef int send_first(send_stream *t, fast_err *err) noexcept nogil
 # Before a frame is sealed: what it takes to send it again. what: of a data frame. Waits while too much is unconfirmed.
 cdef int sent_add(send_stream *t, const uint8_t *payload, size_t n, const data_header *what,
                   fast_err *err) noexcept nogil

@@ -7,7 +7,7 @@ from escp._fast.base.libc cimport (escp_flag, free, memcpy, memset, pthread_cond
                                    pthread_mutex_unlock)
 from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NET, FAST_PROTOCOL, FAST_STOPPED, IV_BYTES,
                                     PAGE_BYTES, TAG_BYTES, clear, fail, fast_err)
-from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META
+from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META, channel_connection
 from escp._fast.io.pages cimport buffers_new
 from escp._fast.io.ring cimport io_slot
 from escp._fast.send.read_again cimport read_block_again, read_bundle_again
@@ -148,6 +148,15 @@ cdef int go_on(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil:
             return -1
         i += 1
     return 1
+
+
+cdef int send_first(send_stream *t, fast_err *err) noexcept nogil:
+    cdef int rc = 1
+    if line_adopt(&t.line, t.state.config.reconnects, True, err) < 0:
+        return -1
+    if t.state.config.reconnects and channel_connection(t.line.sealed):
+        rc = go_on(t, NULL, err)  # there is nothing to be sent again
+    return 0 if rc > 0 else send_again(t, err) if rc == 0 or err.code == FAST_NET else -1
 
 
 cdef int send_again(send_stream *t, fast_err *err) noexcept nogil:

@@ -16,7 +16,7 @@ from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED, RESUMED
 from escp._fast.wire.payloads import decode_entries, encode_end, encode_entry
 from escp.failures import FAST_AUTH, FAST_CHANGED, FAST_DIGEST, FAST_NET, FAST_PROTOCOL, FAST_SYS
 from tests.support.loopback import BLOCK, LIMIT_S, SECRET, Event, Loopback, connect, use_blocking
-from tests.support.peers import IS_BUNDLE, SMALL, TAKEN, Receiver, Sender, unpack
+from tests.support.peers import END, IS_BUNDLE, SMALL, TAKEN, Receiver, Sender, unpack
 from tests.support.trees import list_tree, write_random
 from tests.support.waiting import wait_for as wait_until
 
@@ -124,21 +124,6 @@ def test_cuts_at_random_moments(source, target, how, n_streams, options):
     assert sent["failed"] == 0 and sent["files"] == 303
 
 
-def join_again(peer, *, connection: int, stream: int = 0) -> None:
-    """Another connection of the same stream, for a peer and its plane."""
-    (pair,) = connect(1)
-    _, theirs = pair
-    peer.pairs.append(pair)  # to be closed
-    peer.pairs[stream], old = pair, peer.pairs[stream]
-    peer.pairs.append(old)
-    peer._received[stream].clear()
-    peer.channels[stream] = Channel(
-        SECRET, stream, is_sender=peer.is_sender, block_bytes=BLOCK, connection=connection
-    )
-    channel = Channel(SECRET, stream, is_sender=not peer.is_sender, block_bytes=BLOCK, connection=connection)
-    peer.plane.attach(use_blocking(theirs), channel)
-
-
 def tell_taken(peer, n: int) -> None:
     peer.send_meta(TAKEN, 1, encode_end(n, 0))
 
@@ -166,7 +151,7 @@ def test_receiver_tells_what_it_has_and_repeats_results(target):
         peer.send_entries(encode_entry(kind=SMALL, id=8193, path=b"two", size=4, digest=digest_of(b"evil")))
         wait_until(lambda: peer.plane.counters()["bytes_network"] > 200)
         cut(peer)
-        join_again(peer, connection=1)
+        peer.join_again(connection=1)
         assert take_taken(peer) == 3  # the second bundle's entries, too
         tell_taken(peer, 0)
         assert [one[0] for one in peer.receive_results(1)] == [8192]  # once more
@@ -183,9 +168,47 @@ def test_receiver_after_its_end_says_that_it_has_it(target):
         peer.receive_results(1)
         peer.finish()
         cut(peer)
-        join_again(peer, connection=1)
+        peer.join_again(connection=1)
         assert take_taken(peer) == 3
         tell_taken(peer, 1)
+        peer.wait(RESUMED)
+
+
+def test_first_connection_of_a_receiver_is_the_senders_second(target):
+    """The answer to the first one's hello was lost: only the sender has had it."""
+    with Sender(target, reconnects=True, connection=1) as peer:
+        assert take_taken(peer) == 0
+        tell_taken(peer, 0)
+        peer.send_small(b"one")
+        assert [one[:2] for one in peer.receive_results(1)] == [(1, 0)]
+        end(peer)
+
+
+def test_first_connection_of_a_sender_is_the_receivers_second(source):
+    write_random(source / "one", 1000)
+    with Receiver((os.fsencode(source / "one"), b"one"), reconnects=True, connection=3) as peer:
+        assert take_taken(peer) == 0
+        tell_taken(peer, 0)
+        (entry,) = peer.receive_entries()
+        peer.receive_frame()
+        peer.send_result(entry["id"], digest=entry["digest"])
+        assert peer.receive_frame()[1][0] == END
+        tell_taken(peer, 3)
+        peer.wait(FINISHED)
+
+
+@pytest.mark.parametrize("side", ["sender", "receiver"])
+def test_first_connection_that_breaks_in_its_greeting(source, target, side):
+    write_random(source / "one", 1000)
+    kind, where = (
+        (Sender, (target,)) if side == "sender" else (Receiver, ((os.fsencode(source / "one"), b"one"),))
+    )
+    with kind(*where, reconnects=True, connection=1) as peer:
+        assert take_taken(peer) == 0
+        cut(peer)
+        peer.join_again(connection=2)
+        assert take_taken(peer) == 0
+        tell_taken(peer, 0)
         peer.wait(RESUMED)
 
 
@@ -195,7 +218,7 @@ def test_sender_that_has_results_which_were_not_sent(target, n):
         peer.send_small(b"one")
         peer.receive_results(1)
         cut(peer)
-        join_again(peer, connection=1)
+        peer.join_again(connection=1)
         tell_taken(peer, n)
         assert peer.wait(FATAL).code == FAST_PROTOCOL
 
@@ -206,7 +229,7 @@ def test_sender_that_begins_with_something_else(target):
         peer.send_small(b"one")
         peer.receive_results(1)
         cut(peer)
-        join_again(peer, connection=1)
+        peer.join_again(connection=1)
         peer.send_small(b"two", id=2)
         assert peer.wait(CUT).code == FAST_AUTH
         assert not (target / "two").exists()
@@ -230,7 +253,7 @@ def test_sender_sends_again_what_was_not_taken(source):
         frames = [peer.receive_frame() for _ in range(4)]  # LARGE, two blocks, LARGE_END
         tell_taken(peer, 1)
         cut(peer)
-        join_again(peer, connection=1)
+        peer.join_again(connection=1)
         assert take_taken(peer) == 0
         tell_taken(peer, 1)
         peer.wait(RESUMED)
@@ -255,7 +278,7 @@ def test_bundle_is_read_again(source, n_taken):
     with Receiver((os.fsencode(source), b""), reconnects=True) as peer:
         frames, _ = receive_small(peer, 20)
         cut(peer)
-        join_again(peer, connection=1)
+        peer.join_again(connection=1)
         take_taken(peer)
         tell_taken(peer, n_taken)
         assert [peer.receive_frame() for _ in frames[n_taken:]] == frames[n_taken:]
@@ -277,7 +300,7 @@ def test_small_file_that_changed_before_it_was_sent_again_is_told(source, target
             (source / "b").unlink()
         if how == "replaced":
             (source / "b").symlink_to("a")
-        join_again(peer, connection=1)
+        peer.join_again(connection=1)
         take_taken(peer)
         tell_taken(peer, 0)
         again = [peer.receive_frame() for _ in frames]
@@ -308,7 +331,7 @@ def test_change_that_no_digest_would_find_ends_the_copy(source, is_small):
             peer.receive_frame()
         cut(peer)
         os.truncate(source / "a", 10)
-        join_again(peer, connection=1)
+        peer.join_again(connection=1)
         take_taken(peer)
         tell_taken(peer, 0)
         assert peer.wait(FATAL).code == FAST_CHANGED
@@ -322,7 +345,7 @@ def test_block_that_changed_before_it_was_sent_again_is_found(source, target):
         frames = [peer.receive_frame() for _ in range(4)]
         cut(peer)
         path.write_bytes(b"x" * 2 * BLOCK)
-        join_again(peer, connection=1)
+        peer.join_again(connection=1)
         take_taken(peer)
         tell_taken(peer, 0)
         again = [peer.receive_frame() for _ in range(4)]
@@ -349,7 +372,7 @@ def test_results_in_plenty_come_again(target):
             )  # fmt: skip
             peer.receive_results(1024)
         cut(peer)
-        join_again(peer, connection=1)
+        peer.join_again(connection=1)
         assert take_taken(peer) == n // 1024
         tell_taken(peer, 0)
         assert sorted(one[0] for one in peer.receive_results(n)) == list(range(1, n + 1))
