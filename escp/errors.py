@@ -188,6 +188,23 @@ _BY_EXIT_CODE = {
 }  # fmt: skip
 
 
+# A file that failed for one of these may be copied a little later.
+_PASSING = frozenset({
+    errno.EAGAIN, errno.EBUSY, errno.EINTR, errno.ENOMEM, errno.EMFILE, errno.ENFILE, errno.ETXTBSY,
+    errno.ESTALE, errno.ETIMEDOUT, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENETUNREACH,
+})  # fmt: skip
+
+
+def may_pass(number: int) -> bool:
+    """Whether what a system call fails for may be over soon."""
+    return number in _PASSING
+
+
+def name_errno(number: int) -> str | None:
+    """'ENOSPC'; None where there is no such number."""
+    return errno.errorcode.get(number)
+
+
 def from_exit_code(exit_code: int, message: str, hint: str = "") -> EscpError:
     """Rebuild an error that a peer reported. An unknown code becomes InternalError."""
     return _BY_EXIT_CODE.get(exit_code, InternalError)(message, hint)

@@ -12,6 +12,7 @@ from escp.errors import (
     ProtocolError,
     RefusedError,
     describe_errno,
+    may_pass,
 )
 from escp.lean.record import Record
 
@@ -136,6 +137,13 @@ class Failure:
     def is_kept(self) -> bool:
         """Whether the file is there, and only lacks attributes that were to be kept."""
         return self.code >= FAST_LACKS
+
+    @property
+    def is_passing(self) -> bool:
+        """The same file may be copied a little later."""
+        return self.code in (FAST_CHANGED, FAST_DIGEST) or (
+            self.code == FAST_SYS and may_pass(self.sys_errno)
+        )
 
     @property
     def is_about_twins(self) -> bool:

@@ -1,6 +1,7 @@
 """`--clean-agents`: removes what `--push-agent` left on each host, and says what it did."""
 
 import sys
+import time
 
 from escp.errors import EscpError
 from escp.options.options import Options
@@ -24,8 +25,11 @@ def show_cleaned(host: str, trees: "list[Tree]", *, is_json: bool) -> None:
     if is_json:
         import json  # lazy, too
 
+        from escp.ui.jsonlines import write_time  # lazy, as above
+
         for tree in trees:
-            fields = {"type": "agent", "host": to_valid_text(host), **tree._asdict()}
+            stamp = write_time(time.time())
+            fields = {"type": "agent", "time": stamp, "host": to_valid_text(host), **tree._asdict()}
             out.write(json.dumps(fields, separators=(",", ":")))
         return
     for tree in trees:

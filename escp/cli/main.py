@@ -61,7 +61,7 @@ def _run_command(argv: list[str], start_s: float) -> int:
 
         options = parse_options(argv)
         is_json = options.json
-        return _run_verb(options, start_s)
+        return _run_verb(options, argv, start_s)
     except Exception as e:
         error = _explain(e)
         if error is None:
@@ -102,11 +102,15 @@ def _say(error: EscpError) -> None:
     os.write(2, f"escp: error: {error}\nescp: hint: {error.hint}\n".encode(errors="replace"))
 
 
-def _run_verb(options: "Options", start_s: float) -> int:
+def _run_verb(options: "Options", argv: list[str], start_s: float) -> int:
     if options.shows_help or options.shows_version or options.shows_licence:
         from escp.cli.pages import show_page  # lazy, as is all here
 
         return show_page(options)
+    if options.shows_config or options.checks_config:
+        from escp.cli.settings import run_settings  # lazy, as is all here
+
+        return run_settings(options, argv)
     from escp.process.interrupts import Interrupted
 
     try:

@@ -65,7 +65,25 @@ def describe_version(*, verbose: bool) -> str:
     return "\n".join(lines)
 
 
+def list_options() -> "list[dict[str, object]]":
+    """For programs: names, placeholder and help of each option, in its group."""
+    from escp.options.parser import build_parser  # not at the top, as above
+
+    found: list[dict[str, object]] = []
+    for group in build_parser()._action_groups:
+        for action in group._group_actions:
+            if action.option_strings and "==" not in str(action.help):
+                text = str(action.help).replace("%(default)s", str(action.default))
+                value = None if action.nargs == 0 else action.metavar
+                found.append(
+                    {"names": action.option_strings, "value": value, "help": text, "group": group.title}
+                )
+    return found
+
+
 def show_page(options: "Options") -> int:
+    if options.json:
+        return _show_as_json(options)
     if not options.shows_help and not options.shows_licence:
         return show_version(verbose=options.verbosity > 0)
     from escp.ui.ui import print_page  # lazy: a test makes these pages
@@ -78,4 +96,21 @@ def show_version(*, verbose: bool) -> int:
     from escp.ui.ui import print_page  # lazy, as above
 
     print_page(describe_version(verbose=verbose))
+    return 0
+
+
+def _show_as_json(options: "Options") -> int:
+    import sys  # lazy, as all of it
+
+    from escp.ui.jsonlines import JsonUi  # lazy: few want it
+    from escp.ui.lines import find_lines  # lazy, as above
+
+    ui = JsonUi(find_lines(sys.stdout), find_lines(sys.stderr))
+    if options.shows_help:
+        ui.page("help", describe_help(), list_options())
+    elif options.shows_licence:
+        ui.page("licence", LICENCE)
+    else:
+        ui.page("version", describe_version(verbose=options.verbosity > 0))
+    ui.end(None)
     return 0

@@ -44,6 +44,7 @@ class AgentJob(Job):
         self._cut_due_s = 0.0
 
     def _log_in(self, location: Location) -> AgentLink:
+        self._watcher.enter("login")
         agent = AgentLink(
             self._start_agent(location),
             location,
@@ -137,6 +138,7 @@ class AgentJob(Job):
 
     def _take(self, agent: AgentLink, message: Message) -> None:
         if isinstance(message, Hello):
+            self._watcher.enter("setup")
             self._check_resume(agent)
             self._greet(agent)
         elif isinstance(message, Listening):

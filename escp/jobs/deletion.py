@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable
 
 from escp.control.messages import Compare, Compared, Inventory, Message, Names, Prune, Pruned
-from escp.errors import DeletionError, EscpError, SomeFailedError, describe_errno
+from escp.errors import DeletionError, EscpError, SomeFailedError, describe_errno, may_pass
 from escp.options.options import Options
 from escp.streams.deletion import Lister, Remover, make_half
 from escp.streams.ends import ReceiveEnd, SendEnd
@@ -146,13 +146,17 @@ class Deletion:
             self.n_failed += 1
             path = self._options.target.below(path)
             reason = f"can't be deleted: {describe_errno(number)}"
-            self._watcher.file_error(path, reason, host=self._options.target.host)
+            host = self._options.target.host
+            self._watcher.file_error(path, reason, host=host, sys_errno=number, is_passing=may_pass(number))
         self.is_done = message.is_last
         if not self.is_done:
             self._tell_receiver(Prune())
 
     def _fail(self, path: bytes, number: int, host: str | None) -> None:
         self.n_failed += 1
-        self._watcher.file_error(path or b".", f"can't be listed: {describe_errno(number)}", host=host)
+        reason = f"can't be listed: {describe_errno(number)}"
+        self._watcher.file_error(
+            path or b".", reason, host=host, sys_errno=number, is_passing=may_pass(number)
+        )
         self._watcher.warn("nothing was deleted: not every directory could be listed")
         self.is_done = True

@@ -107,6 +107,7 @@ class Job(ABC):
                 self._look_around(is_done=self._is_finished)
                 if self._is_started:
                     self._tell_progress(self.counters())
+            self._watcher.enter("end")
             self._settle()
             self._tally.tell_lacking()
             if self._options.deletes:

@@ -14,6 +14,7 @@ class LocalJob(Job):
     """Without agents, streams and keys."""
 
     def _begin(self) -> None:
+        self._watcher.enter("setup")
         options = self._options
         # Within one host the page cache is the faster way, as long as the file does not push out all else.
         direct_bytes = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 8

@@ -136,7 +136,10 @@ class Tally:
             self._n_lacking[failure.reason] = self._n_lacking.get(failure.reason, 0) + 1
             if self._n_lacking[failure.reason] > 1:
                 return
-        self._watcher.file_error(path, self._explain(failure, path, is_receiver=is_receiver), host=host)
+        self._watcher.file_error(
+            path, self._explain(failure, path, is_receiver=is_receiver), host=host,
+            sys_errno=failure.sys_errno, is_passing=failure.is_passing,
+        )  # fmt: skip
 
     def _explain(self, failure: Failure, path: bytes, *, is_receiver: bool) -> str:
         """The reason, and what is to be said of a name in a list, or because of --inplace."""

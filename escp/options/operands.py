@@ -34,7 +34,10 @@ class Operand(Record):
 
 
 def read_operands(command: "Words") -> list[Operand]:
-    """With --doctor or --clean-agents a host may stand bare. Raises UsageError for an option among them."""
+    """With --doctor, --clean-agents or --show-config a host may stand bare.
+
+    Raises UsageError for an option among them.
+    """
     words = command.operands
     if not command.is_ended:
         for word in words[1:]:
@@ -45,7 +48,7 @@ def read_operands(command: "Words") -> list[Operand]:
     if "--doctor" in command.options:
         return [_read(f"{word}:" if _is_host(word) else word) for word in words]
     operands = [_read(word) for word in words]
-    if "--clean-agents" in command.options:
+    if "--clean-agents" in command.options or "--show-config" in command.options:
         return [_read(f"{one.word}:") if _is_bare(one) else one for one in operands]
     return operands
 
@@ -85,6 +88,8 @@ def parse_operands(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
     if args.cleans_agents:
         return _parse_hosts(args), NOWHERE
     if args.is_server or args.shows_help or args.shows_version or args.shows_licence or args.is_selftest:
+        return (), NOWHERE
+    if args.shows_config or args.checks_config:
         return (), NOWHERE
     return _parse_copy(args)
 

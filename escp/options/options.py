@@ -148,6 +148,8 @@ class Options(Record):
     shows_help: bool
     shows_version: bool
     shows_licence: bool
+    shows_config: bool
+    checks_config: bool
     is_selftest: bool
     is_doctor: bool
     logins: tuple[tuple[str, "Login"], ...]  # by host or user@host, where the configuration tells them apart
@@ -208,13 +210,17 @@ NOT_CONFIGURABLE = {
     "json-fd": _FOR_ONE_COMMAND,
     "clean-agents": _FOR_ONE_COMMAND,
     "help": _FOR_ONE_COMMAND,
+    "show-config": _FOR_ONE_COMMAND,
+    "check-config": _FOR_ONE_COMMAND,
     "version": _FOR_ONE_COMMAND,
     "licence": _FOR_ONE_COMMAND,
     "selftest": _FOR_ONE_COMMAND,
     "doctor": _FOR_ONE_COMMAND,
     "server": "is what escp calls itself with: it can't be set",
 }
-_PAGES = frozenset("-h --help -V --version -L --licence --server --selftest".split())
+_PAGES = frozenset(
+    "-h --help -V --version -L --licence --server --selftest --show-config --check-config".split()
+)
 
 
 def parse_options(argv: list[str]) -> Options:
@@ -237,7 +243,7 @@ def parse_options(argv: list[str]) -> Options:
 
     def parse(hosts: list[tuple[str, str]]) -> Options:
         chosen = [*config.select_blocks(blocks, hosts), last]
-        args = _parse_words(parser, words, *config.merge_blocks(chosen, kinds, check_setting))
+        args = merge_words(parser, words, chosen, kinds)
         args.operands = operands
         return _check_options(args)
 
@@ -301,6 +307,13 @@ def _find_shape(action: argparse.Action) -> str:
     if isinstance(action, argparse._CountAction):
         return config.COUNT
     return config.FLAG if isinstance(action, argparse._StoreTrueAction) else config.CHOICE
+
+
+def merge_words(
+    parser: OptionParser, words: list[str], blocks: list[config.Block], kinds: dict[str, config.Kind]
+) -> argparse.Namespace:
+    """The values that the options, and blocks, weakest first, give. Raises UsageError."""
+    return _parse_words(parser, words, *config.merge_blocks(blocks, kinds, check_setting))
 
 
 def _parse_words(

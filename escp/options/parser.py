@@ -322,6 +322,11 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     add("--doctor", dest="is_doctor", action="store_true",
         help="tell what limits copies on this host, or between it and another one, and what to do about it "
         "(operands: [DIR] [HOST[:DIR]]; default: this directory), and exit")
+    add("--show-config", dest="shows_config", action="store_true",
+        help="print every option's value and where it comes from, for the host that stands in place of "
+        "SOURCE and TARGET if there is one, and exit")
+    add("--check-config", dest="checks_config", action="store_true",
+        help="say what is wrong with the configuration files and the environment, and exit")
     add("-L", "--licence", dest="shows_licence", action="store_true", help="print the licence and exit")
     add("-V", "--version", dest="shows_version", action="store_true", help="print the version and exit")
     add("-h", "--help", dest="shows_help", action="store_true", help="print this help and exit")

@@ -20,14 +20,19 @@ class Events:
 
     failure: EscpError | None = None
 
+    def enter(self, phase: str) -> None:
+        """One of `progress.PHASES` begins."""
+
     def begin(self, info: StartInfo) -> None:
         """The streams are open: the login is over, and with it ssh's questions on the terminal."""
 
     def update(self, snapshot: Snapshot) -> None:
         """How far it is."""
 
-    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
-        """One file failed; the session goes on."""
+    def file_error(
+        self, path: bytes, message: str, *, host: str | None, sys_errno: int = 0, is_passing: bool = False
+    ) -> None:
+        """One file failed; the session goes on. *is_passing*: another copy may do it."""
 
     def listed(self, path: bytes) -> None:
         """What a dry run would copy, as a path at the target."""

@@ -8,17 +8,20 @@ import time
 from collections.abc import Callable
 
 from escp import __version__
-from escp.errors import EXIT_OK, EscpError, ReaderGoneError
+from escp.errors import EXIT_OK, EscpError, ReaderGoneError, name_errno
 from escp.ui.display import to_valid_text
 from escp.ui.lines import Lines
-from escp.ui.progress import RateMeter, Snapshot, StartInfo, Summary
+from escp.ui.progress import PHASES, RateMeter, Snapshot, StartInfo, Summary
 from escp.ui.summary import find_exit_code
 from escp.ui.words import WordsUi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from escp.ui.finding import Check, Finding
 
+SCHEMA = 1  # of docs/json.schema.json: grows when a field goes, or means something else
 PROGRESS_EVERY_S = 1.0
 
 
@@ -33,8 +36,11 @@ class JsonUi(WordsUi):
         verbosity: int = 0,
         stats_s: float = 0,
         clock: Callable[[], float] = time.monotonic,
+        now: Callable[[], float] = time.time,
     ):
+        """*now*: seconds since 1970."""
         super().__init__(err, out, stats_s, clock)
+        self._now = now
         self._verbosity = verbosity
         self._rate: RateMeter | None = None
         self._n_files: int | None = None  # complete
@@ -45,6 +51,7 @@ class JsonUi(WordsUi):
     def begin(self, info: StartInfo) -> None:
         self._emit(
             "start",
+            schema=SCHEMA,
             version=__version__,
             host=to_valid_text(info.host),
             address=info.address,
@@ -52,6 +59,9 @@ class JsonUi(WordsUi):
             block_bytes=info.block_bytes,
             aead=info.aead,
             embedded=info.is_embedded,
+            sources=[to_valid_text(word) for word in info.sources],
+            sources_total=info.n_sources,
+            target=to_valid_text(info.target),
         )
         self._rate = RateMeter(self._clock)
         self._next_progress_s = self._clock() + PROGRESS_EVERY_S
@@ -93,9 +103,14 @@ class JsonUi(WordsUi):
         }
         self._put("progress", progress, may_drop=True)
 
-    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
+    def file_error(
+        self, path: bytes, message: str, *, host: str | None, sys_errno: int = 0, is_passing: bool = False
+    ) -> None:
         shown_host = None if host is None else to_valid_text(host)
-        self._emit("error", **name_fields(path), host=shown_host, message=to_valid_text(message))
+        self._emit(
+            "error", **name_fields(path), host=shown_host, message=to_valid_text(message),
+            errno=name_errno(sys_errno), retryable=is_passing,
+        )  # fmt: skip
 
     def listed(self, path: bytes) -> None:
         self._out.is_product = True
@@ -136,7 +151,7 @@ class JsonUi(WordsUi):
         self._emit("check", name=check.name, ok=check.is_ok, message=to_valid_text(check.text))
 
     def conclude(self, exit_code: int, text: str) -> None:
-        self._emit("result", ok=exit_code == 0, exit_code=exit_code, **_NO_NUMBERS, error=None)
+        self._tell_result(exit_code, _NO_NUMBERS, None)
         self._is_ended = True
 
     def finish(self, summary: Summary, error: EscpError | None = None) -> None:
@@ -152,16 +167,36 @@ class JsonUi(WordsUi):
 
     def _end(self, exit_code: int, summary: Summary | None, error: EscpError | None) -> None:
         numbers = {**_NO_NUMBERS, "files": self._n_files} if summary is None else _describe_summary(summary)
-        self._emit("result", ok=exit_code == 0, exit_code=exit_code, **numbers, error=_describe_error(error))
+        self._tell_result(exit_code, numbers, error)
         self._is_ended = True
+
+    def page(self, name: str, text: str, options: "Sequence[dict[str, object]]" = ()) -> None:
+        """Help, version or licence, of which the result is told by `end`."""
+        self._put("page", {"name": name, "version": __version__, "text": text, "options": list(options)})
+
+    def setting(self, name: str, value: object, origin: str) -> None:
+        """Of --show-config."""
+        self._put("setting", {"name": name, "value": value, "origin": to_valid_text(origin)})
+
+    def _tell_result(self, exit_code: int, numbers: dict[str, object], error: EscpError | None) -> None:
+        what = {"schema": SCHEMA, "ok": exit_code == 0, "exit_code": exit_code}
+        self._put("result", {**what, **numbers, "error": _describe_error(error)})
 
     def _emit(self, kind: str, **fields: object) -> None:
         self._put(kind, fields)
 
     def _put(self, kind: str, fields: dict[str, object], *, may_drop: bool = False) -> None:
         if not self._is_ended:
-            line = json.dumps({"type": kind, **fields}, separators=(",", ":"))
+            line = json.dumps(
+                {"type": kind, "time": write_time(self._now()), **fields}, separators=(",", ":")
+            )
             self._out.put(line + "\n", may_drop=may_drop)
+
+
+def write_time(now_s: float) -> str:
+    """'2026-11-22T16:58:53.762Z'."""
+    stamp = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(now_s))
+    return f"{stamp}.{int(now_s % 1 * 1000):03}Z"
 
 
 def name_fields(path: bytes) -> dict[str, str]:
@@ -178,6 +213,7 @@ def _describe_summary(summary: Summary) -> dict[str, object]:
         "directories": summary.directories,
         "bytes": summary.bytes,
         "seconds": round(summary.seconds, 6),
+        **{f"{name}_seconds": round(spent, 6) for name, spent in zip(PHASES, summary.phases, strict=True)},
         "data_seconds": round(summary.data_seconds, 6),
         "rate_bytes_per_s": round(summary.rate_bytes_per_s),
         "bytes_network": summary.bytes_network,
@@ -205,5 +241,6 @@ def _describe_error(error: EscpError | None) -> dict[str, object] | None:
         "hint": to_valid_text(error.hint),
         "exit_code": error.exit_code,
         "retryable": error.is_retryable,
+        "errno": name_errno((error.__cause__.errno or 0) if isinstance(error.__cause__, OSError) else 0),
         **({"said": [to_valid_text(line) for line in error.said]} if error.said else {}),
     }

@@ -24,9 +24,13 @@ class LogLines(Events):
         self._n_words = 0
 
     def begin(self, info: StartInfo) -> None:
-        self._write("start", **info._asdict())
+        what = info._asdict()
+        del what["sources"]
+        self._write("start", **what)
 
-    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
+    def file_error(
+        self, path: bytes, message: str, *, host: str | None, sys_errno: int = 0, is_passing: bool = False
+    ) -> None:
         self._write("error", is_error=True, path=path, host=host, message=message)
 
     def itemized(self, path: bytes, reason: str, kind: str, size: int, *, is_dry_run: bool) -> None:
@@ -48,7 +52,9 @@ class LogLines(Events):
 
     def finish(self, summary: Summary, error: EscpError | None = None) -> None:
         error = error or self.failure
-        self._write("summary", exit_code=find_exit_code(summary, error), **summary._asdict())
+        what = summary._asdict()
+        del what["phases"]
+        self._write("summary", exit_code=find_exit_code(summary, error), **what)
         if error is not None:
             self.fail(error)
         if self._log is not None and not self._log.flush():

@@ -11,6 +11,10 @@ _E = 2.718281828459045  # math's: a library of its own, 0.2 ms of every start
 SMOOTH_S = 3.0  # the rate forgets to 1/e in this time: calm enough to read, quick enough to show a stall
 
 
+# What the time of a run goes to, in this order; with several hosts again and again.
+PHASES = ("login", "setup", "transfer", "end")
+
+
 class StartInfo(Record):
     """What was agreed with the agent, known once the data streams are open."""
 
@@ -20,6 +24,9 @@ class StartInfo(Record):
     aead: str  # the backend in use, for example "ipsec_mb"
     is_embedded: bool = False
     address: str = ""  # where the data goes, for example "192.0.2.7:1232"
+    sources: tuple[str, ...] = ()  # as the command line has them; of very many only the first
+    n_sources: int = 0
+    target: str = ""
 
 
 class Snapshot(Record):
@@ -87,6 +94,7 @@ class Summary(Record):
     bytes_disk: int | None = None  # written to files at the target; None: not known
     bytes_compressed: int | None = None  # of file data as it went through the streams, compressed or not
     n_deleted: int = 0  # names that were only at the target
+    phases: tuple[float, ...] = (0.0,) * len(PHASES)  # seconds of each
 
     @property
     def rate_bytes_per_s(self) -> float:

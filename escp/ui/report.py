@@ -5,8 +5,10 @@ import time
 from escp.errors import EscpError
 from escp.options.options import Options
 from escp.ui.events import Listeners
-from escp.ui.progress import StartInfo, Summary
+from escp.ui.progress import PHASES, StartInfo, Summary
 from escp.ui.ui import add_listeners
+
+MAX_SOURCES = 100  # that are told, of the command line
 
 
 class Report(Listeners):
@@ -17,6 +19,9 @@ class Report(Listeners):
         self._options = options
         self._start_s = start_s
         self._info: StartInfo | None = None
+        is_remote = options.target.is_remote or any(source.is_remote for source in options.sources)
+        self._phase, self._phase_s = ("login" if is_remote else "setup"), start_s
+        self._spent = dict.fromkeys(PHASES, 0.0)
         add_listeners(self, options)
 
     def finish(self, summary: Summary, error: EscpError | None = None) -> None:
@@ -31,13 +36,24 @@ class Report(Listeners):
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    def enter(self, phase: str) -> None:
+        now_s = time.monotonic()
+        self._spent[self._phase] += now_s - self._phase_s
+        self._phase, self._phase_s = phase, now_s
+
     def begin(self, info: StartInfo) -> None:
-        self._info = info
-        super().begin(info)
+        self.enter("transfer")
+        words = self._options.words
+        sources = words[:-1]
+        self._info = info._replace(
+            sources=sources[:MAX_SOURCES], n_sources=len(sources), target=words[-1] if words else ""
+        )
+        super().begin(self._info)
 
     def summarize(self, counters: dict[str, int]) -> Summary:
         """What came of the session, for `finish`."""
         options, info = self._options, self._info
+        self.enter(self._phase)
         return Summary(
             files=counters["files"],
             directories=counters["directories"],
@@ -55,4 +71,5 @@ class Report(Listeners):
             bytes_disk=counters.get("bytes_disk"),
             bytes_compressed=counters.get("bytes_compressed"),
             n_deleted=counters.get("deleted", 0),
+            phases=tuple(self._spent.values()),
         )

@@ -124,7 +124,9 @@ class TextUi(WordsUi):
             self._line_s = 0.0
             self._err.put("\r\x1b[2K")
 
-    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
+    def file_error(
+        self, path: bytes, message: str, *, host: str | None, sys_errno: int = 0, is_passing: bool = False
+    ) -> None:
         name = show_name(path) if host is None else f"{show_text(host)}:{show_name(path)}"
         self._say(f"escp: error: {name}: {show_text(message)}")
 

@@ -259,8 +259,9 @@ def test_json_of_a_whole_session(err, clock):
     assert (start["type"], start["host"], start["streams"], start["aead"]) == ("start", "dtn1", 4, "ipsec_mb")
     assert 4 <= len(progress) <= 5 and {line["type"] for line in progress} == {"progress"}
     assert progress[0]["bytes"] == 4_100_000_000 and progress[0]["total_is_final"] is True
-    assert result.pop("type") == "result"
+    assert result.pop("type") == "result" and result.pop("time").endswith("Z")
     assert result == {
+        "schema": 1, "login_seconds": 0, "setup_seconds": 0, "transfer_seconds": 0, "end_seconds": 0,
         "ok": True, "exit_code": 0, "files": 20_000, "directories": 200, "bytes": 82_000_000, "seconds": 1.4,
         "data_seconds": 1.0, "rate_bytes_per_s": 82_000_000, "bytes_network": 83_000_000, "verified": True,
         "failed": 0, "aead": "ipsec_mb", "streams": 4, "dummy": False, "error": None,
@@ -312,6 +313,7 @@ def test_json_failure_is_one_result_and_nothing_after_it(error, is_retryable):
     assert (result["ok"], result["exit_code"], result["files"]) == (False, error.exit_code, None)
     assert result["error"] == {
         "message": str(error), "hint": error.hint, "exit_code": error.exit_code, "retryable": is_retryable,
+        "errno": None,
     }  # fmt: skip
 
 
