@@ -12,7 +12,7 @@ from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.send.flights cimport settle_root_locked
 from escp._fast.send.send_again cimport send_again, sent_add
-from escp._fast.send.send_state cimport dir_node, flight
+from escp._fast.send.send_state cimport dir_node, flight, sent_log
 from escp._fast.send.send_stream cimport send_stream, transmit
 from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_BEGUN, ENTRY_QUERY,
                                        MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD, data_header,
@@ -188,6 +188,9 @@ cdef int send_entries(send_stream *t, bint has_more, fast_err *err) noexcept nog
 
 
 cdef int send_end(send_stream *t, uint64_t n_bytes, fast_err *err) noexcept nogil:
+    cdef sent_log *log = &t.state.sent[t.index]
     put_end(t.meta + IV_BYTES + META_HEADER_BYTES, n_bytes, t.n_entries)
-    t.state.sent[t.index].end = t.state.sent[t.index].n_sent + 1
+    pthread_mutex_lock(&t.line.whole.lock)  # who reads results looks at it with every TAKEN
+    log.end = log.n_sent + 1
+    pthread_mutex_unlock(&t.line.whole.lock)
     return send_meta(t, MESSAGE_END, 1, END_BYTES, False, err)
