@@ -61,7 +61,7 @@ _OTHER_LETTERS = {
     "-S": "it is the program to log in with, as with scp; rsync's -S is --sparse",
     "-D": "it is the command that starts escp there; rsync's -D is --devices",
     "-X": "it is one of scp's; rsync's -X is --xattrs",
-    "-i": "it is the key to log in with, as with scp",
+    "-i": "it is the key to log in with, as with scp; rsync's -i is --itemize",
     "-F": "it is ssh's configuration, as with scp",
     "-J": "it is the jump host, as with scp",
 }

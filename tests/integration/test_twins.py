@@ -137,3 +137,23 @@ def test_links_that_fall_together(escp, source, folded):
     assert "1 failed" in done.err
     (link,) = (folded[0] / "source").iterdir()
     assert os.readlink(link) in ("L", "l")
+
+
+@needs_root
+@pytest.mark.parametrize("way", [PUSH, PULL, LOCAL], ids=lambda way: way.name)
+def test_what_is_listed_in_another_spelling_is_not_deleted(escp, source, folded, way):
+    """With --delete: the source has README, and the target's file system calls it readme."""
+    (source / "Dir").mkdir()
+    for name in ("README", "Dir/File"):
+        (source / name).write_text(name)
+    place, settings = folded
+    (place / "source").mkdir()
+    (place / "source" / "gone").write_text("x")
+    words = ("-r", "--delete", way.source(source), way.target(place))
+    if way.is_to_remote:
+        lines = [f"export {shlex.join([f'{name}={value}'])}" for name, value in settings.items()]
+        escp.copy(*words, agent=escp.write_agent("folding", *lines))
+    else:
+        escp.copy(*words, env=settings)
+    found = sorted(str(path.relative_to(place)) for path in place.rglob("*"))
+    assert found == ["source", "source/dir", "source/dir/file", "source/readme"]
