@@ -1,6 +1,7 @@
 """Messages of the control channel: what is sent comes back, and nothing hostile gets through."""
 
 import json
+from pathlib import Path
 
 import pytest
 
@@ -255,3 +256,11 @@ def test_endless_noise_is_refused():
     with pytest.raises(AgentError, match="16 MiB"):
         for _ in range(MAX_NOISE_BYTES // 65536 + 1):
             skipper.feed(b"x" * 65536)
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_message_and_its_fields_are_documented(name):
+    text = (Path(__file__).parents[2] / "docs" / "protocol.md").read_text()
+    cls = TYPES[name]
+    words = [name, *(cls.wire_names.get(field, field).lstrip("!") for field in cls._fields)]
+    assert [word for word in words if f"`{word}`" not in text] == []

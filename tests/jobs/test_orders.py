@@ -2,8 +2,9 @@
 
 import pytest
 
+from escp.control.messages import Receive, Send
 from escp.errors import AgentError
-from escp.jobs.orders import check_age, make_receive, make_send
+from escp.jobs.orders import _NEWER, check_age, make_receive, make_send
 from escp.options.options import parse_options
 
 NAMED = {  # an option, and the fields of both orders that it sets
@@ -83,3 +84,12 @@ def test_agent_that_can_not_delete_is_refused_before_anything_is_copied(monkeypa
             check_age(order, Old())
     for order in orders(monkeypatch, "-r"):
         check_age(order, Old())
+
+
+# What escp itself asks for: an older agent does without, and the copy is the same.
+OWN_FIELDS = {"tells_missing", "names_attributes", "names_once", "filters"}
+
+
+@pytest.mark.parametrize("order", [Send, Receive])
+def test_field_that_older_agents_ignore_says_which_option_needs_it(order):
+    assert set(order._defaults) - OWN_FIELDS <= set(_NEWER)

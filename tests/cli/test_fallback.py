@@ -1,0 +1,21 @@
+"""`--fallback scp`: no option is left out unnoticed that changes what is copied."""
+
+from escp.cli.fallback import _LACKING
+from escp.options.options import Options
+
+HANDED_ON = set(
+    "address_family has_compression is_direct_hosts is_recursive keeps_attributes limit_bytes_per_s logins "
+    "sources ssh_args ssh_port ssh_program target verbosity words".split()
+)
+# Where escp's own bytes go, how fast, what is told, and what other verbs do.
+NO_MATTER = set(
+    "agent_command agent_tree batch bind_address block_bytes cleans_agents cpumask data_host fallback "
+    "has_checksum has_numeric_ids is_direct is_doctor is_embedded is_null_separated is_quiet is_reverse "
+    "is_selftest is_server json_fd logfile max_deletions metrics n_ports n_retries n_streams nodemask notify "
+    "port receive_engine reconnect_s send_engine shows_bits shows_help shows_licence shows_version stats_s "
+    "stop_s tunnel".split()
+)
+
+
+def test_each_option_is_handed_on_or_refused_or_no_matter_to_scp():
+    assert {*_LACKING, *HANDED_ON, *NO_MATTER} == set(Options._fields)
