@@ -22,7 +22,7 @@ _ROOMS = {
     "crypto": "aead digest channel",
     "wire": "extras connection payloads",
     "io": "pages ring dummy_engine posix_engine engines",
-    "files": "folding bounds owners beneath durable compare filter lending sizes given remains attributes "
+    "files": "folding bounds owners beneath durable compare filter attributes lending sizes given remains "
     "journal parts tree death alike commit nodes reason",
     "send": "send_state below gather hard_links flights removal large_files send_kept send_stream "
     "read_again send_again send_frames send_setup "

@@ -14,12 +14,16 @@ ctypedef struct stream_counters:
     uint64_t padding[3]  # a cache line of its own
 
 
+# CLOCK_MONOTONIC, in nanoseconds.
+cdef inline uint64_t read_clock() noexcept nogil:
+    cdef timespec_t now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    return <uint64_t>now.tv_sec * 1000000000 + <uint64_t>now.tv_nsec
+
+
 # Contents of a file have come, or are with the receiver: n_raw bytes, which took n_payload on the way.
 cdef inline void count_contents(stream_counters *counters, uint64_t n_payload, uint64_t n_raw) noexcept nogil:
-    cdef timespec_t now
-    cdef uint64_t now_ns
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    now_ns = now.tv_sec * <uint64_t>1000000000 + now.tv_nsec
+    cdef uint64_t now_ns = read_clock()
     if counters.first_ns == 0:
         escp_count(&counters.first_ns, now_ns)
     escp_count(&counters.n_payload, n_payload)

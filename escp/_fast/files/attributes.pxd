@@ -11,6 +11,7 @@ from escp._fast.wire.payloads cimport entry
 
 cdef enum:
     PROC_PATH_BYTES = 32
+    FULL_MODE = 0o7777  # all that a mode can hold
     FILE_MODE = 0o777  # scp takes no more of a file's mode, with -p or without
     DIRECTORY_MODE = 0o1777
     MAX_MODE_RULES = 64

@@ -15,7 +15,6 @@ from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_DIRECTORY, entry
 
 cdef enum:
     RULE_BITS = 27
-    FULL_MODE = 0o7777
     ACL_OWNER = 0x01
     ACL_GROUP = 0x04
     ACL_MASK = 0x10

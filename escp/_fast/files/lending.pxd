@@ -12,7 +12,6 @@ from escp._fast.base.libc cimport pthread_mutex_t
 
 cdef enum:
     OWNER_RIGHTS = 0o700
-    FULL_MODE = 0o7777
     MAX_LENT = 65536
     N_BUCKETS = 256  # some thousand directories may be lent at a time
 

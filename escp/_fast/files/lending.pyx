@@ -4,10 +4,8 @@ from libc.stdint cimport uint16_t, uint32_t, uint64_t
 
 from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, calloc, errno, escp_set_errno, fchmodat, free,
                                    fstatat, geteuid, memcpy, pthread_mutex_destroy, pthread_mutex_init,
-                                   pthread_mutex_lock, pthread_mutex_unlock, snprintf, stat_t)
-
-cdef enum:
-    PROC_PATH_BYTES = 32
+                                   pthread_mutex_lock, pthread_mutex_unlock, stat_t)
+from escp._fast.files.attributes cimport FULL_MODE, PROC_PATH_BYTES, proc_path
 
 
 cdef void lending_open(lent_set *s) noexcept nogil:
@@ -21,7 +19,7 @@ cdef void lending_open(lent_set *s) noexcept nogil:
 
 cdef int set_mode_by_path(int fd, uint32_t mode) noexcept nogil:
     cdef char path[PROC_PATH_BYTES]
-    snprintf(path, PROC_PATH_BYTES, "/proc/self/fd/%d", fd)  # a descriptor of O_PATH takes no fchmod
+    proc_path(path, fd)  # a descriptor of O_PATH takes no fchmod
     return fchmodat(AT_FDCWD, path, mode, 0)
 
 

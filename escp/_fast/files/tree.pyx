@@ -8,14 +8,14 @@ from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, EEXIST, EINV
                                    fchmodat, free, fstatat, memcmp, memcpy, mkdirat, openat, stat_t, strlen, unlinkat)
 from escp._fast.base.paths cimport SLASH, last_slash
 from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, clear, fail, fast_err, is_kept
-from escp._fast.files.attributes cimport (DIRECTORY_MODE, PROC_PATH_BYTES, UNFINISHED_MODE, kept_close, kept_open,
-                                          limit_new, mode_to_begin, mode_to_make, proc_path, set_path_attributes,
-                                          set_unfinished)
+from escp._fast.files.attributes cimport (DIRECTORY_MODE, FULL_MODE, PROC_PATH_BYTES, UNFINISHED_MODE, kept_close,
+                                          kept_open, limit_new, mode_to_begin, mode_to_make, proc_path,
+                                          set_path_attributes, set_unfinished)
 from escp._fast.files.beneath cimport open_beneath, open_noting_links
 from escp._fast.files.durable cimport durable_free, durable_open, meet, note_directory
 from escp._fast.files.given cimport given_first, given_free, given_open
-from escp._fast.files.lending cimport (FULL_MODE, OWNER_RIGHTS, give_back, lend, lend_new, lending_close,
-                                       lending_open, lent_directory, restore, take_newest)
+from escp._fast.files.lending cimport (OWNER_RIGHTS, give_back, lend, lend_new, lending_close, lending_open,
+                                       lent_directory, restore, take_newest)
 from escp._fast.files.parts cimport part_keep, part_open, part_remove
 from escp._fast.files.remains cimport make_identity, name_temporary, remove_remains
 from escp._fast.wire.payloads cimport entry

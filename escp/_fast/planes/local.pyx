@@ -10,10 +10,10 @@ through the page cache.
 
 from libc.stdint cimport uint8_t, uint64_t
 
+from escp._fast.base.counters cimport read_clock
 from escp._fast.base.events cimport EVENT_FATAL, EVENT_FINISHED, push_event
-from escp._fast.base.libc cimport (CLOCK_MONOTONIC, EOPNOTSUPP, ENOTTY, EXDEV, clock_gettime, errno, escp_clone,
-                                   escp_fetch_add, escp_flag, escp_load, escp_store, fstat, poll, pthread_mutex_lock,
-                                   pthread_mutex_unlock, stat_t, timespec_t)
+from escp._fast.base.libc cimport (EOPNOTSUPP, ENOTTY, EXDEV, errno, escp_clone, escp_fetch_add, escp_flag, escp_load,
+                                   escp_store, fstat, poll, pthread_mutex_lock, pthread_mutex_unlock, stat_t)
 from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_CHANGED, FAST_PROTOCOL, FAST_STOPPED, FAST_SYS, IV_BYTES,
                                     fail, fast_err)
 from escp._fast.crypto.channel cimport FRAME_DATA
@@ -72,12 +72,6 @@ cdef int fail_receiver(void *link, const fast_err *err) noexcept nogil:
         push_event(&t.link.receiving.events, EVENT_FATAL, err, False, NULL, 0, NULL, 0)
         receive_stop(t.link.receiving)
     return -1
-
-
-cdef uint64_t read_clock() noexcept nogil:
-    cdef timespec_t now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <uint64_t>now.tv_sec * 1000000000 + <uint64_t>now.tv_nsec
 
 
 cdef bint pace(local_link *link, size_t n) noexcept nogil:

@@ -1,9 +1,10 @@
 """Small files as they arrive in bundles; see receive_small.pxd."""
 
-from libc.stdint cimport int64_t, uint64_t, uint8_t
+from libc.stdint cimport int64_t, uint8_t
 
-from escp._fast.base.libc cimport (CLOCK_MONOTONIC, MSG_DONTWAIT, MSG_PEEK, clock_gettime, dup, errno, escp_fetch_add,
-                                   ftruncate, memcmp, memcpy, recv, timespec_t)
+from escp._fast.base.counters cimport read_clock
+from escp._fast.base.libc cimport (MSG_DONTWAIT, MSG_PEEK, dup, errno, escp_fetch_add, ftruncate, memcmp, memcpy,
+                                   recv)
 from escp._fast.base.paths cimport last_slash
 from escp._fast.base.types cimport FAST_DIGEST, FAST_OK, FAST_SYS, clear, fail, fast_err
 from escp._fast.crypto.digest cimport digest128, digest_finish, digest_update
@@ -122,12 +123,6 @@ cdef int settle_small(receive_stream *t, fast_err *err) noexcept nogil:
             break
     drop_held(t)
     return rc if rc else flush_results(t, err)
-
-
-cdef uint64_t read_clock() noexcept nogil:
-    cdef timespec_t now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    return <uint64_t>now.tv_sec * 1000000000 + <uint64_t>now.tv_nsec
 
 
 cdef bint is_settling_due(const receive_stream *t) noexcept nogil:
