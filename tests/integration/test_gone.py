@@ -6,6 +6,7 @@ import time
 
 from tests.support.command import TIMEOUT_S
 from tests.support.directions import LOCAL, in_all_directions
+from tests.support.fuse import FuseFile, mounted
 
 N_FILES = 3000
 
@@ -27,4 +28,19 @@ def test_removed_target_ends_the_copy_with_one_sentence(escp, source, target, wa
     assert done.error.removeprefix("box: ") == f"the target '{place}' is gone: no such file or directory"
     assert done.hint.startswith("was it removed")
     assert done.err.count("escp: error: ") == 1, done.err
+    escp.assert_nothing_left()
+
+
+@in_all_directions
+def test_source_whose_file_system_ends_is_told_once(escp, source, target, way):
+    files = {f"{i:02}": FuseFile(b"x" * 1000, is_deadly=i == 40) for i in range(90)}
+    (source / "kept").write_bytes(b"x")
+    with mounted(source / "odd", files) as odd:
+        done = escp.run("-r", *(way.source(one) for one in (odd, source / "kept")), way.target(target))
+    assert done.code == 1, done.err
+    assert done.err.count("transport endpoint is not connected") == 1, done.err
+    assert f"'{odd}'" in done.err or f"{odd}:" in done.err, done.err
+    assert (target / "kept").read_bytes() == b"x"
+    assert len(os.listdir(target / "odd")) < 90
+    assert "1 failed" in done.err, done.err
     escp.assert_nothing_left()

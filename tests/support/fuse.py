@@ -23,9 +23,19 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 class FuseFile:
-    """*size*: what stat says; None: the truth. *fails_at*: a read there gives EIO."""
+    """*size*: what stat says; None: the truth. *fails_at*: a read there gives EIO.
 
-    def __init__(self, contents: bytes, size: int | None = None, fails_at: int | None = None):
+    *is_deadly*: any read ends the server.
+    """
+
+    def __init__(
+        self,
+        contents: bytes,
+        size: int | None = None,
+        fails_at: int | None = None,
+        is_deadly: bool = False,
+    ):
+        self.is_deadly = is_deadly
         self.contents = contents
         self.size = len(contents) if size is None else size
         self.fails_at = fails_at
@@ -54,6 +64,10 @@ class FuseServer(threading.Thread):
             _, opcode, unique, node = struct.unpack_from("<IIQQ", request)
             if opcode in (FORGET, BATCH_FORGET, INTERRUPT):
                 continue
+            if opcode == READ and self.files[node - 2].is_deadly:
+                os.close(self.fd)  # the mount stays
+                self.fd = -1
+                return
             answer = self.answer(opcode, node, request[40:])
             number, body = (answer, b"") if isinstance(answer, int) else (0, answer)
             os.write(self.fd, struct.pack("<IiQ", 16 + len(body), -number, unique) + body)
@@ -112,4 +126,5 @@ def mounted(at: Path, files: dict[str, FuseFile]) -> Iterator[Path]:
     finally:
         libc.umount2(os.fsencode(at), MNT_DETACH)
         server.join(10)
-        os.close(fd)
+        if server.fd >= 0:
+            os.close(fd)

@@ -1,8 +1,8 @@
 """Whether the target is still there; see death.pxd."""
 
-from escp._fast.base.libc cimport (ECONNABORTED, EIO, ENODEV, ENOENT, ENOTCONN, ENXIO, EPERM, ESHUTDOWN, ESTALE,
+from escp._fast.base.libc cimport (AT_FDCWD, ECONNABORTED, EIO, ENODEV, ENOENT, ENOTCONN, ENXIO, EPERM, ESHUTDOWN, ESTALE,
                                    O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_TMPFILE, O_WRONLY, c_close, errno,
-                                   escp_flag, fstat, openat, stat_t, unlinkat)
+                                   escp_flag, fstat, fstatat, openat, stat_t, unlinkat)
 from escp._fast.files.remains cimport TEMP_NAME_BYTES, name_temporary
 from escp._fast.files.tree cimport dir_cache, find_cached, tree
 from escp._fast.wire.payloads cimport entry
@@ -45,3 +45,10 @@ cdef int find_death(tree *t, const dir_cache *cache, const entry *e, int number)
         if root >= 0:
             number = try_directory(t, root)
     return number if is_deadly(number) else 0
+
+
+cdef int find_source_death(const char *path, int number) noexcept nogil:
+    cdef stat_t status
+    if not is_deadly(number) or fstatat(AT_FDCWD, path, &status, 0) == 0:
+        return 0
+    return errno if is_deadly(errno) else 0

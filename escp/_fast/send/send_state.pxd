@@ -48,6 +48,7 @@ ctypedef struct dir_node:
     bint tells_absent  # of a source: the receiver waits for its entry, or hears that none comes
     uint64_t begun  # a bit for each stream that ENTRY_BEGUN was sent on; set under the lock, read without it
     bint is_settled  # of a source: it waits no more
+    bint is_gone  # of a source: nothing below it can be read any more, which was told
     bint is_open  # its status is known
     bint is_destination  # it is the directory that everything is written below
     int64_t resume  # where its listing goes on

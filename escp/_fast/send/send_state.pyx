@@ -8,6 +8,7 @@ from escp._fast.base.libc cimport (c_close, c_write, errno, escp_flag, escp_rais
                                    pthread_mutex_lock, pthread_mutex_unlock, stat_t, timespec_t)
 from escp._fast.base.paths cimport join_path, joined_length
 from escp._fast.base.types cimport FAST_CHANGED, FAST_STOPPED, FAST_SYS, SMALL_FILE_BYTES, fail, fast_err
+from escp._fast.files.death cimport find_source_death
 from escp._fast.files.sizes cimport peek
 from escp._fast.wire.connection cimport connection_stop
 
@@ -43,8 +44,29 @@ cdef void state_fail(send_state *s, const fast_err *err) noexcept nogil:
     state_stop(s)
 
 
+cdef bint is_source_gone(send_state *s, const fast_err *err, dir_node *source) noexcept nogil:
+    """Whether *source* is gone as a whole. That is told, and counted, once, in place of every file below it."""
+    cdef fast_err gone = err[0]
+    cdef bint is_first
+    if err.code != FAST_SYS or source.is_root_file:
+        return False
+    gone.sys_errno = find_source_death(source.source, err.sys_errno)
+    if gone.sys_errno == 0:
+        return False
+    pthread_mutex_lock(&s.lock)
+    is_first = not source.is_gone
+    source.is_gone = True
+    s.n_failed += is_first
+    pthread_mutex_unlock(&s.lock)
+    if is_first:
+        push_event(&s.events, EVENT_FILE_FAILED, &gone, False, source.source, source.n_source, NULL, 0)
+    return True
+
+
 cdef void report(send_state *s, const fast_err *err, bint is_remote, dir_node *dir,
                  const char *name, size_t n_name) noexcept nogil:
+    if not is_remote and is_source_gone(s, err, dir.root):
+        return
     pthread_mutex_lock(&s.lock)
     s.n_failed += 1
     pthread_mutex_unlock(&s.lock)
