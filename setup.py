@@ -69,7 +69,11 @@ CFLAGS = [
     "-U_FORTIFY_SOURCE",  # a distribution's compiler may have another level of its own
     *([*SANITIZERS.get(MODE, []), "-fno-omit-frame-pointer"] if IS_DEBUG else []),
 ]
-LDFLAGS = ["-pthread", "-Wl,-z,relro,-z,now,-z,noexecstack", *SANITIZERS.get(MODE, [])]
+LDFLAGS = [
+    *["-pthread", "-Wl,-z,relro,-z,now,-z,noexecstack"],
+    "-Wl,--compress-debug-sections=zlib",  # a third of the library; perf and gdb read them
+    *SANITIZERS.get(MODE, []),
+]
 # Of each the first that the compiler knows. A debug build has none: the sanitizers see more.
 HARDENING = ("-D_FORTIFY_SOURCE=3 -D_FORTIFY_SOURCE=2", "-fstack-clash-protection", "-fcf-protection")
 # Errors are warnings about what it does not know, and fortification at another level than what was asked for.
