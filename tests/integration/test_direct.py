@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
@@ -105,3 +107,23 @@ def test_blocked_name_of_a_file_with_several(escp, source, target):
     assert done.err.count("escp: error: ") == 1 and "a directory" in done.err, done.err
     one, two = ((target / "source" / name).stat() for name in "bc")
     assert one.st_ino == two.st_ino and one.st_nlink == 2
+
+
+@pytest.fixture
+def labelled():
+    """A file with an attribute that is larger than ext4 has room for."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        path = Path(folder) / "a"
+        path.write_bytes(b"hello")
+        try:
+            os.setxattr(path, "user.big", bytes(20_000))
+        except OSError:
+            pytest.skip("no such attribute can be made here")
+        yield path
+
+
+def test_attribute_that_the_target_can_not_keep(escp, target, labelled):
+    done = escp.fail(1, *direct("--xattrs", labelled, target / "a"))
+    assert done.err.count("escp: error: ") == 1, done.err
+    assert "copied, but its extended attributes can't be kept there" in done.err
+    assert (target / "a").read_bytes() == b"hello"
