@@ -94,7 +94,7 @@ cdef bint is_of_dead_copy(const char *own, const char *name) noexcept nogil:
 cdef void remove_remains(const copy_identity *id, int dirfd, int own_fd) noexcept nogil:
     cdef uint8_t listing[LISTING_BYTES]
     cdef char own[TEMP_NAME_BYTES]
-    cdef copy_identity known = id[0]
+    cdef copy_identity known
     cdef const dirent64_t *d = NULL
     cdef stat_t ours
     cdef stat_t status
@@ -106,6 +106,7 @@ cdef void remove_remains(const copy_identity *id, int dirfd, int own_fd) noexcep
     fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if fd < 0:
         return
+    known.session, known.pid, known.start, known.n_names = id.session, id.pid, id.start, 0  # others count
     name_temporary(&known, own)
     while True:
         n = escp_getdents(fd, listing, LISTING_BYTES)
