@@ -23,9 +23,9 @@ _ROOMS = {
     "wire": "extras connection payloads",
     "io": "pages ring dummy_engine posix_engine engines",
     "files": "folding bounds owners beneath durable compare filter attributes lending sizes given remains "
-    "journal parts tree death alike commit nodes reason",
-    "send": "send_state below gather hard_links flights removal large_files send_kept send_stream "
-    "read_again send_again send_frames send_setup "
+    "journal parts stamps tree death alike commit nodes reason",
+    "send": "send_state below gather hard_links flights removal large_files send_kept send_stamps "
+    "send_stream read_again send_again send_frames send_setup "
     "questions send_large send_small acks send",
     "walk": "walk_files walk_query walk count",
     "receive": "roots receive_state grid reserve receive_kept settle receive_small receive_large "

@@ -67,7 +67,7 @@ class Service:
         self._tells_absent = False
         self._max_large = 0  # files that the receiver can have open; 0: it did not say
         self._hears_begun = False
-        self._partial_min, self._resumes = 0, False
+        self._partial_min, self._resumes, self._job = 0, False, b""
         self._sender: SendEnd | None = None
         self._receiver: ReceiveEnd | None = None
         self._way = Way(loop, channel, log, own_address, peer_address)
@@ -91,6 +91,7 @@ class Service:
             self._way.start(end)
         if self._sender is not None:
             self._tell_progress()
+            self._sender.save()
         end = self._sender or self._receiver
         is_full = self._channel.n_pending > MAX_UNREAD_BYTES
         if end is not None and is_full != self._is_holding:
@@ -146,6 +147,8 @@ class Service:
             self._examine(message.path)
         elif isinstance(message, Bye):
             self.is_done = True
+            if message.is_whole and self._receiver is not None:
+                self._receiver.forget()
 
     def _delete(self, message: Message) -> None:
         end = self._sender or self._receiver
@@ -192,7 +195,7 @@ class Service:
         self._accepted += self._finder.accept(message.names)
         self._tells_absent = message.tells_absent
         self._max_large, self._hears_begun = message.max_large, message.tells_begun
-        self._partial_min, self._resumes = message.partial_min, message.resumes
+        self._partial_min, self._resumes, self._job = message.partial_min, message.resumes, message.job
         self._has_accept = True
         self._hand_over()
 
@@ -200,7 +203,7 @@ class Service:
         if self._sender is not None and self._finder is not None and self._has_accept:
             accepted, self._accepted = self._accepted, []
             self._sender.suit(self._max_large, hears_begun=self._hears_begun)
-            self._sender.keep_parts(self._partial_min, resumes=self._resumes)
+            self._sender.keep_parts(self._partial_min, resumes=self._resumes, job=self._job)
             self._sender.add(accepted, is_last=self._finder.is_last, tells_absent=self._tells_absent)
 
     def sources_taken(self) -> None:

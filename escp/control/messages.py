@@ -107,7 +107,7 @@ class Receive(Message, initiator=(Hello,), wire_names={
     leave out. `itemizes`: results say why (the data plane's section 5.3).
     `partial_min`: files of that size and more stay as parts when the copy is cut off (0: none), `job`: the
     hash of the command that they are of; `resumes`: go on with those that are there; `trusts_parts`: without
-    looking whether their blocks are what their journals say.
+    looking whether their blocks are what their journals say. `tells_stamps`: of each file, to know it again.
     """
 
     target: bytes
@@ -147,6 +147,7 @@ class Receive(Message, initiator=(Hello,), wire_names={
     trusts_parts: bool = False
     job: bytes = b""
     itemizes: bool = False
+    tells_stamps: bool = False
 
 
 class Opened(Message, agent=(Hello,), answers=Receive, done="opened the target"):
@@ -184,7 +185,7 @@ class Accept(Message, initiator=(Sources,), repeats=True):
     """The target path of each root of the last `Roots`, and whether to tell the receiver which don't come.
 
     `max_large`: what the receiver's `Listening` said. `tells_begun`: it knows the data plane's ENTRY_BEGUN.
-    `partial_min` and `resumes`: what its `Receive` said.
+    `partial_min` and `resumes`: what its `Receive` said. `job`: keep a record of what arrives, of that name.
     """
 
     names: list[bytes]
@@ -193,6 +194,7 @@ class Accept(Message, initiator=(Sources,), repeats=True):
     tells_begun: bool = False
     partial_min: int = 0
     resumes: bool = False
+    job: bytes = b""
 
 
 class Allow(Message, initiator=(Receive,), repeats=True):
@@ -442,4 +444,6 @@ class KeepAlive(Message):
 
 
 class Bye(Message, initiator=(Hello,)):
-    """The initiator needs nothing more."""
+    """The initiator needs nothing more. `is_whole`: all has come, and nobody will go on with it."""
+
+    is_whole: bool = False

@@ -119,7 +119,7 @@ class AgentJob(Job):
 
     def _finish(self) -> None:
         for agent in self._agents:
-            agent.send(Bye())
+            agent.send(Bye(self._is_whole))
         self._is_done = True
         super()._finish()
 

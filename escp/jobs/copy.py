@@ -45,7 +45,7 @@ class Copy:
         self._report = report
         self._done: dict[str, int] = {}
         self.first_failure: EscpError | None = None
-        self._n_parts = 0
+        self._n_parts = self._n_files = self._n_jobs = 0
 
     @property
     def has_begun(self) -> bool:
@@ -73,9 +73,10 @@ class Copy:
         job = make_job(
             Task(
                 self._options, origin, self._sources, is_many, self._start_agent, self._report, self._update,
-                self._due_s, self._has_to_resume,
+                self._due_s, self._n_jobs, self._has_to_resume,
             )
         )  # fmt: skip
+        self._n_jobs += 1
         self._done = self._add(job.run())
         self.first_failure = self.first_failure or job.first_failure
 
@@ -92,14 +93,16 @@ class Copy:
 
     @property
     def hint(self) -> str:
-        """What to do after it was cut off; "" where nothing of it has stayed but whole files."""
-        if not self._n_parts:
+        """What to do after it was cut off; "" where nothing of it has stayed, or can be gone on with."""
+        if not self._options.partial_min or not (self._n_parts or self._n_files):
             return ""
+        if not self._n_parts:
+            return "what is complete stays at the target: escp --resume with the same arguments does the rest"
         which = "a large file" if self._n_parts == 1 else f"{self._n_parts} large files"
         return f"what has come of {which} stays at the target: escp --resume with the same arguments goes on"
 
     def _update(self, counters: dict[str, int]) -> None:
-        self._n_parts = counters.get("parts", 0)
+        self._n_parts, self._n_files = counters.get("parts", 0), counters.get("files", 0)
         self._report.update(Snapshot.of(self._add(counters)))
 
 

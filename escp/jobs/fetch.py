@@ -76,6 +76,7 @@ class FetchJob(AgentJob):
         wanted = self._order_receiver(
             1 if is_single else 2, is_one_directory, has_roots=True,
             names_attributes=self._send_agent.has_feature("lacks"),
+            knows_stamps=self._send_agent.has_feature("resume"),
         )  # fmt: skip
         self._open_target(wanted)
 
@@ -116,7 +117,13 @@ class FetchJob(AgentJob):
         partial_min = self._options.partial_min if target.keeps_parts else 0
         self._send_agent.send(
             Accept(
-                names, tells_absent, target.max_large, target.hears_begun, partial_min, self._options.resumes
+                names,
+                tells_absent,
+                target.max_large,
+                target.hears_begun,
+                partial_min,
+                self._options.resumes,
+                self._kept_job,
             )
         )
         if wants_more:

@@ -63,6 +63,7 @@ class Task(Record):
     watcher: Events
     update: Callable[[dict[str, int]], None]  # how far this job is
     due_s: float = float("inf")  # of time.monotonic(): --stop-after
+    number: int = 0  # of the job in its command
     has_to_resume: bool = True  # with *resumes*: an escp that can't is an error
 
 
@@ -77,6 +78,7 @@ class Job(ABC):
         self._tell_progress = task.update
         self._due_s = task.due_s
         self._has_to_resume = task.has_to_resume
+        self._job = hash_command(task.options, task.number)
         self._loop = EventLoop()
         self._tally = Tally(task.options, task.origin, task.watcher)
         self._send_end: SendEnd | None = None  # here
@@ -107,6 +109,8 @@ class Job(ABC):
                 self._look_around(is_done=self._is_finished)
                 if self._is_started:
                     self._tell_progress(self.counters())
+                if self._send_end is not None:
+                    self._send_end.save()
             self._watcher.enter("end")
             self._settle()
             self._tally.tell_lacking()
@@ -183,6 +187,14 @@ class Job(ABC):
         for end in self._own_ends:
             if end.plane is not None:
                 end.plane.join()
+        receiver = self._ends[1]
+        if isinstance(receiver, ReceiveEnd) and self._is_whole:
+            receiver.forget()
+
+    @property
+    def _is_whole(self) -> bool:
+        """At the end: nothing has failed."""
+        return not self.counters().get("failed") and self.first_failure is None
 
     def _close(self) -> None:
         for end in self._own_ends:
@@ -219,14 +231,25 @@ class Job(ABC):
         path = self._options.sources[0].path
         return 1, is_directory(path, keeps_links=self._options.keeps_links)
 
-    def _order_receiver(self, n_sources: int, is_one_directory: bool, **more: bool) -> Receive:
+    def _order_receiver(
+        self, n_sources: int, is_one_directory: bool, *, knows_stamps: bool = True, **more: bool
+    ) -> Receive:
+        """*knows_stamps*: the sender does."""
         wanted = make_receive(self._options, n_sources, is_one_directory, **more)
-        return wanted._replace(job=hash_command(self._options))
+        return wanted._replace(job=self._job, tells_stamps=knows_stamps and self._options.partial_min > 0)
+
+    @property
+    def _kept_job(self) -> bytes:
+        """Of which the sender is to keep a record; b"": of none."""
+        assert self._target
+        return self._job if self._options.partial_min and self._target.keeps_parts else b""
 
     def _keep_parts(self) -> None:
         assert self._send_end and self._target
         if self._target.keeps_parts:
-            self._send_end.keep_parts(self._options.partial_min, resumes=self._options.resumes)
+            self._send_end.keep_parts(
+                self._options.partial_min, resumes=self._options.resumes, job=self._kept_job
+            )
 
     def _feed_end(self) -> None:
         """Hand the next ones to the plane."""

@@ -8,7 +8,7 @@ import os
 from escp.control.messages import Receive, Send
 from escp.errors import AgentError, RefusedError
 from escp.options.options import Options
-from escp.streams.ends import hash_words
+from escp.streams.record import hash_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -79,6 +79,7 @@ def make_receive(
         "names_once": True,
         "filters": _write_rules(options) if options.deletes else [],
         "job": b"",  # the caller's, which knows all of the command
+        "tells_stamps": False,  # as well
     }
     return Receive._make(own[name] if name in own else getattr(options, name) for name in Receive._fields)
 
@@ -97,9 +98,12 @@ _SAME_OPTIONS = (
 )  # fmt: skip
 
 
-def hash_command(options: Options) -> bytes:
-    """Equal for two commands with the same arguments, but for streams, limits, ways and what is shown."""
-    words = [repr((name, getattr(options, name))).encode() for name in _SAME_OPTIONS]
+def hash_command(options: Options, number: int) -> bytes:
+    """Equal for two commands with the same arguments, but for streams, limits, ways and what is shown.
+
+    *number*: of its job, one for each run of sources that are on one host.
+    """
+    words = [b"%d" % number, *(repr((name, getattr(options, name))).encode() for name in _SAME_OPTIONS)]
     for place in (*options.sources, options.target):
         path = place.path if place.is_remote else os.path.abspath(place.path)
         words.append(repr((place.user, place.host, place.port, path, place.path.endswith(b"/"))).encode())

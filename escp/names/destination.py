@@ -9,8 +9,7 @@ import errno
 import os
 import stat
 
-from escp.control.messages import Receive
-from escp.errors import ERRNO_HINTS, LocalFileError, RefusedError, RemoteFileError, describe_errno
+from escp.errors import ERRNO_HINTS, EscpError, LocalFileError, RefusedError, RemoteFileError, describe_errno
 from escp.lean.record import Record
 from escp.names.landing import DIRECTORY, MISSING, OTHER, SourceRoot, plan_landing
 
@@ -29,6 +28,14 @@ class Destination(Record):
     name: bytes
     in_place_fd: int
     is_directory: bool  # the sources' names go below it
+    made: bytes = b""  # where it says that a copy has made this directory for itself: `names/made`
+
+    def forget(self) -> None:
+        """The copy is whole."""
+        if self.made:
+            from escp.names.made import forget  # not at the top: most directories are there already
+
+            forget(self.made)
 
     def close(self) -> None:
         for fd in (self.root_fd, self.in_place_fd):
@@ -69,10 +76,15 @@ def open_destination(
     is_dry_run: bool = False,
     is_exact: bool = False,
     makes_path: bool = False,
+    job: bytes = b"",
+    resumes: bool = False,
 ) -> Destination:
     """Open what *target* names, creating the one directory that a copy of a directory may need.
 
     *is_exact*, *makes_path*: as for `plan_landing`; with the latter all that lead to it are created, too.
+
+    *job*: the command's hash, where another run may go on with what this one leaves; *resumes*: this is one.
+    Then a directory that the run before made of its source is that again, and nothing to copy into.
 
     In a dry run an empty directory that has no name stands for it. Raises RefusedError when the target is not
     what the sources need, RemoteFileError or LocalFileError when it can't be opened.
@@ -92,7 +104,11 @@ def open_destination(
         try:
             landing = plan_landing(path, kind, sources, is_exact=is_exact, makes_path=makes_path)
             if kind == DIRECTORY:
-                return Destination(os.dup(fd), b"", -1, landing.names[0] != b"" or not is_exact)
+                made = (
+                    b"" if is_exact or is_dry_run or not job else _find_made(path, fd, job, resumes=resumes)
+                )
+                names_below = not made and (landing.names[0] != b"" or not is_exact)
+                return Destination(os.dup(fd), b"", -1, names_below, made)
             if kind == OTHER:
                 return _open_file(fd, path)
         finally:
@@ -113,7 +129,9 @@ def open_destination(
             return Destination(_open_nameless(), b"", -1, names_below)
         # A directory that is copied gets its mode at the end; one for several sources has none to get.
         private = 0o700 if is_remote else 0o1700  # see UNFINISHED_MODE in _fast/files/attributes.pxd
-        return Destination(_make_root(landing.root, 0o777 if names_below else private), b"", -1, names_below)
+        root = _make_root(landing.root, 0o777 if names_below else private)
+        made = b"" if is_exact or names_below or not job else _note_made(landing.root, root, job)
+        return Destination(root, b"", -1, names_below, made)
     except OSError as e:
         cls = RemoteFileError if is_remote else LocalFileError
         reason = describe_errno(e.errno or 0)
@@ -141,6 +159,47 @@ def check_proc(wanted: "Receive", *, is_remote: bool) -> None:
     raise cls(
         "there is no /proc here, and files can't be written without it", "mount it: mount -t proc proc /proc"
     )
+
+
+def explain_death(target: bytes, sys_errno: int, *, is_remote: bool) -> EscpError:
+    """Nothing can be made in the target any more: the rest of the copy is not even tried."""
+    return _explain(
+        f"the target '{os.fsdecode(target) or '.'}' is gone: {describe_errno(sys_errno)}",
+        "was it removed, or has its file system failed? What came before may be lost with it",
+        sys_errno, is_remote=is_remote,
+    )  # fmt: skip
+
+
+def explain_unsynced(target: bytes, sys_errno: int, *, is_remote: bool) -> EscpError:
+    shown = os.fsdecode(target) or "."
+    return _explain(
+        f"all is copied to '{shown}', but not safe on its disk (--fsync): {describe_errno(sys_errno)}",
+        "look at that host's kernel log (dmesg), and copy again once its disk is well",
+        sys_errno, is_remote=is_remote,
+    )  # fmt: skip
+
+
+def _explain(message: str, hint: str, sys_errno: int, *, is_remote: bool) -> EscpError:
+    error = (RemoteFileError if is_remote else LocalFileError)(message, hint)
+    error.__cause__ = OSError(sys_errno, os.strerror(sys_errno))
+    return error
+
+
+def _note_made(path: bytes, fd: int, job: bytes) -> bytes:
+    from escp.names.made import note  # not at the top: few copies make their directory
+
+    return note(path, fd, job)
+
+
+def _find_made(path: bytes, fd: int, job: bytes, *, resumes: bool) -> bytes:
+    from escp.names.made import find, mark  # not at the top, as above
+
+    if not os.path.lexists(mark(path)) or not find(path, fd, job):
+        return b""
+    if resumes:
+        return mark(path)
+    os.unlink(mark(path))  # of a run that nobody goes on with
+    return b""
 
 
 def _open_output(sources: "list[SourceRoot]") -> Destination:

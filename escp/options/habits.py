@@ -9,7 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Collection
 
-_CUT = "large files that are cut off stay: see --resume; -p --skip-unchanged leaves out what is complete"
+_CUT = "run the same with --resume: what has arrived is not sent again"
 _DELETED = "write --delete: it removes when all is copied and verified, but not what --exclude leaves out"
 _METER = "a terminal has a meter without it; for programs there is --json"
 _TIMES = "-p keeps times and modes"

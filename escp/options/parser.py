@@ -150,8 +150,9 @@ def _add_copy_options(group: argparse._ArgumentGroup) -> None:
         "rate of what is read and written: files that share their blocks with the source are there at "
         "once (default: no limit)")
     add("--resume", dest="resumes", action="store_true",
-        help="go on with a copy that was cut off, by the same arguments: of large files only what is missing "
-        "is sent, after what is there has been compared (default: off)")
+        help="go on with a copy that was cut off, by the same arguments: files that have arrived are "
+        "known again by inode, size and time, and of large ones only what is missing is sent, after what is "
+        "there has been compared (default: off)")
     add("--partial-min", dest="partial_min", metavar="SIZE", default="64M",
         help="files of this size in bytes, or with K, M, and larger ones stay when the copy is cut off, as "
         ".NAME.escp-part beside where they are to be, for --resume (default: %(default)s)")

@@ -5,23 +5,25 @@ Both ends of a copy use them: the initiator for what is here, the agent for what
 
 import os
 
-from escp._fast.crypto.digest import digest_of
 from escp._fast.files.filter import find_excluded as find_excluded  # for jobs
 from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED, ITEM, LISTED, PART, RESUMED, ROOM
 from escp._fast.planes.receive_plane import ReceivePlane
 from escp._fast.planes.send_plane import SendPlane, link_local
 from escp.control.messages import Receive, Result, Send
 from escp.errors import (
-    EscpError,
-    LocalFileError,
     ProtocolError,
     RefusedError,
-    RemoteFileError,
-    describe_errno,
 )
 from escp.failures import FAST_GONE, FAST_SYS, Failure
 from escp.lean.eventloop import EventLoop
-from escp.names.destination import Destination, check_proc, check_rights, open_destination
+from escp.names.destination import (
+    Destination,
+    check_proc,
+    check_rights,
+    explain_death,
+    explain_unsynced,
+    open_destination,
+)
 from escp.names.landing import SourceOrder
 from escp.process.limits import share_for_receiver, share_for_sender
 
@@ -32,6 +34,7 @@ if TYPE_CHECKING:
 
     from escp.names.inventory import Source
     from escp.options.options import Options
+    from escp.streams.record import JobRecord
     from escp.streams.streams import Streams
 
     class Listener(Protocol):
@@ -88,6 +91,8 @@ class SendEnd:
         self._n_looks = 0  # for sources that were to get one name
         self._waiting: deque[tuple[bytes, bytes, bool, bool]] = deque()
         self._is_last = False
+        self._record: JobRecord | None = None
+        self._is_finished = False
         self._has_ended_sources = False
         self._is_handing_over = False
         self._has_more = False  # `add` was called meanwhile
@@ -125,9 +130,20 @@ class SendEnd:
         if hears_begun:
             self.plane.tell_begun()
 
-    def keep_parts(self, partial_min: int, *, resumes: bool) -> None:
+    def keep_parts(self, partial_min: int, *, resumes: bool, job: bytes) -> None:
         """What the receiver was asked for, if it can: see `Receive`. Before the first is added."""
         self.plane.keep_parts(partial_min, resumes)
+        if job and self._record is None and not self.wanted.is_dry_run:
+            from escp.streams.record import JobRecord  # not at the top: not every copy keeps one
+
+            self._record = JobRecord(job)
+            known = self._record.read() if resumes and not self.wanted.removes_sources else b""
+            self.plane.keep_record(self._record.seed, known)
+
+    def save(self) -> None:
+        """Write down what has arrived."""
+        if self._record is not None:
+            self._record.append(self.plane.take_record())
 
     @property
     def has_waiting(self) -> bool:
@@ -159,6 +175,7 @@ class SendEnd:
     def take_events(self) -> None:
         for kind, code, sys_errno, where, offset, is_remote, path in self.plane.take_events():
             if kind == FINISHED:
+                self._is_finished = True
                 self._listener.end_finished(self)
             elif kind == ROOM:
                 self._hand_over()
@@ -205,6 +222,9 @@ class SendEnd:
         self._loop.unwatch(self.plane.event_fd)
         self.plane.stop()
         self.plane.join()
+        if self._record is not None:
+            is_over = self._is_finished and not self.counters()["failed"]
+            self._record.close(b"" if is_over else self.plane.take_record(), is_over=is_over)
 
 
 class ReceiveEnd:
@@ -220,6 +240,7 @@ class ReceiveEnd:
         self.destination: Destination = open_destination(
             wanted.target, n_sources=wanted.n_sources, is_directory=wanted.is_directory, is_remote=is_remote,
             is_dry_run=wanted.is_dry_run, is_exact=wanted.is_target_exact, makes_path=wanted.makes_path,
+            job=wanted.job if wanted.partial_min else b"", resumes=wanted.resumes,
         )  # fmt: skip
         if wanted.reads_back and self.is_in_order:
             self.destination.close()
@@ -297,9 +318,9 @@ class ReceiveEnd:
             if kind == FINISHED:
                 self._listener.end_finished(self)
             elif kind == FATAL and code == FAST_GONE:
-                raise self._explain_death(sys_errno)
+                raise explain_death(self._wanted.target, sys_errno, is_remote=self._is_remote)
             elif kind == FATAL and code == FAST_SYS and where == SYNC_NAMES:
-                raise self._explain_unsynced(sys_errno)
+                raise explain_unsynced(self._wanted.target, sys_errno, is_remote=self._is_remote)
             elif kind == FATAL:
                 self._listener.end_failed(Failure(code, sys_errno, where, stream=offset))
             elif kind == CUT:
@@ -310,26 +331,6 @@ class ReceiveEnd:
                 self._listener.file_failed(self, Failure(code, sys_errno, where), path, is_receiver=True)
             elif kind == PART:
                 self._listener.part_told(path, where, offset)
-
-    def _explain_death(self, sys_errno: int) -> EscpError:
-        """Nothing can be made in the target any more: the rest of the copy is not even tried."""
-        cls = RemoteFileError if self._is_remote else LocalFileError
-        error = cls(
-            f"the target '{os.fsdecode(self._wanted.target) or '.'}' is gone: {describe_errno(sys_errno)}",
-            "was it removed, or has its file system failed? What came before may be lost with it",
-        )
-        error.__cause__ = OSError(sys_errno, os.strerror(sys_errno))
-        return error
-
-    def _explain_unsynced(self, sys_errno: int) -> EscpError:
-        cls = RemoteFileError if self._is_remote else LocalFileError
-        shown = os.fsdecode(self._wanted.target) or "."
-        error = cls(
-            f"all is copied to '{shown}', but not safe on its disk (--fsync): {describe_errno(sys_errno)}",
-            "look at that host's kernel log (dmesg), and copy again once its disk is well",
-        )
-        error.__cause__ = OSError(sys_errno, os.strerror(sys_errno))
-        return error
 
     def counters(self) -> dict[str, int]:
         assert self.plane is not None
@@ -345,6 +346,10 @@ class ReceiveEnd:
                 self._loop.unwatch(self.plane.event_fd)
             else:
                 self._loop.watch(self.plane.event_fd, self.take_events)
+
+    def forget(self) -> None:
+        """All has come: nobody will go on with it."""
+        self.destination.forget()
 
     def stop(self) -> None:
         """Begin to end the plane; `close` waits for that."""
@@ -365,11 +370,6 @@ class ReceiveEnd:
 def hears_of_roots(wanted: "Receive | Options") -> bool:
     """Whether the sources' names reach the receiver: not in a dry run that asks it nothing."""
     return not wanted.is_dry_run or wanted.selection != "all" or wanted.itemizes
-
-
-def hash_words(words: "Sequence[bytes]") -> bytes:
-    """16 bytes of a hash; nobody is to find other words for it who did not write these."""
-    return digest_of(b"\0".join(words))
 
 
 def _make_result(counts: dict[str, int]) -> Result:

@@ -25,7 +25,7 @@ def fail(*argv):
         (["--progress"], "--progress", "--json"),
         (["--info=progress2"], "--info", "--json"),
         (["--bwlimit=100"], "--bwlimit", "-l 10M"),
-        (["--partial"], "--partial", "--skip-unchanged"),
+        (["--partial"], "--partial", "--resume"),
         (["--exclude-from=x"], "--exclude-from", "--exclude"),
         (["--files-from=x"], "--files-from", "--filelist"),
         (["-H"], "-H", "--hard-links"),

@@ -118,6 +118,7 @@ class Escp:
             "PYTHONPATH": str(ROOT),
             MARK: self.mark,
             "XDG_CACHE_HOME": str(self.home / ".cache-here"),
+            "XDG_STATE_HOME": str(self.home / ".state-here"),
         }
         environment = {**copy_environment(), **settings, **(env or {})}
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}

@@ -239,6 +239,7 @@ class Receiver(Peer):
         hears_begun=False,
         partial_min=0,
         resumes=False,
+        record=None,
         **options,
     ):
         options = {"is_recursive": True, **options}
@@ -252,6 +253,8 @@ class Receiver(Peer):
         if hears_begun:
             self.plane.tell_begun()
         self.plane.keep_parts(partial_min, resumes)
+        if record is not None:
+            self.plane.keep_record(7, record)
         self.plane.start()
         for source, name in sources:
             assert self.plane.add_source(source, name, tells_absent=tells_absent)

@@ -13,6 +13,7 @@ from escp._fast.files.durable cimport note_directory, sync_again
 from escp._fast.files.given cimport GIVEN_ALIKE, GIVEN_TAKEN, given_begin, given_end
 from escp._fast.files.parts cimport part_rename
 from escp._fast.files.remains cimport name_temporary
+from escp._fast.files.stamps cimport stamp_of
 from escp._fast.files.tree cimport (dir_cache, file_create, file_discard, file_find, keep_directory, new_file,
                                     refuse_itself, tree)
 from escp._fast.wire.payloads cimport entry
@@ -165,7 +166,11 @@ cdef void take_name_back(const new_file *f, const entry *e) noexcept nogil:
 
 
 cdef int file_place(tree *t, new_file *f, const entry *e, fast_err *lacks, fast_err *err) noexcept nogil:
+    cdef stat_t status
     cdef int rc = 0
+    f.stamp = 0
+    if t.tells_stamps and not f.is_in_place and fstat(f.fd, &status) == 0:  # a name changes nothing of it
+        f.stamp = stamp_of(&status)
     if not f.is_in_place and not f.is_over:
         rc = name_file(t, f, e, lacks, err)
     if rc == 0 and f.fd >= 0:

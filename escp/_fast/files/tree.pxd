@@ -46,6 +46,7 @@ ctypedef struct tree:
     given_set given
     lent_set lent
     durable_set durable
+    bint tells_stamps
     bint reads_back  # --verify: what is written must be readable, too
     const int *is_stopped  # ends waiting; NULL: nothing does
     bint notes_made  # which directories are made, for was_made
@@ -89,6 +90,7 @@ ctypedef struct new_file:
     bint is_part  # then *temporary* is its name, and
     journal journal
     source_id part  # itself
+    uint64_t stamp  # once it has its name: stamps.pxd; 0: nobody wants to know
     uint32_t final_mode
     char temporary[MAX_NAME_BYTES + 1]
     char name[MAX_NAME_BYTES + 1]

@@ -25,9 +25,10 @@ from escp._fast.receive.receive_state cimport flush_results, receive_stop, recei
 from escp._fast.send.acks cimport take_result
 from escp._fast.send.send cimport send_loop
 from escp._fast.send.send_kept cimport take_kept
+from escp._fast.send.send_stamps cimport take_stamps
 from escp._fast.send.send_stream cimport send_stream
 from escp._fast.send.send_state cimport N_FLIGHTS, flight
-from escp._fast.wire.payloads cimport MESSAGE_END, MESSAGE_KEPT, RESULT_BYTES, entry, get_result, result
+from escp._fast.wire.payloads cimport MESSAGE_END, MESSAGE_KEPT, MESSAGE_STAMPS, RESULT_BYTES, entry, get_result, result
 
 
 cdef enum:
@@ -115,6 +116,8 @@ cdef int take_answer(void *link, int message, int count, const uint8_t *body, fa
         return 0
     if message == MESSAGE_KEPT:
         return take_kept(t.link.sending, body, count, err)
+    if message == MESSAGE_STAMPS:
+        return take_stamps(t.link.sending, body, count, err)
     for i in range(count):
         if get_result(body + i * RESULT_BYTES, &one, err) < 0 or take_result(t.link.sending, &one, err) < 0:
             return -1

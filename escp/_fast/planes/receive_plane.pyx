@@ -48,6 +48,7 @@ cdef int obey(receive_config *c, tree *destination, order) except -1:
     c.resumes = order.resumes
     c.trusts_parts = order.trusts_parts
     c.job.high, c.job.low = find_job(order.job)
+    destination.tells_stamps = order.tells_stamps
     destination.overwrites = order.is_inplace
     destination.durable.is_on = order.is_durable
     destination.reads_back = order.reads_back

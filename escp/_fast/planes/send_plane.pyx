@@ -12,6 +12,7 @@ from escp._fast.base.libc cimport (calloc, free, geteuid, pthread_cond_broadcast
                                    pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.base.types cimport MAX_OPEN_LARGE, MAX_PATH_BYTES, clear, fast_err
 from escp._fast.files.filter cimport filter_set, filters_compile, filters_free
+from escp._fast.files.stamps cimport STAMP_RECORD_BYTES, book_open
 from escp._fast.io.engines cimport find_engine
 from escp._fast.planes.local cimport local_join, local_link, local_loop, local_stream
 from escp._fast.planes.plane cimport Plane, check_memory, check_streams, find_selection, sum_counters
@@ -22,7 +23,8 @@ from escp._fast.send.acks cimport ack_close, ack_loop, ack_open, ack_reader
 from escp._fast.send.large_files cimport count_parts_locked
 from escp._fast.send.send cimport send_loop
 from escp._fast.send.send_setup cimport state_free, state_open
-from escp._fast.send.send_state cimport N_ROOTS, dir_node, node_new, send_config, send_state, state_stop, state_wake
+from escp._fast.send.send_state cimport (N_QUESTIONS, N_ROOTS, dir_node, item, node_new, send_config, send_state,
+                                         state_stop, state_wake)
 from escp._fast.send.send_stream cimport send_stream, send_stream_close, send_stream_open
 from escp._fast.walk.count cimport count_loop, count_source_locked
 from escp._fast.walk.walk cimport walk_loop
@@ -145,6 +147,29 @@ cdef class SendPlane(Plane):
         """
         self.state.config.partial_min = partial_min
         self.state.config.resumes = resumes and partial_min > 0
+
+    def keep_record(self, uint64_t seed, bytes records not None):
+        """Files are asked about that these *records* of earlier runs know, and there are new ones: see take_record.
+        Before there is any source.
+        """
+        cdef send_state *s = self.state
+        cdef uint64_t n = len(records) // STAMP_RECORD_BYTES
+        if s.questions == NULL and n:
+            s.questions = <item *>calloc(N_QUESTIONS, sizeof(item))
+        if not book_open(&s.stamps, seed, records, n) or (s.questions == NULL and n):
+            raise MemoryError("record")
+
+    def take_record(self):
+        """What has arrived since the last time, as `keep_record` takes it."""
+        cdef send_state *s = self.state
+        cdef bytes records
+        if not s.stamps.n_logged:  # read without the lock: then the next time
+            return b""
+        pthread_mutex_lock(&s.lock)
+        records = (<char *>s.stamps.log)[:s.stamps.n_logged * STAMP_RECORD_BYTES]
+        s.stamps.n_logged = 0
+        pthread_mutex_unlock(&s.lock)
+        return records
 
     def start(self):
         cdef fast_err err

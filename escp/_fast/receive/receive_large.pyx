@@ -142,6 +142,7 @@ cdef int begin_large(receive_stream *t, entry *e, fast_err *err) noexcept nogil:
     l.what.path = l.path
     l.what.extras_bytes = 0
     l.file.fd = l.file.dirfd = -1
+    l.file.stamp = 0
     l.file.is_part = l.file.has_temporary_name = l.file.owns_dirfd = False
     l.has_holes = (e.flags & ENTRY_HAS_HOLES) != 0
     l.extras = NULL
@@ -197,6 +198,7 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
         file_commit(&s.destination, &l.file, &l.what, &l.failure)
     if l.failure.code == FAST_OK:
         l.failure.sys_errno = l.file.source.reason
+    t.stamp = l.file.stamp
     # The reason once more: the early result may come later than this one, on another stream.
     if add_result(t, &l.what, &l.failure, 0, l.is_failure_told, &l.digest, err) < 0:
         return -1

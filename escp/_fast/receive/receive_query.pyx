@@ -13,12 +13,13 @@ from escp._fast.base.types cimport (FAST_PROTOCOL, MAX_NAME_BYTES, REASON_MISSIN
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.compare cimport digest_file, is_current
 from escp._fast.files.reason cimport judge
+from escp._fast.files.stamps cimport stamp_of
 from escp._fast.files.tree cimport directory_find, file_find
 from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.receive.receive_large cimport end_writes
 from escp._fast.receive.receive_state cimport add_result, receive_state, receive_stream
 from escp._fast.receive.roots cimport roots_answer
-from escp._fast.wire.payloads cimport ENTRY_ASKS_DIRECTORY, RESULT_IS_SAME, RESULT_IS_WANTED, entry
+from escp._fast.wire.payloads cimport ENTRY_ASKS_DIRECTORY, ENTRY_ASKS_STAMP, RESULT_IS_SAME, RESULT_IS_WANTED, entry
 
 
 cdef bint has_digest(receive_stream *t, int dirfd, const char *name, const entry *e, digest128 *digest) noexcept nogil:
@@ -38,8 +39,10 @@ cdef bint has_digest(receive_stream *t, int dirfd, const char *name, const entry
     return is_done
 
 
-cdef bint has_file(receive_stream *t, const entry *e, digest128 *digest, int *reason, fast_err *own) noexcept nogil:
-    """*reason*: if not, why it would be copied. Where that is asked for a small file's digest is told, too."""
+cdef bint has_file(receive_stream *t, const entry *e, digest128 *digest, bint *is_stamped, int *reason,
+                   fast_err *own) noexcept nogil:
+    """*reason*: if not, why it would be copied. Where that is asked for a small file's digest is told, too.
+    *is_stamped*: it is as an earlier run left it."""
     cdef receive_state *s = t.state
     cdef char name[MAX_NAME_BYTES + 1]
     cdef stat_t status
@@ -51,6 +54,10 @@ cdef bint has_file(receive_stream *t, const entry *e, digest128 *digest, int *re
         return False
     if fstatat(dirfd, name, &status, AT_SYMLINK_NOFOLLOW) < 0:
         return False
+    if e.flags & ENTRY_ASKS_STAMP and S_ISREG(status.st_mode) and stamp_of(&status) == e.digest.low:
+        is_stamped[0] = True  # as an earlier run left it
+        digest.low = e.digest.low
+        return True
     if s.config.selection == SELECT_MISSING:
         return True
     reason[0] = judge(e, &status)
@@ -70,12 +77,14 @@ cdef int answer_query(receive_stream *t, const entry *e, fast_err *err) noexcept
     cdef fast_err own
     cdef digest128 digest
     cdef bint is_there = False
+    cdef bint is_stamped = False
     cdef int fd = -1
     cdef int flags = 0
     cdef int reason = REASON_MISSING
     clear(&own)
     digest.high = digest.low = 0
-    if s.config.selection == SELECT_ALL and not s.config.itemizes:
+    if s.config.selection == SELECT_ALL and not s.config.itemizes and not (
+            e.flags & ENTRY_ASKS_STAMP and s.config.resumes):
         return fail(err, FAST_PROTOCOL, 0, "question")
     # Of a local link; else one is free here.
     while (s.config.compares_digests or s.config.itemizes) and ring_free_slot(&t.ring) == NULL:
@@ -86,12 +95,12 @@ cdef int answer_query(receive_stream *t, const entry *e, fast_err *err) noexcept
     elif e.flags & ENTRY_ASKS_DIRECTORY:
         is_there = directory_find(&s.destination, &t.cache, e, &fd, &own) == 0 and fd >= 0
     else:
-        is_there = has_file(t, e, &digest, &reason, &own)
-    if not e.flags and (own.code or is_there):
-        roots_answer(&s.roots, e, own.code == 0 and s.config.compares_digests)
+        is_there = has_file(t, e, &digest, &is_stamped, &reason, &own)
+    if not e.flags & ENTRY_ASKS_DIRECTORY and (own.code or is_there):
+        roots_answer(&s.roots, e, own.code == 0 and s.config.compares_digests and not is_stamped)
     if own.code == 0:
         flags = RESULT_IS_SAME if is_there else RESULT_IS_WANTED
-    if not s.config.itemizes and not (is_there and s.config.compares_digests):
+    if not s.config.itemizes and not (is_there and (is_stamped or s.config.compares_digests)):
         digest.high = digest.low = 0
     if s.config.itemizes and own.code == 0:
         own.sys_errno = reason

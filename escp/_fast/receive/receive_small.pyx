@@ -29,6 +29,7 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, new
     f.fd = -1
     f.is_part = False
     f.source.reason = 0
+    f.stamp = 0
     digest.high = digest.low = 0
     if s.config.has_checksum:
         digest_update(digest, data, e.size, 0)
@@ -118,6 +119,7 @@ cdef int settle_small(receive_stream *t, fast_err *err) noexcept nogil:
                 own.sys_errno = h.file.source.reason
         else:
             file_discard(&h.file)
+        t.stamp = h.file.stamp
         if add_result(t, &h.what, own, 0, False, &h.digest, err) < 0:
             rc = -1
             break
@@ -159,6 +161,7 @@ cdef int write_bundle(receive_stream *t, const uint8_t *data, fast_err *err) noe
         if own.code == FAST_OK:
             own.sys_errno = f.source.reason
         data += t.bundle[i].size
+        t.stamp = f.stamp
         if add_result(t, &t.bundle[i], &own, 0, False, &digest, err) < 0:
             return -1
     t.n_bundle = 0

@@ -158,6 +158,9 @@ ctypedef struct receive_stream:
     uint8_t *check  # CHECK_BYTES, page-aligned, with --verify
     uint8_t *old  # SMALL_FILE_BYTES, with --itemize: what is there before
     int n_results
+    uint8_t *stamps  # a frame of them, of files among *results*
+    int n_stamps
+    uint64_t stamp  # of the file that add_result is told of next; 0: none
     uint64_t n_entries
     answer_sink sink
 

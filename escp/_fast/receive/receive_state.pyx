@@ -22,9 +22,10 @@ from escp._fast.io.pages cimport buffers_new
 from escp._fast.io.ring cimport ring_close, ring_open
 from escp._fast.receive.roots cimport roots_free, roots_settle
 from escp._fast.wire.connection cimport connection_close, connection_open, connection_stop, line_close
-from escp._fast.wire.payloads cimport (ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS, MESSAGE_TAKEN, RESULT_BYTES,
-                                       RESULT_IS_SAME, TAKEN_BYTES, entry, meta_header, put_end, put_meta_header,
-                                       put_result, result)
+from escp._fast.wire.payloads cimport (ENTRY_ASKS_DIRECTORY, ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS,
+                                       MESSAGE_STAMPS, MESSAGE_TAKEN, RESULT_BYTES, RESULT_IS_SAME, STAMP_BYTES,
+                                       TAKEN_BYTES, entry, meta_header,
+                                       put_end, put_meta_header, put_result, put_stamp, result)
 from escp._fast.wire.zstd cimport ZSTD_createDCtx, ZSTD_freeDCtx
 
 
@@ -86,6 +87,8 @@ cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fas
     t.meta = <uint8_t *>malloc(IV_BYTES + MAX_META_BYTES + TAG_BYTES)
     t.body = <uint8_t *>malloc(MAX_META_BYTES)
     t.results = <uint8_t *>malloc(ANSWER_BEFORE + MAX_BATCH * RESULT_BYTES + TAG_BYTES)
+    if s.destination.tells_stamps:
+        t.stamps = <uint8_t *>malloc(ANSWER_BEFORE + MAX_BATCH * STAMP_BYTES + TAG_BYTES)
     t.bundle = <entry *>malloc(MAX_BATCH * sizeof(entry))
     if s.config.reconnects:
         t.told = <uint8_t *>malloc(N_TOLD * RESULT_BYTES)
@@ -101,6 +104,7 @@ cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fas
     if s.config.itemizes:
         t.old = <uint8_t *>malloc(SMALL_FILE_BYTES)
     if (t.meta == NULL or t.body == NULL or t.results == NULL or t.bundle == NULL or t.zstd == NULL
+            or (s.destination.tells_stamps and t.stamps == NULL)
             or (s.config.itemizes and t.old == NULL) or (s.config.reconnects and t.told == NULL)
             or (s.config.has_compression and t.packed == NULL)):
         return fail(err, FAST_MEMORY, 0, "buffers")
@@ -126,6 +130,7 @@ cdef void receive_stream_close(receive_stream *t) noexcept nogil:
     free(t.meta)
     free(t.body)
     free(t.results)
+    free(t.stamps)
     free(t.told)
     line_close(&t.line)
     free(t.bundle)
@@ -151,7 +156,8 @@ cdef void identify(receive_stream *t, const entry *e, source_id *source) noexcep
 cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, size_t n_body,
                      fast_err *err) noexcept nogil:
     cdef meta_header h
-    if message != MESSAGE_RESULTS and message != MESSAGE_TAKEN and flush_results(t, err) < 0:
+    if (message != MESSAGE_RESULTS and message != MESSAGE_STAMPS and message != MESSAGE_TAKEN
+            and flush_results(t, err) < 0):
         return -1
     if t.sink.link != NULL:
         return t.sink.take(t.sink.link, message, count, frame + ANSWER_BEFORE, err)
@@ -185,7 +191,11 @@ cdef void keep_results(receive_stream *t, int n) noexcept nogil:
 
 cdef int flush_results(receive_stream *t, fast_err *err) noexcept nogil:
     cdef int n = t.n_results
-    t.n_results = 0
+    cdef int n_stamps = t.n_stamps
+    t.n_results = t.n_stamps = 0
+    # Before the results: then the sender still knows what they are of. Those that a broken connection loses stay lost.
+    if n_stamps and send_answer(t, t.stamps, MESSAGE_STAMPS, n_stamps, <size_t>n_stamps * STAMP_BYTES, err) < 0:
+        return -1
     if t.told != NULL:
         keep_results(t, n)  # before: they are sealed where they lie
     return send_results(t, t.results, n, err) if n else 0
@@ -211,12 +221,16 @@ cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int 
         r.digest = digest[0]
     put_result(t.results + ANSWER_BEFORE + t.n_results * RESULT_BYTES, &r)
     t.n_results += 1
+    if t.stamp and own.code == FAST_OK:
+        put_stamp(t.stamps + ANSWER_BEFORE + t.n_stamps * STAMP_BYTES, e.id, t.stamp)
+        t.n_stamps += 1
+    t.stamp = 0
     pthread_mutex_lock(&s.lock)
     if is_done and e.kind == ENTRY_DIRECTORY:
         s.n_directories += 1
     elif is_done:
         s.n_files += e.kind < ENTRY_QUERY and not flags
-        s.n_same += flags == RESULT_IS_SAME and not e.flags
+        s.n_same += flags == RESULT_IS_SAME and not e.flags & ENTRY_ASKS_DIRECTORY
     s.n_failed += own.code != FAST_OK and not flags
     pthread_mutex_unlock(&s.lock)
     if e.kind < ENTRY_QUERY and not flags:

@@ -13,6 +13,7 @@ from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
 from escp._fast.send.flights cimport flight_end_locked, flight_name, settle_root_locked
 from escp._fast.send.large_files cimport give_up_locked
 from escp._fast.send.send_kept cimport begin_blocks_locked, take_kept
+from escp._fast.send.send_stamps cimport note_arrived_locked, take_stamps
 from escp._fast.send.questions cimport take_answer_locked
 from escp._fast.send.removal cimport remove_source
 from escp._fast.send.send_again cimport sent_confirm_locked
@@ -21,9 +22,9 @@ from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, is_all_don
 from escp._fast.wire.connection cimport (connection, connection_cut, is_passing, line_adopt, line_close)
 from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_LINK,
                                        ENTRY_QUERY, KEPT_BYTES, KEPT_HEAD_BYTES, MESSAGE_END, MESSAGE_KEPT,
-                                       MESSAGE_RESULTS, MESSAGE_TAKEN, META_HEADER_BYTES, RESULT_BYTES,
-                                       RESULT_IS_EARLY, RESULT_IS_WANTED, TAKEN_BYTES, get_end, get_meta_header,
-                                       get_result, meta_header, result)
+                                       MESSAGE_RESULTS, MESSAGE_STAMPS, MESSAGE_TAKEN, META_HEADER_BYTES, RESULT_BYTES,
+                                       RESULT_IS_EARLY, RESULT_IS_WANTED, STAMP_BYTES, TAKEN_BYTES, get_end,
+                                       get_meta_header, get_result, meta_header, result)
 
 
 cdef int ack_open(ack_reader *r, send_state *s, fast_err *err) noexcept nogil:
@@ -112,6 +113,8 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
                 s.n_directories += 1
             elif f.kind != ENTRY_ABSENT:
                 s.n_files += 1
+                if r.code == FAST_OK:
+                    note_arrived_locked(s, f)
         removes = s.config.removes_sources and own.code == FAST_OK and f.is_good and (
             f.kind != ENTRY_DIRECTORY and f.kind != ENTRY_ABSENT)
         tells = s.config.itemizes and own.code == FAST_OK and f.is_good and 0 < r.sys_errno < N_REASONS
@@ -206,6 +209,8 @@ cdef int take_frame(ack_reader *r, int i, size_t n, fast_err *err) noexcept nogi
         return take_taken(r, i, n_taken, err)
     if h.message == MESSAGE_KEPT and h.raw_bytes == KEPT_HEAD_BYTES + h.count * <uint64_t>KEPT_BYTES:
         return take_kept(s, payload + META_HEADER_BYTES, h.count, err)
+    if h.message == MESSAGE_STAMPS and h.raw_bytes == h.count * <uint64_t>STAMP_BYTES:
+        return take_stamps(s, payload + META_HEADER_BYTES, h.count, err)
     if h.message == MESSAGE_END and h.raw_bytes == END_BYTES:
         return take_end(r, i, err)
     return fail(err, FAST_PROTOCOL, 0, "message")

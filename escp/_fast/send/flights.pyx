@@ -2,9 +2,10 @@
 
 from libc.stdint cimport uint8_t, uint16_t, uint64_t
 
-from escp._fast.base.libc cimport S_ISDIR, S_ISREG, memcpy, pthread_cond_broadcast, stat_t, timespec_t
+from escp._fast.base.libc cimport S_ISDIR, S_ISREG, memcpy, pthread_cond_broadcast, stat_t
 from escp._fast.base.types cimport MAX_NAME_BYTES
 from escp._fast.files.journal cimport kept_close
+from escp._fast.files.stamps cimport to_ns
 from escp._fast.send.hard_links cimport resolve_links_locked
 from escp._fast.send.send_state cimport (ASK_ROOM, LINKS_FAILED, LINKS_GOOD, LINKS_REFUSED, MAX_ASKED, N_FLIGHTS,
                                          SHORT_NAME_BYTES, dir_node, flight, hard_link, large_close_locked,
@@ -28,7 +29,7 @@ cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexc
     f.links = NULL
     f.is_sent = f.is_good = f.is_refused = f.is_digest_known = f.is_node = f.is_told = False
     f.size = 0
-    f.digest.high = f.digest.low = 0
+    f.digest.high = f.digest.low = f.stamp = 0
     f.n_name = 0
     s.n_asked += kind == ENTRY_QUERY
     return f
@@ -80,10 +81,6 @@ cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
 cdef void settle_root_locked(send_state *s, const flight *f) noexcept nogil:
     if f.kind == ENTRY_DIRECTORY or f.dir.is_root_file:
         f.dir.is_settled = True
-
-
-cdef uint64_t to_ns(const timespec_t *time) noexcept nogil:
-    return <uint64_t>time.tv_sec * 1000000000 + <uint64_t>time.tv_nsec
 
 
 cdef void mark_source(flight *f, const stat_t *status) noexcept nogil:

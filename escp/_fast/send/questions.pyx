@@ -9,7 +9,7 @@ from escp._fast.send.flights cimport (flight_end_locked, flight_name, flight_new
 from escp._fast.send.send_frames cimport add_entry, describe, send_entries
 from escp._fast.send.send_state cimport ASK_ROOM, MAX_ASKED, N_ITEMS, N_QUESTIONS, flight, item, send_state
 from escp._fast.send.send_stream cimport send_stream
-from escp._fast.wire.payloads cimport (ENTRY_ASKS_DIRECTORY, ENTRY_QUERY, ENTRY_SMALL, RESULT_IS_SAME,
+from escp._fast.wire.payloads cimport (ENTRY_ASKS_DIRECTORY, ENTRY_ASKS_STAMP, ENTRY_QUERY, ENTRY_SMALL, RESULT_IS_SAME,
                                        RESULT_IS_WANTED, entry, result)
 
 cdef enum:
@@ -37,6 +37,7 @@ cdef int take_questions_locked(send_stream *t) noexcept nogil:
         flight_set_name(s, f, q.name, q.n_name)
         f.size = q.size
         f.is_node = q.kind != ENTRY_SMALL
+        f.stamp = q.stamp
         t.flights[n] = f
         t.batch[n] = q[0]
         n += 1
@@ -58,16 +59,20 @@ cdef int send_questions(send_stream *t, int n, fast_err *err) noexcept nogil:
         describe(&e, ENTRY_QUERY, t.flights[i].id, &q.status, q.size)
         if q.n_name == 0 and not q.dir.is_root_file:
             e.flags, e.size = ENTRY_ASKS_DIRECTORY, 0
+        elif q.stamp:
+            e.flags, e.digest.low = ENTRY_ASKS_STAMP, q.stamp
         if add_entry(t, &e, t.flights[i], q.dir, q.name, q.n_name, err) < 0:
             return -1
     return send_entries(t, False, err)
 
 
 cdef int take_answer_locked(send_state *s, flight *f, const result *r, fast_err *err) noexcept nogil:
+    cdef bint is_stamped = f.stamp != 0 and r.digest.high == 0 and r.digest.low == f.stamp
     if r.flags != RESULT_IS_SAME and r.flags != RESULT_IS_WANTED:
         return fail(err, FAST_PROTOCOL, 0, "answer")
     f.reason = <uint8_t>(r.sys_errno if r.sys_errno < N_REASONS else REASON_NONE)
-    if r.flags == RESULT_IS_SAME and not (s.config.compares_digests and (f.n_name or f.dir.is_root_file)):
+    if r.flags == RESULT_IS_SAME and (is_stamped or not (
+            s.config.compares_digests and (f.n_name or f.dir.is_root_file))):
         s.n_skipped += f.n_name != 0 or f.dir.is_root_file
         settle_root_locked(s, f)
         flight_end_locked(s, f)

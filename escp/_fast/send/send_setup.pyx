@@ -8,6 +8,7 @@ from escp._fast.base.libc cimport (EFD_CLOEXEC, EFD_NONBLOCK, c_close, calloc, e
                                    pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_STREAMS, SELECT_ALL
 from escp._fast.files.owners cimport owners_close, owners_open
+from escp._fast.files.stamps cimport book_close
 from escp._fast.send.flights cimport flight_end_locked
 from escp._fast.send.hard_links cimport free_links
 from escp._fast.send.send_state cimport (N_FLIGHTS, N_ITEMS, N_QUESTIONS, N_ROOTS, dir_node, flight, item, item_close,
@@ -88,6 +89,7 @@ cdef void state_free(send_state *s) noexcept nogil:
     pthread_mutex_unlock(&s.lock)
     free(s.flights)
     free(s.long_names)
+    book_close(&s.stamps)
     free(s.questions)
     s.flights = NULL
     s.questions = NULL

@@ -18,6 +18,7 @@ from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.filter cimport filter_set
 from escp._fast.files.journal cimport kept_blocks
 from escp._fast.files.owners cimport owner_cache
+from escp._fast.files.stamps cimport stamp_book
 from escp._fast.io.ring cimport io_engine
 from escp._fast.wire.connection cimport connection
 
@@ -97,6 +98,7 @@ ctypedef struct item:
     stat_t status
     uint64_t size  # of its contents; status.st_size is what the system tells, to be compared with later
     bint is_measured  # it does not tell the truth: what is small is read to its end, and *size* is only a guess
+    uint64_t stamp  # of a question: that which the file had when an earlier run had brought it; 0: none has
     uint16_t n_name
     char name[MAX_NAME_BYTES + 1]
 
@@ -129,7 +131,7 @@ ctypedef struct large_file:
     item what
 
 
-# 152 bytes: a long copy has all of them in memory.
+# 160 bytes: a long copy has all of them in memory.
 ctypedef struct flight:
     uint64_t id  # 0: free
     int to_next_free  # free: 0 is the one behind it; so zeroed memory is a list, and nobody touches 1 MB to make one
@@ -151,6 +153,7 @@ ctypedef struct flight:
     uint64_t mtime  # in ns, modulo 2^64
     uint64_t ctime
     digest128 digest
+    uint64_t stamp  # of the file at the target: as its receiver told it, or of a question is asked; 0: none
     dir_node *dir
     large_file *large
     hard_link *links  # those that wait for its result
@@ -279,6 +282,7 @@ ctypedef struct send_state:
     int first_free
     int n_free
     uint64_t next_serial
+    stamp_book stamps
     event_queue events
     stream_counters streams[MAX_STREAMS]
     connection connections[MAX_STREAMS]

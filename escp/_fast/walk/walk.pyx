@@ -163,7 +163,7 @@ cdef bint list_entry(send_state *s, root_way *way, int fd, dir_node *dir,
     dir.n_refs += 1
     pthread_mutex_unlock(&s.lock)
     if type == DT_REG:
-        if s.config.selection != SELECT_ALL or s.config.is_dry_run:
+        if s.config.selection != SELECT_ALL or s.config.is_dry_run or s.stamps.known != NULL:
             consider(s, way, fd, name, dir, name)
         else:
             take_file(s, fd, name, dir, name)
@@ -253,7 +253,7 @@ cdef void take_root(send_state *s, root_way *way, dir_node *node) noexcept nogil
         tell(s, node, "", FAST_SYS, errno, "open")
     elif S_ISREG(status.st_mode):
         node.is_root_file = True
-        if s.config.selection != SELECT_ALL or s.config.is_dry_run:
+        if s.config.selection != SELECT_ALL or s.config.is_dry_run or s.stamps.known != NULL:
             consider(s, way, AT_FDCWD, node.source, node, "")
         else:
             take_file(s, AT_FDCWD, node.source, node, "")

@@ -11,7 +11,7 @@ from escp._fast.send.questions cimport wanted_file
 from escp._fast.send.send_state cimport dir_node, send_state
 
 
-# A file: ask for it, or in a dry run without a selection list it. Takes over a reference to *dir*. May wait for
+# A file: ask for it, list it in a dry run, or open it. Takes over a reference to *dir*. May wait for
 # room, and sends wanted files meanwhile.
 cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, dir_node *dir,
                    const char *name) noexcept nogil

@@ -14,8 +14,10 @@ from escp._fast.files.compare cimport digest_file
 from escp._fast.files.sizes cimport find_size, is_size_true, measure, peek
 from escp._fast.send.below cimport open_below, root_way
 from escp._fast.send.questions cimport is_time_to_ask_locked, take_wanted_locked, wanted_file
+from escp._fast.send.send_stamps cimport find_stamp
 from escp._fast.send.send_state cimport N_QUESTIONS, dir_node, item, node_unref, node_unref_locked, report, send_state
-from escp._fast.walk.walk_files cimport is_out_of_bounds, list_name, open_flags, take_below, take_opened, tell
+from escp._fast.walk.walk_files cimport (is_out_of_bounds, list_name, open_flags, take_below, take_file,
+                                         take_opened, tell)
 from escp._fast.wire.payloads cimport ENTRY_DIRECTORY, ENTRY_LINK, ENTRY_SMALL
 
 cdef enum:
@@ -123,6 +125,11 @@ cdef int find_asked_size(send_state *s, int dirfd, const char *path, item *q, fa
     return rc
 
 
+cdef bint asks(send_state *s, const dir_node *dir, const char *name, item *q) noexcept nogil:
+    q.stamp = find_stamp(s, q, dir, name)
+    return q.stamp != 0 or s.config.selection != SELECT_ALL or (s.config.itemizes and s.config.is_dry_run)
+
+
 cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, dir_node *dir,
                    const char *name) noexcept nogil:
     cdef fast_err own
@@ -138,7 +145,7 @@ cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, di
         report(s, &own, False, dir, name, strlen(name))
     elif is_out_of_bounds(s, q.size):
         pass
-    elif s.config.selection != SELECT_ALL or s.config.itemizes:
+    elif asks(s, dir, name, &q):
         q.fd = -1
         q.kind = ENTRY_SMALL
         q.dir = dir
@@ -146,8 +153,11 @@ cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, di
         memcpy(q.name, name, q.n_name)
         ask(s, way, &q)
         return
-    else:
+    elif s.config.is_dry_run:
         list_name(s, dir, name, ENTRY_SMALL, q.size, REASON_NONE)
+    else:
+        take_file(s, dirfd, path, dir, name)
+        return
     node_unref(s, dir)
 
 
@@ -161,7 +171,7 @@ cdef void consider_node(send_state *s, root_way *way, dir_node *dir, const char 
     memcpy(q.name, name, q.n_name)
     q.status = status[0]
     bound_status(&q.status)
-    q.size = 0
+    q.size = q.stamp = 0
     q.is_measured = False
     ask(s, way, &q)
 
@@ -176,7 +186,7 @@ cdef void consider_directory(send_state *s, root_way *way, dir_node *dir) noexce
     q.dir = dir
     q.n_name = 0
     q.status = dir.status
-    q.size = 0
+    q.size = q.stamp = 0
     q.is_measured = False
     pthread_mutex_lock(&s.lock)
     dir.n_refs += 1

@@ -18,6 +18,7 @@ cdef enum:
     TAKEN_BYTES = END_BYTES
     KEPT_HEAD_BYTES = 8  # then KEPT_BYTES for each block
     KEPT_BYTES = 24
+    STAMP_BYTES = 16
 
 cdef enum message_type:
     MESSAGE_HELLO = 1
@@ -26,6 +27,7 @@ cdef enum message_type:
     MESSAGE_END = 4
     MESSAGE_TAKEN = 5  # how many frames (or results) of this stream its author has taken, then 0: END's layout
     MESSAGE_KEPT = 6  # a receiver's: blocks of a large file that it has from a copy that was cut off
+    MESSAGE_STAMPS = 7  # a receiver's: how files that are there now can be known again; before their results
 
 cdef enum:
     META_IS_ZSTD = 1
@@ -47,6 +49,7 @@ cdef enum:
     ENTRY_HAS_EXTRAS = 2  # behind the path: their length (4 bytes) and they (extras.pxd)
     ENTRY_HAS_HOLES = 4  # of ENTRY_LARGE and its end: what is not sent is zero
     ENTRY_ASKS_PART = 16  # of ENTRY_LARGE and its end: MESSAGE_KEPT, and RESULT_IS_WANTED, come before any block
+    ENTRY_ASKS_STAMP = 32  # of ENTRY_QUERY: whether the file there has the stamp that *digest* ends with
     ENTRY_ASKS_DIRECTORY = 128  # of ENTRY_QUERY: whether this directory is there
 
 cdef enum:
@@ -119,6 +122,9 @@ cdef int get_result(const uint8_t *at, result *r, fast_err *err) noexcept nogil
 # A block that is kept, and its digest.
 cdef void put_kept(uint8_t *out, uint64_t number, const digest128 *digest) noexcept nogil
 cdef void get_kept(const uint8_t *at, uint64_t *number, digest128 *digest) noexcept nogil
+# A file's id, and its stamp.
+cdef void put_stamp(uint8_t *out, uint64_t id, uint64_t stamp) noexcept nogil
+cdef void get_stamp(const uint8_t *at, uint64_t *id, uint64_t *stamp) noexcept nogil
 cdef void put_id(uint8_t *out, uint64_t id) noexcept nogil
 cdef uint64_t get_id(const uint8_t *at) noexcept nogil
 cdef void put_end(uint8_t *out, uint64_t n_bytes, uint64_t n_entries) noexcept nogil

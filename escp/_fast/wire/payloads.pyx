@@ -103,7 +103,7 @@ cdef bint is_right_kind(const entry *e) noexcept nogil:
         return (e.size != 0 or e.flags & (ENTRY_HAS_HOLES | ENTRY_IS_ABANDONED | ENTRY_ASKS_PART)) and not e.flags & ~(
             ENTRY_IS_ABANDONED | ENTRY_HAS_HOLES | ENTRY_HAS_EXTRAS | ENTRY_ASKS_PART)
     if e.kind == ENTRY_QUERY:
-        return not e.flags or (e.flags == ENTRY_ASKS_DIRECTORY and e.size == 0)
+        return not e.flags or e.flags == ENTRY_ASKS_STAMP or (e.flags == ENTRY_ASKS_DIRECTORY and e.size == 0)
     if is_node(e):
         return e.flags == ENTRY_HAS_EXTRAS and e.size == 0
     if e.kind == ENTRY_ABSENT or e.kind == ENTRY_BEGUN:
@@ -223,6 +223,14 @@ cdef void put_kept(uint8_t *out, uint64_t number, const digest128 *digest) noexc
 cdef void get_kept(const uint8_t *at, uint64_t *number, digest128 *digest) noexcept nogil:
     number[0] = get64(at)
     digest.high, digest.low = get64(at + 8), get64(at + 16)
+
+
+cdef void put_stamp(uint8_t *out, uint64_t id, uint64_t stamp) noexcept nogil:
+    put64(put64(out, id), stamp)
+
+
+cdef void get_stamp(const uint8_t *at, uint64_t *id, uint64_t *stamp) noexcept nogil:
+    id[0], stamp[0] = get64(at), get64(at + 8)
 
 
 cdef void put_id(uint8_t *out, uint64_t id) noexcept nogil:
