@@ -17,6 +17,7 @@ cdef class Plane:
 
     # After attach(): wakes threads that wait for a connection, but not by connection.changed.
     cdef void wake(self) noexcept nogil
+    cdef bint is_so(self, tuple event) except -1
 
 
 # ValueError: there can't be so many streams, or blocks of that size.

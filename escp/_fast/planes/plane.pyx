@@ -17,7 +17,7 @@ from escp._fast.base.libc cimport escp_load, escp_memory_room
 from escp._fast.base.types cimport MAX_STREAMS, SELECT_ALL, SELECT_CHANGED, SELECT_MISSING, SELECT_NEWER
 from escp._fast.crypto.channel cimport Channel
 from escp._fast.io.ring cimport ring_bytes
-from escp._fast.wire.connection cimport connection_replace
+from escp._fast.wire.connection cimport connection_is, connection_replace
 
 from escp._fast.errors import BuffersError
 
@@ -95,8 +95,17 @@ cdef class Plane:
         return self.events.fd
 
     def take_events(self):
-        """(kind, code, errno, where, offset, is_remote, path) of each waiting event."""
-        return take_events(self.events)
+        """(kind, code, errno, where, offset, is_remote, path) of each waiting event.
+
+        Two threads see a stream's connections: what they tell of one may be overtaken. So of CUT and RESUMED only
+        those come that are so now.
+        """
+        return [event for event in take_events(self.events) if self.is_so(event)]
+
+    cdef bint is_so(self, tuple event) except -1:
+        if event[0] != EVENT_CUT and event[0] != EVENT_RESUMED:
+            return True
+        return connection_is(&self.connections[<int>event[4]], event[0] == EVENT_CUT)
 
     def join(self):
         """Wait for the threads: after FINISHED, FATAL or stop()."""

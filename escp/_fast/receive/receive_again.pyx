@@ -9,7 +9,7 @@ from escp._fast.base.types cimport (FAST_AUTH, FAST_NET, FAST_PROTOCOL, IV_BYTES
 from escp._fast.crypto.channel cimport FRAME_META, channel_connection, channel_expect, channel_open
 from escp._fast.receive.receive_large cimport end_writes
 from escp._fast.receive.receive_state cimport ANSWER_BEFORE, N_TOLD, receive_stream, send_results, tell_taken
-from escp._fast.wire.connection cimport connection_cut, is_passing, line_adopt
+from escp._fast.wire.connection cimport connection_cut, connection_resumed, is_passing, line_adopt
 from escp._fast.wire.payloads cimport (MESSAGE_TAKEN, META_HEADER_BYTES, RESULT_BYTES, TAKEN_BYTES, get_end,
                                        get_meta_header, meta_header)
 
@@ -98,7 +98,8 @@ cdef int receive_again(receive_stream *t, fast_err *err) noexcept nogil:
             return -1
         rc = greet(t, err)
         err.offset = t.index
-    push_event(&t.state.events, EVENT_RESUMED, err, False, NULL, 0, NULL, 0)
+    if connection_resumed(t.line.whole, t.line.number):
+        push_event(&t.state.events, EVENT_RESUMED, err, False, NULL, 0, NULL, 0)
     return 0
 
 

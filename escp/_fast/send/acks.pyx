@@ -19,7 +19,8 @@ from escp._fast.send.removal cimport remove_source
 from escp._fast.send.send_again cimport sent_confirm_locked
 from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, is_all_done_locked, node_unref_locked, report,
                                          send_state, sent_log, state_fail)
-from escp._fast.wire.connection cimport (connection, connection_cut, is_passing, line_adopt, line_close)
+from escp._fast.wire.connection cimport (connection, connection_cut, connection_resumed, is_passing, line_adopt,
+                                         line_close)
 from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_LINK,
                                        ENTRY_QUERY, KEPT_BYTES, KEPT_HEAD_BYTES, MESSAGE_END, MESSAGE_KEPT,
                                        MESSAGE_RESULTS, MESSAGE_STAMPS, MESSAGE_TAKEN, META_HEADER_BYTES, RESULT_BYTES,
@@ -160,7 +161,7 @@ cdef int take_taken(ack_reader *r, int i, uint64_t n, fast_err *err) noexcept no
     log.is_ended = r.is_ended[i]
     pthread_cond_broadcast(&c.changed)
     pthread_mutex_unlock(&c.lock)
-    if rc == 0 and is_first and r.lines[i].number > 1:
+    if rc == 0 and is_first and r.lines[i].number > 1 and connection_resumed(c, r.lines[i].number):
         err.offset = i
         push_event(&s.events, EVENT_RESUMED, err, False, NULL, 0, NULL, 0)
     return rc

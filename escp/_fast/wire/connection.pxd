@@ -20,6 +20,7 @@ ctypedef struct connection:
     channel *sealed  # its channel
     uint32_t number  # how many there have been
     bint is_cut  # the newest one is broken
+    bint is_resumed  # it is not the first, and the stream goes on over it
     bint is_over  # there will be none any more
 
 
@@ -55,6 +56,10 @@ cdef void connection_stop(connection *c) noexcept nogil
 # Connection *number* is broken: shuts its socket, so that every thread notices. True if it is the newest one, and this
 # is the first to say so.
 cdef bint connection_cut(connection *c, uint32_t number) noexcept nogil
+# The stream goes on over connection *number*. True if that is the newest one, and not broken since.
+cdef bint connection_resumed(connection *c, uint32_t number) noexcept nogil
+# Of what two threads tell Python one after the other: whether CUT, or else RESUMED, is so now.
+cdef bint connection_is(connection *c, bint cut) noexcept nogil
 # Whether the thread's connection is broken, or there is a newer one.
 cdef bint line_is_stale(line *l) noexcept nogil
 # Adopts the newest connection, if the thread has not got it and it is not broken: 1. 0: there is no such one, and

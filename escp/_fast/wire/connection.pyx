@@ -35,7 +35,7 @@ cdef void connection_replace(connection *c, int fd, channel *sealed) noexcept no
     c.fd = fd
     c.sealed = sealed
     c.number += 1
-    c.is_cut = False
+    c.is_cut = c.is_resumed = False
     pthread_cond_broadcast(&c.changed)
     pthread_mutex_unlock(&c.lock)
 
@@ -55,10 +55,29 @@ cdef bint connection_cut(connection *c, uint32_t number) noexcept nogil:
     is_first = number == c.number and not c.is_cut and not c.is_over
     if is_first:
         c.is_cut = True
+        c.is_resumed = False
         shutdown(c.fd, SHUT_RDWR)
         pthread_cond_broadcast(&c.changed)
     pthread_mutex_unlock(&c.lock)
     return is_first
+
+
+cdef bint connection_resumed(connection *c, uint32_t number) noexcept nogil:
+    cdef bint is_so
+    pthread_mutex_lock(&c.lock)
+    is_so = number == c.number and not c.is_cut
+    if is_so:
+        c.is_resumed = True
+    pthread_mutex_unlock(&c.lock)
+    return is_so
+
+
+cdef bint connection_is(connection *c, bint cut) noexcept nogil:
+    cdef bint is_so
+    pthread_mutex_lock(&c.lock)
+    is_so = c.is_cut if cut else c.is_resumed
+    pthread_mutex_unlock(&c.lock)
+    return is_so
 
 
 cdef bint line_is_stale(line *l) noexcept nogil:

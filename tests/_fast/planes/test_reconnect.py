@@ -353,6 +353,27 @@ def test_block_that_changed_before_it_was_sent_again_is_found(source, target):
         assert again[1] != frames[1]
 
 
+def test_cut_is_never_taken_back_by_what_came_before_it(source):
+    """One thread reads that a stream goes on, another finds that it does not: the latter must be believed."""
+    (source / "one").write_bytes(bytes(64 * BLOCK))
+    with Receiver((os.fsencode(source / "one"), b"one"), reconnects=True) as peer:
+        peer.receive_frame()
+        cut(peer)
+        for number in range(1, 150):
+            join_again(peer, connection=number)
+            take_taken(peer)
+            tell_taken(peer, 0)
+            near, _ = peer.pairs[0]
+            near.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            near.close()
+            kinds = []
+            end_s = time.monotonic() + 10
+            while CUT not in kinds or time.monotonic() < end_s - 9.99:
+                assert time.monotonic() < end_s, kinds
+                kinds += [event[0] for event in peer.plane.take_events()]
+            assert kinds[-1] == CUT, (number, kinds)
+
+
 @pytest.mark.parametrize("side", ["sender", "receiver"])
 def test_stream_with_one_connection_has_no_such_message(source, target, side):
     write_random(source / "one", 1000)
