@@ -11,7 +11,7 @@ from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META, channel_connectio
 from escp._fast.io.pages cimport buffers_new
 from escp._fast.io.ring cimport io_slot
 from escp._fast.send.read_again cimport read_block_again, read_bundle_again
-from escp._fast.send.send_state cimport KEPT_BYTES, N_SENT, SENT_BLOCK, SENT_BUNDLE, SENT_META, sent_frame, sent_log
+from escp._fast.send.send_state cimport LOG_BYTES, N_SENT, SENT_BLOCK, SENT_BUNDLE, SENT_META, sent_frame, sent_log
 from escp._fast.send.send_stream cimport send_stream, transmit
 from escp._fast.wire.connection cimport connection, connection_cut, line_adopt
 from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, MESSAGE_TAKEN, META_HEADER_BYTES, TAKEN_BYTES, data_header,
@@ -33,7 +33,7 @@ cdef bint find_room(sent_log *log, size_t n, size_t *at) noexcept nogil:
     oldest = oldest_kept(log)
     at[0] = 0 if oldest == NULL else log.head
     if oldest == NULL or oldest.offset < log.head:
-        if KEPT_BYTES - at[0] >= n:
+        if LOG_BYTES - at[0] >= n:
             return True
         at[0] = 0
     return oldest != NULL and n < oldest.offset - at[0]

@@ -34,7 +34,7 @@ cdef enum:
     N_SENT = 1024  # frames of a stream on the way: in blocks of 1 MiB that is 1 GiB
     # Of a stream, to be sent again. Until the receiver tells what it has taken, with as much again on the way; the
     # ring's end and what is behind its oldest frame may be too short for the next.
-    KEPT_BYTES = 2 * (TELL_BYTES + TELL_FRAMES // 2 * MAX_BATCH * 8) + 2 * MAX_META_BYTES
+    LOG_BYTES = 2 * (TELL_BYTES + TELL_FRAMES // 2 * MAX_BATCH * 8) + 2 * MAX_META_BYTES
     MAX_STACKED = 1024  # directories found and not yet listed, before a listing is put off
 
 
@@ -176,7 +176,7 @@ ctypedef struct sent_frame:
 
 ctypedef struct sent_log:
     sent_frame *frames  # a ring; NULL: the stream has one connection only
-    uint8_t *kept  # a ring of KEPT_BYTES; what a frame needs lies in one piece
+    uint8_t *kept  # a ring of LOG_BYTES; what a frame needs lies in one piece
     size_t head  # where the next one may go
     uint64_t first_kept  # no frame before it is kept
     uint64_t n_sent  # frames there ever were

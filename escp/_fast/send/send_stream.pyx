@@ -9,7 +9,7 @@ from escp._fast.crypto.channel cimport channel_seal
 from escp._fast.io.ring cimport ring_close, ring_open
 from escp._fast.send.below cimport way_close
 from escp._fast.send.gather cimport GATHER_BYTES
-from escp._fast.send.send_state cimport KEPT_BYTES, N_ITEMS, N_SENT, flight, item, send_state, sent_frame, sent_log
+from escp._fast.send.send_state cimport LOG_BYTES, N_ITEMS, N_SENT, flight, item, send_state, sent_frame, sent_log
 from escp._fast.wire.connection cimport line_close
 from escp._fast.wire.zstd cimport ZSTD_createCCtx, ZSTD_freeCCtx
 
@@ -19,7 +19,7 @@ cdef enum:
 
 cdef int sent_open(sent_log *log, fast_err *err) noexcept nogil:
     log.frames = <sent_frame *>malloc(N_SENT * sizeof(sent_frame))
-    log.kept = <uint8_t *>malloc(KEPT_BYTES)
+    log.kept = <uint8_t *>malloc(LOG_BYTES)
     if log.frames == NULL or log.kept == NULL:
         return fail(err, FAST_MEMORY, 0, "buffers")
     return 0

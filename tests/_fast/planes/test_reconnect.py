@@ -360,7 +360,7 @@ def test_cut_is_never_taken_back_by_what_came_before_it(source):
         peer.receive_frame()
         cut(peer)
         for number in range(1, 150):
-            join_again(peer, connection=number)
+            peer.join_again(connection=number)
             take_taken(peer)
             tell_taken(peer, 0)
             near, _ = peer.pairs[0]
