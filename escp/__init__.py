@@ -1,3 +1,39 @@
-"""escp: copy files between hosts over several sealed TCP streams, verified, at the machine's speed."""
+"""escp: copy files between hosts over several sealed TCP streams, verified, at the machine's speed.
+
+For programs: `escp.copy` and `escp.aio.copy` (docs/api.md). They are imported when they are first used.
+"""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.api import aio as aio
+    from escp.api.copy import copy as copy
+    from escp.api.outcome import Failed as Failed
+    from escp.api.outcome import Progress as Progress
+    from escp.api.outcome import Result as Result
+    from escp.errors import CancelledError as CancelledError
+    from escp.errors import EscpError as EscpError
 
 __version__ = "0.1.0"
+
+_PUBLIC = {
+    "copy": "escp.api.copy",
+    "aio": "escp.api.aio",
+    "Failed": "escp.api.outcome",
+    "Progress": "escp.api.outcome",
+    "Result": "escp.api.outcome",
+    "CancelledError": "escp.errors",
+    "EscpError": "escp.errors",
+}
+
+
+def __getattr__(name: str) -> object:
+    if name not in _PUBLIC:
+        raise AttributeError(f"module 'escp' has no attribute '{name}'")
+    from importlib import import_module
+
+    module = import_module(_PUBLIC[name])
+    return module if name == "aio" else getattr(module, name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *_PUBLIC]

@@ -173,6 +173,14 @@ class InterruptedBySignal(EscpError):
         self.exit_code = EXIT_SIGNAL_BASE + signal_number
 
 
+class CancelledError(InterruptedBySignal):
+    """The program that called for the copy wants no more of it."""
+
+    def __init__(self) -> None:
+        super().__init__(SIGINT)
+        self.args = ("cancelled by the program that called for it",)
+
+
 class ReaderGoneError(InterruptedBySignal):
     """Nobody reads the command's output any more. It ends quietly and by SIGPIPE, as other tools do."""
 

@@ -1,6 +1,7 @@
 """`escp --selftest` and `escp --doctor`."""
 
-from escp.cli.verb import Agents, Ending, guard
+from escp.cli.verb import Ending, guard
+from escp.jobs.agents import Agents
 from escp.process.interrupts import handle_question, handle_signals, interrupt, note
 
 TYPE_CHECKING = False

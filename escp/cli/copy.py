@@ -4,10 +4,11 @@ ssh is started as early as possible; what the copy itself needs is imported whil
 """
 
 import os
-import stat
 
-from escp.cli.verb import Agents, Ending, guard
-from escp.errors import NoAgentError, SomeFailedError, UsageError, describe_errno
+from escp.cli.verb import Ending, guard
+from escp.errors import NoAgentError
+from escp.jobs.agents import Agents
+from escp.jobs.firstlook import check_named, is_bare_host, open_sources
 from escp.process.interrupts import handle_question, handle_signals, interrupt, note
 
 TYPE_CHECKING = False
@@ -17,51 +18,10 @@ if TYPE_CHECKING:
     from escp.options.options import Options
 
 
-def _check_sources(options: "Options") -> None:
-    """Complain before ssh is started. Of several sources a missing one is told in its turn."""
-    from escp.names.landing import base_name
-
-    for source in options.sources:
-        base_name(source.path)
-    if len(options.sources) != 1 or options.sources[0].is_remote or options.filelist is not None:
-        return
-    path = options.sources[0].path
-    shown = os.fsdecode(path)
-    try:
-        is_directory = stat.S_ISDIR((os.lstat if options.keeps_links else os.stat)(path).st_mode)
-    except OSError as e:
-        hint = f"for the host of that name write {shown}:PATH" if _is_bare_host(path) else None
-        raise SomeFailedError(f"{shown}: {describe_errno(e.errno or 0)}", hint) from e
-    except ValueError as e:
-        raise SomeFailedError(f"{shown}: {e}") from e
-    if is_directory and not options.is_recursive:
-        raise SomeFailedError(f"{shown}: is a directory", "copy directories with -r")
-
-
 def _find_bare_host(options: "Options") -> str:
     """The target, if it is a path of this host that does not exist, and a host has that name; else ""."""
     path = options.target.path
-    return os.fsdecode(path) if not options.target.is_remote and _is_bare_host(path) else ""
-
-
-def _is_bare_host(path: bytes) -> bool:
-    """Whether a local path that leads nowhere may have been meant as a host, its colon forgotten."""
-    if b"/" in path or os.path.lexists(path):
-        return False
-    from escp.remote.knownhosts import is_known_host  # lazy: hardly a run needs it
-
-    return is_known_host(os.fsdecode(path).rpartition("@")[2])
-
-
-def _open_sources(options: "Options") -> "tuple[SourceQueue, Location | None]":
-    """All sources, and the host of the first one."""
-    from escp.names.sources import SourceQueue  # not at the top, as in run_copy
-
-    sources = SourceQueue(options)
-    has_sources, origin = sources.next_host()
-    if not has_sources:
-        raise UsageError(f"the file list '{options.filelist}' is empty", "there is nothing to copy")
-    return sources, origin
+    return os.fsdecode(path) if not options.target.is_remote and is_bare_host(path) else ""
 
 
 def run_copy(options: "Options", start_s: float) -> int:
@@ -75,8 +35,8 @@ def run_copy(options: "Options", start_s: float) -> int:
         from escp.names.standard import take_input  # lazy: few need it
 
         options = take_input(options)
-    _check_sources(options)
-    opened: list[tuple[SourceQueue, Location | None]] = [_open_sources(options)]
+    check_named(options)
+    opened: list[tuple[SourceQueue, Location | None]] = [open_sources(options)]
     due_s = start_s + (options.stop_s or float("inf"))
     agents = Agents(options)
     try:
@@ -85,6 +45,7 @@ def run_copy(options: "Options", start_s: float) -> int:
         # Not at the top: ssh logs in meanwhile.
         handle_signals(note)
         from escp.jobs.copy import Copy
+        from escp.process.limits import apply_affinity, prepare_process
         from escp.ui.report import Report
         from escp.ui.summary import find_exit_code
 
@@ -96,8 +57,10 @@ def run_copy(options: "Options", start_s: float) -> int:
             handle_question(report.ask)
 
             def copy() -> int:
+                prepare_process()
+                apply_affinity(options.cpumask, options.nodemask)
                 is_again = not opened  # --retry
-                sources, _ = _open_sources(options) if is_again else opened.pop()
+                sources, _ = open_sources(options) if is_again else opened.pop()
                 one = Copy(options, sources, agents.get, report, due_s, is_again=is_again)
                 ending.find_hint = lambda: one.hint
                 try:

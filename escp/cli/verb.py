@@ -1,4 +1,4 @@
-"""What the verbs share: the agents that were started, and what ends a command."""
+"""What the verbs share: what ends a command."""
 
 from escp.errors import EscpError, InternalError, InterruptedBySignal, LocalFileError
 from escp.process.interrupts import SIGNALS, Interrupted, noted
@@ -9,9 +9,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from escp.options.location import Location
     from escp.options.options import Options
-    from escp.remote.child import AgentProcess
     from escp.ui.events import Events
 
 
@@ -43,37 +41,6 @@ class Ending(Exit):
 
     def add_hint(self, error: EscpError) -> None:
         error.hint = "; ".join(filter(None, (error.hint, self.find_hint())))
-
-
-class Agents:
-    """Every agent of the command, the first of them started before the rest of escp is loaded."""
-
-    def __init__(self, options: "Options"):
-        self._options = options
-        self._started: list[AgentProcess] = []
-        self._early: AgentProcess | None = None
-
-    def start_early(self, location: "Location") -> None:
-        self._early = self._start(location)
-
-    def get(self, location: "Location") -> "AgentProcess":
-        agent, self._early = self._early, None
-        for done in [*self._started]:  # those of earlier sources: a list may name any number of hosts
-            if done is not agent and done.poll() is not None:
-                done.stop()  # its last words are told
-                self._started.remove(done)
-        return agent or self._start(location)
-
-    def _start(self, location: "Location") -> "AgentProcess":
-        from escp.remote.ssh import start_agent  # not at the top: a local copy needs none
-
-        agent = start_agent(self._options, location)
-        self._started.append(agent)
-        return agent
-
-    def stop(self) -> None:
-        for agent in self._started:
-            agent.stop()
 
 
 def guard(ending: Ending, report: "Events", work: "Callable[[], int]") -> int:

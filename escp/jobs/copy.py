@@ -8,7 +8,6 @@ from escp.jobs.job import Job, Task
 from escp.names.sources import SourceQueue
 from escp.options.location import Location
 from escp.options.options import Options
-from escp.process.limits import apply_affinity, prepare_process
 from escp.ui.events import Events
 from escp.ui.progress import Snapshot
 
@@ -53,8 +52,6 @@ class Copy:
         return bool(self._done)
 
     def run(self) -> dict[str, int]:
-        prepare_process()
-        apply_affinity(self._options.cpumask, self._options.nodemask)
         if self._options.skips_by_time and not self._options.keeps_attributes:
             self._report.warn(
                 "--skip-unchanged compares times, and without -p none is kept: what is copied now is copied "

@@ -47,6 +47,22 @@ def handle_signals(handler: "Callable[[int, object], None]") -> None:
         signals.signal(number, handler)
 
 
+_is_asked = False
+
+
 def handle_question(ask: "Callable[[], None]") -> None:
     """SIGUSR1 asks how far the copy is, as with dd. Until this call it is ignored, and by ssh always."""
+    global _is_asked
     signals.signal(signals.SIGUSR1, lambda number, frame: ask())
+    _is_asked = True
+
+
+def start_deaf(start: "Callable[[], int]") -> int:
+    """What *start* returns: a child that ignores that question, too, which may be asked of a whole group."""
+    if not _is_asked:  # it is ignored here, or is another program's
+        return start()
+    asked = signals.signal(signals.SIGUSR1, signals.SIG_IGN)
+    try:
+        return start()
+    finally:
+        signals.signal(signals.SIGUSR1, asked)

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+from _thread import allocate_lock
 
 from escp.constants import SHUTDOWN_TIMEOUT_S
 from escp.errors import (
@@ -19,6 +20,7 @@ from escp.errors import (
 )
 from escp.lean import signals
 from escp.process.environment import child_environment
+from escp.process.interrupts import start_deaf
 from escp.process.shortages import explain_shortage, explain_tasks
 from escp.remote.remotewords import RemoteWords
 
@@ -221,20 +223,12 @@ def _spawn(
     can_push: bool = False,
 ) -> AgentProcess:
     """Start a child whose standard input, output and error are pipes to here."""
-    _forbid_core_dumps()
     child_in, write_fd = os.pipe2(os.O_CLOEXEC)
     read_fd, child_out = os.pipe2(os.O_CLOEXEC)
     words_fd, child_err = os.pipe2(os.O_CLOEXEC)
     child_fds = (child_in, child_out, child_err)
-    asked = signals.signal(signals.SIGUSR1, signals.SIG_IGN)  # the child's too: `kill -USR1` of a whole group
     try:
-        pid = os.posix_spawnp(
-            command[0],
-            command,
-            child_environment(),
-            file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(child_fds)],
-            setsigdef=[signals.SIGPIPE],
-        )
+        pid = start_deaf(lambda: _start_without_dumps(command, child_fds))
     except OSError as e:
         for fd in (write_fd, read_fd, words_fd):
             os.close(fd)
@@ -246,7 +240,6 @@ def _spawn(
             is_retryable=False,
         ) from e
     finally:
-        signals.signal(signals.SIGUSR1, asked)
         for fd in child_fds:
             os.close(fd)
     return AgentProcess(
@@ -256,7 +249,21 @@ def _spawn(
     )  # fmt: skip
 
 
-def _forbid_core_dumps() -> None:
+_limit_lock = allocate_lock()  # a program may start several agents at once
+
+
+def _start_without_dumps(command: list[str], fds: tuple[int, ...]) -> int:
     """The secret passes through the child's memory. It inherits the limit; the hard one stays the user's."""
-    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
+    with _limit_lock:
+        before = resource.getrlimit(resource.RLIMIT_CORE)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, before[1]))
+        try:
+            return os.posix_spawnp(
+                command[0],
+                command,
+                child_environment(),
+                file_actions=[(os.POSIX_SPAWN_DUP2, fd, number) for number, fd in enumerate(fds)],
+                setsigdef=[signals.SIGPIPE],
+            )
+        finally:
+            resource.setrlimit(resource.RLIMIT_CORE, before)

@@ -219,12 +219,14 @@ class SendEnd:
         return _make_result(self.counters())
 
     def close(self) -> None:
+        """Once. The plane goes now, with its descriptors: an end and its listener are a circle."""
         self._loop.unwatch(self.plane.event_fd)
         self.plane.stop()
         self.plane.join()
         if self._record is not None:
             is_over = self._is_finished and not self.counters()["failed"]
             self._record.close(b"" if is_over else self.plane.take_record(), is_over=is_over)
+        del self.plane
 
 
 class ReceiveEnd:

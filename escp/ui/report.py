@@ -8,13 +8,22 @@ from escp.ui.events import Listeners
 from escp.ui.progress import PHASES, StartInfo, Summary
 from escp.ui.ui import add_listeners
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 MAX_SOURCES = 100  # that are told, of the command line
 
 
 class Report(Listeners):
-    """Tells the listeners that the options ask for. Raises LocalFileError if the log can't be opened."""
+    """Tells the listeners that *add* gives it: those that the options ask for. Raises what that raises."""
 
-    def __init__(self, options: Options, start_s: float):
+    def __init__(
+        self,
+        options: Options,
+        start_s: float,
+        add: "Callable[[Listeners, Options], None]" = add_listeners,
+    ):
         super().__init__()
         self._options = options
         self._start_s = start_s
@@ -22,7 +31,7 @@ class Report(Listeners):
         is_remote = options.target.is_remote or any(source.is_remote for source in options.sources)
         self._phase, self._phase_s = ("login" if is_remote else "setup"), start_s
         self._spent = dict.fromkeys(PHASES, 0.0)
-        add_listeners(self, options)
+        add(self, options)
 
     def finish(self, summary: Summary, error: EscpError | None = None) -> None:
         """One after the other: that the log can't be written the others tell as the run's error."""

@@ -26,11 +26,7 @@ if TYPE_CHECKING:
 
 def add_listeners(ui: "Listeners", options: "Options") -> None:
     """Those that the options ask for. Raises LocalFileError if the log can't be opened."""
-    if options.logfile is not None:
-        from escp.ui.log import TransferLog  # not at the top: most have none
-        from escp.ui.loglines import LogLines  # not at the top, as above
-
-        ui.add(LogLines(TransferLog(options.logfile), ui.warn))
+    add_log(ui, options)
     ui.add(
         make_bare_ui(
             json=options.json,
@@ -46,6 +42,15 @@ def add_listeners(ui: "Listeners", options: "Options") -> None:
     if options.json_fd is not None:
         ui.add(make_json_ui(options.json_fd, options.verbosity, options.stats_s))
     _add_hooks(ui, options)
+
+
+def add_log(ui: "Listeners", options: "Options") -> None:
+    """The log, if there is to be one. Raises as above."""
+    if options.logfile is not None:
+        from escp.ui.log import TransferLog  # not at the top: most have none
+        from escp.ui.loglines import LogLines  # not at the top, as above
+
+        ui.add(LogLines(TransferLog(options.logfile), ui.warn))
 
 
 def _add_hooks(ui: "Listeners", options: "Options") -> None:

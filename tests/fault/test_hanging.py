@@ -89,7 +89,7 @@ def is_full(pipe: int) -> bool:
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])
 @pytest.mark.parametrize(
     ("module", "name"),
-    [("escp.cli.copy", "_check_sources"), ("escp.jobs.target", "ReceiveEnd")],
+    [("escp.cli.copy", "check_named"), ("escp.jobs.target", "ReceiveEnd")],
 )
 def test_file_system_that_hangs(escp, source, target, module, name, options):
     (source / "a").write_text("a")
@@ -133,7 +133,7 @@ def test_agent_whose_file_system_hangs(escp, source, target, what):
 def test_signal_before_anything_was_done(escp, source, target, options):
     """It is told as later ones are."""
     (source / "a").write_text("a")
-    code = RUN_SLOW.format(module="escp.cli.copy", name="_check_sources")
+    code = RUN_SLOW.format(module="escp.cli.copy", name="check_named")
     process = escp.start(*options, source / "a", target / "a", command=[sys.executable, "-c", code])
     assert process.stderr.readline() == b"slow\n"
     done, _ = end(escp, process, signal.SIGTERM)

@@ -1,0 +1,134 @@
+"""escp.copy(): a copy in the calling thread, told of by a callback and a result."""
+
+import logging
+import time
+from collections.abc import Callable, Iterable
+from typing import Protocol
+
+from escp.api.outcome import MAX_FAILED, Failed, Progress, Result, make_result
+from escp.api.words import Path, read_call
+from escp.errors import CancelledError, EscpError, LocalFileError
+from escp.jobs.agents import Agents
+from escp.jobs.copy import Copy
+from escp.jobs.firstlook import check_named, open_sources
+from escp.options.options import Options
+from escp.process.shortages import explain_shortage
+from escp.ui.events import Events, Listeners
+from escp.ui.report import Report
+from escp.ui.ui import add_log
+
+_log = logging.getLogger("escp")
+
+
+class Flag(Protocol):
+    """As threading.Event and multiprocessing.Event have it."""
+
+    def is_set(self) -> bool: ...
+
+
+class _Caller(Events):
+    """Passes on what the calling program wants to hear, and keeps the rest for its result."""
+
+    def __init__(self, progress: Callable[[Progress], object] | None, cancel: Flag | None):
+        self._progress = progress
+        self._cancel = cancel
+        self.raised: BaseException | None = None  # by the program's own callback
+        self.failed: list[Failed] = []
+        self.listed_paths: list[bytes] = []
+        self.deleted_paths: list[bytes] = []
+        self.warnings: list[str] = []
+
+    def update(self, snapshot: Progress) -> None:
+        if self._progress is None or self.raised is not None:
+            return
+        try:
+            self._progress(snapshot)
+        except BaseException as e:
+            self.raised = e
+            raise
+
+    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
+        if len(self.failed) < MAX_FAILED:
+            self.failed.append(Failed(path.decode(errors="surrogateescape"), message, host))
+
+    def listed(self, path: bytes) -> None:
+        self.listed_paths.append(path)
+
+    def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
+        self.deleted_paths.append(path)
+
+    def note(self, text: str) -> None:
+        _log.debug("%s", text)
+
+    def warn(self, text: str) -> None:
+        self.warnings.append(text)
+        _log.warning("%s", text)
+
+    def words(self, host: str, line: str) -> None:
+        _log.info("%s: %s", host, line)
+
+    def tick(self) -> None:
+        if self._cancel is not None and self._cancel.is_set():
+            raise CancelledError
+
+
+def copy(
+    sources: Path | Iterable[Path],
+    target: Path,
+    *,
+    progress: Callable[[Progress], object] | None = None,
+    cancel: Flag | None = None,
+    **options: object,
+) -> Result:
+    """Copy *sources* to *target* as the command `escp` does; docs/api.md.
+
+    *sources* and *target*: as on the command line, `host:path` included; a pathlib.Path is always one of
+    this host.
+    *options*: the command's long options, with `_` for `-` (`recursive=True`, `parallel=8`,
+    `exclude=["*.o", "tmp"]`); what is left out comes from escp's configuration.
+    *progress*: called up to ten times a second, in this thread; what it raises ends the copy and is raised
+    here.
+    *cancel*: looked at ten times a second; once it is set CancelledError is raised, and nothing more gets
+    its name.
+
+    Files that failed are in the result. What ends the whole copy is raised: a subclass of EscpError
+    (`escp.errors`). May be called in several threads at the same time. Prints nothing; tells the logger
+    "escp".
+    """
+    start_s = time.monotonic()
+    caller = _Caller(progress, cancel)
+    try:
+        chosen = read_call(sources, target, options)
+        return _run(chosen, caller, start_s)
+    except (OSError, MemoryError, ImportError, RuntimeError) as e:
+        said = None if e is caller.raised else explain_shortage(e)
+        if said is None:
+            raise
+        raise LocalFileError(*said) from e
+
+
+def _run(options: Options, caller: _Caller, start_s: float) -> Result:
+    def add(listeners: Listeners, options: Options) -> None:
+        add_log(listeners, options)
+        listeners.add(caller)
+
+    check_named(options)
+    queue, _ = open_sources(options)
+    agents = Agents(options)
+    due_s = start_s + (options.stop_s or float("inf"))
+    try:
+        with Report(options, start_s, add) as report:
+            one = Copy(options, queue, agents.get, report, due_s)
+            try:
+                counters = one.run()
+            except BaseException as e:
+                report.fail(e if isinstance(e, EscpError) else CancelledError())
+                raise
+            summary = report.summarize(counters)
+            report.finish(summary, one.first_failure)
+            return make_result(
+                summary, caller.failed, caller.listed_paths, caller.deleted_paths, caller.warnings,
+                one.first_failure or report.first_failure,
+            )  # fmt: skip
+    finally:
+        agents.stop()

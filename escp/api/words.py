@@ -1,0 +1,58 @@
+"""A call's arguments as the command line's words: so both have the same options, checked in one place."""
+
+import os
+from collections.abc import Iterable, Mapping
+
+from escp.errors import UsageError
+from escp.options.options import Options, parse_options
+from escp.options.parser import build_parser
+
+Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
+
+# They are about the command's terminal, its output or its process.
+FOR_COMMANDS = frozenset(
+    "quiet verbose bits itemize stats json json_fd metrics notify retry fallback cpumask nodemask server "
+    "selftest doctor licence version help clean_agents".split()
+)
+
+
+def _to_word(path: Path) -> str:
+    """*path* as an operand. A pathlib.Path is one of this host, whatever its name looks like."""
+    text = os.fsdecode(path)
+    if isinstance(path, str | bytes) or os.path.isabs(text):
+        return text
+    return os.path.join(".", text)
+
+
+def _to_words(name: str, value: object) -> list[str]:
+    option = "--" + name.replace("_", "-")
+    if value is None or value is False:
+        return []
+    if value is True:
+        return [option]
+    if isinstance(value, str | bytes | os.PathLike):
+        return [f"{option}={os.fsdecode(value)}"]
+    if isinstance(value, Iterable):
+        return [word for one in value for word in _to_words(name, one)]
+    return [f"{option}={value}"]
+
+
+def read_call(sources: Path | Iterable[Path], target: Path, named: Mapping[str, object]) -> Options:
+    """The options of a call, with their defaults from the configuration. Raises UsageError."""
+    words = []
+    keys = build_parser().list_keys()
+    for name, value in named.items():
+        if name in FOR_COMMANDS:
+            raise UsageError(f"option {name}: it is the command's, not a program's", "leave it out")
+        if "-" in name or name.replace("_", "-") not in keys:
+            raise UsageError(f"there is no option {name}", "escp --help lists them; write _ for their -")
+        words += _to_words(name, value)
+    if isinstance(sources, str | bytes | os.PathLike):
+        sources = [sources]
+    operands = [_to_word(path) for path in (*sources, target)]
+    options = parse_options([*words, "--", *operands])
+    if options.reads_standard_input or options.writes_standard_output or options.filelist == "-":
+        raise UsageError(
+            "standard input and output are the program's own", "write ./- for a file of that name"
+        )
+    return options

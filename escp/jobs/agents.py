@@ -1,0 +1,38 @@
+"""The agents of one command or call: started, handed out, and stopped together."""
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.options.location import Location
+    from escp.options.options import Options
+    from escp.remote.child import AgentProcess
+
+
+class Agents:
+    """Every agent of the command, the first of them started before the rest of escp is loaded."""
+
+    def __init__(self, options: "Options"):
+        self._options = options
+        self._started: list[AgentProcess] = []
+        self._early: AgentProcess | None = None
+
+    def start_early(self, location: "Location") -> None:
+        self._early = self._start(location)
+
+    def get(self, location: "Location") -> "AgentProcess":
+        agent, self._early = self._early, None
+        for done in [*self._started]:  # those of earlier sources: a list may name any number of hosts
+            if done is not agent and done.poll() is not None:
+                done.stop()  # its last words are told
+                self._started.remove(done)
+        return agent or self._start(location)
+
+    def _start(self, location: "Location") -> "AgentProcess":
+        from escp.remote.ssh import start_agent  # not at the top: a local copy needs none
+
+        agent = start_agent(self._options, location)
+        self._started.append(agent)
+        return agent
+
+    def stop(self) -> None:
+        for agent in self._started:
+            agent.stop()
