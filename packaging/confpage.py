@@ -11,7 +11,7 @@ from roff import bold, escape
 from escp import __version__
 from escp.options import config
 from escp.options.grammar import OptionParser
-from escp.options.options import NOT_CONFIGURABLE, list_kinds
+from escp.options.keys import NOT_CONFIGURABLE, list_kinds
 from escp.options.parser import build_parser
 
 INCLUDE = Path(__file__).resolve().with_name("escp.conf.inc")

@@ -17,7 +17,7 @@ from escp import __version__
 from escp.errors import EXIT_MEANINGS
 from escp.options.config import variable_name
 from escp.options.grammar import OptionParser
-from escp.options.options import list_kinds
+from escp.options.keys import list_kinds
 from escp.options.parser import USAGE, build_parser
 
 HERE = Path(__file__).resolve().parent

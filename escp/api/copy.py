@@ -1,6 +1,7 @@
 """escp.copy(): a copy in the calling thread, told of by a callback and a result."""
 
 import logging
+import os
 import time
 from collections.abc import Callable, Iterable
 from typing import Protocol
@@ -47,9 +48,11 @@ class _Caller(Events):
             self.raised = e
             raise
 
-    def file_error(self, path: bytes, message: str, *, host: str | None) -> None:
+    def file_error(
+        self, path: bytes, message: str, *, host: str | None, sys_errno: int = 0, is_passing: bool = False
+    ) -> None:
         if len(self.failed) < MAX_FAILED:
-            self.failed.append(Failed(path.decode(errors="surrogateescape"), message, host))
+            self.failed.append(Failed(os.fsdecode(path), message, host, sys_errno, is_passing))
 
     def listed(self, path: bytes) -> None:
         self.listed_paths.append(path)

@@ -19,6 +19,8 @@ class Failed:
     path: str  # at the target where writing failed, of the source where reading did
     reason: str
     host: str | None  # where that is; None: this one
+    errno: int  # of the system there; 0: it was none
+    is_retryable: bool  # another copy may do it
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from escp.control.messages import Kinds
+    from escp.control.orders import Kinds
 
 _SILENCE_S = 2 * KEEPALIVE_S  # a peer that runs is heard more often
 MAX_UNREAD_BYTES = 16 << 20  # more waits only for an agent that goes on asking and reads no answer

@@ -6,8 +6,9 @@ from escp.errors import UsageError
 from escp.lean.record import Record
 from escp.options import config, configfile
 from escp.options.grammar import Words
+from escp.options.keys import NOT_CONFIGURABLE, list_kinds
 from escp.options.operands import find_hosts, read_operands
-from escp.options.options import NOT_CONFIGURABLE, list_kinds, merge_words
+from escp.options.options import merge_words
 from escp.options.parser import build_parser
 from escp.options.values import check_setting
 

@@ -10,10 +10,7 @@ from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED, ITEM, LIS
 from escp._fast.planes.receive_plane import ReceivePlane
 from escp._fast.planes.send_plane import SendPlane, link_local
 from escp.control.messages import Receive, Result, Send
-from escp.errors import (
-    ProtocolError,
-    RefusedError,
-)
+from escp.errors import ProtocolError, RefusedError
 from escp.failures import FAST_GONE, FAST_SYS, Failure
 from escp.lean.eventloop import EventLoop
 from escp.names.destination import (

@@ -11,7 +11,8 @@ import pytest
 
 from escp.errors import UsageError
 from escp.options import config, configfile
-from escp.options.options import NOT_CONFIGURABLE, list_kinds, parse_options
+from escp.options.keys import NOT_CONFIGURABLE, list_kinds
+from escp.options.options import parse_options
 from escp.options.parser import build_parser
 
 KINDS = list_kinds(build_parser())

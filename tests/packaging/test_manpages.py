@@ -15,7 +15,8 @@ from roff import escape
 from escp import errors
 from escp.options.agentoptions import KEYS
 from escp.options.config import variable_name
-from escp.options.options import NOT_CONFIGURABLE, list_kinds, parse_options
+from escp.options.keys import NOT_CONFIGURABLE, list_kinds
+from escp.options.options import parse_options
 from escp.options.parser import USAGE, build_parser
 
 ROOT = Path(__file__).parents[2]
