@@ -139,7 +139,7 @@ class SendEnd:
 
     def save(self) -> None:
         """Write down what has arrived."""
-        if self._record is not None:
+        if self._record is not None and self._record.is_due:
             self._record.append(self.plane.take_record())
 
     @property

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 _HEAD = b"escp, arrived 1\n"
 _ENDING = ".arrived"
 _OLD_S = 60 * 86400
+_SHORT_S = 0.5  # a copy that is over by then has left no trace
 RECORD_BYTES = 16
 MAX_BYTES = 4194304 * RECORD_BYTES  # MAX_KNOWN of them
 _FLAGS = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
@@ -46,6 +47,17 @@ def _lock(fd: int) -> None:
         pass  # there are no locks there: two runs at once would spoil each other's records, and nothing else
 
 
+def _make_folders(path: str) -> list[str]:
+    """Those that were not there, innermost first."""
+    made: list[str] = []
+    while path and not os.path.isdir(path):
+        made.append(path)
+        path = os.path.dirname(path)
+    for folder in reversed(made):
+        os.mkdir(folder, 0o700)
+    return made
+
+
 def _sweep(folder: str) -> None:
     """Remove what nobody has gone on with for long."""
     for entry in os.scandir(folder):
@@ -67,6 +79,13 @@ class JobRecord:
         self._path = os.path.join(find_folder(), job[:16].hex() + _ENDING)
         self._fd = -1
         self._is_off = False
+        self._made: list[str] = []
+        self._due_s = time.monotonic() + _SHORT_S
+
+    @property
+    def is_due(self) -> bool:
+        """Whether so much may be lost that it is worth a file."""
+        return time.monotonic() >= self._due_s
 
     def read(self) -> bytes:
         """What earlier runs have written, whole records only."""
@@ -91,7 +110,7 @@ class JobRecord:
             return
         try:
             if self._fd < 0:
-                os.makedirs(os.path.dirname(self._path), 0o700, exist_ok=True)
+                self._made = _make_folders(os.path.dirname(self._path))
                 _sweep(os.path.dirname(self._path))
                 self._fd = self._open(os.O_CREAT)
                 self._begin()
@@ -102,10 +121,13 @@ class JobRecord:
 
     def close(self, data: bytes = b"", *, is_over: bool) -> None:
         """*data*: the last of it. *is_over*: there is nothing to go on with, of earlier runs neither."""
-        self.append(data)
+        if self._fd >= 0 or self.is_due:
+            self.append(data)
         try:
             if is_over and not self._is_off:
                 os.unlink(self._path)
+                for folder in self._made:
+                    os.rmdir(folder)  # fails where somebody else uses it by now
         except OSError:
             pass
         if self._fd >= 0:
