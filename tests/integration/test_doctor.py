@@ -28,7 +28,7 @@ def examine(escp: Escp, *words: object, code: int | None = None, **start: object
     found = {}
     for line in lines:
         assert line.pop("type") == "finding"
-        assert set(line) == {"scope", "host", "subject", "status", "value", "number", "advice"}
+        assert set(line) == {"scope", "host", "subject", "status", "value", "number", "advice", "time"}
         assert f"`{line['subject']}`" in DOCUMENT, line
         assert line["status"] in STATUSES and line["value"]
         assert (line["advice"] is None) == (line["status"] == "ok")

@@ -154,5 +154,5 @@ def test_ipv6(folder, source, target):
             [source / "a", b"[::1]:" + os.fsencode(target)],
         ):
             done = escp.copy("--json", *words)
-            assert done.json[0]["address"].startswith("::1")
+            assert done.json[0]["address"].startswith("[::1]:")
             assert list_tree(target) == list_tree(source)
