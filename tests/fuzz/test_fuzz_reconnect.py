@@ -16,7 +16,19 @@ from escp.failures import FAST_AUTH, FAST_NET, FAST_PROTOCOL, FAST_UNSAFE
 from tests.fuzz.test_fuzz_receiver import SELECTIONS, Story
 from tests.fuzz.test_fuzz_sender import N_FILES, answer, plant
 from tests.support.loopback import BLOCK, wait_for_events
-from tests.support.peers import END, ENTRIES, LARGE, RESULTS, TAKEN, Peer, Receiver, Sender, unpack
+from tests.support.peers import (
+    END,
+    ENTRIES,
+    LARGE,
+    LARGE_END,
+    RESULTS,
+    SMALL,
+    TAKEN,
+    Peer,
+    Receiver,
+    Sender,
+    unpack,
+)
 from tests.support.sanitized import PATIENCE
 from tests.support.trees import list_tree
 
@@ -88,7 +100,8 @@ class Line:
     def hear(self) -> int:
         """What the plane has of what was sent. Raises ConnectionError if it breaks at once, too."""
         if self.dice.randrange(8) == 1:
-            self.peer.pairs[self.stream][0].shutdown(socket.SHUT_RDWR)
+            with suppress(OSError):  # it is over already
+                self.peer.pairs[self.stream][0].shutdown(socket.SHUT_RDWR)
             raise ConnectionResetError
         is_data, payload = self.receive()
         assert not is_data and payload[0] == TAKEN and len(payload) == 24, payload[:30]
@@ -187,8 +200,22 @@ def wait_for_end(peer: Peer) -> int:
         peer.seen = [event for _, event in wait_for_events([peer.plane], left_s)]
 
 
-def compare_receivers(scratch: Path, seed: int, **options) -> tuple[int, int]:
-    """One story with and without cuts, over one stream: all is the same in the end."""
+def has_collisions(seed: int, options: dict) -> bool:
+    """Whether two files of the story have one id or one name: what comes of them hangs on when writes end."""
+    story = Story(random.Random(seed), 1, has_compression=options["has_compression"], has_roots=False)
+    frames = [payload for _, is_data, payload in story.frames() if not is_data and payload[:1] == b"\2"]
+    entries = []
+    for payload in frames:
+        with suppress(Exception):  # a story's frame may be anything
+            entries += decode_entries(unpack(payload))
+    files = [entry for entry in entries if entry["kind"] != LARGE_END]
+    paths = {entry["path"] for entry in files}
+    is_below = any(one != other and one.startswith(other + b"/") for one in paths for other in paths)
+    return is_below or len(paths) < len(files) or len({entry["id"] for entry in files}) < len(files)
+
+
+def compare_receivers(scratch: Path, seed: int, **options) -> tuple[set[int], bool]:
+    """One story with and without cuts, over one stream: how it ended, and whether all is the same."""
     ends = []
     for name, n_cuts in (("whole", 0), ("cut", MAX_CUTS)):
         folder = scratch / f"{name}-{seed}"
@@ -197,17 +224,22 @@ def compare_receivers(scratch: Path, seed: int, **options) -> tuple[int, int]:
             folder, random.Random(seed), random.Random(~seed), n_cuts=n_cuts, **options
         )
         ends.append((end, results if end == 0 else [], list_tree(folder) if end == 0 else {}))
-    assert ends[0] == ends[1], (seed, ends[0][0], ends[1][0])
-    return ends[0][0], len(ends[0][1])
+    is_same = ends[0] == ends[1]
+    assert is_same or has_collisions(seed, options), (seed, ends[0][0], ends[1][0])
+    return {ends[0][0], ends[1][0]}, is_same
 
 
 @pytest.mark.parametrize("first_seed", range(0, 80, 40))
 def test_cuts_change_nothing_of_what_a_receiver_does(tmp_path, first_seed):
-    ends = set()
+    ends: set[int] = set()
+    n_same = 0
     for seed in range(first_seed, first_seed + 40):
         options = {"has_compression": seed % 2 == 0, **SELECTIONS[seed % len(SELECTIONS)]}
-        ends.add(compare_receivers(tmp_path, seed, **options)[0])
+        codes, is_same = compare_receivers(tmp_path, seed, **options)
+        ends |= codes
+        n_same += is_same
     assert 0 in ends and ends <= {0, FAST_PROTOCOL, FAST_UNSAFE}, ends
+    assert n_same >= 32, n_same
 
 
 class ReceivingLine(Line):
@@ -219,6 +251,7 @@ class ReceivingLine(Line):
         self.n_taken = 0
         self.answers: list[bytes] = []
         self.is_ended = False
+        self.unwritten: list[dict] = []  # small files whose bundle has not come
 
     def take(self, is_data: bool, payload: bytes) -> None:
         if self.n_taken < len(self.taken):
@@ -227,13 +260,20 @@ class ReceivingLine(Line):
             self.taken.append((is_data, payload))
         self.n_taken += 1
         if is_data:
+            self.reply(self.unwritten)
+            self.unwritten = []
             return
         if payload[0] == END:
             self.is_ended = True
             return
         assert payload[0] == ENTRIES
-        entries = decode_entries(unpack(payload))
-        results = [r for e in entries if e["kind"] != LARGE for r in answer(self.dice, e, 0.0)]
+        # Not before it has their contents: a sender whose file has its result need not read that again.
+        entries = [e for e in decode_entries(unpack(payload)) if e["kind"] != LARGE]
+        self.unwritten = [e for e in entries if e["kind"] == SMALL and e["size"]]
+        self.reply([e for e in entries if e not in self.unwritten])
+
+    def reply(self, entries: list[dict]) -> None:
+        results = [r for e in entries for r in answer(self.dice, e, 0.0)]
         if results:
             self.answers += results
             self.peer.send_results(*results, stream=self.stream)
