@@ -48,13 +48,18 @@ def _lock(fd: int) -> None:
 
 
 def _make_folders(path: str) -> list[str]:
-    """Those that were not there, innermost first."""
-    made: list[str] = []
+    """Those that this copy made, innermost first."""
+    missing: list[str] = []
     while path and not os.path.isdir(path):
-        made.append(path)
+        missing.append(path)
         path = os.path.dirname(path)
-    for folder in reversed(made):
-        os.mkdir(folder, 0o700)
+    made: list[str] = []
+    for folder in reversed(missing):
+        try:
+            os.mkdir(folder, 0o700)
+            made.insert(0, folder)
+        except FileExistsError:  # another copy was faster
+            pass
     return made
 
 

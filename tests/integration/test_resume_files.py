@@ -10,6 +10,7 @@ import pytest
 from tests.support.command import remote
 from tests.support.directions import LOCAL, PUSH, in_all_directions
 from tests.support.leftovers import find_agents
+from tests.support.parts import end_when
 from tests.support.trees import list_tree, write_random
 from tests.support.waiting import wait_for
 
@@ -37,15 +38,7 @@ def count_records(escp):
 def cut_off(escp, *words, n=20, number=signal.SIGKILL, kills_agent=False):
     """Start a copy, and end it when *n* files are noted; how many are."""
     process = escp.start("-r", "--json", "-t1", "-l", "1M", *words)
-    wait_for(lambda: count_records(escp) >= n or process.poll() is not None)
-    assert process.poll() is None, escp.finish(process)
-    if kills_agent:
-        for pid in find_agents(escp.mark):
-            os.kill(pid, number)
-    else:
-        process.send_signal(number)
-    escp.finish(process)
-    wait_for(lambda: not find_agents(escp.mark))
+    end_when(escp, process, lambda: count_records(escp) >= n, kills_agent=kills_agent, number=number)
     return count_records(escp)
 
 

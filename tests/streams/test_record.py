@@ -41,6 +41,16 @@ def test_folders_that_were_there_stay(folder):
     assert list(folder.iterdir()) == []
 
 
+def test_folder_that_another_copy_has_just_made(folder, monkeypatch):
+    folder.mkdir(parents=True)
+    monkeypatch.setattr(record.os.path, "isdir", lambda path: path == str(folder.parent.parent))
+    one = JobRecord(JOB)
+    one.append(bytes(16))
+    assert len(list(folder.iterdir())) == 1
+    one.close(is_over=True)
+    assert list(folder.iterdir()) == []
+
+
 def test_folders_that_another_copy_uses_stay(folder):
     one, other = JobRecord(JOB), JobRecord(bytes(32))
     one.append(bytes(16))

@@ -51,7 +51,12 @@ def count_records(path: Path) -> int:
 def cut_off(escp, *words, at, n=8, kills_agent=False, number=signal.SIGKILL, **start):
     """Start a copy, and end it once *n* blocks of *at* are there; how it ended."""
     process = escp.start(*SLOW, *words, **start)
-    wait_for(lambda: count_records(at) >= n or process.poll() is not None)
+    return end_when(escp, process, lambda: count_records(at) >= n, kills_agent=kills_agent, number=number)
+
+
+def end_when(escp, process, is_time, *, kills_agent: bool, number: int):
+    """End a copy, or kill its agents, once *is_time()*; how it ended."""
+    wait_for(lambda: is_time() or process.poll() is not None)
     assert process.poll() is None, escp.finish(process)
     if kills_agent:
         for pid in find_agents(escp.mark):
