@@ -7,6 +7,9 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.api import aio as aio
     from escp.api.copy import copy as copy
+    from escp.api.expected import digest_path
+
+    digest = digest_path
     from escp.api.outcome import Failed as Failed
     from escp.api.outcome import Progress as Progress
     from escp.api.outcome import Result as Result
@@ -18,12 +21,14 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "copy": "escp.api.copy",
     "aio": "escp.api.aio",
+    "digest": "escp.api.expected",
     "Failed": "escp.api.outcome",
     "Progress": "escp.api.outcome",
     "Result": "escp.api.outcome",
     "CancelledError": "escp.errors",
     "EscpError": "escp.errors",
 }
+_OTHERWISE = {"digest": "digest_path"}  # what they are called there
 
 
 def __getattr__(name: str) -> object:
@@ -32,7 +37,7 @@ def __getattr__(name: str) -> object:
     from importlib import import_module
 
     module = import_module(_PUBLIC[name])
-    return module if name == "aio" else getattr(module, name)
+    return module if name == "aio" else getattr(module, _OTHERWISE.get(name, name))
 
 
 def __dir__() -> list[str]:

@@ -86,6 +86,8 @@ CHANGES = {
 
 # FAST_DIGEST with an error number: of --verify.
 READ_BACK = "what the target's disk gave back is not what was written to it: the digests differ"
+# With this one: of a program's expected_digest.
+UNEXPECTED = "its contents are not those that were expected: it has another digest"
 
 # The file is there, but lacks attributes that were to be kept: FAST_LACKS, plus 1 for the first of these, 2
 # for the second, 4 for the third, and so on.
@@ -141,9 +143,9 @@ class Failure:
     @property
     def is_passing(self) -> bool:
         """The same file may be copied a little later."""
-        return self.code in (FAST_CHANGED, FAST_DIGEST) or (
-            self.code == FAST_SYS and may_pass(self.sys_errno)
-        )
+        if self.code == FAST_DIGEST:
+            return self.sys_errno != errno.EBADMSG
+        return self.code == FAST_CHANGED or (self.code == FAST_SYS and may_pass(self.sys_errno))
 
     @property
     def is_about_twins(self) -> bool:
@@ -164,7 +166,7 @@ class Failure:
         if self.sys_errno and (not words or self._kind.says_errno == INSTEAD):
             return describe_errno(self.sys_errno)
         if self.code == FAST_DIGEST and self.sys_errno:
-            return READ_BACK
+            return UNEXPECTED if self.sys_errno == errno.EBADMSG else READ_BACK
         if self.code == FAST_CHANGED:
             return CHANGES.get(self.where, words)
         if self.sys_errno and self._kind.says_errno == BEHIND:

@@ -28,7 +28,7 @@ _ROOMS = {
     "send_stream read_again send_again send_frames send_setup "
     "questions send_large send_small acks send",
     "walk": "walk_files walk_query walk count",
-    "receive": "roots receive_state grid reserve receive_kept settle receive_small receive_large "
+    "receive": "roots expected receive_state grid reserve receive_kept settle receive_small receive_large "
     "receive_again receive_query receive",
     "planes": "local threads plane relay receive_plane send_plane",
 }

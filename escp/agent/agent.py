@@ -48,6 +48,7 @@ FEATURES = [
     "delete",
     "resume",
     "itemize",
+    "expect",
 ]
 
 

@@ -12,6 +12,8 @@ from escp.control.messages import (
     Compare,
     Examine,
     Examined,
+    Expect,
+    Expected,
     FileFailed,
     Hello,
     Inventory,
@@ -135,6 +137,11 @@ class Service:
             flags = [bool(flag) for flag in message.directories]
             self._receiver.allow(message.names, flags, "the sending host")
             self._tell(Allowed())
+        elif isinstance(message, Expect):
+            if self._receiver is None or self._receiver.plane is not None:
+                raise ProtocolError("the initiator says too late what it expects")
+            self._receiver.expect(message.names, message.digests)
+            self._tell(Expected())
         elif isinstance(message, Relay):
             self._way.take_relay(message)
         elif isinstance(message, Link):

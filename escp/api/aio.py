@@ -2,10 +2,11 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 
 from escp.api.copy import copy as copy_here
+from escp.api.expected import Digest
 from escp.api.outcome import Progress, Result
 from escp.api.words import Path
 
@@ -15,6 +16,7 @@ async def copy(
     target: Path,
     *,
     progress: Callable[[Progress], object] | None = None,
+    expected_digest: Digest | Mapping[Path, Digest] | None = None,
     **options: object,
 ) -> Result:
     """As escp.copy. *progress* is called in the event loop's thread.
@@ -42,7 +44,12 @@ async def copy(
     work = loop.run_in_executor(
         executor,
         lambda: copy_here(
-            sources, target, progress=None if progress is None else pass_on, cancel=cancel, **options
+            sources,
+            target,
+            progress=None if progress is None else pass_on,
+            cancel=cancel,
+            expected_digest=expected_digest,
+            **options,
         ),
     )
     try:

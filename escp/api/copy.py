@@ -3,9 +3,10 @@
 import logging
 import os
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Protocol
 
+from escp.api.expected import Digest, find_unmet, read_expected
 from escp.api.outcome import MAX_FAILED, Failed, Progress, Result, make_result
 from escp.api.words import Path, read_call
 from escp.errors import CancelledError, EscpError, LocalFileError
@@ -36,6 +37,7 @@ class _Caller(Events):
         self.raised: BaseException | None = None  # by the program's own callback
         self.failed: list[Failed] = []
         self.listed_paths: list[bytes] = []
+        self.copied: set[bytes] | None = None  # paths at the target, where they are wanted
         self.deleted_paths: list[bytes] = []
         self.warnings: list[str] = []
 
@@ -56,6 +58,10 @@ class _Caller(Events):
 
     def listed(self, path: bytes) -> None:
         self.listed_paths.append(path)
+
+    def itemized(self, path: bytes, reason: str, kind: str, size: int, *, is_dry_run: bool) -> None:
+        if self.copied is not None and kind == "file":
+            self.copied.add(path)
 
     def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
         self.deleted_paths.append(path)
@@ -81,6 +87,7 @@ def copy(
     *,
     progress: Callable[[Progress], object] | None = None,
     cancel: Flag | None = None,
+    expected_digest: Digest | Mapping[Path, Digest] | None = None,
     **options: object,
 ) -> Result:
     """Copy *sources* to *target* as the command `escp` does; docs/api.md.
@@ -93,6 +100,8 @@ def copy(
     here.
     *cancel*: looked at ten times a second; once it is set CancelledError is raised, and nothing more gets
     its name.
+    *expected_digest*: of the only source, or of each path from its source's name on (`run/a` below the source
+    `data/run`), the digest that its contents must have: what has another one does not get its name.
 
     Files that failed are in the result. What ends the whole copy is raised: a subclass of EscpError
     (`escp.errors`). May be called in several threads at the same time. Prints nothing; tells the logger
@@ -102,7 +111,7 @@ def copy(
     caller = _Caller(progress, cancel)
     try:
         chosen = read_call(sources, target, options)
-        return _run(chosen, caller, start_s)
+        return _run(chosen, caller, start_s, read_expected(expected_digest, chosen))
     except (OSError, MemoryError, ImportError, RuntimeError) as e:
         said = None if e is caller.raised else explain_shortage(e)
         if said is None:
@@ -110,7 +119,11 @@ def copy(
         raise LocalFileError(*said) from e
 
 
-def _run(options: Options, caller: _Caller, start_s: float) -> Result:
+def _run(options: Options, caller: _Caller, start_s: float, expected: Mapping[bytes, bytes]) -> Result:
+    if expected:
+        options = options._replace(itemizes=True)
+        caller.copied = set()
+
     def add(listeners: Listeners, options: Options) -> None:
         add_log(listeners, options)
         listeners.add(caller)
@@ -121,13 +134,17 @@ def _run(options: Options, caller: _Caller, start_s: float) -> Result:
     due_s = start_s + (options.stop_s or float("inf"))
     try:
         with Report(options, start_s, add) as report:
-            one = Copy(options, queue, agents.get, report, due_s)
+            one = Copy(options, queue, agents.get, report, due_s, expected=expected)
             try:
                 counters = one.run()
             except BaseException as e:
                 report.fail(e if isinstance(e, EscpError) else CancelledError())
                 raise
             summary = report.summarize(counters)
+            if expected:
+                unmet = find_unmet(expected, caller.copied or set(), caller.failed, options)
+                caller.failed += unmet[: max(0, MAX_FAILED - len(caller.failed))]
+                summary = summary._replace(n_failed=summary.n_failed + len(unmet))
             report.finish(summary, one.first_failure)
             return make_result(
                 summary, caller.failed, caller.listed_paths, caller.deleted_paths, caller.warnings,

@@ -70,6 +70,20 @@ class Allowed(Message, agent=(Opened,), repeats=True, answers=Allow, done="said 
     """The answer to `Allow`."""
 
 
+class Expect(Message, initiator=(Receive,), repeats=True):
+    """Before `Link`: these files get their names only with these digests, of 16 bytes each (1.2, `expect`).
+
+    `names`: paths that begin with the source's own name, whether or not that goes below the target.
+    """
+
+    names: list[bytes]
+    digests: list[bytes]
+
+
+class Expected(Message, agent=(Opened,), repeats=True, answers=Expect, done="noted what is expected"):
+    """The answer to `Expect`."""
+
+
 class Link(Message, initiator=(Send, Receive)):
     """How the streams come about. Only this and `Relay` hold a secret.
 

@@ -103,6 +103,7 @@ class Receive(Message, initiator=(Hello,), wire_names={
     `partial_min`: files of that size and more stay as parts when the copy is cut off (0: none), `job`: the
     hash of the command that they are of; `resumes`: go on with those that are there; `trusts_parts`: without
     looking whether their blocks are what their journals say. `tells_stamps`: of each file, to know it again.
+    `has_expected`: `Expect` follows, before the link (`expect`).
     """
 
     target: bytes
@@ -143,3 +144,4 @@ class Receive(Message, initiator=(Hello,), wire_names={
     job: bytes = b""
     itemizes: bool = False
     tells_stamps: bool = False
+    has_expected: bool = False

@@ -13,6 +13,8 @@ from escp.ui.progress import Snapshot
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from escp.remote.child import AgentProcess
 
 # Of one job; all other counters add up.
@@ -31,14 +33,17 @@ class Copy:
         due_s: float = float("inf"),
         *,
         is_again: bool = False,
+        expected: "Mapping[bytes, bytes] | None" = None,
     ):
         """*due_s*: of time.monotonic(), when it ends whatever is left.
 
+        *expected*: digests of files, by their paths from the source's own name on.
         *is_again*: the same command has been cut off before, and goes on where it can.
         """
         self._due_s = due_s
         self._options = options._replace(resumes=options.partial_min > 0) if is_again else options
         self._has_to_resume = options.resumes
+        self._expected = expected or {}
         self._sources = sources
         self._start_agent = start_agent
         self._report = report
@@ -70,7 +75,7 @@ class Copy:
         job = make_job(
             Task(
                 self._options, origin, self._sources, is_many, self._start_agent, self._report, self._update,
-                self._due_s, self._n_jobs, self._has_to_resume,
+                self._due_s, self._n_jobs, self._has_to_resume, self._expected,
             )
         )  # fmt: skip
         self._n_jobs += 1

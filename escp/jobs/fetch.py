@@ -86,7 +86,10 @@ class FetchJob(AgentJob):
 
     def _open_target(self, wanted: Receive) -> None:
         assert self._target
-        self._target.open(wanted, self._n_streams, self._allow)
+        self._target.open(wanted, self._n_streams, self._allow, self._link_target, self._expected)
+
+    def _link_target(self) -> None:
+        """Tell the target's agent how its streams come about; here there is none."""
 
     def _allow(self) -> None:
         """Tell the receiving end what may come."""

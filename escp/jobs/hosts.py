@@ -4,7 +4,7 @@ import os
 
 from escp.constants import CONNECT_TIMEOUT_S, SECRET_BYTES
 from escp.control import messages as control
-from escp.control.messages import FileFailed, Link, Listening, Message, Receive
+from escp.control.messages import FileFailed, Link, Listening, Message
 from escp.errors import AgentError, NetworkError, UsageError
 from escp.failures import FAST_ABSENT, FAST_MISSING
 from escp.jobs.fetch import FetchJob
@@ -79,8 +79,7 @@ class HostsJob(FetchJob):
     def _can_open_target(self) -> bool:
         return self._receiver is not None and self._receiver.hello is not None
 
-    def _open_target(self, wanted: Receive) -> None:
-        super()._open_target(wanted)
+    def _link_target(self) -> None:
         assert self._receiver
         self._link(self._receiver, count_streams(self._options))
 

@@ -11,7 +11,7 @@ hosts   one agent sends, another receives: through a relay here (-3), or from on
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from escp.control.messages import Receive
 from escp.errors import EscpError, NetworkError, RefusedError, TimeUpError, UsageError
@@ -65,6 +65,7 @@ class Task(Record):
     due_s: float = float("inf")  # of time.monotonic(): --stop-after
     number: int = 0  # of the job in its command
     has_to_resume: bool = True  # with *resumes*: an escp that can't is an error
+    expected: Mapping[bytes, bytes] = {}  # digests, by paths from the source's own name on
 
 
 class Job(ABC):
@@ -78,6 +79,7 @@ class Job(ABC):
         self._tell_progress = task.update
         self._due_s = task.due_s
         self._has_to_resume = task.has_to_resume
+        self._expected = task.expected
         self._job = hash_command(task.options, task.number)
         self._loop = EventLoop()
         self._tally = Tally(task.options, task.origin, task.watcher)
@@ -236,7 +238,10 @@ class Job(ABC):
     ) -> Receive:
         """*knows_stamps*: the sender does."""
         wanted = make_receive(self._options, n_sources, is_one_directory, **more)
-        return wanted._replace(job=self._job, tells_stamps=knows_stamps and self._options.partial_min > 0)
+        return wanted._replace(
+            job=self._job, tells_stamps=knows_stamps and self._options.partial_min > 0,
+            has_expected=bool(self._expected),
+        )  # fmt: skip
 
     @property
     def _kept_job(self) -> bytes:

@@ -23,7 +23,7 @@ class LocalJob(Job):
         )
         n_streams = 1 if target.is_in_order else count_streams(options)
         wanted = self._order_receiver(*self._look_at_sources(), has_roots=False)
-        target.open(wanted, n_streams, lambda: self._start(n_streams, direct_bytes))
+        target.open(wanted, n_streams, lambda: self._start(n_streams, direct_bytes), expected=self._expected)
 
     def _start(self, n_streams: int, direct_bytes: int) -> None:
         assert self._target and self._target.end

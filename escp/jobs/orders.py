@@ -31,6 +31,7 @@ _NEWER = {
     "below_bytes": ("--max-size", "habits"),
     "deletes": ("--delete", "delete"),
     "itemizes": ("--itemize", "itemize"),
+    "has_expected": ("expected_digest", "expect"),
 }
 
 
@@ -80,6 +81,7 @@ def make_receive(
         "filters": _write_rules(options) if options.deletes else [],
         "job": b"",  # the caller's, which knows all of the command
         "tells_stamps": False,  # as well
+        "has_expected": False,
     }
     return Receive._make(own[name] if name in own else getattr(options, name) for name in Receive._fields)
 

@@ -18,9 +18,11 @@ class PushJob(AgentJob):
         assert self._target
         n_streams = count_streams(self._options)
         wanted = self._order_receiver(*self._look_at_sources(), has_roots=False)
-        self._target.open(wanted, n_streams, self._go_on)
         limit = self._options.limit_bytes_per_s or 0
-        self._send_link(agent, n_streams, tunnel_limit_bytes_per_s=limit)
+        self._target.open(
+            wanted, n_streams, self._go_on,
+            lambda: self._send_link(agent, n_streams, tunnel_limit_bytes_per_s=limit), self._expected,
+        )  # fmt: skip
 
     def _connect(self, agent: AgentLink, listening: Listening) -> None:
         self._connect_plane(agent, listening, is_sender=True)

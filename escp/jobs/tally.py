@@ -21,6 +21,7 @@ from escp.failures import (
     FAST_UNSAFE,
     FULL_DISK_ERRNOS,
     READ_BACK,
+    UNEXPECTED,
     Failure,
 )
 from escp.jobs.accounts import Accounts
@@ -58,7 +59,7 @@ class Tally:
         self._n_told = 0  # files that failed
         self._n_refused = 0  # sources that were not even tried
         self._failed_codes: set[int] = set()
-        self._is_disk_wrong = False  # as --verify found
+        self._digest_reasons: set[str] = set()  # of those whose digest is wrong
         self._n_lacking: dict[str, int] = {}
         self._results: dict[AgentLink | SendEnd | ReceiveEnd, Result | None] = {}  # None until it is done
 
@@ -93,8 +94,11 @@ class Tally:
         """What the exit status is about when files failed for a reason worse than 'some failed'."""
         if FAST_DIGEST in self._failed_codes:
             fate = "may be wrong" if self._is_inplace else "were not kept"
-            what = "the target's disk gave back something else" if self._is_disk_wrong else (
-                "what arrived is not what was read")  # fmt: skip
+            what = "what arrived is not what was read"
+            if READ_BACK in self._digest_reasons:
+                what = "the target's disk gave back something else"
+            elif self._digest_reasons == {UNEXPECTED}:
+                what = "what was read is not what was expected"
             return IntegrityError(f"{what}; the files named above {fate}")
         if FAST_UNSAFE in self._failed_codes:
             return RefusedError(
@@ -130,7 +134,8 @@ class Tally:
                 error = cls(f"{shown}: {failure.reason}", ERRNO_HINTS[failure.sys_errno])
                 raise error from OSError(failure.sys_errno, os.strerror(failure.sys_errno))
         self._failed_codes.add(failure.code)
-        self._is_disk_wrong = self._is_disk_wrong or failure.reason == READ_BACK
+        if failure.code == FAST_DIGEST:
+            self._digest_reasons.add(failure.reason)
         self._n_told += 1
         if failure.is_kept:  # what a file system can't keep it can't for all of them
             self._n_lacking[failure.reason] = self._n_lacking.get(failure.reason, 0) + 1

@@ -2,9 +2,9 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from escp.control.messages import Allow, Allowed, Message, Opened, Receive
+from escp.control.messages import Allow, Allowed, Expect, Expected, Message, Opened, Receive
 from escp.errors import LocalFileError, ProtocolError
 from escp.jobs.orders import check_age
 from escp.lean.eventloop import EventLoop
@@ -15,6 +15,16 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.remote.agentlink import AgentLink
     from escp.streams.ends import Listener
+
+_NOTHING: Mapping[bytes, bytes] = {}
+
+
+def _do_nothing() -> None:
+    pass
+
+
+EXPECT_BYTES = 1 << 18  # of names in one message, which spells each byte with two
+MAX_EXPECT = 4000  # of them
 
 
 class Target(ABC):
@@ -28,8 +38,15 @@ class Target(ABC):
     hears_begun = True  # it is told of a directory before anything in it comes
 
     @abstractmethod
-    def open(self, wanted: Receive, n_streams: int, then: Callable[[], None]) -> None:
-        """Raises RefusedError, LocalFileError or ProtocolError; an agent says by itself what it can't."""
+    def open(
+        self, wanted: Receive, n_streams: int, then: Callable[[], None],
+        link: Callable[[], None] = _do_nothing, expected: Mapping[bytes, bytes] = _NOTHING,
+    ) -> None:  # fmt: skip
+        """*link* is called when its agent may be told of its streams, and before *then*.
+
+        *expected*: digests of files, by their paths from the source's own name on.
+        Raises RefusedError, LocalFileError or ProtocolError; an agent says by itself what it can't.
+        """
 
     @property
     def keeps_parts(self) -> bool:
@@ -55,8 +72,12 @@ class HereTarget(Target):
         self._reconnects = reconnects
         self.is_in_order = is_special(path)  # before it is opened: streams are asked for earlier
 
-    def open(self, wanted: Receive, n_streams: int, then: Callable[[], None]) -> None:
+    def open(
+        self, wanted: Receive, n_streams: int, then: Callable[[], None],
+        link: Callable[[], None] = _do_nothing, expected: Mapping[bytes, bytes] = _NOTHING,
+    ) -> None:  # fmt: skip
         self.end = ReceiveEnd(wanted, is_remote=False)
+        self.end.expect([*expected], [*expected.values()])
         if self.end.is_in_order != self.is_in_order:
             shown = os.fsdecode(self._path)
             raise LocalFileError(f"the target '{shown}' changed while it was looked at")
@@ -65,6 +86,7 @@ class HereTarget(Target):
             direct_bytes=self._direct_bytes, reconnects=self._reconnects,
         )  # fmt: skip
         self.names_below, self.max_large = self.end.names_below, self.end.max_large
+        link()
         then()
 
     def allow(self, names: list[bytes], directories: Sequence[int], then: Callable[[], None]) -> None:
@@ -82,9 +104,26 @@ class AgentTarget(Target):
         self.hears_begun = False  # before it has said hello
         self._then: dict[type[Message], Callable[[], None]] = {}  # what to do once that answer is there
 
-    def open(self, wanted: Receive, n_streams: int, then: Callable[[], None]) -> None:
+    def open(
+        self, wanted: Receive, n_streams: int, then: Callable[[], None],
+        link: Callable[[], None] = _do_nothing, expected: Mapping[bytes, bytes] = _NOTHING,
+    ) -> None:  # fmt: skip
         check_age(wanted, self._link)
-        self._ask(wanted, Opened, then)
+        if not expected:
+            self._ask(wanted, Opened, then)
+            link()
+            return
+        pages = _cut_pages(expected)
+
+        def tell_next() -> None:
+            page = next(pages, None)
+            if page is None:
+                link()
+                then()
+            else:
+                self._ask(page, Expected, tell_next)
+
+        self._ask(wanted, Opened, tell_next)
 
     def allow(self, names: list[bytes], directories: Sequence[int], then: Callable[[], None]) -> None:
         self._ask(Allow(names, list(directories)), Allowed, then)
@@ -99,7 +138,7 @@ class AgentTarget(Target):
 
     def take(self, message: Message) -> bool:
         """Whether *message* is an answer. Raises ProtocolError for one that nobody waits for."""
-        if not isinstance(message, Opened | Allowed):
+        if not isinstance(message, Opened | Allowed | Expected):
             return False
         then = self._then.pop(type(message), None)
         if then is None:
@@ -109,3 +148,17 @@ class AgentTarget(Target):
             self.names_below, self.is_in_order = message.names_below, message.is_in_order
         then()
         return True
+
+
+def _cut_pages(expected: Mapping[bytes, bytes]) -> Iterator[Expect]:
+    names: list[bytes] = []
+    digests: list[bytes] = []
+    n_bytes = 0
+    for name, digest in expected.items():
+        if names and (n_bytes + len(name) > EXPECT_BYTES or len(names) == MAX_EXPECT):
+            yield Expect(names, digests)
+            names, digests, n_bytes = [], [], 0
+        names.append(name)
+        digests.append(digest)
+        n_bytes += len(name)
+    yield Expect(names, digests)

@@ -247,6 +247,7 @@ class ReceiveEnd:
                 f"option --verify: what went into '{os.fsdecode(wanted.target)}' can't be read back",
                 "a pipe or device keeps nothing, or takes it in order: leave the option out",
             )
+        self._expected: list[tuple[bytes, bytes]] = []
         self.max_large = 0  # files that may be open at the same time, once `open` knows
         self.plane: ReceivePlane | None = None
         self._loop: EventLoop | None = None
@@ -260,6 +261,16 @@ class ReceiveEnd:
     def is_in_order(self) -> bool:
         """Whether the target is a pipe or device: it takes its bytes one after the other, from one stream."""
         return self.destination.in_place_fd >= 0
+
+    def expect(self, names: "Sequence[bytes]", digests: "Sequence[bytes]") -> None:
+        """Before `open`: as `Expect`. Raises RefusedError for a target that is written at once."""
+        if names:
+            from escp.streams.expected import take_expected  # not at the top: only programs expect digests
+
+            self._expected += take_expected(
+                self.wanted, names, digests, n_before=len(self._expected),
+                names_below=self.names_below, is_in_order=self.is_in_order,
+            )  # fmt: skip
 
     def open(
         self,
@@ -283,6 +294,9 @@ class ReceiveEnd:
                 brings_root=not (self.destination.is_directory or self.destination.name),
                 reconnects=reconnects,
             )  # fmt: skip
+            for path, digest in self._expected:
+                self.plane.expect(path, digest)
+        self._expected.clear()
         self._loop, self._listener = loop, listener
         loop.watch(self.plane.event_fd, self.take_events)
 

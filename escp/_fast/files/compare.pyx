@@ -2,10 +2,13 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint64_t, uint8_t
 
-from escp._fast.base.libc cimport errno, escp_flag, escp_pread_all, stat_t
+from escp._fast.base.libc cimport errno, escp_flag, escp_pread_all, free, malloc, stat_t
 from escp._fast.base.types cimport FAST_CHANGED, FAST_STOPPED, FAST_SYS, SELECT_NEWER, SLICE_BYTES, fail, fast_err
 from escp._fast.crypto.digest cimport digest128, digest_finish, digest_update
 from escp._fast.wire.payloads cimport entry
+
+cdef enum:
+    AT_ONCE_BYTES = 1048576
 
 
 cdef bint is_cut_off(uint32_t coarse_ns, uint32_t ns) noexcept nogil:
@@ -53,3 +56,38 @@ cdef int digest_file(int fd, uint64_t size, uint8_t *buffer, size_t n_buffer, co
         at += want
     digest_finish(digest, size)
     return 0
+
+
+def sum_slices(int fd, uint64_t offset, uint64_t n_bytes):
+    """What the slices of an open file add to its digest, from *offset* on; and how many bytes were there, *n_bytes* at
+    most. Both are multiples of 1 MiB. Raises OSError."""
+    cdef digest128 total
+    cdef uint8_t *buffer = <uint8_t *>malloc(AT_ONCE_BYTES)
+    cdef uint64_t at = offset
+    cdef int64_t k = 0
+    cdef int number = 0
+    if buffer == NULL:
+        raise MemoryError
+    total.high = total.low = 0
+    with nogil:
+        while at < offset + n_bytes:
+            k = escp_pread_all(fd, buffer, AT_ONCE_BYTES, <int64_t>at)
+            if k < 0:
+                number = errno
+                break
+            digest_update(&total, buffer, k, at // SLICE_BYTES)
+            at += k
+            if k < AT_ONCE_BYTES:
+                break
+        free(buffer)
+    if k < 0:
+        raise OSError(number, "read")
+    return int(total.high) << 64 | int(total.low), at - offset
+
+
+def finish_sum(total not None, uint64_t size):
+    """The digest of a file of *size* bytes whose slices add up to *total*: 16 bytes."""
+    cdef digest128 sum
+    sum.high, sum.low = total >> 64 & 0xffffffffffffffff, total & 0xffffffffffffffff
+    digest_finish(&sum, size)
+    return (int(sum.high) << 64 | int(sum.low)).to_bytes(16, "big")

@@ -8,11 +8,13 @@ cimport cython
 
 from escp._fast.base.libc cimport calloc, escp_load, free, pthread_mutex_lock, pthread_mutex_unlock
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err
+from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.attributes cimport kept_rules
 from escp._fast.files.tree cimport MAX_CACHED, tree, tree_tidy
 from escp._fast.io.engines cimport find_engine
 from escp._fast.planes.plane cimport Plane, check_memory, check_streams, find_selection, sum_counters
 from escp._fast.planes.threads cimport Threads
+from escp._fast.receive.expected cimport MAX_EXPECTED, expected_add
 from escp._fast.receive.receive cimport receive_loop
 from escp._fast.receive.receive_state cimport (MAX_HELD, receive_config, receive_free, receive_open, receive_state,
                                                receive_stop, receive_stream, receive_stream_close, receive_stream_open)
@@ -116,6 +118,7 @@ cdef class ReceivePlane(Plane):
         if settles(&self.state.destination):
             self.state.config.n_held = max(1, min(n_held, <int>MAX_HELD))
         roots_open(&self.state.roots, order.has_roots, order.keeps_hard_links, int.from_bytes(os.urandom(8), "big"))
+        self.state.expected.seed = int.from_bytes(os.urandom(8), "big")
         receive_open(self.state, int.from_bytes(os.urandom(8), "big"))
 
     def allow(self, bytes name not None, bint is_directory=False):
@@ -134,6 +137,21 @@ cdef class ReceivePlane(Plane):
             raise ValueError("all streams have ended")
         if rc < 0:
             raise MemoryError
+
+    def expect(self, bytes path not None, bytes digest not None):
+        """Before start(): the file with this path below the destination gets its name only if it has this digest (16
+        bytes). What has another one fails with FAST_DIGEST and EBADMSG.
+
+        ValueError: no digests are computed, or the path is too long. OverflowError: there are too many.
+        """
+        cdef digest128 wanted
+        cdef fast_err err
+        if not self.state.config.has_checksum or len(digest) != 16 or len(path) > MAX_PATH_BYTES:
+            raise ValueError("a digest can't be expected of this file")
+        wanted.high, wanted.low = int.from_bytes(digest[:8], "big"), int.from_bytes(digest[8:], "big")
+        clear(&err)
+        if expected_add(&self.state.expected, path, len(path), &wanted, &err) < 0:
+            raise OverflowError(f"digests of more than {MAX_EXPECTED} files are expected, or there is no memory")
 
     def start(self):
         cdef fast_err err

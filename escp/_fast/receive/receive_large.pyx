@@ -16,6 +16,7 @@ from escp._fast.files.tree cimport file_discard
 from escp._fast.io.pages cimport can_direct, has_zero_page, write_all, write_pages
 from escp._fast.io.ring cimport (SLOT_FREE, SLOT_PENDING, io_slot, ring_done_slot, ring_reap, slot_finish,
                                  slot_write)
+from escp._fast.receive.expected cimport expected_check, is_expected
 from escp._fast.receive.grid cimport check_block_locked
 from escp._fast.receive.receive_kept cimport (answer_part, clear_block, note_block, replace_kept_locked, verify_part,
                                               wish_part)
@@ -52,8 +53,8 @@ cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept
     if file_begin(&s.destination, &t.cache, &l.what, False, &l.file, own) < 0:
         return False
     # What shares its source's blocks is not read, so there is nothing with which it could be compared.
-    if t.sink.link != NULL and not l.file.is_in_place and not s.destination.reads_back and t.sink.clone(
-            t.sink.link, &l.what, l.file.fd, own):
+    if (t.sink.link != NULL and not l.file.is_in_place and not s.destination.reads_back
+            and not is_expected(&s.expected, &l.what) and t.sink.clone(t.sink.link, &l.what, l.file.fd, own)):
         count_contents(&s.streams[t.index], l.what.size, l.what.size)
         if own.code == FAST_OK:
             escp_fetch_add(&s.n_disk, l.what.size)
@@ -187,6 +188,7 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
         digest_finish(&l.digest, l.what.size)
         if l.digest.high != l.expected.high or l.digest.low != l.expected.low:
             fail(&l.failure, FAST_DIGEST, 0, "verify")
+        expected_check(&s.expected, &l.what, &l.digest, &l.failure)
     if has_file and l.failure.code == FAST_OK and l.is_direct and l.what.size % PAGE_BYTES:
         if ftruncate(l.file.fd, l.what.size) < 0:
             fail(&l.failure, FAST_SYS, errno, "truncate")

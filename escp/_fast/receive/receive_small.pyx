@@ -12,6 +12,7 @@ from escp._fast.files.commit cimport file_begin, file_commit, file_dress, file_p
 from escp._fast.files.durable cimport sync_files, unsynced
 from escp._fast.files.tree cimport file_discard, new_file
 from escp._fast.io.pages cimport has_zero_page, write_all, write_pages
+from escp._fast.receive.expected cimport expected_check
 from escp._fast.receive.receive_state cimport (add_result, drop_held, flush_results, held_file, identify,
                                                receive_state, receive_stream)
 from escp._fast.receive.settle cimport read_back
@@ -36,6 +37,8 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, new
         digest_finish(digest, e.size)
         if digest.high != e.digest.high or digest.low != e.digest.low:
             return fail(own, FAST_DIGEST, 0, "verify")
+        if expected_check(&s.expected, e, digest, own) < 0:
+            return -1
     if not s.config.engine.has_files:
         return 0
     identify(t, e, &f.source)

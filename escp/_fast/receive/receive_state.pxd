@@ -21,6 +21,7 @@ from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.durable cimport unsynced
 from escp._fast.files.tree cimport dir_cache, new_file, part_wish, source_id, tree
 from escp._fast.io.ring cimport io_engine, io_ring
+from escp._fast.receive.expected cimport expected_set
 from escp._fast.receive.roots cimport root_set
 from escp._fast.wire.connection cimport bad_frames, connection, line
 from escp._fast.wire.payloads cimport META_HEADER_BYTES, entry
@@ -93,6 +94,7 @@ ctypedef struct receive_state:
     receive_config config
     tree destination
     root_set roots
+    expected_set expected
     pthread_mutex_t lock  # of *large* and the counters
     pthread_cond_t made  # one of *large* is
     open_large large[MAX_OPEN_LARGE]

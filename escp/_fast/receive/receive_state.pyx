@@ -20,6 +20,7 @@ from escp._fast.files.tree cimport (cache_close, cache_open, file_discard, file_
                                     tree_open)
 from escp._fast.io.pages cimport buffers_new
 from escp._fast.io.ring cimport ring_close, ring_open
+from escp._fast.receive.expected cimport expected_free
 from escp._fast.receive.roots cimport roots_free, roots_settle
 from escp._fast.wire.connection cimport connection_close, connection_open, connection_stop, line_close
 from escp._fast.wire.payloads cimport (ENTRY_ASKS_DIRECTORY, ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS,
@@ -65,6 +66,7 @@ cdef void receive_free(receive_state *s) noexcept nogil:
     tree_close(&s.destination)
     events_free(&s.events)
     roots_free(&s.roots)
+    expected_free(&s.expected)
 
 
 cdef void receive_stop(receive_state *s) noexcept nogil:
