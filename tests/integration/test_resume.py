@@ -162,8 +162,11 @@ def test_a_source_that_changed_is_sent_from_its_beginning(escp, big, cut, target
     assert_whole(big, target)
 
 
-def test_without_resume_an_old_part_is_replaced(escp, big, cut, target):
-    done = escp.copy(*OPTIONS, big, remote(target))
+@pytest.mark.parametrize(
+    "options", [[], ["--no-partial"], ["--nochecksum"], ["--inplace"], ["--partial-min", "1G"]], ids=" ".join
+)
+def test_without_resume_an_old_part_goes(escp, big, cut, target, options):
+    done = escp.copy(*OPTIONS, *options, big, remote(target))
     assert count_sent(done) == SIZE and '"warning"' not in done.out
     assert_whole(big, target)
 

@@ -11,7 +11,7 @@ from escp._fast.files.attributes cimport (FILE_MODE, PROC_PATH_BYTES, hand_on_ac
                                           set_mode)
 from escp._fast.files.durable cimport note_directory, sync_again
 from escp._fast.files.given cimport GIVEN_ALIKE, GIVEN_TAKEN, given_begin, given_end
-from escp._fast.files.parts cimport part_rename
+from escp._fast.files.parts cimport part_clear, part_rename
 from escp._fast.files.remains cimport name_temporary
 from escp._fast.files.stamps cimport stamp_of
 from escp._fast.files.tree cimport (dir_cache, file_create, file_discard, file_find, keep_directory, new_file,
@@ -50,17 +50,27 @@ cdef int open_over(tree *t, int dirfd, const entry *e, new_file *f, fast_err *er
     return -1 if err.code else 0
 
 
-cdef int file_begin(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f,
+cdef int begin_over(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f,
                     fast_err *err) noexcept nogil:
     cdef int dirfd = -1
-    if not t.overwrites or t.in_place_fd >= 0:
-        return file_create(t, cache, e, is_brief, f, err)
     f.fd = f.dirfd = -1
     f.system = NULL
     f.is_in_place = f.is_over = f.is_part = f.has_temporary_name = f.owns_dirfd = False
     if file_find(t, cache, e, f.name, &dirfd, err) < 0 or (dirfd >= 0 and open_over(t, dirfd, e, f, err) < 0):
         return -1
     return keep_directory(t, f, dirfd, is_brief, err) if f.fd >= 0 else file_create(t, cache, e, is_brief, f, err)
+
+
+cdef int file_begin(tree *t, dir_cache *cache, const entry *e, bint is_brief, new_file *f,
+                    fast_err *err) noexcept nogil:
+    cdef int done
+    if t.overwrites and t.in_place_fd < 0:
+        done = begin_over(t, cache, e, is_brief, f, err)
+    else:
+        done = file_create(t, cache, e, is_brief, f, err)
+    if done == 0 and not is_brief and f.wish == NULL and not f.is_in_place:
+        part_clear(t, f, e)
+    return done
 
 
 cdef int inherit(tree *t, new_file *f, const entry *e, int given, fast_err *lacks, fast_err *err) noexcept nogil:

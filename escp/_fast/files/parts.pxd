@@ -9,7 +9,7 @@ file is made as without parts: tree.pxd. Where nothing can be locked the journal
 """
 
 from escp._fast.base.types cimport MAX_NAME_BYTES
-from escp._fast.files.tree cimport new_file, tree
+from escp._fast.files.tree cimport new_file, part_wish, tree
 from escp._fast.wire.payloads cimport entry
 
 cdef enum:
@@ -19,6 +19,8 @@ cdef enum:
 # Opens the part of f.name that f.wish wants in the directory: f.fd, f.journal, and what it keeps. False: there can be
 # none; f.wish.news says why, if that is to be told.
 cdef bint part_open(tree *t, int dirfd, const entry *e, new_file *f) noexcept nogil
+# Removes what a dead run has left of a part of the file *f*, which has its directory and name, and is itself no part.
+cdef void part_clear(tree *t, const new_file *f, const entry *e) noexcept nogil
 # Gives the part its file's name, and removes the journal. 0, or -1 with errno. Before: the part is whole, f.fd open or
 # not, and *held* another descriptor of it, which keeps the lock.
 cdef int part_rename(new_file *f) noexcept nogil

@@ -5,8 +5,8 @@ from libc.stdint cimport uint32_t
 from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, EAGAIN, EEXIST, ENOENT, ESTALE, LOCK_EX, LOCK_NB, O_CLOEXEC,
                                    O_CREAT, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDWR, O_TMPFILE, O_WRONLY,
                                    S_ISREG, c_close, errno, escp_fetch_add, escp_flag, escp_set_errno, fchmod, flock,
-                                   fstat, fstatat, geteuid, memcpy, openat, poll, renameat, snprintf, stat_t, strlen,
-                                   unlinkat)
+                                   fstat, fstatat, geteuid, memcpy, memset, openat, poll, renameat, snprintf, stat_t,
+                                   strlen, unlinkat)
 from escp._fast.base.paths cimport join_path, last_slash
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES
 from escp._fast.crypto.digest cimport hash_bytes
@@ -213,6 +213,30 @@ cdef bint is_given(tree *t, const entry *e, const char *name) noexcept nogil:
     return given == GIVEN_TAKEN
 
 
+cdef void remove_old(int dirfd, const char *journal_name, new_file *f) noexcept nogil:
+    unlinkat(dirfd, journal_name, 0)
+    unlinkat(dirfd, f.temporary, 0)
+    close_both(f)
+
+
+cdef void part_clear(tree *t, const new_file *f, const entry *e) noexcept nogil:
+    cdef char name[MAX_NAME_BYTES + 1]
+    cdef part_wish wish
+    cdef new_file old
+    memset(&wish, 0, sizeof(wish))
+    memset(&old, 0, sizeof(old))
+    memcpy(old.name, f.name, strlen(f.name) + 1)
+    old.wish = &wish
+    compose_name(old.temporary, old.name, ".escp-part")
+    name_journal(name, old.name)
+    if find_old(t, f.dirfd, &old) != FOUND_OLD:
+        return
+    if is_given(t, e, old.temporary) or is_given(t, e, name):
+        close_both(&old)
+    else:
+        remove_old(f.dirfd, name, &old)
+
+
 cdef bint part_open(tree *t, int dirfd, const entry *e, new_file *f) noexcept nogil:
     cdef char name[MAX_NAME_BYTES + 1]
     cdef stat_t status
@@ -234,9 +258,7 @@ cdef bint part_open(tree *t, int dirfd, const entry *e, new_file *f) noexcept no
         if is_there:
             break
         if what == FOUND_OLD:  # a dead run's
-            unlinkat(dirfd, name, 0)
-            unlinkat(dirfd, f.temporary, 0)
-            close_both(f)
+            remove_old(dirfd, name, f)
     if is_there and fstat(f.fd, &status) == 0:
         f.part.dev, f.part.ino = status.st_dev, status.st_ino
         f.is_part = f.has_temporary_name = True
