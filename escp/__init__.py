@@ -6,6 +6,8 @@ For programs: `escp.copy` and `escp.aio.copy` (docs/api.md). They are imported w
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.api import aio as aio
+    from escp.api.connection import Remote as Remote
+    from escp.api.connection import connect as connect
     from escp.api.copy import copy as copy
     from escp.api.expected import digest_path
 
@@ -21,6 +23,8 @@ __version__ = "0.1.0"
 _PUBLIC = {
     "copy": "escp.api.copy",
     "aio": "escp.api.aio",
+    "connect": "escp.api.connection",
+    "Remote": "escp.api.connection",
     "digest": "escp.api.expected",
     "Failed": "escp.api.outcome",
     "Progress": "escp.api.outcome",

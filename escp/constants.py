@@ -20,6 +20,7 @@ SECRET_BYTES = 32  # 4.1
 MIN_BLOCK_BYTES = 256 * KIB  # 4.4
 MAX_BLOCK_BYTES = 32 * MIB  # 4.4
 BLOCK_MULTIPLE_BYTES = 256 * KIB  # 4.4
+MAX_CARRIED = 64  # 3.7: sessions that one control channel carries at the same time
 MAX_STREAMS = 64  # 4.5
 MAX_PATH_BYTES = 4095  # 4.6: relative path of an entry
 MAX_NAME_BYTES = 255  # 4.6: one component of it

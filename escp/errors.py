@@ -148,8 +148,8 @@ class TimeUpError(EscpError):
     is_retryable = True
     hint = "run it again to go on; with -p, --skip-unchanged leaves out what is there"
 
-    def __init__(self) -> None:
-        super().__init__("the time of --stop-after is over")
+    def __init__(self, message: str = "the time of --stop-after is over") -> None:
+        super().__init__(message)
 
 
 class DeletionError(EscpError):

@@ -14,12 +14,13 @@ from escp import __version__
 from escp.constants import EMBEDDED, MARKER, PROTOCOL_MAJOR, PROTOCOL_MINOR
 from escp.control.channel import ControlChannel
 from escp.control.course import AgentCourse
-from escp.control.messages import Error, Hello, Message
+from escp.control.messages import Carry, Error, Hello, Message
 from escp.errors import (
     EXIT_OK,
     EscpError,
     InternalError,
     NetworkError,
+    ProtocolError,
     RemoteFileError,
     UsageError,
     explain_import,
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
 
     from escp.agent.agentlog import AgentLog
     from escp.agent.service import Service
+    from escp.agent.sessions import Sessions
 
 FEATURES = [
     "zstd",
@@ -49,6 +51,7 @@ FEATURES = [
     "resume",
     "itemize",
     "expect",
+    "carry",
 ]
 
 
@@ -69,7 +72,7 @@ class Agent:
         self._own_address, self._peer_address = own_address, peer_address
         self._loop = EventLoop()
         self._channel: ControlChannel | None = None
-        self._service: Service | None = None
+        self._service: Service | Sessions | None = None
 
     def run(self) -> int:
         """Serve the session; returns the exit code. What goes wrong is told to the initiator."""
@@ -132,17 +135,27 @@ class Agent:
         self._service = Service(self._loop, self._channel, self._log, self._own_address, self._peer_address)
 
     def _serve(self) -> None:
-        channel, service = self._channel, self._service
-        assert channel and service
-        while not service.is_done:
-            self._loop.wait(min(service.next_tick_s, channel.next_tick_s) - self._loop.now())
+        channel = self._channel
+        assert channel and self._service
+        while not self._service.is_done:
+            self._loop.wait(min(self._service.next_tick_s, channel.next_tick_s) - self._loop.now())
             now = self._loop.now()
             channel.tick(now)
-            service.tick(now)
+            self._service.tick(now)
 
     def _take(self, message: Message) -> None:
-        assert self._service
-        self._service.take(message)
+        assert self._service and self._channel
+        if isinstance(message, Carry):
+            # Not at the top: most agents are ends of a copy.
+            from escp.agent.service import Service
+            from escp.agent.sessions import Sessions
+
+            if not isinstance(self._service, Service) or self._service.has_begun:
+                raise ProtocolError("the initiator wants two things of one agent")
+            self._service.close()
+            self._service = Sessions(self._loop, self._channel, self._words)
+        else:
+            self._service.take(message)
 
     def _tell(self, message: Message) -> None:
         if self._channel is not None:

@@ -81,6 +81,11 @@ class Service:
         self._is_holding = False  # the initiator does not read, so nothing is taken from the plane
 
     @property
+    def has_begun(self) -> bool:
+        """It has been told to be an end of a copy."""
+        return self._receiver is not None or self._send_wanted is not None
+
+    @property
     def next_tick_s(self) -> float:
         """When `tick` is due, whatever happens until then."""
         return min(self._loop.now() + (PROGRESS_S if self._sender else KEEPALIVE_S), self._way.next_tick_s)
@@ -116,7 +121,7 @@ class Service:
     def take(self, message: Message) -> None:
         if isinstance(message, Hello):
             self._peer_minor = message.minor
-        if isinstance(message, Receive | Send) and (self._receiver or self._send_wanted):
+        if isinstance(message, Receive | Send) and self.has_begun:
             raise ProtocolError("the initiator wants two things of one agent")
         if isinstance(message, Receive):
             self._receiver = ReceiveEnd(message, is_remote=True)

@@ -9,7 +9,7 @@ from typing import Protocol
 from escp.api.expected import Digest, find_unmet, read_expected
 from escp.api.outcome import MAX_FAILED, Failed, Progress, Result, make_result
 from escp.api.words import Path, read_call
-from escp.errors import CancelledError, EscpError, LocalFileError
+from escp.errors import CancelledError, EscpError, LocalFileError, TimeUpError
 from escp.jobs.agents import Agents
 from escp.jobs.copy import Copy
 from escp.jobs.firstlook import check_named, open_sources
@@ -19,7 +19,13 @@ from escp.ui.events import Events, Listeners
 from escp.ui.report import Report
 from escp.ui.ui import add_log
 
-_log = logging.getLogger("escp")
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.options.location import Location
+    from escp.remote.child import AgentProcess
+
+log = logging.getLogger("escp")
+TIMED_OUT = "the time that was given for it is over"
 
 
 class Flag(Protocol):
@@ -67,14 +73,14 @@ class _Caller(Events):
         self.deleted_paths.append(path)
 
     def note(self, text: str) -> None:
-        _log.debug("%s", text)
+        log.debug("%s", text)
 
     def warn(self, text: str) -> None:
         self.warnings.append(text)
-        _log.warning("%s", text)
+        log.warning("%s", text)
 
     def words(self, host: str, line: str) -> None:
-        _log.info("%s: %s", host, line)
+        log.info("%s: %s", host, line)
 
     def tick(self) -> None:
         if self._cancel is not None and self._cancel.is_set():
@@ -107,11 +113,34 @@ def copy(
     (`escp.errors`). May be called in several threads at the same time. Prints nothing; tells the logger
     "escp".
     """
+    return call_copy(
+        sources, target, options, progress=progress, cancel=cancel, expected_digest=expected_digest
+    )
+
+
+def call_copy(
+    sources: Path | Iterable[Path],
+    target: Path,
+    options: Mapping[str, object],
+    *,
+    progress: Callable[[Progress], object] | None,
+    cancel: Flag | None,
+    expected_digest: Digest | Mapping[Path, Digest] | None,
+    timeout: float | None = None,
+    start_agent: "Callable[[Location], AgentProcess] | None" = None,
+) -> Result:
+    """The same for whoever is connected already. *timeout*: seconds; *start_agent*: None logs in."""
     start_s = time.monotonic()
     caller = _Caller(progress, cancel)
     try:
         chosen = read_call(sources, target, options)
-        return _run(chosen, caller, start_s, read_expected(expected_digest, chosen))
+        expected = read_expected(expected_digest, chosen)
+        due_s = start_s + min(chosen.stop_s or float("inf"), float("inf") if timeout is None else timeout)
+        return _run(chosen, caller, start_s, due_s, expected, start_agent)
+    except TimeUpError:
+        if timeout is not None and time.monotonic() - start_s >= timeout:
+            raise TimeUpError(TIMED_OUT) from None
+        raise
     except (OSError, MemoryError, ImportError, RuntimeError) as e:
         said = None if e is caller.raised else explain_shortage(e)
         if said is None:
@@ -119,7 +148,10 @@ def copy(
         raise LocalFileError(*said) from e
 
 
-def _run(options: Options, caller: _Caller, start_s: float, expected: Mapping[bytes, bytes]) -> Result:
+def _run(
+    options: Options, caller: _Caller, start_s: float, due_s: float, expected: Mapping[bytes, bytes],
+    start_agent: "Callable[[Location], AgentProcess] | None",
+) -> Result:  # fmt: skip
     if expected:
         options = options._replace(itemizes=True)
         caller.copied = set()
@@ -130,8 +162,7 @@ def _run(options: Options, caller: _Caller, start_s: float, expected: Mapping[by
 
     check_named(options)
     queue, _ = open_sources(options)
-    agents = Agents(options)
-    due_s = start_s + (options.stop_s or float("inf"))
+    agents = Agents(options, start_agent)
     try:
         with Report(options, start_s, add) as report:
             one = Copy(options, queue, agents.get, report, due_s, expected=expected)

@@ -15,6 +15,13 @@ FOR_COMMANDS = frozenset(
     "selftest doctor licence version help clean_agents".split()
 )
 
+# They are about how it is logged in to a host: of a connection, not of one copy.
+OF_LOGINS = frozenset(
+    "ssh_port identity ssh_config jump ssh_cipher ssh_option ssh forward_agent batch escp push_agent "
+    "agent_tree embedded logfile".split()
+)
+NOT_OF_CONNECTIONS = frozenset("direct relay filelist null".split())  # other hosts are none of its business
+
 
 def _to_word(path: Path) -> str:
     """*path* as an operand. A pathlib.Path is one of this host, whatever its name looks like."""

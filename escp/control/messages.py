@@ -146,14 +146,41 @@ class Tunnel(Message, initiator=(Link,)):
     """No data port can be reached: from here on chunks carry the streams on this channel."""
 
 
-class Credit(Message, agent=(Hello,), initiator=(Link,), repeats=True):
+class Carry(Message, initiator=(Hello,)):
+    """Be no end yourself: carry sessions of other agents of your host (`control/carrier`; 1.2, `carry`)."""
+
+
+class Begin(Message, initiator=(Carry,), repeats=True):
+    """Start an agent; chunks of this number are its control channel from now on."""
+
+    number: int
+
+
+class Leave(Message, initiator=(Carry,), repeats=True):
+    """That one's initiator writes no more: its agent reads the end of its input."""
+
+    number: int
+
+
+class Ended(Message, agent=(Hello,), repeats=True):
+    """An agent that was begun is gone, and all that it has said has been sent; its number is free.
+
+    `status`: its exit status, 128 + n after signal n; `reason`: why it could not be started.
+    """
+
+    number: int
+    status: int
+    reason: str = ""
+
+
+class Credit(Message, agent=(Hello,), initiator=(Link, Carry), repeats=True):
     """The reader of a tunnelled stream has room for `n` more bytes."""
 
     stream: int
     n: int
 
 
-class Chunk(Message, agent=(Hello,), initiator=(Link,), repeats=True, is_json=False):
+class Chunk(Message, agent=(Hello,), initiator=(Link, Carry), repeats=True, is_json=False):
     """Bytes of a tunnelled stream: the one message that is no JSON."""
 
     stream: int

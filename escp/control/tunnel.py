@@ -90,6 +90,7 @@ class Tunnel:
                 self._loop.unwatch(self._sockets[i].fileno())
                 self._sockets[i].close()
                 self._is_reading[i] = False
+                self._has_ended(i)
                 return
             self._credit[i] -= len(data)
             if self._limit:
@@ -138,6 +139,9 @@ class Tunnel:
             self._loop.watch(sock.fileno(), lambda: self._write(i), for_writing=True)
         else:
             self._loop.pause(sock.fileno(), for_writing=True)
+
+    def _has_ended(self, i: int) -> None:
+        """Whoever has the other end of that socket writes no more."""
 
     def close(self) -> None:
         """Close this side's sockets; the planes' ends belong to whoever took them."""

@@ -2,6 +2,8 @@
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from escp.options.location import Location
     from escp.options.options import Options
     from escp.remote.child import AgentProcess
@@ -10,8 +12,10 @@ if TYPE_CHECKING:
 class Agents:
     """Every agent of the command, the first of them started before the rest of escp is loaded."""
 
-    def __init__(self, options: "Options"):
+    def __init__(self, options: "Options", start_agent: "Callable[[Location], AgentProcess] | None" = None):
+        """*start_agent*: in place of a login."""
         self._options = options
+        self._start_agent = start_agent
         self._started: list[AgentProcess] = []
         self._early: AgentProcess | None = None
 
@@ -27,9 +31,12 @@ class Agents:
         return agent or self._start(location)
 
     def _start(self, location: "Location") -> "AgentProcess":
-        from escp.remote.ssh import start_agent  # not at the top: a local copy needs none
+        if self._start_agent is not None:
+            agent = self._start_agent(location)
+        else:
+            from escp.remote.ssh import start_agent  # not at the top: a local copy needs none
 
-        agent = start_agent(self._options, location)
+            agent = start_agent(self._options, location)
         self._started.append(agent)
         return agent
 

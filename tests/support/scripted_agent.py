@@ -1,6 +1,7 @@
 """An agent that only talks: says the messages of $ESCP_TEST_SCRIPT (JSON), then keeps quiet until stdin ends.
 
-With ["minor", n] first it is an escp of that minor version. Each line is [type, {field: value}], the fields
+With ["minor", n] first it is an escp of that minor version, with ["features", [...]] one that has these.
+Each line is [type, {field: value}], the fields
 as on the wire; ["pause"] waits until something has come in, ["await", type] reads until one more of that type
 has come in, ["loop", message, n] says one n times and reads nothing meanwhile, ["alive"] says from here on
 that it is.
@@ -28,7 +29,8 @@ def write(data: bytes) -> None:
 
 def run(lines: list) -> None:
     minor = lines.pop(0)[1] if lines and lines[0][0] == "minor" else PROTOCOL_MINOR
-    hello = {"major": PROTOCOL_MAJOR, "minor": minor, "version": "0.0.1", "features": []}
+    features = lines.pop(0)[1] if lines and lines[0][0] == "features" else []
+    hello = {"major": PROTOCOL_MAJOR, "minor": minor, "version": "0.0.1", "features": features}
     write(MARKER + frame("hello", hello))
     read = b""
     for line in lines:

@@ -1,0 +1,87 @@
+"""An agent that carries the sessions of others: a program logs in once, and each of its copies has an agent.
+
+Every copy has a process of its own, with its own secret, as if ssh had started it. What ends one of them ends
+no other, and none waits for another's disk; this one touches no file.
+"""
+
+import os
+
+from escp.constants import KEEPALIVE_S
+from escp.control.carrier import Carrier
+from escp.control.channel import ControlChannel
+from escp.control.messages import Begin, Bye, Ended, Leave, Message
+from escp.errors import ProtocolError, describe_errno
+from escp.lean import signals
+from escp.lean.eventloop import EventLoop
+from escp.process.environment import child_environment, own_command
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+class Sessions:
+    """In the place of `Service`, from `Carry` to the initiator's `Bye`."""
+
+    def __init__(self, loop: EventLoop, channel: ControlChannel, words: "Sequence[str]"):
+        """*words*: this agent's own command line, which the others get, too."""
+        self.is_done = False
+        self._loop = loop
+        self._channel = channel
+        self._words = words
+        self._pids: dict[int, int] = {}
+        channel.tunnel = self._carrier = Carrier(
+            loop, channel.send, lambda: channel.n_pending, "the initiator", self._has_ended
+        )
+
+    @property
+    def next_tick_s(self) -> float:
+        return self._loop.now() + KEEPALIVE_S
+
+    def tick(self, now: float) -> None:
+        """The channel sees to what is due."""
+
+    def take(self, message: Message) -> None:
+        if isinstance(message, Begin):
+            self._begin(message.number)
+        elif isinstance(message, Leave):
+            if message.number in self._pids:  # else it ended while this was on its way
+                self._carrier.finish(message.number)
+        elif isinstance(message, Bye):
+            self.is_done = True
+        else:
+            raise ProtocolError("the initiator wants a copy of an agent that carries others")
+
+    def _begin(self, number: int) -> None:
+        self._carrier._check(number)
+        if number in self._pids:
+            raise ProtocolError("the initiator begins a session that is there")
+        far = self._carrier.open(number)
+        try:
+            self._pids[number] = os.posix_spawn(
+                (command := [*own_command(), *self._words])[0],
+                command,
+                child_environment(),
+                file_actions=[(os.POSIX_SPAWN_DUP2, far.fileno(), fd) for fd in (0, 1)],
+                setsigdef=[signals.SIGPIPE],
+            )
+        except OSError as e:
+            self._carrier.drop(number)
+            self._channel.send(Ended(number, 255, describe_errno(e.errno or 0)))
+        finally:
+            far.close()
+
+    def _has_ended(self, number: int) -> None:
+        """It has closed its output, and is about to end."""
+        fd = os.pidfd_open(self._pids[number])
+        self._loop.watch(fd, lambda: self._reap(number, fd))
+
+    def _reap(self, number: int, fd: int) -> None:
+        self._loop.unwatch(fd)
+        os.close(fd)
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pids.pop(number), 0)[1])
+        self._channel.send(Ended(number, code if code >= 0 else 128 - code))
+
+    def close(self) -> None:
+        """The others read the end of their input, and end."""
+        self._carrier.close()
