@@ -42,27 +42,35 @@ class Copy:
             if (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
-        shutil.copytree(ROOT / "build", folder / "build")
+        for kept in (ROOT / "build" / "cython", *ROOT.glob("build/temp.*")):  # sanitizers and fuzzers have more
+            shutil.copytree(kept, folder / kept.relative_to(ROOT))
         (self._library,) = folder.glob("escp/_fast/_native.*.so")
-        self._kept = folder / "native-as-it-was"
-        shutil.copy2(self._library, self._kept)
+        self._kept = folder / "as-it-was"
+        self._kept.mkdir()
 
     def check(self, mutation: Mutation) -> str:
         """What became of it: "noticed" or "SURVIVED"."""
         path = self.folder / mutation.file
-        before = path.read_text()
-        path.write_text(mutation.apply(before))
+        files = [path, *(self._made_of(mutation) if mutation.is_native else ())]
+        for number, file in enumerate(files):
+            shutil.copy2(file, self._kept / str(number))
+        path.write_text(mutation.apply(path.read_text()))
         try:
             if mutation.is_native:
                 self._compile()
             code, said = self.test(mutation.tests)
         finally:
-            path.write_text(before)  # newer than what was made of it: compiled again with the next one
-            if mutation.is_native:
-                shutil.copy2(self._kept, self._library)
+            for number, file in enumerate(files):  # with their times: nothing is compiled again for it
+                shutil.copy2(self._kept / str(number), file)
         if code not in (0, TESTS_FAILED):
             raise Broken(f"pytest could not run {mutation.tests}:\n{said[-3000:]}")
         return "noticed" if code else "SURVIVED"
+
+    def _made_of(self, mutation: Mutation) -> list[Path]:
+        """What is made of the file: C, an object, the library."""
+        name = Path(mutation.file).with_suffix("")
+        objects = self.folder.glob(f"build/temp.*/build/cython/{name}.o")
+        return [self.folder / "build" / "cython" / f"{name}.c", *objects, self._library]
 
     def _compile(self) -> None:
         command = [sys.executable, "setup.py", "-q", "build_ext", "-i"]
@@ -116,6 +124,7 @@ def check_all(mutations: list[Mutation], folder: Path, n_jobs: int) -> dict[Muta
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("numbers", metavar="NUMBER", type=int, nargs="*", help="of the guarantees; all")
+    parser.add_argument("--native", action="store_true", help="only those that must be compiled")
     parser.add_argument("--jobs", type=int, default=2, help="copies that work at a time (2)")
     parser.add_argument("--table", action="store_true", help="print the table for docs/mutations.md")
     arguments = parser.parse_args()
@@ -123,6 +132,7 @@ def main() -> int:
         print(format_table())
         return 0
     mutations = [m for m in MUTATIONS if not arguments.numbers or m.guarantee in arguments.numbers]
+    mutations = [m for m in mutations if m.is_native or not arguments.native]
     begin_s = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="escp-mutations-") as folder:
         copy = Copy(Path(folder, "unchanged"))

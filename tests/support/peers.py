@@ -23,13 +23,13 @@ from escp._fast.wire.payloads import (
 from tests.support.loopback import BLOCK, LIMIT_S, SECRET, Event, connect, use_blocking, wait_for_events
 from tests.support.planes import receive_plane, send_plane
 
-ENTRIES, RESULTS, END, TAKEN = 2, 3, 4, 5  # message types
+ENTRIES, RESULTS, END, TAKEN, KEPT, STAMPS = range(2, 8)  # message types
 SMALL, LARGE, LARGE_END, DIRECTORY, LINK, HARD_LINK, DEVICE, QUERY, ABSENT, BEGUN = range(
     1, 11
 )  # kinds of entries
 IS_BUNDLE, IS_ZSTD = 1, 2  # flags of a data frame
 IS_EARLY, IS_SAME, IS_WANTED = 1, 2, 4  # flags of a result
-IS_ABANDONED, ASKS_DIRECTORY = 1, 128  # flags of an entry
+IS_ABANDONED, ASKS_PART, ASKS_STAMP, ASKS_DIRECTORY = 1, 16, 32, 128  # flags of an entry
 
 
 def unpack(payload: bytes) -> bytes:
@@ -37,6 +37,18 @@ def unpack(payload: bytes) -> bytes:
     if not payload[1]:
         return payload
     return payload[:1] + b"\0" + payload[2:8] + zstandard.decompress(payload[8:], 1 << 18)
+
+
+def encode_kept(id: int, *blocks: tuple[int, bytes]) -> bytes:
+    """The payload of a KEPT: number and digest of each block."""
+    body = b"".join(number.to_bytes(8, "big") + digest for number, digest in blocks)
+    return encode_meta(KEPT, len(blocks), id.to_bytes(8, "big") + body)
+
+
+def encode_stamps(*files: tuple[int, int]) -> bytes:
+    """The payload of a STAMPS: id and stamp of each file."""
+    body = b"".join(id.to_bytes(8, "big") + stamp.to_bytes(8, "big") for id, stamp in files)
+    return encode_meta(STAMPS, len(files), body)
 
 
 class Peer:

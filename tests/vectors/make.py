@@ -89,6 +89,16 @@ def result(id, code=0, flags=0, sys_errno=0, digest=bytes(16)):
     return struct.pack(">QBBHI", id, code, flags, 0, sys_errno) + digest
 
 
+def kept(id, *blocks):
+    """Section 5.11: number and digest of each."""
+    return meta(6, len(blocks), struct.pack(">Q", id) + b"".join(struct.pack(">Q", n) + d for n, d in blocks))
+
+
+def stamps(*files):
+    """Section 5.12: id and stamp of each."""
+    return meta(7, len(files), b"".join(struct.pack(">QQ", *one) for one in files))
+
+
 def data_header(id, offset, raw_bytes, flags=0):
     return struct.pack(">QQII40x", id, offset, raw_bytes, flags)
 
@@ -218,6 +228,16 @@ def make_payloads() -> dict:
         {"kind": 8, "id": 2, "path": b"d", "mode": 0o755, "flags": 128},
         {"kind": 9, "id": 7, "path": b"d/gone", "mode": 0},
         {"kind": 10, "id": 0, "path": b"d", "mode": 0o750},
+        {
+            "kind": 2,
+            "id": 16384,
+            "path": b"x",
+            "size": 5 << 20,
+            "flags": 2 | 16,
+            "extras": extra(6, struct.pack(">QqI", 1 << 40, -1, 999_999_999)),
+        },
+        {"kind": 3, "id": 16384, "path": b"x", "flags": 16, "digest": digest},
+        {"kind": 8, "id": 9, "path": b"d/q", "flags": 32, "digest": bytes(8) + digest[:8]},
     ]
     return {
         "preamble": [
@@ -277,6 +297,21 @@ def make_payloads() -> dict:
                 (0, 0, BLOCK, 3),
             )
         ],
+        "kept": [
+            {
+                "id": 16384,
+                "blocks": [{"number": number, "digest": digest.hex()} for number, digest in blocks],
+                "payload": kept(16384, *blocks).hex(),
+            }
+            for blocks in ([(0, digest)], [(0, b"\xff" * 15 + b"\0"), (2, digest), (1000, bytes(16))])
+        ],
+        "stamps": [
+            {
+                "files": [{"id": id, "stamp": stamp} for id, stamp in files],
+                "payload": stamps(*files).hex(),
+            }
+            for files in ([(16384, 0x0123456789ABCDEF)], [(16384, 1), (16385, (1 << 64) - 1)])
+        ],
         "end": [
             {"n_bytes": 4, "n_entries": 1, "body": struct.pack(">QQ", 4, 1).hex()},
             {"n_bytes": (1 << 64) - 1, "n_entries": 0, "body": struct.pack(">QQ", (1 << 64) - 1, 0).hex()},
@@ -331,6 +366,7 @@ BAD_PATHS = {
 
 
 TEXT = extra(1, b"y")
+SOURCE = extra(6, struct.pack(">QqI", 1, 1, 1))
 BAD_EXTRAS = {
     "link without its text": ("protocol", entry(5, 1, b"x")),
     "text of 4096 bytes": ("protocol", entry(5, 1, b"x", flags=2, extras=extra(1, b"n" * 4096))),
@@ -349,7 +385,15 @@ BAD_EXTRAS = {
     ),
     "file with a text": ("protocol", entry(1, 1, b"x", flags=2, extras=TEXT)),
     "of a large file before its end": ("protocol", entry(2, 1, b"x", 1, flags=2, extras=extra(3, b"root"))),
-    "unknown type": ("protocol", entry(1, 1, b"x", flags=2, extras=extra(6, b"y"))),
+    "unknown type": ("protocol", entry(1, 1, b"x", flags=2, extras=extra(7, b"y"))),
+    "source of a small file": ("protocol", entry(1, 1, b"x", flags=2, extras=SOURCE)),
+    "source of a large file's end": ("protocol", entry(3, 1, b"x", 1, flags=2, extras=SOURCE)),
+    "two sources": ("protocol", entry(2, 1, b"x", 1, flags=2, extras=SOURCE * 2)),
+    "source cut": ("protocol", entry(2, 1, b"x", 1, flags=2, extras=extra(6, bytes(19)))),
+    "source that changed in a second of 1e9 ns": (
+        "protocol",
+        entry(2, 1, b"x", 1, flags=2, extras=extra(6, struct.pack(">QqI", 1, 1, 10**9))),
+    ),
     "attribute of another name space": (
         "protocol",
         entry(1, 1, b"x", flags=2, extras=xattr(b"system.x", b"")),
@@ -382,6 +426,10 @@ def make_refused_payloads() -> list[dict]:
         ("question abandoned", "protocol", "entries", meta(2, 1, entry(8, 1, b"x", flags=1))),
         ("question of wrong size", "protocol", "entries", meta(2, 1, entry(8, 1, b"x", 1, flags=128))),
         ("flag of a question elsewhere", "protocol", "entries", meta(2, 1, entry(4, 1, b"x", flags=128))),
+        ("asks for a part without a source", "protocol", "entries", meta(2, 1, entry(2, 1, b"x", 1, flags=16))),
+        ("small file that asks for a part", "protocol", "entries", meta(2, 1, entry(1, 1, b"x", flags=16))),
+        ("question for stamp and directory", "protocol", "entries", meta(2, 1, entry(8, 1, b"x", flags=160))),
+        ("file that asks for its stamp", "protocol", "entries", meta(2, 1, entry(1, 1, b"x", flags=32))),
         ("absent with a size", "protocol", "entries", meta(2, 1, entry(9, 1, b"x", 1))),
         ("absent with a flag", "protocol", "entries", meta(2, 1, entry(9, 1, b"x", flags=128))),
         ("kind 10 with an id", "protocol", "entries", meta(2, 1, entry(10, 1, b"x"))),

@@ -11,10 +11,9 @@ from escp._fast.wire.payloads import encode_entry, encode_extra
 from escp.failures import FAST_PROTOCOL
 from tests.support.loopback import BLOCK
 from tests.support.parts import count_records, journal_of, part_of
-from tests.support.peers import LARGE, LARGE_END, Sender
+from tests.support.peers import ASKS_PART, LARGE, LARGE_END, Sender
 from tests.support.waiting import wait_for
 
-ASKS_PART = 16
 SOURCE = encode_extra(6, (7).to_bytes(8, "big") + (1000).to_bytes(8, "big") + bytes(4))
 SIZE = 4 * BLOCK
 OPTIONS = {"partial_min": 1, "job": b"j" * 16}

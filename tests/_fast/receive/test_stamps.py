@@ -7,9 +7,7 @@ import pytest
 from escp._fast.planes.plane import FATAL
 from escp._fast.wire.payloads import encode_entry
 from escp.failures import FAST_PROTOCOL
-from tests.support.peers import IS_SAME, IS_WANTED, QUERY, Sender
-
-STAMPS, ASKS_STAMP = 7, 32
+from tests.support.peers import ASKS_STAMP, IS_SAME, IS_WANTED, QUERY, STAMPS, Sender
 
 
 def bring(target, path=b"file", **options):

@@ -5,13 +5,11 @@ import os
 import pytest
 
 from escp._fast.planes.plane import FATAL, FINISHED
-from escp._fast.wire.payloads import decode_entries, encode_meta, encode_result
+from escp._fast.wire.payloads import decode_entries, encode_result
 from escp.failures import FAST_PROTOCOL
 from tests.support.loopback import BLOCK
-from tests.support.peers import END, IS_WANTED, LARGE, LARGE_END, Receiver, unpack
+from tests.support.peers import ASKS_PART, END, IS_WANTED, LARGE, LARGE_END, Receiver, encode_kept, unpack
 
-KEPT = 6
-ASKS_PART = 16
 N_BLOCKS = 5
 ZEROES = bytes(16)  # the digest of a block of zeroes
 WRONG = bytes(15) + b"\1"
@@ -22,12 +20,6 @@ def zeroes(tmp_path):
     path = tmp_path / "large"
     path.write_bytes(bytes(N_BLOCKS * BLOCK))
     return os.fsencode(path), b"named"
-
-
-def encode_kept(id, *blocks):
-    """The payload of a message: number and digest of each block."""
-    body = id.to_bytes(8, "big") + b"".join(number.to_bytes(8, "big") + digest for number, digest in blocks)
-    return encode_meta(KEPT, len(blocks), body)
 
 
 def ask(receiver):

@@ -7,9 +7,9 @@ import pytest
 from escp._fast.planes.plane import FATAL, FINISHED
 from escp._fast.wire.payloads import decode_entries
 from escp.failures import FAST_PROTOCOL
-from tests.support.peers import IS_SAME, IS_WANTED, QUERY, SMALL, Receiver, unpack
+from tests.support.peers import ASKS_STAMP, IS_SAME, IS_WANTED, QUERY, SMALL, Receiver, encode_stamps, unpack
 
-STAMPS, ASKS_STAMP, STAMP = 7, 32, 0x0123456789ABCDEF
+STAMP = 0x0123456789ABCDEF
 RECORD_BYTES = 16
 
 
@@ -33,7 +33,7 @@ def take_file(receiver):
 
 
 def send_stamp(receiver, id, stamp=STAMP):
-    receiver.send_meta(STAMPS, 1, id.to_bytes(8, "big") + stamp.to_bytes(8, "big"))
+    receiver.send(encode_stamps((id, stamp)))
 
 
 def end(receiver):
