@@ -10,7 +10,22 @@ from escp._fast.planes.plane import FATAL, FINISHED
 from escp._fast.wire.payloads import decode_entries, encode_result
 from escp.failures import FAST_PROTOCOL
 from tests.support.loopback import BLOCK
-from tests.support.peers import END, IS_EARLY, IS_SAME, IS_WANTED, LARGE, QUERY, RESULTS, Receiver, unpack
+from tests.support.peers import (
+    ASKS_PART,
+    END,
+    IS_EARLY,
+    IS_SAME,
+    IS_WANTED,
+    LARGE,
+    LARGE_END,
+    QUERY,
+    RESULTS,
+    SMALL,
+    Receiver,
+    encode_kept,
+    encode_stamps,
+    unpack,
+)
 from tests.support.sanitized import PATIENCE
 
 LIMIT_S = 5.0 * PATIENCE
@@ -18,6 +33,7 @@ OPTIONS = [
     {"selection": "changed"},
     {"selection": "newer"},
     {"selection": "changed", "compares_digests": True},
+    {"resumes": True, "partial_min": 1, "record": b""},
 ]
 N_FILES = 12
 
@@ -40,6 +56,33 @@ def answer(story: random.Random, entry: dict, errs: float) -> list[bytes]:
     )
     results = [encode_result(id, **fields)]
     return results * 2 if story.random() < errs else results
+
+
+def tell_kept(story: random.Random, entry: dict, errs: float) -> list[bytes]:
+    """What a receiver has of a large file of zeroes: messages, not sealed."""
+    told = []
+    for number in range(3):
+        if story.randrange(2):
+            digest = story.choice([bytes(16), bytes(16), story.randbytes(16), b"\xff" * 16])
+            told.append((number, digest))
+        if story.random() < errs:
+            told.append((story.choice([0, 3, 1 << 20, (1 << 64) - 1]), bytes(16)))
+    id = entry["id"] if story.random() >= errs else story.choice([0, 1, entry["id"] ^ 1 << 20])
+    each = (
+        [encode_kept(id, one) for one in told]
+        if story.randrange(2)
+        else [encode_kept(id, *told)] * bool(told)
+    )
+    if story.random() < errs:
+        each.append(story.choice([encode_kept(id), encode_kept(id, *told)[:-1], encode_stamps((id, 1))]))
+    return each
+
+
+def tell_stamps(story: random.Random, entries: list[dict], errs: float) -> list[bytes]:
+    files = [(e["id"], 1 + story.randrange(1 << 32)) for e in entries if e["kind"] in (SMALL, LARGE_END)]
+    if story.random() < errs:
+        files.append((story.choice([0, 1, 1 << 40, (1 << 64) - 1]), 0))
+    return [encode_stamps(*files)] if files and story.randrange(4) else []
 
 
 def plant(source: Path) -> None:
@@ -65,6 +108,14 @@ def tell(source: Path, story: random.Random, **options) -> str:
                     continue
                 is_over = payload[0] == END
                 entries = [] if is_over else decode_entries(unpack(payload))
+                is_asked = [e for e in entries if e["kind"] == LARGE and e["flags"] & ASKS_PART]
+                for entry in is_asked:
+                    for message in tell_kept(story, entry, errs):
+                        receiver.send(message)
+                    receiver.send_result(entry["id"], flags=IS_WANTED)
+                if "record" in options or story.random() < errs:
+                    for message in tell_stamps(story, entries, errs):
+                        receiver.send(message)
                 results = [r for e in entries if e["kind"] != LARGE for r in answer(story, e, errs)]
                 story.shuffle(results)
                 if story.random() < errs:
@@ -87,6 +138,9 @@ def tell(source: Path, story: random.Random, **options) -> str:
         if end == "finished":
             assert counters["files"] + counters["skipped"] + counters["failed"] >= N_FILES
             assert counters["is_walked"]
+        record = receiver.plane.take_record() if "record" in options else b""
+    if record and not options["record"]:  # what has arrived is asked about
+        return tell(source, story, **{**options, "record": record})
     return end
 
 

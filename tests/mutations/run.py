@@ -42,8 +42,9 @@ class Copy:
             if (ROOT / name).is_file():
                 (folder / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(ROOT / name, folder / name)
-        for kept in (ROOT / "build" / "cython", *ROOT.glob("build/temp.*")):  # sanitizers and fuzzers have more
-            shutil.copytree(kept, folder / kept.relative_to(ROOT))
+        # Not all of build/: sanitizers and fuzzers have trees of their own there.
+        for made in (ROOT / "build" / "cython", *ROOT.glob("build/temp.*")):
+            shutil.copytree(made, folder / made.relative_to(ROOT))
         (self._library,) = folder.glob("escp/_fast/_native.*.so")
         self._kept = folder / "as-it-was"
         self._kept.mkdir()

@@ -5,6 +5,7 @@ import signal
 import struct
 from pathlib import Path
 
+from escp._fast.crypto.digest import digest_of
 from escp._fast.files.journal import sum_bytes
 from tests.support.leftovers import find_agents
 from tests.support.waiting import wait_for
@@ -36,9 +37,33 @@ def write_record(path: Path, at: int, number: int, digest: bytes = bytes(16)) ->
     """One that its journal agrees with, in place of that number *at*."""
     with open(journal_of(path), "r+b") as file:
         seed = struct.unpack_from("=Q", file.read(16), 8)[0]
-        start = struct.pack("=Q", number) + digest
         file.seek(HEADER_BYTES + at * RECORD.size)
-        file.write(start + struct.pack("=Q", sum_bytes(start, seed)))
+        file.write(encode_record(number, digest, seed))
+
+
+def encode_record(number: int, digest: bytes, seed: int) -> bytes:
+    """*digest*: as it goes over the wire."""
+    start = struct.pack("=QQQ", number, *struct.unpack(">QQ", digest))
+    return start + struct.pack("=Q", sum_bytes(start, seed))
+
+
+def encode_journal(
+    source: os.stat_result, *, job: bytes, size: int, ino: int, block: int, seed: int
+) -> bytes:
+    """A journal's header, of a file with *source*'s times."""
+    words = [int.from_bytes(b"escpjrn1", "big"), seed, *struct.unpack(">QQ", job), size, ino, block]
+    mtime, ctime = divmod(source.st_mtime_ns, 10**9), divmod(source.st_ctime_ns, 10**9)
+    start = struct.pack("=7QqqII3Q", *words, mtime[0], ctime[0], mtime[1], ctime[1], 0, 0, 0)
+    return start + struct.pack("=Q", sum_bytes(start, seed))
+
+
+def digest_of_block(number: int, data: bytes) -> bytes:
+    """As journals and KEPT have it: without the size."""
+    before = bytes(number * BLOCK)
+    with_size, of_size = digest_of(before + data), digest_of(bytes(len(before) + len(data)))
+    return ((int.from_bytes(with_size, "big") - int.from_bytes(of_size, "big")) % (1 << 128)).to_bytes(
+        16, "big"
+    )
 
 
 def count_records(path: Path) -> int:

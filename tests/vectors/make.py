@@ -426,7 +426,7 @@ def make_refused_payloads() -> list[dict]:
         ("question abandoned", "protocol", "entries", meta(2, 1, entry(8, 1, b"x", flags=1))),
         ("question of wrong size", "protocol", "entries", meta(2, 1, entry(8, 1, b"x", 1, flags=128))),
         ("flag of a question elsewhere", "protocol", "entries", meta(2, 1, entry(4, 1, b"x", flags=128))),
-        ("asks for a part without a source", "protocol", "entries", meta(2, 1, entry(2, 1, b"x", 1, flags=16))),
+        ("asks for part without source", "protocol", "entries", meta(2, 1, entry(2, 1, b"x", 1, flags=16))),
         ("small file that asks for a part", "protocol", "entries", meta(2, 1, entry(1, 1, b"x", flags=16))),
         ("question for stamp and directory", "protocol", "entries", meta(2, 1, entry(8, 1, b"x", flags=160))),
         ("file that asks for its stamp", "protocol", "entries", meta(2, 1, entry(1, 1, b"x", flags=32))),

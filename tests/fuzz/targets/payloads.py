@@ -18,7 +18,16 @@ from escp.failures import FAST_AUTH, FAST_PROTOCOL, FAST_UNSAFE
 
 BLOCK = 1 << 18
 SECRET = bytes(range(32))
-ALLOWED_FLAGS = {2: {0, 4}, 3: set(range(8)), 5: {2}, 6: {2}, 7: {2}, 8: {0, 128}, 9: {0}, 10: {0}}
+ALLOWED_FLAGS = {
+    2: {0, 2, 4, 6, 18, 22},
+    3: {*range(8), *range(16, 24)},
+    5: {2},
+    6: {2},
+    7: {2},
+    8: {0, 32, 128},
+    9: {0},
+    10: {0},
+}
 RESULT_CODES = {*range(21), *range(33, 64)}  # with what a file that is there lacks
 
 
