@@ -148,6 +148,11 @@ class Failure:
         return self.code == FAST_CHANGED or (self.code == FAST_SYS and may_pass(self.sys_errno))
 
     @property
+    def is_closed(self) -> bool:
+        """Of a connection: the other side's system ended it, which lives and can be reached."""
+        return self.code == FAST_NET and self.sys_errno in (0, errno.ECONNRESET, errno.EPIPE)
+
+    @property
     def is_about_twins(self) -> bool:
         """Whether another source of this copy has the name at the target: nothing else fails with EEXIST."""
         return self.code == FAST_SYS and self.sys_errno == errno.EEXIST

@@ -52,6 +52,7 @@ FEATURES = [
     "itemize",
     "expect",
     "carry",
+    "lasting",
 ]
 
 
@@ -124,7 +125,7 @@ class Agent:
 
         prepare_process()
         handle_signals(_stop)  # only now: an import can swallow what it raises
-        Exit(SIGNALS, _leave, self._read_fd)
+        Exit(SIGNALS, _leave, self._read_fd, self._write_fd)
         options = parse_agent_options(self._words, os.environ)
         self._log = open_agent_log(options.logfile)
         try:
@@ -162,15 +163,22 @@ class Agent:
             self._channel.send(message)
 
     def _end(self) -> None:
-        raise ControlEnded
+        if self._service is None or not self._service.outlive():
+            raise ControlEnded
 
     def _fail(self, error: EscpError) -> int:
         if self._log is not None:
             self._log.fail(error)
         self._tell(Error(error.exit_code, str(error), error.hint))
+        if self._service is not None and not isinstance(error, NetworkError):
+            self._service.await_initiator()
         return error.exit_code
 
     def _close(self) -> None:
+        if self._channel is not None and self._channel.is_away:
+            from escp.process.leaving import hasten_exit  # not at the top: hardly an agent needs it
+
+            hasten_exit()  # its end is no longer told by the pipes
         if self._channel is not None:
             self._channel.flush()
         if self._service is not None:

@@ -1,7 +1,7 @@
 """What an agent does for its initiator: roots to send, and the plane that sends or receives."""
 
 from escp.agent.agentlog import AgentLog
-from escp.agent.way import Way
+from escp.agent.way import GONE_S, Way
 from escp.constants import KEEPALIVE_S
 from escp.control.channel import ControlChannel
 from escp.control.messages import (
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
 IN_PLACE_TIMEOUT_S = 2  # how long a write to a pipe or device may go on once the session is over
 PROGRESS_S = 0.2
+WORDS_S = 0.1  # between two looks for an initiator that is to hear the last ones
 MAX_LISTED = 64  # in one message
 MAX_UNREAD_BYTES = 1 << 20  # so much waits for an initiator that is suspended, or whose output nobody reads
 
@@ -88,7 +89,8 @@ class Service:
     @property
     def next_tick_s(self) -> float:
         """When `tick` is due, whatever happens until then."""
-        return min(self._loop.now() + (PROGRESS_S if self._sender else KEEPALIVE_S), self._way.next_tick_s)
+        is_soon = self._sender or self._channel.is_away
+        return min(self._loop.now() + (PROGRESS_S if is_soon else KEEPALIVE_S), self._way.next_tick_s)
 
     def tick(self, now: float) -> None:
         self._way.tick(now)
@@ -96,14 +98,27 @@ class Service:
             end = self._sender or self._receiver
             assert end
             self._way.start(end)
+        self._way.check_initiator(now, is_done=self._has_finished)
         if self._sender is not None:
-            self._tell_progress()
+            if not self._channel.is_away:
+                self._tell_progress()
             self._sender.save()
         end = self._sender or self._receiver
         is_full = self._channel.n_pending > MAX_UNREAD_BYTES
         if end is not None and is_full != self._is_holding:
             self._is_holding = is_full
             end.hold_events(is_held=is_full)
+
+    def outlive(self) -> bool:
+        """The channel has ended: whether it may come back."""
+        return self._channel.is_cut and self._way.outlive()
+
+    def await_initiator(self) -> None:
+        """It is to hear why this agent ends, if its ssh has just been lost."""
+        end_s = self._loop.now() + GONE_S
+        while self._way.is_initiator_away and not self._channel.is_told and self._loop.now() < end_s:
+            self._loop.wait(WORDS_S)
+            self._way.look_for_initiator(self._loop.now())
 
     def close(self) -> None:
         self._way.close()

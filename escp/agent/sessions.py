@@ -30,6 +30,7 @@ class Sessions:
         self._channel = channel
         self._words = words
         self._pids: dict[int, int] = {}
+        channel.last(is_lasting=False)
         channel.tunnel = self._carrier = Carrier(
             loop, channel.send, lambda: channel.n_pending, "the initiator", self._has_ended
         )
@@ -81,6 +82,13 @@ class Sessions:
         os.close(fd)
         code = os.waitstatus_to_exitcode(os.waitpid(self._pids.pop(number), 0)[1])
         self._channel.send(Ended(number, code if code >= 0 else 128 - code))
+
+    def outlive(self) -> bool:
+        """What is carried ends with what carries it."""
+        return False
+
+    def await_initiator(self) -> None:
+        """It does not come back."""
 
     def close(self) -> None:
         """The others read the end of their input, and end."""

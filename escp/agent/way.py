@@ -8,6 +8,7 @@ from escp.errors import AgentError, NetworkError, ProtocolError
 from escp.failures import FAST_AUTH, Failure
 from escp.lean import sockets
 from escp.lean.eventloop import EventLoop
+from escp.process.leaving import outlive_channel
 from escp.streams.addresses import is_address, is_own_address
 from escp.streams.listener import Acceptor, listen, relisten
 from escp.streams.sealing import choose_aead
@@ -17,12 +18,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.streams.connector import Connector
     from escp.streams.ends import ReceiveEnd, SendEnd
+    from escp.streams.lasting import Lasting
     from escp.streams.reconnect import Reconnector
     from escp.streams.relayed import RelayedStreams
     from escp.streams.streams import Opener
 
 STOPPED_S = 30.0  # for one that connects, where it is let in
 STREAMS_TIMEOUT_S = INITIATOR_SILENT_S  # for all streams to arrive: an initiator that runs is faster
+LAST_S = 30.0  # for an initiator that lacks nothing but the result
+GONE_S = 3.0  # for one whose host has closed all streams, and ssh: it has most likely ended
 REASON_MINOR = 2  # of an initiator that understands `reason` in `listening`
 
 
@@ -49,6 +53,7 @@ class Way:
         self._relayed: RelayedStreams | None = None  # through a relay these come first
         self._opener: Opener | None = None
         self._reconnector: Reconnector | None = None  # of streams that were there
+        self._lasting: Lasting | None = None  # once the streams run
         self._bound = ("", 0)  # address and port that were listened on
         self._due_s = float("inf")
 
@@ -65,6 +70,8 @@ class Way:
         """Raises ProtocolError or AgentError for a link that can't be made."""
         if len(link.secret) != SECRET_BYTES:
             raise ProtocolError("the session's secret has a wrong length")
+        if link.control_secret and len(link.control_secret) != SECRET_BYTES:
+            raise ProtocolError("the control channel's secret has a wrong length")
         if link.is_relayed and not self._relay_secret:  # before 1.2, when any stranger could pass for a relay
             raise AgentError(
                 "the initiator's escp is too old to relay to this one",
@@ -79,6 +86,7 @@ class Way:
         """Listen, connect or tunnel, and say so. *max_large*: of a receiver, files that may be open."""
         self._link = link
         self._is_sender, self._max_large = is_sender, max_large
+        self._channel.last(is_lasting=bool(link.control_secret))
         self._open_streams(n_streams)
         self._channel.say_more_often(START_ALIVE_S)
         now = self._loop.now()
@@ -118,21 +126,19 @@ class Way:
         hosts = self._link.addresses or [self._peer_address]
         return [(host, self._link.port) for host in hosts if is_address(host)]
 
-    def _connect(self, wanted: set[int] | None) -> "Connector":
+    def _connect(self, wanted: set[int] | None, streams: Streams | None = None) -> "Connector":
         """*wanted*: streams that were there; None: all, for the first time."""
         from escp.streams.connector import Connector  # not at the top: hardly an agent connects
 
-        assert self.streams
+        streams = streams or self.streams
+        assert streams
         loop = self._loop
-        return Connector(
-            self._find_addresses(), self.streams, loop.watch, loop.unwatch, loop.now(), wanted=wanted
-        )
+        return Connector(self._find_addresses(), streams, loop.watch, loop.unwatch, loop.now(), wanted=wanted)
 
-    def _accept_from(self, listener: sockets.Socket | None) -> Acceptor:
-        assert self.streams
-        return Acceptor(
-            listener, self._relayed or self.streams, self._loop.watch, self._loop.unwatch, self._loop.now()
-        )
+    def _accept_from(self, listener: sockets.Socket | None, streams: Streams | None = None) -> Acceptor:
+        streams = streams or self._relayed or self.streams
+        assert streams
+        return Acceptor(listener, streams, self._loop.watch, self._loop.unwatch, self._loop.now())
 
     def _tell_listening(self, addresses: list[str], port: int, reason: str = "") -> None:
         assert self.streams
@@ -177,7 +183,8 @@ class Way:
     @property
     def next_tick_s(self) -> float:
         """When `tick` has something to do."""
-        next_s = float("inf") if self._reconnector is None else self._reconnector.next_tick_s
+        both = (self._reconnector, self._lasting)
+        next_s = min((again.next_tick_s for again in both if again is not None), default=float("inf"))
         if self._opener is None:
             return next_s
         return min(next_s, self._loop.now() + START_ALIVE_S, self._opener.next_tick_s)
@@ -195,8 +202,9 @@ class Way:
                 raise self._explain_missing_streams()
         elif self.streams is not None:
             self.streams.check(now)
-        if self._reconnector is not None:
-            self._reconnector.tick(now)
+        for again in (self._reconnector, self._lasting):
+            if again is not None:
+                again.tick(now)
 
     def _is_answered_soon(self, now: float) -> bool:
         """Whether to wait on: the other host lets connections in, and may answer them once it goes on."""
@@ -222,20 +230,65 @@ class Way:
             self._reconnector = Reconnector(
                 self.streams, self._reopen, _tell_nobody, self._loop, self._link.reconnect_s
             )
+        if self._link.control_secret and not self.streams.is_tunnel:
+            self._lasting = self._make_lasting(self._link.control_secret)
+        self._link = self._link._replace(control_secret=b"")
         end.start(self.streams)
         self._log.begin(
             role="sender" if self._is_sender else "receiver", peer=self._peer_address,
             n_streams=self.streams.n_streams, block_bytes=self._link.block_bytes, aead=choose_aead(),
         )  # fmt: skip
 
-    def _reopen(self, wanted: set[int]) -> "Connector | Acceptor":
-        """What gets new connections for streams that were there."""
+    def _reopen(self, wanted: set[int], streams: Streams | None = None) -> "Connector | Acceptor":
+        """What gets new connections for streams that were there, or for *streams*, in the same way."""
         assert self._link
         link = self._link
         if link.mode == "connect":
-            return self._connect(wanted)
+            return self._connect(wanted, streams)
         address, port = self._bound
-        return self._accept_from(relisten(address, port, link.port, link.port + link.n_ports - 1))
+        listener = relisten(address, port, link.port, link.port + link.n_ports - 1)
+        return self._accept_from(listener, streams)
+
+    # ---- A control channel that is lost -------------------------------------------------------------------
+
+    def _make_lasting(self, secret: bytes) -> "Lasting":
+        from escp.streams.lasting import Lasting  # not at the top: the streams are there by now
+
+        outlive_channel()
+        return Lasting(
+            self._channel, secret, lambda streams, wanted: self._reopen(wanted, streams), self._loop,
+            lambda: outlive_channel(is_replaced=True), is_initiator=False,
+        )  # fmt: skip
+
+    def outlive(self) -> bool:
+        """ssh is gone: whether the initiator may come back another way, and is waited for."""
+        if self._lasting is None:
+            return False
+        self._lasting.lose()
+        return True
+
+    @property
+    def is_initiator_away(self) -> bool:
+        """Whether it is waited for, or has just come back."""
+        return self._lasting is not None and self._lasting.was_lost
+
+    def look_for_initiator(self, now: float) -> None:
+        if self._lasting is not None:
+            self._lasting.tick(now)
+
+    def check_initiator(self, now: float, *, is_done: bool) -> None:
+        """Raises NetworkError when it has not come back in time. *is_done*: its result is all it lacks."""
+        lasting = self._lasting
+        if lasting is None or not lasting.is_away:
+            return
+        assert self._link
+        limit_s = float(min(LAST_S, self._link.reconnect_s) if is_done else self._link.reconnect_s)
+        closed_s = 0.0 if is_done or self._reconnector is None else self._reconnector.closed_s(now)
+        away_s = lasting.away_s(now)
+        if away_s > limit_s or min(closed_s, away_s) > GONE_S:
+            raise NetworkError(f"ssh was lost, and the initiator has not come back for {away_s:.0f} s", "")
+
+    # ---- Streams that break --------------------------------------------------------------------------------
 
     def lose(self, stream: int, failure: Failure) -> None:
         """The plane has told that a stream broke; see `Reconnector`."""
@@ -256,8 +309,9 @@ class Way:
     def close(self) -> None:
         """No further connection is needed."""
         self._close_opener()
-        if self._reconnector is not None:
-            self._reconnector.close()
+        for again in (self._reconnector, self._lasting):
+            if again is not None:
+                again.close()
 
     def _close_opener(self) -> None:
         if self._opener is not None:

@@ -103,6 +103,11 @@ class Course:
             self._since_s = {kind: min(now, since + over_s) for kind, since in self._since_s.items()}
         self._heard_s = now
 
+    def begin_again(self, now: float) -> None:
+        """What comes now comes another way, from the begin of a message on."""
+        self._decoder = Decoder(self.peer)
+        self.heard(now)
+
     def silent_s(self, now: float) -> float:
         """How long ago the peer was heard."""
         return now - self._heard_s

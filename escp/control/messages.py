@@ -85,12 +85,13 @@ class Expected(Message, agent=(Opened,), repeats=True, answers=Expect, done="not
 
 
 class Link(Message, initiator=(Send, Receive)):
-    """How the streams come about. Only this and `Relay` hold a secret.
+    """How the streams come about. Only this and `Relay` hold secrets.
 
     mode: "listen" on `addresses` (none: the one that ssh arrived on), "connect" to one of them (none: the one
     that ssh came from), or "tunnel". A limit of 0 is none; `patience_s` is how long an agent that connects
     goes on trying. `is_relayed`: a relay connects, see `Relay`; `speaks_first`: through it this end proves
     itself before the other. `reconnect_s`: how long a stream that broke is waited for; 0: not at all (1.2).
+    `control_secret`: with what the control channel comes back if ssh is lost; empty: it does not (1.2).
     """
 
     secret: bytes
@@ -105,9 +106,19 @@ class Link(Message, initiator=(Send, Receive)):
     is_relayed: bool
     speaks_first: bool
     reconnect_s: int = 0
+    control_secret: bytes = b""
 
     def __repr__(self) -> str:
         return f"Link(mode={self.mode!r})"
+
+
+class Heard(Message, agent=(Hello,), initiator=(Link,), repeats=True):
+    """So many messages have been taken of the other end's, in all; first of all on a channel that comes back.
+
+    Only where the `Link` has a secret for that. It is not counted itself, as keepalives are not (1.2).
+    """
+
+    n: int
 
 
 class Damaged(Message, agent=(Hello,), repeats=True):

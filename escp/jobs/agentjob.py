@@ -8,6 +8,7 @@ from escp.control.messages import Bye, Damaged, Hello, Listening, Message, PartT
 from escp.errors import AgentError, EndedError, NetworkError, ProtocolError, RefusedError
 from escp.failures import FAST_UNSAFE, Failure
 from escp.jobs.job import UPDATE_S, Job, Task
+from escp.jobs.lost import LostAgents
 from escp.jobs.target import AgentTarget
 from escp.options.location import Location
 from escp.remote.agentlink import AgentLink
@@ -27,6 +28,8 @@ LAST_WORDS_S = 2.0  # after a cut: time for somebody to say what it came of
 class AgentJob(Job):
     """Starts agents, and ends with them."""
 
+    _has_plane = True  # here
+
     def __init__(self, task: Task):
         super().__init__(task)
         self._start_agent = task.start_agent
@@ -36,6 +39,11 @@ class AgentJob(Job):
         self._n_streams = 0
         self._streams: Streams | None = None  # of a plane here
         self._reconnector: Reconnector | None = None  # of those
+        options = task.options
+        is_here = options.is_embedded or options.is_direct_hosts  # or no port of the agent may be reached
+        self._lost = LostAgents(
+            self._loop, task.watcher, 0 if is_here else options.reconnect_s, has_streams=self._has_plane
+        )
         self._aead = choose_aead()
         self._secret = os.urandom(SECRET_BYTES)
         self._tell_detour = task.watcher.warn  # that the data goes through ssh
@@ -86,6 +94,7 @@ class AgentJob(Job):
         now = self._loop.now()
         ticks = [leg.next_tick_s for leg in self._legs.values()]
         ticks += [agent.channel.next_tick_s for agent in self._agents]
+        ticks.append(self._lost.next_tick_s)
         if self._reconnector is not None:
             ticks.append(self._reconnector.next_tick_s)
         self._loop.wait(min([UPDATE_S, *(tick - now for tick in ticks)]))
@@ -96,8 +105,21 @@ class AgentJob(Job):
             leg.tick(now)
         if self._reconnector is not None:
             self._reconnector.tick(now)
+        self._look_for_lost(now)
         if not self._is_started:
             self._go_on()
+
+    def _look_for_lost(self, now: float) -> None:
+        own = self._send_end
+        is_known = own is not None and own.is_finished and not self._options.deletes
+        has_ended = any(end.is_finished for end in self._own_ends)
+        closed_s = 0.0 if self._reconnector is None or has_ended else self._reconnector.closed_s(now)
+        for agent in self._lost.tick(now, closed_s=closed_s, has_ended=has_ended, is_known=is_known):
+            if own is not None and not self._is_finished:
+                self._watcher.warn(
+                    f"ssh to {agent.host} was lost at the end: all has arrived there and was verified"
+                )
+                self._tally.close(agent, own.result())
 
     def _find_wait(self) -> str:
         for agent in self._agents:
@@ -126,6 +148,7 @@ class AgentJob(Job):
     def _close(self) -> None:
         if self._reconnector is not None:
             self._reconnector.close()
+        self._lost.close()
         for leg in self._legs.values():
             leg.settle()
         super()._close()
@@ -210,7 +233,9 @@ class AgentJob(Job):
         self._n_streams = n_streams
         again_s = self._options.reconnect_s if self._may_reconnect(*self._agents) else 0
         link = leg.link(self._secret, n_streams=n_streams, limit_bytes_per_s=limit_bytes_per_s,
-                        is_relayed=is_relayed, speaks_first=speaks_first, reconnect_s=again_s)  # fmt: skip
+                        is_relayed=is_relayed, speaks_first=speaks_first, reconnect_s=again_s,
+                        control_secret=self._lost.make_secret(agent))  # fmt: skip
+        agent.channel.last(is_lasting=bool(link.control_secret))
         leg.prepare()  # before: it may ask for a name, and from the link on the agent waits half a minute
         agent.send(link)
 
@@ -279,6 +304,8 @@ class AgentJob(Job):
         self._is_started = True
         for agent in self._agents:
             agent.streams_run()
+            if agent in self._legs:
+                self._lost.watch(agent, self._legs[agent])
 
     def _end_streams(self) -> None:
         """One end has seen the end of all streams, so the others have sent theirs."""

@@ -20,6 +20,8 @@ RELAY_MINOR = 2  # of an agent that a relay can prove itself to
 class HostsJob(FetchJob):
     """Nothing runs here but the relay, which has no key of the session's."""
 
+    _has_plane = False
+
     def __init__(self, task: Task):
         super().__init__(task)
         self._relay: Relay | None = None
@@ -118,6 +120,7 @@ class HostsJob(FetchJob):
             hint = f"{e.hint}; with -3 in place of -R the data goes through this host"
             raise NetworkError(str(e), hint) from e
         self._linked.add(self._send_agent)
+        self._send_agent.channel.last(is_lasting=False)
         self._send_agent.send(Link(
             secret=self._secret, mode="connect", n_streams=self._n_streams,
             block_bytes=self._options.block_bytes, limit_bytes_per_s=self._options.limit_bytes_per_s or 0,

@@ -20,6 +20,7 @@ PATIENCE_S = 3.0  # from the signal, or from the end of the control channel
 CLOSING_S = 30.0  # after an error: a slow disk may finish what it has begun
 TELL_S = 10.0  # for the last words, on a busy machine: a log may hang as well
 LOOK_S = 0.25
+CUT_MS = 50
 _POLLRDHUP = 0x2000  # <poll.h>; Python's select has no name for it before 3.12
 
 
@@ -30,14 +31,19 @@ class Exit:
     *error*: of `begin`.
     """
 
-    def __init__(self, numbers: "Sequence[int]", end: "Callable[[int, Exception | None], int]", fd: int = -1):
+    def __init__(
+        self, numbers: "Sequence[int]", end: "Callable[[int, Exception | None], int]", fd: int = -1,
+        write_fd: int = -1,
+    ):  # fmt: skip
         """To be called by the main thread, which handles the signals *numbers*.
 
-        *fd*: if its other side goes away, this process is to end, too.
+        *fd*: if its other side goes away, this process is to end, too; *write_fd*: the way to there, of which
+        see `outlive_channel`.
         """
         self._numbers = numbers
         self._end = end
-        self._channel_fd = fd
+        self._channel_fd, self._write_fd = fd, write_fd
+        self.is_outliving = self.is_replaced = False
         self._number = 0
         self._error: Exception | None = None
         self._due_s = float("inf")
@@ -82,7 +88,8 @@ class Exit:
         self._is_told_here = True
         return True
 
-    def _hasten(self, number: int) -> None:
+    def hasten(self, number: int) -> None:
+        """It is to end soon."""
         self._number = self._number or number
         self._due_s = min(self._due_s, time.monotonic() + PATIENCE_S)
 
@@ -97,13 +104,14 @@ class Exit:
                 if fd == self._wake_fd:
                     for number in os.read(fd, 64):
                         if number in self._numbers:
-                            self._hasten(number)
+                            self.hasten(number)
                 else:
                     poll.unregister(fd)
-                    self._hasten(0)
+                    if not self.is_replaced and not (self.is_outliving and _is_cut(self._write_fd)):
+                        self.hasten(0)
             for number in signals.sigpending():
                 if number in self._numbers:
-                    self._hasten(number)
+                    self.hasten(number)
         if self._turn.acquire(blocking=False):
             status = [128 + self._number]
             is_telling = allocate_lock()
@@ -115,6 +123,13 @@ class Exit:
     def _tell(self, status: list[int], is_telling: "LockType") -> None:
         status.append(self._end(self._number, self._error))
         is_telling.release()
+
+
+def _is_cut(fd: int) -> bool:
+    """Whether nobody reads what is written there."""
+    poll = select.poll()
+    poll.register(fd, 0)
+    return bool(poll.poll(CUT_MS))
 
 
 _own: Exit | None = None
@@ -129,6 +144,19 @@ def begin_closing(error: Exception) -> None:
     """What is closed now may hang: see `Exit.begin`."""
     if _own is not None:
         _own.begin(error)
+
+
+def outlive_channel(*, is_replaced: bool = False) -> None:
+    """If both pipes of the channel end, the main thread waits for another way. *is_replaced*: it has one."""
+    if _own is not None:
+        _own.is_outliving = True
+        _own.is_replaced = _own.is_replaced or is_replaced
+
+
+def hasten_exit() -> None:
+    """Nobody waits for this process any more."""
+    if _own is not None:
+        _own.hasten(0)
 
 
 def end_closing() -> None:

@@ -8,6 +8,7 @@ from escp.constants import PROTOCOL_MAJOR, PROTOCOL_MINOR
 from escp.control.channel import ControlChannel
 from escp.control.course import InitiatorCourse
 from escp.control.messages import Hello, Message
+from escp.errors import EscpError
 from escp.lean.eventloop import EventLoop
 from escp.options.location import Location
 from escp.remote.child import AgentProcess
@@ -35,9 +36,12 @@ class AgentLink:
         self.host = location.host or ""
         self.hello: Hello | None = None
         self.is_gone = False  # the control channel has ended
+        # Asked when its ssh is lost, or the way that has replaced that: whether the channel may come back.
+        self.outlives: Callable[[AgentLink, EscpError | None], bool] | None = None
         self.note = note
         self.find_connection = process.find_connection
         self.is_asking = process.is_asking
+        self.can_outlive = process.can_outlive
         self._process = process
         self._loop = loop
         self._take_message = take
@@ -91,13 +95,30 @@ class AgentLink:
         return self.hello is not None and name in self.hello.features
 
     def _end(self) -> None:
-        self.is_gone = True
         if self._course.has_failed:
+            self.is_gone = True
             return  # why, has been said
         skipper = self._course.skipper
+        if self.channel.is_replaced and self.outlives is not None and self.outlives(self, None):
+            return
         if self._pusher is not None and not skipper.is_past_marker:
+            self.is_gone = True
             raise self._pusher.explain_end()
-        raise self._process.explain_end(skipper.noise, is_past_marker=skipper.is_past_marker)
+        error = self._process.explain_end(skipper.noise, is_past_marker=skipper.is_past_marker)
+        if self._process.has_lost_host and self.outlives is not None and self.outlives(self, error):
+            return
+        self.is_gone = True
+        raise error
+
+    @property
+    def may_have_ended(self) -> bool:
+        """Once its ssh is lost: whether that may be so because the agent itself was killed."""
+        return self._process.has_said_nothing
+
+    @property
+    def why(self) -> str:
+        """What ssh said last, to stand behind a sentence."""
+        return self._process.why
 
     def wait(self, timeout_s: float) -> None:
         """For the agent's end, once it has been told Bye."""

@@ -44,6 +44,8 @@ class AgentProcess:
     process behind.
     """
 
+    can_outlive = True  # the agent, its ssh
+
     def __init__(
         self,
         pid: int,
@@ -149,6 +151,23 @@ class AgentProcess:
             f"ssh to {self.host} started no escp there, and does not end{why}",
             f"does `ssh -G {self.host}` show a SessionType other than default? add -o SessionType=default",
         )
+
+    @property
+    def has_lost_host(self) -> bool:
+        """Once it has ended: whether ssh itself failed, so that what it had started may live on.
+
+        255 is also that of a program which a signal has ended there.
+        """
+        return (
+            self.can_outlive
+            and not self._is_embedded
+            and (self._was_killed or self._status in (None, _SSH_FAILED))
+        )
+
+    @property
+    def has_said_nothing(self) -> bool:
+        """It ended as if a signal had ended what it had started: of a lost connection it says something."""
+        return self._status == _SSH_FAILED and not self.last_words and not self._is_quiet
 
     def explain_end(self, noise: bytes, *, is_past_marker: bool) -> EscpError:
         """Why the control channel closed before the session was over."""

@@ -38,6 +38,8 @@ class CarriedAgent(AgentProcess):
         self._ended = threading.Event()
         self._error: EscpError | None = None  # of the connection
 
+    can_outlive = False  # it ends with the connection, as the program wants it
+
     def is_asking(self) -> bool:
         return False
 
@@ -112,6 +114,7 @@ class Connection:
             self._close_all(is_done=False)
             raise
         channel = self._link.channel
+        channel.last(is_lasting=False)
         channel.tunnel = self._carrier = Carrier(
             self._loop,
             channel.send,

@@ -89,7 +89,7 @@ class SendEnd:
         self._waiting: deque[tuple[bytes, bytes, bool, bool]] = deque()
         self._is_last = False
         self._record: JobRecord | None = None
-        self._is_finished = False
+        self.is_finished = False  # all streams have ended well
         self._has_ended_sources = False
         self._is_handing_over = False
         self._has_more = False  # `add` was called meanwhile
@@ -172,7 +172,7 @@ class SendEnd:
     def take_events(self) -> None:
         for kind, code, sys_errno, where, offset, is_remote, path in self.plane.take_events():
             if kind == FINISHED:
-                self._is_finished = True
+                self.is_finished = True
                 self._listener.end_finished(self)
             elif kind == ROOM:
                 self._hand_over()
@@ -221,7 +221,7 @@ class SendEnd:
         self.plane.stop()
         self.plane.join()
         if self._record is not None:
-            is_over = self._is_finished and not self.counters()["failed"]
+            is_over = self.is_finished and not self.counters()["failed"]
             self._record.close(b"" if is_over else self.plane.take_record(), is_over=is_over)
         del self.plane
 
@@ -248,8 +248,9 @@ class ReceiveEnd:
                 "a pipe or device keeps nothing, or takes it in order: leave the option out",
             )
         self._expected: list[tuple[bytes, bytes]] = []
-        self.max_large = 0  # files that may be open at the same time, once `open` knows
+        self.max_large = 0  # files that may be open at a time, once `open` knows
         self.plane: ReceivePlane | None = None
+        self.is_finished = False  # as SendEnd's
         self._loop: EventLoop | None = None
 
     @property
@@ -329,6 +330,7 @@ class ReceiveEnd:
         assert self.plane is not None
         for kind, code, sys_errno, where, offset, _, path in self.plane.take_events():
             if kind == FINISHED:
+                self.is_finished = True
                 self._listener.end_finished(self)
             elif kind == FATAL and code == FAST_GONE:
                 raise explain_death(self._wanted.target, sys_errno, is_remote=self._is_remote)

@@ -72,6 +72,7 @@ class Leg:
         is_relayed: bool = False,
         speaks_first: bool = False,
         reconnect_s: int = 0,
+        control_secret: bytes = b"",
     ) -> Link:
         """What the agent must know; opens this side's port where the agent is to connect."""
         options = self._options
@@ -105,7 +106,12 @@ class Leg:
             is_relayed=is_relayed,
             speaks_first=speaks_first,
             reconnect_s=reconnect_s if not is_relayed else 0,
+            control_secret=b"" if self._mode == "tunnel" or is_relayed else control_secret,
         )
+
+    @property
+    def is_through_ssh(self) -> bool:
+        return self.place == "ssh"
 
     def prepare(self) -> None:
         """Find out where the agent is."""
@@ -329,14 +335,18 @@ class Leg:
         self._opener = self._listener = None
         self._due_s = self._other_address_s = float("inf")
 
-    def reopen(self, wanted: set[int]) -> "Connector | Acceptor":
-        """What gets new connections for streams that were there. Raises NetworkError when no port is free."""
-        assert self.streams
+    def reopen(self, wanted: set[int], streams: Streams | None = None) -> "Connector | Acceptor":
+        """What gets new connections for streams that were there, or for *streams*, in the same way.
+
+        Raises NetworkError when no port is free.
+        """
+        streams = streams or self.streams
+        assert streams
         loop = self._loop
         if self._mode == "connect":
             return Acceptor(
                 relisten(self._bound, self._port, *self._ports),
-                self.streams,
+                streams,
                 loop.watch,
                 loop.unwatch,
                 loop.now(),
@@ -346,7 +356,7 @@ class Leg:
         # The old port is the likeliest by far, but somebody may have it by now.
         ports = [port for other in others for port in (self._port, other)] or [self._port]
         return Connector(
-            [(self._reached, port) for port in ports], self.streams, loop.watch, loop.unwatch, loop.now(),
+            [(self._reached, port) for port in ports], streams, loop.watch, loop.unwatch, loop.now(),
             self._options.bind_address, wanted,
         )  # fmt: skip
 

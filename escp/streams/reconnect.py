@@ -82,6 +82,14 @@ class Reconnector:
     def is_waiting(self) -> bool:
         return bool(self._failures) and not self._is_over
 
+    def closed_s(self, now: float) -> float:
+        """Since when the other side has closed all streams, as if it had ended; 0: it has not."""
+        lost = self._failures.items()
+        is_closed = len(lost) == self._streams.n_streams and all(
+            failure.is_closed and stream not in self._streams.silenced for stream, (_, failure) in lost
+        )
+        return now - max(since for _, (since, _) in lost) if is_closed else 0.0
+
     @property
     def next_tick_s(self) -> float:
         if not self._failures:

@@ -88,6 +88,7 @@ class Streams:
         self.proven: dict[int, tuple[sockets.Socket, Channel]] = {}
         self.may_reconnect = may_reconnect
         self.cut: set[int] = set()  # proven once, and waiting for another connection
+        self.silenced: set[int] = set()  # shut here, because nothing was acknowledged any more
         self._plane: SendPlane | ReceivePlane | None = None
         # Of each stream the number of the connection that was proven, and of the last one tried from here.
         self._numbers: dict[int, int] = {}
@@ -140,6 +141,7 @@ class Streams:
         old = self.proven.get(stream)
         self.proven[stream] = (sock, channel)
         self._numbers[stream] = self._tried[stream] = connection
+        self.silenced.discard(stream)
         if self._plane is not None:
             self._plane.attach(sock.fileno(), channel)
         if old is not None:
@@ -172,6 +174,7 @@ class Streams:
                 continue
             if self.may_reconnect:
                 if is_lost(sock, SILENT_S):
+                    self.silenced.add(stream)
                     _shut(sock)  # the plane sees its end, and waits for the next one
             elif is_lost(sock):
                 raise NetworkError(

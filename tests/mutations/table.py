@@ -46,6 +46,7 @@ TEST_LISTENER, TEST_STRANGERS = "tests/streams/test_listener.py::", "tests/integ
 TEST_SECRETS, TEST_TUNNEL = "tests/integration/test_secrets.py::", "tests/control/test_tunnel.py::"
 TEST_PUSH = "tests/integration/test_push_agent.py::"
 TEST_PRUNING = "tests/names/test_pruning.py::"
+TEST_LASTING = "tests/streams/test_lasting.py::"
 TEST_RESUME = "tests/integration/test_resume.py::"
 TEST_BOUNDS = "tests/repository/test_stated_numbers.py::test_numbers_of_the_guarantees_are_the_codes"
 TEST_CONFINED, TEST_KERNEL = "tests/_fast/send/test_below.py::", "tests/_fast/files/test_bounds.py::"
@@ -437,4 +438,17 @@ MUTATIONS = [
     Mutation(28, "a part is not locked", "escp/_fast/files/parts.pyx",
              "        if flock(fd, LOCK_EX | LOCK_NB) == 0:\n", "        if True:\n",
              (TEST_RESUME + "test_a_part_that_another_run_holds_is_left_alone",)),
+    # ---- 29: a control channel that comes back
+    Mutation(29, "an earlier connection's number is taken again", "escp/streams/lasting.py",
+             "        self._numbers[stream] = self._tried[stream] = connection\n", "",
+             (TEST_LASTING + "test_what_was_said_on_a_way_is_worth_nothing_on_the_next_one",)),
+    Mutation(29, "what was not heard is not said again", "escp/control/channel.py",
+             "            self.write(self._unheard.again())\n", "            pass\n",
+             (TEST_LASTING + "test_messages_arrive_once_and_in_order_over_any_number_of_ways",)),
+    Mutation(29, "any count is believed", "escp/control/unheard.py",
+             "if not 0 <= n_new <= len(self._kept):", "if False:",
+             (TEST_LASTING + "test_peer_that_has_heard_what_it_was_not_told",)),
+    Mutation(29, "an agent waits for ever", "escp/agent/way.py",
+             "        if away_s > limit_s or min(closed_s, away_s) > GONE_S:\n", "        if False:\n",
+             ("tests/fault/test_lost_ssh.py::test_agent_ends_soon_after_its_initiator_and_ssh",)),
 ]  # fmt: skip
