@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from escp.api.connection import Remote as Remote
     from escp.api.connection import connect as connect
     from escp.api.copy import copy as copy
+    from escp.api.entry import Entry as Entry
     from escp.api.expected import digest_path
 
     digest = digest_path
@@ -26,6 +27,7 @@ _PUBLIC = {
     "connect": "escp.api.connection",
     "Remote": "escp.api.connection",
     "digest": "escp.api.expected",
+    "Entry": "escp.api.entry",
     "Failed": "escp.api.outcome",
     "Progress": "escp.api.outcome",
     "Result": "escp.api.outcome",

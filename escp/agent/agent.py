@@ -14,7 +14,7 @@ from escp import __version__
 from escp.constants import EMBEDDED, MARKER, PROTOCOL_MAJOR, PROTOCOL_MINOR
 from escp.control.channel import ControlChannel
 from escp.control.course import AgentCourse
-from escp.control.messages import Carry, Error, Hello, Message
+from escp.control.messages import Carry, Error, Files, Hello, Message
 from escp.errors import (
     EXIT_OK,
     EscpError,
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from escp.agent.agentlog import AgentLog
+    from escp.agent.files import FileService
     from escp.agent.service import Service
     from escp.agent.sessions import Sessions
 
@@ -53,6 +54,7 @@ FEATURES = [
     "expect",
     "carry",
     "lasting",
+    "files",
 ]
 
 
@@ -73,7 +75,7 @@ class Agent:
         self._own_address, self._peer_address = own_address, peer_address
         self._loop = EventLoop()
         self._channel: ControlChannel | None = None
-        self._service: Service | Sessions | None = None
+        self._service: Service | Sessions | FileService | None = None
 
     def run(self) -> int:
         """Serve the session; returns the exit code. What goes wrong is told to the initiator."""
@@ -146,17 +148,28 @@ class Agent:
 
     def _take(self, message: Message) -> None:
         assert self._service and self._channel
-        if isinstance(message, Carry):
-            # Not at the top: most agents are ends of a copy.
-            from escp.agent.service import Service
-            from escp.agent.sessions import Sessions
-
-            if not isinstance(self._service, Service) or self._service.has_begun:
-                raise ProtocolError("the initiator wants two things of one agent")
-            self._service.close()
-            self._service = Sessions(self._loop, self._channel, self._words)
+        if isinstance(message, Carry | Files):
+            self._replace_service(message)
         else:
             self._service.take(message)
+
+    def _replace_service(self, message: Message) -> None:
+        """This agent is to be no end of a copy."""
+        # Not at the top: most agents are one.
+        from escp.agent.service import Service
+
+        assert self._service and self._channel
+        if not isinstance(self._service, Service) or self._service.has_begun:
+            raise ProtocolError("the initiator wants two things of one agent")
+        self._service.close()
+        if isinstance(message, Carry):
+            from escp.agent.sessions import Sessions
+
+            self._service = Sessions(self._loop, self._channel, self._words)
+        else:
+            from escp.agent.files import FileService
+
+            self._service = FileService(self._loop, self._channel)
 
     def _tell(self, message: Message) -> None:
         if self._channel is not None:

@@ -31,6 +31,7 @@ class Sessions:
         self._words = words
         self._pids: dict[int, int] = {}
         channel.last(is_lasting=False)
+        channel.last(is_lasting=False)
         channel.tunnel = self._carrier = Carrier(
             loop, channel.send, lambda: channel.n_pending, "the initiator", self._has_ended
         )

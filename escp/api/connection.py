@@ -4,17 +4,23 @@ import os
 import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
-from typing import Self
+from dataclasses import replace
+from typing import Self, TypeVar
 
 from escp.api.copy import TIMED_OUT, Flag, call_copy, log
-from escp.api.expected import Digest
+from escp.api.entry import Entry, read_entries
+from escp.api.expected import Digest as Expectation
 from escp.api.outcome import Progress, Result
 from escp.api.words import NOT_OF_CONNECTIONS, OF_LOGINS, Path, read_call
-from escp.errors import CancelledError, TimeUpError, UsageError
+from escp.control.messages import Message
+from escp.control.questions import Change, Changed, Digest, Digested, Entries, Look
+from escp.errors import CancelledError, ProtocolError, TimeUpError, UsageError
 from escp.options.location import parse_location
 from escp.remote.connection import Connection
+from escp.remote.filelink import FileLinks
 
 LEFT_OUT = object()  # a timeout that is the connection's
+_Answer = TypeVar("_Answer", Entries, Changed, Digested)
 
 
 def connect(
@@ -49,7 +55,8 @@ class Remote:
             words=lambda name, line: log.info("%s: %s", name, line),
             look=_make_look(start_s, timeout, cancel),
         )  # fmt: skip
-        self._end = weakref.finalize(self, self._connection.close)
+        self._links = FileLinks(self._connection)
+        self._end = weakref.finalize(self, _close, self._links, self._connection)
 
     def __enter__(self) -> Self:
         return self
@@ -73,7 +80,7 @@ class Remote:
     def put(
         self, sources: Path | Iterable[Path], target: Path = "", *,
         progress: Callable[[Progress], object] | None = None, cancel: Flag | None = None,
-        timeout: object = LEFT_OUT, expected_digest: Digest | Mapping[Path, Digest] | None = None,
+        timeout: object = LEFT_OUT, expected_digest: Expectation | Mapping[Path, Expectation] | None = None,
         **options: object,
     ) -> Result:  # fmt: skip
         """Copy *sources*, which are here, to *target* there: as escp.copy does."""
@@ -90,7 +97,7 @@ class Remote:
     def get(
         self, sources: Path | Iterable[Path], target: Path, *,
         progress: Callable[[Progress], object] | None = None, cancel: Flag | None = None,
-        timeout: object = LEFT_OUT, expected_digest: Digest | Mapping[Path, Digest] | None = None,
+        timeout: object = LEFT_OUT, expected_digest: Expectation | Mapping[Path, Expectation] | None = None,
         **options: object,
     ) -> Result:  # fmt: skip
         """Copy *sources*, which are there, to *target* here. Patterns in them are expanded there."""
@@ -106,7 +113,7 @@ class Remote:
 
     def _copy(
         self, sources: list[Path], target: Path, progress: Callable[[Progress], object] | None,
-        cancel: Flag | None, timeout: object, expected: Digest | Mapping[Path, Digest] | None,
+        cancel: Flag | None, timeout: object, expected: Expectation | Mapping[Path, Expectation] | None,
         options: Mapping[str, object],
     ) -> Result:  # fmt: skip
         _refuse(OF_LOGINS, options, "it is the connection's", "give it to escp.connect")
@@ -117,6 +124,105 @@ class Remote:
             expected_digest=expected, timeout=self._find_timeout(timeout),
             start_agent=lambda _: self._connection.begin(look),
         )  # fmt: skip
+
+    # ---- Files there --------------------------------------------------------------------------------
+
+    def stat(
+        self,
+        path: Path,
+        *,
+        follow_symlinks: bool = True,
+        timeout: object = LEFT_OUT,
+        cancel: Flag | None = None,
+    ) -> Entry:
+        """What is there of that name. Raises FileNotFoundError and its like, as all of these."""
+        answer = self._ask(Look(os.fsencode(path), follow_symlinks), Entries, path, timeout, cancel)
+        found = read_entries(answer)
+        if len(found) != 1:
+            raise ProtocolError(f"the remote escp on {self.host} answers something else")
+        return replace(found[0], name=os.fsdecode(path))
+
+    def exists(self, path: Path, *, timeout: object = LEFT_OUT, cancel: Flag | None = None) -> bool:
+        """Whether there is something; of a link, what it leads to."""
+        try:
+            self.stat(path, timeout=timeout, cancel=cancel)
+        except (FileNotFoundError, NotADirectoryError):
+            return False
+        return True
+
+    def list(self, path: Path = "", *, timeout: object = LEFT_OUT, cancel: Flag | None = None) -> list[Entry]:
+        """What is in a directory, links not followed, in no order."""
+        found: list[Entry] = []
+        for page in self._links.list(os.fsencode(path), self._look(timeout, cancel)):
+            self._check(page.sys_errno, path)
+            found += read_entries(page)
+        return found
+
+    def mkdir(
+        self, path: Path, *, parents: bool = False, exist_ok: bool = False,
+        timeout: object = LEFT_OUT, cancel: Flag | None = None,
+    ) -> None:  # fmt: skip
+        """As pathlib's. *parents*: those above, too."""
+        if parents and exist_ok:
+            return self._change("mkdirs", path, "", timeout, cancel)
+        above = os.path.dirname(os.fsencode(path).rstrip(b"/"))
+        if parents and above:
+            self._change("mkdirs", above, "", timeout, cancel)
+        try:
+            self._change("mkdir", path, "", timeout, cancel)
+        except FileExistsError:
+            if not exist_ok or not self.stat(path, timeout=timeout, cancel=cancel).is_directory:
+                raise
+        return None
+
+    def remove(
+        self, path: Path, *, recursive: bool = False, timeout: object = LEFT_OUT, cancel: Flag | None = None
+    ) -> None:
+        """A file, a link, or an empty directory; with *recursive* a directory and all that is in it."""
+        self._change("rmtree" if recursive else "remove", path, "", timeout, cancel)
+
+    def rename(
+        self, path: Path, to: Path, *, replace: bool = False,
+        timeout: object = LEFT_OUT, cancel: Flag | None = None,
+    ) -> None:  # fmt: skip
+        """*replace*: a file that is there. Otherwise that raises FileExistsError."""
+        self._change("replace" if replace else "rename", path, to, timeout, cancel)
+
+    def digest(self, path: Path, *, timeout: object = LEFT_OUT, cancel: Flag | None = None) -> bytes:
+        """As escp.digest, of a file there: only the 16 bytes travel."""
+        answer = self._ask(Digest(os.fsencode(path)), Digested, path, timeout, cancel)
+        if len(answer.digest) != 16:
+            raise ProtocolError(f"the remote escp on {self.host} tells a digest that is none")
+        return answer.digest
+
+    def read(
+        self, path: Path, offset: int = 0, length: int | None = None, *,
+        timeout: object = LEFT_OUT, cancel: Flag | None = None,
+    ) -> bytes:  # fmt: skip
+        """Some bytes of a file, through ssh; fewer than *length* at its end. None: all that is left."""
+        if offset < 0 or (length is not None and length < 0):
+            raise ValueError("offset and length count bytes")
+        try:
+            return self._links.read(os.fsencode(path), offset, length, self._look(timeout, cancel))
+        except OSError as e:
+            raise OSError(e.errno, os.strerror(e.errno or 0), os.fsdecode(path)) from None
+
+    def _change(self, what: str, path: Path, to: Path, timeout: object, cancel: Flag | None) -> None:
+        self._ask(Change(what, os.fsencode(path), os.fsencode(to)), Changed, path, timeout, cancel)
+
+    def _ask(
+        self, question: Message, kind: type[_Answer], path: Path, timeout: object, cancel: Flag | None
+    ) -> _Answer:
+        answer = self._links.ask(question, self._look(timeout, cancel))
+        if not isinstance(answer, kind):
+            raise ProtocolError(f"the remote escp on {self.host} answers something else")
+        failed = answer.path if isinstance(answer, Changed) and answer.path else path
+        self._check(answer.sys_errno, failed)
+        return answer
+
+    def _check(self, sys_errno: int, path: Path) -> None:
+        if sys_errno:
+            raise OSError(sys_errno, os.strerror(sys_errno), os.fsdecode(path))
 
     # ---- Words, times -------------------------------------------------------------------------------
 
@@ -146,6 +252,11 @@ def _make_look(start_s: float, timeout: float | None, cancel: Flag | None) -> Ca
             raise TimeUpError(TIMED_OUT)
 
     return look
+
+
+def _close(links: FileLinks, connection: Connection) -> None:
+    links.close()
+    connection.close()
 
 
 def _refuse(names: frozenset[str], options: Mapping[str, object], why: str, hint: str) -> None:

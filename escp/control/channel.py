@@ -57,7 +57,7 @@ class ControlChannel:
         self._take = take
         self._end = end
         self._pending = bytearray()
-        self._is_held = False
+        self._is_held = self._is_silent = False
         # What was sent, and how much was taken, before it is known whether that matters: see `last`.
         self._early: list[bytes] | None = []
         self._n_early = 0
@@ -185,6 +185,12 @@ class ControlChannel:
         """That this end is there, from now on; None: as often as ever."""
         self._course.say_every(every_s)
 
+    def fall_silent(self) -> None:
+        """From now on neither end need say that it is there: somebody else knows."""
+        self._is_silent = True
+        self.last(is_lasting=False)
+        self._course.say_every(float("inf"))
+
     @property
     def n_pending(self) -> int:
         """Bytes that the peer has not taken yet."""
@@ -250,7 +256,7 @@ class ControlChannel:
         """Call it every few seconds, and at `next_tick_s`. Raises NetworkError when the peer is silent."""
         if self.is_away:
             return
-        if self._is_held:
+        if self._is_held or self._is_silent:
             self._course.put_off(now)
         self._course.check_silence(now)
         if self._course.is_keepalive_due(now):

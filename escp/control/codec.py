@@ -82,13 +82,19 @@ def decode(body: bytes, peer: str = "the peer") -> Message:
     if not isinstance(fields, dict):
         fields = {}
     name = fields.get("type")
-    cls = TYPES.get(name) if isinstance(name, str) else None
+    cls = _find_kind(name) if isinstance(name, str) else None
     if cls is None:
         raise ProtocolError(f"{peer} sent a control message of an unknown type")
     message = cls._make(_take(cls, name, fields, peer) for name in cls._fields)
     if isinstance(message, FileFailed) and not _is_failure(message):
         raise ProtocolError(f"{peer} tells of a failure that there is none of")
     return message
+
+
+def _find_kind(name: str) -> type[Message] | None:
+    if name not in TYPES:
+        from escp.control import questions as questions  # not at the top: no copy has these
+    return TYPES.get(name)
 
 
 def _is_failure(message: FileFailed) -> bool:

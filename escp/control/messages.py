@@ -161,6 +161,10 @@ class Carry(Message, initiator=(Hello,)):
     """Be no end yourself: carry sessions of other agents of your host (`control/carrier`; 1.2, `carry`)."""
 
 
+class Files(Message, initiator=(Hello,)):
+    """Be no end of a copy: answer what is asked about files, `control/questions` (1.2, `files`)."""
+
+
 class Begin(Message, initiator=(Carry,), repeats=True):
     """Start an agent; chunks of this number are its control channel from now on."""
 

@@ -115,6 +115,7 @@ class Connection:
             raise
         channel = self._link.channel
         channel.last(is_lasting=False)
+        channel.last(is_lasting=False)
         channel.tunnel = self._carrier = Carrier(
             self._loop,
             channel.send,

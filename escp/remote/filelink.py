@@ -1,0 +1,202 @@
+"""Questions about the files of a host that a program is connected with (`control/questions`).
+
+Each is put to an agent that the connection has begun for that, and that answers one after the other. Such
+agents stay for the next question; several threads get one each.
+"""
+
+import threading
+from collections import deque
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from escp.control.messages import Bye, Files, Message
+from escp.control.questions import MAX_READ_BYTES, Entries, List, More, Piece, Read
+from escp.errors import AgentError, EscpError, ProtocolError, RemoteFileError
+from escp.lean.eventloop import EventLoop
+from escp.remote.agentlink import AgentLink
+from escp.remote.connection import Connection
+
+MAX_LINKS = 8  # at the same time; other threads wait
+N_AHEAD = 8  # questions that are on their way, where more than one is known
+_LOOK_S = 0.1
+
+
+class FileLink:
+    """One such agent. What interrupts a question leaves it of no more use."""
+
+    def __init__(self, connection: Connection, look: Callable[[], None]):
+        self._agent = connection.begin(look)
+        self._loop = EventLoop()
+        self._answers: deque[Message] = deque()
+        self._n_asked = 0
+        self._link = AgentLink(
+            self._agent,
+            connection.location,
+            self._loop,
+            self._take,
+            _hear_nothing,
+            _hear_nothing,
+            _hear_no_words,
+        )
+        try:
+            while self._link.hello is None:
+                self._loop.wait(_LOOK_S)
+                look()
+            if not self._link.has_feature("files"):
+                raise AgentError(f"the escp on {connection.host} is too old for questions about its files")
+            self._link.channel.last(is_lasting=False)
+            self._link.send(Files())
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, question: Message, look: Callable[[], None]) -> Message:
+        """*look* is called while the answer is waited for, and may raise."""
+        self.send(question)
+        return self.hear(look)
+
+    def send(self, question: Message) -> None:
+        self._n_asked += 1
+        self._link.send(question)
+
+    def hear(self, look: Callable[[], None]) -> Message:
+        """The answer to the first question that has none."""
+        while not self._answers:
+            self._loop.wait(_LOOK_S)
+            look()
+        self._n_asked -= 1
+        return self._answers.popleft()
+
+    def is_alive(self) -> bool:
+        """Whether an idle one has not ended since its last answer."""
+        try:
+            self._loop.wait(0)
+        except EscpError:
+            return False
+        return not self._link.is_gone
+
+    @property
+    def is_idle(self) -> bool:
+        return not self._n_asked and not self._link.is_gone
+
+    def _take(self, link: AgentLink, message: Message) -> None:
+        if message is link.hello:
+            return
+        if len(self._answers) >= self._n_asked:
+            raise ProtocolError(f"the remote escp on {link.host} answers what nobody asked")
+        self._answers.append(message)
+
+    def close(self) -> None:
+        if self.is_idle and self._link.hello is not None:
+            self._link.send(Bye())
+        self._link.close(is_done=False)
+        self._loop.close()
+
+
+def _hear_nothing(_: str) -> None:
+    """What there is to say of another agent of that host has been said of the first."""
+
+
+def _hear_no_words(_: str, __: str) -> None:
+    """The connection hears what comes through ssh."""
+
+
+class FileLinks:
+    """Those of one connection. Any thread may ask."""
+
+    def __init__(self, connection: Connection):
+        self._connection = connection
+        self._lock = threading.Lock()
+        self._free = threading.Semaphore(MAX_LINKS)
+        self._idle: list[FileLink] = []
+        self._is_closed = False
+
+    @contextmanager
+    def lend(self, look: Callable[[], None]) -> Iterator[FileLink]:
+        while not self._free.acquire(timeout=_LOOK_S):
+            look()
+        link: FileLink | None = None
+        try:
+            self._connection.check()
+            link = self._take_idle() or FileLink(self._connection, look)
+            yield link
+        finally:
+            with self._lock:
+                is_kept = link is not None and link.is_idle and not self._is_closed
+                if is_kept and link is not None:
+                    self._idle.append(link)
+            if link is not None and not is_kept:
+                link.close()
+            self._free.release()
+
+    def _take_idle(self) -> FileLink | None:
+        while True:
+            with self._lock:
+                if not self._idle:
+                    return None
+                link = self._idle.pop()
+            if link.is_alive():
+                return link
+            link.close()
+
+    def close(self) -> None:
+        with self._lock:
+            self._is_closed = True
+            idle, self._idle = self._idle, []
+        for link in idle:
+            link.close()
+
+    # ---- Questions of several messages --------------------------------------------------------------
+
+    def ask(self, question: Message, look: Callable[[], None]) -> Message:
+        with self.lend(look) as link:
+            return link.ask(question, look)
+
+    def list(self, path: bytes, look: Callable[[], None]) -> Iterator[Entries]:
+        """The pages of a directory; the link is the caller's until the last one."""
+        with self.lend(look) as link:
+            answer = link.ask(List(path), look)
+            while isinstance(answer, Entries):
+                yield answer
+                if answer.is_last:
+                    return
+                answer = link.ask(More(), look)
+            raise ProtocolError(f"the remote escp on {self._connection.host} answers something else")
+
+    def read(self, path: bytes, offset: int, n_bytes: int | None, look: Callable[[], None]) -> bytes:
+        """Of one state of the file. Raises OSError, or RemoteFileError where it changes meanwhile."""
+        with self.lend(look) as link:
+            first = self._check(link.ask(Read(path, offset, _at_once(n_bytes)), look))
+            data = bytearray(first.data)
+            end = first.size if n_bytes is None else min(offset + n_bytes, first.size)
+            if len(data) != max(0, min(end - offset, MAX_READ_BYTES)):
+                raise self._changed(path)
+            places = deque(range(offset + len(data), end, MAX_READ_BYTES))
+            wanted = deque[int]()
+            while places or wanted:
+                while places and len(wanted) < N_AHEAD:
+                    place = places.popleft()
+                    wanted.append(min(MAX_READ_BYTES, end - place))
+                    link.send(Read(path, place, wanted[-1]))
+                piece = self._check(link.hear(look))
+                if piece.sys_errno or piece.stamp != first.stamp or len(piece.data) != wanted.popleft():
+                    raise self._changed(path)
+                data += piece.data
+            return bytes(data)
+
+    def _check(self, answer: Message) -> Piece:
+        if not isinstance(answer, Piece):
+            raise ProtocolError(f"the remote escp on {self._connection.host} answers something else")
+        if answer.sys_errno:
+            raise OSError(answer.sys_errno, "read")
+        return answer
+
+    def _changed(self, path: bytes) -> RemoteFileError:
+        shown = path.decode(errors="replace")
+        return RemoteFileError(
+            f"{self._connection.host}:{shown}: the source changed while it was read", is_retryable=True
+        )
+
+
+def _at_once(n_bytes: int | None) -> int:
+    return MAX_READ_BYTES if n_bytes is None else min(n_bytes, MAX_READ_BYTES)
