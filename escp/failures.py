@@ -73,6 +73,7 @@ FAST_HARD_LINK = _code(20, LocalFileError, "the file to which it is a hard link 
 FAST_ABSENT = _code(21, ProtocolError, "it was offered, and then said not to come", is_result=False)
 FAST_MISSING = _code(22, ProtocolError, "what was offered for it never came", is_result=False)
 FAST_GONE = _code(23, LocalFileError, "the target is gone", says_errno=BEHIND, is_result=False)
+FAST_FORBIDDEN = _code(24, RefusedError, "that host's rules forbid it (its /etc/escp.conf, or --restrict)")
 
 # What of a source changed, by FAST_CHANGED's *where* (_fast/send/send_state.pyx).
 CHANGES = {

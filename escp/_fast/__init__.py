@@ -22,8 +22,8 @@ _ROOMS = {
     "crypto": "aead digest channel",
     "wire": "extras connection payloads",
     "io": "pages ring dummy_engine posix_engine engines",
-    "files": "folding bounds owners beneath durable compare filter attributes lending sizes given remains "
-    "journal parts stamps tree death alike commit nodes reason",
+    "files": "folding bounds owners beneath durable compare filter attributes guard cached lending sizes "
+    "given remains journal parts stamps tree death alike commit nodes reason",
     "send": "send_state below gather hard_links flights removal large_files send_kept send_stamps "
     "send_stream read_again send_again send_frames send_setup "
     "questions send_large send_small acks send",

@@ -11,7 +11,7 @@ import errno
 import os
 
 from escp import __version__
-from escp.constants import EMBEDDED, MARKER, PROTOCOL_MAJOR, PROTOCOL_MINOR
+from escp.constants import EMBEDDED, MARKER, PROTOCOL_MAJOR, PROTOCOL_MINOR, SERVER
 from escp.control.channel import ControlChannel
 from escp.control.course import AgentCourse
 from escp.control.messages import Carry, Error, Files, Hello, Message
@@ -21,6 +21,7 @@ from escp.errors import (
     InternalError,
     NetworkError,
     ProtocolError,
+    RefusedError,
     RemoteFileError,
     UsageError,
     explain_import,
@@ -56,6 +57,10 @@ FEATURES = [
     "lasting",
     "files",
 ]
+
+
+RESTRICTING = ("--restrict", "--read-only", "--write-only")
+MAX_SHOWN = 100  # characters
 
 
 class ControlEnded(Exception):
@@ -130,12 +135,19 @@ class Agent:
         Exit(SIGNALS, _leave, self._read_fd, self._write_fd)
         options = parse_agent_options(self._words, os.environ)
         self._log = open_agent_log(options.logfile)
+        site = None
+        if options.rules is not None:
+            from escp.agent.site import Site  # not at the top: most hosts forbid nothing
+
+            site = Site(options.rules, self._loop.now())
         try:
             apply_affinity(options.cpumask, options.nodemask)
         except UsageError as e:
             raise UsageError(f"the remote escp's own options: {e}", e.hint) from e
         assert self._channel
-        self._service = Service(self._loop, self._channel, self._log, self._own_address, self._peer_address)
+        self._service = Service(
+            self._loop, self._channel, self._log, self._own_address, self._peer_address, site
+        )
 
     def _serve(self) -> None:
         channel = self._channel
@@ -209,12 +221,31 @@ def ssh_addresses() -> tuple[str, str]:
     return (words[2], words[0]) if len(words) == 4 else ("", "")
 
 
+def _check_login(words: "Sequence[str]") -> None:
+    """Refuse what a login wants that a forced command restricts to this agent, and that is no copy of escp.
+
+    sshd tells it, and nothing of it is run: neither now nor later.
+    """
+    if not any(word.partition("=")[0] in RESTRICTING for word in words):
+        return
+    wanted = os.environ.get("SSH_ORIGINAL_COMMAND")
+    if wanted is None and not os.isatty(0):
+        return
+    if wanted is None or SERVER not in wanted:
+        shown = "a shell" if wanted is None else f"'{wanted[:MAX_SHOWN]}'"
+        raise RefusedError(
+            f"this login copies with escp and does nothing else: {shown} is not run",
+            "its key is restricted so in authorized_keys on that host: log in with another one",
+        )
+
+
 def run_agent(argv: "Sequence[str]" = ()) -> int:
     """Take over stdin and stdout as the control channel and serve one session. Returns the exit code."""
     signals.signal(signals.SIGPIPE, signals.SIG_IGN)
     # A stray print must not get between the messages.
     write_fd = os.dup(1)
     os.dup2(2, 1)
+    _check_login(argv)
     addresses = ("127.0.0.1", "127.0.0.1") if EMBEDDED in argv else ssh_addresses()
     try:
         return Agent(0, write_fd, *addresses, argv).run()

@@ -10,6 +10,7 @@ from escp.control.messages import (
     Allowed,
     Bye,
     Compare,
+    Compared,
     Examine,
     Examined,
     Expect,
@@ -40,6 +41,7 @@ from escp.streams.ends import ReceiveEnd, SendEnd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from escp.agent.site import Site
     from escp.names.rootfinder import RootFinder
     from escp.streams.deletion import Lister, Remover
 
@@ -54,10 +56,12 @@ class Service:
     """One session's work, from the initiator's first order to its `Bye`."""
 
     def __init__(
-        self, loop: EventLoop, channel: ControlChannel, log: AgentLog, own_address: str, peer_address: str
-    ):
-        """The addresses between which ssh goes, "" where they are not known."""
+        self, loop: EventLoop, channel: ControlChannel, log: AgentLog, own_address: str, peer_address: str,
+        site: "Site | None" = None,
+    ):  # fmt: skip
+        """The addresses between which ssh goes, "" where they are not known. *site*: None if all may be."""
         self.is_done = False
+        self._site = site
         self._loop = loop
         self._channel = channel
         self._log = log
@@ -89,7 +93,7 @@ class Service:
     @property
     def next_tick_s(self) -> float:
         """When `tick` is due, whatever happens until then."""
-        is_soon = self._sender or self._channel.is_away
+        is_soon = self._sender or self._channel.is_away or self._site
         return min(self._loop.now() + (PROGRESS_S if is_soon else KEEPALIVE_S), self._way.next_tick_s)
 
     def tick(self, now: float) -> None:
@@ -103,6 +107,10 @@ class Service:
             if not self._channel.is_away:
                 self._tell_progress()
             self._sender.save()
+        if self._site is not None:
+            self._site.check_time(now)
+            if self._receiver is not None and self._receiver.plane is not None:
+                self._site.check_rate(now, self._receiver.counters()["bytes"])
         end = self._sender or self._receiver
         is_full = self._channel.n_pending > MAX_UNREAD_BYTES
         if end is not None and is_full != self._is_holding:
@@ -134,6 +142,8 @@ class Service:
         self._way.close_streams()
 
     def take(self, message: Message) -> None:
+        if self._site is not None:
+            message = self._site.admit(message)
         if isinstance(message, Hello):
             self._peer_minor = message.minor
         if isinstance(message, Receive | Send) and self.has_begun:
@@ -186,6 +196,8 @@ class Service:
 
             self._deletion = make_half(end)
         answer = self._deletion.answer(message)
+        if self._site is not None and isinstance(answer, Compared):
+            self._site.check_deletions(answer)
         if isinstance(answer, Pruned) and self._receiver and not self._receiver.wanted.is_dry_run:
             for path in answer.paths:
                 self._log.deleted(path)
@@ -256,6 +268,7 @@ class Service:
         self._way.open(
             link, n_streams=n_streams, is_sender=self._sender is not None, peer_minor=self._peer_minor,
             max_large=self._receiver.max_large if self._receiver else 0,
+            tells_limit_bytes_per_s=self._site.limit_bytes_per_s if self._site and self._receiver else 0,
         )  # fmt: skip
         self._hand_over()
 
@@ -288,6 +301,8 @@ class Service:
     def file_failed(
         self, end: SendEnd | ReceiveEnd, failure: Failure, path: bytes, *, is_receiver: bool
     ) -> None:
+        if self._site is not None and is_receiver == (self._sender is None):
+            self._site.check_failure(failure)
         if is_receiver == (self._sender is None) and failure.code != FAST_ABSENT:
             self._log.file_error(path, failure.reason)  # the other side's are in the other side's log
         # The sender hears from the streams what a receiver can't write, but not what did not come.

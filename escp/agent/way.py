@@ -48,6 +48,7 @@ class Way:
         self._relay_secret = b""
         self._link: Link | None = None
         self._max_large = 0
+        self._tells_limit_bytes_per_s = 0
         self._is_sender = False
         self.streams: Streams | None = None
         self._relayed: RelayedStreams | None = None  # through a relay these come first
@@ -82,8 +83,13 @@ class Way:
         if not 0 < link.port <= link.port + link.n_ports - 1 < 65536:
             raise ProtocolError("the session's ports are out of range")
 
-    def open(self, link: Link, *, n_streams: int, is_sender: bool, max_large: int, peer_minor: int) -> None:
-        """Listen, connect or tunnel, and say so. *max_large*: of a receiver, files that may be open."""
+    def open(self, link: Link, *, n_streams: int, is_sender: bool, max_large: int, peer_minor: int,
+             tells_limit_bytes_per_s: int = 0) -> None:  # fmt: skip
+        """Listen, connect or tunnel, and say so. *max_large*: of a receiver, files that may be open.
+
+        *tells_limit_bytes_per_s*: of what may come in, for who sends it.
+        """
+        self._tells_limit_bytes_per_s = tells_limit_bytes_per_s
         self._link = link
         self._is_sender, self._max_large = is_sender, max_large
         self._channel.last(is_lasting=bool(link.control_secret))
@@ -142,7 +148,8 @@ class Way:
 
     def _tell_listening(self, addresses: list[str], port: int, reason: str = "") -> None:
         assert self.streams
-        self._channel.send(Listening(addresses, port, self.streams.n_streams, reason, self._max_large))
+        self._channel.send(Listening(addresses, port, self.streams.n_streams, reason, self._max_large,
+                                     self._tells_limit_bytes_per_s))  # fmt: skip
 
     def _listen(self, link: Link, peer_minor: int) -> None:
         address = self._own_address

@@ -144,6 +144,7 @@ class Listening(Message, agent=(Hello,), answers=Link, done="said where its data
 
     Port 0 where it was to listen: no port is free, for that *reason*. `max_large`, of a receiver: how many
     large files may be begun and not acknowledged, 0 for as many as the protocol allows.
+    `limit_bytes_per_s`, of a receiver: what its host takes, 0 for any rate (1.2).
     """
 
     addresses: list[str]
@@ -151,6 +152,7 @@ class Listening(Message, agent=(Hello,), answers=Link, done="said where its data
     n_streams: int
     reason: str = ""
     max_large: int = 0
+    limit_bytes_per_s: int = 0
 
 
 class Tunnel(Message, initiator=(Link,)):

@@ -23,13 +23,16 @@ class NoiseSkipper:
         """The last of what came before the marker."""
         return self._tail[-self.KEPT_BYTES :].strip()
 
+    def _meet_marker(self) -> None:
+        self.is_past_marker = True
+
     def feed(self, data: bytes) -> bytes:
         """What of *data* lies behind the marker; raises AgentError when there is too much noise."""
         if self.is_past_marker:
             return data
         before, marker, behind = (self._tail + data).partition(MARKER)
         if marker:
-            self.is_past_marker = True
+            self._meet_marker()
             self._tail = before
             return behind
         self._n_noise += len(data)

@@ -11,6 +11,7 @@ import stat
 
 from escp.errors import ERRNO_HINTS, EscpError, LocalFileError, RefusedError, RemoteFileError, describe_errno
 from escp.lean.record import Record
+from escp.names import guarded
 from escp.names.landing import DIRECTORY, MISSING, OTHER, SourceRoot, plan_landing
 
 TYPE_CHECKING = False
@@ -61,7 +62,7 @@ def is_special(path: bytes, *, is_remote: bool = False) -> bool:
     if path == b"-" and not is_remote:
         return True
     try:
-        mode = os.stat(path).st_mode
+        mode = guarded.stat_path(path).st_mode
     except (OSError, ValueError):
         return False
     return not (stat.S_ISREG(mode) or stat.S_ISDIR(mode))
@@ -119,7 +120,7 @@ def open_destination(
                 _check_parent(top)
                 name = b"" if landing.makes_root else path.rpartition(b"/")[2]
                 return Destination(_open_nameless(), name, -1, not name and landing.names[0] != b"")
-            os.makedirs(path.rstrip(b"/").rpartition(b"/")[0], exist_ok=True)
+            _make_path(path.rstrip(b"/").rpartition(b"/")[0])
         if not landing.makes_root:
             parent, name = _open_parent(path)
             return Destination(parent, name, -1, False)
@@ -133,6 +134,8 @@ def open_destination(
         made = b"" if is_exact or names_below or not job else _note_made(landing.root, root, job)
         return Destination(root, b"", -1, names_below, made)
     except OSError as e:
+        if e.errno == guarded.ERRNO_FORBIDDEN:
+            raise guarded.refuse(f"the target '{shown}'") from e
         cls = RemoteFileError if is_remote else LocalFileError
         reason = describe_errno(e.errno or 0)
         raise cls(f"can't write to '{shown}': {reason}", ERRNO_HINTS.get(e.errno or 0, "")) from e
@@ -192,13 +195,13 @@ def _note_made(path: bytes, fd: int, job: bytes) -> bytes:
 
 
 def _find_made(path: bytes, fd: int, job: bytes, *, resumes: bool) -> bytes:
-    from escp.names.made import find, mark  # not at the top, as above
+    from escp.names.made import find, forget, mark  # not at the top, as above
 
-    if not os.path.lexists(mark(path)) or not find(path, fd, job):
+    if not find(path, fd, job):
         return b""
     if resumes:
         return mark(path)
-    os.unlink(mark(path))  # of a run that nobody goes on with
+    forget(mark(path))  # of a run that nobody goes on with
     return b""
 
 
@@ -213,7 +216,7 @@ def _find_missing(path: bytes) -> bytes:
     """The uppermost directory above *path* that is not there; b"" where all are."""
     at = path.find(b"/", 1)
     while 0 < at < len(path.rstrip(b"/")):
-        if not os.path.exists(path[:at]):
+        if guarded.is_missing(path[:at]):
             return path[:at]
         at = path.find(b"/", at + 1)
     return b""
@@ -226,9 +229,17 @@ def _find_dangling(path: bytes) -> bytes:
         at = path.find(b"/", at + 1)
         at = len(path) if at < 0 else at
         part = path[:at]
-        if os.path.islink(part) and not os.path.exists(part):
+        if _is_dangling(part):
             return part
     return b""
+
+
+def _is_dangling(path: bytes) -> bool:
+    try:
+        is_link = stat.S_ISLNK(guarded.stat_path(path, follow_symlinks=False).st_mode)
+    except OSError:
+        return False
+    return is_link and guarded.is_missing(path)
 
 
 def _refuse_link(shown: str, link: str, *, is_remote: bool) -> Exception:
@@ -247,9 +258,9 @@ def _open_target(path: bytes) -> tuple[str, int]:
     A directory is opened without O_PATH, so that the system mounts what it mounts only when it is used.
     """
     try:
-        return DIRECTORY, os.open(path, _DIRECTORY_FLAGS)
+        return DIRECTORY, guarded.open_path(path, _DIRECTORY_FLAGS)
     except NotADirectoryError:
-        return OTHER, os.open(path, _FLAGS | os.O_PATH)
+        return OTHER, guarded.open_path(path, _FLAGS | os.O_PATH)
     except FileNotFoundError:
         return MISSING, -1
 
@@ -275,7 +286,7 @@ def _open_file(fd: int, path: bytes) -> Destination:
     except FileNotFoundError:
         place = os.path.realpath(path)
     parent, _, name = place.rpartition(b"/")
-    root_fd = os.open(parent or b"/", _DIRECTORY_FLAGS)
+    root_fd = guarded.open_path(parent or b"/", _DIRECTORY_FLAGS)
     try:
         _check_same(status, os.stat(name, dir_fd=root_fd, follow_symlinks=False))
         return Destination(root_fd, name, -1, False)
@@ -292,11 +303,30 @@ def _check_same(seen: os.stat_result, found: os.stat_result) -> None:
 def _open_parent(path: bytes) -> tuple[int, bytes]:
     """The directory in which *path* is to be made, and its name there. OSError for a link to nothing."""
     parent, slash, name = path.rstrip(b"/").rpartition(b"/")
-    fd = os.open(parent + slash or b".", _DIRECTORY_FLAGS)
-    if _is_link(name, fd):
+    fd = guarded.open_path(parent + slash or b".", _DIRECTORY_FLAGS)
+    try:
+        guarded.check_name(fd, name)
+        if _is_link(name, fd):
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    except OSError:
         os.close(fd)
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+        raise
     return fd, name
+
+
+def _make_path(path: bytes) -> None:
+    """Make the directory and what is missing above it, as os.makedirs does."""
+    if not path or not guarded.is_missing(path):
+        return
+    _make_path(path.rstrip(b"/").rpartition(b"/")[0])
+    parent, name = _open_parent(path)
+    try:
+        os.mkdir(name, dir_fd=parent)
+    except FileExistsError:
+        if not guarded.is_directory(path):
+            raise
+    finally:
+        os.close(parent)
 
 
 def _is_link(name: bytes, parent: int) -> bool:

@@ -6,11 +6,11 @@ is one that the user asked for.
 
 import os
 import re
-import stat
 from collections.abc import Iterator
 from functools import lru_cache
 
 from escp.errors import RefusedError
+from escp.names import guarded
 from escp.names.landing import base_name
 
 _MAGIC = re.compile(rb"[*?\[\\]")
@@ -121,25 +121,22 @@ def _expand_below(top: bytes, components: list[bytes]) -> Iterator[bytes]:
     first, *rest = components
     plain = _find_plain(first)
     if plain is not None:  # all names of a file list are plain: no directory is read for them
-        names = [plain] if os.path.lexists(top + plain) else []
+        names = [plain] if guarded.exists(top + plain, follow_symlinks=False) else []
     else:
         try:
-            names = sorted(name for name in os.listdir(top or b".") if matches(first, name))
+            names = sorted(name for name in guarded.list_names(top or b".") if matches(first, name))
         except OSError:
             names = []
     for name in names:
         if not rest:
             yield top + name
-        elif os.path.isdir(top + name):
+        elif guarded.is_directory(top + name):
             yield from _expand_below(top + name + b"/", rest)
 
 
 def is_directory(path: bytes, *, keeps_links: bool = False) -> bool:
     """Whether a source is one; what can't be looked at is told when it is opened."""
-    try:
-        return stat.S_ISDIR((os.lstat if keeps_links and not path.endswith(b"/") else os.stat)(path).st_mode)
-    except (OSError, ValueError):
-        return False
+    return guarded.is_directory(path, follow_symlinks=not keeps_links or path.endswith(b"/"))
 
 
 def root_name(source: bytes, path: bytes) -> bytes:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from escp.control.messages import Names
 from escp.lean.record import Record
 from escp.names.globbing import is_directory
+from escp.names.guarded import open_path, stat_path
 from escp.names.spool import Spool
 
 MAX_NAMES = 2048  # of a page
@@ -32,7 +33,7 @@ class Source(Record):
 
 def identify(path: bytes, *, keeps_links: bool) -> Identity | None:
     try:
-        status = os.stat(path, follow_symlinks=not keeps_links)
+        status = stat_path(path, follow_symlinks=not keeps_links)
     except (OSError, ValueError):
         return None
     return status.st_dev, status.st_ino
@@ -178,7 +179,7 @@ class Inventory:
         is_root = path in self._identities
         flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
         try:
-            fd = os.open(path, flags | (os.O_NOFOLLOW if self._keeps_links and not is_root else 0))
+            fd = open_path(path, flags | (os.O_NOFOLLOW if self._keeps_links and not is_root else 0))
             try:
                 if is_root:
                     self._check_root(path, fd)
@@ -204,10 +205,10 @@ class Inventory:
 
     def _check_loop(self, path: bytes) -> None:
         """Raise for a link loop, which would have no end."""
-        below = os.stat(path)
+        below = stat_path(path)
         above = os.path.dirname(path)
         while True:
-            if os.path.samestat(os.stat(above or b"."), below):
+            if os.path.samestat(stat_path(above or b"."), below):
                 raise InventoryError(errno.ELOOP, os.strerror(errno.ELOOP), path)
             if above in self._identities or not above.strip(b"/"):
                 return

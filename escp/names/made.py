@@ -7,6 +7,8 @@ gone when the copy is whole.
 import os
 import stat
 
+from escp.names.guarded import open_path
+
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -18,42 +20,65 @@ def mark(path: bytes) -> bytes:
 
 def note(path: bytes, fd: int, job: bytes) -> bytes:
     """Say that this command has made *path*, open as *fd*. Returns where, b"" where it can't be said."""
-    name = mark(path)
-    for _ in range(2):
-        try:
-            to = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600)
-        except FileExistsError:  # of one that was removed
-            if _read(name) is None:
+    place = mark(path)
+    try:
+        parent, name = _open_parent(place)
+    except OSError:
+        return b""
+    try:
+        for _ in range(2):
+            try:
+                to = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600, dir_fd=parent)
+            except FileExistsError:  # of one that was removed
+                if _read(parent, name) is None:
+                    return b""
+                os.unlink(name, dir_fd=parent)
+            except OSError:
                 return b""
-            os.unlink(name)
-        except OSError:
-            return b""
-        else:
-            os.write(to, _text(fd, job))
-            os.close(to)
-            return name
-    return b""
+            else:
+                os.write(to, _text(fd, job))
+                os.close(to)
+                return place
+        return b""
+    finally:
+        os.close(parent)
 
 
 def find(path: bytes, fd: int, job: bytes) -> bool:
     """Whether that command has made the directory *path*, open as *fd*."""
-    return _read(mark(path)) == _text(fd, job)
+    try:
+        parent, name = _open_parent(mark(path))
+    except OSError:
+        return False
+    try:
+        return _read(parent, name) == _text(fd, job)
+    finally:
+        os.close(parent)
 
 
-def forget(name: bytes) -> None:
-    """*name*: as `note` returned it."""
-    if _read(name) is not None:
-        os.unlink(name)
+def forget(place: bytes) -> None:
+    """*place*: as `note` returned it, or of `mark`."""
+    parent, name = _open_parent(place)
+    try:
+        if _read(parent, name) is not None:
+            os.unlink(name, dir_fd=parent)
+    finally:
+        os.close(parent)
 
 
 def _text(fd: int, job: bytes) -> bytes:
     return b"%s %d\n" % (job.hex().encode(), os.fstat(fd).st_ino)
 
 
-def _read(name: bytes) -> bytes | None:
+def _open_parent(place: bytes) -> tuple[int, bytes]:
+    parent, slash, name = place.rpartition(b"/")
+    return open_path(parent + slash or b".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC), name
+
+
+def _read(parent: int, name: bytes) -> bytes | None:
     """What this user's escp has written there; None where it is anything else."""
     try:
-        fd = os.open(name, os.O_RDONLY | _FLAGS)
+        fd = os.open(name, os.O_RDONLY | _FLAGS, dir_fd=parent)
     except OSError:
         return None
     try:

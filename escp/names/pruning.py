@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 from escp.control.messages import Compare, Compared, Pruned
 from escp.errors import ProtocolError
 from escp.lean.record import Record
+from escp.names.guarded import stays
 from escp.names.nameset import NameSet
 from escp.names.spool import Spool
 
@@ -180,6 +181,8 @@ class Pruner:
         return goes
 
     def _is_spared(self, fd: int, name: bytes) -> bool:
+        if stays(fd, name):
+            return True
         if not (self._spared or self._aliases):
             return False
         try:

@@ -17,7 +17,12 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from escp.options.rules import Rules
+
 KEYS = ("cpumask", "nodemask", "logfile")  # of the files' keys; the others are the initiator's affair
+RESTRICT = "restrict"
+RULE_WORDS = (RESTRICT, "read-only", "write-only")  # of a forced command: options/rules
+RULE_FLAGS = ("--read-only", "--write-only")
 _KINDS = {key: config.Kind(config.VALUE, key) for key in KEYS}
 
 
@@ -28,12 +33,14 @@ class AgentOptions(Record):
     nodemask: int | None
     logfile: str | None  # a path or LOCAL0 to LOCAL7
     is_embedded: bool
+    rules: "Rules | None" = None  # what this host forbids a session
 
 
 def parse_agent_options(argv: "Sequence[str]", environ: "Mapping[str, str]") -> AgentOptions:
     """The agent's options: its words, else its files'. Raises UsageError, which the initiator can be told."""
     try:
         words = _parse_words(argv)
+        rules = _find_rules(words)
         blocks = config.select_blocks(configfile.read_files(environ, _KINDS))
         values, _ = config.merge_blocks(blocks, _KINDS, _check)
     except EscpError as e:
@@ -46,7 +53,18 @@ def parse_agent_options(argv: "Sequence[str]", environ: "Mapping[str, str]") -> 
         nodemask=None if values.get("nodemask") is None else parse_mask(values["nodemask"], "--nodemask"),
         logfile=values.get("logfile"),
         is_embedded=EMBEDDED in argv,
+        rules=rules,
     )
+
+
+def _find_rules(words: dict[str, str]) -> "Rules | None":
+    """Of the words, which lose them, and of this host's file."""
+    own = {key: words.pop(key) for key in RULE_WORDS if key in words}
+    if not own and not os.path.lexists(configfile.SYSTEM_FILE):
+        return None
+    from escp.options import rules  # lazy: most hosts forbid nothing
+
+    return rules.make_rules(configfile.read_server_block(rules.KINDS), own)
 
 
 def _parse_words(argv: "Sequence[str]") -> dict[str, str]:
@@ -57,14 +75,17 @@ def _parse_words(argv: "Sequence[str]") -> dict[str, str]:
             continue
         name, has_value, value = word.partition("=")
         key = name.removeprefix("--")
-        if key not in KEYS or name == key:
-            raise UsageError(
-                f"'{word}' is not for the agent", f"it takes {', '.join('--' + key for key in KEYS)}"
-            )
+        if word in RULE_FLAGS:
+            words[key] = ""
+            continue
+        if (key not in KEYS and key != RESTRICT) or name == key:
+            known = ", ".join(f"--{one}" for one in (*KEYS, *RULE_WORDS))
+            raise UsageError(f"'{word}' is not for the agent", f"it takes {known}")
         value = value if has_value else next(left, "")
         if not value or value == SERVER:
             raise UsageError(f"option {name} needs a value")
-        _check(key, value)
+        if key != RESTRICT:
+            _check(key, value)
         words[key] = value
     return words
 

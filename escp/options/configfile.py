@@ -22,12 +22,13 @@ from escp.options.config import (
 
 TYPE_CHECKING = False  # typing would cost 4 ms before ssh can start
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
     from typing import Any
 
     from escp.options.config import Kind
 
 SYSTEM_FILE = "/etc/escp.conf"
+SERVER_BLOCK = "server"  # of SYSTEM_FILE: what this host lets others do
 USER_FILE = "escp.conf"  # below $XDG_CONFIG_HOME or ~/.config
 FILES_VARIABLE = "ESCP_CONFIG"  # names the one file to read instead of the two; empty: none
 MAX_FILE_BYTES = 1 << 20
@@ -60,6 +61,28 @@ def read_files(
         if text.strip():
             blocks += _parse_file(path, text, kinds, refused)
     return blocks
+
+
+def read_server_block(kinds: "Mapping[str, Kind]") -> Block | None:
+    """What the administrator of this host says to the sessions of others, whatever the environment says.
+
+    A key that is not among *kinds* is an error here: a rule that is misspelt must not be one that is missing.
+    Raises UsageError.
+    """
+    text = _read_file(SYSTEM_FILE, must_exist=False)
+    root = _load(SYSTEM_FILE, text) if text.strip() else None
+    if root is None or root.kind != "map":
+        return None
+    settings: list[Setting] = []
+    for name, block in _pairs(SYSTEM_FILE, root):
+        if name.value != SERVER_BLOCK:
+            continue
+        if block.kind != "map":
+            raise UsageError(f"{SYSTEM_FILE}, line {block.line}: {SERVER_BLOCK}: not `key: value`", FORM_HINT)
+        for key, node in _pairs(SYSTEM_FILE, block):
+            settings += _parse_setting(SYSTEM_FILE, key, node, kinds, {}, others=[])
+        return Block(None, tuple(settings))
+    return None
 
 
 def _read_file(path: str, *, must_exist: bool) -> str:
@@ -112,6 +135,13 @@ def _parse_file(
     general: list[Setting] = []
     blocks: list[Block] = []
     for name, node in _pairs(path, root):
+        if name.value == SERVER_BLOCK:
+            if path != SYSTEM_FILE:
+                raise UsageError(
+                    f"{path}, line {name.line}: '{SERVER_BLOCK}' counts in {SYSTEM_FILE} only",
+                    "it is for this host's administrator: take it out",
+                )
+            continue  # `read_server_block`
         if name.value == HOSTS:
             if refused is not None:
                 blocks += _parse_hosts(path, node, kinds, refused)
@@ -153,8 +183,9 @@ def _pairs(path: str, node: Node) -> "Iterator[tuple[Node, Node]]":
 
 
 def _parse_setting(
-    path: str, name: Node, node: Node, kinds: "Mapping[str, Kind]", refused: "Mapping[str, str] | None"
-) -> "Iterator[Setting]":
+    path: str, name: Node, node: Node, kinds: "Mapping[str, Kind]", refused: "Mapping[str, str] | None",
+    others: "Sequence[str]" = (HOSTS,),
+) -> "Iterator[Setting]":  # fmt: skip
     key = normalise_key(name.value)
     origin = f"{path}, line {node.line}"
     if key not in kinds:
@@ -163,7 +194,7 @@ def _parse_setting(
         if key in refused:
             raise UsageError(f"{path}, line {name.line}: '{name.value}' {refused[key]}", "")
         raise UsageError(
-            f"{path}, line {name.line}: there is no key '{name.value}'", _suggest(key, [*kinds, HOSTS])
+            f"{path}, line {name.line}: there is no key '{name.value}'", _suggest(key, [*kinds, *others])
         )
     if node.kind == "scalar" and node.is_plain and node.value.lower() in ("null", "~"):
         yield Setting(key, None, origin)

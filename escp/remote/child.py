@@ -8,6 +8,7 @@ from _thread import allocate_lock
 from escp.constants import SHUTDOWN_TIMEOUT_S
 from escp.errors import (
     EXIT_INTERNAL,
+    EXIT_REFUSED,
     EXIT_REMOTE_FS,
     AgentError,
     EndedError,
@@ -33,7 +34,7 @@ LOOPBACK = "127.0.0.1"  # an embedded agent's address
 _SSH_FAILED = 255
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
-_SAID = (EXIT_INTERNAL, EXIT_REMOTE_FS)  # exit statuses of an agent that says why on standard error
+_SAID = (EXIT_INTERNAL, EXIT_REMOTE_FS, EXIT_REFUSED)  # of an agent that says why on standard error
 _ERROR, _HINT = "escp: error: ", "escp: hint: "
 
 

@@ -54,6 +54,9 @@ FORGETS = TEST_SECRETS + "test_initiator_has_forgotten_the_secret_when_the_data_
 WITNESS = TEST_SECRETS + "test_no_process_that_has_the_secret_can_be_dumped_or_read"
 WIPED = "tests/_fast/crypto/test_wiping.py::test_keys_and_secret_are_wiped_with_their_channel_and_with_their_epoch"
 
+GUARD, TEST_GUARD = "escp/_fast/files/guard.pyx", "tests/_fast/files/test_guard.py::"
+TEST_RESTRICT = "tests/integration/test_restrict.py::"
+
 MUTATIONS = [
     # ---- 1: encryption can't be switched off
     Mutation(1, "frames go unsealed", CHANNEL,
@@ -347,8 +350,8 @@ MUTATIONS = [
              (TEST_PUSH + "test_clean_follows_no_links",)),
     # ---- 20: who owns a tree does not lead its copy out of it
     Mutation(20, "a source's directories are opened by their paths", "escp/_fast/send/below.pyx",
-             "    return open_beneath(way.fd, path, flags, False, &s.lacks_openat2)\n",
-             "    return openat(way.fd, path, flags)\n",
+             "    return guard_keep(open_beneath(way.fd, path, flags, False, &s.lacks_openat2))\n",
+             "    return guarded_openat(way.fd, path, flags)\n",
              (TEST_CONFINED + "test_directory_that_becomes_a_link_leads_nowhere",)),
     Mutation(20, "links are followed in a source on old kernels", "escp/_fast/files/beneath.pyx",
              "openat(fd, name, flags | O_NOFOLLOW)", "openat(fd, name, flags)",
@@ -451,4 +454,30 @@ MUTATIONS = [
     Mutation(29, "an agent waits for ever", "escp/agent/way.py",
              "        if away_s > limit_s or min(closed_s, away_s) > GONE_S:\n", "        if False:\n",
              ("tests/fault/test_lost_ssh.py::test_agent_ends_soon_after_its_initiator_and_ssh",)),
+    # ---- 30: a session that is restricted reaches nothing outside
+    Mutation(30, "what was opened is not looked at", GUARD,
+             "    if fd < 0 or guard_name(fd, \"\") == 0:\n        return fd\n", "    return fd\n",
+             (TEST_GUARD + "test_what_does_not_is_not", TEST_RESTRICT + "test_a_source_outside_is_refused")),
+    Mutation(30, "a directory whose name begins alike is inside", GUARD,
+             "memcmp(path, allowed[i].path, allowed[i].n) == 0 and (\n                ends_there(path, n, &allowed[i])):",
+             "memcmp(path, allowed[i].path, allowed[i].n) == 0:",
+             (TEST_GUARD + "test_what_does_not_is_not",)),
+    Mutation(30, "what is denied is reached in capitals", GUARD,
+             "strncasecmp(path, denied[i].path, denied[i].n) == 0", "memcmp(path, denied[i].path, denied[i].n) == 0",
+             (TEST_GUARD + "test_what_is_denied_is_denied_in_any_case_it_is_written_in",)),
+    Mutation(30, "parts are reached", GUARD,
+             " or is_of_copies(path + slash + 1, n - slash - 1)", "",
+             (TEST_GUARD + "test_names_that_copies_give_are_nobodys",)),
+    Mutation(30, "a receiver makes any name", "escp/_fast/files/tree.pyx",
+             "    if dirfd[0] >= 0 and guard_name(dirfd[0], name) < 0:\n", "    if False:\n",
+             (TEST_RESTRICT + "test_what_would_set_free_is_not_written",)),
+    Mutation(30, "a target may be anywhere", "escp/names/guarded.py",
+             "    return os.open(path, flags) if _open is None else _open(path, flags)\n", "    return os.open(path, flags)\n",
+             (TEST_RESTRICT + "test_a_target_outside_is_refused",)),
+    Mutation(30, "what would set free is not protected", "escp/agent/site.py",
+             "confine(_narrow(rules), _protected(rules),", "confine(_narrow(rules), [],",
+             (TEST_RESTRICT + "test_what_would_set_free_is_not_written",)),
+    Mutation(30, "what a login asks for is not looked at", "escp/agent/agent.py",
+             "    if wanted is None or SERVER not in wanted:\n", "    if False:\n",
+             (TEST_RESTRICT + "test_a_login_does_nothing_else",)),
 ]  # fmt: skip

@@ -88,6 +88,7 @@ cdef extern from "<string.h>" nogil:
     int memcmp(const void *, const void *, size_t)
     int strcmp(const char *, const char *)
     size_t strlen(const char *)
+    int strncasecmp(const char *, const char *, size_t)
 
 cdef extern from "<stdlib.h>" nogil:
     void *malloc(size_t)
@@ -134,7 +135,7 @@ cdef extern from "<fcntl.h>" nogil:
         SYNC_FILE_RANGE_WAIT_AFTER, SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE
         O_NOFOLLOW, O_TMPFILE, O_NONBLOCK, O_NOCTTY, O_PATH
         F_GETFL, F_SETFL, F_SETPIPE_SZ, F_DUPFD_CLOEXEC, POSIX_FADV_DONTNEED, POSIX_FADV_WILLNEED, AT_FDCWD
-        AT_EMPTY_PATH, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
+        AT_EMPTY_PATH, AT_REMOVEDIR, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE
 
 cdef extern from "<sys/file.h>" nogil:
     int flock(int, int)

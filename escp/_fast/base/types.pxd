@@ -59,10 +59,16 @@ cdef enum fast_code:
     FAST_ABSENT = 21  # the sender says that this root will not come
     FAST_MISSING = 22  # this root was offered, and neither came nor was said to be absent
     FAST_GONE = 23  # nothing can be made in the target any more: it was removed, or its file system died
-    N_FAST_CODES = 24
+    FAST_FORBIDDEN = 24  # this host's rules for a session don't allow it (files/guard.pxd)
+    N_FAST_CODES = 25
     # The file, directory, link or device is there, whole and verified, but without all that was to be kept: this, and
     # the sum of what it lacks. Only in results of receivers that were asked to name it.
     FAST_LACKS = 32
+
+
+# In place of an errno, beyond all of the system's: what FAST_FORBIDDEN is made of.
+cdef enum:
+    ERRNO_FORBIDDEN = 4000
 
 
 cdef enum attribute_kind:
@@ -107,8 +113,8 @@ ctypedef struct fast_err:
 cdef inline int fail(fast_err *err, int code, int sys_errno, const char *where) noexcept nogil:
     """Fill *err* unless an earlier error is there already; returns -1 for the caller to return."""
     if err.code == FAST_OK:
-        err.code = code
-        err.sys_errno = sys_errno
+        err.code = FAST_FORBIDDEN if sys_errno == ERRNO_FORBIDDEN else code
+        err.sys_errno = 0 if sys_errno == ERRNO_FORBIDDEN else sys_errno
         err.where = where
         err.offset = -1
     return -1

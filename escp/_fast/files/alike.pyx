@@ -8,8 +8,9 @@ from escp._fast.base.paths cimport SLASH, join_path
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err
 from escp._fast.files.attributes cimport PROC_PATH_BYTES, proc_path
 from escp._fast.files.bounds cimport next_dirent
+from escp._fast.files.cached cimport MAX_CACHED, cache_close, cache_open, dir_cache
 from escp._fast.files.folding cimport fold_name
-from escp._fast.files.tree cimport MAX_CACHED, NOT_MADE, cache_close, cache_open, dir_cache, find_directory, tree
+from escp._fast.files.tree cimport NOT_MADE, find_directory, tree
 from escp._fast.wire.payloads cimport entry
 
 cdef enum:

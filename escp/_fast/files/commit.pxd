@@ -1,7 +1,8 @@
 """A file from its beginning to its name: new ones as tree.pxd says, or into the one that is there (--inplace)."""
 
 from escp._fast.base.types cimport fast_err
-from escp._fast.files.tree cimport dir_cache, new_file, tree
+from escp._fast.files.cached cimport dir_cache
+from escp._fast.files.tree cimport new_file, tree
 from escp._fast.wire.payloads cimport entry
 
 

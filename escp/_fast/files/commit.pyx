@@ -9,13 +9,13 @@ from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SYS, LACKS_ACL, LACKS_M
 from escp._fast.files.alike cimport find_own_path, is_alone, own_path
 from escp._fast.files.attributes cimport (FILE_MODE, PROC_PATH_BYTES, hand_on_acl, proc_path, set_file_attributes,
                                           set_mode)
+from escp._fast.files.cached cimport dir_cache
 from escp._fast.files.durable cimport note_directory, sync_again
 from escp._fast.files.given cimport GIVEN_ALIKE, GIVEN_TAKEN, given_begin, given_end
 from escp._fast.files.parts cimport part_clear, part_rename
 from escp._fast.files.remains cimport name_temporary
 from escp._fast.files.stamps cimport stamp_of
-from escp._fast.files.tree cimport (dir_cache, file_create, file_discard, file_find, keep_directory, new_file,
-                                    refuse_itself, tree)
+from escp._fast.files.tree cimport file_create, file_discard, file_find, keep_directory, new_file, refuse_itself, tree
 from escp._fast.wire.payloads cimport entry
 
 

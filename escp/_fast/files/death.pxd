@@ -1,7 +1,8 @@
 """Whether the target, or a directory of it, is still there. Without it the copy would go on for nothing. And whether a
 source is: what is gone as a whole is told once."""
 
-from escp._fast.files.tree cimport dir_cache, tree
+from escp._fast.files.cached cimport dir_cache
+from escp._fast.files.tree cimport tree
 from escp._fast.wire.payloads cimport entry
 
 

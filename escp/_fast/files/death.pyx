@@ -3,8 +3,9 @@
 from escp._fast.base.libc cimport (AT_FDCWD, ECONNABORTED, EIO, ENODEV, ENOENT, ENOTCONN, ENXIO, EPERM, ESHUTDOWN,
                                    ESTALE, O_CLOEXEC, O_CREAT, O_EXCL, O_NOFOLLOW, O_TMPFILE, O_WRONLY, c_close, errno,
                                    escp_flag, fstat, fstatat, openat, stat_t, unlinkat)
+from escp._fast.files.cached cimport dir_cache, find_cached
 from escp._fast.files.remains cimport TEMP_NAME_BYTES, name_temporary
-from escp._fast.files.tree cimport dir_cache, find_cached, tree
+from escp._fast.files.tree cimport tree
 from escp._fast.wire.payloads cimport entry
 
 

@@ -1,7 +1,8 @@
 """What the receiver makes without contents: symbolic links, further names of a file, devices and fifos."""
 
 from escp._fast.base.types cimport fast_err
-from escp._fast.files.tree cimport dir_cache, source_id, tree
+from escp._fast.files.cached cimport dir_cache
+from escp._fast.files.tree cimport source_id, tree
 from escp._fast.wire.payloads cimport entry
 
 

@@ -13,15 +13,16 @@ from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_SYMLINK_NOFOLLOW, EEXIST, E
                                    fstatat, geteuid, linkat, makedev, memcmp, memcpy, mknodat, openat, readlinkat,
                                    renameat, stat_t, strlen, symlinkat, unlinkat)
 from escp._fast.base.paths cimport last_slash
-from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES,
+from escp._fast.base.types cimport (FAST_FORBIDDEN, FAST_SAME_FILE, FAST_SPECIAL, FAST_SYS, FAST_UNSAFE, MAX_NAME_BYTES,
                                     MAX_PATH_BYTES, clear, fail, fast_err, is_kept)
 from escp._fast.files.alike cimport find_own_path, is_alone, own_path
 from escp._fast.files.attributes cimport mode_to_make, set_path_attributes
+from escp._fast.files.cached cimport dir_cache
 from escp._fast.files.durable cimport note_directory
 from escp._fast.files.given cimport GIVEN_ALIKE, GIVEN_TAKEN, given_begin, given_end
+from escp._fast.files.guard cimport guard_name, guard_take
 from escp._fast.files.remains cimport TEMP_NAME_BYTES, name_temporary
-from escp._fast.files.tree cimport (MODE_UNKNOWN, NOT_MADE, dir_cache, find_directory, lend_directory, source_id,
-                                    split_path, tree)
+from escp._fast.files.tree cimport MODE_UNKNOWN, NOT_MADE, find_directory, find_place, lend_directory, source_id, tree
 from escp._fast.wire.extras cimport DEVICE_BLOCK, DEVICE_CHARACTER, extras_view, get_extras
 from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_HARD_LINK, ENTRY_LINK, entry
 
@@ -145,6 +146,8 @@ cdef int find_first(tree *t, dir_cache *cache, const entry *e, const extras_view
         return -1
     if dirfd < 0:
         return fail(err, FAST_SYS, ENOENT, "link")
+    if guard_name(dirfd, node.first) < 0:
+        return fail(err, FAST_FORBIDDEN, 0, "link")
     node.first_dirfd = dup(dirfd)  # the cache may close its own for the other directory
     return 0 if node.first_dirfd >= 0 else fail(err, FAST_SYS, errno, "link")
 
@@ -182,8 +185,7 @@ cdef int make_node(tree *t, dir_cache *cache, const entry *e, const source_id *s
     cdef int dirfd = -1
     if prepare(t, cache, e, &node, err) < 0:
         return -1
-    if (split_path(t, e, directory, &n, name, err) == 0
-            and find_directory(t, cache, directory, n, e.root_bytes, MODE_UNKNOWN, &dirfd, err) == 0):
+    if guard_take(0, err) == 0 and find_place(t, cache, e, MODE_UNKNOWN, directory, &n, name, &dirfd, err) == 0:
         name_node(t, &node, e, source, dirfd, name, n, err)
         note_directory(&t.durable, NULL, dirfd)
     if node.first_dirfd >= 0:

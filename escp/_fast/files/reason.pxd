@@ -3,7 +3,8 @@
 from libc.stdint cimport uint8_t
 
 from escp._fast.base.libc cimport stat_t
-from escp._fast.files.tree cimport dir_cache, tree
+from escp._fast.files.cached cimport dir_cache
+from escp._fast.files.tree cimport tree
 from escp._fast.wire.payloads cimport entry
 
 

@@ -8,7 +8,8 @@ from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOCTTY, O_N
 from escp._fast.base.types cimport (MAX_NAME_BYTES, MAX_PATH_BYTES, REASON_ATTRIBUTES, REASON_CONTENTS, REASON_MISSING,
                                     REASON_TYPE, SMALL_FILE_BYTES, clear, fast_err)
 from escp._fast.crypto.digest cimport digest128, digest_finish, digest_update
-from escp._fast.files.tree cimport dir_cache, file_find, tree
+from escp._fast.files.cached cimport dir_cache
+from escp._fast.files.tree cimport file_find, tree
 from escp._fast.wire.extras cimport extras_view, get_extras
 from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_LINK, ENTRY_SMALL, entry
 

@@ -12,17 +12,15 @@ temporary one where the file system can't do that, or where it is to be gone on 
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, fast_err
+from escp._fast.base.types cimport MAX_NAME_BYTES, fast_err
 from escp._fast.files.attributes cimport kept_attributes
+from escp._fast.files.cached cimport dir_cache
 from escp._fast.files.durable cimport durable_set, file_system
 from escp._fast.files.given cimport given_set
 from escp._fast.files.journal cimport journal, kept_blocks, part_source
 from escp._fast.files.lending cimport lent_set
 from escp._fast.files.remains cimport copy_identity
 from escp._fast.wire.payloads cimport entry
-
-cdef enum:
-    MAX_CACHED = 8  # directories that a stream keeps open
 
 cdef enum:  # in place of the mode of a directory that may be missing
     MODE_UNKNOWN = -1  # of the source: nobody else may enter the new one
@@ -50,15 +48,6 @@ ctypedef struct tree:
     bint reads_back  # --verify: what is written must be readable, too
     const int *is_stopped  # ends waiting; NULL: nothing does
     bint notes_made  # which directories are made, for was_made
-
-
-ctypedef struct dir_cache:
-    int n  # places; one is enough for all that uses them
-    int fds[MAX_CACHED]
-    size_t n_paths[MAX_CACHED]
-    size_t n_roots[MAX_CACHED]  # how much of the path is its root's: below another root it may be another directory
-    char paths[MAX_CACHED][MAX_PATH_BYTES + 1]
-    int next
 
 
 # A file, link or device on this host.
@@ -100,8 +89,6 @@ cdef int tree_open(tree *t, uint64_t seed) except -1
 cdef void tree_close(tree *t) noexcept nogil
 # What was only changed for the time of the copy is as it was. After all threads have ended.
 cdef void tree_tidy(tree *t) noexcept nogil
-cdef void cache_open(dir_cache *cache, int n) noexcept nogil
-cdef void cache_close(dir_cache *cache) noexcept nogil
 # For nodes.pyx: the directory *path* (n bytes and NUL, of which the first n_root are its root's) in the cache, which
 # keeps the descriptor (-1: missing, and NOT_MADE); *mode*: its source's, if it must be made; the directory and the last
 # component of an entry's path; whether that directory, of which *errno* says that it may not be written to, has been
@@ -109,6 +96,9 @@ cdef void cache_close(dir_cache *cache) noexcept nogil
 cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root, int mode, int *fd,
                         fast_err *err) noexcept nogil
 cdef int split_path(tree *t, const entry *e, char *directory, size_t *n, char *name, fast_err *err) noexcept nogil
+# Both, and whether this host's rules let that name be made.
+cdef int find_place(tree *t, dir_cache *cache, const entry *e, int mode, char *directory, size_t *n, char *name,
+                    int *dirfd, fast_err *err) noexcept nogil
 cdef bint lend_directory(tree *t, int dirfd, const char *path, size_t n, size_t n_root) noexcept nogil
 # Both may be called by any thread with its own cache.
 # is_brief: *f* is committed or discarded before the cache is used again, so it may borrow the directory.
@@ -132,5 +122,3 @@ cdef int refuse_itself(new_file *f, fast_err *err) noexcept nogil
 cdef void file_discard(new_file *f) noexcept nogil
 # The same, but a part stays.
 cdef void file_keep(new_file *f) noexcept nogil
-# Where the cache has that directory; -1: nowhere.
-cdef int find_cached(const dir_cache *cache, const char *path, size_t n, size_t n_root) noexcept nogil

@@ -2,18 +2,22 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT, EOPNOTSUPP,
-                                   EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_PATH, O_RDWR,
-                                   O_TMPFILE, O_WRONLY, S_ISGID, c_close, dup, errno, escp_flag, escp_raise_flag,
-                                   fchmodat, free, fstatat, memcmp, memcpy, mkdirat, openat, stat_t, strlen, unlinkat)
+from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, EACCES, EEXIST, EINVAL, EISDIR, ELOOP,
+                                   ENOENT, EOPNOTSUPP, EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW,
+                                   O_PATH, O_RDWR, O_TMPFILE, O_WRONLY, S_ISGID, c_close, dup, errno, escp_flag,
+                                   escp_raise_flag, fchmodat, free, fstatat, memcpy, mkdirat, openat, stat_t,
+                                   strlen, unlinkat)
 from escp._fast.base.paths cimport SLASH, last_slash
-from escp._fast.base.types cimport FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, clear, fail, fast_err, is_kept
+from escp._fast.base.types cimport (FAST_FORBIDDEN, FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, clear, fail,
+                                    fast_err, is_kept)
 from escp._fast.files.attributes cimport (DIRECTORY_MODE, FULL_MODE, PROC_PATH_BYTES, UNFINISHED_MODE, kept_close,
                                           kept_open, limit_new, mode_to_begin, mode_to_make, proc_path,
                                           set_path_attributes, set_unfinished)
 from escp._fast.files.beneath cimport open_beneath, open_noting_links
+from escp._fast.files.cached cimport MAX_CACHED, cache_close, cache_open, dir_cache, find_cached, keep
 from escp._fast.files.durable cimport durable_free, durable_open, meet, note_directory
 from escp._fast.files.given cimport given_first, given_free, given_open
+from escp._fast.files.guard cimport guard_keep, guard_name, guard_take
 from escp._fast.files.lending cimport (OWNER_RIGHTS, give_back, lend, lend_new, lending_close, lending_open,
                                        lent_directory, restore, take_newest)
 from escp._fast.files.parts cimport part_keep, part_open, part_remove
@@ -49,22 +53,6 @@ cdef void tree_tidy(tree *t) noexcept nogil:
     cache_close(&cache)
 
 
-cdef void cache_open(dir_cache *cache, int n) noexcept nogil:
-    cdef int i
-    for i in range(n):
-        cache.fds[i] = -1
-    cache.n = n
-    cache.next = 0
-
-
-cdef void cache_close(dir_cache *cache) noexcept nogil:
-    cdef int i
-    for i in range(cache.n):
-        if cache.fds[i] >= 0:
-            c_close(cache.fds[i])
-            cache.fds[i] = -1
-
-
 cdef int unsafe_or_system(int number, const char *where, fast_err *err) noexcept nogil:
     """Fail. With EXDEV and ELOOP the kernel says that a path leaves the tree."""
     return fail(err, FAST_UNSAFE if number == EXDEV or number == ELOOP else FAST_SYS, number, where)
@@ -73,30 +61,12 @@ cdef int unsafe_or_system(int number, const char *where, fast_err *err) noexcept
 # ---- Directories ----------------------------------------------------------------------------------
 
 cdef int open_path(tree *t, int top, const char *path, bint follows_links) noexcept nogil:
+    cdef int fd
     if follows_links:
-        return open_noting_links(top, path, O_PATH | O_DIRECTORY | O_CLOEXEC, &t.lacks_openat2, &t.has_aliases)
-    return open_beneath(top, path, O_PATH | O_DIRECTORY | O_CLOEXEC, False, &t.lacks_openat2)
-
-
-cdef int find_cached(const dir_cache *cache, const char *path, size_t n, size_t n_root) noexcept nogil:
-    cdef int i
-    for i in range(cache.n):
-        if (cache.fds[i] >= 0 and cache.n_paths[i] == n and cache.n_roots[i] == n_root
-                and memcmp(cache.paths[i], path, n) == 0):
-            return cache.fds[i]
-    return -1
-
-
-cdef int keep(dir_cache *cache, const char *path, size_t n, size_t n_root, int fd) noexcept nogil:
-    """Give the cache the descriptor; it closes its oldest one."""
-    cdef int i = cache.next
-    cache.next = (i + 1) % cache.n
-    if cache.fds[i] >= 0:
-        c_close(cache.fds[i])
-    cache.fds[i] = fd
-    cache.n_paths[i], cache.n_roots[i] = n, n_root
-    memcpy(cache.paths[i], path, n)
-    return fd
+        fd = open_noting_links(top, path, O_PATH | O_DIRECTORY | O_CLOEXEC, &t.lacks_openat2, &t.has_aliases)
+    else:
+        fd = open_beneath(top, path, O_PATH | O_DIRECTORY | O_CLOEXEC, False, &t.lacks_openat2)
+    return guard_keep(fd)
 
 
 cdef int open_existing(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root) noexcept nogil:
@@ -156,8 +126,8 @@ cdef void settle_new(tree *t, int fd, uint32_t asked, int mode, const char *path
 
 
 cdef int make_parents(tree *t, dir_cache *cache, const char *path, size_t n, size_t n_root,
-                      int mode) noexcept nogil:
-    """Create what is missing of *path*. *mode*: what is known of the last component's. -1 with errno."""
+                      int mode, fast_err *err) noexcept nogil:
+    """Create what is missing of *path*. *mode*: what is known of the last component's. -1 with errno, or *err*."""
     cdef char upper[MAX_PATH_BYTES + 1]
     cdef char name[MAX_PATH_BYTES + 1]
     cdef size_t i = 0
@@ -180,11 +150,16 @@ cdef int make_parents(tree *t, dir_cache *cache, const char *path, size_t n, siz
         name[i - start] = 0
         known = mode if i == n else MODE_UNKNOWN
         asked = mode_to_ask(t, known)
+        if guard_name(fd, name) < 0:
+            return -1
         if mkdirat(fd, name, asked) < 0 and not (
                 errno == EACCES and lend_directory(t, fd, upper, n_upper, n_root) and mkdirat(fd, name, asked) == 0):
             if errno != EEXIST:
                 return -1
         else:  # one that its owner may not enter is of no use; and see set_path_attributes
+            if guard_take(0, err) < 0:
+                unlinkat(fd, name, AT_REMOVEDIR)
+                return -1
             if t.notes_made:
                 note_made(t, path, i)
             note_directory(&t.durable, NULL, fd)
@@ -202,7 +177,7 @@ cdef int find_directory(tree *t, dir_cache *cache, const char *path, size_t n, s
     if fd[0] >= 0 or (errno == ENOENT and mode == NOT_MADE):
         return 0
     if errno == ENOENT:
-        if make_parents(t, cache, path, n, n_root, mode) < 0:
+        if make_parents(t, cache, path, n, n_root, mode, err) < 0:
             return unsafe_or_system(errno, "create directory", err)
         fd[0] = open_existing(t, cache, path, n, n_root)
     return 0 if fd[0] >= 0 else unsafe_or_system(errno, "open directory", err)
@@ -296,12 +271,20 @@ cdef int split_path(tree *t, const entry *e, char *directory, size_t *n, char *n
     return 0
 
 
+cdef int find_place(tree *t, dir_cache *cache, const entry *e, int mode, char *directory, size_t *n, char *name,
+                    int *dirfd, fast_err *err) noexcept nogil:
+    if split_path(t, e, directory, n, name, err) < 0 or (
+            find_directory(t, cache, directory, n[0], e.root_bytes, mode, dirfd, err) < 0):
+        return -1
+    if dirfd[0] >= 0 and guard_name(dirfd[0], name) < 0:
+        return fail(err, FAST_FORBIDDEN, 0, "name")
+    return 0
+
+
 cdef int file_find(tree *t, dir_cache *cache, const entry *e, char *name, int *dirfd, fast_err *err) noexcept nogil:
     cdef char directory[MAX_PATH_BYTES + 1]
     cdef size_t n = 0
-    if split_path(t, e, directory, &n, name, err) < 0:
-        return -1
-    return find_directory(t, cache, directory, n, e.root_bytes, NOT_MADE, dirfd, err)
+    return find_place(t, cache, e, NOT_MADE, directory, &n, name, dirfd, err)
 
 
 cdef bint lend_directory(tree *t, int dirfd, const char *path, size_t n, size_t n_root) noexcept nogil:
@@ -336,13 +319,15 @@ cdef int file_create(tree *t, dir_cache *cache, const entry *e, bint is_brief, n
     f.fd = f.dirfd = -1
     f.system = NULL
     f.is_in_place = f.is_over = f.is_part = f.has_temporary_name = f.owns_dirfd = False
-    if split_path(t, e, directory, &n, f.name, err) < 0:
+    if guard_take(e.size, err) < 0:
         return -1
     if t.in_place_fd >= 0:
+        if split_path(t, e, directory, &n, f.name, err) < 0:
+            return -1
         f.is_in_place = True
         f.fd = dup(t.in_place_fd)
         return 0 if f.fd >= 0 else fail(err, FAST_SYS, errno, "open")
-    if find_directory(t, cache, directory, n, e.root_bytes, MODE_UNKNOWN, &dirfd, err) < 0:
+    if find_place(t, cache, e, MODE_UNKNOWN, directory, &n, f.name, &dirfd, err) < 0:
         return -1
     if create_at(t, dirfd, directory, n, e, f) < 0 and not (
             lend_directory(t, dirfd, directory, n, e.root_bytes) and create_at(t, dirfd, directory, n, e, f) >= 0):

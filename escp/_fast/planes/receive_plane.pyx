@@ -10,7 +10,8 @@ from escp._fast.base.libc cimport calloc, escp_load, free, pthread_mutex_lock, p
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.attributes cimport kept_rules
-from escp._fast.files.tree cimport MAX_CACHED, tree, tree_tidy
+from escp._fast.files.cached cimport MAX_CACHED
+from escp._fast.files.tree cimport tree, tree_tidy
 from escp._fast.io.engines cimport find_engine
 from escp._fast.planes.plane cimport Plane, check_memory, check_streams, find_selection, sum_counters
 from escp._fast.planes.threads cimport Threads

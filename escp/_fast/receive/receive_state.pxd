@@ -18,8 +18,9 @@ from escp._fast.base.events cimport event_queue
 from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t
 from escp._fast.base.types cimport IV_BYTES, MAX_OPEN_LARGE, MAX_PATH_BYTES, MAX_STREAMS, fast_err
 from escp._fast.crypto.digest cimport digest128
+from escp._fast.files.cached cimport dir_cache
 from escp._fast.files.durable cimport unsynced
-from escp._fast.files.tree cimport dir_cache, new_file, part_wish, source_id, tree
+from escp._fast.files.tree cimport new_file, part_wish, source_id, tree
 from escp._fast.io.ring cimport io_engine, io_ring
 from escp._fast.receive.expected cimport expected_set
 from escp._fast.receive.roots cimport root_set

@@ -12,12 +12,12 @@ from escp._fast.base.types cimport (FAST_GONE, FAST_MEMORY, FAST_NET, FAST_OK, F
                                     SMALL_FILE_BYTES, TAG_BYTES, fail, fast_err, is_kept)
 from escp._fast.crypto.channel cimport FRAME_META, channel_seal
 from escp._fast.crypto.digest cimport digest128
+from escp._fast.files.cached cimport cache_close, cache_open
 from escp._fast.files.death cimport find_death
 from escp._fast.files.durable cimport unsynced
 from escp._fast.files.journal cimport kept_close
 from escp._fast.files.reason cimport find_reason
-from escp._fast.files.tree cimport (cache_close, cache_open, file_discard, file_keep, source_id, tree_close,
-                                    tree_open)
+from escp._fast.files.tree cimport file_discard, file_keep, source_id, tree_close, tree_open
 from escp._fast.io.pages cimport buffers_new
 from escp._fast.io.ring cimport ring_close, ring_open
 from escp._fast.receive.expected cimport expected_free

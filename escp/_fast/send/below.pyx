@@ -1,10 +1,11 @@
 """Opening what lies below a source; see below.pxd."""
 
 from escp._fast.base.libc cimport (AT_FDCWD, ENAMETOOLONG, ESTALE, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW, O_PATH, c_close,
-                                   escp_set_errno, fstat, memcpy, openat, stat_t)
+                                   escp_set_errno, fstat, memcpy, stat_t)
 from escp._fast.base.paths cimport SLASH, join_path
 from escp._fast.base.types cimport MAX_PATH_BYTES
 from escp._fast.files.beneath cimport open_beneath
+from escp._fast.files.guard cimport guard_keep, guarded_openat
 
 
 cdef void way_close(root_way *way) noexcept nogil:
@@ -27,7 +28,7 @@ cdef int lead_to(root_way *way, const dir_node *root) noexcept nogil:
     if way.serial == root.serial:
         return 0
     way_close(way)
-    way.fd = openat(AT_FDCWD, root.source, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
+    way.fd = guarded_openat(AT_FDCWD, root.source, O_PATH | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC)
     if way.fd < 0:
         return -1
     way.serial = root.serial
@@ -52,7 +53,7 @@ cdef int open_below(send_state *s, root_way *way, const dir_node *dir, const cha
     n = join_path(path, n, name, n_name)
     path[n] = 0
     if is_path:
-        return openat(AT_FDCWD, path, flags | (O_NOFOLLOW if s.config.keeps_links else 0))
+        return guarded_openat(AT_FDCWD, path, flags | (O_NOFOLLOW if s.config.keeps_links else 0))
     if lead_to(way, dir.root) < 0:
         return -1
-    return open_beneath(way.fd, path, flags, False, &s.lacks_openat2)
+    return guard_keep(open_beneath(way.fd, path, flags, False, &s.lacks_openat2))

@@ -4,11 +4,12 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW,
                                    O_NONBLOCK, O_RDONLY, S_ISDIR, S_ISLNK, S_ISREG, c_close, dirent64_t, escp_flag,
-                                   escp_getdents, escp_raise_flag, free, fstatat, openat, pthread_cond_signal,
+                                   escp_getdents, escp_raise_flag, free, fstatat, pthread_cond_signal,
                                    pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.base.paths cimport is_dots
 from escp._fast.base.types cimport MAX_PATH_BYTES
 from escp._fast.files.bounds cimport next_dirent
+from escp._fast.files.guard cimport guarded_openat
 from escp._fast.send.send_state cimport dir_node, node_new, send_state
 from escp._fast.walk.walk cimport is_left_out
 
@@ -86,7 +87,7 @@ cdef uint64_t count_names(send_state *s, int fd, dir_node *dir, const uint8_t *l
 cdef uint64_t count_below(send_state *s, dir_node *dir, uint8_t *listing) noexcept nogil:
     cdef uint64_t found = 0
     cdef int64_t n = 1
-    cdef int fd = openat(AT_FDCWD, dir.source, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC | (
+    cdef int fd = guarded_openat(AT_FDCWD, dir.source, O_RDONLY | O_DIRECTORY | O_NONBLOCK | O_CLOEXEC | (
         O_NOFOLLOW if s.config.keeps_links or dir.parent != NULL else 0))
     if fd < 0:
         return dir.parent == NULL  # a source that is a file

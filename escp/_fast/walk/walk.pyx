@@ -18,6 +18,7 @@ from escp._fast.base.types cimport (FAST_CHANGED, FAST_INTO_ITSELF, FAST_LOOP, F
                                     clear, fast_err)
 from escp._fast.files.bounds cimport bound_status, next_dirent
 from escp._fast.files.filter cimport is_excluded
+from escp._fast.files.guard cimport guarded_fstatat
 from escp._fast.send.below cimport is_same_file, open_below, root_way, way_close
 from escp._fast.send.hard_links cimport N_PUT_OFF, settle_again_locked, take_again_locked
 from escp._fast.send.questions cimport take_wanted_locked, wanted_file
@@ -147,7 +148,7 @@ cdef bint list_entry(send_state *s, root_way *way, int fd, dir_node *dir,
         tell(s, dir, name, FAST_NAME, ENAMETOOLONG, "path")
         return False
     if type != DT_DIR and type != DT_REG:
-        if fstatat(fd, name, &status, look) < 0:
+        if guarded_fstatat(fd, name, &status, look) < 0:
             if not is_left_out(s, dir, name, n, False):
                 tell(s, dir, name, FAST_SYS, errno, "stat")
             return False
@@ -244,7 +245,7 @@ cdef void list_directory(send_state *s, root_way *way, dir_node *dir, uint8_t *l
 cdef void take_root(send_state *s, root_way *way, dir_node *node) noexcept nogil:
     """Send a file that the user named, or stack a directory. Takes over the reference to *node*."""
     cdef stat_t status
-    cdef int rc = fstatat(AT_FDCWD, node.source, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0)
+    cdef int rc = guarded_fstatat(AT_FDCWD, node.source, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0)
     if is_root_left_out(s, node, rc == 0 and S_ISDIR(status.st_mode)):
         node.is_root_file = True
         node.tells_absent = False  # the other side knows the rules, too, and does not wait for it

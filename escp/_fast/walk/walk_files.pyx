@@ -5,11 +5,12 @@ from libc.stdint cimport int64_t, uint64_t
 from escp._fast.base.events cimport EVENT_LISTED, push_event
 from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, EFBIG, EIO, ENOENT, ENOMEM, O_CLOEXEC, O_DIRECTORY,
                                    O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_ISBLK, S_ISCHR, S_ISFIFO, S_ISLNK,
-                                   S_ISREG, c_close, errno, fstat, fstatat, malloc, memcpy, memset, openat,
-                                   pthread_mutex_lock, pthread_mutex_unlock, readlinkat, stat_t, strlen)
+                                   S_ISREG, c_close, errno, fstat, malloc, memcpy, memset,
+                                   pthread_mutex_lock, pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.base.types cimport (FAST_NAME, FAST_SPECIAL, FAST_SYS, MAX_PATH_BYTES, REASON_NONE, SMALL_FILE_BYTES,
                                     clear, fail, fast_err)
 from escp._fast.files.bounds cimport bound_status
+from escp._fast.files.guard cimport guard_take, guarded_fstatat, guarded_openat, guarded_readlinkat
 from escp._fast.files.sizes cimport find_size, is_size_true
 from escp._fast.send.below cimport open_below, root_way
 from escp._fast.send.hard_links cimport take_hard_link
@@ -46,6 +47,13 @@ cdef void list_name(send_state *s, dir_node *dir, const char *name, int kind, ui
 
 cdef void queue(send_state *s, item *it, dir_node *dir, const char *name) noexcept nogil:
     """Takes over the item's descriptor and link text, and a reference to *dir*."""
+    cdef fast_err own
+    clear(&own)
+    if guard_take(it.size if it.kind == ENTRY_SMALL else 0, &own) < 0:
+        report(s, &own, False, dir, name, strlen(name))
+        item_close(it)
+        node_unref(s, dir)
+        return
     it.dir = dir
     it.n_name = <unsigned short>strlen(name)
     memcpy(it.name, name, it.n_name)
@@ -77,7 +85,7 @@ cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, c
     bound_status(&it.status)
     if S_ISLNK(status.st_mode):
         it.kind = ENTRY_LINK
-        n = readlinkat(dirfd, path, text, MAX_PATH_BYTES + 1)
+        n = guarded_readlinkat(dirfd, path, text, MAX_PATH_BYTES + 1)
         if n <= 0 or n > MAX_PATH_BYTES:
             tell(s, dir, name, FAST_NAME if n > 0 else FAST_SYS, errno if n < 0 else ENOENT, "read link")
             node_unref(s, dir)
@@ -111,7 +119,7 @@ cdef bint is_seen_out_of_bounds(send_state *s, int dirfd, const char *path) noex
     cdef stat_t status
     if not (s.config.min_bytes or s.config.below_bytes):
         return False
-    return (fstatat(dirfd, path, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) == 0
+    return (guarded_fstatat(dirfd, path, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) == 0
             and S_ISREG(status.st_mode) and is_size_true(&status, &s.known_dev)
             and is_out_of_bounds(s, status.st_size))
 
@@ -120,12 +128,12 @@ cdef void take_file(send_state *s, int dirfd, const char *path, dir_node *dir, c
     if is_seen_out_of_bounds(s, dirfd, path):
         node_unref(s, dir)
     else:
-        take_opened(s, openat(dirfd, path, open_flags(s)), dir, name)
+        take_opened(s, guarded_openat(dirfd, path, open_flags(s)), dir, name)
 
 
 cdef void take_name(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name) noexcept nogil:
     cdef stat_t status
-    if fstatat(dirfd, path, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) < 0:
+    if guarded_fstatat(dirfd, path, &status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) < 0:
         tell(s, dir, name, FAST_SYS, errno, "stat")
         node_unref(s, dir)
     elif S_ISREG(status.st_mode) or not is_node(s, &status):  # take_opened tells why it can't be sent

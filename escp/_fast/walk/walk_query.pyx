@@ -2,8 +2,8 @@
 
 from libc.stdint cimport uint64_t, uint8_t
 
-from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, EFBIG, S_ISREG, c_close, errno, escp_flag, free, fstat, fstatat,
-                                   malloc, memcpy, openat, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
+from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, EFBIG, S_ISREG, c_close, errno, escp_flag, free, fstat,
+                                   malloc, memcpy, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
                                    pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.base.types cimport (FAST_CHANGED, FAST_MEMORY, FAST_SPECIAL, FAST_SYS, REASON_ATTRIBUTES,
                                     REASON_CONTENTS, REASON_NONE, REASON_TYPE, SELECT_ALL, SMALL_FILE_BYTES, clear,
@@ -11,6 +11,7 @@ from escp._fast.base.types cimport (FAST_CHANGED, FAST_MEMORY, FAST_SPECIAL, FAS
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.bounds cimport bound_status
 from escp._fast.files.compare cimport digest_file
+from escp._fast.files.guard cimport guarded_fstatat, guarded_openat
 from escp._fast.files.sizes cimport find_size, is_size_true, measure, peek
 from escp._fast.send.below cimport open_below, root_way
 from escp._fast.send.questions cimport is_time_to_ask_locked, take_wanted_locked, wanted_file
@@ -115,7 +116,7 @@ cdef int find_asked_size(send_state *s, int dirfd, const char *path, item *q, fa
     q.size = q.status.st_size
     q.is_measured = False
     if not is_size_true(&q.status, &s.known_dev):
-        fd = openat(dirfd, path, open_flags(s))
+        fd = guarded_openat(dirfd, path, open_flags(s))
     if fd < 0:  # if it can't be opened, that is told once it is wanted
         return 0
     rc = find_size(fd, &q.status, &s.known_dev, &s.is_stopped, &q.size, &q.is_measured, err)
@@ -135,7 +136,7 @@ cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, di
     cdef fast_err own
     cdef item q
     clear(&own)
-    if fstatat(dirfd, path, &q.status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) < 0:
+    if guarded_fstatat(dirfd, path, &q.status, AT_SYMLINK_NOFOLLOW if s.config.keeps_links else 0) < 0:
         tell(s, dir, name, FAST_SYS, errno, "stat")
     elif not S_ISREG(q.status.st_mode):  # it was a file a moment ago
         tell(s, dir, name, FAST_SPECIAL, 0, "stat")

@@ -74,6 +74,14 @@ class PushSkipper(NoiseSkipper):
             self._answer(match[1].decode(), (match[2] or b"").decode(errors="replace"))
         return super().feed(data)
 
+    def _meet_marker(self) -> None:
+        if self._state == _ASKED and not self._is_found:  # no script of ours was run
+            raise RefusedError(
+                f"option --push-agent: for this login {self._host} starts its own escp and nothing else",
+                "leave the option out: that escp does it (a forced command in authorized_keys)",
+            )
+        super()._meet_marker()
+
     def limit_s(self) -> float:
         """How long to wait for an answer; without end while ssh may be asking for a password."""
         return self._patience_s if self._is_found or self._state != _ASKED else super().limit_s()
