@@ -31,6 +31,7 @@ NUMBERS = [
     (r"is dropped after (\d+) s", constants.HELLO_TIMEOUT_S),
     (r"at most (\d+) of them, and one for each stream", constants.MAX_UNPROVEN),
     (r"at most (\d+) large files are open", read_native("MAX_OPEN_LARGE")),
+    (r"of their parts takes (\d+) MiB", read_native("MOST_KEPT_BYTES") >> 20),
     (r"measures for ([\d.]+) s", examine.MEASURE_S),
     (r"lines of ([\d,]+) characters at most", MAX_WORDS_COLUMNS),
     (r"the first ([\d,]+) of them are logged", MAX_LOGGED_WORDS),

@@ -39,7 +39,8 @@ ctypedef struct kept_blocks:
 
 cdef bint is_block_kept(const kept_blocks *kept, uint64_t number) noexcept nogil
 cdef void forget_block(kept_blocks *kept, uint64_t number) noexcept nogil
-# Room for the file's blocks, none of which is kept yet. False: there is no memory.
+# Room for the file's blocks, none of which is kept yet; *kept* has none. False: there is no memory, or all files of the
+# process have as much of it as they may: a peer chooses their sizes.
 cdef bint kept_open(kept_blocks *kept, uint64_t size, uint64_t block) noexcept nogil
 cdef void kept_close(kept_blocks *kept) noexcept nogil
 # Begins the empty file j.fd. False: it can't be written.

@@ -11,6 +11,9 @@ from escp._fast.files.remains cimport copy_identity
 cdef enum:
     N_READ = 1024  # records at a time
     REWRITES = 4  # of a block, on average, in copies that were cut off again and again
+    MOST_KEPT_BYTES = 134217728  # of all files that are open: eight of the largest
+
+cdef uint64_t kept_bytes = 0  # of this process; by escp_fetch_add
 
 
 cdef extern from *:
@@ -46,21 +49,28 @@ cdef void forget_block(kept_blocks *kept, uint64_t number) noexcept nogil:
     kept.digests[number].high = kept.digests[number].low = ~<uint64_t>0
 
 
+cdef void give_back(kept_blocks *kept) noexcept nogil:
+    escp_fetch_add(&kept_bytes, -(kept.n * sizeof(digest128)))  # modulo 2^64
+    kept.n = 0
+
+
 cdef bint kept_open(kept_blocks *kept, uint64_t size, uint64_t block) noexcept nogil:
     cdef uint64_t n = (size + block - 1) // block
-    n = n if n < MAX_KEPT_BLOCKS else <uint64_t>MAX_KEPT_BLOCKS
-    kept.digests = <digest128 *>malloc(n * sizeof(digest128))
+    kept.n = n if n < MAX_KEPT_BLOCKS else <uint64_t>MAX_KEPT_BLOCKS
+    n = kept.n * sizeof(digest128)
+    if escp_fetch_add(&kept_bytes, n) + n <= MOST_KEPT_BYTES:
+        kept.digests = <digest128 *>malloc(n)
     if kept.digests == NULL:
+        give_back(kept)
         return False
-    kept.n = n
-    memset(kept.digests, 0xff, n * sizeof(digest128))
+    memset(kept.digests, 0xff, n)
     return True
 
 
 cdef void kept_close(kept_blocks *kept) noexcept nogil:
     free(kept.digests)
     kept.digests = NULL
-    kept.n = 0
+    give_back(kept)
 
 
 cdef uint64_t sum_of(const void *what, size_t n, uint64_t seed) noexcept nogil:

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from escp._fast.base.libc cimport pthread_mutex_lock, pthread_mutex_unlock
-from escp._fast.base.types cimport FAST_MEMORY, FAST_PROTOCOL, fail, fast_err
+from escp._fast.base.types cimport FAST_PROTOCOL, fail, fast_err
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.journal cimport is_block_kept, kept_open
 from escp._fast.io.ring cimport io_slot
@@ -20,8 +20,8 @@ cdef int take_kept_locked(send_state *s, large_file *l, const uint8_t *at, int c
     l.n_kept += count
     if l.n_kept > n_blocks:  # each is told once
         return fail(err, FAST_PROTOCOL, 0, "kept blocks")
-    if l.kept.digests == NULL and not kept_open(&l.kept, l.size, s.config.block):
-        return fail(err, FAST_MEMORY, 0, "large file")
+    if l.kept.digests == NULL:
+        kept_open(&l.kept, l.size, s.config.block)  # where it can't be, all blocks are sent
     for i in range(count):
         get_kept(at + i * KEPT_BYTES, &number, &digest)
         if number >= n_blocks:

@@ -6,7 +6,7 @@ import stat
 import pytest
 
 from escp._fast.crypto.digest import digest_of
-from escp._fast.planes.plane import FATAL
+from escp._fast.planes.plane import FATAL, PART
 from escp._fast.wire.payloads import encode_entry, encode_extra
 from escp.failures import FAST_PROTOCOL
 from tests.support.loopback import BLOCK
@@ -113,3 +113,18 @@ def test_a_peer_can_not_put_another_file_in_a_parts_place(tmp_path):
         assert sender.receive_results(1)[0][1] != 0
     assert not (tmp_path / "x").exists()
     assert part_of(tmp_path / "x").read_bytes() == b"evil"
+
+
+def test_what_is_remembered_of_parts_is_bounded(tmp_path):
+    """A peer chooses their sizes: 16 MiB are needed for each of these, and there are 128."""
+    names, size = [b"%d" % i for i in range(10)], BLOCK << 20
+    with Sender(tmp_path, is_sparse=True, **OPTIONS) as sender:
+        for id, name in enumerate(names, 1):
+            sender.send_large(name, size, id=id, extras=SOURCE)
+            sender.send_data(b"x" * BLOCK, id=id)
+        wait_for(lambda: all(count_records(tmp_path / name.decode()) == 1 for name in names))
+    with Sender(tmp_path, is_sparse=True, resumes=True, **OPTIONS) as sender:
+        for id, name in enumerate(names, 1):
+            sender.send_large(name, size, id=id, extras=SOURCE, flags=ASKS_PART)
+        news = [sender.wait(PART).where for _ in names]
+    assert news == ["resumed"] * 8 + ["memory"] * 2
