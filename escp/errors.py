@@ -36,7 +36,7 @@ EXIT_MEANINGS: dict[int | str, str] = {
     EXIT_NETWORK: "network lost, blocked or timed out",
     EXIT_LOCAL_FS: "error of the local file system, or a limit of this host",
     EXIT_REMOTE_FS: "error of the remote file system, or a limit of that host",
-    EXIT_REFUSED: "refused: an unsafe or unfit target, or what that host's rules forbid",
+    EXIT_REFUSED: "refused: unsafe, unfit, or forbidden by that host",
     EXIT_TIME_UP: "ended by --stop-after, before all was copied",
     EXIT_TOO_MANY_DELETIONS: "--delete would have removed more than --max-delete",
     f"{EXIT_SIGNAL_BASE}+n": "ended by signal n",

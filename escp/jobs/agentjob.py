@@ -37,6 +37,7 @@ class AgentJob(Job):
         self._legs: dict[AgentLink, Leg] = {}
         self._linked: set[AgentLink] = set()  # those that know how their streams come about
         self._n_streams = 0
+        self._taken_bytes_per_s = 0  # what the receiving host takes, 0: any rate
         self._streams: Streams | None = None  # of a plane here
         self._reconnector: Reconnector | None = None  # of those
         options = task.options
@@ -218,16 +219,11 @@ class AgentJob(Job):
     # ---- Streams ------------------------------------------------------------------------------------
 
     def _send_link(
-        self, agent: AgentLink, n_streams: int, *, tunnel_limit_bytes_per_s: int = 0,
-        limit_bytes_per_s: int = 0, is_relayed: bool = False, speaks_first: bool = False,
+        self, agent: AgentLink, n_streams: int, *, limit_bytes_per_s: int = 0, is_relayed: bool = False,
+        speaks_first: bool = False,
     ) -> None:  # fmt: skip
-        """Tell the agent how its streams come about.
-
-        *tunnel_limit_bytes_per_s*: of what this side sends through a tunnel; *limit_bytes_per_s*: of what the
-        agent sends.
-        """
-        leg = Leg(agent, self._options, self._loop, self._tell_detour,
-                  limit_bytes_per_s=tunnel_limit_bytes_per_s)  # fmt: skip
+        """Tell the agent how its streams come about. *limit_bytes_per_s*: of what the agent sends."""
+        leg = Leg(agent, self._options, self._loop, self._tell_detour)
         self._legs[agent] = leg
         self._linked.add(agent)
         self._n_streams = n_streams
@@ -238,6 +234,12 @@ class AgentJob(Job):
         agent.channel.last(is_lasting=bool(link.control_secret))
         leg.prepare()  # before: it may ask for a name, and from the link on the agent waits half a minute
         agent.send(link)
+
+    @property
+    def _limit_bytes_per_s(self) -> int:
+        """Of what is sent: the user's, or the receiving host's if that is less; 0: none."""
+        limits = [self._options.limit_bytes_per_s or 0, self._taken_bytes_per_s]
+        return min(filter(None, limits), default=0)
 
     def _leg(self, agent: AgentLink) -> Leg:
         if agent not in self._legs:
@@ -257,6 +259,7 @@ class AgentJob(Job):
         self._n_streams = listening.n_streams
         if is_receiver and self._target is not None:
             self._target.max_large = listening.max_large
+            self._taken_bytes_per_s = listening.limit_bytes_per_s
         self._connect(agent, listening)
 
     @abstractmethod
@@ -277,10 +280,12 @@ class AgentJob(Job):
         self._streams = Streams(
             self._secret, n_streams=self._n_streams, block_bytes=self._options.block_bytes,
             is_sender=is_sender, backend=self._aead,
-            limit_bytes_per_s=self._options.limit_bytes_per_s if is_sender else None,
+            limit_bytes_per_s=self._limit_bytes_per_s or None if is_sender else None,
             may_reconnect=self._may_reconnect(agent),
         )  # fmt: skip
         self._secret = b""
+        if is_sender:
+            self._leg(agent).limit_bytes_per_s = self._limit_bytes_per_s
         self._leg(agent).begin(listening, self._streams)
 
     def _start_plane(self, end: SendEnd | ReceiveEnd) -> None:

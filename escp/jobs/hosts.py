@@ -89,7 +89,7 @@ class HostsJob(FetchJob):
 
     def _link(self, agent: AgentLink, n_streams: int) -> None:
         is_sender = agent is self._send_agent
-        limit = self._options.limit_bytes_per_s or 0
+        limit = self._limit_bytes_per_s
         is_relayed = not self._options.is_direct_hosts
         if is_relayed:
             self._leg_secrets[agent] = os.urandom(SECRET_BYTES)
@@ -123,7 +123,7 @@ class HostsJob(FetchJob):
         self._send_agent.channel.last(is_lasting=False)
         self._send_agent.send(Link(
             secret=self._secret, mode="connect", n_streams=self._n_streams,
-            block_bytes=self._options.block_bytes, limit_bytes_per_s=self._options.limit_bytes_per_s or 0,
+            block_bytes=self._options.block_bytes, limit_bytes_per_s=self._limit_bytes_per_s,
             addresses=addresses, port=listening.port, n_ports=1, patience_s=int(CONNECT_TIMEOUT_S),
             is_relayed=False, speaks_first=False,
             reconnect_s=self._options.reconnect_s if self._may_reconnect(*self._agents) else 0,

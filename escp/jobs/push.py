@@ -18,10 +18,9 @@ class PushJob(AgentJob):
         assert self._target
         n_streams = count_streams(self._options)
         wanted = self._order_receiver(*self._look_at_sources(), has_roots=False)
-        limit = self._options.limit_bytes_per_s or 0
         self._target.open(
             wanted, n_streams, self._go_on,
-            lambda: self._send_link(agent, n_streams, tunnel_limit_bytes_per_s=limit), self._expected,
+            lambda: self._send_link(agent, n_streams), self._expected,
         )  # fmt: skip
 
     def _connect(self, agent: AgentLink, listening: Listening) -> None:

@@ -81,6 +81,10 @@ def read_server_block(kinds: "Mapping[str, Kind]") -> Block | None:
             raise UsageError(f"{SYSTEM_FILE}, line {block.line}: {SERVER_BLOCK}: not `key: value`", FORM_HINT)
         for key, node in _pairs(SYSTEM_FILE, block):
             settings += _parse_setting(SYSTEM_FILE, key, node, kinds, {}, others=[])
+            if settings[-1].value in (None, ()):  # ~ is YAML's null: a rule must not be lost by that
+                raise UsageError(
+                    f"{settings[-1].origin}: {key.value}: there is no value", "~ stands in quotes: '~'"
+                )
         return Block(None, tuple(settings))
     return None
 

@@ -4,7 +4,7 @@ import os
 
 from escp.errors import UsageError
 from escp.lean.record import Record
-from escp.options import config, configfile
+from escp.options import config, configfile, rules
 from escp.options.grammar import Words
 from escp.options.keys import NOT_CONFIGURABLE, list_kinds
 from escp.options.operands import find_hosts, read_operands
@@ -54,6 +54,10 @@ def list_settings(argv: list[str]) -> list[Shown]:
         elif kind.shape == config.CHOICE:
             value = value == kind.const
         shown.append(Shown(key, value, ", ".join(origins.get(_origin_key(key, kind), [DEFAULT]))))
+    block = configfile.read_server_block(rules.KINDS)
+    for setting in block.settings if block is not None else ():
+        value = list(setting.value) if isinstance(setting.value, tuple) else setting.value
+        shown.append(Shown(f"{configfile.SERVER_BLOCK}.{setting.key}", value, setting.origin))
     return shown
 
 
@@ -101,8 +105,17 @@ def check_files() -> tuple[list[tuple[str, str]], list[UsageError]]:
             found.append((path, "not there"))
             continue
         _check(path, lambda path=path: _read_only(path, kinds), kinds, found, wrong)  # type: ignore[misc]
+    if not wrong and os.path.lexists(configfile.SYSTEM_FILE):
+        _check(f"{configfile.SYSTEM_FILE}, {configfile.SERVER_BLOCK}", _read_rules, rules.KINDS, found, wrong,
+               rules.check_rule)  # fmt: skip
     _check("environment", lambda: [config.read_environment(os.environ, kinds)], kinds, found, wrong)
     return found, wrong
+
+
+def _read_rules() -> list[config.Block]:
+    block = configfile.read_server_block(rules.KINDS)
+    rules.make_rules(block, {})
+    return [] if block is None else [block]
 
 
 def _read_only(path: str, kinds: dict[str, config.Kind]) -> list[config.Block]:
@@ -112,6 +125,7 @@ def _read_only(path: str, kinds: dict[str, config.Kind]) -> list[config.Block]:
 def _check(
     place: str, read: "Callable[[], list[config.Block]]", kinds: dict[str, config.Kind],
     found: list[tuple[str, str]], wrong: list[UsageError],
+    check: "Callable[[str, str], object]" = check_setting,
 ) -> None:  # fmt: skip
     before = len(wrong)
     n = 0
@@ -120,7 +134,7 @@ def _check(
             for setting in block.settings:
                 n += 1
                 try:
-                    config.merge_blocks([config.Block(None, (setting,))], kinds, check_setting)
+                    config.merge_blocks([config.Block(None, (setting,))], kinds, check)
                 except UsageError as e:
                     wrong.append(e)
     except UsageError as e:

@@ -34,21 +34,12 @@ class Leg:
     an agent says of its addresses only says which of them comes first.
     """
 
-    def __init__(
-        self,
-        agent: AgentLink,
-        options: Options,
-        loop: EventLoop,
-        warn: Callable[[str], None],
-        *,
-        limit_bytes_per_s: int = 0,
-    ):
-        """*limit_bytes_per_s*: of what goes from here through a tunnel; 0 is none."""
+    def __init__(self, agent: AgentLink, options: Options, loop: EventLoop, warn: Callable[[str], None]):
         self._agent = agent
         self._options = options.for_host(agent.location)
         self._loop = loop
         self._warn = warn
-        self._limit_bytes_per_s = limit_bytes_per_s
+        self.limit_bytes_per_s = 0  # of what goes from here through a tunnel; 0 is none
         # What the agent is to do.
         self._mode = "tunnel" if options.tunnel == "always" else "connect" if options.is_reverse else "listen"
         self.streams: Streams | None = None
@@ -318,7 +309,7 @@ class Leg:
 
     def _open_tunnel(self) -> None:
         assert self.streams
-        tunnel = self._agent.channel.open_tunnel(self.streams.n_streams, self._limit_bytes_per_s)
+        tunnel = self._agent.channel.open_tunnel(self.streams.n_streams, self.limit_bytes_per_s)
         now = self._loop.now()
         connector = Connector([], self.streams, self._loop.watch, self._loop.unwatch, now)
         connector.take(tunnel.ends)

@@ -56,6 +56,7 @@ WIPED = "tests/_fast/crypto/test_wiping.py::test_keys_and_secret_are_wiped_with_
 
 GUARD, TEST_GUARD = "escp/_fast/files/guard.pyx", "tests/_fast/files/test_guard.py::"
 TEST_RESTRICT = "tests/integration/test_restrict.py::"
+TEST_RULES, TEST_BLOCK = "tests/options/test_rules.py::", "tests/integration/test_server_block.py::"
 
 MUTATIONS = [
     # ---- 1: encryption can't be switched off
@@ -490,4 +491,41 @@ MUTATIONS = [
     Mutation(30, "what a login asks for is not looked at", "escp/agent/agent.py",
              "    if wanted is None or SERVER not in wanted:\n", "    if False:\n",
              (TEST_RESTRICT + "test_a_login_does_nothing_else",)),
+    # ---- 31: what an administrator forbids, nobody who logs in allows himself
+    Mutation(31, "a rule that is misspelt is none", "escp/options/configfile.py",
+             "_parse_setting(SYSTEM_FILE, key, node, kinds, {}, others=[])", "_parse_setting(SYSTEM_FILE, key, node, kinds, None, others=[])",
+             (TEST_RULES + "test_what_is_wrong_is_named_and_nothing_is_served",)),
+    Mutation(31, "a user has a block of his own", "escp/options/configfile.py",
+             "            if path != SYSTEM_FILE:\n", "            if False:\n",
+             (TEST_RULES + "test_a_user_has_no_block",)),
+    Mutation(31, "a rule without a value is none", "escp/options/configfile.py",
+             "            if settings[-1].value in (None, ()):", "            if False:",
+             (TEST_RULES + "test_what_is_wrong_is_named_and_nothing_is_served",)),
+    Mutation(31, "orders are not looked at", "escp/agent/service.py",
+             "            message = self._site.admit(message)\n", "            pass\n",
+             (TEST_BLOCK + "test_read_only_and_write_only",)),
+    Mutation(31, "an order that no rule knows is obeyed", "escp/agent/site.py",
+             "        if not isinstance(message, _KNOWN):\n", "        if False:\n",
+             ("tests/agent/test_site.py::test_an_order_that_no_rule_knows_is_refused",)),
+    Mutation(31, "names are not counted", GUARD,
+             "escp_fetch_add(&n_names, 1) >= max_names", "False",
+             (TEST_BLOCK + "test_ceilings_of_files_and_bytes", TEST_BLOCK + "test_what_is_no_file_counts_too")),
+    Mutation(31, "new directories are not counted", "escp/_fast/files/tree.pyx",
+             "            if guard_take(0, err) < 0:\n", "            if False:\n",
+             (TEST_BLOCK + "test_what_is_no_file_counts_too",)),
+    Mutation(31, "bytes are not counted", GUARD,
+             "n_bytes > max_bytes or escp_fetch_add(&n_taken, n_bytes) > max_bytes - n_bytes", "False",
+             (TEST_BLOCK + "test_ceilings_of_files_and_bytes",)),
+    Mutation(31, "any number is deleted", "escp/agent/site.py",
+             "        if most is not None and compared.n_planned > most:\n", "        if False:\n",
+             (TEST_BLOCK + "test_ceiling_of_deletions",)),
+    Mutation(31, "any number of sources is removed", GUARD,
+             "escp_fetch_add(&n_removed, 1) >= max_removed", "False",
+             (TEST_BLOCK + "test_ceiling_of_deletions",)),
+    Mutation(31, "a session takes any time", "escp/agent/site.py",
+             "        if now > self._due_s:\n", "        if False:\n",
+             (TEST_BLOCK + "test_time",)),
+    Mutation(31, "any rate is taken", "escp/agent/site.py",
+             "        if elapsed > _PATIENCE_S and n_bytes - self._first[0] > may:\n", "        if False:\n",
+             ("tests/agent/test_site.py::test_who_sends_faster_than_he_was_told_is_cut_off",)),
 ]  # fmt: skip

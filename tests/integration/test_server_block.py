@@ -1,0 +1,188 @@
+"""The `server:` block of a host's /etc/escp.conf: each rule, whatever the other side asks for."""
+
+import os
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.command import needs_root, needs_source
+from tests.support.restricted import RestrictedHost
+from tests.support.trees import list_tree, write_random
+
+pytestmark = needs_source  # the file's path is changed
+
+
+@pytest.fixture
+def host(folder) -> Iterator[RestrictedHost]:
+    host = RestrictedHost(folder)
+    try:
+        yield host
+        host.escp.assert_nothing_left()
+        host.assert_untouched()
+    finally:
+        host.close()
+
+
+@pytest.fixture
+def tree(source):
+    for number in range(20):
+        (source / f"{number:02}").write_text(f"{number}" * 100)
+    return source
+
+
+def files_in(path) -> list:
+    return [one for one in path.rglob("*") if one.is_file()]
+
+
+def test_allowed_and_denied_paths(host, tree, target):
+    (host.reached / "private").mkdir()
+    (host.reached / "private" / "x").write_text("x")
+    host.force(block=f"allow: ['{host.reached}', '~/in']\ndeny: '{host.reached}/private'")
+    (host.escp.home / "in").mkdir()
+    host.escp.copy("-r", tree, f"box:{host.reached}")
+    host.escp.copy(tree / "00", "box:in/")  # without restrict, paths begin at home
+    done = host.escp.fail(16, tree / "00", "box:")
+    assert "out of bounds here: allow in " in done.error and "line 2 forbids it" in done.error
+    host.escp.fail(16, tree / "00", f"box:{host.reached}/private/y")
+    host.escp.fail(16, tree / "00", f"box:{host.outside}/y")
+    done = host.escp.run("-r", f"box:{host.reached}", target)
+    assert done.code == 1 and not (target / "reached" / "private" / "x").exists()
+    assert host.escp.run("-r", "--delete", f"{tree}/.", f"box:{host.reached}").code == 0
+    assert (host.reached / "private" / "x").read_text() == "x"
+
+
+@pytest.mark.parametrize("is_word", [False, True])
+def test_read_only_and_write_only(host, tree, target, is_word):
+    (host.reached / "a").write_text("a")
+    words = ["--restrict", str(host.reached)]
+    host.force(
+        *words, *(["--read-only"] if is_word else []), block="read-only: true" if not is_word else None
+    )
+    host.escp.copy("box:a", target)
+    for more in ([], ["-n"], ["--mkpath"]):
+        done = host.escp.fail(16, *more, "-r", tree, "box:")
+        assert "nothing may be written here" in done.error and "read-only" in done.error
+    done = host.escp.fail(16, "--remove-source-files", "box:a", target / "b")
+    assert "--remove-source-files" in done.error
+    assert os.listdir(host.reached) == ["a"]
+    host.force(
+        *words, *(["--write-only"] if is_word else []), block="write-only: true" if not is_word else None
+    )
+    host.escp.copy("-r", tree, "box:")
+    done = host.escp.fail(16, "box:a", target / "c")
+    assert "nothing may be read here" in done.error and "write-only" in done.error
+    assert sorted(os.listdir(target)) == ["a"]
+
+
+def test_a_broken_block_serves_nobody(host, tree):
+    host.force(block="alow: /data")
+    done = host.escp.fail(2, tree / "00", "box:")
+    assert f"{host.config}, line 2: there is no key 'alow'" in done.error
+    assert "did you mean 'allow'" in done.hint
+    host.config.write_text("server: [\n")
+    host.force(reads_file=True)
+    assert str(host.config) in host.escp.fail(2, tree / "00", "box:").error
+    assert not files_in(host.escp.home)
+
+
+def test_a_users_own_block_serves_nobody(host, tree):
+    (host.escp.home / "conf").write_text("server:\n  allow: /\n")
+    (host.escp.home / "conf").chmod(0o600)
+    host.force(block=f"allow: {host.reached}")
+    script = host.escp.folder / "forced"
+    script.write_text(
+        script.read_text().replace("exec ", f"export ESCP_CONFIG='{host.escp.home}/conf'\nexec ")
+    )
+    assert "counts in" in host.escp.fail(2, tree / "00", f"box:{host.reached}").error
+
+
+@pytest.mark.parametrize("way", ["push", "pull"])
+@pytest.mark.parametrize(
+    ("key", "n_there"),
+    [("max-files: 10", 10), ("max-bytes: 1500", 20), ("max-bytes: 0", 1), ("max-files: 0", 0)],
+)
+def test_ceilings_of_files_and_bytes(host, tree, target, way, key, n_there):
+    (tree / "large").write_bytes(bytes(300_000))
+    if way == "pull":
+        os.rename(tree, host.reached / "source")
+    host.force(f"--restrict={host.reached}", block=key)
+    words = [tree, "box:"] if way == "push" else ["box:source", target]
+    done = host.escp.fail(16, "-r", *words)
+    assert (
+        f"this is more than {key.partition(':')[0]} in {host.config}, line 2 lets a session have"
+        in done.error
+    )
+    there = files_in(host.reached if way == "push" else target)
+    assert len(there) <= n_there and sum(one.stat().st_size for one in there) <= 1500
+
+
+@pytest.mark.parametrize("kind", ["links", "directories", "hard links"])
+def test_what_is_no_file_counts_too(host, source, kind):
+    for number in range(12):
+        if kind == "links":
+            (source / f"{number}").symlink_to("x")
+        elif kind == "directories":
+            (source / f"{number}").mkdir()
+        elif number:
+            (source / f"{number}").hardlink_to(source / "0")
+        else:
+            (source / "0").write_text("x")
+    host.force(f"--restrict={host.reached}", block="max-files: 5")
+    host.escp.fail(16, "-r", "--links", "--hard-links", f"{source}/.", "box:")
+    assert len(os.listdir(host.reached)) <= 5
+
+
+def test_ceiling_of_deletions(host, tree, target, folder):
+    host.force(f"--restrict={host.reached}", block="max-delete: 3")
+    host.escp.copy("-r", tree, "box:")
+    before = list_tree(host.reached)
+    for number in range(4):
+        (tree / f"{number:02}").unlink()
+    done = host.escp.fail(16, "-r", "--delete", tree, "box:")
+    assert "nothing was deleted: 4 names" in done.error and "max-delete in" in done.error
+    assert list_tree(host.reached) == before
+    (tree / "03").write_text("3" * 100)
+    host.escp.copy("-r", "--delete", tree, "box:")
+    assert len(files_in(host.reached)) == 17
+    done = host.escp.fail(16, "-r", "--remove-source-files", "box:source", target)
+    assert len(files_in(host.reached)) >= 14
+
+
+@needs_root
+def test_owner_and_devices(host, source):
+    (source / "a").write_text("a")
+    os.chown(source / "a", 12345, 12345)
+    os.mkfifo(source / "pipe")
+    host.force(f"--restrict={host.reached}", block="owner: false\ndevices: false")
+    done = host.escp.fail(16, "-r", "--owner", source, "box:")
+    assert "option --owner: owners are not taken: owner in" in done.error
+    assert "option --devices" in host.escp.fail(16, "-r", "--devices", source, "box:").error
+    (source / "pipe").unlink()
+    host.escp.copy("-a", source, "box:")
+    assert (host.reached / "source" / "a").stat().st_uid == 0
+
+
+def test_ports_are_the_hosts(host, tree):
+    first = host.escp.port
+    host.force(f"--restrict={host.reached}", block=f"escp-port: {first + 5}\nescp-portrange: 2")
+    done = host.escp.copy("--json", tree / "00", "box:")
+    assert f":{first + 5}" in done.json[0]["address"]
+
+
+@pytest.mark.parametrize("more", [[], ["--tunnel", "always"]])
+@pytest.mark.parametrize("way", ["push", "pull"])
+def test_limit(host, source, target, way, more):
+    write_random(source / "large", 6_000_000)
+    write_random(host.reached / "there", 6_000_000)
+    host.force(f"--restrict={host.reached}", block="limit: 2MB")
+    start_s = time.monotonic()
+    host.escp.copy(*more, *([source / "large", "box:"] if way == "push" else ["box:there", target]))
+    assert time.monotonic() - start_s > 2
+
+
+def test_time(host, source):
+    write_random(source / "large", 30_000_000)
+    host.force(f"--restrict={host.reached}", block="limit: 1MB\nmax-time: 2s")
+    done = host.escp.fail(16, source / "large", "box:")
+    assert "the time is over that max-time in" in done.error
