@@ -16,6 +16,7 @@ from escp.streams.ends import ReceiveEnd, SendEnd
 from escp.streams.leg import Leg
 from escp.streams.sealing import choose_aead
 from escp.streams.streams import Streams
+from escp.ui.display import format_address
 from escp.ui.progress import StartInfo
 
 TYPE_CHECKING = False
@@ -336,7 +337,7 @@ class AgentJob(Job):
         self._reconnector.resume(stream)
 
     def _tell_begin(self, agent: AgentLink, *places: str) -> None:
-        address = " to ".join(map(_write_address, places))
+        address = " to ".join(map(format_address, places))
         options = self._options
         self._watcher.begin(
             StartInfo(
@@ -355,9 +356,3 @@ class AgentJob(Job):
 
     def _name_streams(self, agent: AgentLink) -> str:
         return f"the data streams {'to' if self._send_end else 'from'} {agent.host}"
-
-
-def _write_address(place: str) -> str:
-    """ "A port N", or ssh's way, for programs."""
-    address, is_port, port = place.rpartition(" port ")
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}" if is_port else place

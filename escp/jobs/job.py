@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping, Sequence
 from escp.control.messages import Receive
 from escp.errors import EscpError, NetworkError, RefusedError, TimeUpError, UsageError
 from escp.failures import Failure
-from escp.jobs.orders import hash_command, make_receive
+from escp.jobs.orders import make_receive, tell_apart
 from escp.jobs.tally import Tally
 from escp.jobs.target import Target
 from escp.lean.eventloop import EventLoop
@@ -28,6 +28,7 @@ from escp.options.location import Location
 from escp.options.options import Options
 from escp.process.leaving import begin_closing, end_closing
 from escp.streams.ends import ReceiveEnd, SendEnd
+from escp.streams.record import hash_words
 from escp.ui.events import Events
 from escp.ui.item import find_reason
 
@@ -80,7 +81,7 @@ class Job(ABC):
         self._due_s = task.due_s
         self._has_to_resume = task.has_to_resume
         self._expected = task.expected
-        self._job = hash_command(task.options, task.number)
+        self._job = hash_words(tell_apart(task.options, task.number))
         self._loop = EventLoop()
         self._tally = Tally(task.options, task.origin, task.watcher)
         self._send_end: SendEnd | None = None  # here

@@ -8,7 +8,6 @@ import os
 from escp.control.messages import Receive, Send
 from escp.errors import AgentError, RefusedError
 from escp.options.options import Options
-from escp.streams.record import hash_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -100,8 +99,8 @@ _SAME_OPTIONS = (
 )  # fmt: skip
 
 
-def hash_command(options: Options, number: int) -> bytes:
-    """Equal for two commands with the same arguments, but for streams, limits, ways and what is shown.
+def tell_apart(options: Options, number: int) -> list[bytes]:
+    """Words, equal for two commands with the same arguments, but for streams, limits, ways and what is shown.
 
     *number*: of its job, one for each run of sources that are on one host.
     """
@@ -109,7 +108,7 @@ def hash_command(options: Options, number: int) -> bytes:
     for place in (*options.sources, options.target):
         path = place.path if place.is_remote else os.path.abspath(place.path)
         words.append(repr((place.user, place.host, place.port, path, place.path.endswith(b"/"))).encode())
-    return hash_words(words)
+    return words
 
 
 def count_streams(options: Options) -> int:

@@ -103,6 +103,12 @@ def format_clock(seconds: float) -> str:
     return f"{hours}:{minutes:02d}:{left:02d}" if hours else f"{minutes}:{left:02d}"
 
 
+def format_address(place: str) -> str:
+    """'192.0.2.7:1232', '[fd00::1]:1232' of 'A port N', for programs; ssh's way as it is."""
+    address, is_port, port = place.rpartition(" port ")
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}" if is_port else place
+
+
 def to_valid_text(text: str | bytes) -> str:
     """Text that UTF-8 and JSON can hold: what was no UTF-8 becomes U+FFFD."""
     if isinstance(text, bytes):

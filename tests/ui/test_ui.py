@@ -27,6 +27,7 @@ from escp.errors import (
 )
 from escp.options.options import parse_options
 from escp.ui.display import (
+    format_address,
     format_bytes,
     format_clock,
     format_count,
@@ -88,6 +89,17 @@ def play(ui, clock, summary=SUMMARY, error=None):
 
 
 # --- names and numbers -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("place, address", [
+    ("192.0.2.7 port 1232", "192.0.2.7:1232"),
+    ("fd00::1 port 1232", "[fd00::1]:1232"),
+    ("this host port 1240", "this host:1240"),
+    ("ssh", "ssh"),
+    ("", ""),
+])  # fmt: skip
+def test_address_for_programs(place, address):
+    assert format_address(place) == address
 
 
 @pytest.mark.parametrize(
