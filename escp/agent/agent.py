@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from escp.agent.files import FileService
     from escp.agent.service import Service
     from escp.agent.sessions import Sessions
+    from escp.agent.site import Site
 
 FEATURES = [
     "zstd",
@@ -80,6 +81,7 @@ class Agent:
         self._own_address, self._peer_address = own_address, peer_address
         self._loop = EventLoop()
         self._channel: ControlChannel | None = None
+        self._site: Site | None = None
         self._service: Service | Sessions | FileService | None = None
 
     def run(self) -> int:
@@ -139,7 +141,7 @@ class Agent:
         if options.rules is not None:
             from escp.agent.site import Site  # not at the top: most hosts forbid nothing
 
-            site = Site(options.rules, self._loop.now())
+            site = self._site = Site(options.rules, self._loop.now())
         try:
             apply_affinity(options.cpumask, options.nodemask)
         except UsageError as e:
@@ -179,6 +181,8 @@ class Agent:
 
             self._service = Sessions(self._loop, self._channel, self._words)
         else:
+            if self._site is not None:
+                self._site.admit(message)  # no rule of a host's holds what is done there
             from escp.agent.files import FileService
 
             self._service = FileService(self._loop, self._channel)

@@ -4,11 +4,11 @@ import os
 
 from escp.control.channel import ControlChannel
 from escp.control.messages import Bye, Message
-from escp.control.questions import Change, Digest, List, Look, More, Read
+from escp.control.questions import Change, Digest, List, Look, More, Read, Store
 from escp.errors import ProtocolError
 from escp.lean.eventloop import EventLoop
 from escp.names.answers import Answers, open_regular
-from escp.streams.digests import digest_file
+from escp.streams.digests import digest_file, digest_of
 
 _LONG_S = 3600.0
 
@@ -23,7 +23,7 @@ class FileService:
         self.is_done = False
         self._loop = loop
         self._channel = channel
-        self._answers = Answers(self._digest)
+        self._answers = Answers(self._digest, digest_of)
         channel.fall_silent()
 
     @property
@@ -45,6 +45,8 @@ class FileService:
             self._channel.send(answers.change(message))
         elif isinstance(message, Read):
             self._channel.send(answers.read(message))
+        elif isinstance(message, Store):
+            self._channel.send(answers.store(message))
         elif isinstance(message, Digest):
             self._channel.send(answers.digest(message.path))
         elif isinstance(message, Bye):

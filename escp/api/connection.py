@@ -1,5 +1,6 @@
 """escp.connect(): one login for many copies, and for what a program does with the files of another host."""
 
+import errno
 import os
 import time
 import weakref
@@ -13,14 +14,25 @@ from escp.api.expected import Digest as Expectation
 from escp.api.outcome import Progress, Result
 from escp.api.words import NOT_OF_CONNECTIONS, OF_LOGINS, Path, read_call
 from escp.control.messages import Message
-from escp.control.questions import Change, Changed, Digest, Digested, Entries, Look
+from escp.control.questions import (
+    MAX_READ_BYTES,
+    Change,
+    Changed,
+    Digest,
+    Digested,
+    Entries,
+    Look,
+    Store,
+    Stored,
+)
 from escp.errors import CancelledError, ProtocolError, TimeUpError, UsageError
 from escp.options.location import parse_location
 from escp.remote.connection import Connection
 from escp.remote.filelink import FileLinks
 
 LEFT_OUT = object()  # a timeout that is the connection's
-_Answer = TypeVar("_Answer", Entries, Changed, Digested)
+_Answer = TypeVar("_Answer", Entries, Changed, Digested, Stored)
+Buffer = bytes | bytearray | memoryview  # or anything else that has the buffer protocol
 
 
 def connect(
@@ -39,6 +51,8 @@ def connect(
 
 class Remote:
     """A host that a program is connected with. Any number of threads may use it at the same time."""
+
+    SMALL_BYTES = MAX_READ_BYTES  # that `write` sends through ssh
 
     def __init__(self, host: str, timeout: float | None, cancel: Flag | None, options: Mapping[str, object]):
         start_s = time.monotonic()
@@ -206,6 +220,39 @@ class Remote:
             return self._links.read(os.fsencode(path), offset, length, self._look(timeout, cancel))
         except OSError as e:
             raise OSError(e.errno, os.strerror(e.errno or 0), os.fsdecode(path)) from None
+
+    def write(
+        self, path: Path, data: Buffer, *, exclusive: bool = False,
+        timeout: object = LEFT_OUT, cancel: Flag | None = None,
+    ) -> None:  # fmt: skip
+        """Make *path* a file of these bytes, verified; it gets its name when all of it is there.
+
+        *exclusive*: nothing that is there is replaced; FileExistsError. Up to SMALL_BYTES go through ssh, in
+        one round trip; more over streams, as by `put`.
+        """
+        whole = memoryview(data).cast("B")
+        if whole.nbytes > self.SMALL_BYTES:
+            if exclusive and self.exists(path, timeout=timeout, cancel=cancel):
+                raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(path))
+            self._write_large(path, whole, timeout, cancel)
+            return
+        from escp.streams.digests import digest_of  # not at the top: native code
+
+        contents = bytes(whole)
+        question = Store(os.fsencode(path), contents, digest_of(contents), exclusive)
+        self._ask(question, Stored, path, timeout, cancel)
+
+    def _write_large(self, path: Path, whole: memoryview, timeout: object, cancel: Flag | None) -> None:
+        fd = os.memfd_create("escp")
+        try:
+            with os.fdopen(os.dup(fd), "wb") as file:
+                file.write(whole)
+            done = self.put(
+                f"/proc/self/fd/{fd}", path, no_target_directory=True, timeout=timeout, cancel=cancel
+            )
+        finally:
+            os.close(fd)
+        done.check()
 
     def _change(self, what: str, path: Path, to: Path, timeout: object, cancel: Flag | None) -> None:
         self._ask(Change(what, os.fsencode(path), os.fsencode(to)), Changed, path, timeout, cancel)

@@ -3,7 +3,7 @@
 import os
 from dataclasses import dataclass
 
-from escp.errors import EscpError
+from escp.errors import EscpError, SomeFailedError
 from escp.ui.progress import Snapshot as Progress
 from escp.ui.progress import Summary
 
@@ -46,6 +46,19 @@ class Result:
     def ok(self) -> bool:
         """Everything that was asked for is there."""
         return self.error is None and not self.n_failed
+
+    def check(self) -> None:
+        """Raises what kept anything from being copied: `error`, or of the first file what its system said."""
+        if self.error is not None:
+            raise self.error
+        if not self.n_failed:
+            return
+        if not self.failed:
+            raise SomeFailedError(f"{self.n_failed} files were not copied")
+        one = self.failed[0]
+        if one.errno:
+            raise OSError(one.errno, one.reason, one.path)
+        raise SomeFailedError(f"{one.host or 'here'}: {one.path}: {one.reason}")
 
 
 def make_result(

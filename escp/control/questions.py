@@ -94,3 +94,21 @@ class Piece(Message, agent=(Hello,), repeats=True):
     size: int
     stamp: bytes
     sys_errno: int = 0
+
+
+class Store(Message, initiator=(Files,), repeats=True):
+    """Make a file of these contents, of MAX_READ_BYTES at most. It gets its name once it is whole.
+
+    `is_new`: nothing that is there is replaced.
+    """
+
+    path: bytes
+    data: bytes
+    digest: bytes
+    is_new: bool
+
+
+class Stored(Message, agent=(Hello,), repeats=True):
+    """The answer."""
+
+    sys_errno: int

@@ -21,6 +21,8 @@ from escp.control.questions import (
     More,
     Piece,
     Read,
+    Store,
+    Stored,
 )
 from escp.errors import ProtocolError, RefusedError
 from escp.names.destination import expand_home
@@ -86,10 +88,13 @@ def _read_link(path: bytes, status: os.stat_result) -> bytes:
 
 
 class Answers:
-    """*make_digest(path)* gives 16 bytes and the size, or raises OSError."""
+    """*make_digest(path)* gives 16 bytes and the size, or raises OSError; *digest_of(data)* 16 bytes."""
 
-    def __init__(self, make_digest: "Callable[[bytes], tuple[bytes, int]]"):
+    def __init__(
+        self, make_digest: "Callable[[bytes], tuple[bytes, int]]", digest_of: "Callable[[bytes], bytes]"
+    ):
         self._make_digest = make_digest
+        self._digest_of = digest_of
         self._listing: Iterator[os.DirEntry[bytes]] | None = None
 
     def look(self, question: Look) -> Entries:
@@ -166,6 +171,17 @@ class Answers:
         except _CAUGHT as e:
             return Digested(b"", 0, _number(e))
 
+    def store(self, question: Store) -> Stored:
+        if len(question.data) > MAX_READ_BYTES:
+            raise ProtocolError("the initiator stores too much at once")
+        if self._digest_of(question.data) != question.digest:
+            return Stored(errno.EBADMSG)
+        try:
+            store_file(expand_home(question.path), question.data, is_new=question.is_new)
+        except _CAUGHT as e:
+            return Stored(_number(e))
+        return Stored(0)
+
     def close(self) -> None:
         if self._listing is not None:
             self._listing.close()  # type: ignore[attr-defined]  # of os.scandir
@@ -187,6 +203,39 @@ def _read_at(fd: int, n_bytes: int, offset: int) -> bytes:
     while 0 < len(data) < n_bytes and (more := os.pread(fd, n_bytes - len(data), offset + len(data))):
         data += more
     return data
+
+
+def store_file(path: bytes, data: bytes, *, is_new: bool) -> None:
+    """Under another name first. Of a file that is there the mode stays; a link is written through, as by cp.
+
+    *is_new*: nothing that is there is replaced. Raises OSError.
+    """
+    mode = -1
+    if not is_new:
+        path = os.path.realpath(path) if os.path.islink(path) else path
+        try:
+            status = os.stat(path)
+        except FileNotFoundError:
+            pass
+        else:
+            if not stat.S_ISREG(status.st_mode):
+                raise OSError(errno.EISDIR if stat.S_ISDIR(status.st_mode) else errno.ESPIPE, "")
+            mode = stat.S_IMODE(status.st_mode) & 0o777
+    own = os.path.join(os.path.dirname(path), b".escp-" + os.urandom(8).hex().encode())
+    fd = os.open(own, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666 if mode < 0 else 0o600)
+    try:
+        try:
+            at = 0
+            while at < len(data):
+                at += os.write(fd, data[at:])
+            if mode >= 0:
+                os.fchmod(fd, mode)
+        finally:
+            os.close(fd)
+        (_rename if is_new else os.replace)(own, path)
+    except BaseException:
+        os.unlink(own)
+        raise
 
 
 def _rename(path: bytes, to: bytes) -> None:

@@ -2,6 +2,7 @@
 
 import os
 
+from escp._fast.crypto.digest import digest_of as digest_of
 from escp._fast.files.compare import finish_sum, sum_slices
 
 TYPE_CHECKING = False

@@ -228,3 +228,43 @@ def test_directory_that_may_not_be_read(remote, source):
             remote.list(source / "a")
         assert raised.value.errno == errno.EACCES
     assert stat.S_IMODE(remote.stat(source / "a").mode) == 0
+
+
+@pytest.mark.parametrize("size", [0, 1, MAX_READ_BYTES, MAX_READ_BYTES + 1, 5_000_000])
+@pytest.mark.parametrize("kind", [bytes, bytearray, memoryview])
+def test_write(remote, source, size, kind):
+    data = os.urandom(size)
+    remote.write(source / "a", kind(data))
+    assert (source / "a").read_bytes() == data and os.listdir(source) == ["a"]
+    with pytest.raises(FileExistsError):
+        remote.write(source / "a", kind(b"x" * size), exclusive=True)
+    os.chmod(source / "a", 0o640)
+    os.symlink("a", source / "l")
+    remote.write(source / "l", kind(data[::-1]))
+    assert (source / "a").read_bytes() == data[::-1] and stat.S_IMODE(os.stat(source / "a").st_mode) == 0o640
+    remote.write(source / "new", kind(data), exclusive=True)
+    assert (source / "new").read_bytes() == data and os.stat(source / "new").st_nlink == 1
+    assert sorted(os.listdir(source)) == ["a", "l", "new"]
+
+
+@pytest.mark.parametrize("size", [1, MAX_READ_BYTES + 1])
+def test_what_can_not_be_written(remote, source, size):
+    (source / "d").mkdir()
+    for path, kinds in (
+        ("d", (IsADirectoryError, library.EscpError)),
+        ("absent/a", (OSError, library.EscpError)),
+    ):
+        with pytest.raises(kinds):
+            remote.write(source / path, bytes(size))
+    with pytest.raises(FileExistsError):
+        remote.write(source / "d", bytes(size), exclusive=True)
+    assert os.listdir(source) == ["d"] and os.listdir(source / "d") == []
+    with pytest.raises(TypeError):
+        remote.write(source / "a", "text")
+
+
+def test_result_says_what_kept_a_file_away(remote, source):
+    with pytest.raises(FileNotFoundError):
+        remote.get([source / "absent", source / "other"], source).check()
+    remote.put([source / "absent", "/etc/hostname"], source, timeout=30)
+    assert library.copy("/etc/hostname", source).check() is None

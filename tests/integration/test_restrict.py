@@ -262,3 +262,29 @@ def test_each_copy_of_a_program_that_stays_logged_in(host, source):
         with pytest.raises(errors.RefusedError):
             far.put(source / "a", f"{host.outside}/new")
     assert sorted(os.listdir(host.escp.home / "in")) == ["a", "b"]
+
+
+@pytest.mark.parametrize("words", [("--restrict", "{reached}"), ("--read-only",), ("--write-only",)])
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda far, path: far.read(path),
+        lambda far, path: far.list(path),
+        lambda far, path: far.stat(path),
+        lambda far, path: far.digest(path),
+        lambda far, path: far.mkdir(path),
+        lambda far, path: far.remove(path, recursive=True),
+        lambda far, path: far.rename(path, path + "2"),
+        lambda far, path: far.write(path, b"x"),
+    ],
+    ids="read list stat digest mkdir remove rename write".split(),
+)
+def test_questions_about_files_are_no_way_out(host, words, ask):
+    """They are answered without the rules' guard: where there are rules, none is."""
+    host.force(*(word.format(reached=host.reached) for word in words))
+    (host.reached / "secret").write_text("x")
+    with library.connect("box", **login(host.escp)) as far:
+        for folder in (host.outside, host.reached):
+            with pytest.raises(errors.RefusedError, match="may not ask for 'files'"):
+                ask(far, f"{folder}/secret")
+    assert (host.reached / "secret").read_text() == "x"

@@ -1,0 +1,313 @@
+"""A file system of fsspec, `escp://host/path`: pandas, dask and zarr read and write through it (docs/api.md).
+
+It is a client of `escp.connect`, and needs the package fsspec (`pip install 'escp[fsspec]'`).
+"""
+
+import contextlib
+import datetime
+import io
+import os
+import tempfile
+from collections.abc import Callable
+from typing import Any
+
+from fsspec import AbstractFileSystem
+from fsspec.spec import AbstractBufferedFile
+from fsspec.utils import infer_storage_options, isfilelike
+
+from escp.api.connection import connect
+from escp.api.entry import Entry
+from escp.errors import RemoteFileError
+from escp.names.answers import store_file
+
+_AT_ONCE_BYTES = 4 << 20  # larger files are fetched over streams of their own
+
+
+class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
+    """The files of one host, over one login. *options*: those of `escp.connect`.
+
+    Any number of threads may use it. Paths are absolute. Nothing is cached but what open files read ahead.
+    """
+
+    protocol = "escp"
+    root_marker = "/"
+
+    def __init__(
+        self, host: str, user: str | None = None, port: int | None = None, *, agent: str | None = None,
+        **options: Any,
+    ):  # fmt: skip
+        """*agent*: the option `escp`, which fsspec takes for the protocol where it has an address."""
+        if self._cached:
+            return
+        own = {
+            name: options.pop(name)
+            for name in ("skip_instance_cache", "use_listings_cache")
+            if name in options
+        }
+        super().__init__(host=host, **own)
+        self.host = host
+        where = f"[{host}]" if ":" in host else host
+        where = f"{user}@{where}" if user else where
+        if agent is not None:
+            options["escp"] = agent
+        self.remote = connect(f"scp://{where}:{port}" if port else where, **options)
+
+    @classmethod
+    def _strip_protocol(cls, path: Any) -> Any:
+        if isinstance(path, list):
+            return [cls._strip_protocol(one) for one in path]
+        text = os.fspath(path)
+        if text.startswith("escp://"):
+            text = "/" + text.removeprefix("escp://").partition("/")[2]
+        return "/" + text.strip("/") if text.strip("/") else cls.root_marker
+
+    @staticmethod
+    def _get_kwargs_from_urls(url: str) -> dict[str, Any]:
+        found = infer_storage_options(url)
+        names = {"host": "host", "username": "user", "port": "port"}
+        return {names[name]: found[name] for name in names if found.get(name)}
+
+    def close(self) -> None:
+        """End the login."""
+        self.remote.close()
+
+    # ---- What is there ------------------------------------------------------------------------------
+
+    def info(self, path: Any, **_: Any) -> dict[str, Any]:
+        path = self._strip_protocol(path)
+        one = self.remote.stat(path, follow_symlinks=False)
+        return self._describe(path, one)
+
+    def _describe(self, path: str, one: Entry) -> dict[str, Any]:
+        """A link is what it leads to, as fsspec's local file system has it."""
+        is_link = one.type == "link"
+        if is_link:
+            with contextlib.suppress(OSError):  # it leads nowhere
+                one = self.remote.stat(path)
+        return {
+            "name": path, "size": one.size, "type": one.type, "mtime": one.mtime, "mode": one.mode,
+            "uid": one.uid, "gid": one.gid, "ino": one.inode, "nlink": one.n_links, "islink": is_link,
+        }  # fmt: skip
+
+    def ls(self, path: Any, detail: bool = True, **_: Any) -> list[Any]:
+        path = self._strip_protocol(path)
+        try:
+            entries = self.remote.list(path)
+        except NotADirectoryError:
+            found = [self.info(path)]
+        else:
+            base = path.rstrip("/")
+            found = [self._describe(f"{base}/{one.name}", one) for one in entries]
+        found.sort(key=lambda one: one["name"])
+        return found if detail else [one["name"] for one in found]
+
+    def modified(self, path: Any) -> datetime.datetime:
+        return datetime.datetime.fromtimestamp(self.info(path)["mtime"], tz=datetime.UTC)
+
+    def created(self, path: Any) -> datetime.datetime:
+        raise NotImplementedError("a host does not tell when a file was made")
+
+    def checksum(self, path: Any) -> int:
+        """Of the contents: escp's digest, as a number."""
+        return int.from_bytes(self.remote.digest(self._strip_protocol(path)), "big")
+
+    # ---- Changes ------------------------------------------------------------------------------------
+
+    def mkdir(self, path: Any, create_parents: bool = True, **_: Any) -> None:
+        self.remote.mkdir(self._strip_protocol(path), parents=create_parents)
+
+    def makedirs(self, path: Any, exist_ok: bool = False) -> None:
+        self.remote.mkdir(self._strip_protocol(path), parents=True, exist_ok=exist_ok)
+
+    def rmdir(self, path: Any) -> None:
+        path = self._strip_protocol(path)
+        if not self.remote.stat(path, follow_symlinks=False).is_directory:
+            raise NotADirectoryError(path)
+        self.remote.remove(path)
+
+    def rm_file(self, path: Any) -> None:
+        self.remote.remove(self._strip_protocol(path))
+
+    def _rm(self, path: Any) -> None:
+        self.rm_file(path)
+
+    def rm(self, path: Any, recursive: bool = False, maxdepth: int | None = None) -> None:
+        if not recursive or maxdepth is not None:
+            super().rm(path, recursive=recursive, maxdepth=maxdepth)
+            return
+        for one in self.expand_path(path):  # patterns, but not what is below
+            if self.remote.exists(one):
+                self.remote.remove(one, recursive=True)
+
+    def mv(
+        self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **_: Any
+    ) -> None:
+        """A rename there; a file that is there is replaced."""
+        old, new = self._strip_protocol(path1), self._strip_protocol(path2)
+        if old != new:
+            if str(path2).endswith("/") or self.isdir(new):
+                new = f"{new.rstrip('/')}/{os.path.basename(old)}"
+            self.remote.rename(old, new, replace=True)
+
+    mv_file = mv
+
+    def cp_file(self, path1: Any, path2: Any, **_: Any) -> None:
+        """Through here: escp has no copies within another host."""
+        path1, path2 = self._strip_protocol(path1), self._strip_protocol(path2)
+        if self.isdir(path1):
+            self.makedirs(path2, exist_ok=True)
+            return
+        with tempfile.TemporaryDirectory() as folder:
+            here = os.path.join(folder, "copy")
+            self.get_file(path1, here)
+            self.put_file(here, path2)
+
+    def touch(self, path: Any, truncate: bool = True, **_: Any) -> None:
+        if not truncate and self.exists(path):
+            raise NotImplementedError("times can't be set there")
+        self.pipe_file(path, b"")
+
+    # ---- Contents -----------------------------------------------------------------------------------
+
+    def cat_file(self, path: Any, start: int | None = None, end: int | None = None, **_: Any) -> bytes:
+        path = self._strip_protocol(path)
+        if (start or 0) < 0 or (end or 0) < 0 or (end is None and not start):
+            size = self.remote.stat(path).size
+            start = max(0, size + start) if start is not None and start < 0 else start
+            end = max(0, size + end) if end is not None and end < 0 else end
+            if not start and end is None and size > _AT_ONCE_BYTES:
+                return self._fetch(path)
+        start = start or 0
+        return self.remote.read(path, start, None if end is None else max(0, end - start))
+
+    def _fetch(self, path: str) -> bytes:
+        with tempfile.TemporaryDirectory() as folder:
+            here = os.path.join(folder, "contents")
+            self.remote.get(_quote(path), here, no_target_directory=True).check()
+            with open(here, "rb") as file:
+                return file.read()
+
+    def pipe_file(self, path: Any, value: Any, mode: str = "overwrite", **_: Any) -> None:
+        path = self._strip_protocol(path)
+        self._with_parents(path, lambda: self.remote.write(path, value, exclusive=mode == "create"))
+
+    def get_file(self, rpath: Any, lpath: Any, callback: Any = None, **_: Any) -> None:
+        rpath = self._strip_protocol(rpath)
+        one = self.remote.stat(rpath)
+        if isfilelike(lpath):
+            lpath.write(self.cat_file(rpath))
+            return
+        if one.is_directory:
+            os.makedirs(lpath, exist_ok=True)
+            return
+        os.makedirs(os.path.dirname(os.path.abspath(lpath)), exist_ok=True)
+        if callback is not None:
+            callback.set_size(one.size)
+        if one.size <= self.remote.SMALL_BYTES:
+            store_file(os.fsencode(lpath), self.remote.read(rpath), is_new=False)
+            return
+        self.remote.get(
+            _quote(rpath), os.fspath(lpath), no_target_directory=True, progress=_tell(callback)
+        ).check()
+
+    def put_file(
+        self, lpath: Any, rpath: Any, callback: Any = None, mode: str = "overwrite", **_: Any
+    ) -> None:
+        rpath = self._strip_protocol(rpath)
+        if os.path.isdir(lpath):
+            self.makedirs(rpath, exist_ok=True)
+            return
+        if mode == "create" and self.exists(rpath):
+            raise FileExistsError(rpath)
+        size = os.path.getsize(lpath)
+        if callback is not None:
+            callback.set_size(size)
+        if size <= self.remote.SMALL_BYTES:
+            with open(lpath, "rb") as file:
+                self.pipe_file(rpath, file.read())
+            return
+        self._with_parents(rpath, lambda: self.remote.put(
+            os.fspath(lpath), rpath, no_target_directory=True, progress=_tell(callback)
+        ).check())  # fmt: skip
+
+    def _with_parents(self, path: str, write: Callable[[], object]) -> None:
+        """As an object store has it: what leads to a file is made, where it is not there."""
+        try:
+            write()
+        except (FileNotFoundError, RemoteFileError):
+            above = os.path.dirname(path)
+            if self.remote.exists(above):
+                raise
+            self.remote.mkdir(above, parents=True, exist_ok=True)
+            write()
+
+    def _open(self, path: Any, mode: str = "rb", block_size: Any = None, autocommit: bool = True,
+              cache_options: Any = None, **more: Any) -> Any:  # fmt: skip
+        if mode == "rb":
+            return _Reader(self, path, mode, block_size or "default", autocommit=autocommit,
+                           cache_options=cache_options, **more)  # fmt: skip
+        path = self._strip_protocol(path)
+        if mode[0] == "x" and self.exists(path):
+            raise FileExistsError(path)
+        return _Writer(self, path, mode, autocommit=autocommit)
+
+
+class _Reader(AbstractBufferedFile):  # type: ignore[misc]  # as above
+    """Reads ranges as they are wanted, of the file that was there when it was opened."""
+
+    def _fetch_range(self, start: int, end: int) -> bytes:
+        data = self.fs.remote.read(self.path, start, end - start)
+        if len(data) < min(end, self.size) - start:
+            raise RemoteFileError(f"{self.fs.host}:{self.path}: the source changed while it was read")
+        return bytes(data)
+
+
+class _Writer(io.FileIO):
+    """Kept here, and sent when it is closed. Until then, and after an exception, what was there stays."""
+
+    def __init__(self, fs: EscpFileSystem, path: str, mode: str, *, autocommit: bool):
+        self.path = path
+        self._fs = fs
+        self._folder = tempfile.TemporaryDirectory()
+        self._name = os.path.join(self._folder.name, "contents")
+        self._autocommit = autocommit
+        self._is_new = mode[0] == "x"
+        if mode[0] in "ar" and fs.exists(path):
+            fs.get_file(path, self._name)
+        elif mode[0] == "r":
+            raise FileNotFoundError(path)
+        plain = "r+b" if mode[0] == "r" else mode.replace("x", "w")
+        super().__init__(self._name, plain.replace("b", ""))
+
+    def close(self) -> None:
+        if self.closed:
+            return
+        super().close()
+        if self._autocommit:
+            self.commit()
+
+    def commit(self) -> None:
+        try:
+            self._fs.put_file(self._name, self.path, mode="create" if self._is_new else "overwrite")
+        finally:
+            self._folder.cleanup()
+
+    def discard(self) -> None:
+        self._autocommit = False
+        super().close()
+        self._folder.cleanup()
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is not None:
+            self.discard()
+        else:
+            self.close()
+
+
+def _quote(path: str) -> str:
+    """A name, not a pattern: what has a meaning there is behind a backslash."""
+    return "".join("\\" + one if one in "*?[]\\" else one for one in path)
+
+
+def _tell(callback: Any) -> Callable[[Any], object] | None:
+    return None if callback is None else lambda now: callback.absolute_update(now.bytes_done)
