@@ -1,28 +1,28 @@
-"""escp.aio.copy(): the same for asyncio. Each copy has a thread of its own; the event loop never waits."""
+"""The same for asyncio. Each call has a thread of its own; the event loop never waits."""
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from typing import TypeVar
 
+from escp.api.connection import LEFT_OUT, Buffer, Remote
+from escp.api.connection import connect as connect_here
 from escp.api.copy import copy as copy_here
+from escp.api.entry import Entry
 from escp.api.expected import Digest
 from escp.api.outcome import Progress, Result
 from escp.api.words import Path
 
+_Done = TypeVar("_Done")
+_Told = Callable[[Progress], object]
 
-async def copy(
-    sources: Path | Iterable[Path],
-    target: Path,
-    *,
-    progress: Callable[[Progress], object] | None = None,
-    expected_digest: Digest | Mapping[Path, Digest] | None = None,
-    **options: object,
-) -> Result:
-    """As escp.copy. *progress* is called in the event loop's thread.
 
-    Cancelling the task ends the copy: CancelledError of asyncio is raised once nothing of it is left.
-    """
+async def _run(
+    work: Callable[[threading.Event, _Told | None], _Done], progress: _Told | None = None
+) -> _Done:
+    """What *work* returns, given its flag and callback. Cancelling the task ends it, and waits for that."""
     loop = asyncio.get_running_loop()
     cancel = threading.Event()
     raised: list[BaseException] = []
@@ -41,23 +41,13 @@ async def copy(
         loop.call_soon_threadsafe(call, now)
 
     executor = ThreadPoolExecutor(1, thread_name_prefix="escp")
-    work = loop.run_in_executor(
-        executor,
-        lambda: copy_here(
-            sources,
-            target,
-            progress=None if progress is None else pass_on,
-            cancel=cancel,
-            expected_digest=expected_digest,
-            **options,
-        ),
-    )
+    task = loop.run_in_executor(executor, work, cancel, None if progress is None else pass_on)
     try:
-        result = await asyncio.shield(work)
+        result = await asyncio.shield(task)
     except asyncio.CancelledError:
         cancel.set()
-        await asyncio.wait([work])
-        work.exception()  # it has been looked at
+        await asyncio.wait([task])
+        task.exception()  # it has been looked at
         raise
     except BaseException:
         if raised:
@@ -68,3 +58,126 @@ async def copy(
     if raised:  # by the last call
         raise raised[0]
     return result
+
+
+async def copy(
+    sources: Path | Iterable[Path],
+    target: Path,
+    *,
+    progress: _Told | None = None,
+    expected_digest: Digest | Mapping[Path, Digest] | None = None,
+    **options: object,
+) -> Result:
+    """As escp.copy. *progress* is called in the event loop's thread.
+
+    Cancelling the task ends the copy: CancelledError of asyncio is raised once nothing of it is left.
+    """
+
+    def work(cancel: threading.Event, tell: _Told | None) -> Result:
+        return copy_here(
+            sources, target, progress=tell, cancel=cancel, expected_digest=expected_digest, **options
+        )
+
+    return await _run(work, progress)
+
+
+@asynccontextmanager
+async def connect(
+    host: str, *, timeout: float | None = None, **options: object
+) -> AsyncIterator["AsyncRemote"]:
+    """As escp.connect: `async with escp.aio.connect("dtn2") as remote`."""
+    remote = await _run(lambda cancel, _: connect_here(host, timeout=timeout, cancel=cancel, **options))
+    try:
+        yield AsyncRemote(remote)
+    finally:
+        await _run(lambda _, __: remote.close())
+
+
+class AsyncRemote:
+    """As escp.Remote. Cancelling a task ends its call, and no other."""
+
+    def __init__(self, remote: Remote):
+        self._remote = remote
+
+    @property
+    def host(self) -> str:
+        return self._remote.host
+
+    async def put(
+        self, sources: Path | Iterable[Path], target: Path = "", *, progress: _Told | None = None,
+        timeout: object = LEFT_OUT, expected_digest: Digest | Mapping[Path, Digest] | None = None,
+        **options: object,
+    ) -> Result:  # fmt: skip
+        def work(cancel: threading.Event, tell: _Told | None) -> Result:
+            return self._remote.put(
+                sources, target, progress=tell, cancel=cancel, timeout=timeout,
+                expected_digest=expected_digest, **options,
+            )  # fmt: skip
+
+        return await _run(work, progress)
+
+    async def get(
+        self, sources: Path | Iterable[Path], target: Path, *, progress: _Told | None = None,
+        timeout: object = LEFT_OUT, expected_digest: Digest | Mapping[Path, Digest] | None = None,
+        **options: object,
+    ) -> Result:  # fmt: skip
+        def work(cancel: threading.Event, tell: _Told | None) -> Result:
+            return self._remote.get(
+                sources, target, progress=tell, cancel=cancel, timeout=timeout,
+                expected_digest=expected_digest, **options,
+            )  # fmt: skip
+
+        return await _run(work, progress)
+
+    async def stat(self, path: Path, *, follow_symlinks: bool = True, timeout: object = LEFT_OUT) -> Entry:
+        return await _run(
+            lambda cancel, _: self._remote.stat(
+                path, follow_symlinks=follow_symlinks, timeout=timeout, cancel=cancel
+            )
+        )
+
+    async def exists(self, path: Path, *, timeout: object = LEFT_OUT) -> bool:
+        return await _run(lambda cancel, _: self._remote.exists(path, timeout=timeout, cancel=cancel))
+
+    async def list(self, path: Path = "", *, timeout: object = LEFT_OUT) -> list[Entry]:
+        return await _run(lambda cancel, _: self._remote.list(path, timeout=timeout, cancel=cancel))
+
+    async def digest(self, path: Path, *, timeout: object = LEFT_OUT) -> bytes:
+        return await _run(lambda cancel, _: self._remote.digest(path, timeout=timeout, cancel=cancel))
+
+    async def read(
+        self, path: Path, offset: int = 0, length: int | None = None, *, timeout: object = LEFT_OUT
+    ) -> bytes:
+        return await _run(
+            lambda cancel, _: self._remote.read(path, offset, length, timeout=timeout, cancel=cancel)
+        )
+
+    async def write(
+        self, path: Path, data: Buffer, *, exclusive: bool = False, timeout: object = LEFT_OUT
+    ) -> None:
+        await _run(
+            lambda cancel, _: self._remote.write(
+                path, data, exclusive=exclusive, timeout=timeout, cancel=cancel
+            )
+        )
+
+    async def mkdir(
+        self, path: Path, *, parents: bool = False, exist_ok: bool = False, timeout: object = LEFT_OUT
+    ) -> None:
+        await _run(
+            lambda cancel, _: self._remote.mkdir(
+                path, parents=parents, exist_ok=exist_ok, timeout=timeout, cancel=cancel
+            )
+        )
+
+    async def rename(
+        self, path: Path, to: Path, *, replace: bool = False, timeout: object = LEFT_OUT
+    ) -> None:
+        await _run(
+            lambda cancel, _: self._remote.rename(path, to, replace=replace, timeout=timeout, cancel=cancel)
+        )
+
+    async def remove(self, path: Path, *, recursive: bool = False, timeout: object = LEFT_OUT) -> None:
+        await _run(
+            lambda cancel, _: self._remote.remove(path, recursive=recursive, timeout=timeout, cancel=cancel)
+        )

@@ -160,6 +160,11 @@ def _run(
         add_log(listeners, options)
         listeners.add(caller)
 
+    def count_unmet() -> int:
+        unmet = find_unmet(expected, caller.copied or set(), caller.failed, options)
+        caller.failed += unmet[: max(0, MAX_FAILED - len(caller.failed))]
+        return len(unmet)
+
     check_named(options)
     queue, _ = open_sources(options)
     agents = Agents(options, start_agent)
@@ -167,19 +172,12 @@ def _run(
         with Report(options, start_s, add) as report:
             one = Copy(options, queue, agents.get, report, due_s, expected=expected)
             try:
-                counters = one.run()
+                summary, error = one.complete(report, count_unmet)
             except BaseException as e:
                 report.fail(e if isinstance(e, EscpError) else CancelledError())
                 raise
-            summary = report.summarize(counters)
-            if expected:
-                unmet = find_unmet(expected, caller.copied or set(), caller.failed, options)
-                caller.failed += unmet[: max(0, MAX_FAILED - len(caller.failed))]
-                summary = summary._replace(n_failed=summary.n_failed + len(unmet))
-            report.finish(summary, one.first_failure)
             return make_result(
-                summary, caller.failed, caller.listed_paths, caller.deleted_paths, caller.warnings,
-                one.first_failure or report.first_failure,
-            )  # fmt: skip
+                summary, caller.failed, caller.listed_paths, caller.deleted_paths, caller.warnings, error
+            )
     finally:
         agents.stop()

@@ -64,7 +64,7 @@ def run_copy(options: "Options", start_s: float) -> int:
                 one = Copy(options, sources, agents.get, report, due_s, is_again=is_again)
                 ending.find_hint = lambda: one.hint
                 try:
-                    counters = one.run()
+                    return find_exit_code(*one.complete(report))
                 except NoAgentError as e:
                     if options.fallback != "scp" or one.has_begun:
                         raise
@@ -72,9 +72,6 @@ def run_copy(options: "Options", start_s: float) -> int:
 
                     agents.stop()
                     return run_scp(options, e, report)
-                summary = report.summarize(counters)
-                report.finish(summary, one.first_failure)
-                return find_exit_code(summary, one.first_failure or report.first_failure)
 
             def copy_again() -> int:
                 return run_again(options, copy, report, due_s) if options.n_retries else copy()

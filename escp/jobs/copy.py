@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from escp.remote.child import AgentProcess
+    from escp.ui.progress import Summary
+    from escp.ui.report import Report
 
 # Of one job; all other counters add up.
 _MOMENTS = ("first_ns", "last_ns", "is_walked", "parts")
@@ -92,6 +94,19 @@ class Copy:
         data_ns = self._done["last_ns"] - self._done["first_ns"] + counters["last_ns"] - counters["first_ns"]
         total["first_ns"], total["last_ns"] = 0, data_ns
         return total
+
+    def complete(
+        self, report: "Report", count_more: "Callable[[], int]" = int
+    ) -> "tuple[Summary, EscpError | None]":
+        """Run it, and tell what came of it: the one way to do a copy, for the command and for programs.
+
+        *count_more* counts what else has failed, once all is copied. The error is what the exit status is
+        about, beside files that failed. Raises what `run` raises; that is not told.
+        """
+        summary = report.summarize(self.run())
+        summary = summary._replace(n_failed=summary.n_failed + count_more())
+        report.finish(summary, self.first_failure)
+        return summary, self.first_failure or report.first_failure
 
     @property
     def hint(self) -> str:

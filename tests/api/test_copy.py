@@ -218,6 +218,15 @@ def test_signals_and_limits_of_this_one_stay(tree, target):
     assert before == (resource.getrlimit(resource.RLIMIT_NOFILE), signal.getsignal(signal.SIGINT))
 
 
+def test_command_and_programs_have_one_way_to_copy():
+    """Neither makes jobs or accounts of its own: both complete a `jobs.copy.Copy`."""
+    texts = {path.relative_to(ROOT / "escp"): path.read_text() for path in (ROOT / "escp").rglob("*.py")}
+    uses = {word: sorted(str(path) for path, text in texts.items() if word in text)
+            for word in ("make_job(", ".complete(report", ".summarize(")}  # fmt: skip
+    assert uses["make_job("] == ["jobs/copy.py"] == uses[".summarize("]
+    assert uses[".complete(report"] == ["api/copy.py", "cli/copy.py"]
+
+
 def test_import_loads_nothing():
     code = "import sys; old = set(sys.modules); import escp; print(sorted(set(sys.modules) - old))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, check=True)
