@@ -14,7 +14,7 @@ from escp import __version__
 from escp.constants import EMBEDDED, MARKER, PROTOCOL_MAJOR, PROTOCOL_MINOR, SERVER
 from escp.control.channel import ControlChannel
 from escp.control.course import AgentCourse
-from escp.control.messages import Carry, Error, Files, Hello, Message
+from escp.control.message import Error, Hello, Message
 from escp.errors import (
     EXIT_OK,
     EscpError,
@@ -162,6 +162,8 @@ class Agent:
 
     def _take(self, message: Message) -> None:
         assert self._service and self._channel
+        from escp.control.messages import Carry, Files  # not at the top: Hello goes first
+
         if isinstance(message, Carry | Files):
             self._replace_service(message)
         else:
@@ -171,6 +173,7 @@ class Agent:
         """This agent is to be no end of a copy."""
         # Not at the top: most agents are one.
         from escp.agent.service import Service
+        from escp.control.messages import Carry
 
         assert self._service and self._channel
         if not isinstance(self._service, Service) or self._service.has_begun:

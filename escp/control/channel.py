@@ -6,7 +6,7 @@ import time
 
 from escp.control.codec import encode
 from escp.control.course import Course
-from escp.control.messages import Chunk, Credit, Heard, KeepAlive, Message
+from escp.control.message import KeepAlive, Message
 from escp.errors import ProtocolError
 from escp.lean.eventloop import EventLoop
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from typing import Protocol
 
+    from escp.control.messages import Heard
     from escp.control.tunnel import Tunnel
     from escp.control.unheard import Unheard
 
@@ -71,7 +72,7 @@ class ControlChannel:
     def send(self, message: Message) -> None:
         self._course.told(message, self._loop.now())
         data = encode(message)
-        is_counted = not isinstance(message, KeepAlive | Heard)
+        is_counted = message.is_counted
         if is_counted and self._unheard is not None:
             self._unheard.add(data)
         elif is_counted and self._early is not None:
@@ -159,17 +160,22 @@ class ControlChannel:
 
     def go_on(self, way: "Way") -> None:
         """From here on *way* carries the channel: what the peer has not heard is sent again."""
-        assert self._unheard
         self.leave()
         self._way = way
         self._read_fd = self._write_fd = way.fd
         self.is_away = False
         self._course.begin_again(self._loop.now())
         self._waits_for_heard = True
-        self.send(Heard(self._unheard.tell()))
+        self._say_heard()
         self.hold(is_held=self._is_held)
 
-    def _take_heard(self, heard: Heard) -> None:
+    def _say_heard(self) -> None:
+        from escp.control.messages import Heard  # not at the top: an agent says hello before it has these
+
+        assert self._unheard
+        self.send(Heard(self._unheard.tell()))
+
+    def _take_heard(self, heard: "Heard") -> None:
         if self._unheard is None:
             raise ProtocolError(f"{self._course.peer} has heard what is not counted")
         self._unheard.hear(heard.n, self._course.peer)
@@ -219,6 +225,8 @@ class ControlChannel:
             return
         if self._unheard is not None:
             self._unheard.read(len(data))
+        from escp.control.messages import Chunk, Credit, Heard  # not at the top: an agent says hello before
+
         for message in self._course.read(data, self._loop.now()):
             if isinstance(message, Heard):
                 self._take_heard(message)
@@ -262,7 +270,7 @@ class ControlChannel:
         if self._course.is_keepalive_due(now):
             self.send(KeepAlive())
         if self._unheard is not None and self._unheard.is_to_be_told:
-            self.send(Heard(self._unheard.tell()))
+            self._say_heard()
         if self.tunnel is not None and self.tunnel.next_tick_s <= now:
             self.tunnel.resume()
 

@@ -7,7 +7,7 @@ error.
 """
 
 from escp.constants import MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES
-from escp.control.messages import TYPES, Chunk, FileFailed, Message
+from escp.control.message import TYPES, Message
 from escp.errors import ProtocolError
 from escp.lean.plainjson import read_json, write_json
 
@@ -31,9 +31,9 @@ def _to_json(value: object) -> object:
 
 def encode(message: Message) -> bytes:
     """The message as it goes over the wire, with its length."""
-    if isinstance(message, Chunk):
-        body = bytes((message.stream,)) + message.data
-        return (_IS_CHUNK | len(body)).to_bytes(_LENGTH_BYTES, "big") + body
+    if not message.is_json:
+        stream, data = message
+        return (_IS_CHUNK | (1 + len(data))).to_bytes(_LENGTH_BYTES, "big") + bytes((stream,)) + bytes(data)
     fields = {}
     for name, value in message._asdict().items():
         if value != message._defaults.get(name):
@@ -75,6 +75,8 @@ def _take(cls: type[Message], name: str, fields: dict[str, object], peer: str) -
 
 def decode(body: bytes, peer: str = "the peer") -> Message:
     """The message of one JSON body; raises ProtocolError, which names *peer*."""
+    from escp.control.messages import FileFailed  # not at the top: who says hello has read nothing yet
+
     try:
         fields = read_json(body)
     except (ValueError, RecursionError) as e:
@@ -97,7 +99,7 @@ def _find_kind(name: str) -> type[Message] | None:
     return TYPES.get(name)
 
 
-def _is_failure(message: FileFailed) -> bool:
+def _is_failure(message: Message) -> bool:
     from escp.failures import is_failure  # not at the top: an agent's hello goes before all failures
 
     return is_failure(*message[:4])
@@ -125,6 +127,8 @@ class Decoder:
             if len(self._buffer) < at + n:
                 break
             if is_chunk:
+                from escp.control.messages import Chunk  # not at the top, as in `decode`
+
                 messages.append(Chunk(self._buffer[at], bytes(self._buffer[at + 1 : at + n])))
             else:
                 messages.append(decode(bytes(self._buffer[at : at + n]), self._peer))

@@ -23,14 +23,14 @@ from escp.constants import (
     PROTOCOL_MAJOR,
 )
 from escp.control.codec import Decoder
-from escp.control.messages import Error, Hello, KeepAlive, Message, Result, Send
+from escp.control.message import Error, Hello, KeepAlive, Message
 from escp.errors import AgentError, NetworkError, ProtocolError, from_exit_code
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from escp.control.orders import Kinds
+    from escp.control.message import Kinds
 
 _SILENCE_S = 2 * KEEPALIVE_S  # a peer that runs is heard more often
 MAX_UNREAD_BYTES = 16 << 20  # more waits only for an agent that goes on asking and reads no answer
@@ -189,6 +189,8 @@ class InitiatorCourse(Course):
 
     def streams_ended(self, now: float) -> None:
         """All of them have ended well: nothing is left but the agent's account."""
+        from escp.control.messages import Result  # not at the top: an agent says hello before it has these
+
         self._is_running = False
         if Result not in self._seen:
             self._since_s = {Result: now}
@@ -226,7 +228,7 @@ class AgentCourse(Course):
     def read(self, data: bytes, now: float) -> "Iterator[Message]":
         for message in super().read(data, now):
             if isinstance(message, Hello):
-                self._since_s[Send] = now  # or another order
+                self._since_s[Message] = now  # an order, of whatever kind
             elif message.initiator == (Hello,):  # an order
                 self._since_s.clear()
             yield message

@@ -5,9 +5,11 @@ order it answers. `course` and `codec` are made from that. A field has the name 
 it is made of, whatever version 1.0 called it.
 """
 
-from escp.control.orders import TYPES as TYPES
-from escp.control.orders import Hello as Hello
-from escp.control.orders import Message as Message
+from escp.control.message import TYPES as TYPES
+from escp.control.message import Error as Error
+from escp.control.message import Hello as Hello
+from escp.control.message import KeepAlive as KeepAlive
+from escp.control.message import Message as Message
 from escp.control.orders import Receive as Receive
 from escp.control.orders import Send as Send
 
@@ -112,7 +114,7 @@ class Link(Message, initiator=(Send, Receive)):
         return f"Link(mode={self.mode!r})"
 
 
-class Heard(Message, agent=(Hello,), initiator=(Link,), repeats=True):
+class Heard(Message, agent=(Hello,), initiator=(Link,), repeats=True, is_counted=False):
     """So many messages have been taken of the other end's, in all; first of all on a channel that comes back.
 
     Only where the `Link` has a secret for that. It is not counted itself, as keepalives are not (1.2).
@@ -339,14 +341,6 @@ class Pruned(Message, agent=(Compared,), repeats=True, answers=Prune, done="remo
     is_last: bool
 
 
-class Error(Message):
-    """The agent can't go on; `exit_code` as in escp.errors."""
-
-    exit_code: int
-    message: str
-    hint: str
-
-
 class Examine(Message, initiator=(Hello,)):
     """Tell the facts about your host and this directory of it; only for an agent with that feature."""
 
@@ -357,10 +351,6 @@ class Examined(Message, agent=(Hello,), answers=Examine, done="examined its host
     """The answer: NAME=VALUE, as `facts` reads them."""
 
     facts: list[str]
-
-
-class KeepAlive(Message):
-    """Nothing happened, and its author is alive."""
 
 
 class Bye(Message, initiator=(Hello,)):

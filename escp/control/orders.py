@@ -1,55 +1,6 @@
-"""What a message of the control channel is; hello, and the orders to send and to receive. Pure."""
+"""The orders to send and to receive. Pure."""
 
-from escp.lean.record import Record
-
-TYPE_CHECKING = False
-if TYPE_CHECKING:
-    from typing import ClassVar
-
-    Kinds = tuple[type["Message"], ...]
-
-
-class Message(Record):
-    """*agent*: an agent may send it, after one of these messages of its own; (): from the start.
-
-    *initiator*: the same for the initiator. The side that is not given never sends it. *repeats*: it may come
-    again. *answers*: what it is the answer to, and *done*: what its author has done by then, for the error
-    when it does not come. *is_json*: it has a `type`. *wire_names*: fields that have another name in the
-    JSON; one that begins with ! says the opposite there.
-    """
-
-    if TYPE_CHECKING:
-        agent: ClassVar[Kinds | None]
-        initiator: ClassVar[Kinds | None]
-        repeats: ClassVar[bool]
-        answer: ClassVar[type["Message"] | None]  # what is owed for it
-        done: ClassVar[str]
-        wire_names: ClassVar[dict[str, str]]
-
-    def __init_subclass__(
-        cls, *, agent: "Kinds | None" = None, initiator: "Kinds | None" = None, repeats: bool = False,
-        answers: "type[Message] | None" = None, done: str = "", is_json: bool = True,
-        wire_names: "dict[str, str] | None" = None,
-    ) -> None:  # fmt: skip
-        super().__init_subclass__()
-        cls.agent, cls.initiator, cls.repeats = agent, initiator, repeats
-        cls.answer, cls.done, cls.wire_names = None, done, wire_names or {}
-        if answers is not None:
-            answers.answer = cls
-        if is_json:
-            TYPES[cls.__name__.lower()] = cls
-
-
-TYPES: dict[str, type[Message]] = {}  # by their names in the JSON
-
-
-class Hello(Message, agent=(), initiator=(), done="said hello"):
-    """The agent's first message, and the initiator's answer to it."""
-
-    major: int
-    minor: int
-    version: str
-    features: list[str]
+from escp.control.message import Hello, Message
 
 
 class Send(Message, initiator=(Hello,), wire_names={

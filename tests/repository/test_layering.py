@@ -32,8 +32,9 @@ LAZY_DOCSTRING = re.compile(r"lazily|start-up|is imported|are imported")  # said
 
 # No I/O, no clock: time and randomness are arguments.
 PURE = set(
-    "names/landing control/messages control/orders control/codec control/course control/noise facts/facts "
-    "ui/finding ui/display ui/progress ui/summary ui/waiting remote/sshreason doctor/advice".split()
+    "names/landing control/message control/messages control/orders control/codec control/course "
+    "control/noise facts/facts ui/finding ui/display ui/progress ui/summary ui/waiting remote/sshreason "
+    "doctor/advice".split()
 )
 IMPURE_MODULES = set(
     "asyncio datetime fcntl glob io mmap multiprocessing pathlib random secrets select selectors shutil "
