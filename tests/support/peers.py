@@ -169,7 +169,9 @@ class Sender(Peer):
 
     is_sender = True
 
-    def __init__(self, target: Path, *, n_streams=1, block_bytes=BLOCK, connection=0, **options):
+    def __init__(
+        self, target: Path, *, n_streams=1, block_bytes=BLOCK, buffer_bytes=0, connection=0, **options
+    ):
         self.root_fd = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
         self.n_entries = [0] * n_streams
         self.n_bytes = [0] * n_streams
@@ -177,7 +179,8 @@ class Sender(Peer):
             receive_plane(root_fd=self.root_fd, n_streams=n_streams, block_bytes=block_bytes, **options),
             n_streams,
             block_bytes,
-            connection=connection,
+            buffer_bytes,
+            connection,
         )
         self.plane.start()
 

@@ -116,6 +116,7 @@ cdef int begin_large(receive_stream *t, entry *e, fast_err *err) noexcept nogil:
     cdef bint is_whole
     cdef bint is_finished
     cdef fast_err own
+    cdef int rc
     cdef int i
     clear(&own)
     pthread_mutex_lock(&s.lock)
@@ -162,6 +163,8 @@ cdef int begin_large(receive_stream *t, entry *e, fast_err *err) noexcept nogil:
         return fail(err, FAST_MEMORY, 0, "large file")
     pthread_mutex_unlock(&s.lock)
     is_whole = create_large(t, l, &own)
+    # Before it is made: then no other stream can end it, and free what is told here.
+    rc = answer_part(t, l, err)
     pthread_mutex_lock(&s.lock)
     if own.code:
         fail(&l.failure, own.code, own.sys_errno, own.where)
@@ -171,9 +174,7 @@ cdef int begin_large(receive_stream *t, entry *e, fast_err *err) noexcept nogil:
     is_finished = is_complete_locked(l)
     pthread_cond_broadcast(&s.made)
     pthread_mutex_unlock(&s.lock)
-    if is_finished:
-        return finish_large(t, l, err)
-    return answer_part(t, l, err)
+    return finish_large(t, l, err) if is_finished and rc == 0 else rc
 
 
 cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept nogil:

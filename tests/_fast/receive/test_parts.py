@@ -2,16 +2,17 @@
 
 import os
 import stat
+import sys
 
 import pytest
 
 from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, PART
 from escp._fast.wire.payloads import encode_entry, encode_extra
-from escp.failures import FAST_PROTOCOL
+from escp.failures import FAST_PROTOCOL, FAST_STOPPED
 from tests.support.loopback import BLOCK
-from tests.support.parts import count_records, journal_of, part_of
-from tests.support.peers import ASKS_PART, LARGE, LARGE_END, Sender
+from tests.support.parts import HEADER_BYTES, count_records, encode_record, journal_of, part_of
+from tests.support.peers import ASKS_PART, IS_ABANDONED, IS_WANTED, LARGE, LARGE_END, Sender, encode_kept
 from tests.support.waiting import wait_for
 
 SOURCE = encode_extra(6, (7).to_bytes(8, "big") + (1000).to_bytes(8, "big") + bytes(4))
@@ -113,6 +114,32 @@ def test_a_peer_can_not_put_another_file_in_a_parts_place(tmp_path):
         assert sender.receive_results(1)[0][1] != 0
     assert not (tmp_path / "x").exists()
     assert part_of(tmp_path / "x").read_bytes() == b"evil"
+
+
+def test_a_part_is_told_of_before_its_file_can_end(tmp_path):
+    """By another stream, while this one waits for a peer that does not read."""
+    blocks = [(number, number.to_bytes(16, "big")) for number in range(8192)]
+    options = {**OPTIONS, "is_sparse": True, "trusts_parts": True, "resumes": True}
+    size = len(blocks) * BLOCK
+    with Sender(tmp_path, **options) as sender:
+        sender.send_large(b"x", size, extras=SOURCE)
+        sender.send_data(b"x" * BLOCK, id=1)
+        wait_for(lambda: count_records(tmp_path / "x") == 1)
+    seed = int.from_bytes(journal_of(tmp_path / "x").read_bytes()[8:16], sys.byteorder)
+    with open(journal_of(tmp_path / "x"), "r+b") as journal:
+        journal.seek(HEADER_BYTES)
+        journal.write(b"".join(encode_record(*block, seed) for block in blocks))
+    with Sender(tmp_path, n_streams=2, buffer_bytes=4096, **options) as sender:
+        sender.send_large(b"x", size, flags=ASKS_PART, extras=SOURCE)
+        told = [sender.receive_frame()[1]]
+        sender.send_large_end(b"x", 0, flags=ASKS_PART | IS_ABANDONED, stream=1)
+        sender.pairs[1][0].settimeout(0.5)
+        with pytest.raises(TimeoutError):
+            sender.receive_results(1, stream=1)
+        told += [sender.receive_frame()[1] for _ in range(1, len(blocks) // 1024)]
+        assert b"".join(one[16:] for one in told) == encode_kept(1, *blocks)[16:]
+        results = sender.receive_results(2)
+        assert [(code, flags) for _, code, flags, *_ in results] == [(0, IS_WANTED), (FAST_STOPPED, 0)]
 
 
 def test_what_is_remembered_of_parts_is_bounded(tmp_path):
