@@ -27,7 +27,7 @@ EXIT_SIGNAL_BASE = 128
 # What `--help` and escp.1 say of each.
 EXIT_MEANINGS: dict[int | str, str] = {
     EXIT_OK: "every file was copied and verified",
-    EXIT_SOME_FAILED: "finished, but some files failed (--doctor: there is a problem)",
+    EXIT_SOME_FAILED: "finished, but some files failed (--check, --doctor: see there)",
     EXIT_USAGE: "wrong usage or configuration",
     EXIT_INTERNAL: "internal error",
     EXIT_SSH: "ssh failed",

@@ -57,6 +57,7 @@ FEATURES = [
     "carry",
     "lasting",
     "files",
+    "manifest",
 ]
 
 

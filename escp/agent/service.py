@@ -16,11 +16,13 @@ from escp.control.messages import (
     Expect,
     Expected,
     FileFailed,
+    Find,
     Hello,
     Inventory,
     Itemized,
     Link,
     Listed,
+    Measure,
     Message,
     Opened,
     PartTold,
@@ -43,6 +45,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.agent.site import Site
     from escp.names.rootfinder import RootFinder
+    from escp.names.survey import Survey
     from escp.streams.deletion import Lister, Remover
 
 IN_PLACE_TIMEOUT_S = 2  # how long a write to a pipe or device may go on once the session is over
@@ -80,6 +83,7 @@ class Service:
         self._way = Way(loop, channel, log, own_address, peer_address)
         self._has_finished = False
         self._deletion: Lister | Remover | None = None  # once it has, with --delete
+        self._survey: Survey | None = None
         self._told: Progress | None = None
         self._listed: list[bytes] = []  # what a dry run has found, and the initiator was not told yet
         self._items: list[tuple[bytes, int, str, int]] = []  # as `itemized`, not told yet
@@ -103,6 +107,8 @@ class Service:
             assert end
             self._way.start(end)
         self._way.check_initiator(now, is_done=self._has_finished)
+        if self._survey is not None:
+            self._survey.tick()
         if self._sender is not None:
             if not self._channel.is_away:
                 self._tell_progress()
@@ -130,6 +136,8 @@ class Service:
 
     def close(self) -> None:
         self._way.close()
+        if self._survey is not None:
+            self._survey.close()
         if self._deletion is not None:
             self._deletion.close()
         if self._sender is not None:
@@ -180,6 +188,8 @@ class Service:
             self._way.go_through_tunnel()
         elif isinstance(message, Inventory | Compare | Prune):
             self._delete(message)
+        elif isinstance(message, Measure | Find):
+            self._look_at(message)
         elif isinstance(message, Examine):
             self._examine(message.path)
         elif isinstance(message, Bye):
@@ -202,6 +212,13 @@ class Service:
             for path in answer.paths:
                 self._log.deleted(path)
         self._tell(answer)
+
+    def _look_at(self, message: Measure | Find) -> None:
+        if self._survey is None:
+            from escp.names.survey import Survey  # lazy: few want a manifest
+
+            self._survey = Survey(self._loop, self._tell, is_remote=True)
+        self._survey.take(message)
 
     def _examine(self, path: bytes) -> None:
         """Tell the facts about this host, that directory, and the device that the streams go through."""

@@ -15,9 +15,11 @@ from escp.control.messages import (
     Compared,
     Examine,
     Expect,
+    Find,
     Hello,
     Inventory,
     Link,
+    Measure,
     Message,
     Prune,
     Receive,
@@ -39,8 +41,8 @@ _CEILINGS = {
     "deletions": ("max-delete", "{0:,} deletions"),
 }
 _KNOWN = (
-    Accept, Allow, Bye, Compare, Examine, Expect, Hello, Inventory, Link, Prune, Receive, Relay, Send,
-    Sources, Tunnel,
+    Accept, Allow, Bye, Compare, Examine, Expect, Find, Hello, Inventory, Link, Measure, Prune, Receive,
+    Relay, Send, Sources, Tunnel,
 )  # fmt: skip
 _HINT = "ask the administrator of that host"
 _MANY_HINT = "copy less at a time, or ask the administrator of that host"
@@ -93,8 +95,10 @@ class Site:
             raise RefusedError(
                 f"this login may not ask for '{name}': rules of its host know no such order", _HINT
             )
-        if isinstance(message, Receive | Send):
+        if isinstance(message, Receive | Send | Measure | Find):
             self._enter()
+        if isinstance(message, Measure | Find) and rules.is_write_only:
+            raise self._refuse(WRITE_ONLY, "options --manifest and --check: nothing may be read here")
         if isinstance(message, Receive):
             if rules.is_read_only:
                 raise self._refuse(READ_ONLY, "nothing may be written here")

@@ -12,7 +12,7 @@ Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 # They are about the command's terminal, its output or its process.
 FOR_COMMANDS = frozenset(
     "quiet verbose bits itemize stats json json_fd metrics notify retry fallback cpumask nodemask server "
-    "selftest doctor licence version help clean_agents".split()
+    "selftest doctor licence version help clean_agents check".split()
 )
 
 # They are about how it is logged in to a host: of a connection, not of one copy.

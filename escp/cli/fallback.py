@@ -21,7 +21,7 @@ _LACKING = {
     "updates": "--update", "skips_unchanged": "--skip-unchanged", "compares_digests": "--checksum",
     "deletes": "--delete",
     "removes_sources": "--remove-source-files", "is_durable": "--fsync", "reads_back": "--verify",
-    "itemizes": "--itemize",
+    "itemizes": "--itemize", "manifest": "--manifest",
     "is_dry_run": "--dry-run", "min_bytes": "--min-size", "below_bytes": "--max-size",
     "is_archive": "--archive",
     "keeps_owner": "--owner", "keeps_xattrs": "--xattrs", "keeps_acls": "--acls", "keeps_links": "--links",

@@ -118,6 +118,10 @@ def _run_verb(options: "Options", argv: list[str], start_s: float) -> int:
             from escp.cli.checkup import run_checkup
 
             return run_checkup(options, start_s)
+        if options.checks is not None:
+            from escp.cli.check import run_check
+
+            return run_check(options, start_s)
         if options.cleans_agents:
             from escp.cli.clean import run_cleaning
 

@@ -9,7 +9,7 @@ class Send(Message, initiator=(Hello,), wire_names={
     """Be the sender; `Sources` follow. `filters`: + or - and a pattern each, the first match counts.
 
     `removes_sources`: each that has arrived, verified. `deletes`: `Inventory` may come.
-    `itemizes`: tell with `Itemized` what was copied and why.
+    `itemizes`: tell with `Itemized` what was copied and why; `tells_same`: and what the target had already.
     Files below `min_bytes`, and those not below `below_bytes` unless that is 0, are left out.
     """
 
@@ -34,6 +34,7 @@ class Send(Message, initiator=(Hello,), wire_names={
     below_bytes: int = 0
     deletes: bool = False
     itemizes: bool = False
+    tells_same: bool = False
 
 
 class Receive(Message, initiator=(Hello,), wire_names={

@@ -164,7 +164,7 @@ class AgentJob(Job):
     def _take(self, agent: AgentLink, message: Message) -> None:
         if isinstance(message, Hello):
             self._watcher.enter("setup")
-            self._check_resume(agent)
+            self._check_age(agent)
             self._greet(agent)
         elif isinstance(message, Listening):
             self._take_listening(agent, message)
@@ -185,6 +185,7 @@ class AgentJob(Job):
         elif not (
             self._take_answer(agent, message) or self._take_own(agent, message)
             or (self._deletion is not None and self._deletion.take_from(agent, message))
+            or (self._recording is not None and self._recording.take_from(agent, message))
         ):  # fmt: skip
             raise ProtocolError(f"the remote escp on {agent.host} tells what nobody asked for")
 
@@ -198,12 +199,17 @@ class AgentJob(Job):
             return True
         return target.take(message)
 
-    def _check_resume(self, agent: AgentLink) -> None:
-        if self._options.resumes and self._has_to_resume and not agent.has_feature("resume"):
-            raise AgentError(
-                f"option --resume: the escp on {agent.host} is too old for it",
-                "install the same release on all hosts",
-            )
+    def _check_age(self, agent: AgentLink) -> None:
+        for is_wanted, option, feature in (
+            (self._options.resumes and self._has_to_resume, "--resume", "resume"),
+            (self._options.manifest is not None, "--manifest", "manifest"),
+            (self._options.checks is not None, "--check", "manifest"),
+        ):
+            if is_wanted and not agent.has_feature(feature):
+                raise AgentError(
+                    f"option {option}: the escp on {agent.host} is too old for it",
+                    "install the same release on all hosts",
+                )
 
     @abstractmethod
     def _greet(self, agent: AgentLink) -> None:

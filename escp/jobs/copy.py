@@ -15,6 +15,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from escp.names.manifestfile import ManifestFile
     from escp.remote.child import AgentProcess
     from escp.ui.progress import Summary
     from escp.ui.report import Report
@@ -50,6 +51,7 @@ class Copy:
         self._start_agent = start_agent
         self._report = report
         self._done: dict[str, int] = {}
+        self._manifest: ManifestFile | None = None
         self.first_failure: EscpError | None = None
         self._n_parts = self._n_files = self._n_jobs = 0
 
@@ -64,11 +66,25 @@ class Copy:
                 "--skip-unchanged compares times, and without -p none is kept: what is copied now is copied "
                 "again the next time; add -p, or use --checksum"
             )
+        if self._options.manifest is not None:
+            from escp.names.manifestfile import ManifestFile  # lazy: few want it
+
+            self._manifest = ManifestFile(self._options.manifest)
+        try:
+            self._run_jobs()
+            if self._manifest is not None:
+                self._manifest.commit()
+        finally:
+            if self._manifest is not None:
+                self._manifest.close()
+        return self._done
+
+    def _run_jobs(self) -> None:
         is_many = len(self._options.sources) > 1 or self._options.filelist is not None
         while True:
             has_more, origin = self._sources.next_host()
             if not has_more:
-                return self._done
+                return
             if self._done:  # a job refers to itself in circles, and the collector can't see its planes' MBs
                 gc.collect()
             self._run_job(origin, is_many=is_many)
@@ -77,7 +93,7 @@ class Copy:
         job = make_job(
             Task(
                 self._options, origin, self._sources, is_many, self._start_agent, self._report, self._update,
-                self._due_s, self._n_jobs, self._has_to_resume, self._expected,
+                self._due_s, self._n_jobs, self._has_to_resume, self._expected, self._manifest,
             )
         )  # fmt: skip
         self._n_jobs += 1

@@ -106,6 +106,8 @@ class FetchJob(AgentJob):
             is_out = find_excluded(self._options.filters, paths)
             names = [name for name, out in zip(names, is_out, strict=True) if not out]
             directories = [flag for flag, out in zip(directories, is_out, strict=True) if not out]
+        if self._recording is not None:
+            self._recording.add_trees(names, directories)
         self._target.allow(names, directories, self._accept)
 
     def _accept(self) -> None:
@@ -148,7 +150,7 @@ class FetchJob(AgentJob):
             for path in message.paths:
                 self._tally.accounts.tell_listed()
                 self.listed(path)
-        elif isinstance(message, Itemized) and self._options.itemizes:
+        elif isinstance(message, Itemized) and (self._options.itemizes or self._recording is not None):
             for item in zip(message.paths, message.reasons, message.kinds, message.sizes, strict=False):
                 if self._options.is_dry_run:
                     self._tally.accounts.tell_listed()

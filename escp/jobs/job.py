@@ -30,11 +30,13 @@ from escp.process.leaving import begin_closing, end_closing
 from escp.streams.ends import ReceiveEnd, SendEnd
 from escp.streams.record import hash_words
 from escp.ui.events import Events
-from escp.ui.item import find_reason
+from escp.ui.item import SAME, find_reason
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.jobs.deletion import Deletion
+    from escp.jobs.recording import Recording
+    from escp.names.manifestfile import ManifestFile
     from escp.remote.agentlink import AgentLink
     from escp.remote.child import AgentProcess
 
@@ -67,6 +69,7 @@ class Task(Record):
     number: int = 0  # of the job in its command
     has_to_resume: bool = True  # with *resumes*: an escp that can't is an error
     expected: Mapping[bytes, bytes] = {}  # digests, by paths from the source's own name on
+    manifest: "ManifestFile | None" = None
 
 
 class Job(ABC):
@@ -88,6 +91,11 @@ class Job(ABC):
         self._send_agent: AgentLink | None = None  # or there
         self._target: Target | None = None
         self._deletion: Deletion | None = None  # once all is copied, with --delete
+        self._recording: Recording | None = None
+        if task.manifest is not None:
+            from escp.jobs import recording  # lazy: few want it
+
+            self._recording = recording.Recording(task.options, task.manifest, task.watcher)
         self._is_started = False
         self._is_holding = False
 
@@ -100,6 +108,8 @@ class Job(ABC):
         finally:
             if self._is_started and not self._is_finished:
                 self._tell_progress(self.counters())  # what is complete when it ends early
+            if self._recording is not None:
+                self._recording.close()
             self._close()
             self._loop.close()
             end_closing()
@@ -119,6 +129,7 @@ class Job(ABC):
             self._tally.tell_lacking()
             if self._options.deletes:
                 self._delete()
+            self._record()
             self._finish()
             return self.counters()
         except NetworkError:
@@ -130,7 +141,9 @@ class Job(ABC):
         """What is to be seen to while it goes on."""
         if time.monotonic() >= self._due_s and not is_done:
             raise TimeUpError
-        self._watcher.wait_for(self._find_wait(), self._is_asking)
+        is_recording = self._recording is not None and self._recording.has_begun
+        what = "the digests for the manifest" if is_recording else self._find_wait()
+        self._watcher.wait_for(what, self._is_asking)
         self._watcher.tick()
         if self._watcher.is_full != self._is_holding:
             self._hold(is_held=not self._is_holding)
@@ -154,6 +167,19 @@ class Job(ABC):
                 self._look_around(is_done=self._deletion.is_done)
         finally:
             self._deletion.close()
+
+    def _record(self) -> None:
+        """All is copied: write down what is there."""
+        if self._recording is None:
+            return
+        agent = self._target.agent if self._target is not None else None
+        self._recording.begin(agent, self._loop)
+        self._recording.step()
+        while not self._recording.is_done:
+            self._wait()
+            if not self._is_holding:
+                self._recording.step()
+            self._look_around(is_done=self._recording.is_done)
 
     def _find_wait(self) -> str:
         """What everything waits for, for people; "" where it gets on."""
@@ -212,6 +238,8 @@ class Job(ABC):
         if self._deletion is not None:
             counts["failed"] += self._deletion.n_failed
             counts["deleted"] = self._deletion.n_deleted
+        if self._recording is not None:
+            counts["failed"] += self._recording.n_failed
         return counts
 
     @property
@@ -276,6 +304,10 @@ class Job(ABC):
                 self._tally.refuse(path, e)
                 continue
             pairs.append((path, own_name if self._target.names_below else b""))
+        if self._recording is not None and self._options.is_recursive:
+            keeps_links = self._options.keeps_links
+            flags = [is_directory(path, keeps_links=keeps_links) for path, _ in pairs]
+            self._recording.add_trees([name for _, name in pairs], flags)
         self._send_end.add(pairs, is_last=is_last)
 
     def _has_sources(self, page: Sequence[object], is_last: bool, feed: Callable[[], None]) -> bool:
@@ -318,6 +350,11 @@ class Job(ABC):
         self._watcher.listed(os.path.join(target, path.removeprefix(b"/")) if path else target)
 
     def itemized(self, path: bytes, reason: int, kind: str, size: int) -> None:
+        """Of a file that the target has, and with --itemize of all that was copied."""
+        if self._recording is not None and kind == "file":
+            self._recording.add(path)
+        if not self._options.itemizes or reason == SAME:
+            return
         target = self._options.target.path
         shown = os.path.join(target, path.removeprefix(b"/")) if path else target
         self._watcher.itemized(shown, find_reason(reason), kind, size, is_dry_run=self._options.is_dry_run)

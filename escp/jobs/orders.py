@@ -29,6 +29,7 @@ _NEWER = {
     "min_bytes": ("--min-size", "habits"),
     "below_bytes": ("--max-size", "habits"),
     "deletes": ("--delete", "delete"),
+    "tells_same": ("--manifest", "manifest"),
     "itemizes": ("--itemize", "itemize"),
     "has_expected": ("expected_digest", "expect"),
 }
@@ -55,6 +56,8 @@ def make_send(options: Options, *, is_in_order: bool) -> Send:
         "engine": options.send_engine,
         "is_sparse": options.is_sparse and not is_in_order,
         "filters": _write_rules(options),
+        "itemizes": options.itemizes or options.manifest is not None,
+        "tells_same": options.manifest is not None,
     }
     return Send._make(own[name] if name in own else getattr(options, name) for name in Send._fields)
 
@@ -81,6 +84,7 @@ def make_receive(
         "job": b"",  # the caller's, which knows all of the command
         "tells_stamps": False,  # as well
         "has_expected": False,
+        "itemizes": options.itemizes or options.manifest is not None,
     }
     return Receive._make(own[name] if name in own else getattr(options, name) for name in Receive._fields)
 

@@ -4,6 +4,7 @@ The rules are `_fast/files/guard`'s: one check for Python and the planes. An age
 here; where there are none, these are the system's own calls.
 """
 
+import errno
 import os
 import stat
 
@@ -32,6 +33,11 @@ def install(opener: "Callable[[bytes, int], int]", checker: "Callable[[int, byte
 
 def refuse(what: str) -> RefusedError:
     return RefusedError(f"{what} is out of bounds here: {_who} forbids it", RULES_HINT)
+
+
+def hide_rule(number: int) -> int:
+    """An error number of the system's, for one of a rule's."""
+    return errno.EACCES if number == ERRNO_FORBIDDEN else number
 
 
 def open_path(path: bytes, flags: int) -> int:

@@ -1,4 +1,4 @@
-"""The names of one directory, however many, in some 20 bytes each: `NameSet`."""
+"""Names, however many, in some 20 bytes each: `NameSet`."""
 
 from array import array
 
@@ -32,6 +32,9 @@ class NameSet:
         self.n_unmarked -= not self._marks[at]
         self._marks[at] = 1
         return True
+
+    def has(self, name: bytes) -> bool:
+        return bool(self._slots[self._find(name)[0]])
 
     def is_unmarked(self, name: bytes) -> bool:
         """Whether it was added, and not marked."""

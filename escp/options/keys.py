@@ -9,6 +9,8 @@ _FOR_ONE_COMMAND = "is for one command: write it there"
 NOT_CONFIGURABLE = {
     "filelist": _FOR_ONE_COMMAND,
     "delete": _FOR_ONE_COMMAND,
+    "manifest": _FOR_ONE_COMMAND,
+    "check": _FOR_ONE_COMMAND,
     "no-target-directory": _FOR_ONE_COMMAND,
     "embedded": _FOR_ONE_COMMAND,
     "json-fd": _FOR_ONE_COMMAND,

@@ -87,6 +87,8 @@ def parse_operands(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
         return _parse_patient(args)
     if args.cleans_agents:
         return _parse_hosts(args), NOWHERE
+    if args.checks is not None:
+        return (), _parse_tree(args)
     if args.is_server or args.shows_help or args.shows_version or args.shows_licence or args.is_selftest:
         return (), NOWHERE
     if args.shows_config or args.checks_config:
@@ -153,6 +155,37 @@ def _parse_patient(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
         raise UsageError(f"option --doctor: two {what}", "write escp --doctor [DIR] [HOST:[DIR]]")
     _check_embedded(args)
     return (local[0] if local else Location(None, None, None, b"."),), remote[0] if remote else NOWHERE
+
+
+def _parse_tree(args: "Namespace") -> Location:
+    """What --check is about."""
+    usage = "escp --check FILE [[user@]host:]DIR"
+    if len(args.operands) != 1:
+        what = f"{len(args.operands)} trees" if args.operands else "no tree"
+        raise UsageError(f"option --check: {what} given to compare with the manifest", usage)
+    location: Location = args.operands[0].location
+    if location.is_dash or not (location.is_remote or location.path):
+        raise UsageError("option --check: the tree has no name", usage)
+    _check_embedded(args)
+    return location
+
+
+def check_manifest(args: "Namespace", target: Location) -> None:
+    """Refuse --manifest where nothing is written whose digest could be told."""
+    if args.manifest is None:
+        return
+    others = "standard output has other lines"
+    for is_given, what, hint in (
+        (args.checks is not None, "--check writes none", "use one of them"),
+        (args.is_dry_run, "with --dry-run nothing is written", "use one of them"),
+        ("dummy" in args.ioengine, "with --ioengine=dummy nothing is written", "use one of them"),
+        (target.is_dash, "standard output, -, is the target", "a file of that name is written ./-"),
+        (args.manifest == "-" and args.json, f"with --json {others}", "name a file"),
+        (args.manifest == "-" and args.itemizes, f"with --itemize {others}", "name a file"),
+        (args.manifest == "-" and args.json_fd == "1", f"with --json-fd=1 {others}", "name a file"),
+    ):
+        if is_given:
+            raise UsageError(f"option --manifest: {what}", hint)
 
 
 def _parse_hosts(args: "Namespace") -> tuple[Location, ...]:

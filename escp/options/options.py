@@ -18,6 +18,7 @@ from escp.options.operands import (
     NO_SOURCE,
     NO_TARGET,
     check_deletion,
+    check_manifest,
     check_removal,
     find_hosts,
     parse_operands,
@@ -64,7 +65,7 @@ class Options(Record):
     """What the user asked for. With `is_server` or one of `shows_…` there are no sources and no target.
 
     Nor with `is_selftest`. With `is_doctor` one source, a local directory, and the target if it is remote.
-    With `cleans_agents` the sources are hosts, and there is no target.
+    With `checks` the target is a tree. With `cleans_agents` the sources are hosts, and there is no target.
     """
 
     sources: tuple[Location, ...]  # those of the command line; a file list may add more
@@ -98,6 +99,8 @@ class Options(Record):
     partial_min: int  # bytes; files of that size and more stay as parts when they are cut off; 0: none
     trusts_parts: bool
     itemizes: bool
+    manifest: str | None  # a path, or - for standard output
+    checks: str | None  # a manifest that the target is compared with; there are no sources
     keeps_owner: bool
     has_numeric_ids: bool
     keeps_xattrs: bool
@@ -334,6 +337,7 @@ def _check_options(args: argparse.Namespace) -> Options:
     check_removal(args)
     check_deletion(args, sources)
     check_contents(args)
+    check_manifest(args, target)
     checked = {
         "sources": sources,
         "target": target,

@@ -310,6 +310,13 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     add("--json-fd", dest="json_fd", metavar="FD",
         help="print the JSON objects to this open file descriptor, and to the terminal what people read "
         "(default: none)")
+    add("--manifest", metavar="FILE",
+        help="when all is copied, write the SHA-256, size and time of each file at the target to FILE (- for "
+        "standard output), as sha256sum -c reads it: that reads all of it once more (default: none)")
+    add("--check", dest="checks", metavar="FILE",
+        help="compare the directory that stands in place of SOURCE and TARGET, here or on a host, with the "
+        "manifest FILE: tell what is missing, changed, extra or unreadable, with -p other times, too; if "
+        "there is anything, the exit status is 1 (default: none)")
     add("--metrics", metavar="FILE",
         help="at the end write numbers of the run to FILE, in Prometheus' text format (default: none)")
     add("--notify", metavar="COMMAND",

@@ -7,6 +7,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from escp.ui.difference import Difference
     from escp.ui.finding import Check, Finding
 
 
@@ -42,6 +43,15 @@ class Events:
 
         *kind*: file, directory, link or device.
         """
+
+    def digested(self, name: bytes, digest: bytes, size: int, mtime_ns: int) -> None:
+        """With --manifest: a file at the target, as the manifest has it; *digest* is the SHA-256."""
+
+    def differs(self, difference: "Difference") -> None:
+        """Of --check."""
+
+    def checked(self, n_files: int, n_bytes: int, counts: "dict[str, int]") -> None:
+        """At its end: what the manifest has, what was read, and the number of differences of each kind."""
 
     def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
         """What --delete has removed at the target, or would; a directory's path ends with a slash."""

@@ -2,6 +2,7 @@
 
 MISSING, TYPE, CONTENTS, ATTRIBUTES, ONLY_THERE = "missing", "type", "contents", "attributes", "only there"
 _OF_NUMBERS = (CONTENTS, MISSING, TYPE, CONTENTS, ATTRIBUTES)  # a reason_kind each; 0: it is not known better
+SAME = 5  # a number that says: it was not copied
 WIDTH = len(ATTRIBUTES)
 
 

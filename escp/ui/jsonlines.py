@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from escp.ui.difference import Difference
     from escp.ui.finding import Check, Finding
 
 SCHEMA = 1  # of docs/json.schema.json: grows when a field goes, or means something else
@@ -121,6 +122,20 @@ class JsonUi(WordsUi):
     def itemized(self, path: bytes, reason: str, kind: str, size: int, *, is_dry_run: bool) -> None:
         what = {"reason": reason, "kind": kind, "bytes": size, "dry_run": is_dry_run}
         self._put("item", {**name_fields(path), **what})
+
+    def digested(self, name: bytes, digest: bytes, size: int, mtime_ns: int) -> None:
+        seconds, ns = divmod(mtime_ns, 1_000_000_000)
+        self._emit("digest", **name_fields(name), sha256=digest.hex(), bytes=size, mtime=f"{seconds}.{ns:09}")
+
+    def differs(self, difference: "Difference") -> None:
+        self._emit(
+            "difference", **name_fields(difference.path), status=difference.status,
+            what=list(difference.what), message=to_valid_text(difference.text),
+            errno=name_errno(difference.sys_errno),
+        )  # fmt: skip
+
+    def checked(self, n_files: int, n_bytes: int, counts: dict[str, int]) -> None:
+        self._emit("checked", files=n_files, bytes=n_bytes, **counts)
 
     def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
         self._emit("deleted", **name_fields(path), dry_run=is_dry_run)

@@ -12,6 +12,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from escp.ui.difference import Difference
+
 MAX_LOGGED_WORDS = 1000  # lines of ssh's: what a host says without end must not fill a disk
 
 
@@ -36,6 +38,13 @@ class LogLines(Events):
     def itemized(self, path: bytes, reason: str, kind: str, size: int, *, is_dry_run: bool) -> None:
         if not is_dry_run:
             self._write("item", path=path, reason=reason, kind=kind, bytes=size)
+
+    def differs(self, difference: "Difference") -> None:
+        self._write("difference", path=difference.path, status=difference.status, message=difference.text)
+
+    def checked(self, n_files: int, n_bytes: int, counts: dict[str, int]) -> None:
+        numbers: dict[str, bytes | str | int | float | None] = {**counts}
+        self._write("checked", is_error=False, files=n_files, bytes=n_bytes, **numbers)
 
     def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
         if not is_dry_run:

@@ -16,6 +16,7 @@ from escp.ui.words import WordsUi
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from escp.ui.difference import Difference
     from escp.ui.finding import Check, Finding
     from escp.ui.meter import Meter
 
@@ -158,6 +159,11 @@ class TextUi(WordsUi):
 
         self._list(format_item(show_name(path), reason, size), is_product=is_dry_run)
 
+    def differs(self, difference: "Difference") -> None:
+        from escp.ui.difference import format_difference  # lazy: few want it
+
+        self._list(format_difference(difference))
+
     def note(self, text: str) -> None:
         if self._verbosity:
             self._say(f"escp: {show_text(text)}")
@@ -199,6 +205,7 @@ class TextUi(WordsUi):
             self._out.write(line)
 
     def conclude(self, exit_code: int, text: str) -> None:
+        self._close_meter()
         if not self._is_quiet:
             self._out.write(text)
 

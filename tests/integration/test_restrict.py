@@ -288,3 +288,16 @@ def test_questions_about_files_are_no_way_out(host, words, ask):
             with pytest.raises(errors.RefusedError, match="may not ask for 'files'"):
                 ask(far, f"{folder}/secret")
     assert (host.reached / "secret").read_text() == "x"
+
+
+def test_a_manifest_knows_what_is_below_it_only(host, tree, folder):
+    host.escp.copy("-r", "--manifest", folder / "m", tree, "box:")
+    subprocess.run(["sha256sum", "--quiet", "-c", folder / "m"], cwd=host.reached, check=True)
+    host.escp.copy("--check", folder / "m", "box:")
+    (host.reached / "link").symlink_to(host.outside)
+    (folder / "m").write_text(f"{'0' * 64}  link/secret\n{'0' * 64}  {host.outside.name}/secret\n")
+    done = host.escp.run("--check", folder / "m", "box:")
+    assert done.code == 1 and "unreadable  link/secret: permission denied" in done.out
+    done = host.escp.run("--check", folder / "m", f"box:{host.outside.parent}")
+    assert done.code == 1 and f"unreadable  {host.outside.name}/secret: permission denied" in done.out
+    assert "unreadable  .: permission denied" in done.out  # nothing is listed

@@ -100,7 +100,8 @@ cdef enum reason_kind:
     REASON_TYPE = 2  # something of another type
     REASON_CONTENTS = 3  # other contents, or such as were not compared
     REASON_ATTRIBUTES = 4  # the same contents
-    N_REASONS = 5
+    N_REASONS = 5  # of what is copied
+    REASON_SAME = 5  # it was there already: no peer says that
 
 
 ctypedef struct fast_err:

@@ -1,14 +1,14 @@
 """Results from the receiver; see acks.pxd. Each is compared with what the sender knows of that file."""
 
-from libc.stdint cimport int64_t, uint16_t, uint64_t, uint8_t
+from libc.stdint cimport uint16_t, uint64_t, uint8_t
 
 from escp._fast.base.events cimport EVENT_CUT, EVENT_FINISHED, EVENT_ITEM, EVENT_RESUMED, push_event
 from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, c_read, errno, escp_flag, free,
                                    malloc, memcpy, memset, poll, pollfd_t, pthread_cond_broadcast, pthread_mutex_lock,
                                    pthread_mutex_unlock, recv)
 from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
-                                    MAX_META_BYTES, MAX_NAME_BYTES, MAX_STREAMS, N_REASONS, TAG_BYTES, clear, fail,
-                                    fast_err, is_kept)
+                                    MAX_META_BYTES, MAX_NAME_BYTES, MAX_STREAMS, N_REASONS, REASON_CONTENTS,
+                                    REASON_SAME, TAG_BYTES, clear, fail, fast_err, is_kept)
 from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
 from escp._fast.send.flights cimport flight_end_locked, flight_name, settle_root_locked
 from escp._fast.send.large_files cimport give_up_locked
@@ -18,11 +18,11 @@ from escp._fast.send.questions cimport take_answer_locked
 from escp._fast.send.removal cimport remove_source
 from escp._fast.send.send_again cimport sent_confirm_locked
 from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, is_all_done_locked, node_unref_locked, report,
-                                         send_state, sent_log, state_fail)
+                                         send_state, sent_log, state_fail, tell_name)
 from escp._fast.wire.connection cimport (connection, connection_cut, connection_resumed, is_passing, line_adopt,
                                          line_close)
-from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_LINK,
-                                       ENTRY_QUERY, KEPT_BYTES, KEPT_HEAD_BYTES, MESSAGE_END, MESSAGE_KEPT,
+from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY,
+                                       KEPT_BYTES, KEPT_HEAD_BYTES, MESSAGE_END, MESSAGE_KEPT,
                                        MESSAGE_RESULTS, MESSAGE_STAMPS, MESSAGE_TAKEN, META_HEADER_BYTES, RESULT_BYTES,
                                        RESULT_IS_EARLY, RESULT_IS_WANTED, STAMP_BYTES, TAKEN_BYTES, get_end,
                                        get_meta_header, get_result, meta_header, result)
@@ -52,13 +52,7 @@ cdef void ack_close(ack_reader *r) noexcept nogil:
 
 
 cdef void tell_item(send_state *s, flight *f, int reason) noexcept nogil:
-    cdef fast_err what
-    clear(&what)
-    what.code = reason
-    what.where = ("directory" if f.kind == ENTRY_DIRECTORY else "link" if f.kind == ENTRY_LINK
-                  else "device" if f.kind == ENTRY_DEVICE else "file")
-    what.offset = <int64_t>f.size
-    push_event(&s.events, EVENT_ITEM, &what, False, f.dir.target, f.dir.n_target, flight_name(s, f), f.n_name)
+    tell_name(s, EVENT_ITEM, reason, f.kind, f.size, f.dir, flight_name(s, f), f.n_name)
 
 
 cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nogil:
@@ -70,6 +64,7 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
     cdef bint is_told = False
     cdef bint removes = False
     cdef bint tells = False
+    cdef bint lacks = False
     cdef int rc
     clear(&own)
     pthread_mutex_lock(&s.lock)
@@ -87,6 +82,12 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
         return fail(err, FAST_PROTOCOL, 0, "result of an unknown file")
     if f.kind == ENTRY_QUERY and r.code == FAST_OK:
         rc = take_answer_locked(s, f, r, err)
+        if rc == 1:
+            pthread_mutex_unlock(&s.lock)
+            tell_item(s, f, REASON_SAME)  # nobody else has this flight, as below
+            pthread_mutex_lock(&s.lock)
+            flight_end_locked(s, f)
+            rc = 0
         pthread_mutex_unlock(&s.lock)
         return rc
     if r.flags & ~RESULT_IS_EARLY:
@@ -119,14 +120,15 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
         removes = s.config.removes_sources and own.code == FAST_OK and f.is_good and (
             f.kind != ENTRY_DIRECTORY and f.kind != ENTRY_ABSENT)
         tells = s.config.itemizes and own.code == FAST_OK and f.is_good and 0 < r.sys_errno < N_REASONS
+        lacks = s.config.tells_same and f.is_good and r.code != FAST_OK
         if own.code == FAST_OK and not removes and not tells:
             flight_end_locked(s, f)
     if own.code:
         dir, n_name = f.dir, f.n_name
         memcpy(name, flight_name(s, f), n_name)
     pthread_mutex_unlock(&s.lock)
-    if tells:  # nobody else has this flight: its result has come
-        tell_item(s, f, <int>r.sys_errno)
+    if tells or lacks:  # nobody else has this flight: its result has come
+        tell_item(s, f, <int>r.sys_errno if tells else REASON_CONTENTS)
     if removes:
         remove_source(s, f)
     if tells or removes:

@@ -36,7 +36,8 @@ cdef bint is_time_to_ask_locked(send_state *s) noexcept nogil
 # Moves questions into t.batch and t.flights; how many.
 cdef int take_questions_locked(send_stream *t) noexcept nogil
 cdef int send_questions(send_stream *t, int n, fast_err *err) noexcept nogil
-# The receiver's answer to a question that was asked. 0; or -1, an answer that is none.
+# The receiver's answer to a question that was asked. 0; 1: it has that file, which is to be told before the caller ends
+# the flight; or -1, an answer that is none.
 cdef int take_answer_locked(send_state *s, flight *f, const result *r, fast_err *err) noexcept nogil
 # The oldest wanted one; False when there is none.
 cdef bint take_wanted_locked(send_state *s, wanted_file *w) noexcept nogil

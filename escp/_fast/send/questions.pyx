@@ -75,6 +75,8 @@ cdef int take_answer_locked(send_state *s, flight *f, const result *r, fast_err 
             s.config.compares_digests and (f.n_name or f.dir.is_root_file))):
         s.n_skipped += f.n_name != 0 or f.dir.is_root_file
         settle_root_locked(s, f)
+        if s.config.tells_same and not f.is_node and (f.n_name or f.dir.is_root_file):
+            return 1
         flight_end_locked(s, f)
         return 0
     f.is_sent = False  # a second answer is refused

@@ -218,6 +218,7 @@ ctypedef struct send_config:
     bint is_dry_run
     bint removes_sources  # what has arrived
     bint itemizes  # what has arrived is told, and why it was sent
+    bint tells_same  # and what the receiver has already, or that arrived and lacks something
     bint tells_begun  # the receiver knows ENTRY_BEGUN
     uint64_t min_bytes  # smaller files are left out
     uint64_t below_bytes  # and those that are not smaller than that; 0: no bound
@@ -303,6 +304,9 @@ cdef void state_wake(send_state *s) noexcept nogil  # whoever waits for a stream
 cdef void state_fail(send_state *s, const fast_err *err) noexcept nogil  # a fatal event, then state_stop
 cdef void report(send_state *s, const fast_err *err, bint is_remote, dir_node *dir,
                  const char *name, size_t n_name) noexcept nogil  # one file failed
+# EVENT_LISTED or EVENT_ITEM, of an entry of that kind and size, for that reason_kind.
+cdef void tell_name(send_state *s, int event, int reason, int kind, uint64_t size, dir_node *dir,
+                    const char *name, size_t n_name) noexcept nogil
 cdef dir_node *node_new(dir_node *parent, const char *source, size_t n_source,
                         const char *target, size_t n_target) noexcept nogil
 cdef void node_unref(send_state *s, dir_node *node) noexcept nogil

@@ -1,8 +1,8 @@
 """Opening and queueing what walkers find; see walk_files.pxd."""
 
-from libc.stdint cimport int64_t, uint64_t
+from libc.stdint cimport uint64_t
 
-from escp._fast.base.events cimport EVENT_LISTED, push_event
+from escp._fast.base.events cimport EVENT_LISTED
 from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, EFBIG, EIO, ENOENT, ENOMEM, O_CLOEXEC, O_DIRECTORY,
                                    O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_ISBLK, S_ISCHR, S_ISFIFO, S_ISLNK,
                                    S_ISREG, c_close, errno, fstat, malloc, memcpy, memset,
@@ -14,7 +14,7 @@ from escp._fast.files.guard cimport guard_take, guarded_fstatat, guarded_openat,
 from escp._fast.files.sizes cimport find_size, is_size_true
 from escp._fast.send.below cimport open_below, root_way
 from escp._fast.send.hard_links cimport take_hard_link
-from escp._fast.send.send_state cimport dir_node, item, item_close, item_put, node_unref, report, send_state
+from escp._fast.send.send_state cimport dir_node, item, item_close, item_put, node_unref, report, send_state, tell_name
 from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LINK, ENTRY_SMALL
 
 
@@ -28,12 +28,6 @@ cdef void tell(send_state *s, dir_node *dir, const char *name, int code, int sys
 
 cdef void list_name(send_state *s, dir_node *dir, const char *name, int kind, uint64_t size,
                     int reason) noexcept nogil:
-    cdef fast_err what
-    clear(&what)
-    what.code = reason
-    what.where = ("directory" if kind == ENTRY_DIRECTORY else "link" if kind == ENTRY_LINK
-                  else "device" if kind == ENTRY_DEVICE else "file")
-    what.offset = <int64_t>size
     pthread_mutex_lock(&s.lock)
     if kind == ENTRY_DIRECTORY:
         s.n_directories += 1
@@ -42,7 +36,7 @@ cdef void list_name(send_state *s, dir_node *dir, const char *name, int kind, ui
         s.n_found_bytes += size
         s.n_files += 1
     pthread_mutex_unlock(&s.lock)
-    push_event(&s.events, EVENT_LISTED, &what, False, dir.target, dir.n_target, name, strlen(name))
+    tell_name(s, EVENT_LISTED, reason, kind, size, dir, name, strlen(name))
 
 
 cdef void queue(send_state *s, item *it, dir_node *dir, const char *name) noexcept nogil:

@@ -2,12 +2,13 @@
 
 from libc.stdint cimport uint64_t, uint8_t
 
+from escp._fast.base.events cimport EVENT_ITEM
 from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, EFBIG, S_ISREG, c_close, errno, escp_flag, free, fstat,
                                    malloc, memcpy, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
                                    pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.base.types cimport (FAST_CHANGED, FAST_MEMORY, FAST_SPECIAL, FAST_SYS, REASON_ATTRIBUTES,
-                                    REASON_CONTENTS, REASON_NONE, REASON_TYPE, SELECT_ALL, SMALL_FILE_BYTES, clear,
-                                    fail, fast_err)
+                                    REASON_CONTENTS, REASON_NONE, REASON_SAME, REASON_TYPE, SELECT_ALL,
+                                    SMALL_FILE_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.bounds cimport bound_status
 from escp._fast.files.compare cimport digest_file
@@ -16,7 +17,8 @@ from escp._fast.files.sizes cimport find_size, is_size_true, measure, peek
 from escp._fast.send.below cimport open_below, root_way
 from escp._fast.send.questions cimport is_time_to_ask_locked, take_wanted_locked, wanted_file
 from escp._fast.send.send_stamps cimport find_stamp
-from escp._fast.send.send_state cimport N_QUESTIONS, dir_node, item, node_unref, node_unref_locked, report, send_state
+from escp._fast.send.send_state cimport (N_QUESTIONS, dir_node, item, node_unref, node_unref_locked, report,
+                                         send_state, tell_name)
 from escp._fast.walk.walk_files cimport (is_out_of_bounds, list_name, open_flags, take_below, take_file,
                                          take_opened, tell)
 from escp._fast.wire.payloads cimport ENTRY_DIRECTORY, ENTRY_LINK, ENTRY_SMALL
@@ -73,6 +75,8 @@ cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) no
         return
     if fd >= 0:
         c_close(fd)
+    if rc == 1 and s.config.tells_same and not asked.is_node and (asked.n_name or dir.is_root_file):
+        tell_name(s, EVENT_ITEM, REASON_SAME, ENTRY_SMALL, asked.size, dir, asked.name, asked.n_name)
     if rc == 0:
         if asked.n_name == 0 and not dir.is_root_file:
             list_name(s, dir, "", ENTRY_DIRECTORY, 0, reason)

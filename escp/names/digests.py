@@ -1,0 +1,114 @@
+"""SHA-256 of files, by a few threads: for manifests. Loaded where one is written or checked only."""
+
+import errno
+import hashlib
+import os
+import stat
+import threading
+from collections import deque
+from collections.abc import Sequence
+
+from escp.lean.record import Record
+from escp.names.guarded import hide_rule, open_path
+
+BUFFER_BYTES = 1 << 20
+MAX_THREADS = 8  # more than a disk or a host's memory needs
+_FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC  # a pipe must not be waited for
+
+
+class Digested(Record):
+    """What a file was when it was read; with *sys_errno* it could not be: ENXIO for what is no file."""
+
+    digest: bytes = b""
+    size: int = 0
+    seconds: int = 0  # modification time, since 1970
+    nanoseconds: int = 0
+    sys_errno: int = 0
+
+
+class Digester:
+    """`add` paths; `take` gives what is done, in their order. *fd* is readable when something is."""
+
+    def __init__(self) -> None:
+        self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
+        self._changed = threading.Condition()
+        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._done: dict[int, Digested] = {}
+        self._n_added = self._n_taken = 0
+        self._n_bytes = 0  # read since the last `take`
+        self._is_closed = False
+        self._threads: list[threading.Thread] = []
+
+    def add(self, paths: Sequence[bytes]) -> None:
+        with self._changed:
+            for path in paths:
+                self._waiting.append((self._n_added, path))
+                self._n_added += 1
+            self._changed.notify_all()
+        wanted = min(MAX_THREADS, len(os.sched_getaffinity(0)), len(self._waiting))
+        while len(self._threads) < wanted:
+            thread = threading.Thread(target=self._work, name="escp-digest", daemon=True)
+            self._threads.append(thread)
+            thread.start()
+
+    @property
+    def is_busy(self) -> bool:
+        return self._n_taken < self._n_added
+
+    def take(self) -> tuple[list[Digested], int]:
+        """Those that are done, and how many bytes were read since the last time."""
+        with self._changed:
+            found = []
+            while self._n_taken in self._done:
+                found.append(self._done.pop(self._n_taken))
+                self._n_taken += 1
+            n_bytes, self._n_bytes = self._n_bytes, 0
+        return found, n_bytes
+
+    def close(self) -> None:
+        """A thread that a disk holds up is left alone; it ends with the process."""
+        with self._changed:
+            self._is_closed = True
+            self._waiting.clear()
+            self._changed.notify_all()
+        for thread in self._threads:
+            thread.join(1.0)
+        if not any(thread.is_alive() for thread in self._threads):
+            os.close(self.fd)
+
+    def _work(self) -> None:
+        buffer = memoryview(bytearray(BUFFER_BYTES))
+        while True:
+            with self._changed:
+                while not self._waiting and not self._is_closed:
+                    self._changed.wait()
+                if self._is_closed:
+                    return
+                number, path = self._waiting.popleft()
+            try:
+                found = self._digest(path, buffer)
+            except OSError as e:
+                found = Digested(sys_errno=hide_rule(e.errno or errno.EIO))
+            with self._changed:
+                self._done[number] = found
+            os.eventfd_write(self.fd, 1)
+
+    def _digest(self, path: bytes, buffer: memoryview) -> Digested:
+        fd = open_path(path, _FLAGS)
+        try:
+            before = os.fstat(fd)
+            if not stat.S_ISREG(before.st_mode):
+                raise OSError(errno.EISDIR if stat.S_ISDIR(before.st_mode) else errno.ENXIO, "no file")
+            os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
+            total = hashlib.sha256()
+            while (n := os.readv(fd, [buffer])) and not self._is_closed:
+                total.update(buffer[:n])
+                with self._changed:
+                    self._n_bytes += n
+            after = os.fstat(fd)
+        finally:
+            os.close(fd)
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise OSError(errno.ESTALE, "it changed while it was read")
+        seconds, nanoseconds = divmod(after.st_mtime_ns, 1_000_000_000)
+        return Digested(total.digest(), after.st_size, seconds, nanoseconds)
