@@ -183,7 +183,7 @@ class Agent:
         if isinstance(message, Carry):
             from escp.agent.sessions import Sessions
 
-            self._service = Sessions(self._loop, self._channel, self._words)
+            self._service = Sessions(self._loop, self._channel, self._words, self._site)
         else:
             if self._site is not None:
                 self._site.admit(message)  # no rule of a host's holds what is done there

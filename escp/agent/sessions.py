@@ -19,12 +19,15 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from escp.agent.site import Site
+
 
 class Sessions:
     """In the place of `Service`, from `Carry` to the initiator's `Bye`."""
 
-    def __init__(self, loop: EventLoop, channel: ControlChannel, words: "Sequence[str]"):
-        """*words*: this agent's own command line, which the others get, too."""
+    def __init__(self, loop: EventLoop, channel: ControlChannel, words: "Sequence[str]", site: "Site | None"):
+        """*words*: this agent's own command line, which the others get, too; *site*: its host's rules."""
+        self._site = site
         self.is_done = False
         self._loop = loop
         self._channel = channel
@@ -41,7 +44,9 @@ class Sessions:
         return self._loop.now() + KEEPALIVE_S
 
     def tick(self, now: float) -> None:
-        """The channel sees to what is due."""
+        """The time of a session is that of the login, however many copies it was for."""
+        if self._site is not None:
+            self._site.check_time(now)
 
     def take(self, message: Message) -> None:
         if isinstance(message, Begin):

@@ -16,9 +16,13 @@ from escp.control.messages import (
     Ended,
     Error,
     Examine,
+    Expect,
+    Expected,
     Hello,
     KeepAlive,
     Leave,
+    Link,
+    Receive,
     Send,
     Sources,
 )
@@ -30,7 +34,7 @@ HELLO = Hello(PROTOCOL_MAJOR, PROTOCOL_MINOR, "test", [])
 class Agent:
     """`escp --server`, which has been told to carry."""
 
-    def __init__(self):
+    def __init__(self, *, is_plain=False):
         self.process = subprocess.Popen(
             [sys.executable, "-m", "escp", "--server"],
             cwd=ROOT,
@@ -39,7 +43,8 @@ class Agent:
         )
         self.decoder = Decoder()
         self.said: dict[int, bytes] = {}
-        self.say(HELLO, Carry())
+        if not is_plain:
+            self.say(HELLO, Carry())
         before = b""
         while MARKER not in before:
             before += self.process.stdout.read1()
@@ -148,6 +153,26 @@ def test_more_than_a_window_is_refused(agent):
     except BrokenPipeError:
         pass
     assert agent.hear(Error, Ended)
+
+
+def test_expectations_that_come_too_late(tmp_path):
+    """The table of digests is never written to once streams may ask it."""
+    values = {
+        "target": bytes(tmp_path),
+        "n_sources": 1,
+        "engine": "posix",
+        "has_checksum": True,
+        "selection": "all",
+    }
+    named = {name: values.get(name, name == "has_expected") for name in Receive._fields}
+    named |= {"mode_rules": [], "filters": [], "partial_min": 0, "job": b""}
+    link = Link(bytes(32), "tunnel", 1, 1 << 20, 0, [], 1, 1, 5, False, False)
+    expect = Expect([b"x"], [bytes(16)])
+    with Agent(is_plain=True) as agent:
+        agent.say(HELLO, Receive(**named), expect)
+        assert agent.hear(Expected) == Expected()
+        agent.say(link, expect)
+        assert "too late" in agent.hear(Error).message
 
 
 def test_what_an_end_of_a_copy_may_not_become():

@@ -1,18 +1,22 @@
 """escp.connect(): one login, and any number of copies over it, one after the other and at once."""
 
+import contextlib
 import gc
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 
 import pytest
 
 import escp as library
 from escp import errors
+from escp.remote.filelink import FileLink
 from tests.api.test_copy import LARGE, OwnError, login
 from tests.support.command import ROOT
 from tests.support.leftovers import find_agents, find_processes
@@ -271,6 +275,46 @@ def test_killed_agent_of_one_copy_ends_that_one_only(escp, remote, source, targe
             progress=lambda now: [os.kill(pid, signal.SIGKILL) for pid in set(find_agents(escp.mark)) - own],
         )
     assert remote.put(source / "a", target / "b").ok
+
+
+def test_answers_that_nobody_asked_for(remote, source, monkeypatch):
+    """They are no answers to what is asked later."""
+    for size in (1, 2):
+        write_random(source / str(size), size)
+    send = FileLink.send
+
+    def send_twice(self, question):
+        send(self, question)
+        self._link.send(question)
+
+    monkeypatch.setattr(FileLink, "send", send_twice)
+    with contextlib.suppress(errors.ProtocolError):
+        assert remote.stat(source / "1").size == 1
+    monkeypatch.undo()
+    time.sleep(0.5)
+    assert remote.stat(source / "2").size == 2
+
+
+def find_largest_agent(escp):
+    """Bytes that the largest of its agents has in memory."""
+    sizes = []
+    for pid, line in find_processes(escp.mark).items():
+        if "--server" in line:
+            status = Path(f"/proc/{pid}/status").read_text()
+            sizes.append(int(status.partition("VmRSS:")[2].split()[0]) << 10)
+    return max(sizes)
+
+
+def test_long_connection_needs_no_more_memory(escp, remote, source, target):
+    """Whatever has gone through it is kept by neither end."""
+    write_random(source / "a", 20_000_000)
+    remote.read(source / "a")
+    before, own = find_largest_agent(escp), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    for _ in range(6):
+        remote.read(source / "a")
+        assert remote.put(source / "a", target / "b", tunnel="always").ok
+    assert find_largest_agent(escp) < before + 50_000_000
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss < own + 100_000
 
 
 def test_idle_connection_stays(escp, remote, source, target, monkeypatch):

@@ -6,19 +6,27 @@ from pathlib import Path
 import pytest
 
 from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
+from escp.control import questions
 from escp.control.codec import Decoder, decode, encode
 from escp.control.messages import (
     TYPES,
     Accept,
     Allow,
     Allowed,
+    Begin,
     Bye,
+    Carry,
     Chunk,
     Credit,
+    Ended,
     Error,
+    Expect,
+    Expected,
     FileFailed,
+    Files,
     Hello,
     KeepAlive,
+    Leave,
     Link,
     Listed,
     Listening,
@@ -74,6 +82,25 @@ MESSAGES = [
     Error(1, "ünï \x1b \ud800 \udcff", "hint"),
     KeepAlive(),
     Bye(),
+    Expect([b"a/\xff"], [bytes(16)]),
+    Expected(),
+    Carry(),
+    Begin(63),
+    Leave(0),
+    Ended(5, 255, "too many processes"),
+    Files(),
+    questions.Look(b"a", True),
+    questions.List(b""),
+    questions.More(),
+    questions.Entries([b"\xff"], *[[n] for n in range(7)], [b"target"], False),
+    questions.Change("rename", b"a", b"b"),
+    questions.Changed(17, b"b"),
+    questions.Digest(b"a"),
+    questions.Digested(bytes(16), 7),
+    questions.Read(b"a", (1 << 63) - 1, questions.MAX_READ_BYTES),
+    questions.Piece(bytes(questions.MAX_READ_BYTES), 7, b"(1, 2)"),
+    questions.Store(b"a", bytes(questions.MAX_READ_BYTES), bytes(16), True),
+    questions.Stored(0),
 ]
 
 

@@ -6,9 +6,13 @@ from collections.abc import Iterator
 
 import pytest
 
+import escp as library
+from escp import errors
+from tests.api.test_copy import login
 from tests.support.command import needs_root, needs_source
 from tests.support.restricted import RestrictedHost
 from tests.support.trees import list_tree, write_random
+from tests.support.waiting import wait_for
 
 pytestmark = needs_source  # the file's path is changed
 
@@ -179,6 +183,18 @@ def test_limit(host, source, target, way, more):
     start_s = time.monotonic()
     host.escp.copy(*more, *([source / "large", "box:"] if way == "push" else ["box:there", target]))
     assert time.monotonic() - start_s > 2
+
+
+def test_time_of_a_program_that_stays_logged_in(host, source):
+    """It is the login's, whatever goes over it."""
+    (source / "a").write_text("a")
+    host.force(f"--restrict={host.reached}", block="max-time: 3s")
+    with library.connect("box", **login(host.escp)) as far:
+        assert far.put(source / "a").ok
+        wait_for(lambda: far._connection._error is not None)
+        with pytest.raises(errors.RefusedError, match="the time is over that max-time"):
+            far.put(source / "a", "b")
+    assert os.listdir(host.reached) == ["a"]
 
 
 def test_time(host, source):

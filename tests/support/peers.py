@@ -182,6 +182,9 @@ class Sender(Peer):
             buffer_bytes,
             connection,
         )
+        self.start_plane()
+
+    def start_plane(self) -> None:
         self.plane.start()
 
     def __exit__(self, *args: object) -> None:
