@@ -14,7 +14,7 @@ from escp.streams.ends import ReceiveEnd
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.remote.agentlink import AgentLink
-    from escp.streams.ends import Listener
+    from escp.streams.endlistener import Listener
 
 _NOTHING: Mapping[bytes, bytes] = {}
 

@@ -27,27 +27,12 @@ from escp.process.limits import share_for_receiver, share_for_sender
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from typing import Protocol
 
     from escp.names.inventory import Source
     from escp.options.options import Options
+    from escp.streams.endlistener import Listener
     from escp.streams.record import JobRecord
     from escp.streams.streams import Streams
-
-    class Listener(Protocol):
-        """Who is told what happens; all calls come from the event loop."""
-
-        def file_failed(
-            self, end: "SendEnd | ReceiveEnd", failure: Failure, path: bytes, *, is_receiver: bool
-        ) -> None: ...
-        def part_told(self, path: bytes, news: str, n_bytes: int) -> None: ...
-        def listed(self, path: bytes) -> None: ...  # below the target; directories end with a slash
-        def itemized(self, path: bytes, reason: int, kind: str, size: int) -> None: ...  # as `listed`
-        def end_finished(self, end: "SendEnd | ReceiveEnd") -> None: ...
-        def end_failed(self, failure: Failure) -> None: ...
-        def stream_lost(self, stream: int, failure: Failure) -> None: ...  # another connection is waited for
-        def stream_resumed(self, stream: int) -> None: ...
-        def sources_taken(self) -> None: ...
 
 
 SYNC_NAMES = "sync names"  # where the end of a copy with --fsync fails

@@ -21,7 +21,7 @@ cdef inline uint64_t read_clock() noexcept nogil:
     return <uint64_t>now.tv_sec * 1000000000 + <uint64_t>now.tv_nsec
 
 
-# Contents of a file have come, or are with the receiver: n_raw bytes, which took n_payload on the way.
+# Counts contents of a file, sent or received: n_raw bytes, which were n_payload in their frame.
 cdef inline void count_contents(stream_counters *counters, uint64_t n_payload, uint64_t n_raw) noexcept nogil:
     cdef uint64_t now_ns = read_clock()
     if counters.first_ns == 0:

@@ -15,11 +15,11 @@ cdef enum event_kind:
     EVENT_FATAL = 2  # the plane has stopped
     EVENT_FINISHED = 3  # the plane has done all its work
     EVENT_ROOM = 4  # a source may be added again
-    EVENT_PART = 8  # of a large file: err.where: resumed, or why its part is not; err.offset: bytes that are kept
+    EVENT_PART = 8  # err.where: a large file's part is resumed, or why not; err.offset: bytes that are kept
     EVENT_LISTED = 5  # dry run: what would be copied; err.where: file, directory, link or device, err.offset: its size
     EVENT_CUT = 6  # err.offset: a stream whose connection broke; another one is waited for
-    EVENT_RESUMED = 7  # and goes on
-    EVENT_ITEM = 9  # was copied: err.code: reason_kind; err.where, err.offset: as of EVENT_LISTED
+    EVENT_RESUMED = 7  # err.offset: a stream that goes on over another connection
+    EVENT_ITEM = 9  # something was copied; err.code: its reason_kind; err.where, err.offset: as in EVENT_LISTED
 
 
 ctypedef struct event:

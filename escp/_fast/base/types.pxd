@@ -61,12 +61,12 @@ cdef enum fast_code:
     FAST_GONE = 23  # nothing can be made in the target any more: it was removed, or its file system died
     FAST_FORBIDDEN = 24  # this host's rules for a session don't allow it (files/guard.pxd)
     N_FAST_CODES = 25
-    # The file, directory, link or device is there, whole and verified, but without all that was to be kept: this, and
-    # the sum of what it lacks. Only in results of receivers that were asked to name it.
+    # The file, directory, link or device is there, whole and verified, but some attribute that was to be kept could not
+    # be set. The code is this plus the attribute_kinds that it lacks. Only for senders that asked for it.
     FAST_LACKS = 32
 
 
-# In place of an errno, beyond all of the system's: what FAST_FORBIDDEN is made of.
+# FAST_FORBIDDEN as it stands in a place for an errno: no system has so high a number.
 cdef enum:
     ERRNO_FORBIDDEN = 4000
 

@@ -9,13 +9,13 @@ from escp._fast.wire.payloads cimport data_header
 
 cdef int count_coming_locked(open_large *l, uint64_t n, fast_err *err) noexcept nogil:
     l.n_begun += n
-    if l.n_begun > (l.n_total if l.has_end else l.what.size):  # it may be finished under this block's feet
+    if l.n_begun > (l.n_total if l.has_end else l.what.size):  # the file may be finished while this block comes
         return fail(err, FAST_PROTOCOL, 0, "block after the end")
     return 0
 
 
 cdef int check_block_locked(receive_state *s, open_large *l, const data_header *h, fast_err *err) noexcept nogil:
-    """Blocks are whole, lie on their grid and come once."""
+    """-1 unless the block is whole, lies on the grid and comes for the first time."""
     cdef uint64_t block = s.config.block
     cdef uint64_t number = h.offset // block
     cdef uint64_t bit = number % l.window

@@ -36,7 +36,7 @@ from escp._fast.wire.zstd cimport ZSTD_decompressDCtx
 
 
 cdef int receive_iv(receive_stream *t, uint8_t *iv, fast_err *err) noexcept nogil:
-    """The next frame's IV word; while none is there, writes that complete are taken in."""
+    """Receive the next frame's IV word. Until it is there, take in writes that complete."""
     cdef ssize_t k
     while t.ring.n_pending:
         k = recv(t.line.fd, iv, IV_BYTES, MSG_DONTWAIT)
@@ -67,7 +67,7 @@ cdef int take_absent(receive_stream *t, const entry *e, fast_err *err) noexcept 
 
 
 cdef void tell_missing(receive_state *s) noexcept nogil:
-    """Of what was asked for, and neither came nor was said to be absent."""
+    """Tell Python of each name that was asked for, and neither came nor was said to be absent."""
     cdef char name[MAX_PATH_BYTES]
     cdef size_t n = 0
     cdef fast_err own
@@ -93,7 +93,7 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
             return -1
         if t.state.config.is_dry_run and (e.kind < ENTRY_QUERY or e.kind == ENTRY_BEGUN):
             return fail(err, FAST_PROTOCOL, 0, "data in a dry run")
-        # Those of large files when they are begun; an absent one is not one that comes.
+        # Names of large files are checked when the files are begun; one that is absent does not come.
         if e.kind != ENTRY_LARGE and e.kind != ENTRY_LARGE_END and e.kind != ENTRY_ABSENT and roots_check(
                 &t.state.roots, &e, err) < 0:
             return -1

@@ -50,7 +50,7 @@ cdef int receive_taken(receive_stream *t, uint64_t *n_results, fast_err *err) no
 
 
 cdef int repeat_results(receive_stream *t, uint64_t n_known, fast_err *err) noexcept nogil:
-    """Those that the sender has not got."""
+    """Send the results again that the sender does not have."""
     cdef uint8_t frame[ANSWER_BEFORE + MAX_BATCH * RESULT_BYTES + TAG_BYTES]
     cdef int n = 0
     if n_known > t.n_told or t.n_told - n_known > N_TOLD:
@@ -67,7 +67,7 @@ cdef int repeat_results(receive_stream *t, uint64_t n_known, fast_err *err) noex
 
 
 cdef int greet(receive_stream *t, fast_err *err) noexcept nogil:
-    """Over a connection that is new: each end says what it has; and the results that were lost."""
+    """Over a new connection: each end says what it has taken, then lost results go again."""
     cdef uint64_t n_known = 0
     t.n_untold = 0
     t.n_untold_bytes = 0
@@ -93,7 +93,7 @@ cdef int receive_again(receive_stream *t, fast_err *err) noexcept nogil:
         if connection_cut(t.line.whole, t.line.number):
             push_event(&t.state.events, EVENT_CUT, err, False, NULL, 0, NULL, 0)
         clear(err)
-        # What it finds out the sender is told over the next connection.
+        # The sender hears of it over the next connection.
         if end_writes(t, t.ring.n_pending, err) < 0 or line_adopt(&t.line, True, True, err) < 0:
             return -1
         rc = greet(t, err)

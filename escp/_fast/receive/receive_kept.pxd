@@ -12,16 +12,16 @@ from escp._fast.receive.receive_state cimport open_large, receive_state, receive
 from escp._fast.wire.payloads cimport entry
 
 
-# Before the file is made: whether it is to be a part, and whose.
+# Before the file is made: notes whether it is to be a part, and of which command.
 cdef int wish_part(receive_state *s, open_large *l, const entry *e, fast_err *err) noexcept nogil
-# Once it is made: what is there of an old part is verified, and all else is zero where nothing else will come. Tells
-# Python of it. Whether it is an old one, which has the file's size now.
+# Once the file is made: verifies the blocks of an old part, and makes zero of all where nothing will come. Tells Python
+# of it. Whether there is an old part; it has the file's size now.
 cdef bint verify_part(receive_stream *t, open_large *l, fast_err *own) noexcept nogil
-# To a sender that asked: what is kept, and that it may begin.
+# Tells a sender that asked which blocks are kept, and that it may begin.
 cdef int answer_part(receive_stream *t, open_large *l, fast_err *err) noexcept nogil
-# A block comes that may be kept; True where it was, and what is there of it is no longer counted.
+# A block has come. True: it was a kept one, and no longer counts as that.
 cdef bint replace_kept_locked(receive_state *s, open_large *l, uint64_t number) noexcept nogil
 # The block has been written.
 cdef void note_block(receive_state *s, open_large *l, uint64_t offset, const digest128 *digest) noexcept nogil
-# What lies at the block is gone.
+# Makes zero of what lies there.
 cdef int clear_block(receive_state *s, const open_large *l, uint64_t number, fast_err *err) noexcept nogil

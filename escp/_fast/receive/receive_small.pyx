@@ -24,7 +24,7 @@ cdef enum:
 
 cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, new_file *f, digest128 *digest,
                      fast_err *own) noexcept nogil:
-    """Verified and written, without its name."""
+    """Verify and write the file, which has no name yet."""
     cdef receive_state *s = t.state
     cdef int64_t n = e.size
     f.fd = -1
@@ -69,7 +69,8 @@ cdef bint is_neighbour(const entry *a, const entry *b) noexcept nogil:
 
 
 cdef int keep_held_directory(held_file *h, const held_file *before) noexcept nogil:
-    """The cache may close its own before the file has its name: it shares that of the file before it, or has one."""
+    """Keep the directory open until the file has its name: the cache may close its descriptor before. A neighbour's
+    descriptor will do."""
     if h.file.dirfd < 0:  # a pipe or a device
         return 0
     if before != NULL and before.dirfd >= 0 and is_neighbour(&h.what, &before.what):
@@ -131,7 +132,7 @@ cdef int settle_small(receive_stream *t, fast_err *err) noexcept nogil:
 
 
 cdef bint is_settling_due(const receive_stream *t) noexcept nogil:
-    """While more comes, more is waited for; not for long, as directories wait for their files."""
+    """As long as files come, the batch may grow; not for long, because directories wait for their files."""
     cdef uint8_t byte
     if t.n_waiting == 0:
         return False

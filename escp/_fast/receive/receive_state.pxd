@@ -56,7 +56,7 @@ ctypedef struct open_large:
     uint64_t n_total  # bytes that were sent, once its end is known
     uint64_t n_reserved  # reserve.pxd
     uint64_t n_ahead
-    uint64_t look_at  # bytes begun, at which it is looked whether its directory is still there
+    uint64_t look_at  # when so many bytes have begun, look whether its directory is still there
     bint has_end
     bint is_abandoned
     digest128 digest  # of what came
@@ -102,7 +102,7 @@ ctypedef struct receive_state:
     uint64_t n_ahead  # reserve.pxd
     uint64_t n_to_memory  # bytes of files on a tmpfs since the memory was looked at
     int is_stopped
-    int n_written  # streams of which all is named
+    int n_written  # streams whose files all have their names
     int n_ended
     event_queue events
     stream_counters streams[MAX_STREAMS]
@@ -179,8 +179,8 @@ cdef void drop_held(receive_stream *t) noexcept nogil  # what is left of t.held
 # Seals and sends *frame*: ANSWER_BEFORE bytes, the body of n_body bytes, TAG_BYTES. Results that wait go first.
 cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, size_t n_body,
                      fast_err *err) noexcept nogil
-# A frame of count results, and how many frames were taken. Where there may be another connection a broken one is no
-# failure: who receives finds out.
+# Sends a frame of count results, and how many frames were taken. Where there may be another connection a broken one is
+# no failure: the next receive finds out.
 cdef int send_results(receive_stream *t, uint8_t *frame, int count, fast_err *err) noexcept nogil
 cdef int tell_taken(receive_stream *t, uint64_t n, fast_err *err) noexcept nogil
 # Adds the outcome of one entry to the next frame of results; *own* is FAST_OK or why it failed. -1 with FAST_GONE where

@@ -26,11 +26,11 @@ ctypedef struct stretch:
     uint64_t n
 
 
-# 0; -1: the file can't fit. On a tmpfs all that is announced counts: for what is missing there the kernel kills.
+# 0; -1: the file can't fit. On a tmpfs all announced bytes count: without memory for them the kernel kills processes.
 cdef int check_room(receive_state *s, const open_large *l, fast_err *err) noexcept nogil
 # The next stretch, if it is time for it: whoever gets one reserves it, without the lock.
 cdef void claim_room_locked(receive_state *s, open_large *l, stretch *out) noexcept nogil
 # Allocates it. 0; 1: the file system can't reserve; -1: it will not fit.
 cdef int reserve(const open_large *l, const stretch *where, fast_err *err) noexcept nogil
-# n bytes more of the file have come, or (all of it) it is over.
+# n more bytes of the file have come. When it is over, all that are left.
 cdef void earn_room_locked(receive_state *s, open_large *l, uint64_t n) noexcept nogil

@@ -53,16 +53,16 @@ cdef int roots_open(root_set *r, bint is_on, bint keeps_names, uint64_t seed) ex
 cdef void roots_free(root_set *r) noexcept nogil
 # 0, or one of those above.
 cdef int roots_allow(root_set *r, const char *name, size_t n, bint is_directory) noexcept nogil
-# Whether this entry was asked for, and of a hard link the file that it names; -1 with FAST_UNSAFE. But for questions
-# a root is claimed by that: it may not come again. Of a large file: for its first entry only.
-# It also notes in the entry how much of its path, and of that file's, is the root's, which tree.pyx confines it to:
-# the widest root that it lies below, or, where there is no list, the first component.
+# -1 with FAST_UNSAFE unless this entry, and the file that a hard link names, were asked for. A root is claimed by that
+# and may not come again; a question claims nothing. For a large file's first entry only.
+# Notes in the entry how much of its path, and of that file's, is the root's: tree.pyx confines it to that. It is the
+# widest root that it lies below, or, where there is no list, the first component.
 cdef int roots_check(root_set *r, entry *e, fast_err *err) noexcept nogil
 # The final result of what was claimed.
 cdef void roots_settle(root_set *r, const entry *e, bint is_good) noexcept nogil
-# A question's answer is that nothing will come of that name, or, *is_compared*, that the sender will say so or not.
+# A question was answered so that nothing will come of that name; *is_compared*: unless the sender finds a difference.
 cdef void roots_answer(root_set *r, const entry *e, bint is_compared) noexcept nogil
-# ENTRY_ABSENT. 1, 0 for one that the sender found to be here, or -1 with FAST_UNSAFE for what is not waited for.
+# Takes ENTRY_ABSENT. 1; 0: the sender found it to be here; -1 with FAST_UNSAFE: nobody waits for it.
 cdef int roots_absent(root_set *r, const entry *e, fast_err *err) noexcept nogil
 # Nothing can be allowed from now on.
 cdef void roots_close(root_set *r) noexcept nogil

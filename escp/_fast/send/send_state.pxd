@@ -30,7 +30,7 @@ cdef enum:
     MAX_FINISHED = 8192  # directories and absent sources to be told of, before walkers wait with the next source
     N_QUESTIONS = 1024  # files to be asked about, waiting for a stream
     MAX_ASKED = N_FLIGHTS // 2  # of the flights, so that files always find some
-    ASK_ROOM = 256  # questions are asked while so many more may be in the air
+    ASK_ROOM = 256  # questions are asked only while so many more flights are free
     N_SENT = 1024  # frames of a stream on the way: in blocks of 1 MiB that is 1 GiB
     # Of a stream, to be sent again. Until the receiver tells what it has taken, with as much again on the way; the
     # ring's end and what is behind its oldest frame may be too short for the next.
@@ -134,7 +134,7 @@ ctypedef struct large_file:
 # 160 bytes: a long copy has all of them in memory.
 ctypedef struct flight:
     uint64_t id  # 0: free
-    int to_next_free  # free: 0 is the one behind it; so zeroed memory is a list, and nobody touches 1 MB to make one
+    int to_next_free  # of a free one, from the one behind it on: so zeroed memory is a list, and stays untouched
     uint16_t n_name
     uint8_t kind  # entry_kind
     uint8_t is_sent  # its entry (the last one, of a large file) is on its way: a final result may come
@@ -144,7 +144,7 @@ ctypedef struct flight:
     uint8_t is_node  # of a question: about a link or device
     uint8_t is_lone  # the source had no other name
     uint8_t reason  # of a question: the reason_kind of the answer
-    uint8_t is_told  # that it has failed the user knows, before the receiver does
+    uint8_t is_told  # the user knows already that it has failed
     char short_name[SHORT_NAME_BYTES]  # see flight_name
     uint64_t size
     uint64_t dev  # of the source

@@ -1,0 +1,19 @@
+"""Who is told what happens at an end (`ends`). For the type checker alone: nothing of it is loaded."""
+
+from typing import Any, Protocol
+
+from escp.failures import Failure
+
+
+class Listener(Protocol):
+    """All calls come from the event loop; *end*: a SendEnd or a ReceiveEnd."""
+
+    def file_failed(self, end: Any, failure: Failure, path: bytes, *, is_receiver: bool) -> None: ...
+    def part_told(self, path: bytes, news: str, n_bytes: int) -> None: ...
+    def listed(self, path: bytes) -> None: ...  # below the target; directories end with a slash
+    def itemized(self, path: bytes, reason: int, kind: str, size: int) -> None: ...  # as `listed`
+    def end_finished(self, end: Any) -> None: ...
+    def end_failed(self, failure: Failure) -> None: ...
+    def stream_lost(self, stream: int, failure: Failure) -> None: ...  # another connection is waited for
+    def stream_resumed(self, stream: int) -> None: ...
+    def sources_taken(self) -> None: ...
