@@ -150,6 +150,10 @@ class Service:
         self._way.close_streams()
 
     def take(self, message: Message) -> None:
+        if isinstance(message, Receive | Send):
+            self._log.take_order(message, self._peer_address)
+        elif isinstance(message, Sources):
+            self._log.take_sources(message.paths)
         if self._site is not None:
             message = self._site.admit(message)
         if isinstance(message, Hello):

@@ -242,8 +242,8 @@ class Way:
         self._link = self._link._replace(control_secret=b"")
         end.start(self.streams)
         self._log.begin(
-            role="sender" if self._is_sender else "receiver", peer=self._peer_address,
-            n_streams=self.streams.n_streams, block_bytes=self._link.block_bytes, aead=choose_aead(),
+            role="sender" if self._is_sender else "receiver", host=self._peer_address,
+            streams=self.streams.n_streams, block_bytes=self._link.block_bytes, aead=choose_aead(),
         )  # fmt: skip
 
     def _reopen(self, wanted: set[int], streams: Streams | None = None) -> "Connector | Acceptor":

@@ -157,8 +157,10 @@ def _run(
         caller.copied = set()
 
     def add(listeners: Listeners, options: Options) -> None:
-        add_log(listeners, options)
+        without_log = add_log(listeners, options)
         listeners.add(caller)
+        if without_log:
+            listeners.warn(without_log)
 
     def count_unmet() -> int:
         unmet = find_unmet(expected, caller.copied or set(), caller.failed, options)

@@ -173,9 +173,7 @@ class AgentJob(Job):
             if not self._is_started or not self._may_finish(agent):
                 raise ProtocolError(f"the remote escp on {agent.host} says that it is done before it can be")
             if message.log_failure:
-                self._watcher.warn(
-                    f"the log on {agent.host} cannot be written to any more: {message.log_failure}"
-                )
+                self._watcher.warn(f"the log on {agent.host} cannot be written to: {message.log_failure}")
             self._tally.close(agent, message)
             self._end_streams()
         elif isinstance(message, Damaged) and self._is_started and message.stream < self._n_streams:

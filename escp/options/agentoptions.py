@@ -33,6 +33,7 @@ class AgentOptions(Record):
     nodemask: int | None
     logfile: str | None  # a path or LOCAL0 to LOCAL7
     is_embedded: bool
+    is_logfile_configured: bool = False  # by a file, not by its words
     rules: "Rules | None" = None  # what this host forbids a session
 
 
@@ -53,6 +54,7 @@ def parse_agent_options(argv: "Sequence[str]", environ: "Mapping[str, str]") -> 
         nodemask=None if values.get("nodemask") is None else parse_mask(values["nodemask"], "--nodemask"),
         logfile=values.get("logfile"),
         is_embedded=EMBEDDED in argv,
+        is_logfile_configured="logfile" not in words and values.get("logfile") is not None,
         rules=rules,
     )
 

@@ -130,6 +130,8 @@ class Options(Record):
     cleans_agents: bool
     fallback: str  # one of values.FALLBACKS
     words: tuple[str, ...]  # the operands as they were written
+    option_words: tuple[str, ...]  # the options, with their values, as they were written
+    is_logfile_configured: bool  # not by the command line
     is_embedded: bool
     is_server: bool
     ssh_program: str
@@ -231,7 +233,7 @@ def parse_options(argv: list[str]) -> Options:
         chosen = [*config.select_blocks(blocks, hosts), last]
         args = merge_words(parser, words, chosen, kinds)
         args.operands = operands
-        return _check_options(args)
+        return _check_options(args)._replace(option_words=tuple(words))
 
     options = _check_words(parser, command, lambda: parse(hosts))
     if len(hosts) > 1 and any(block.pattern is not None for block in blocks):
@@ -299,6 +301,7 @@ def _parse_words(
     for dest, items in lists.items():
         more = [_convert(keys[key], text) for key, text in items]
         setattr(args, dest, [*getattr(args, dest), *more])
+    args.is_logfile_configured = args.logfile is not None and args.logfile == values.get("logfile")
     for dest in _PATHS:
         value = getattr(args, dest)
         if isinstance(values.get(dest), str) and value == values[dest]:
@@ -377,6 +380,8 @@ def _check_options(args: argparse.Namespace) -> Options:
         "stats_s": parse_time(args.stats),
         "reconnect_s": parse_time(args.reconnect_timeout, "--reconnect-timeout"),
         "logins": (),
+        "option_words": (),
+        "is_logfile_configured": getattr(args, "is_logfile_configured", False),
     }
     given = {name: value for name, value in vars(args).items() if name in Options._fields}
     return Options(**given | checked)

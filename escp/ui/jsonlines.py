@@ -10,8 +10,9 @@ from collections.abc import Callable
 from escp import __version__
 from escp.errors import EXIT_OK, EscpError, ReaderGoneError, name_errno
 from escp.ui.display import to_valid_text
+from escp.ui.fields import describe_start, describe_summary
 from escp.ui.lines import Lines
-from escp.ui.progress import PHASES, RateMeter, Snapshot, StartInfo, Summary
+from escp.ui.progress import RateMeter, Snapshot, StartInfo, Summary
 from escp.ui.summary import find_exit_code
 from escp.ui.words import WordsUi
 
@@ -54,15 +55,7 @@ class JsonUi(WordsUi):
             "start",
             schema=SCHEMA,
             version=__version__,
-            host=to_valid_text(info.host),
-            address=info.address,
-            streams=info.n_streams,
-            block_bytes=info.block_bytes,
-            aead=info.aead,
-            embedded=info.is_embedded,
-            sources=[to_valid_text(word) for word in info.sources],
-            sources_total=info.n_sources,
-            target=to_valid_text(info.target),
+            **{name: _make_valid(value) for name, value in describe_start(info).items()},
         )
         self._rate = RateMeter(self._clock)
         self._next_progress_s = self._clock() + PROGRESS_EVERY_S
@@ -181,7 +174,7 @@ class JsonUi(WordsUi):
         self._end(error.exit_code, None, error)
 
     def _end(self, exit_code: int, summary: Summary | None, error: EscpError | None) -> None:
-        numbers = {**_NO_NUMBERS, "files": self._n_files} if summary is None else _describe_summary(summary)
+        numbers = {**_NO_NUMBERS, "files": self._n_files} if summary is None else describe_summary(summary)
         self._tell_result(exit_code, numbers, error)
         self._is_ended = True
 
@@ -214,6 +207,12 @@ def write_time(now_s: float) -> str:
     return f"{stamp}.{int(now_s % 1 * 1000):03}Z"
 
 
+def _make_valid(value: object) -> object:
+    if isinstance(value, tuple):
+        return [to_valid_text(word) for word in value]
+    return to_valid_text(value) if isinstance(value, str) else value
+
+
 def name_fields(path: bytes) -> dict[str, str]:
     """`path`, exact if it is UTF-8; otherwise with U+FFFD in it, and `path_hex` with the bytes."""
     try:
@@ -222,30 +221,7 @@ def name_fields(path: bytes) -> dict[str, str]:
         return {"path": to_valid_text(path), "path_hex": path.hex()}
 
 
-def _describe_summary(summary: Summary) -> dict[str, object]:
-    return {
-        "files": summary.files,
-        "directories": summary.directories,
-        "bytes": summary.bytes,
-        "seconds": round(summary.seconds, 6),
-        **{f"{name}_seconds": round(spent, 6) for name, spent in zip(PHASES, summary.phases, strict=True)},
-        "data_seconds": round(summary.data_seconds, 6),
-        "rate_bytes_per_s": round(summary.rate_bytes_per_s),
-        "bytes_network": summary.bytes_network,
-        "verified": summary.is_verified,
-        "failed": summary.n_failed,
-        "aead": summary.aead,
-        "streams": summary.n_streams,
-        "dummy": summary.is_dummy,
-        "skipped": summary.n_skipped,
-        "deleted": summary.n_deleted,
-        "dry_run": summary.is_dry_run,
-        "bytes_disk": summary.bytes_disk,
-        "bytes_compressed": summary.bytes_compressed,
-    }
-
-
-_NO_NUMBERS = dict.fromkeys(_describe_summary(Summary(0, 0, 0, 0, 0, 0, None, 0, 0, "")))
+_NO_NUMBERS = dict.fromkeys(describe_summary(Summary(0, 0, 0, 0, 0, 0, None, 0, 0, "")))
 
 
 def _describe_error(error: EscpError | None) -> dict[str, object] | None:

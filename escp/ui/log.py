@@ -49,10 +49,8 @@ class TransferLog:
             self.close()
             raise LocalFileError(f"cannot open the log file '{logfile}': {why}", "name a file of your own")
 
-    def write(
-        self, event: str, *, is_error: bool = False, **fields: bytes | str | int | float | None
-    ) -> bool:
-        """Append one line; bytes are shown as file names are. False if that failed."""
+    def write(self, event: str, *, is_error: bool = False, **fields: object) -> bool:
+        """Append one line; bytes are shown as file names are, tuples in brackets. False if that failed."""
         text = " ".join([event, *(f"{name}={_show_value(value)}" for name, value in fields.items())])
         if self._facility:
             self._write_syslog(text, is_error=is_error)
@@ -114,7 +112,9 @@ def _find_stranger(info: os.stat_result) -> str:
     return "it has another name (a hard link)" if info.st_nlink > 1 else ""
 
 
-def _show_value(value: bytes | str | int | float | None) -> str:
+def _show_value(value: object) -> str:
+    if isinstance(value, tuple):
+        return "[" + ",".join(map(_show_value, value)) + "]"
     if isinstance(value, (bytes, str)):
         shown = show_name(value) if isinstance(value, bytes) else show_text(value.replace("\\", "\\\\"))
         return '"' + shown.replace('"', '\\"') + '"'

@@ -1,8 +1,9 @@
 """What the initiator's log hears of a run."""
 
-from escp.errors import EscpError, LocalFileError, describe_errno
+from escp.errors import EscpError, LocalFileError, describe_errno, name_errno
 from escp.ui.display import cut_foreign
 from escp.ui.events import Events
+from escp.ui.fields import describe_failure, describe_session, describe_start, describe_summary
 from escp.ui.log import TransferLog
 from escp.ui.progress import StartInfo, Summary
 from escp.ui.summary import find_exit_code
@@ -10,7 +11,7 @@ from escp.ui.words import MAX_WORDS_COLUMNS
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from escp.ui.difference import Difference
 
@@ -18,25 +19,40 @@ MAX_LOGGED_WORDS = 1000  # lines of ssh's: what a host says without end must not
 
 
 class LogLines(Events):
-    """*warn*: tells everybody that the log can't be written to any more."""
+    """*warn*: tells everybody that the log can't be written to any more. *about*: what was asked for."""
 
-    def __init__(self, log: TransferLog, warn: "Callable[[str], None]"):
+    def __init__(
+        self,
+        log: TransferLog,
+        warn: "Callable[[str], None]",
+        about: StartInfo | None = None,
+        *,
+        is_listing: bool = True,
+    ):
         self._log: TransferLog | None = log
         self._warn = warn
         self._n_words = 0
+        self._about = {} if about is None else describe_start(about)
+        self._hosts: dict[str, None] = {}  # the others, each once
+        self._is_listing = is_listing
+        self._is_told = False  # the session's line is written
 
     def begin(self, info: StartInfo) -> None:
-        what = info._asdict()
-        del what["sources"]
+        what = describe_start(info)
+        self._hosts[info.host] = None
+        self._about = {**what, "host": ",".join(filter(None, self._hosts))}
         self._write("start", **what)
 
     def file_error(
         self, path: bytes, message: str, *, host: str | None, sys_errno: int = 0, is_passing: bool = False
     ) -> None:
-        self._write("error", is_error=True, path=path, host=host, message=message)
+        self._write(
+            "error", is_error=True, path=path, host=host, message=message, errno=name_errno(sys_errno),
+            retryable=is_passing,
+        )  # fmt: skip
 
     def itemized(self, path: bytes, reason: str, kind: str, size: int, *, is_dry_run: bool) -> None:
-        if not is_dry_run:
+        if not is_dry_run and self._is_listing:
             self._write("item", path=path, reason=reason, kind=kind, bytes=size)
 
     def differs(self, difference: "Difference") -> None:
@@ -61,16 +77,29 @@ class LogLines(Events):
 
     def finish(self, summary: Summary, error: EscpError | None = None) -> None:
         error = error or self.failure
-        what = summary._asdict()
-        del what["phases"]
-        self._write("summary", exit_code=find_exit_code(summary, error), **what)
+        exit_code = find_exit_code(summary, error)
+        numbers = describe_summary(summary)
+        self._write("summary", exit_code=exit_code, **numbers)
         if error is not None:
-            self.fail(error)
+            self._tell_failure(error)
+        self._tell_session(numbers, exit_code, error)
         if self._log is not None and not self._log.flush():
             self._give_up(self._log)
 
     def fail(self, error: EscpError) -> None:
+        self._tell_failure(error)
+        self._tell_session({}, error.exit_code, error)
+
+    def _tell_failure(self, error: EscpError) -> None:
         self._write("failure", is_error=True, exit_code=error.exit_code, message=str(error), hint=error.hint)
+
+    def _tell_session(self, numbers: "Mapping[str, object]", exit_code: int, error: EscpError | None) -> None:
+        """One line, whatever came of it."""
+        if self._about and not self._is_told:
+            self._is_told = True
+            line = describe_session(self._about, numbers, exit_code, describe_failure(error))
+            del line["role"]
+            self._write("session", **line)
 
     def close(self) -> None:
         if self._log is not None:
@@ -87,8 +116,6 @@ class LogLines(Events):
         )
         self._warn(f"the log file cannot be written to any more: {reason}")
 
-    def _write(
-        self, event: str, *, is_error: bool = False, **fields: bytes | str | int | float | None
-    ) -> None:
+    def _write(self, event: str, *, is_error: bool = False, **fields: object) -> None:
         if self._log is not None and not self._log.write(event, is_error=is_error, **fields):
             self._give_up(self._log)

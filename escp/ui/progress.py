@@ -27,6 +27,7 @@ class StartInfo(Record):
     sources: tuple[str, ...] = ()  # as the command line has them; of very many only the first
     n_sources: int = 0
     target: str = ""
+    options: tuple[str, ...] = ()  # as the command line has them, with their values
 
 
 class Snapshot(Record):

@@ -5,14 +5,13 @@ import time
 from escp.errors import EscpError
 from escp.options.options import Options
 from escp.ui.events import Listeners
+from escp.ui.fields import name_command
 from escp.ui.progress import PHASES, StartInfo, Summary
 from escp.ui.ui import add_listeners
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-MAX_SOURCES = 100  # that are told, of the command line
 
 
 class Report(Listeners):
@@ -52,11 +51,7 @@ class Report(Listeners):
 
     def begin(self, info: StartInfo) -> None:
         self.enter("transfer")
-        words = self._options.words
-        sources = words[:-1]
-        self._info = info._replace(
-            sources=sources[:MAX_SOURCES], n_sources=len(sources), target=words[-1] if words else ""
-        )
+        self._info = info._replace(**name_command(self._options))
         super().begin(self._info)
 
     def summarize(self, counters: dict[str, int]) -> Summary:

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 
 def add_listeners(ui: "Listeners", options: "Options") -> None:
-    """Those that the options ask for. Raises LocalFileError if the log can't be opened."""
-    add_log(ui, options)
+    """Those that the options ask for. Raises LocalFileError if a log that was named can't be opened."""
+    without_log = add_log(ui, options)
     ui.add(
         make_bare_ui(
             json=options.json,
@@ -42,15 +42,32 @@ def add_listeners(ui: "Listeners", options: "Options") -> None:
     if options.json_fd is not None:
         ui.add(make_json_ui(options.json_fd, options.verbosity, options.stats_s))
     _add_hooks(ui, options)
+    if without_log:
+        ui.warn(without_log)
 
 
-def add_log(ui: "Listeners", options: "Options") -> None:
-    """The log, if there is to be one. Raises as above."""
-    if options.logfile is not None:
-        from escp.ui.log import TransferLog  # not at the top: most have none
-        from escp.ui.loglines import LogLines  # not at the top, as above
+def add_log(ui: "Listeners", options: "Options") -> str:
+    """The log, if there is to be one. Raises as above.
 
-        ui.add(LogLines(TransferLog(options.logfile), ui.warn))
+    Returns why there is none where a configuration asks for it, which is no reason not to copy.
+    """
+    if options.logfile is None:
+        return ""
+    # Not at the top: most have none.
+    from escp.ui.fields import name_command
+    from escp.ui.log import TransferLog
+    from escp.ui.loglines import LogLines
+    from escp.ui.progress import StartInfo
+
+    try:
+        log = TransferLog(options.logfile)
+    except LocalFileError as e:
+        if not options.is_logfile_configured:
+            raise
+        return str(e)
+    about = StartInfo("", 0, 0, "")._replace(**name_command(options))
+    ui.add(LogLines(log, ui.warn, about, is_listing=options.itemizes))
+    return ""
 
 
 def _add_hooks(ui: "Listeners", options: "Options") -> None:

@@ -6,7 +6,9 @@ import re
 import pytest
 
 from escp.agent.agentlog import open_agent_log
+from escp.control.messages import Receive, Send
 from escp.errors import NetworkError, RemoteFileError
+from escp.ui.fields import find_user
 
 COUNTERS = {
     "files": 2,
@@ -16,6 +18,15 @@ COUNTERS = {
     "bytes_network": 400,
     "bytes_compressed": 9,
 }
+
+
+def make_receive(**fields):
+    numbers = dict.fromkeys((*Receive._fields,), False) | {"target": b"", "n_sources": 1, "filters": []}
+    return Receive(**numbers | fields)
+
+
+def make_send(**fields):
+    return Send(**dict.fromkeys((*Send._fields,), False) | fields)
 
 
 def write_agent_log(path, *calls):
@@ -28,8 +39,8 @@ def write_agent_log(path, *calls):
     return [line.partition("] ")[2] for line in path.read_text().splitlines()]
 
 
-BEGIN = ("begin", {"role": "receiver", "peer": "192.0.2.1", "n_streams": 4, "block_bytes": 1, "aead": "imb"})
-BEGUN = 'start role="receiver" peer="192.0.2.1" n_streams=4 block_bytes=1 aead="imb"'
+BEGIN = ("begin", {"role": "receiver", "host": "192.0.2.1", "streams": 4, "block_bytes": 1, "aead": "imb"})
+BEGUN = 'start role="receiver" host="192.0.2.1" streams=4 block_bytes=1 aead="imb"'
 
 
 def test_agent_log_tells_start_errors_and_summary(tmp_path):
@@ -37,8 +48,8 @@ def test_agent_log_tells_start_errors_and_summary(tmp_path):
     lines = write_agent_log(tmp_path / "log", BEGIN, error, ("finish", {"counters": COUNTERS}))
     assert lines[:2] == [BEGUN, r'error path="a\nb" message="no space\x1b"']
     assert re.fullmatch(
-        "summary files=2 directories=1 failed=1 bytes=10 bytes_network=400 bytes_disk=10 bytes_compressed=9 "
-        r"seconds=\d\.\d{3}",
+        "summary files=2 directories=1 failed=1 skipped=- bytes=10 bytes_network=400 bytes_disk=10 "
+        r"bytes_compressed=9 seconds=\d\.\d{3}",
         lines[2],
     )
     assert len(lines) == 3
@@ -51,7 +62,8 @@ def test_agent_log_tells_what_the_receiver_wrote(tmp_path):
 
 def test_agent_log_of_a_failed_session(tmp_path):
     lines = write_agent_log(tmp_path / "log", BEGIN, ("fail", {"error": NetworkError("gone\n", "x")}))
-    assert lines == [BEGUN, r'failure exit_code=13 message="gone\n"']
+    assert lines[:2] == [BEGUN, r'failure exit_code=13 message="gone\n"']
+    assert lines[2].startswith("session ") and lines[2].endswith(r' ok=no exit_code=13 message="gone\n"')
 
 
 def test_agent_log_of_a_session_that_just_ended(tmp_path):
@@ -82,3 +94,38 @@ def test_agent_log_that_is_refused_says_what_to_do(tmp_path):
     with pytest.raises(RemoteFileError, match="the remote escp cannot open the log file") as caught:
         open_agent_log(str(tmp_path / "log"))
     assert caught.value.hint and (tmp_path / "bashrc").read_text() == "mine\n"
+
+
+def test_session_is_one_line_with_all_that_was_asked_for_and_came_of_it(tmp_path):
+    order = make_receive(target=b"in\n", is_recursive=True, deletes=True)
+    lines = write_agent_log(
+        tmp_path / "log", ("take_order", {"order": order, "peer": "192.0.2.1"}), BEGIN,
+        ("deleted", {"path": b"x"}), ("finish", {"counters": COUNTERS}),
+    )  # fmt: skip
+    user, here = re.escape(find_user()), re.escape(os.uname().nodename)
+    assert re.fullmatch(
+        rf'session user="{user}" local_host="{here}" host="192.0.2.1" role="receiver" sources=\[\] '
+        r'sources_total=- target="in\\n" options=\["is_recursive","deletes"\] files=2 directories=1 bytes=10 '
+        r'failed=1 skipped=- deleted=1 seconds=\d\.\d{3} ok=no exit_code=1 message=""',
+        lines[-1],
+    ), lines[-1]  # fmt: skip
+
+
+def test_session_of_a_sender_that_just_ended(tmp_path):
+    order = make_send()
+    lines = write_agent_log(
+        tmp_path / "log",
+        ("take_order", {"order": order, "peer": ""}),
+        ("take_sources", {"paths": [b"a", b"~/b"]}),
+    )
+    assert 'role="sender" sources=["a","~/b"]' in lines[-1] and "target=-" in lines[-1]
+    assert lines[-1].endswith('ok=no exit_code=- message="ended before all was copied"')
+
+
+def test_log_that_a_configuration_asks_for_and_cannot_be_opened_does_not_end_a_session(tmp_path):
+    log = open_agent_log(str(tmp_path / "no" / "log"), is_configured=True)
+    log.begin(**BEGIN[1])
+    log.finish(COUNTERS)
+    assert log.failure.startswith("cannot open the log file") and log.failure.endswith(
+        "no such file or directory"
+    )

@@ -119,10 +119,10 @@ def test_agents_log_of_a_receiver_and_of_a_sender(escp, file, target, folder, co
     agent = configured_agent(f"logfile: {folder}/agent.log\nlimit: nonsense\n")
     escp.copy("-C", file, remote(target), agent=agent)
     escp.copy(remote(file), target / "b", agent=agent)
-    first, summary, second, sent = read_log(folder / "agent.log")
+    first, summary, _, second, sent, _ = read_log(folder / "agent.log")
     start = find_fields(first)
-    assert first.startswith("start ") and start["role"] == '"receiver"' and start["n_streams"] == "4"
-    assert start["peer"] == '"127.0.0.1"' and start["block_bytes"] == str(1 << 20) and start["aead"]
+    assert first.startswith("start ") and start["role"] == '"receiver"' and start["streams"] == "4"
+    assert start["host"] == '"127.0.0.1"' and start["block_bytes"] == str(1 << 20) and start["aead"]
     numbers = find_fields(summary)
     assert summary.startswith("summary ") and numbers["files"] == "1" and numbers["failed"] == "0"
     assert numbers["bytes"] == numbers["bytes_disk"] == "300000"
@@ -140,9 +140,10 @@ def test_both_logs_of_one_copy_and_their_errors(escp, source, target, folder, co
     agent = configured_agent("", "--logfile", str(folder / "agent.log"))
     escp.fail(1, "-r", "--logfile", folder / "own.log", source, remote(target), agent=agent)
     for name in ("agent.log", "own.log"):
-        begin, error, end = read_log(folder / name)
+        begin, error, end, session = read_log(folder / name)
         assert begin.startswith("start ") and r"bad\nname" in error and error.startswith("error ")
         assert end.startswith("summary ") and find_fields(end)["files"] == "1"
+        assert session.startswith("session ") and find_fields(session)["exit_code"] == "1"
     assert (
         find_fields(end)["bytes_disk"] == find_fields(end)["bytes_compressed"] == "2"
     )  # bad only got no name
@@ -150,7 +151,7 @@ def test_both_logs_of_one_copy_and_their_errors(escp, source, target, folder, co
 
 def test_the_initiators_logfile_does_not_reach_the_other_host(escp, file, target, folder, config):
     escp.copy(file, remote(target), env=config("logfile: own.log\ncpumask: 1\n"), cwd=folder)
-    assert len(read_log(folder / "own.log")) == 2
+    assert len(read_log(folder / "own.log")) == 3
     assert not (escp.home / "own.log").exists()
 
 
@@ -181,6 +182,7 @@ def test_syslog_gets_both_sides_lines(escp, file, target, folder):
     lines = [re.sub(r"^(<\d+>).*escp\[\d+\]: ", r"\1", line) for line in done.out.splitlines()]
     assert sorted(line.split()[0] for line in lines) == [
         "<155>error",
+        *["<157>session"] * 2,
         *["<157>start"] * 2,
         *["<157>summary"] * 2,
     ]
@@ -190,9 +192,31 @@ def test_syslog_gets_both_sides_lines(escp, file, target, folder):
 def test_a_link_as_the_agents_log_is_not_followed(escp, file, target, folder, configured_agent):
     (folder / "victim").write_text("v")
     (folder / "link").symlink_to(folder / "victim")
-    done = escp.fail(15, file, remote(target), agent=configured_agent(f"logfile: {folder}/link\n"))
+    done = escp.fail(15, file, remote(target), agent=configured_agent("", "--logfile", f"{folder}/link"))
     assert f"cannot open the log file '{folder}/link'" in done.error and "remote" in done.error
     assert (folder / "victim").read_text() == "v" and not os.listdir(target)
+
+
+@pytest.mark.parametrize("name", ["link", "no/such/log", "theirs", "there"])
+def test_a_log_that_a_configuration_names_and_that_cannot_be_opened_stops_no_copy(
+    escp, file, target, folder, configured_agent, config, name
+):
+    (folder / "victim").write_text("v")
+    (folder / "link").symlink_to(folder / "victim")
+    (folder / "there").mkdir()
+    (folder / "theirs").write_text("")
+    (folder / "other").hardlink_to(folder / "theirs")
+    path = f"{folder}/{name}"
+    agent = configured_agent(f"logfile: {path}\n")
+    done = escp.copy(file, remote(target), agent=agent, env=config(f"logfile: {path}\n"))
+    ours, theirs = [line for line in done.err.splitlines() if line.startswith("escp: warning: ")]
+    assert (
+        f"cannot open the log file '{path}': " in ours and "the log on box cannot be written to: " in theirs
+    )
+    done = escp.copy("--json", file, target / "b", env=config(f"logfile: {path}\n"))
+    assert [line["type"] for line in done.json] == ["warning", "start", "result"]
+    assert (folder / "victim").read_text() == "v"
+    escp.fail(14, "--logfile", path, file, target / "c", env=config("parallel: 2\n"))
 
 
 @pytest.mark.parametrize(
@@ -219,7 +243,8 @@ def test_an_agents_log_tells_that_the_initiator_went_away(escp, source, target, 
     process.kill()
     escp.finish(process)
     escp.assert_nothing_left()
-    assert [line.split()[0] for line in read_log(folder / "agent.log")] == ["start", "failure"]
+    assert [line.split()[0] for line in read_log(folder / "agent.log")] == [
+        "start", "failure", "session"]  # fmt: skip
 
 
 @pytest.mark.skipif(len(CPUS) < 2, reason="needs two CPUs")

@@ -133,6 +133,6 @@ def test_log_file_has_start_errors_and_summary(escp, source, target, folder, opt
     for _ in range(2):  # it is appended to
         assert escp.run("-r", *options, "--logfile", folder / "log", source, remote(target)).code == 1
     lines = (folder / "log").read_text().splitlines()
-    assert [line.split()[2] for line in lines] == ["start", "error", "summary"] * 2
+    assert [line.split()[2] for line in lines] == ["start", "error", "summary", "session"] * 2
     assert "\x1b" not in (folder / "log").read_text()
     assert os.stat(folder / "log").st_mode & 0o777 == 0o600

@@ -202,3 +202,19 @@ def test_time(host, source):
     host.force(f"--restrict={host.reached}", block="limit: 1MB\nmax-time: 2s")
     done = host.escp.fail(16, source / "large", "box:")
     assert "the time is over that max-time in" in done.error
+
+
+def test_audit_of_what_was_done_and_of_what_was_refused(host, tree, folder):
+    host.force("--restrict", host.reached, "--logfile", folder / "audit", block="max-files: 100")
+    host.escp.copy("-r", tree, "box:")
+    host.escp.copy("box:source/00", folder / "back")
+    host.escp.fail(16, tree / "00", f"box:{host.outside}/x")
+    lines = [line for line in (folder / "audit").read_text().splitlines() if " session " in line]
+    assert 'role="receiver" sources=[] sources_total=- target="" options=["is_directory",' in lines[0]
+    assert ' user="' in lines[0] and 'host="127.0.0.1"' in lines[0] and 'local_host="' in lines[0]
+    assert " files=20 " in lines[0] and lines[0].endswith(' ok=yes exit_code=0 message=""')
+    assert any('role="sender" sources=["source/00"]' in line for line in lines)
+    assert f'target="{host.outside}/x"' in lines[-1] and " ok=no exit_code=16 " in lines[-1]
+    assert "out of bounds" in lines[-1]
+    host.force("--restrict", host.reached, "--logfile", folder / "no" / "audit")
+    assert "cannot open the log file" in host.escp.fail(15, tree / "00", "box:").error

@@ -63,7 +63,9 @@ def test_words_refused(argv, part):
 
 def test_files_give_the_agents_own_keys_and_words_beat_them(write):
     env = write("cpumask: 10\nnodemask: 1\nlogfile: ~/x\n")
-    assert parse("--server", env=env) == AgentOptions(16, 1, os.path.expanduser("~/x"), False)
+    assert parse("--server", env=env) == AgentOptions(
+        16, 1, os.path.expanduser("~/x"), False, is_logfile_configured=True
+    )
     assert parse("--logfile", "y", "--cpumask", "1", "--server", env=env)[:3:2] == (1, "y")
 
 

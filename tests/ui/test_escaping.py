@@ -99,7 +99,7 @@ def test_pages_without_a_session_show_nothing_raw(monkeypatch, is_json):
 
 def test_agents_log_holds_nothing_raw(tmp_path):
     log = open_agent_log(str(tmp_path / "log"))
-    log.begin(role=TEXT, peer=TEXT, n_streams=1, block_bytes=1, aead=TEXT)
+    log.begin(role=TEXT, host=TEXT, streams=1, block_bytes=1, aead=TEXT)
     log.file_error(BYTES, TEXT)
     log.fail(NetworkError(TEXT, TEXT))
     log.close()

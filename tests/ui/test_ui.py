@@ -367,8 +367,28 @@ def test_log_gets_start_errors_and_summary(tmp_path):
     ui.close()
     lines = (tmp_path / "log").read_text().splitlines()
     events = [line.split("] ")[1].split(" ")[0] for line in lines]
-    assert events == ["start", "error", "warning", "summary", "failure"]
+    assert events == ["start", "error", "warning", "summary", "failure", "session"]
     assert r'path="x\ny"' in lines[1] and "exit_code=13" in lines[3]
+    assert lines[5].endswith('ok=no exit_code=13 message="lost"') and 'host="dtn1"' in lines[5]
+
+
+def test_log_and_json_call_the_same_things_the_same(tmp_path):
+    out = io.StringIO()
+    error = NetworkError("lost")
+    for ui in (
+        JsonUi(Lines(out), Lines(None)),
+        LogLines(TransferLog(str(tmp_path / "log")), pytest.fail, INFO),
+    ):
+        ui.begin(INFO)
+        ui.file_error(b"x", "permission denied", host="h", sys_errno=13)
+        ui.finish(SUMMARY, error)
+        ui.close()
+    start, failed, result = map(json.loads, out.getvalue().splitlines())
+    lines = [line.split("] ", 1)[1] for line in (tmp_path / "log").read_text().splitlines()]
+    names = {line.split(" ")[0]: set(re.findall(r" ([a-z_]+)=", line)) for line in lines}
+    assert names["start"] <= {*start} and names["error"] <= {*failed}
+    assert names["summary"] <= {*result} and names["failure"] <= {*result["error"]}
+    assert names["session"] <= {*start, *result, *result["error"]}
 
 
 def test_log_that_fills_up_is_warned_of_once(err):
