@@ -1,5 +1,38 @@
 # Completion of escp(1) for bash with bash-completion 2, made by packaging/completions.py.
 
+# What is in a directory of another host, whose path stands behind the colon of $cur: the host is asked by ssh, which must
+# need no password (a key, or ControlMaster in its configuration). Arguments: what ssh needs to reach it.
+_escp_remote()
+{
+    local host=${cur%%%%:*} path=${cur#*:} typed folder='' name
+    [[ $cur == \[*\]:* ]] && host=${cur%%%%\]:*} path=${cur#*\]:} && host=${host//\[/}
+    [[ $host == *[!a-zA-Z0-9@._:%%-]* || $host == -* ]] && return
+    [[ $path == */* ]] && folder=${path%%/*}/
+    typed=${path#"$folder"}
+    # What the shell would take away from the word, and then escp, which takes *, ? and [ for patterns.
+    local plain=$folder
+    for name in shell escp; do
+        plain=$(printf %%s "$plain" | command sed 's/\\\(.\)/\1/g')
+        typed=$(printf %%s "$typed" | command sed 's/\\\(.\)/\1/g')
+    done
+    local home=''
+    [[ $plain =~ ^~[a-zA-Z0-9._-]*/ ]] && home=${BASH_REMATCH[0]} plain=./${plain#"${BASH_REMATCH[0]}"}
+    local quoted=\'${plain//\'/\'\\\'\'}\'
+    local IFS=$'\n'
+    COMPREPLY=()
+    for name in $(command ssh -o BatchMode=yes -o ConnectTimeout=5 "$@" -- "$host" \
+        "ls -1ALp -- $home${plain:+$quoted}" 2>/dev/null </dev/null); do
+        [[ $name == "$typed"* && (-n $typed || $name != .*) ]] || continue
+        local end=' '
+        [[ $name == */ ]] && end='' && name=${name%%/}/
+        name=$(printf %%s "$name" | command sed 's/[][\\*?]/\\&/g')
+        printf -v name %%q "$name"
+        COMPREPLY+=("${cur%%"${path}"}$folder$name$end")
+    done
+    compopt +o filenames -o nospace
+    __ltrim_colon_completions "$cur"
+}
+
 _escp()
 {
     local cur prev words cword split=false
@@ -14,7 +47,7 @@ _escp()
     $split && return
 
     # As with scp, options stand before the first operand.
-    local i has_operand=
+    local i has_operand= reach=()
     for ((i = 1; i < cword; i++)); do
         case ${words[i]} in
             --)
@@ -22,8 +55,16 @@ _escp()
                 break
                 ;;
             %(valued)s)
+                case ${words[i]} in
+                    -P | --ssh-port) reach+=(-p "${words[i + 1]}") ;;
+                    -F | --ssh-config) reach+=(-F "${words[i + 1]/#\~\//$HOME/}") ;;
+                    -i | --identity) reach+=(-i "${words[i + 1]/#\~\//$HOME/}") ;;
+                    -J | --jump) reach+=(-J "${words[i + 1]}") ;;
+                    -o | --ssh-option) reach+=(-o "${words[i + 1]}") ;;
+                esac
                 ((++i))
                 ;;
+            -[46]) reach+=("${words[i]}") ;;
             -?*) ;;
             *)
                 has_operand=1
@@ -37,10 +78,11 @@ _escp()
     fi
 
     case $cur in
-        */*) ;;
-        *:*)
-            return # a path on another host
+        [^:]*([^:/]):*)
+            _escp_remote "${reach[@]}"
+            return
             ;;
+        */*) ;;
         ?*)
             local configfile=
             declare -F _ssh_configfile >/dev/null && _ssh_configfile

@@ -2,8 +2,10 @@
 # Completion of escp(1) for zsh, made by packaging/completions.py.
 
 _escp_operands() {
-  if [[ -prefix [^/]#: ]]; then
-    _message 'path on the remote host'
+  if compset -P 1 '(\[[^]]#\]|[^./:][^/:]#):'; then
+    # The host is asked by ssh, which must need no password (a key, or ControlMaster in its configuration).
+    local reach=(${(kv)opt_args[(I)-[FP46]]/-P/-p})
+    _remote_files -h ${${${IPREFIX%%:}#\[}%%\]} -- ssh $reach
   else
     _alternative 'files:file:_files' 'hosts:remote host:_escp_hosts'
   fi

@@ -33,6 +33,30 @@ CASES = {
     "escp gateway7:my": "escp gateway7:my",
     "escp a gateway7:my": "escp a gateway7:my",
 }
+# What lies on gateway7, and a line with a path there; what it becomes, as escp is to read it.
+FAR = ("data/run 42", "data/run43/in", "data/[x]", "data/it's", "other", ".hidden")
+REMOTE_CASES = {
+    "escp gateway7:oth": "escp gateway7:other",
+    "escp a somebody@gateway7:oth": "escp a somebody@gateway7:other",
+    "escp -rp gateway7:da": "escp -rp gateway7:data/",
+    "escp gateway7:data/run43/": "escp gateway7:data/run43/in",
+    "escp gateway7:data/run\\ ": "escp gateway7:data/run\\ 42",
+    "escp gateway7:~/oth": "escp gateway7:~/other",
+    "escp gateway7:{home}/far/oth": "escp gateway7:{home}/far/other",
+    "escp gateway7:.hid": "escp gateway7:.hidden",
+    "escp -P 2222 gateway7:oth": "escp -P 2222 gateway7:other",
+    "escp gateway7:my": "escp gateway7:my",
+    "escp nowhere:oth": "escp nowhere:oth",
+}
+# Stands for ssh, and for a login without a password only.
+SSH = """#!/bin/sh
+[ "$1" = -Q ] && exec {ssh} "$@"
+printf '%s\\n' "$*" >>{home}/logins
+case "$*" in *BatchMode=yes*) ;; *) exit 255 ;; esac
+case "$*" in *gateway7*) ;; *) exit 255 ;; esac
+case "$*" in *"ls "*) ;; *) exit 255 ;; esac
+cd {home}/far && HOME={home}/far exec sh -c "ls ${{*#*ls }}"
+"""
 AFTER_AN_OPERAND = "escp a --tun"  # escp takes no options there
 
 
@@ -43,13 +67,25 @@ def home(tmp_path_factory):
     (home / "my file").touch()
     (home / ".ssh").mkdir()
     (home / ".ssh" / "config").write_text("Host gateway7\n")
+    for name in FAR:
+        path = home / "far" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    (home / "bin").mkdir()
+    (home / "bin" / "ssh").write_text(SSH.format(home=home, ssh=shutil.which("ssh")))
+    (home / "bin" / "ssh").chmod(0o755)
     for shell, name in SHELLS.items():
         (home / name).write_text(build_completion(shell))
     return home
 
 
+def make_environment(home):
+    path = f"{home}/bin:{os.environ['PATH']}"
+    return dict(os.environ, HOME=str(home), ZDOTDIR=str(home), PATH=path, TERM="dumb", LC_ALL="C.UTF-8")
+
+
 def run(home, *command):
-    environment = dict(os.environ, HOME=str(home), TERM="dumb", LC_ALL="C.UTF-8")
+    environment = make_environment(home)
     done = subprocess.run(command, cwd=home, env=environment, capture_output=True, text=True, check=False,
                           timeout=TIMEOUT_S, stdin=subprocess.DEVNULL)  # fmt: skip
     assert (done.returncode, done.stderr) == (0, "")
@@ -99,6 +135,42 @@ def test_bash_completes(home, line):
     assert complete(line, ask_bash(home, line)) == CASES[line]
 
 
+def ask_bash_for_remote(home, line):
+    """The line, completed: what stands before the last colon is not in the answer."""
+    words = ASK_BASH.format(
+        bash_completion=BASH_COMPLETION, words=break_words(line), line="'" + line.replace("'", "'\\''") + "'"
+    )
+    answer = run(home, "bash", "--norc", "-c", words)
+    offered = [word if word.endswith("\\ ") else word.rstrip() for word in answer]
+    assert len(offered) <= 1, offered
+    before = line[: line.rindex(":") + 1]
+    return before + offered[0] if offered and offered[0] else line
+
+
+def break_words(line):
+    """As readline does, at blanks without a backslash, and colons."""
+    words = re.findall(r"(?:\\.|[^ :=\\])+|[:=]", line)
+    return " ".join("'" + word.replace("'", "'\\''") + "'" for word in words)
+
+
+@pytest.mark.parametrize("line", REMOTE_CASES)
+def test_bash_completes_remote_paths(home, line):
+    needs("bash")
+    expected = REMOTE_CASES[line].format(home=home)
+    assert ask_bash_for_remote(home, line.format(home=home)) == expected
+
+
+@pytest.mark.parametrize("shell", ["bash", "fish"])
+def test_ssh_gets_what_it_needs_to_get_there(home, shell):
+    needs(shell)
+    (home / "logins").write_text("")
+    line = "escp -P 2222 -i key -J jump -F conf -o Compression=no -4 gateway7:oth"
+    ask_bash_for_remote(home, line) if shell == "bash" else ask_fish(home, line)
+    (login,) = (home / "logins").read_text().splitlines()
+    for words in ("-p 2222", "-i key", "-J jump", "-F conf", "-o Compression=no", "-4", "-o BatchMode=yes"):
+        assert words in login
+
+
 def test_bash_offers_no_options_after_an_operand(home):
     needs("bash")
     assert not any(ask_bash(home, AFTER_AN_OPERAND))
@@ -127,6 +199,16 @@ def test_fish_completes(home, line):
     assert complete(line, ask_fish(home, line)) == CASES[line]
 
 
+@pytest.mark.parametrize("line", REMOTE_CASES)
+def test_fish_completes_remote_paths(home, line):
+    needs("fish")
+    expected = REMOTE_CASES[line].format(home=home)
+    offered = ask_fish(home, line.format(home=home).replace("\\", "\\\\"))
+    assert len(offered) <= 1
+    start = re.fullmatch(r"(.* )(?:[^ ]|\\ )*", line)[1] if "\\" not in line else "escp "
+    assert (start + offered[0].replace(" ", "\\ ") if offered else line.format(home=home)) == expected
+
+
 # --- zsh ------------------------------------------------------------------------------------------
 
 ZSHRC = """\
@@ -152,7 +234,7 @@ def zsh(home):
     (home / ".zshrc").write_text(ZSHRC)
     answers = home / "answers"
     terminal, theirs = pty.openpty()
-    environment = dict(os.environ, HOME=str(home), ZDOTDIR=str(home), TERM="dumb", LC_ALL="C.UTF-8")
+    environment = make_environment(home)
     process = subprocess.Popen(["zsh", "-i"], stdin=theirs, stdout=subprocess.DEVNULL, cwd=home,
                                stderr=theirs, env=environment, start_new_session=True)  # fmt: skip
     os.close(theirs)
@@ -180,6 +262,15 @@ def wait_for(is_true):
 @pytest.mark.parametrize("line", CASES)
 def test_zsh_completes(zsh, line):
     assert zsh(line).rstrip(" =").replace("\\ ", " ") == CASES[line]
+
+
+# zsh's own _remote_files leaves these to the user.
+NOT_BY_ZSH = ("escp gateway7:data/run\\ ", "escp gateway7:~/oth")
+
+
+@pytest.mark.parametrize("line", [line for line in REMOTE_CASES if line not in NOT_BY_ZSH])
+def test_zsh_completes_remote_paths(zsh, home, line):
+    assert zsh(line.format(home=home)).rstrip(" ") == REMOTE_CASES[line].format(home=home)
 
 
 def test_zsh_offers_no_options_after_an_operand(zsh):
