@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
     from escp.agent.site import Site
 
+LOOK_S = 0.02  # where the kernel does not say when a child ends
+
 
 class Sessions:
     """In the place of `Service`, from `Carry` to the initiator's `Bye`."""
@@ -33,6 +35,7 @@ class Sessions:
         self._channel = channel
         self._words = words
         self._pids: dict[int, int] = {}
+        self._ending: list[int] = []  # numbers of those of whose end the kernel does not tell
         channel.last(is_lasting=False)
         channel.last(is_lasting=False)
         channel.tunnel = self._carrier = Carrier(
@@ -41,12 +44,14 @@ class Sessions:
 
     @property
     def next_tick_s(self) -> float:
-        return self._loop.now() + KEEPALIVE_S
+        return self._loop.now() + (LOOK_S if self._ending else KEEPALIVE_S)
 
     def tick(self, now: float) -> None:
         """The time of a session is that of the login, however many copies it was for."""
         if self._site is not None:
             self._site.check_time(now)
+        for number in [*self._ending]:
+            self._reap(number)
 
     def take(self, message: Message) -> None:
         if isinstance(message, Begin):
@@ -80,13 +85,26 @@ class Sessions:
 
     def _has_ended(self, number: int) -> None:
         """It has closed its output, and is about to end."""
-        fd = os.pidfd_open(self._pids[number])
-        self._loop.watch(fd, lambda: self._reap(number, fd))
+        try:
+            fd = os.pidfd_open(self._pids[number])
+        except OSError:  # before Linux 5.3, or there is no descriptor left
+            self._ending.append(number)
+            return
+        self._loop.watch(fd, lambda: self._take_end(number, fd))
 
-    def _reap(self, number: int, fd: int) -> None:
+    def _take_end(self, number: int, fd: int) -> None:
         self._loop.unwatch(fd)
         os.close(fd)
-        code = os.waitstatus_to_exitcode(os.waitpid(self._pids.pop(number), 0)[1])
+        self._reap(number)
+
+    def _reap(self, number: int) -> None:
+        pid, status = os.waitpid(self._pids[number], os.WNOHANG)
+        if pid == 0:
+            return
+        del self._pids[number]
+        if number in self._ending:
+            self._ending.remove(number)
+        code = os.waitstatus_to_exitcode(status)
         self._channel.send(Ended(number, code if code >= 0 else 128 - code))
 
     def outlive(self) -> bool:

@@ -3,6 +3,7 @@
 import errno
 import os
 import resource
+import time
 from _thread import allocate_lock
 
 from escp.constants import SHUTDOWN_TIMEOUT_S
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
     from escp.remote.push.tree import AgentTree
 
 LOOPBACK = "127.0.0.1"  # an embedded agent's address
+LOOK_S = 0.02  # where the kernel does not say when a child ends
 _SSH_FAILED = 255
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
@@ -105,14 +107,22 @@ class AgentProcess:
     def wait(self, timeout_s: float) -> int | None:
         """Wait for its end for a while, and hear what it says: a pidfd becomes readable then."""
         if self.poll() is None:
-            fd = os.pidfd_open(self._pid)
             try:
-                self.words.wait(fd, timeout_s)
-            finally:
-                os.close(fd)
+                fd = os.pidfd_open(self._pid)
+            except OSError:  # before Linux 5.3, or there is no descriptor left
+                self._look_often(time.monotonic() + timeout_s)
+            else:
+                try:
+                    self.words.wait(fd, timeout_s)
+                finally:
+                    os.close(fd)
         if self.poll() is not None:
             self.words.drain()
         return self._status
+
+    def _look_often(self, end_s: float) -> None:
+        while self.poll() is None and time.monotonic() < end_s:
+            self.words.wait(-1, LOOK_S)
 
     @property
     def last_words(self) -> list[str]:

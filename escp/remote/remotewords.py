@@ -61,12 +61,13 @@ class RemoteWords:
             self._tell_part()
 
     def wait(self, fd: int, timeout_s: float) -> None:
-        """Wait until *fd* is readable, *timeout_s* at most. Standard error is read meanwhile."""
+        """Wait until *fd* (-1: none) is readable, *timeout_s* at most. Standard error is read meanwhile."""
         import select  # not at the top: where all goes well there is nothing to wait for
 
         end_s = time.monotonic() + timeout_s
         poll = select.poll()
-        poll.register(fd, select.POLLIN)
+        if fd >= 0:
+            poll.register(fd, select.POLLIN)
         if self._fd >= 0:
             poll.register(self._fd, select.POLLIN)
         while (left_s := end_s - time.monotonic()) > 0:

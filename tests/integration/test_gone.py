@@ -1,14 +1,19 @@
 """A target that is removed during the copy: one sentence, and the rest is not tried."""
 
+import errno
 import os
 import shutil
 import time
 
+import pytest
+
 from tests.support.command import TIMEOUT_S
-from tests.support.directions import LOCAL, in_all_directions
+from tests.support.directions import ALL, EMBEDDED, LOCAL, in_all_directions
 from tests.support.fuse import FuseFile, mounted
+from tests.support.fusetarget import dying_target
 
 N_FILES = 3000
+everywhere = pytest.mark.parametrize("way", [*ALL, EMBEDDED], ids=lambda way: way.name)
 
 
 @in_all_directions
@@ -31,16 +36,36 @@ def test_removed_target_ends_the_copy_with_one_sentence(escp, source, target, wa
     escp.assert_nothing_left()
 
 
-@in_all_directions
+@everywhere
 def test_source_whose_file_system_ends_is_told_once(escp, source, target, way):
     files = {f"{i:02}": FuseFile(b"x" * 1000, is_deadly=i == 40) for i in range(90)}
     (source / "kept").write_bytes(b"x")
     with mounted(source / "odd", files) as odd:
-        done = escp.run("-r", *(way.source(one) for one in (odd, source / "kept")), way.target(target))
+        sources = (way.source(one) for one in (odd, source / "kept"))
+        done = escp.run("-r", *sources, way.target(target), is_embedded=way.is_embedded)
     assert done.code == 1, done.err
     assert done.err.count("transport endpoint is not connected") == 1, done.err
     assert f"'{odd}'" in done.err or f"{odd}:" in done.err, done.err
     assert (target / "kept").read_bytes() == b"x"
     assert len(os.listdir(target / "odd")) < 90
     assert "1 failed" in done.err, done.err
+    escp.assert_nothing_left()
+
+
+@pytest.mark.parametrize("number", [0, errno.EIO], ids=["ended", "broken"])
+@everywhere
+def test_target_whose_file_system_dies_ends_the_copy_with_one_sentence(escp, source, target, way, number):
+    """*number*: what every call gives from then on; 0: its server is gone."""
+    for i in range(N_FILES // 10):
+        (source / f"{i}").write_bytes(b"x" * 1000)
+    (source / "large").write_bytes(b"x" * (1 << 20))
+    with dying_target(target / "odd", 40, number) as odd:
+        done = escp.run("-r", way.source(source), way.target(odd), is_embedded=way.is_embedded)
+    assert done.code == (15 if way.is_to_remote else 14), done.err
+    reason = "input/output error" if number else "transport endpoint is not connected"
+    assert (
+        done.error.removeprefix("box: ").removeprefix("localhost: ")
+        == f"the target '{odd}' is gone: {reason}"
+    ), done.err
+    assert done.err.count("escp: error: ") == 1, done.err
     escp.assert_nothing_left()

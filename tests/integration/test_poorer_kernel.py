@@ -1,4 +1,4 @@
-"""Without O_TMPFILE and without openat2: the same results, by the longer way."""
+"""Without O_TMPFILE, openat2 and pidfd_open: the same results, by the longer way."""
 
 import shlex
 import signal
@@ -11,6 +11,7 @@ import pytest
 
 from tests.support import poorer_kernel
 from tests.support.command import AGENT_COMMAND, remote
+from tests.support.directions import ALL, EMBEDDED
 from tests.support.leftovers import find_agents, find_unfinished
 from tests.support.trees import list_tree, make_tree, mode_of, write_random
 from tests.support.waiting import wait_for
@@ -75,3 +76,16 @@ def test_temporary_names_are_removed(escp, agent, source, target, how):
     process.wait(10)
     escp.assert_nothing_left(10)
     assert list_tree(target) == {}
+
+
+@pytest.mark.parametrize("way", [*ALL, EMBEDDED], ids=lambda way: way.name)
+def test_end_of_a_child_is_noticed(escp, source, target, way):
+    """Where the kernel has no pidfds: of ssh, and of agents."""
+    (source / "a").write_bytes(b"new")
+    start = {"prefix": (sys.executable, SCRIPT, "pidfd_open", "--"), "is_embedded": way.is_embedded}
+    escp.copy("-r", way.source(source), way.target(target / "new"), **start)
+    assert (target / "new" / "a").read_bytes() == b"new"
+    if way.is_to_remote:
+        words = {} if way.is_embedded else {"agent": "/nowhere/escp"}
+        if words:
+            escp.fail(11, "-r", way.source(source), way.target(target / "new"), **start, **words)

@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.command import remote
+from tests.support.command import local, remote
 
 
-class Direction(namedtuple("Direction", "name is_from_remote is_to_remote")):
+class Direction(namedtuple("Direction", "name is_from_remote is_to_remote is_embedded", defaults=[False])):
     """Where the sources and the target are: paths of this host as words of the command line."""
 
     __slots__ = ()
@@ -17,6 +17,8 @@ class Direction(namedtuple("Direction", "name is_from_remote is_to_remote")):
         return remote(path) if self.is_from_remote else path
 
     def target(self, path: str | bytes | Path) -> str | bytes | Path:
+        if self.is_embedded:
+            return local(path)
         return remote(path) if self.is_to_remote else path
 
     def host_of_source(self, path: str | bytes | Path) -> str:
@@ -31,6 +33,7 @@ PUSH = Direction("push", False, True)
 PULL = Direction("pull", True, False)
 LOCAL = Direction("local", False, False)
 RELAY = Direction("relay", True, True)
+EMBEDDED = Direction("embedded", False, True, True)  # without ssh
 ALL = (PUSH, PULL, LOCAL, RELAY)
 
 in_all_directions = pytest.mark.parametrize("way", ALL, ids=lambda way: way.name)

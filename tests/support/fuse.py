@@ -8,7 +8,7 @@ import errno
 import os
 import struct
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -64,13 +64,16 @@ class FuseServer(threading.Thread):
             _, opcode, unique, node = struct.unpack_from("<IIQQ", request)
             if opcode in (FORGET, BATCH_FORGET, INTERRUPT):
                 continue
-            if opcode == READ and self.files[node - 2].is_deadly:
+            if self.is_over(opcode, node):
                 os.close(self.fd)  # the mount stays
                 self.fd = -1
                 return
             answer = self.answer(opcode, node, request[40:])
             number, body = (answer, b"") if isinstance(answer, int) else (0, answer)
             os.write(self.fd, struct.pack("<IiQ", 16 + len(body), -number, unique) + body)
+
+    def is_over(self, opcode: int, node: int) -> bool:
+        return opcode == READ and self.files[node - 2].is_deadly
 
     def answer(self, opcode: int, node: int, body: bytes) -> bytes | int:
         if opcode == INIT:
@@ -111,6 +114,12 @@ class FuseServer(threading.Thread):
 
 @contextmanager
 def mounted(at: Path, files: dict[str, FuseFile]) -> Iterator[Path]:
+    with mount_server(at, lambda fd: FuseServer(fd, files)):
+        yield at
+
+
+@contextmanager
+def mount_server(at: Path, make: Callable[[int], FuseServer]) -> Iterator[None]:
     if os.geteuid() != 0 or not os.path.exists("/dev/fuse"):
         pytest.skip("needs root and /dev/fuse")
     at.mkdir(exist_ok=True)
@@ -119,10 +128,10 @@ def mounted(at: Path, files: dict[str, FuseFile]) -> Iterator[Path]:
     if libc.mount(b"odd", os.fsencode(at), b"fuse.odd", 6, options) != 0:  # no setuid programs, no devices
         os.close(fd)
         pytest.skip(f"mount: {os.strerror(ctypes.get_errno())}")
-    server = FuseServer(fd, files)
+    server = make(fd)
     server.start()
     try:
-        yield at
+        yield
     finally:
         libc.umount2(os.fsencode(at), MNT_DETACH)
         server.join(10)

@@ -2,6 +2,7 @@
 
 O_TMPFILE   no nameless files, as on NFS, FAT or FUSE
 openat2     no such system call, as before Linux 5.6 or in a sandbox
+pidfd_open  the same, before Linux 5.3
 
 A seccomp filter lets the calls fail with the error that the kernel would give.
 """
@@ -18,16 +19,16 @@ LOAD, JUMP_IF_EQUAL, JUMP_IF_ANY_BIT, RETURN = 0x20, 0x15, 0x45, 0x06  # of BPF
 ALLOW, FAIL_WITH = 0x7FFF0000, 0x00050000
 AT_NUMBER, AT_THIRD_ARGUMENT = 0, 32
 OPENAT = 257 if platform.machine() == "x86_64" else 56
-OPENAT2 = 437
+NUMBERS = {"openat2": 437, "pidfd_open": 434}
 TMPFILE_BIT = 0o20000000
 
 
 def compose_filter(what: list[str]) -> bytes:
     steps = []
-    if "openat2" in what:
+    for number in (NUMBERS[name] for name in what if name in NUMBERS):
         steps += [
             (LOAD, 0, 0, AT_NUMBER),
-            (JUMP_IF_EQUAL, 0, 1, OPENAT2),
+            (JUMP_IF_EQUAL, 0, 1, number),
             (RETURN, 0, 0, FAIL_WITH | errno.ENOSYS),
         ]
     if "O_TMPFILE" in what:
