@@ -22,6 +22,9 @@
   lint    setup, then ruff, mypy, cython-lint and the layering test
   man     setup, then the manual pages into dist/man, the shells' completions into dist/completions
 
+With --wheels DIR a verb takes the Python packages from that folder, and asks no index: `build.py setup
+--wheels DIR`. docs/install.md says how to fill it.
+
 What is done already is not done again. Each verb installs what it needs and says so before; nothing that
 it installs runs or starts at boot. System packages need root or passwordless sudo; without them, build.py
 names what to install and stops. ESCP_BUILD=debug compiles with bounds
@@ -62,6 +65,7 @@ MAX_TEST_WORKERS = 4
 RUN_LISTS = ("requirements.txt", "requirements-build.txt")  # what escp runs with and is compiled with
 DEV_LISTS = ("requirements-dev.txt",)  # what it is tested, looked at and packed with
 HINT = "try `python3 build.py --help`; wheels are made with `pip wheel .`"
+wheels = []  # with --wheels: what pip is told in place of its index
 IS_DEBUG = os.environ.get("ESCP_BUILD", "") == "debug"
 
 
@@ -160,7 +164,7 @@ def prepare_venv(lists):
     say(f"installing the Python packages of {' and '.join(missing)} into .venv; this may take a minute")
     words = [word for name in missing for word in ("-r", name)]
     pip = [VENV_PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q"]
-    run(*pip, "--no-deps", "--require-hashes", *words, what="pip install")
+    run(*pip, *wheels, "--no-deps", "--require-hashes", *words, what="pip install")
     # Not `pip install -e .`: that compiles everything once more, and its launcher imports more than it needs.
     find_site = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site = subprocess.check_output([str(VENV_PYTHON), "-c", find_site]).decode().strip()
@@ -337,6 +341,20 @@ def require_python(argv):
     raise Stop("Python 3.11 or newer is needed; RHEL 8 and 9: dnf install python3.11", code=2)
 
 
+def take_wheels(arguments):
+    """The arguments without `--wheels DIR` or `--wheels=DIR`, which is noted."""
+    for i, word in enumerate(arguments):
+        name, is_joined, folder = word.partition("=")
+        if name != "--wheels":
+            continue
+        folder = folder if is_joined else "".join(arguments[i + 1 : i + 2])
+        if not Path(folder).is_dir() or not folder:
+            raise Stop(f"--wheels: there is no folder '{folder}'", code=2)
+        wheels[:] = ["--no-index", "--find-links", str(Path(folder).resolve())]
+        return arguments[:i] + arguments[i + (1 if is_joined else 2) :]
+    return arguments
+
+
 def main(argv):
     if not argv or argv[0] in ("-h", "--help", "help") or argv[1:2] in (["-h"], ["--help"]):
         print(__doc__.strip())
@@ -348,6 +366,7 @@ def main(argv):
         require_python(argv)
         if verb not in VERBS:
             raise Stop(f"unknown argument {verb!r}\nbuild: hint: {HINT}", code=2)
+        arguments = take_wheels(arguments)
         takes_any = verb in ("test", "bench", "fuzz", "mutations")
         if arguments and not takes_any and (verb != "package" or arguments[1:]):
             raise Stop(f"`{verb}` takes no arguments, got {arguments[-1]!r}\nbuild: hint: {HINT}", code=2)
