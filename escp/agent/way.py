@@ -3,7 +3,7 @@
 from escp.agent.agentlog import AgentLog
 from escp.constants import INITIATOR_SILENT_S, SECRET_BYTES, START_ALIVE_S
 from escp.control.channel import ControlChannel
-from escp.control.messages import Damaged, Link, Listening, Relay
+from escp.control.messages import Cut, Damaged, Link, Listening, Relay
 from escp.errors import AgentError, NetworkError, ProtocolError
 from escp.failures import FAST_AUTH, Failure
 from escp.lean import sockets
@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 STOPPED_S = 30.0  # for one that connects, where it is let in
 STREAMS_TIMEOUT_S = INITIATOR_SILENT_S  # for all streams to arrive: an initiator that runs is faster
 LAST_S = 30.0  # for an initiator that lacks nothing but the result
+QUIET_S = 120.0  # for one that lacks no more, and says nothing, while ssh stands
 GONE_S = 3.0  # for one whose host has closed all streams, and ssh: it has most likely ended
 REASON_MINOR = 2  # of an initiator that understands `reason` in `listening`
 
@@ -123,7 +124,7 @@ class Way:
 
             self._relayed = RelayedStreams(
                 self._relay_secret, self.streams, self._loop.watch, self._loop.unwatch,
-                speaks_first=link.speaks_first,
+                speaks_first=link.speaks_first, tell_cut=self._tell_cut,
             )  # fmt: skip
 
     def _find_addresses(self) -> list[tuple[str, int]]:
@@ -230,7 +231,11 @@ class Way:
         self._close_opener()
         self._channel.say_more_often(None)
         self._link = self._link._replace(secret=b"")
-        self._relay_secret, self._relayed = b"", None
+        self._relay_secret = b""
+        if self._relayed is not None and self.streams.may_reconnect:
+            self._relayed.forget()
+        else:
+            self._relayed = None
         if self.streams.may_reconnect:
             from escp.streams.reconnect import Reconnector  # not at the top: the streams are there by now
 
@@ -286,7 +291,11 @@ class Way:
     def check_initiator(self, now: float, *, is_done: bool) -> None:
         """Raises NetworkError when it has not come back in time. *is_done*: its result is all it lacks."""
         lasting = self._lasting
-        if lasting is None or not lasting.is_away:
+        if lasting is None:
+            return
+        if is_done and self._channel.silent_s(now) > QUIET_S:  # ssh stands, and brings nothing
+            raise NetworkError(f"nothing was heard from the initiator for {QUIET_S:.0f} s after the end", "")
+        if not lasting.is_away:
             return
         assert self._link
         limit_s = float(min(LAST_S, self._link.reconnect_s) if is_done else self._link.reconnect_s)
@@ -303,6 +312,14 @@ class Way:
         if failure.code == FAST_AUTH:  # the other side only sees a cut: tell it more
             self._channel.send(Damaged(stream))
         self._reconnector.lose(stream, failure)
+        if self._relayed is not None and not self._reconnector.is_over:
+            self._relayed.cut.add(stream)
+            self._tell_cut(stream)
+
+    def _tell_cut(self, stream: int) -> None:
+        """The initiator relays, and sees no more than that a stream has ended."""
+        assert self._relayed
+        self._channel.send(Cut(stream, self._relayed.number(stream)))
 
     def resume(self, stream: int) -> None:
         assert self._reconnector

@@ -75,7 +75,7 @@ class _Caller(Events):
     def note(self, text: str) -> None:
         log.debug("%s", text)
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, *, turn: str = "") -> None:
         self.warnings.append(text)
         log.warning("%s", text)
 

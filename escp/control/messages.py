@@ -132,6 +132,16 @@ class Damaged(Message, agent=(Hello,), repeats=True):
     stream: int
 
 
+class Cut(Message, agent=(Hello,), repeats=True):
+    """That connection of a relayed stream, counted from 0, broke, and another one is waited for.
+
+    Only where the `Link` with `is_relayed` says that there may be another one (1.2).
+    """
+
+    stream: int
+    connection: int
+
+
 class Relay(Message, initiator=(Send, Receive)):
     """A relay connects, before `Link`: what it proves itself with, a secret of this agent's leg alone."""
 

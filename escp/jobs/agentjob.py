@@ -9,6 +9,7 @@ from escp.errors import AgentError, EndedError, NetworkError, ProtocolError, Ref
 from escp.failures import FAST_UNSAFE, Failure
 from escp.jobs.job import UPDATE_S, Job, Task
 from escp.jobs.lost import LostAgents
+from escp.jobs.standstill import find_turn
 from escp.jobs.target import AgentTarget
 from escp.options.location import Location
 from escp.remote.agentlink import AgentLink
@@ -21,8 +22,11 @@ from escp.ui.progress import StartInfo
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from escp.streams.reconnect import Reconnector
 
+UNHEARD_S = 12.0  # an agent that runs, and can be heard, says every 5 s that it is there
 LAST_WORDS_S = 2.0  # after a cut: time for somebody to say what it came of
 
 
@@ -48,7 +52,7 @@ class AgentJob(Job):
         )
         self._aead = choose_aead()
         self._secret = os.urandom(SECRET_BYTES)
-        self._tell_detour = task.watcher.warn  # that the data goes through ssh
+        self._tell_detour: Callable[[str], None] = task.watcher.warn  # that the data goes through ssh
         self._is_done = False  # all agents have been told Bye
         self._cut: NetworkError | None = None  # a stream or an agent was lost, and nobody has said why
         self._cut_due_s = 0.0
@@ -122,6 +126,28 @@ class AgentJob(Job):
                     f"ssh to {agent.host} was lost at the end: all has arrived there and was verified"
                 )
                 self._tally.close(agent, own.result())
+
+    def _find_turn(self, now: float, counts: dict[str, int]) -> tuple[str, str]:
+        silent = (agent.host for agent in self._agents if self._is_unheard(agent, now))
+        own = self._streams
+        return find_turn(
+            source=self._send_agent.host if self._send_agent else "",
+            target=self._target.agent.host if self._target and self._target.agent else "",
+            unheard=next(silent, ""),
+            is_all_sent=bool(counts.get("is_walked")) and counts["bytes"] >= counts["found_bytes"],
+            is_taken=self._is_taken,
+            is_unread=own is not None and not own.is_sender and own.is_unread,
+        )
+
+    def _is_unheard(self, agent: AgentLink, now: float) -> bool:
+        return agent.channel.is_away or agent.silent_s(now) > UNHEARD_S or bool(
+            self._streams is not None and self._streams.cut
+        )  # fmt: skip
+
+    @property
+    def _is_taken(self) -> bool:
+        """Whether the target's system has all that this host sends or passes on."""
+        return self._streams is None or not self._streams.is_sender or self._streams.is_taken
 
     def _find_wait(self) -> str:
         for agent in self._agents:

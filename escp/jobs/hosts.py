@@ -4,7 +4,7 @@ import os
 
 from escp.constants import CONNECT_TIMEOUT_S, SECRET_BYTES
 from escp.control import messages as control
-from escp.control.messages import FileFailed, Link, Listening, Message
+from escp.control.messages import Cut, FileFailed, Link, Listening, Message
 from escp.errors import AgentError, NetworkError, UsageError
 from escp.failures import FAST_ABSENT, FAST_MISSING
 from escp.jobs.fetch import FetchJob
@@ -12,7 +12,7 @@ from escp.jobs.job import Task
 from escp.jobs.orders import count_streams
 from escp.jobs.target import AgentTarget
 from escp.remote.agentlink import AgentLink
-from escp.streams.relay import Relay, RelayLeg
+from escp.streams.relay import Relay, RelayLeg, RelayReconnector
 
 RELAY_MINOR = 2  # of an agent that a relay can prove itself to
 
@@ -25,6 +25,7 @@ class HostsJob(FetchJob):
     def __init__(self, task: Task):
         super().__init__(task)
         self._relay: Relay | None = None
+        self._again: RelayReconnector | None = None
         self._leg_secrets: dict[AgentLink, bytes] = {}
 
     def run(self) -> dict[str, int]:
@@ -32,8 +33,9 @@ class HostsJob(FetchJob):
             return super().run()
         except NetworkError as e:
             if self._relay is not None and (reason := self._relay.reason):
-                hosts = f"{self._origin.host} and {self._options.target.host}"
-                raise NetworkError(f"passing on data between {hosts}: {reason} (poll)", e.hint) from e
+                raise NetworkError(
+                    f"passing on data between {self._name_hosts()}: {reason} (poll)", e.hint
+                ) from e
             if self._options.is_direct_hosts and self._is_started and not self._has_sent:
                 raise NetworkError(
                     f"{self._origin.host} and {self._options.target.host} can't reach each other: {e}",
@@ -66,6 +68,10 @@ class HostsJob(FetchJob):
             self._open_target_if_ready()
 
     def _take_own(self, agent: AgentLink, message: Message) -> bool:
+        if isinstance(message, Cut):
+            if self._again is not None and message.stream < self._n_streams:
+                self._again.lose(self._relay_leg(agent), message.stream, message.connection)
+            return True
         if agent is not self._receiver:
             return super()._take_own(agent, message)
         if not (isinstance(message, FileFailed) and message.code in (FAST_ABSENT, FAST_MISSING)):
@@ -104,6 +110,7 @@ class HostsJob(FetchJob):
             way = RelayLeg(
                 self._leg_secrets.pop(agent), n_streams=self._n_streams, backend=self._aead,
                 block_bytes=self._options.block_bytes, is_sender=agent is self._receiver,
+                may_reconnect=self._may_reconnect(*self._agents),
             )  # fmt: skip
             self._leg(agent).begin(listening, way)
             if agent is self._receiver:
@@ -147,11 +154,45 @@ class HostsJob(FetchJob):
             ends.append(leg.streams)
         self._relay = Relay(*ends)
         self._relay.start()
+        if self._may_reconnect(*self._agents):
+            self._again = RelayReconnector(
+                self._relay, [self._legs[agent] for agent in self._agents], self._watcher.warn, self._loop,
+                self._options.reconnect_s, f"passing on data between {self._name_hosts()}",
+            )  # fmt: skip
         self._streams_run()
         assert self._receiver
         self._tell_begin(self._receiver, *(self._legs[agent].place for agent in self._agents))
 
+    def _relay_leg(self, agent: AgentLink) -> RelayLeg:
+        streams = self._legs[agent].streams
+        assert isinstance(streams, RelayLeg)
+        return streams
+
+    def _may_reconnect(self, *agents: AgentLink) -> bool:
+        """Through a relay both agents must tell it what is cut."""
+        is_known = self._options.is_direct_hosts or all(agent.has_feature("again") for agent in agents)
+        return is_known and super()._may_reconnect(*agents)
+
+    def _hear(self) -> None:
+        super()._hear()
+        if self._again is not None:
+            self._again.tick(self._loop.now())
+
+    def _find_wait(self) -> str:
+        if self._again is not None and self._again.is_waiting:
+            return f"other data connections with {self._name_hosts()}"
+        return super()._find_wait()
+
+    @property
+    def _is_taken(self) -> bool:
+        return self._receiver is None or self._relay is None or self._relay_leg(self._receiver).is_taken
+
+    def _name_hosts(self) -> str:
+        return f"{self._origin.host} and {self._options.target.host}"
+
     def _close(self) -> None:
+        if self._again is not None:
+            self._again.close()
         if self._relay is not None:
             self._relay.close()
         super()._close()

@@ -17,6 +17,7 @@ from escp.control.messages import Receive
 from escp.errors import EscpError, NetworkError, RefusedError, TimeUpError, UsageError
 from escp.failures import Failure
 from escp.jobs.orders import make_receive, tell_apart
+from escp.jobs.standstill import DISK, Standstill
 from escp.jobs.tally import Tally
 from escp.jobs.target import Target
 from escp.lean.eventloop import EventLoop
@@ -98,6 +99,8 @@ class Job(ABC):
             self._recording = recording.Recording(task.options, task.manifest, task.watcher)
         self._is_started = False
         self._is_holding = False
+        self._waits_for_list = False
+        self._standstill = Standstill(self._loop.now())
 
     def run(self) -> dict[str, int]:
         try:
@@ -121,7 +124,9 @@ class Job(ABC):
                 self._wait()
                 self._look_around(is_done=self._is_finished)
                 if self._is_started:
-                    self._tell_progress(self.counters())
+                    counts = self.counters()
+                    self._tell_progress(counts)
+                    self._watch_progress(counts)
                 if self._send_end is not None:
                     self._send_end.save()
             self._watcher.enter("end")
@@ -180,6 +185,24 @@ class Job(ABC):
             if not self._is_holding:
                 self._recording.step()
             self._look_around(is_done=self._recording.is_done)
+
+    def _watch_progress(self, counts: dict[str, int]) -> None:
+        """Say whose turn it is when nothing has moved for long."""
+        now = self._loop.now()
+        if self._waits_for_list or self._is_holding:
+            self._standstill.begin(now)
+        was_told = self._standstill.is_told
+        still_s = self._standstill.look(now, counts)
+        if still_s and not was_told:
+            turn, words = self._find_turn(now, counts)
+            self._standstill.is_told = True
+            self._watcher.warn(f"nothing has moved for {still_s:.0f} s: {words}", turn=turn)
+        elif was_told and not still_s:
+            self._watcher.note("the copy moves again")
+
+    def _find_turn(self, now: float, counts: dict[str, int]) -> tuple[str, str]:
+        """Who is to move, and the words for it."""
+        return DISK, "the file systems of this host do not answer"
 
     def _find_wait(self) -> str:
         """What everything waits for, for people; "" where it gets on."""
@@ -314,8 +337,10 @@ class Job(ABC):
         """Whether there is anything to hand on; otherwise *feed* is called when the list goes on."""
         if page or is_last:
             self._loop.unwatch(self._sources.fd)
+            self._waits_for_list = False
             return True
         self._loop.watch(self._sources.fd, feed)
+        self._waits_for_list = True
         return False
 
     # ---- What the ends tell -------------------------------------------------------------------------

@@ -96,8 +96,8 @@ class Leg:
             patience_s=PATIENCE_S,
             is_relayed=is_relayed,
             speaks_first=speaks_first,
-            reconnect_s=reconnect_s if not is_relayed else 0,
-            control_secret=b"" if self._mode == "tunnel" or is_relayed else control_secret,
+            reconnect_s=reconnect_s,
+            control_secret=b"" if self._mode == "tunnel" or not reconnect_s else control_secret,
         )
 
     @property

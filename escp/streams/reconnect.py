@@ -44,7 +44,7 @@ class Reconnector:
         self._opener: Connector | Acceptor | None = None
         self._open_s = 0.0  # not before
         self._begin_s = 0.0  # of an outage
-        self._is_over = False
+        self.is_over = False  # this side is done
 
     def lose(self, stream: int, failure: Failure) -> None:
         """The stream broke. Raises the failure if there can be no other connection."""
@@ -53,8 +53,8 @@ class Reconnector:
         now = self._loop.now()
         if not self._failures:
             self._begin_s = now
-            self._open_s = now + (END_S if self._is_over else 0.0)
-            if not self._is_over:
+            self._open_s = now + (END_S if self.is_over else 0.0)
+            if not self.is_over:
                 what = failure.cut or f"stream {stream + 1}"
                 self._tell(f"data {what}: {failure.reason}; connecting again")
         self._failures.setdefault(stream, (now, failure))
@@ -69,18 +69,18 @@ class Reconnector:
         self._streams.cut.discard(stream)
         if not self._failures:
             self.close()
-            if not self._is_over:
+            if not self.is_over:
                 self._tell(
                     f"all data streams are connected again, after {self._loop.now() - self._begin_s:.1f} s"
                 )
 
     def end(self) -> None:
         """This side is done."""
-        self._is_over = True
+        self.is_over = True
 
     @property
     def is_waiting(self) -> bool:
-        return bool(self._failures) and not self._is_over
+        return bool(self._failures) and not self.is_over
 
     def closed_s(self, now: float) -> float:
         """Since when the other side has closed all streams, as if it had ended; 0: it has not."""

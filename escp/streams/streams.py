@@ -5,6 +5,7 @@ Nothing in them waits: the event loop of `agent` or `job` drives them.
 """
 
 import struct
+import sys
 
 from escp._fast.crypto.channel import Channel
 from escp._fast.errors import FastError
@@ -14,6 +15,7 @@ from escp.lean import sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from typing import Protocol
 
     from escp._fast.planes.receive_plane import ReceivePlane
@@ -40,6 +42,7 @@ LOOK_S = 5.0  # between two looks for that
 SILENT_S = 7.0
 SILENT_LOOK_S = 1.0
 SO_MAX_PACING_RATE = 47
+_FIONREAD, _TIOCOUTQ = 0x541B, 0x5411  # <asm-generic/ioctls.h>
 UNSENT_BYTES = 131072  # of a stream whose rate is limited
 
 
@@ -68,7 +71,7 @@ def is_lost(sock: sockets.Socket, limit_s: float | None = None) -> bool:
     return bool(max(n_retries, n_probes) >= 2 and acked_ms >= 1000 * (limit_s or LOST_S))
 
 
-def _shut(sock: sockets.Socket) -> None:
+def shut(sock: sockets.Socket) -> None:
     try:
         sock.shutdown(sockets.SHUT_RDWR)
     except OSError:
@@ -175,13 +178,32 @@ class Streams:
             if self.may_reconnect:
                 if is_lost(sock, SILENT_S):
                     self.silenced.add(stream)
-                    _shut(sock)  # the plane sees its end, and waits for the next one
+                    shut(sock)  # the plane sees its end, and waits for the next one
             elif is_lost(sock):
                 raise NetworkError(
                     f"{sockets.show_address(sock.getpeername())} has acknowledged nothing on data stream "
                     f"{stream + 1} for {LOST_S:.0f} s",
                     "check the network between the hosts, and run the copy again",
                 )
+
+    @property
+    def is_taken(self) -> bool:
+        """Whether the other host's system has all that was sent, over every stream."""
+        return not any(self._count_queued(_TIOCOUTQ))
+
+    @property
+    def is_unread(self) -> bool:
+        """Whether something has come that nobody has read here."""
+        return any(self._count_queued(_FIONREAD))
+
+    def _count_queued(self, which: int) -> "Iterator[int]":
+        import fcntl  # not at the top: only who stands still wants it
+
+        for sock, _ in self.proven.values():
+            try:
+                yield int.from_bytes(fcntl.ioctl(sock.fileno(), which, bytes(4)), sys.byteorder)
+            except (OSError, ValueError):
+                continue  # closed meanwhile
 
     def close(self) -> None:
         self._plane = None

@@ -62,8 +62,11 @@ class Events:
     def announce(self, text: str) -> None:
         """What takes its time before there is a meter."""
 
-    def warn(self, text: str) -> None:
-        """Something is not as it should be, and the copy goes on."""
+    def warn(self, text: str, *, turn: str = "") -> None:
+        """Something is not as it should be, and the copy goes on.
+
+        *turn*: who is to move where nothing does (`jobs/standstill`).
+        """
 
     def words(self, host: str, line: str) -> None:
         """A line of the standard error of *host*'s ssh."""

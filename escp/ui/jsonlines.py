@@ -140,8 +140,8 @@ class JsonUi(WordsUi):
     def announce(self, text: str) -> None:
         self._emit("note", message=to_valid_text(text))
 
-    def warn(self, text: str) -> None:
-        self._emit("warning", message=to_valid_text(text))
+    def warn(self, text: str, *, turn: str = "") -> None:
+        self._emit("warning", message=to_valid_text(text), **({"turn": turn} if turn else {}))
 
     def finding(self, finding: "Finding", *, host: str) -> None:
         self._emit(

@@ -66,7 +66,7 @@ class LogLines(Events):
         if not is_dry_run:
             self._write("deleted", path=path)
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, *, turn: str = "") -> None:
         self._write("warning", message=text)
 
     def words(self, host: str, line: str) -> None:

@@ -172,7 +172,7 @@ class TextUi(WordsUi):
         if not self._is_quiet:
             self._say(f"escp: {show_text(text)}")
 
-    def warn(self, text: str) -> None:
+    def warn(self, text: str, *, turn: str = "") -> None:
         if not self._is_quiet:
             self._say(f"escp: warning: {show_text(text)}")
 

@@ -85,6 +85,16 @@ def test_other_ways_of_the_streams(escp, tree, target, way, options):
     assert_whole(escp, escp.finish(process), tree, target)
 
 
+def test_copy_between_two_hosts_outlives_each_ssh(escp, tree, target):
+    process = escp.start("-r", *SLOW, *name_ends("-3", tree, target))
+    wait_for_data(tree, target)
+    for pid in children(process.pid):
+        os.kill(pid, signal.SIGKILL)
+    done = escp.finish(process)
+    assert_whole(escp, done, tree, target)
+    assert done.err.count("heard over the data port now") == 2
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
 @pytest.mark.parametrize("way", ["push", "pull", "-3", "-R"])
 def test_agent_ends_soon_after_its_initiator_and_ssh(escp, tree, target, way, number):

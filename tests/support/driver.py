@@ -4,6 +4,7 @@ fault_offset   flip a bit of the byte there in each file, between digest and sea
 secret         hex of the session's secret, so that a test can look for it
 silent_s       so long an agent may be silent, or owe an answer, in place of 600 and 120 s
 login_s        so long ssh may hear nothing while it logs in, in place of 180 s
+still_s        nothing has to move for so long before that is told, in place of 15 s, and no host to be heard
 pause_s        the first pause of --retry, in place of 5 s
 ports          {"1232": 5000}: connect to 5000, or let the other agent do it, where an agent listens on 1232
 """
@@ -15,7 +16,9 @@ import sys
 import escp.cli.main
 import escp.cli.retry
 import escp.control.course
+import escp.jobs.agentjob
 import escp.jobs.hosts
+import escp.jobs.standstill
 import escp.remote.loginwatch
 import escp.streams.ends
 import escp.streams.leg
@@ -30,6 +33,8 @@ def apply(settings: dict) -> None:
         escp.control.course.PEER_SILENT_S = escp.control.course.ANSWER_TIMEOUT_S = settings["silent_s"]
     escp.remote.loginwatch.LOGIN_SILENT_S = settings.get("login_s", escp.remote.loginwatch.LOGIN_SILENT_S)
     escp.cli.retry.FIRST_PAUSE_S = settings.get("pause_s", escp.cli.retry.FIRST_PAUSE_S)
+    if "still_s" in settings:
+        escp.jobs.standstill.STILL_S = escp.jobs.agentjob.UNHEARD_S = settings["still_s"]
     if "ports" in settings:
         lead_elsewhere(escp.streams.leg.Leg, "begin", 0, settings["ports"])
         lead_elsewhere(escp.jobs.hosts.HostsJob, "_connect_directly", 1, settings["ports"])

@@ -33,6 +33,7 @@ ctypedef struct relay_stream:
     direction ways[2]
     uint64_t n_bytes
     uint64_t sys_errno  # why its thread gave up; 0: it did not
+    uint64_t is_over  # its thread needs its sockets no more
 
 
 cdef bint would_wait() noexcept nogil:
@@ -86,14 +87,18 @@ cdef void *run_relay(void *arg) noexcept nogil:
         for i in range(2):
             if not s.ways[i].is_done and (fds[2 * i].revents or fds[2 * i + 1].revents):
                 move(s, &s.ways[i])
+    escp_store(&s.is_over, 1)
     return NULL
 
 
 @cython.no_gc_clear  # __dealloc__ needs all of it to end the threads
 cdef class RelayPlane:
-    """Relays *n_streams* pairs of connected, non-blocking sockets until both sides have ended them."""
+    """Relays *n_streams* pairs of connected, non-blocking sockets until both sides have ended them.
+
+    A stream that has ended may be started again, with other sockets.
+    """
     cdef relay_stream *streams
-    cdef Threads threads
+    cdef list threads  # one a stream, once it was started
     cdef int n_streams
 
     def __cinit__(self, int n_streams):
@@ -101,7 +106,7 @@ cdef class RelayPlane:
         if not 1 <= n_streams <= MAX_STREAMS:
             raise ValueError("1 to 64 streams")
         self.n_streams = n_streams
-        self.threads = Threads()
+        self.threads = []
         self.streams = <relay_stream *>calloc(n_streams, sizeof(relay_stream))
         if self.streams == NULL:
             raise MemoryError
@@ -114,6 +119,7 @@ cdef class RelayPlane:
         cdef int i
         if not 0 <= stream < self.n_streams:
             raise ValueError("no such stream")
+        self.empty(stream)
         for i in range(2):
             way = &self.streams[stream].ways[i]
             way.source, way.target = (far_fd, near_fd) if i else (near_fd, far_fd)
@@ -121,9 +127,49 @@ cdef class RelayPlane:
                 raise OSError(errno, os.strerror(errno))
             fcntl(way.pipe[0], F_SETPIPE_SZ, PIPE_BYTES)  # if the user's limit is lower, it is only slower
 
+    cdef int empty(self, int stream) except -1:
+        """Nothing that an earlier pair of sockets brought goes into the next one."""
+        cdef relay_stream *s = &self.streams[stream]
+        cdef direction *way
+        cdef int i
+        if len(self.threads) > stream:
+            if not escp_load(&s.is_over):
+                raise ValueError("the stream has not ended")
+            self.wait_for(stream)
+        for i in range(2):
+            way = &s.ways[i]
+            if way.pipe[0] >= 0:  # what nobody took is still in it, and counted no more
+                c_close(way.pipe[0])
+                c_close(way.pipe[1])
+                way.pipe[0] = way.pipe[1] = -1
+            way.n_inside = 0
+            way.is_read = way.is_done = False
+        escp_store(&s.is_over, 0)
+        return 0
+
+    cdef int wait_for(self, int stream) except -1:
+        cdef Threads thread = self.threads[stream]
+        with nogil:
+            thread.join()
+        return 0
+
+    cdef int begin(self, int stream) except -1:
+        cdef Threads thread = self.threads[stream]
+        thread.add(run_relay, &self.streams[stream], "escp-relay")
+        return 0
+
     def start(self):
-        while self.threads.n < self.n_streams:
-            self.threads.add(run_relay, &self.streams[self.threads.n], "escp-relay")
+        while len(self.threads) < self.n_streams:
+            self.threads.append(Threads())
+            self.begin(len(self.threads) - 1)
+
+    def start_again(self, int stream):
+        """Once that stream is over, and was given other sockets."""
+        self.begin(stream)
+
+    def is_over(self, int stream):
+        """Whether the stream has ended, and its sockets may be closed."""
+        return bool(escp_load(&self.streams[stream].is_over))
 
     @property
     def n_bytes(self):
@@ -138,14 +184,17 @@ cdef class RelayPlane:
     def stop(self):
         """Shut the sockets of started streams: the threads end soon."""
         cdef int i
-        for i in range(self.threads.n):
+        for i in range(len(self.threads)):
+            if escp_load(&self.streams[i].is_over):
+                continue  # its descriptors may be others by now
             shutdown(self.streams[i].ways[0].source, SHUT_RDWR)
             shutdown(self.streams[i].ways[0].target, SHUT_RDWR)
 
     def join(self):
         """Wait for the threads: after both sides have ended, or stop()."""
-        with nogil:
-            self.threads.join()
+        cdef int i
+        for i in range(len(self.threads)):
+            self.wait_for(i)
 
     def __dealloc__(self):
         cdef int i
