@@ -12,6 +12,14 @@ import pytest
 from tests.support.command import ROOT
 
 FOLDER = ROOT / "build" / "test-freeze"
+FREEZING_S = 600  # on a busy machine
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The first test that needs the programs waits until they are made, in its own time."""
+    for item in items:
+        if "frozen_folder" in getattr(item, "fixturenames", ()):
+            item.add_marker(pytest.mark.timeout(FREEZING_S + 120))
 
 
 @pytest.fixture(scope="session")
@@ -24,7 +32,7 @@ def frozen_folder(request) -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)  # the workers of one run share it
         if not stamp.exists() or stamp.read_text() != run:
             command = [sys.executable, str(ROOT / "packaging" / "freeze.py"), str(FOLDER)]
-            done = subprocess.run(command, capture_output=True, text=True, timeout=600)
+            done = subprocess.run(command, capture_output=True, text=True, timeout=FREEZING_S)
             assert done.returncode == 0, done.stdout + done.stderr
             stamp.write_text(run)
     return FOLDER
