@@ -86,7 +86,7 @@ class Service:
         self._survey: Survey | None = None
         self._told: Progress | None = None
         self._listed: list[bytes] = []  # what a dry run has found, and the initiator was not told yet
-        self._items: list[tuple[bytes, int, str, int]] = []  # as `itemized`, not told yet
+        self._items: list[tuple[bytes, int, str, int, bytes]] = []  # as `itemized`, not told yet
         self._is_holding = False  # the initiator does not read, so nothing is taken from the plane
 
     @property
@@ -306,8 +306,8 @@ class Service:
         if len(self._listed) == MAX_LISTED:
             self._tell_listed()
 
-    def itemized(self, path: bytes, reason: int, kind: str, size: int) -> None:
-        self._items.append((path, reason, kind, size))
+    def itemized(self, path: bytes, reason: int, kind: str, size: int, digest: bytes) -> None:
+        self._items.append((path, reason, kind, size, digest))
         if len(self._items) == MAX_LISTED:
             self._tell_listed()
 
@@ -316,7 +316,8 @@ class Service:
             self._tell(Listed(self._listed))
             self._listed = []
         if self._items:
-            self._tell(Itemized(*map(list, zip(*self._items, strict=True))))
+            told = Itemized(*map(list, zip(*self._items, strict=True)))
+            self._tell(told if any(told.digests) else told._replace(digests=[]))
             self._items = []
 
     def file_failed(

@@ -271,12 +271,14 @@ class Itemized(Message, agent=(Roots,), repeats=True):
     """What was copied, or in a dry run in place of `Listed` would be: target paths, and sizes in bytes.
 
     `reasons`: a reason_kind of the data plane each; `kinds`: file, directory, link, device (1.2, `itemize`).
+    `digests`, with `tells_digests`: of a file that was copied 16 bytes, else none.
     """
 
     paths: list[bytes]
     reasons: list[int]
     kinds: list[str]
     sizes: list[int]
+    digests: list[bytes] = []  # noqa: RUF012
 
 
 class Result(Message, agent=(Opened, Roots), done="said what came of the copy"):

@@ -10,6 +10,7 @@ class Send(Message, initiator=(Hello,), wire_names={
 
     `removes_sources`: each that has arrived, verified. `deletes`: `Inventory` may come.
     `itemizes`: tell with `Itemized` what was copied and why; `tells_same`: and what the target had already.
+    `tells_digests`: `Itemized` has those of files.
     Files below `min_bytes`, and those not below `below_bytes` unless that is 0, are left out.
     """
 
@@ -35,6 +36,7 @@ class Send(Message, initiator=(Hello,), wire_names={
     deletes: bool = False
     itemizes: bool = False
     tells_same: bool = False
+    tells_digests: bool = False
 
 
 class Receive(Message, initiator=(Hello,), wire_names={

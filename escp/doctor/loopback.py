@@ -154,7 +154,7 @@ class LoopbackCopy:
     def listed(self, path: bytes) -> None:
         """Can't happen: only a dry run lists."""
 
-    def itemized(self, path: bytes, reason: int, kind: str, size: int) -> None:
+    def itemized(self, path: bytes, reason: int, kind: str, size: int, digest: bytes) -> None:
         """Nobody asks."""
 
     def sources_taken(self) -> None:

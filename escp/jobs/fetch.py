@@ -150,14 +150,20 @@ class FetchJob(AgentJob):
             for path in message.paths:
                 self._tally.accounts.tell_listed()
                 self.listed(path)
-        elif isinstance(message, Itemized) and (self._options.itemizes or self._recording is not None):
-            for item in zip(message.paths, message.reasons, message.kinds, message.sizes, strict=False):
+        elif isinstance(message, Itemized) and self._hears_items:
+            digests = message.digests or [b""] * len(message.paths)
+            columns = (message.paths, message.reasons, message.kinds, message.sizes, digests)
+            for item in zip(*columns, strict=False):
                 if self._options.is_dry_run:
                     self._tally.accounts.tell_listed()
                 self.itemized(*item)
         else:
             return False
         return True
+
+    @property
+    def _hears_items(self) -> bool:
+        return self._options.itemizes or self._options.logs_files or self._recording is not None
 
     def _take_failed(self, message: FileFailed) -> None:
         failure = Failure(message.code, message.sys_errno, message.where, message.twins)

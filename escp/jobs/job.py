@@ -374,14 +374,18 @@ class Job(ABC):
         target = self._options.target.path
         self._watcher.listed(os.path.join(target, path.removeprefix(b"/")) if path else target)
 
-    def itemized(self, path: bytes, reason: int, kind: str, size: int) -> None:
+    def itemized(self, path: bytes, reason: int, kind: str, size: int, digest: bytes = b"") -> None:
         """Of a file that the target has, and with --itemize of all that was copied."""
         if self._recording is not None and kind == "file":
             self._recording.add(path)
-        if not self._options.itemizes or reason == SAME:
+        if reason == SAME or not (self._options.itemizes or self._options.logs_files):
             return
         target = self._options.target.path
         shown = os.path.join(target, path.removeprefix(b"/")) if path else target
+        if not self._options.is_dry_run:
+            self._watcher.arrived(shown, kind, size, digest)
+        if not self._options.itemizes:
+            return
         self._watcher.itemized(shown, find_reason(reason), kind, size, is_dry_run=self._options.is_dry_run)
 
     def file_failed(

@@ -56,8 +56,9 @@ def make_send(options: Options, *, is_in_order: bool) -> Send:
         "engine": options.send_engine,
         "is_sparse": options.is_sparse and not is_in_order,
         "filters": _write_rules(options),
-        "itemizes": options.itemizes or options.manifest is not None,
+        "itemizes": options.itemizes or options.logs_files or options.manifest is not None,
         "tells_same": options.manifest is not None,
+        "tells_digests": options.logs_files,
     }
     return Send._make(own[name] if name in own else getattr(options, name) for name in Send._fields)
 
@@ -84,7 +85,7 @@ def make_receive(
         "job": b"",  # the caller's, which knows all of the command
         "tells_stamps": False,  # as well
         "has_expected": False,
-        "itemizes": options.itemizes or options.manifest is not None,
+        "itemizes": options.itemizes or options.logs_files or options.manifest is not None,
     }
     return Receive._make(own[name] if name in own else getattr(options, name) for name in Receive._fields)
 

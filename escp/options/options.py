@@ -99,6 +99,7 @@ class Options(Record):
     partial_min: int  # bytes; files of that size and more stay as parts when they are cut off; 0: none
     trusts_parts: bool
     itemizes: bool
+    logs_files: bool
     manifest: str | None  # a path, or - for standard output
     checks: str | None  # a manifest that the target is compared with; there are no sources
     keeps_owner: bool

@@ -325,6 +325,8 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
     add("--logfile", metavar="FILE",
         help="append start, errors and summary to FILE, or to the syslog facility LOCAL0 to LOCAL7 "
         "(default: none)")
+    add("--log-files", dest="logs_files", action="store_true",
+        help="with --logfile, a line for each file: size, digest, and whether it was copied (default: off)")
     add("--selftest", dest="is_selftest", action="store_true",
         help="check this escp, this directory and the loopback network, within a second, and exit")
     add("--doctor", dest="is_doctor", action="store_true",

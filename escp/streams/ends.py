@@ -173,9 +173,11 @@ class SendEnd:
                     failure.twins = self._find_twins(path)
                 self._listener.file_failed(self, failure, path, is_receiver=bool(is_remote))
             elif kind in (LISTED, ITEM):
-                shown = path + b"/" if where == "directory" else path
+                path, has_digest, digest = path.partition(b"\0")
+                shown = path.removesuffix(b"/") if has_digest else path  # one that the user named has no name
+                shown += b"/" if where == "directory" else b""
                 if self.wanted.itemizes:
-                    self._listener.itemized(shown, code, where, offset)
+                    self._listener.itemized(shown, code, where, offset, digest)
                 else:
                     self._listener.listed(shown)
 

@@ -53,6 +53,9 @@ class Events:
     def checked(self, n_files: int, n_bytes: int, counts: "dict[str, int]") -> None:
         """At its end: what the manifest has, what was read, and the number of differences of each kind."""
 
+    def arrived(self, path: bytes, kind: str, size: int, digest: bytes) -> None:
+        """With --itemize or --log-files: it is there. *kind*: as above; *digest*: 16 bytes, or none."""
+
     def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
         """What --delete has removed at the target, or would; a directory's path ends with a slash."""
 

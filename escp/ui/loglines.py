@@ -28,13 +28,14 @@ class LogLines(Events):
         about: StartInfo | None = None,
         *,
         is_listing: bool = True,
+        lists_files: bool = False,
     ):
         self._log: TransferLog | None = log
         self._warn = warn
         self._n_words = 0
         self._about = {} if about is None else describe_start(about)
         self._hosts: dict[str, None] = {}  # the others, each once
-        self._is_listing = is_listing
+        self._is_listing, self._lists_files = is_listing, lists_files
         self._is_told = False  # the session's line is written
 
     def begin(self, info: StartInfo) -> None:
@@ -61,6 +62,10 @@ class LogLines(Events):
     def checked(self, n_files: int, n_bytes: int, counts: dict[str, int]) -> None:
         numbers: dict[str, bytes | str | int | float | None] = {**counts}
         self._write("checked", is_error=False, files=n_files, bytes=n_bytes, **numbers)
+
+    def arrived(self, path: bytes, kind: str, size: int, digest: bytes) -> None:
+        if self._lists_files:
+            self._write("file", path=path, kind=kind, bytes=size, digest=digest.hex() or None, ok=True)
 
     def deleted(self, path: bytes, *, is_dry_run: bool) -> None:
         if not is_dry_run:

@@ -66,7 +66,7 @@ def add_log(ui: "Listeners", options: "Options") -> str:
             raise
         return str(e)
     about = StartInfo("", 0, 0, "")._replace(**name_command(options))
-    ui.add(LogLines(log, ui.warn, about, is_listing=options.itemizes))
+    ui.add(LogLines(log, ui.warn, about, is_listing=options.itemizes, lists_files=options.logs_files))
     return ""
 
 

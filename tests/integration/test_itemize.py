@@ -5,6 +5,7 @@ import os
 
 import pytest
 
+import escp as library
 from tests.support.command import remote
 from tests.support.directions import LOCAL, PULL, PUSH, in_all_directions
 from tests.support.trees import write_random
@@ -140,3 +141,26 @@ def test_what_fails_is_no_item(escp, source, target):
 def test_without_it_nothing_is_listed(escp, trees):
     source, target = trees
     assert escp.copy("-r", source, target).out == ""
+
+
+@in_all_directions
+def test_log_files_names_each_with_size_digest_and_result(escp, source, target, folder, way):
+    (source / "a").write_bytes(b"a" * 1000)
+    (source / "large").write_bytes(bytes(range(256)) * 4000)
+    (source / "link").symlink_to("a")
+    (source / "bad").write_text("b")
+    (target / "source" / "bad").mkdir(parents=True)
+    log = folder / "log"
+    done = escp.run("-r", "--links", "--logfile", log, "--log-files", way.source(source), way.target(target))
+    assert done.code == 1 and "missing" not in done.out  # nothing more is listed
+    lines = [line.split("] ", 1)[1] for line in log.read_text().splitlines()]
+    found = {line.split('"')[1].rpartition("/")[2]: line for line in lines if line.startswith("file ")}
+    assert set(found) - {"source", ""} == {"a", "large", "link"}
+    for name in ("a", "large"):
+        size = (source / name).stat().st_size
+        digest = library.digest(source / name).hex()
+        assert found[name].endswith(f' kind="file" bytes={size} digest="{digest}" ok=yes'), found[name]
+    assert 'kind="link"' in found["link"] and "digest=-" in found["link"]
+    assert any(line.startswith("error ") and "bad" in line for line in lines)
+    escp.copy("--logfile", log, "--log-files", way.source(source / "a"), way.target(target / "one"))
+    assert any(line.endswith("ok=yes") and '/one"' in line for line in log.read_text().splitlines())

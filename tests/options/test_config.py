@@ -95,6 +95,7 @@ EXAMPLES = {
     "max-size": ("1KB", "below_bytes", 1001),
     "max-delete": ("7", "max_deletions", 7),
     "itemize": ("true", "itemizes", True),
+    "log-files": ("true", "logs_files", True),
     "fallback": ("scp", "fallback", "scp"),
     "recursive": ("true", "is_recursive", True),
     "compress": ("on", "has_compression", True),

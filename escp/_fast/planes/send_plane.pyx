@@ -77,6 +77,7 @@ cdef int obey(send_config *c, order) except -1:
     c.compares_digests = order.compares_digests
     c.is_dry_run = order.is_dry_run
     c.itemizes = order.itemizes
+    c.tells_digests = order.tells_digests
     c.tells_same = order.tells_same
     c.removes_sources = order.removes_sources
     c.min_bytes = order.min_bytes

@@ -4,8 +4,8 @@ from libc.stdint cimport uint16_t, uint64_t, uint8_t
 
 from escp._fast.base.events cimport EVENT_CUT, EVENT_FINISHED, EVENT_ITEM, EVENT_RESUMED, push_event
 from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, c_read, errno, escp_flag, free,
-                                   malloc, memcpy, memset, poll, pollfd_t, pthread_cond_broadcast, pthread_mutex_lock,
-                                   pthread_mutex_unlock, recv)
+                                   htobe64, malloc, memcpy, memset, poll, pollfd_t, pthread_cond_broadcast,
+                                   pthread_mutex_lock, pthread_mutex_unlock, recv)
 from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
                                     MAX_META_BYTES, MAX_NAME_BYTES, MAX_STREAMS, N_REASONS, REASON_CONTENTS,
                                     REASON_SAME, TAG_BYTES, clear, fail, fast_err, is_kept)
@@ -50,9 +50,23 @@ cdef void ack_close(ack_reader *r) noexcept nogil:
         free(r.frames[i])
         r.frames[i] = NULL
 
+cdef enum:
+    DIGEST_BYTES = 16
+
 
 cdef void tell_item(send_state *s, flight *f, int reason) noexcept nogil:
-    tell_name(s, EVENT_ITEM, reason, f.kind, f.size, f.dir, flight_name(s, f), f.n_name)
+    cdef char name[MAX_NAME_BYTES + 1 + DIGEST_BYTES]
+    cdef uint64_t half
+    cdef size_t n = f.n_name
+    memcpy(name, flight_name(s, f), n)
+    if s.config.tells_digests and s.config.has_checksum and f.kind <= ENTRY_LARGE:
+        name[n] = 0
+        half = htobe64(f.digest.high)
+        memcpy(name + n + 1, &half, sizeof(uint64_t))
+        half = htobe64(f.digest.low)
+        memcpy(name + n + 1 + sizeof(uint64_t), &half, sizeof(uint64_t))
+        n += 1 + DIGEST_BYTES
+    tell_name(s, EVENT_ITEM, reason, f.kind, f.size, f.dir, name, n)
 
 
 cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nogil:

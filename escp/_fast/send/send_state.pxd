@@ -218,6 +218,7 @@ ctypedef struct send_config:
     bint is_dry_run
     bint removes_sources  # what has arrived
     bint itemizes  # what has arrived is told, and why it was sent
+    bint tells_digests  # and of a file, behind a NUL, its digest
     bint tells_same  # and what the receiver has already, or that arrived and lacks something
     bint tells_begun  # the receiver knows ENTRY_BEGUN
     uint64_t min_bytes  # smaller files are left out
