@@ -204,7 +204,7 @@ def slow_copy(escp, one_file, folder, scratch, source, target):
     agent = escp.write_agent(
         "one-file", f"export TMPDIR={scratch['TMPDIR']}", command=f'exec {one_file} "$@"'
     )
-    words = ("-l", "10M", source / "large", remote(target))
+    words = ("--no-partial", "-l", "10M", source / "large", remote(target))
     process = escp.start(*words, command=[str(one_file)], agent=agent, env=scratch)
     wait_for(
         lambda: len(find_unpacked(folder / "tmp")) == 2 and find_unfinished(target) + open_files(escp, target)
