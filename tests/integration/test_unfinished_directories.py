@@ -92,7 +92,10 @@ CUTS += [
 def test_modes_after_a_cut(escp, source, target, way, fault, umask):
     make_chain(source)
     agent = escp.write_agent("masked", f"umask {umask:o}")
-    process = escp.start("-r", "-l", "300K", "-t", "2", *words(way, source, target), agent=agent, umask=umask)
+    lost = ["--reconnect-timeout", "0"] if fault == "killed ssh" else []  # else the copy goes on without it
+    process = escp.start(
+        "-r", "-l", "300K", "-t", "2", *lost, *words(way, source, target), agent=agent, umask=umask
+    )
     innermost = target.joinpath("source", *MODES)
     wait_for(innermost.is_dir)
     time.sleep(0.2)
@@ -167,7 +170,8 @@ def test_read_only_directories_of_a_user_after_a_dead_ssh(escp, source):
         agent = escp.write_agent(
             "nobody", command=f'umask 022; cd / && exec {shlex.join([*AS_NOBODY, *AGENT_COMMAND])} "$@"'
         )
-        process = escp.start("-r", "-l", "300K", source, remote(target), agent=agent)
+        options = ["-r", "-l", "300K", "--reconnect-timeout", "0"]
+        process = escp.start(*options, source, remote(target), agent=agent)
         wait_for(target.joinpath("source", *MODES).is_dir)
         time.sleep(0.2)
         assert stat.S_IMODE((target / "source" / "usual").stat().st_mode) == 0o755
