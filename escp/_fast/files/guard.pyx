@@ -6,13 +6,15 @@ from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_NOFOLLOW,
                                    O_PATH, c_close, calloc, errno, escp_fetch_add, escp_set_errno, fstatat, memcmp,
                                    memcpy, openat, readlinkat, stat_t, strlen, strncasecmp)
 from escp._fast.base.paths cimport SLASH, join_path, last_slash
-from escp._fast.base.types cimport (ERRNO_FORBIDDEN, FAST_FORBIDDEN, MAX_NAME_BYTES, MAX_PATH_BYTES, fail, fast_err)
+from escp._fast.base.types cimport (ERRNO_FORBIDDEN, FAST_FORBIDDEN, MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fail,
+                                    fast_err)
 from escp._fast.files.attributes cimport PROC_PATH_BYTES, proc_path
 
 import os
 
 cdef enum:
     NO_CEILING = -1
+    LARGEST_BITS = 56  # of a ceiling for bytes: what all streams add at once stays below 64 bits
     ANY_CWD = -100  # AT_FDCWD, for Python's calls
 
 
@@ -151,8 +153,12 @@ cdef ssize_t guarded_readlinkat(int dirfd, const char *path, char *text, size_t 
 cdef int guard_take(uint64_t n_bytes, fast_err *err) noexcept nogil:
     if max_names != <uint64_t>NO_CEILING and escp_fetch_add(&n_names, 1) >= max_names:
         return fail(err, FAST_FORBIDDEN, 0, "files")
-    if max_bytes != <uint64_t>NO_CEILING and (
-            n_bytes > max_bytes or escp_fetch_add(&n_taken, n_bytes) > max_bytes - n_bytes):
+    if max_bytes == <uint64_t>NO_CEILING:
+        return 0
+    if n_bytes > max_bytes:
+        return fail(err, FAST_FORBIDDEN, 0, "bytes")
+    if escp_fetch_add(&n_taken, n_bytes) > max_bytes - n_bytes:
+        escp_fetch_add(&n_taken, -n_bytes)  # or refused ones would add up until the sum begins again at 0
         return fail(err, FAST_FORBIDDEN, 0, "bytes")
     return 0
 
@@ -197,8 +203,15 @@ def set_ceilings(n_files, n_bytes, n_deletions):
     """Of this process; None: none."""
     global max_names, max_bytes, max_removed
     max_names = <uint64_t>NO_CEILING if n_files is None else <uint64_t>n_files
-    max_bytes = <uint64_t>NO_CEILING if n_bytes is None else <uint64_t>n_bytes
+    max_bytes = <uint64_t>NO_CEILING if n_bytes is None else min(<uint64_t>n_bytes, <uint64_t>1 << LARGEST_BITS)
     max_removed = <uint64_t>NO_CEILING if n_deletions is None else <uint64_t>n_deletions
+
+
+def take_guarded(uint64_t n_bytes):
+    """Whether a file of that size is within the ceilings; it counts then. For tests."""
+    cdef fast_err err
+    clear(&err)
+    return guard_take(n_bytes, &err) == 0
 
 
 def open_guarded(bytes path not None, int flags, int dirfd=ANY_CWD):

@@ -93,3 +93,10 @@ def test_a_pipe_outside_is_not_opened(top):
     os.mkfifo(top / "out" / "pipe")
     (top / "in" / "pipe").symlink_to("../out/pipe")
     assert ask(top / "in", top / "in" / "pipe", flags=os.O_RDONLY) == FORBIDDEN  # and does not wait
+
+
+def test_what_is_refused_does_not_add_up_until_the_sum_begins_again():
+    run = "from escp._fast.files.guard import set_ceilings, take_guarded; set_ceilings(None, 1 << 60, None); "
+    run += "print(sum(take_guarded(1 << 56) for _ in range(1000)), take_guarded(0), take_guarded(1))"
+    done = subprocess.run([sys.executable, "-c", run], capture_output=True, text=True, timeout=30)
+    assert done.stdout.split() == ["1", "True", "False"], done.stderr
