@@ -517,7 +517,7 @@ MUTATIONS = [
              "            if guard_take(0, err) < 0:\n", "            if False:\n",
              (TEST_BLOCK + "test_what_is_no_file_counts_too",)),
     Mutation(31, "bytes are not counted", GUARD,
-             "n_bytes > max_bytes or escp_fetch_add(&n_taken, n_bytes) > max_bytes - n_bytes", "False",
+             "if max_bytes == <uint64_t>NO_CEILING:", "if True:",
              (TEST_BLOCK + "test_ceilings_of_files_and_bytes",)),
     Mutation(31, "any number is deleted", "escp/agent/site.py",
              "        if most is not None and compared.n_planned > most:\n", "        if False:\n",

@@ -16,6 +16,9 @@ from escp.__main__ import run
 run()
 """
 
+SECRET = "a secret".ljust(98765, ".")  # its size is no word of any path
+SIZES = ("98765", "98,765", "99 kB")
+
 
 class RestrictedHost:
     """An sshd of its own, whose only key starts what `force` says; `reached` is what it is restricted to."""
@@ -26,7 +29,7 @@ class RestrictedHost:
         self.reached.mkdir()
         self.outside = folder / "outside"
         self.outside.mkdir()
-        (self.outside / "secret").write_text("a secret")
+        (self.outside / "secret").write_text(SECRET)
         (folder / "sshd").mkdir()
         self.sshd = Sshd(folder / "sshd")
         self.escp = Escp(folder, self.sshd)
@@ -52,7 +55,7 @@ class RestrictedHost:
 
     def assert_untouched(self) -> None:
         assert os.listdir(self.outside) == ["secret"]
-        assert (self.outside / "secret").read_text() == "a secret"
+        assert (self.outside / "secret").read_text() == SECRET
 
     def close(self) -> None:
         self.escp.close()
