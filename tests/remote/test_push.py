@@ -7,7 +7,7 @@ import subprocess
 import pytest
 
 from escp.constants import MARKER
-from escp.errors import AgentError, EscpError, IntegrityError, UsageError
+from escp.errors import AgentError, EscpError, IntegrityError, RefusedError, UsageError
 from escp.lean.eventloop import EventLoop
 from escp.options.options import parse_options
 from escp.remote.child import AgentProcess
@@ -116,8 +116,13 @@ def test_any_refusal_is_a_sentence(talk, text):
 @pytest.mark.parametrize("text", [b"unknown", b"missing" + b"x" * 2000, b"missing a\nb", b"found"[:4]])
 def test_other_lines_are_noise(talk, text):
     assert talk.skipper.feed(line(text)) == b"" and talk.write() == b""
-    assert talk.skipper.feed(MARKER) == b""
+    assert talk.skipper.feed(line(b"found " + SYSTEM) + MARKER) == b""
     assert talk.skipper.is_past_marker
+
+
+def test_agent_that_no_script_has_started_is_a_forced_commands(talk):
+    with pytest.raises(RefusedError, match="starts its own escp and nothing else"):
+        talk.skipper.feed(b"Welcome\n" + MARKER)
 
 
 def test_command_holds_nothing_that_shells_read_differently():
