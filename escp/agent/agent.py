@@ -209,10 +209,9 @@ class Agent:
         return error.exit_code
 
     def _close(self) -> None:
-        if self._channel is not None and self._channel.is_away:
-            from escp.process.leaving import hasten_exit  # not at the top: hardly an agent needs it
+        from escp.process.leaving import follow_channel  # not at the top: Hello goes first
 
-            hasten_exit()  # its end is no longer told by the pipes
+        follow_channel()
         if self._channel is not None:
             self._channel.flush()
         if self._service is not None:

@@ -299,7 +299,7 @@ class Way:
             return
         assert self._link
         limit_s = float(min(LAST_S, self._link.reconnect_s) if is_done else self._link.reconnect_s)
-        closed_s = 0.0 if is_done or self._reconnector is None else self._reconnector.closed_s(now)
+        closed_s = 0.0 if self._reconnector is None else self._reconnector.closed_s(now)
         away_s = lasting.away_s(now)
         if away_s > limit_s or min(closed_s, away_s) > GONE_S:
             raise NetworkError(f"ssh was lost, and the initiator has not come back for {away_s:.0f} s", "")

@@ -99,6 +99,7 @@ class Exit:
         poll.register(self._wake_fd, select.POLLIN)
         if self._channel_fd >= 0:
             poll.register(self._channel_fd, _POLLRDHUP)
+        has_ended = is_cut = False
         while time.monotonic() < self._due_s:
             for fd, _ in poll.poll(1000 * LOOK_S):
                 if fd == self._wake_fd:
@@ -107,8 +108,9 @@ class Exit:
                             self.hasten(number)
                 else:
                     poll.unregister(fd)
-                    if not self.is_replaced and not (self.is_outliving and _is_cut(self._write_fd)):
-                        self.hasten(0)
+                    has_ended, is_cut = True, _is_cut(self._write_fd)
+            if has_ended and not self.is_replaced and not (self.is_outliving and is_cut):
+                self.hasten(0)
             for number in signals.sigpending():
                 if number in self._numbers:
                     self.hasten(number)
@@ -153,10 +155,10 @@ def outlive_channel(*, is_replaced: bool = False) -> None:
         _own.is_replaced = _own.is_replaced or is_replaced
 
 
-def hasten_exit() -> None:
-    """Nobody waits for this process any more."""
+def follow_channel() -> None:
+    """The main thread waits for no other way any more."""
     if _own is not None:
-        _own.hasten(0)
+        _own.is_outliving = _own.is_replaced = False
 
 
 def end_closing() -> None:

@@ -7,7 +7,7 @@ from escp import __version__
 from escp.constants import PROTOCOL_MAJOR, PROTOCOL_MINOR
 from escp.control.channel import ControlChannel
 from escp.control.course import InitiatorCourse
-from escp.control.messages import Hello, Message
+from escp.control.messages import Bye, Hello, Message
 from escp.errors import EscpError
 from escp.lean.eventloop import EventLoop
 from escp.options.location import Location
@@ -129,6 +129,8 @@ class AgentLink:
         """*is_done*: the agent has been told Bye, and may need a moment to read it."""
         if is_done:
             self.channel.flush()
+        elif self.hello is not None and not self.is_gone and not self.channel.is_away:
+            self.send(Bye())  # else this end looks like a lost ssh, and the agent waits for another way
         self.channel.close()
         self._process.words.leave()
         if self._pusher is not None:

@@ -55,7 +55,7 @@ def test_names_that_never_come_take_little_memory(escp, talking, source, target)
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"code": 0}, {"code": 24}, {"code": 32}, {"code": 64}, {"sys_errno": 4096}, {"where": "x" * 65},
+    "wrong", [{"code": 0}, {"code": 25}, {"code": 32}, {"code": 64}, {"sys_errno": 4096}, {"where": "x" * 65},
               {"where": "\n"}, {"where": "é"}, {"path": b"x" * 8449}, {"code": 21}, {"code": 22}], ids=str,
 )  # fmt: skip
 def test_failure_that_there_is_none_of_is_refused(escp, talking, source, target, wrong):

@@ -111,15 +111,18 @@ def test_reader_of_a_pipe_that_goes_away_ends_with_an_error(escp, source, target
 
 
 def test_stalled_pipe_does_not_keep_the_agent_alive(escp, source, target):
-    """Its thread is inside write(): nothing but the end of the process gets it out."""
+    """Its thread is inside write(): nothing but the end of the process gets it out.
+
+    Initiator and ssh are killed at once, which may be a lost network, too: hence the option.
+    """
     write_random(source / "a", 3_000_000)
     os.mkfifo(target / "pipe")
     reader = os.open(target / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     try:
-        process = escp.start(source / "a", remote(target / "pipe"))
+        process = escp.start("--reconnect-timeout", "2s", source / "a", remote(target / "pipe"))
         with pytest.raises(AssertionError):  # it hangs, as it must
             escp.finish(process, 2)
-        escp.assert_nothing_left(within_s=10)
+        escp.assert_nothing_left(within_s=12)
     finally:
         os.close(reader)
 

@@ -26,10 +26,10 @@ def sources(request, source) -> Path:
     return source
 
 
-def start_slow(escp, sources, target, *, is_embedded: bool = False):
+def start_slow(escp, sources, target, *options, is_embedded: bool = False):
     """A copy in the middle of its data, and its agent's process number."""
     where = local(target) if is_embedded else remote(target)
-    process = escp.start("-r", *SLOW, "--json", sources, where, is_embedded=is_embedded)
+    process = escp.start("-r", *SLOW, *options, "--json", sources, where, is_embedded=is_embedded)
     assert b'"start"' in process.stdout.readline()
     time.sleep(0.7)
     (agent,) = find_agents(escp.mark)
@@ -78,7 +78,8 @@ def test_agent_killed_initiator_ends(escp, sources, target, is_embedded):
 
 
 def test_ssh_killed_both_end(escp, sources, target):
-    process, _ = start_slow(escp, sources, target)
+    """Where no other way is looked for: fault/test_lost_ssh has the rest."""
+    process, _ = start_slow(escp, sources, target, "--reconnect-timeout", "0")
     os.kill(find_ssh(escp), signal.SIGKILL)
     assert finish_with_error(escp, process)["exit_code"] == 13
     escp.assert_nothing_left(GONE_S)

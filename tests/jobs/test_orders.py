@@ -89,7 +89,7 @@ def test_agent_that_can_not_delete_is_refused_before_anything_is_copied(monkeypa
 # An older agent does without, and what arrives is the same: of parts it knows nothing and begins anew.
 OWN_FIELDS = set(
     "tells_missing names_attributes names_once filters partial_min resumes trusts_parts job "
-    "tells_stamps".split()
+    "tells_stamps tells_digests".split()
 )
 
 
