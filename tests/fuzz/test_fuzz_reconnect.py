@@ -15,7 +15,7 @@ from escp._fast.wire.payloads import decode_entries, encode_end
 from escp.failures import FAST_AUTH, FAST_NET, FAST_PROTOCOL, FAST_UNSAFE
 from tests.fuzz.test_fuzz_receiver import SELECTIONS, Story
 from tests.fuzz.test_fuzz_sender import N_FILES, answer, plant
-from tests.support.loopback import BLOCK, wait_for_events
+from tests.support.loopback import BLOCK, Event, wait_for_events
 from tests.support.peers import (
     END,
     ENTRIES,
@@ -56,8 +56,8 @@ class Line:
 
     def look(self) -> None:
         """Raises Over if the plane has failed."""
-        if not self.peer.seen and select.select([self.peer.plane.event_fd], [], [], 0)[0]:
-            self.peer.seen += [event for _, event in wait_for_events([self.peer.plane])]
+        if not self.peer.seen:  # that the descriptor is readable does not mean that there is an event
+            self.peer.seen += [Event(*event) for event in self.peer.plane.take_events()]
         self.peer.seen = [event for event in self.peer.seen if event.kind in (FATAL, FINISHED)]
         if any(event.kind == FATAL for event in self.peer.seen):
             raise Over

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from tests.support.command import TIMEOUT_S
-from tests.support.directions import ALL, EMBEDDED, LOCAL, in_all_directions
+from tests.support.directions import ALL, EMBEDDED, in_all_directions
 from tests.support.fuse import FuseFile, mounted
 from tests.support.fusetarget import dying_target
 
@@ -21,8 +21,7 @@ def test_removed_target_ends_the_copy_with_one_sentence(escp, source, target, wa
     for i in range(N_FILES):
         (source / f"{i}").write_bytes(b"x" * 1000)
     place = target / "new"
-    limit = [] if way is LOCAL else ["-l", "800K"]
-    process = escp.start("-r", *limit, way.source(source), way.target(place))
+    process = escp.start("-r", "-l", "800K", way.source(source), way.target(place))
     end_s = time.monotonic() + TIMEOUT_S
     while not (place.is_dir() and len(os.listdir(place)) > 20):
         assert time.monotonic() < end_s and process.poll() is None, process.communicate()

@@ -31,6 +31,8 @@ cdef void given_free(given_set *g) noexcept nogil
 # Claims the path, and returns a given_answer. Unless that is GIVEN_TAKEN the same thread must call given_end, and say
 # whether the file was named.
 cdef int given_begin(given_set *g, const char *path, size_t n) noexcept nogil
+# Whether the path is claimed, or was given.
+cdef bint given_has(given_set *g, const char *path, size_t n) noexcept nogil
 # Whether the directory of that path was not asked about before.
 cdef bint given_first(given_set *g, const char *path, size_t n) noexcept nogil
 cdef void given_end(given_set *g, const char *path, size_t n, bint is_named) noexcept nogil

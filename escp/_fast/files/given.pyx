@@ -123,6 +123,18 @@ cdef void given_end(given_set *g, const char *path, size_t n, bint is_named) noe
     pthread_rwlock_unlock(&g.naming)
 
 
+cdef bint given_has(given_set *g, const char *path, size_t n) noexcept nogil:
+    cdef uint64_t own
+    cdef bint is_there
+    if not g.is_on:
+        return False
+    own = hash_path(g, path, n)
+    pthread_mutex_lock(&g.lock)
+    is_there = find_locked(g, own)[0] == own
+    pthread_mutex_unlock(&g.lock)
+    return is_there
+
+
 cdef bint given_first(given_set *g, const char *path, size_t n) noexcept nogil:
     cdef uint64_t h = hash_bytes(path, n, g.seed + 1) | 2
     cdef bint is_first

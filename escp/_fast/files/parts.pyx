@@ -11,7 +11,7 @@ from escp._fast.base.paths cimport join_path, last_slash
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES
 from escp._fast.crypto.digest cimport hash_bytes
 from escp._fast.files.attributes cimport FILE_MODE, mode_to_make
-from escp._fast.files.given cimport GIVEN_TAKEN, given_begin, given_end
+from escp._fast.files.given cimport given_has
 from escp._fast.files.journal cimport (journal_begin, journal_has_blocks, journal_read, journal_writer, kept_close)
 from escp._fast.files.remains cimport TEMP_NAME_BYTES, copy_identity, is_dead, is_of_host, name_temporary
 from escp._fast.wire.payloads cimport entry
@@ -203,14 +203,10 @@ cdef bint is_given(tree *t, const entry *e, const char *name) noexcept nogil:
     """Whether this copy has brought a file of that name into the entry's directory."""
     cdef char path[MAX_PATH_BYTES + MAX_NAME_BYTES + 2]
     cdef ssize_t n = last_slash(e.path, e.path_bytes)
-    cdef int given
     n = n if n > 0 else 0
     memcpy(path, e.path, n)
     n = join_path(path, n, name, strlen(name))
-    given = given_begin(&t.given, path, n)
-    if given != GIVEN_TAKEN:
-        given_end(&t.given, path, n, False)
-    return given == GIVEN_TAKEN
+    return given_has(&t.given, path, n)
 
 
 cdef void remove_old(int dirfd, const char *journal_name, new_file *f) noexcept nogil:
