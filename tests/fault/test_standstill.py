@@ -26,12 +26,13 @@ def wait_for_turn(process) -> dict:
 
 @pytest.mark.parametrize("way", ["push", "pull", "-3"])
 def test_disk_of_the_target(escp, source, target, way):
-    """A pipe that nobody empties stands for the disk."""
+    """A pipe that nobody empties stands for the disk. An agent is unheard after 12 s, as in use."""
     write_random(source / "large", 30_000_000)
     os.mkfifo(target / "pipe")
     reader = os.open(target / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     process = escp.start("--json", *name_ends(way, source / "large", target / "pipe"),
-                         env=escp.write_driver(still_s=7), command=[sys.executable, str(DRIVER)])  # fmt: skip
+                         env=escp.write_driver(still_s=12),
+                         command=[sys.executable, str(DRIVER)])  # fmt: skip
     try:
         event = wait_for_turn(process)
     finally:
