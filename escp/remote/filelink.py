@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from escp.control.messages import Bye, Files, Message
-from escp.control.questions import MAX_READ_BYTES, Entries, List, More, Piece, Read
-from escp.errors import AgentError, EscpError, ProtocolError, RemoteFileError
+from escp.control.questions import MAX_READ_BYTES, Digest, Entries, List, Look, More, Piece, Read
+from escp.errors import AgentError, EndedError, EscpError, ProtocolError, RemoteFileError
 from escp.lean.eventloop import EventLoop
 from escp.remote.agentlink import AgentLink
 from escp.remote.connection import Connection
@@ -19,18 +19,24 @@ from escp.remote.connection import Connection
 MAX_LINKS = 8  # at the same time; other threads wait
 N_AHEAD = 8  # questions that are on their way, where more than one is known
 _LOOK_S = 0.1
+_CHANGE_NOTHING = (Digest, List, Look, Read)  # so they may be asked twice
 
 
 class FileLink:
     """One such agent. What interrupts a question leaves it of no more use."""
 
     def __init__(self, connection: Connection, look: Callable[[], None]):
-        self._agent = connection.begin(look)
+        self._connection = connection
+        self.is_kept = False  # from an earlier question, and not heard since
+        self._begin(look)
+
+    def _begin(self, look: Callable[[], None]) -> None:
+        connection = self._connection
         self._loop = EventLoop()
         self._answers: deque[Message] = deque()
         self._n_asked = 0
         self._link = AgentLink(
-            self._agent,
+            connection.begin(look),
             connection.location,
             self._loop,
             self._take,
@@ -51,7 +57,19 @@ class FileLink:
             raise
 
     def ask(self, question: Message, look: Callable[[], None]) -> Message:
-        """*look* is called while the answer is waited for, and may raise."""
+        """*look* is called while the answer is waited for, and may raise.
+
+        An agent may have ended since its last answer, a moment before ssh tells it. Another is begun then.
+        """
+        try:
+            self.send(question)
+            return self.hear(look)
+        except EndedError:
+            if not self.is_kept or not isinstance(question, _CHANGE_NOTHING):
+                raise
+        self.close()
+        self.is_kept = False
+        self._begin(look)
         self.send(question)
         return self.hear(look)
 
@@ -65,6 +83,7 @@ class FileLink:
             self._loop.wait(_LOOK_S)
             look()
         self._n_asked -= 1
+        self.is_kept = False
         return self._answers.popleft()
 
     def is_alive(self) -> bool:
@@ -124,6 +143,7 @@ class FileLinks:
             with self._lock:
                 is_kept = link is not None and link.is_idle and not self._is_closed
                 if is_kept and link is not None:
+                    link.is_kept = True
                     self._idle.append(link)
             if link is not None and not is_kept:
                 link.close()

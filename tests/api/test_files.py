@@ -12,7 +12,7 @@ import escp as library
 from escp import errors
 from escp.control.questions import MAX_ENTRIES, MAX_READ_BYTES
 from tests.api.test_copy import login
-from tests.support.leftovers import find_agents
+from tests.support.leftovers import find_agents, find_processes
 from tests.support.trees import write_random
 from tests.support.waiting import wait_for
 
@@ -210,6 +210,25 @@ def test_agent_that_was_killed_while_nobody_asked(escp, remote, source):
     os.kill(agent, signal.SIGKILL)
     wait_for(lambda: agent not in find_agents(escp.mark))
     assert remote.list(source) == []
+
+
+@pytest.mark.parametrize("is_reading", [True, False])
+def test_killed_agent_whose_end_is_not_told_yet(escp, remote, source, is_reading):
+    """Who started it stands still until the next question is on its way."""
+    remote.list(source)
+    (agent,) = find_agents(escp.mark)
+    (carrier,) = find_processes(escp.mark).keys() - {agent}
+    os.kill(carrier, signal.SIGSTOP)
+    os.kill(agent, signal.SIGKILL)
+    timer = threading.Timer(0.3, os.kill, (carrier, signal.SIGCONT))
+    timer.start()
+    if is_reading:
+        assert remote.list(source) == []
+    else:  # it may have been done
+        with pytest.raises(errors.EndedError):
+            remote.mkdir(source / "new")
+        assert remote.list(source) == []
+    timer.join()
 
 
 def test_closed_connection(escp, source):
