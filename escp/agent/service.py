@@ -9,26 +9,19 @@ from escp.control.messages import (
     Allow,
     Allowed,
     Bye,
-    Compare,
-    Compared,
     Examine,
     Examined,
     Expect,
     Expected,
     FileFailed,
-    Find,
     Hello,
-    Inventory,
     Itemized,
     Link,
     Listed,
-    Measure,
     Message,
     Opened,
     PartTold,
     Progress,
-    Prune,
-    Pruned,
     Receive,
     Relay,
     Send,
@@ -39,11 +32,13 @@ from escp.errors import ProtocolError
 from escp.failures import FAST_ABSENT, FAST_MISSING, Failure
 from escp.lean import signals, sockets
 from escp.lean.eventloop import EventLoop
-from escp.streams.ends import ReceiveEnd, SendEnd
+from escp.streams.receiveend import ReceiveEnd
+from escp.streams.sendend import SendEnd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.agent.site import Site
+    from escp.control.survey import Find, Measure
     from escp.names.rootfinder import RootFinder
     from escp.names.survey import Survey
     from escp.streams.deletion import Lister, Remover
@@ -190,23 +185,35 @@ class Service:
             self._make_link(message)
         elif isinstance(message, Tunnel):
             self._way.go_through_tunnel()
-        elif isinstance(message, Inventory | Compare | Prune):
-            self._delete(message)
-        elif isinstance(message, Measure | Find):
-            self._look_at(message)
         elif isinstance(message, Examine):
             self._examine(message.path)
         elif isinstance(message, Bye):
             self.is_done = True
             if message.is_whole and self._receiver is not None:
                 self._receiver.forget()
+        else:
+            self._take_later(message)
 
-    def _delete(self, message: Message) -> None:
+    def _take_later(self, message: Message) -> None:
+        """What is asked when all is copied, if at all."""
+        # Not at the top: `codec` loads these when they come.
+        from escp.control.deletion import Compare, Inventory, Prune
+        from escp.control.survey import Find, Measure
+
+        if isinstance(message, Inventory | Compare | Prune):
+            self._delete(message, has_sources=isinstance(message, Inventory))
+        elif isinstance(message, Measure | Find):
+            self._look_at(message)
+
+    def _delete(self, message: Message, *, has_sources: bool) -> None:
         end = self._sender or self._receiver
-        if end is None or not self._has_finished or isinstance(message, Inventory) != (end is self._sender):
+        if end is None or not self._has_finished or has_sources != (end is self._sender):
             raise ProtocolError("the initiator wants to delete before all is copied")
+        # Lazy: few want it.
+        from escp.control.deletion import Compared, Pruned
+
         if self._deletion is None:
-            from escp.streams.deletion import make_half  # lazy: few want it
+            from escp.streams.deletion import make_half  # lazy, too
 
             self._deletion = make_half(end)
         answer = self._deletion.answer(message)
@@ -217,7 +224,7 @@ class Service:
                 self._log.deleted(path)
         self._tell(answer)
 
-    def _look_at(self, message: Measure | Find) -> None:
+    def _look_at(self, message: "Measure | Find") -> None:
         if self._survey is None:
             from escp.names.survey import Survey  # lazy: few want a manifest
 

@@ -7,27 +7,23 @@ file that is opened (`_fast/files/guard`), counts of files, bytes and deletions 
 import os
 import sys
 
+from escp.control.deletion import Compare, Compared, Inventory, Prune
 from escp.control.messages import (
     Accept,
     Allow,
     Bye,
-    Compare,
-    Compared,
     Examine,
     Expect,
-    Find,
     Hello,
-    Inventory,
     Link,
-    Measure,
     Message,
-    Prune,
     Receive,
     Relay,
     Send,
     Sources,
     Tunnel,
 )
+from escp.control.survey import Find, Measure
 from escp.errors import RefusedError, describe_errno
 from escp.failures import FAST_FORBIDDEN, Failure
 from escp.options.configfile import SYSTEM_FILE

@@ -17,10 +17,11 @@ from escp.streams.streams import Streams
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.streams.connector import Connector
-    from escp.streams.ends import ReceiveEnd, SendEnd
     from escp.streams.lasting import Lasting
+    from escp.streams.receiveend import ReceiveEnd
     from escp.streams.reconnect import Reconnector
     from escp.streams.relayed import RelayedStreams
+    from escp.streams.sendend import SendEnd
     from escp.streams.streams import Opener
 
 STOPPED_S = 30.0  # for one that connects, where it is let in

@@ -95,7 +95,10 @@ def decode(body: bytes, peer: str = "the peer") -> Message:
 
 def _find_kind(name: str) -> type[Message] | None:
     if name not in TYPES:
-        from escp.control import questions as questions  # not at the top: no copy has these
+        # Not at the top: most copies have none of these.
+        from escp.control import deletion as deletion
+        from escp.control import questions as questions
+        from escp.control import survey as survey
     return TYPES.get(name)
 
 

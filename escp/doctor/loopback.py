@@ -11,9 +11,10 @@ from escp.errors import IntegrityError, NetworkError
 from escp.failures import Failure
 from escp.lean.eventloop import EventLoop
 from escp.streams.connector import Connector
-from escp.streams.ends import ReceiveEnd, SendEnd, start_local
 from escp.streams.listener import Acceptor, listen
+from escp.streams.receiveend import ReceiveEnd
 from escp.streams.sealing import choose_aead
+from escp.streams.sendend import SendEnd, start_local
 from escp.streams.streams import Streams
 
 TYPE_CHECKING = False

@@ -13,9 +13,10 @@ from escp.jobs.standstill import find_turn
 from escp.jobs.target import AgentTarget
 from escp.options.location import Location
 from escp.remote.agentlink import AgentLink
-from escp.streams.ends import ReceiveEnd, SendEnd
 from escp.streams.leg import Leg
+from escp.streams.receiveend import ReceiveEnd
 from escp.streams.sealing import choose_aead
+from escp.streams.sendend import SendEnd
 from escp.streams.streams import Streams
 from escp.ui.display import format_address
 from escp.ui.progress import StartInfo

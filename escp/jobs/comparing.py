@@ -4,7 +4,8 @@ import errno
 import os
 from collections.abc import Iterator
 
-from escp.control.messages import Find, Found, Measured, Message
+from escp.control.messages import Message
+from escp.control.survey import Find, Found, Measured
 from escp.errors import LocalFileError, UsageError, describe_errno
 from escp.jobs.measuring import Measurement, Measuring, Place
 from escp.lean.record import Record

@@ -8,11 +8,13 @@ Nothing is removed unless every name was listed and the plan is within --max-del
 from collections import deque
 from collections.abc import Callable
 
-from escp.control.messages import Compare, Compared, Inventory, Message, Names, Prune, Pruned
+from escp.control.deletion import Compare, Compared, Inventory, Names, Prune, Pruned
+from escp.control.messages import Message
 from escp.errors import DeletionError, EscpError, SomeFailedError, describe_errno, may_pass
 from escp.options.options import Options
 from escp.streams.deletion import Lister, Remover, make_half
-from escp.streams.ends import ReceiveEnd, SendEnd
+from escp.streams.receiveend import ReceiveEnd
+from escp.streams.sendend import SendEnd
 from escp.ui.events import Events
 
 TYPE_CHECKING = False

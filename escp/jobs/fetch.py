@@ -20,7 +20,8 @@ from escp.jobs.job import Task
 from escp.jobs.orders import check_age, make_send
 from escp.names.offers import Offers
 from escp.remote.agentlink import AgentLink
-from escp.streams.ends import find_excluded, hears_of_roots
+from escp.streams.receiveend import hears_of_roots
+from escp.streams.sendend import find_excluded
 
 
 class FetchJob(AgentJob):
@@ -53,7 +54,7 @@ class FetchJob(AgentJob):
     def _ask(self) -> None:
         assert self._send_agent
         paths, is_last = self._offers.ask()
-        if self._has_sources(paths, is_last, self._ask):
+        if self._feed.has_come(paths, is_last, self._ask):
             self._send_agent.send(Sources(paths, is_last))
 
     def _take_roots(self, roots: Roots) -> None:

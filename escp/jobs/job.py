@@ -11,11 +11,12 @@ hosts   one agent sends, another receives: through a relay here (-3), or from on
 import os
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 
 from escp.control.messages import Receive
-from escp.errors import EscpError, NetworkError, RefusedError, TimeUpError, UsageError
+from escp.errors import EscpError, NetworkError, TimeUpError
 from escp.failures import Failure
+from escp.jobs.feed import Feed
 from escp.jobs.orders import make_receive, tell_apart
 from escp.jobs.standstill import DISK, Standstill
 from escp.jobs.tally import Tally
@@ -23,13 +24,13 @@ from escp.jobs.target import Target
 from escp.lean.eventloop import EventLoop
 from escp.lean.record import Record
 from escp.names.globbing import is_directory
-from escp.names.landing import base_name
 from escp.names.sources import SourceQueue
 from escp.options.location import Location
 from escp.options.options import Options
 from escp.process.leaving import begin_closing, end_closing
-from escp.streams.ends import ReceiveEnd, SendEnd
+from escp.streams.receiveend import ReceiveEnd
 from escp.streams.record import hash_words
+from escp.streams.sendend import SendEnd
 from escp.ui.events import Events
 from escp.ui.item import SAME, find_reason
 
@@ -78,7 +79,6 @@ class Job(ABC):
 
     def __init__(self, task: Task):
         self._options = task.options
-        self._sources = task.sources
         self._is_many = task.is_many
         self._watcher = task.watcher
         self._tell_progress = task.update
@@ -87,6 +87,7 @@ class Job(ABC):
         self._expected = task.expected
         self._job = hash_words(tell_apart(task.options, task.number))
         self._loop = EventLoop()
+        self._feed = Feed(self._loop, task.sources, task.options, is_many=task.is_many)
         self._tally = Tally(task.options, task.origin, task.watcher)
         self._send_end: SendEnd | None = None  # here
         self._send_agent: AgentLink | None = None  # or there
@@ -99,7 +100,6 @@ class Job(ABC):
             self._recording = recording.Recording(task.options, task.manifest, task.watcher)
         self._is_started = False
         self._is_holding = False
-        self._waits_for_list = False
         self._standstill = Standstill(self._loop.now())
 
     def run(self) -> dict[str, int]:
@@ -189,7 +189,7 @@ class Job(ABC):
     def _watch_progress(self, counts: dict[str, int]) -> None:
         """Say whose turn it is when nothing has moved for long."""
         now = self._loop.now()
-        if self._waits_for_list or self._is_holding:
+        if self._feed.is_waiting or self._is_holding:
             self._standstill.begin(now)
         was_told = self._standstill.is_told
         still_s = self._standstill.look(now, counts)
@@ -278,13 +278,6 @@ class Job(ABC):
 
     # ---- Sources here -------------------------------------------------------------------------------
 
-    def _look_at_sources(self) -> tuple[int, bool]:
-        """How many there are, 2 for several, and whether a single one is a directory."""
-        if self._is_many:
-            return 2, False
-        path = self._options.sources[0].path
-        return 1, is_directory(path, keeps_links=self._options.keeps_links)
-
     def _order_receiver(
         self, n_sources: int, is_one_directory: bool, *, knows_stamps: bool = True, **more: bool
     ) -> Receive:
@@ -311,37 +304,17 @@ class Job(ABC):
     def _feed_end(self) -> None:
         """Hand the next ones to the plane."""
         assert self._send_end and self._target
-        page, is_last = self._sources.take()
-        if not self._has_sources(page, is_last, self._feed_end):
+        taken = self._feed.take(
+            self._feed_end, self._tally.refuse, names_below=bool(self._target.names_below)
+        )
+        if taken is None:
             return
-        if self._options.reads_standard_input and self._target.names_below:
-            shown = os.fsdecode(self._options.target.path) or "~"
-            raise RefusedError(
-                f"the target '{shown}' is a directory, and standard input has no name", "name the file in it"
-            )
-        pairs = []
-        for path, name in page:
-            try:
-                own_name = base_name(path) if name is None else name
-            except UsageError as e:
-                self._tally.refuse(path, e)
-                continue
-            pairs.append((path, own_name if self._target.names_below else b""))
+        pairs, is_last = taken
         if self._recording is not None and self._options.is_recursive:
             keeps_links = self._options.keeps_links
             flags = [is_directory(path, keeps_links=keeps_links) for path, _ in pairs]
             self._recording.add_trees([name for _, name in pairs], flags)
         self._send_end.add(pairs, is_last=is_last)
-
-    def _has_sources(self, page: Sequence[object], is_last: bool, feed: Callable[[], None]) -> bool:
-        """Whether there is anything to hand on; otherwise *feed* is called when the list goes on."""
-        if page or is_last:
-            self._loop.unwatch(self._sources.fd)
-            self._waits_for_list = False
-            return True
-        self._loop.watch(self._sources.fd, feed)
-        self._waits_for_list = True
-        return False
 
     # ---- What the ends tell -------------------------------------------------------------------------
 

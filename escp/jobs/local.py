@@ -6,7 +6,7 @@ from escp.failures import Failure
 from escp.jobs.job import Job
 from escp.jobs.orders import count_streams, make_send
 from escp.jobs.target import HereTarget
-from escp.streams.ends import SendEnd, start_local
+from escp.streams.sendend import SendEnd, start_local
 from escp.ui.progress import StartInfo
 
 
@@ -22,7 +22,7 @@ class LocalJob(Job):
             options.target.path, self._loop, self, block_bytes=options.block_bytes, direct_bytes=direct_bytes
         )
         n_streams = 1 if target.is_in_order else count_streams(options)
-        wanted = self._order_receiver(*self._look_at_sources(), has_roots=False)
+        wanted = self._order_receiver(*self._feed.look(), has_roots=False)
         target.open(wanted, n_streams, lambda: self._start(n_streams, direct_bytes), expected=self._expected)
 
     def _start(self, n_streams: int, direct_bytes: int) -> None:

@@ -3,7 +3,8 @@
 from collections import deque
 from collections.abc import Callable, Iterator
 
-from escp.control.messages import Find, Measure, Measured, Message
+from escp.control.messages import Message
+from escp.control.survey import Find, Measure, Measured
 from escp.errors import ProtocolError
 from escp.lean.eventloop import EventLoop
 from escp.lean.record import Record

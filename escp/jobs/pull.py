@@ -6,8 +6,9 @@ from escp.jobs.fetch import FetchJob
 from escp.jobs.orders import count_streams
 from escp.jobs.target import HereTarget
 from escp.remote.agentlink import AgentLink
-from escp.streams.ends import ReceiveEnd, SendEnd
+from escp.streams.receiveend import ReceiveEnd
 from escp.streams.sealing import warm_up
+from escp.streams.sendend import SendEnd
 
 
 class PullJob(FetchJob):

@@ -5,8 +5,8 @@ from escp.jobs.agentjob import AgentJob
 from escp.jobs.orders import count_streams, make_send
 from escp.jobs.target import AgentTarget
 from escp.remote.agentlink import AgentLink
-from escp.streams.ends import SendEnd
 from escp.streams.sealing import warm_up
+from escp.streams.sendend import SendEnd
 
 
 class PushJob(AgentJob):
@@ -17,7 +17,7 @@ class PushJob(AgentJob):
     def _greet(self, agent: AgentLink) -> None:
         assert self._target
         n_streams = count_streams(self._options)
-        wanted = self._order_receiver(*self._look_at_sources(), has_roots=False)
+        wanted = self._order_receiver(*self._feed.look(), has_roots=False)
         self._target.open(
             wanted, n_streams, self._go_on,
             lambda: self._send_link(agent, n_streams), self._expected,

@@ -6,7 +6,8 @@ the whole file's, in order. So it is read once more, at the target.
 
 from collections.abc import Iterator, Sequence
 
-from escp.control.messages import Measured, Message
+from escp.control.messages import Message
+from escp.control.survey import Measured
 from escp.errors import ProtocolError, describe_errno, may_pass
 from escp.jobs.measuring import Measuring, Place
 from escp.names.manifest import Entry, is_inside

@@ -27,7 +27,8 @@ from escp.failures import (
 from escp.jobs.accounts import Accounts
 from escp.options.location import Location
 from escp.options.options import Options
-from escp.streams.ends import ReceiveEnd, SendEnd
+from escp.streams.receiveend import ReceiveEnd
+from escp.streams.sendend import SendEnd
 from escp.ui.events import Events
 
 TYPE_CHECKING = False

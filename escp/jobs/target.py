@@ -9,7 +9,7 @@ from escp.errors import LocalFileError, ProtocolError
 from escp.jobs.orders import check_age
 from escp.lean.eventloop import EventLoop
 from escp.names.destination import is_special
-from escp.streams.ends import ReceiveEnd
+from escp.streams.receiveend import ReceiveEnd
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

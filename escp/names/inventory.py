@@ -8,7 +8,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterator, Sequence
 
-from escp.control.messages import Names
+from escp.control.deletion import Names
 from escp.lean.record import Record
 from escp.names.globbing import is_directory
 from escp.names.guarded import open_path, stat_path

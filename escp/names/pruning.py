@@ -13,7 +13,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 
-from escp.control.messages import Compare, Compared, Pruned
+from escp.control.deletion import Compare, Compared, Pruned
 from escp.errors import ProtocolError
 from escp.lean.record import Record
 from escp.names.guarded import stays

@@ -8,7 +8,8 @@ import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 
-from escp.control.messages import Find, Found, Measure, Measured, Message
+from escp.control.messages import Message
+from escp.control.survey import Find, Found, Measure, Measured
 from escp.lean.eventloop import EventLoop
 from escp.names.destination import expand_home
 from escp.names.digests import Digested, Digester

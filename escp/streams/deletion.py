@@ -5,12 +5,14 @@ Loaded then, and only where it was asked for.
 
 from escp._fast.files.beneath import open_directory
 from escp._fast.files.filter import find_excluded
-from escp.control.messages import Compare, Compared, Inventory, Message, Names, Prune, Pruned
+from escp.control.deletion import Compare, Compared, Inventory, Names, Prune, Pruned
+from escp.control.messages import Message
 from escp.errors import ProtocolError
 from escp.names.inventory import Excluder
 from escp.names.inventory import Inventory as SourceInventory
 from escp.names.pruning import Pruner
-from escp.streams.ends import ReceiveEnd, SendEnd
+from escp.streams.receiveend import ReceiveEnd
+from escp.streams.sendend import SendEnd
 
 _MAX_NUMBER = (1 << 63) - 1  # of a message
 

@@ -1,4 +1,4 @@
-"""Who is told what happens at an end (`ends`). For the type checker alone: nothing of it is loaded."""
+"""Who is told what happens at an end (`sendend`, `receiveend`). For the type checker: nothing loads it."""
 
 from typing import Any, Protocol
 

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 
 from escp.constants import MARKER, MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES, MAX_NOISE_BYTES
+from escp.control import deletion as deletion  # so that TYPES has all
 from escp.control import questions
+from escp.control import survey as survey
 from escp.control.codec import Decoder, decode, encode
 from escp.control.messages import (
     TYPES,

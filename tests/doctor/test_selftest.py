@@ -12,7 +12,7 @@ from escp._fast.crypto.aead import derive_key
 from escp.doctor import loopback, selftest
 from escp.doctor.selftest import DIGESTS, SECRET, TAGS, SelfTest
 from escp.errors import IntegrityError, LocalFileError
-from escp.streams.ends import SendEnd
+from escp.streams.sendend import SendEnd
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 

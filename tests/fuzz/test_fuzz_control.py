@@ -6,6 +6,9 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from escp.constants import MARKER
+from escp.control import deletion as deletion  # all of TYPES
+from escp.control import questions as questions
+from escp.control import survey as survey
 from escp.control.codec import Decoder, decode, encode
 from escp.control.course import AgentCourse, InitiatorCourse
 from escp.control.messages import TYPES, Chunk, FileFailed

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from escp.control.messages import Compare
+from escp.control.deletion import Compare
 from escp.errors import ProtocolError
 from escp.names.pruning import Pruner
 from tests.support.trees import list_tree

@@ -8,7 +8,7 @@ from itertools import chain
 
 import pytest
 
-from escp.control.messages import Find, Found, Measure, Measured
+from escp.control.survey import Find, Found, Measure, Measured
 from escp.lean.eventloop import EventLoop
 from escp.names import digests
 from escp.names.survey import MAX_NAMES, Survey, unpack_time

@@ -7,6 +7,9 @@ import socket
 import pytest
 
 from escp.constants import DEFAULT_PORT_COUNT
+from escp.control import deletion as deletion  # all of TYPES
+from escp.control import questions as questions
+from escp.control import survey as survey
 from escp.control.messages import TYPES, Chunk
 from escp.errors import UsageError
 from escp.options.location import NOWHERE

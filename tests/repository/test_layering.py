@@ -32,9 +32,9 @@ LAZY_DOCSTRING = re.compile(r"lazily|start-up|is imported|are imported")  # said
 
 # No I/O, no clock: time and randomness are arguments.
 PURE = set(
-    "names/landing control/message control/messages control/orders control/codec control/course "
-    "control/noise facts/facts ui/finding ui/display ui/progress ui/summary ui/waiting remote/sshreason "
-    "doctor/advice".split()
+    "names/landing control/message control/messages control/orders control/deletion control/survey "
+    "control/questions control/codec control/course control/noise facts/facts ui/finding ui/display "
+    "ui/progress ui/summary ui/waiting remote/sshreason doctor/advice".split()
 )
 IMPURE_MODULES = set(
     "asyncio datetime fcntl glob io mmap multiprocessing pathlib random secrets select selectors shutil "
@@ -54,6 +54,7 @@ IMPURE_NATIVE = set(
     "openat2 poll pread preadv pwrite pwritev read readdir readv recv recvmsg rename renameat send sendmsg "
     "time unlink unlinkat usleep write writev".split()
 )
+MAX_LINES = 400  # of a file: a longer one has two subjects
 C_PACKAGES = {"libc", "posix", "cpython", "cython"}
 
 
@@ -455,3 +456,19 @@ def test_native_bad_sample_is_caught(file_name, source, message):
 
 def test_native_good_sample_passes():
     assert check_native("send/send.pyx", GOOD_NATIVE) == []
+
+
+def find_long(sources: dict[str, str]) -> list[str]:
+    """Of sources by their files' names."""
+    return [name for name, text in sources.items() if text.count("\n") > MAX_LINES]
+
+
+def test_no_file_is_so_long_that_it_has_two_subjects():
+    kinds = {".py", ".pyx", ".pxd", ".pxi", ".h"}
+    files = [path for path in PACKAGE.rglob("*") if path.suffix in kinds]
+    assert len(files) > 100
+    assert find_long({str(path.relative_to(PACKAGE)): path.read_text() for path in files}) == []
+
+
+def test_long_file_is_caught():
+    assert find_long({"a": "\n" * 400, "b": "\n" * 401}) == ["b"]

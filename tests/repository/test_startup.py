@@ -20,7 +20,8 @@ AGENT = set(
     "lean.eventloop lean.plainjson lean.record lean.signals lean.sockets names.destination names.guarded "
     "names.landing options.agentoptions options.config options.configfile options.values process.environment "
     "process.inherited process.interrupts process.leaving process.limits process.shortages "
-    "streams.addresses streams.ends streams.listener streams.sealing streams.streams".split()
+    "streams.addresses streams.ends streams.listener streams.receiveend streams.sealing streams.sendend "
+    "streams.streams".split()
 )
 # Each of these takes 2 ms or more, or brings some that do.
 SLOW = set(

@@ -7,7 +7,7 @@ import pytest
 from escp._fast.planes.send_plane import link_local
 from escp.control.messages import Send
 from escp.lean.eventloop import EventLoop
-from escp.streams.ends import SendEnd
+from escp.streams.sendend import SendEnd
 from tests.support.loopback import BLOCK
 from tests.support.planes import receive_plane
 

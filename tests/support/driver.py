@@ -20,12 +20,12 @@ import escp.jobs.agentjob
 import escp.jobs.hosts
 import escp.jobs.standstill
 import escp.remote.loginwatch
-import escp.streams.ends
 import escp.streams.leg
+import escp.streams.sendend
 
 
 def apply(settings: dict) -> None:
-    escp.streams.ends.SendEnd.fault_offset = settings.get("fault_offset", -1)
+    escp.streams.sendend.SendEnd.fault_offset = settings.get("fault_offset", -1)
     if "secret" in settings:
         secret, urandom = bytes.fromhex(settings["secret"]), os.urandom
         os.urandom = lambda n: secret if n == len(secret) else urandom(n)

@@ -25,7 +25,7 @@ import escp.agent.service
 import escp.control.course
 from escp.agent.service import Service
 from escp.control.messages import Error, FileFailed, Progress, Result, Roots
-from escp.streams.ends import SendEnd
+from escp.streams.sendend import SendEnd
 
 
 def unhex(names: dict[str, str]) -> dict[bytes, bytes]:

@@ -1,0 +1,194 @@
+"""The receiving end of a session in this process: its destination, a plane, and what that tells.
+
+Both ends of a copy use it: the initiator for what is here, the agent for what is there.
+"""
+
+import os
+
+from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED, PART, RESUMED
+from escp._fast.planes.receive_plane import ReceivePlane
+from escp.control.messages import Receive, Result
+from escp.errors import ProtocolError, RefusedError
+from escp.failures import FAST_GONE, FAST_SYS, Failure
+from escp.lean.eventloop import EventLoop
+from escp.names.destination import (
+    Destination,
+    check_proc,
+    check_rights,
+    explain_death,
+    explain_unsynced,
+    open_destination,
+)
+from escp.process.limits import share_for_receiver
+from escp.streams.ends import OfferErrors, make_result
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from escp.options.options import Options
+    from escp.streams.endlistener import Listener
+    from escp.streams.streams import Streams
+
+SYNC_NAMES = "sync names"  # where the end of a copy with --fsync fails
+
+
+class ReceiveEnd:
+    """Writes what comes below the destination that *wanted* names."""
+
+    def __init__(self, wanted: Receive, *, is_remote: bool):
+        """Opens the target. Raises RefusedError, RemoteFileError or LocalFileError."""
+        check_rights(wanted, is_remote=is_remote)
+        check_proc(wanted, is_remote=is_remote)
+        self.wanted = self._wanted = wanted
+        self.allowed: set[bytes] | None = set() if wanted.has_roots else None  # directories, with --delete
+        self._is_remote = is_remote
+        self.destination: Destination = open_destination(
+            wanted.target, n_sources=wanted.n_sources, is_directory=wanted.is_directory, is_remote=is_remote,
+            is_dry_run=wanted.is_dry_run, is_exact=wanted.is_target_exact, makes_path=wanted.makes_path,
+            job=wanted.job if wanted.partial_min else b"", resumes=wanted.resumes,
+        )  # fmt: skip
+        if wanted.reads_back and self.is_in_order:
+            self.destination.close()
+            raise RefusedError(
+                f"option --verify: what went into '{os.fsdecode(wanted.target)}' can't be read back",
+                "a pipe or device keeps nothing, or takes it in order: leave the option out",
+            )
+        self._expected: list[tuple[bytes, bytes]] = []
+        self.max_large = 0  # files that may be open at a time, once `open` knows
+        self.plane: ReceivePlane | None = None
+        self.is_finished = False  # as SendEnd's
+        self._loop: EventLoop | None = None
+
+    @property
+    def names_below(self) -> bool:
+        """Whether the sources' names go below the target."""
+        return self.destination.is_directory
+
+    @property
+    def is_in_order(self) -> bool:
+        """Whether the target is a pipe or device: it takes its bytes one after the other, from one stream."""
+        return self.destination.in_place_fd >= 0
+
+    def expect(self, names: "Sequence[bytes]", digests: "Sequence[bytes]") -> None:
+        """Before `open`: as `Expect`. Raises RefusedError for a target that is written at once."""
+        if names:
+            from escp.streams.expected import take_expected  # not at the top: only programs expect digests
+
+            self._expected += take_expected(
+                self.wanted, names, digests, n_before=len(self._expected),
+                names_below=self.names_below, is_in_order=self.is_in_order,
+            )  # fmt: skip
+
+    def open(
+        self,
+        *,
+        n_streams: int,
+        block_bytes: int,
+        loop: EventLoop,
+        listener: "Listener",
+        direct_bytes: int = 0,
+        reconnects: bool = False,
+    ) -> None:
+        """Make the plane. Raises ProtocolError when it is not offered here, OSError as SendEnd."""
+        holds_small = self._wanted.is_durable or self._wanted.reads_back
+        n_cached, self.max_large, n_held = share_for_receiver(n_streams, holds_small=holds_small)
+        with OfferErrors():
+            self.plane = ReceivePlane(
+                self._wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
+                n_cached=n_cached, n_held=n_held, root_fd=self.destination.root_fd,
+                target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
+                follows_umask=not self._is_remote,
+                brings_root=not (self.destination.is_directory or self.destination.name),
+                reconnects=reconnects,
+            )  # fmt: skip
+            for path, digest in self._expected:
+                self.plane.expect(path, digest)
+        self._expected.clear()
+        self._loop, self._listener = loop, listener
+        loop.watch(self.plane.event_fd, self.take_events)
+
+    @property
+    def tells_missing(self) -> bool:
+        return self._wanted.tells_missing
+
+    def allow(self, names: "Sequence[bytes]", directories: "Sequence[bool]", sender: str) -> None:
+        """These names may be written from now on, and with -r what is below those that are directories.
+
+        *sender*: who offers them.
+        """
+        assert self.plane is not None
+        if self._wanted.deletes and self.allowed is not None:
+            self.allowed.update(name for name, flag in zip(names, directories, strict=False) if flag)
+        if not hears_of_roots(self._wanted):
+            return
+        try:
+            for name, is_directory in zip(names, directories, strict=True):
+                self.plane.allow(name, is_directory and self._wanted.is_recursive)
+        except (ValueError, OverflowError) as e:
+            raise ProtocolError(f"{sender} offers what can't come any more: {e}") from e
+
+    def start(self, streams: "Streams") -> None:
+        assert self.plane is not None
+        streams.attach_to(self.plane)
+        self.plane.start()
+
+    def take_events(self) -> None:
+        assert self.plane is not None
+        for kind, code, sys_errno, where, offset, _, path in self.plane.take_events():
+            if kind == FINISHED:
+                self.is_finished = True
+                self._listener.end_finished(self)
+            elif kind == FATAL and code == FAST_GONE:
+                raise explain_death(self._wanted.target, sys_errno, is_remote=self._is_remote)
+            elif kind == FATAL and code == FAST_SYS and where == SYNC_NAMES:
+                raise explain_unsynced(self._wanted.target, sys_errno, is_remote=self._is_remote)
+            elif kind == FATAL:
+                self._listener.end_failed(Failure(code, sys_errno, where, stream=offset))
+            elif kind == CUT:
+                self._listener.stream_lost(offset, Failure(code, sys_errno, where, stream=offset))
+            elif kind == RESUMED:
+                self._listener.stream_resumed(offset)
+            elif kind == FILE_FAILED:
+                self._listener.file_failed(self, Failure(code, sys_errno, where), path, is_receiver=True)
+            elif kind == PART:
+                self._listener.part_told(path, where, offset)
+
+    def counters(self) -> dict[str, int]:
+        assert self.plane is not None
+        return self.plane.counters()
+
+    def result(self) -> Result:
+        return make_result(self.counters())
+
+    def hold_events(self, *, is_held: bool) -> None:
+        """As SendEnd's."""
+        if self.plane is not None and self._loop is not None:
+            if is_held:
+                self._loop.unwatch(self.plane.event_fd)
+            else:
+                self._loop.watch(self.plane.event_fd, self.take_events)
+
+    def forget(self) -> None:
+        """All has come: nobody will go on with it."""
+        self.destination.forget()
+
+    def stop(self) -> None:
+        """Begin to end the plane; `close` waits for that."""
+        if self.plane is not None:
+            self.plane.stop()
+
+    def close(self) -> None:
+        """Drop what is unfinished."""
+        if self.plane is not None:
+            assert self._loop is not None
+            self._loop.unwatch(self.plane.event_fd)
+            self.plane.stop()
+            self.plane.join()
+            self.plane = None
+        self.destination.close()
+
+
+def hears_of_roots(wanted: "Receive | Options") -> bool:
+    """Whether the sources' names reach the receiver: not in a dry run that asks it nothing."""
+    return not wanted.is_dry_run or wanted.selection != "all" or wanted.itemizes
