@@ -24,6 +24,7 @@ from escp.options.operands import (
     parse_operands,
     read_operands,
 )
+from escp.options.pairs import check_pairs
 from escp.options.parser import PUSHED_AGENT, build_parser
 from escp.options.sshargs import SSH_SAFETY_ARGS as SSH_SAFETY_ARGS  # where others look for it
 from escp.options.sshargs import build_ssh_args
@@ -234,7 +235,11 @@ def parse_options(argv: list[str]) -> Options:
         chosen = [*config.select_blocks(blocks, hosts), last]
         args = merge_words(parser, words, chosen, kinds)
         args.operands = operands
+        check_pairs(args, is_given)
         return _check_options(args)._replace(option_words=tuple(words))
+
+    def is_given(name: str) -> bool:
+        return any(_is_spelt(word, one) for word in words for one in parser.find_spellings(name))
 
     options = _check_words(parser, command, lambda: parse(hosts))
     if len(hosts) > 1 and any(block.pattern is not None for block in blocks):
