@@ -7,6 +7,7 @@ import subprocess
 from pathlib import Path
 
 import stage
+from documents import relink
 from stage import Release
 
 ARCHITECTURES = {"x86_64": "amd64", "aarch64": "arm64"}
@@ -41,6 +42,7 @@ def build_deb(staged: Path, scratch: Path, out: Path, release: Release) -> Path:
     documents.joinpath("LICENSE").rename(documents / "copyright")
     documents.joinpath("CHANGELOG.md").rename(documents / "changelog")
     stage.compress(documents / "changelog")
+    relink(documents, {"LICENSE": "copyright", "CHANGELOG.md": "changelog.gz"})
     files = sorted(path for path in root.rglob("*") if path.is_file() and not path.is_symlink())
     depends = [f"libc6 (>= {release.glibc})", *(stage.HOST_LIBRARIES[name][0] for name in release.libraries)]
     control = CONTROL.format(

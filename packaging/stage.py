@@ -15,12 +15,9 @@ import freeze
 import licences
 import sbom
 from components import find_components
+from documents import lay_out
 
 HERE = Path(__file__).resolve().parent
-DOCUMENTS = (
-    *("README.md", "CHANGELOG.md", "LICENSE", "docs/escp.conf.example", "docs/install.md"),
-    *("docs/troubleshooting.md", "docs/scp-differences.md", "docs/security.md", "docs/json.md"),
-)
 # What the executable takes from the host before it can look at its own libraries: Debian's and rpm's name.
 HOST_LIBRARIES = {"libz.so.1": ("zlib1g", "libz.so.1()(64bit)")}
 
@@ -53,8 +50,7 @@ def stage(tree: Path, folder: Path, release: Release) -> None:
     share = folder / "share"
     documents = share / "doc" / "escp"
     documents.mkdir(parents=True)
-    for name in DOCUMENTS:
-        shutil.copyfile(freeze.ROOT / name, documents / Path(name).name)
+    lay_out(documents)
     components = find_components(tree)
     licences.write_licences(components, documents / "licenses")
     digest = hashlib.sha256((tree / freeze.MANIFEST).read_bytes()).hexdigest()

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 PREFIX = "ESCP_"
 HOSTS = "hosts"  # the key of what is for some hosts only
-FORM_HINT = "docs/escp.conf.example shows a whole file"
+FORM_HINT = "escp.conf.example shows a whole file"
 
 FLAG, CHOICE, COUNT, VALUE, LIST = "flag", "choice", "count", "value", "list"
 _SHAPES = {

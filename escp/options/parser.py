@@ -306,7 +306,7 @@ def _add_output_options(group: argparse._ArgumentGroup) -> None:
         help="without a terminal, say how far it is every so many seconds, or minutes as 5m; 0 is never "
         "(default: 1m)")
     add("--json", action="store_true",
-        help="print one JSON object a line on standard output (docs/json.md; default: off)")
+        help="print one JSON object a line on standard output (json.md says what is in them; default: off)")
     add("--json-fd", dest="json_fd", metavar="FD",
         help="print the JSON objects to this open file descriptor, and to the terminal what people read "
         "(default: none)")
