@@ -59,6 +59,7 @@ FEATURES = [
     "files",
     "manifest",
     "again",
+    "apart",
 ]
 
 

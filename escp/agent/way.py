@@ -29,6 +29,7 @@ STREAMS_TIMEOUT_S = INITIATOR_SILENT_S  # for all streams to arrive: an initiato
 LAST_S = 30.0  # for an initiator that lacks nothing but the result
 QUIET_S = 120.0  # for one that lacks no more, and says nothing, while ssh stands
 GONE_S = 3.0  # for one whose host has closed all streams, and ssh: it has most likely ended
+HEARD_S = 8.0  # who runs is heard every 5 s
 REASON_MINOR = 2  # of an initiator that understands `reason` in `listening`
 
 
@@ -57,6 +58,7 @@ class Way:
         self._opener: Opener | None = None
         self._reconnector: Reconnector | None = None  # of streams that were there
         self._lasting: Lasting | None = None  # once the streams run
+        self._was_heard = False  # the initiator, until it was lost
         self._bound = ("", 0)  # address and port that were listened on
         self._due_s = float("inf")
 
@@ -82,8 +84,9 @@ class Way:
             )
         if link.is_relayed != bool(self._relay_secret) or (link.is_relayed and link.mode == "connect"):
             raise ProtocolError("the initiator wants a relay that can't be")
-        if not 0 < link.port <= link.port + link.n_ports - 1 < 65536:
-            raise ProtocolError("the session's ports are out of range")
+        for port, n_ports in ((link.port, link.n_ports), (link.control_port or 1, link.n_control_ports or 1)):
+            if not 0 < port <= port + n_ports - 1 < 65536:
+                raise ProtocolError("the session's ports are out of range")
 
     def open(self, link: Link, *, n_streams: int, is_sender: bool, max_large: int, peer_minor: int,
              tells_limit_bytes_per_s: int = 0) -> None:  # fmt: skip
@@ -256,6 +259,10 @@ class Way:
         """What gets new connections for streams that were there, or for *streams*, in the same way."""
         assert self._link
         link = self._link
+        if streams is not None and link.control_port:
+            # On the last port: the first ones are looked at for streams.
+            first, last = link.control_port, link.control_port + link.n_control_ports - 1
+            return self._accept_from(relisten(self._own_address, last, first, last), streams)
         if link.mode == "connect":
             return self._connect(wanted, streams)
         address, port = self._bound
@@ -269,7 +276,7 @@ class Way:
 
         outlive_channel()
         return Lasting(
-            self._channel, secret, lambda streams, wanted: self._reopen(wanted, streams), self._loop,
+            self._channel, secret, self._reopen, self._loop,
             lambda: outlive_channel(is_replaced=True), is_initiator=False,
         )  # fmt: skip
 
@@ -277,6 +284,7 @@ class Way:
         """ssh is gone: whether the initiator may come back another way, and is waited for."""
         if self._lasting is None:
             return False
+        self._was_heard = self._channel.silent_s(self._loop.now()) < HEARD_S
         self._lasting.lose()
         return True
 
@@ -302,8 +310,21 @@ class Way:
         limit_s = float(min(LAST_S, self._link.reconnect_s) if is_done else self._link.reconnect_s)
         closed_s = 0.0 if self._reconnector is None else self._reconnector.closed_s(now)
         away_s = lasting.away_s(now)
-        if away_s > limit_s or min(closed_s, away_s) > GONE_S:
+        if away_s > limit_s or min(closed_s, away_s) > GONE_S or self._has_left(away_s):
             raise NetworkError(f"ssh was lost, and the initiator has not come back for {away_s:.0f} s", "")
+
+    def _has_left(self, away_s: float) -> bool:
+        """Whether one that was lost *away_s* ago would be back if it were there.
+
+        Its host is there, and it looks for this agent at once. It has closed nothing if its host's system
+        holds what the target's disk does not take. Where the streams lead elsewhere, they tell nothing of it.
+        """
+        assert self._link
+        if away_s <= GONE_S or not self._was_heard:
+            return False
+        return bool(self._link.control_port) or (
+            self.streams is not None and self.streams.is_abandoned(away_s)
+        )
 
     # ---- Streams that break --------------------------------------------------------------------------------
 

@@ -94,6 +94,8 @@ class Link(Message, initiator=(Send, Receive)):
     goes on trying. `is_relayed`: a relay connects, see `Relay`; `speaks_first`: through it this end proves
     itself before the other. `reconnect_s`: how long a stream that broke is waited for; 0: not at all (1.2).
     `control_secret`: with what the control channel comes back if ssh is lost; empty: it does not (1.2).
+    `control_port`: where the streams lead to another agent, the first of the ports on one of which this one
+    listens for it then; 0: it comes back as the streams do (1.2).
     """
 
     secret: bytes
@@ -109,6 +111,8 @@ class Link(Message, initiator=(Send, Receive)):
     speaks_first: bool
     reconnect_s: int = 0
     control_secret: bytes = b""
+    control_port: int = 0
+    n_control_ports: int = 0
 
     def __repr__(self) -> str:
         return f"Link(mode={self.mode!r})"

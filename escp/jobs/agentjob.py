@@ -47,10 +47,10 @@ class AgentJob(Job):
         self._streams: Streams | None = None  # of a plane here
         self._reconnector: Reconnector | None = None  # of those
         options = task.options
-        is_here = options.is_embedded or options.is_direct_hosts  # or no port of the agent may be reached
         self._lost = LostAgents(
-            self._loop, task.watcher, 0 if is_here else options.reconnect_s, has_streams=self._has_plane
-        )
+            self._loop, task.watcher, 0 if options.is_embedded else options.reconnect_s,
+            has_streams=self._has_plane,
+        )  # fmt: skip
         self._aead = choose_aead()
         self._secret = os.urandom(SECRET_BYTES)
         self._tell_detour: Callable[[str], None] = task.watcher.warn  # that the data goes through ssh
@@ -252,9 +252,12 @@ class AgentJob(Job):
 
     def _send_link(
         self, agent: AgentLink, n_streams: int, *, limit_bytes_per_s: int = 0, is_relayed: bool = False,
-        speaks_first: bool = False,
+        speaks_first: bool = False, is_apart: bool = False,
     ) -> None:  # fmt: skip
-        """Tell the agent how its streams come about. *limit_bytes_per_s*: of what the agent sends."""
+        """Tell the agent how its streams come about. *limit_bytes_per_s*: of what the agent sends.
+
+        *is_apart*: they lead to another agent.
+        """
         leg = Leg(agent, self._options, self._loop, self._tell_detour)
         self._legs[agent] = leg
         self._linked.add(agent)
@@ -262,7 +265,8 @@ class AgentJob(Job):
         again_s = self._options.reconnect_s if self._may_reconnect(*self._agents) else 0
         link = leg.link(self._secret, n_streams=n_streams, limit_bytes_per_s=limit_bytes_per_s,
                         is_relayed=is_relayed, speaks_first=speaks_first, reconnect_s=again_s,
-                        control_secret=self._lost.make_secret(agent))  # fmt: skip
+                        control_secret=self._lost.make_secret(agent, is_apart=is_apart),
+                        is_apart=is_apart)  # fmt: skip
         agent.channel.last(is_lasting=bool(link.control_secret))
         leg.prepare()  # before: it may ask for a name, and from the link on the agent waits half a minute
         agent.send(link)

@@ -12,6 +12,7 @@ from escp.jobs.job import Task
 from escp.jobs.orders import count_streams
 from escp.jobs.target import AgentTarget
 from escp.remote.agentlink import AgentLink
+from escp.streams.leg import Leg
 from escp.streams.relay import Relay, RelayLeg, RelayReconnector
 
 RELAY_MINOR = 2  # of an agent that a relay can prove itself to
@@ -101,7 +102,7 @@ class HostsJob(FetchJob):
             self._leg_secrets[agent] = os.urandom(SECRET_BYTES)
             agent.send(control.Relay(self._leg_secrets[agent]))
         self._send_link(agent, n_streams, limit_bytes_per_s=limit if is_sender else 0,
-                        is_relayed=is_relayed, speaks_first=is_sender)  # fmt: skip
+                        is_relayed=is_relayed, speaks_first=is_sender, is_apart=not is_relayed)  # fmt: skip
 
     def _connect(self, agent: AgentLink, listening: Listening) -> None:
         """The receiving agent listens first, then the sending one is told."""
@@ -126,18 +127,23 @@ class HostsJob(FetchJob):
         except NetworkError as e:
             hint = f"{e.hint}; with -3 in place of -R the data goes through this host"
             raise NetworkError(str(e), hint) from e
-        self._linked.add(self._send_agent)
-        self._send_agent.channel.last(is_lasting=False)
-        self._send_agent.send(Link(
+        sender = self._send_agent
+        self._linked.add(sender)
+        self._legs[sender] = Leg(sender, self._options, self._loop, self._watcher.warn)
+        own = self._options.for_host(sender.location)
+        again_s = self._options.reconnect_s if self._may_reconnect(*self._agents) else 0
+        control_secret = self._lost.make_secret(sender, is_apart=True) if again_s else b""
+        sender.channel.last(is_lasting=bool(control_secret))
+        sender.send(Link(
             secret=self._secret, mode="connect", n_streams=self._n_streams,
             block_bytes=self._options.block_bytes, limit_bytes_per_s=self._limit_bytes_per_s,
             addresses=addresses, port=listening.port, n_ports=1, patience_s=int(CONNECT_TIMEOUT_S),
-            is_relayed=False, speaks_first=False,
-            reconnect_s=self._options.reconnect_s if self._may_reconnect(*self._agents) else 0,
+            is_relayed=False, speaks_first=False, reconnect_s=again_s,
+            control_secret=control_secret, control_port=own.port, n_control_ports=own.n_ports,
         ))  # fmt: skip
         self._secret = b""
-        self._legs.clear()
         self._streams_run()
+        self._legs.clear()
         self._tell_begin(agent, f"{addresses[0]} port {listening.port}")
 
     def _go_on(self) -> None:

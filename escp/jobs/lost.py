@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from escp.streams.leg import Leg
 
 GONE_S = 3.0  # for one whose host has closed all streams as well: it has most likely ended
+# For one whose streams lead elsewhere, if it was heard just before, and ssh did not complain of the network.
+APART_S = 5.0
+HEARD_S = 8.0  # who runs is heard every 5 s
 LAST_S = 30.0  # for one that owes nothing but its account
 TELL_S = 2.0
 KNOWN_S = 10.0  # the same, where success is known without it
@@ -33,11 +36,16 @@ class LostAgents:
         self._lasting: dict[AgentLink, Lasting] = {}
         self._errors: dict[AgentLink, EscpError] = {}  # what to raise of those that are away
         self._is_ssh_lost: dict[AgentLink, bool] = {}
+        self._apart: set[AgentLink] = set()  # their streams lead elsewhere
+        self._limits: dict[AgentLink, float] = {}
 
-    def make_secret(self, agent: AgentLink) -> bytes:
-        """For its `Link`; b"" where it can't come back."""
-        if not self._timeout_s or not agent.can_outlive or not agent.has_feature("lasting"):
+    def make_secret(self, agent: AgentLink, *, is_apart: bool = False) -> bytes:
+        """For its `Link`; b"" where it can't come back. *is_apart*: no stream leads to it from here."""
+        feature = "apart" if is_apart else "lasting"
+        if not self._timeout_s or not agent.can_outlive or not agent.has_feature(feature):
             return b""
+        if is_apart:
+            self._apart.add(agent)
         self._secrets[agent] = os.urandom(SECRET_BYTES)
         return self._secrets[agent]
 
@@ -46,8 +54,10 @@ class LostAgents:
         secret = self._secrets.pop(agent, b"")
         if not secret or leg.is_through_ssh:
             return
+        if agent in self._apart:
+            leg.prepare_apart()
         self._lasting[agent] = Lasting(
-            agent.channel, secret, lambda streams, wanted: leg.reopen(wanted, streams), self._loop,
+            agent.channel, secret, leg.reopen_apart if agent in self._apart else leg.reopen, self._loop,
             lambda: self._tell_back(agent), is_initiator=True,
         )  # fmt: skip
         agent.outlives = self._lose
@@ -56,6 +66,8 @@ class LostAgents:
         lasting = self._lasting.get(agent)
         if lasting is None or (error is not None and agent.may_have_ended and not self._has_streams):
             return False
+        is_short = agent in self._apart and not agent.why and agent.silent_s(self._loop.now()) < HEARD_S
+        self._limits[agent] = min(APART_S, self._timeout_s) if is_short else self._timeout_s
         lasting.lose()
         self._is_ssh_lost[agent] = error is not None
         self._errors[agent] = error or EndedError(
@@ -106,7 +118,9 @@ class LostAgents:
                     f"ssh to {agent.host} was lost, and its escp has not said whether it has sent all",
                     "what has come is there and verified; run it again with --resume to see what is missing",
                 )
-            elif min(closed_s, away_s) > (0 if agent.may_have_ended else GONE_S):
+            elif min(closed_s, away_s) > (0 if agent.may_have_ended else GONE_S) or (
+                self._timeout_s > self._limits[agent] < away_s
+            ):
                 raise error
             elif away_s > self._timeout_s:
                 raise NetworkError(

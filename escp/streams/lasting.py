@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from escp.streams.listener import Acceptor
 
     # Makes what gets the connection, as a `Reconnector`'s.
-    Open = Callable[[Streams, set[int]], "Connector | Acceptor"]
+    Open = Callable[[set[int], Streams], "Connector | Acceptor"]
 
 # Who is heard no more than this is looked for another way: ssh's packets may be lost, and nobody says so. An
 # end that runs is heard every 5 s.
@@ -109,7 +109,7 @@ class Lasting:
         elif now >= self._open_s:
             self._streams.cut = set(self._streams.proven)
             try:
-                self._opener = self._open(self._streams, {0})
+                self._opener = self._open({0}, self._streams)
             except NetworkError:
                 self._open_s = now + RETRY_S
 

@@ -46,6 +46,7 @@ class Leg:
         self._listener: sockets.Socket | None = None  # until the opener has it
         self._opener: Opener | None = None
         self._known: list[str] | None = None  # the agent's addresses
+        self._near: list[str] = []  # those that ssh goes to
         self._foreign = ""  # what it calls itself instead
         self._port = 0
         self._bound = ""  # this host's address that is listened on
@@ -64,8 +65,12 @@ class Leg:
         speaks_first: bool = False,
         reconnect_s: int = 0,
         control_secret: bytes = b"",
+        is_apart: bool = False,
     ) -> Link:
-        """What the agent must know; opens this side's port where the agent is to connect."""
+        """What the agent must know; opens this side's port where the agent is to connect.
+
+        *is_apart*: the streams lead to another agent.
+        """
         options = self._options
         addresses: list[str] = []
         port = options.port
@@ -98,6 +103,8 @@ class Leg:
             speaks_first=speaks_first,
             reconnect_s=reconnect_s,
             control_secret=b"" if self._mode == "tunnel" or not reconnect_s else control_secret,
+            control_port=options.port if is_apart else 0,
+            n_control_ports=options.n_ports if is_apart else 0,
         )
 
     @property
@@ -108,6 +115,10 @@ class Leg:
         """Find out where the agent is."""
         if self._mode == "listen" and self._known is None:
             self._known = self._find_known()
+
+    def prepare_apart(self) -> None:
+        """Before `reopen_apart`, while ssh is there: the data's address may be for the other agent only."""
+        self._near = self._find_known()
 
     def begin(self, listening: Listening, streams: Streams) -> None:
         """The agent is ready for *streams*."""
@@ -342,12 +353,22 @@ class Leg:
                 loop.unwatch,
                 loop.now(),
             )
+        return self._search(self._reached, self._port, wanted, streams)
+
+    def reopen_apart(self, wanted: set[int], streams: Streams) -> Connector:
+        """The same for an agent whose own streams lead elsewhere: it listens on the last free port."""
+        if not self._near:
+            raise NetworkError(f"no address is known for {self._agent.host}", "")
+        return self._search(self._near[0], self._ports[1], wanted, streams)
+
+    def _search(self, address: str, likely: int, wanted: set[int], streams: Streams) -> Connector:
+        """*likely* is the port by far, but somebody else may have it by now."""
         first, last = self._ports
-        others = [port for port in range(first, last + 1) if port != self._port]
-        # The old port is the likeliest by far, but somebody may have it by now.
-        ports = [port for other in others for port in (self._port, other)] or [self._port]
+        others = [port for port in range(first, last + 1) if port != likely]
+        ports = [port for other in others for port in (likely, other)] or [likely]
+        loop = self._loop
         return Connector(
-            [(self._reached, port) for port in ports], streams, loop.watch, loop.unwatch, loop.now(),
+            [(address, port) for port in ports], streams, loop.watch, loop.unwatch, loop.now(),
             self._options.bind_address, wanted,
         )  # fmt: skip
 

@@ -34,7 +34,9 @@ if TYPE_CHECKING:
 
 PREAMBLE = struct.Struct(">4sBBHII")  # docs/protocol.md 4.5: magic, major, zero, stream, connection, zero
 MAGIC = b"ESCP"
-_TCP_INFO = struct.Struct("=2xBB52xI")  # <linux/tcp.h>: tcpi_retransmits, tcpi_probes, tcpi_last_ack_recv
+# <linux/tcp.h>: tcpi_state, tcpi_retransmits, tcpi_probes; tcpi_last_data_sent, _data_recv, _ack_recv (ms)
+_TCP_INFO = struct.Struct("=BxBB40xI4xII")
+_ESTABLISHED = 1  # <netinet/tcp.h>
 HELLO_FRAME_BYTES = 8 + 16 + 16
 LOST_S = 120.0  # nothing acknowledged for so long: the network is gone
 LOOK_S = 5.0  # between two looks for that
@@ -64,11 +66,15 @@ def tune(sock: sockets.Socket, limit_bytes_per_s: int | None = None, *, may_reco
 def is_lost(sock: sockets.Socket, limit_s: float | None = None) -> bool:
     """Whether something is sent again and again, and nothing has been acknowledged for long."""
     try:
-        info = sock.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _TCP_INFO.size)
-        n_retries, n_probes, acked_ms = _TCP_INFO.unpack(info)
+        _, n_retries, n_probes, _, _, acked_ms = _look_at(sock)
     except (OSError, struct.error):
         return False
     return bool(max(n_retries, n_probes) >= 2 and acked_ms >= 1000 * (limit_s or LOST_S))
+
+
+def _look_at(sock: sockets.Socket) -> tuple[int, ...]:
+    """As `_TCP_INFO`; raises OSError, or struct.error where the kernel says less."""
+    return _TCP_INFO.unpack(sock.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _TCP_INFO.size))
 
 
 def shut(sock: sockets.Socket) -> None:
@@ -185,6 +191,22 @@ class Streams:
                     f"{stream + 1} for {LOST_S:.0f} s",
                     "check the network between the hosts, and run the copy again",
                 )
+
+    def is_abandoned(self, since_s: float) -> bool:
+        """Whether nothing has moved over any of them for *since_s* seconds, though the other host answers.
+
+        Of those that it has closed nothing more is asked. A peer that waits for a disk looks the same.
+        """
+        for stream, (sock, _) in self.proven.items():
+            try:
+                state, _, _, sent_ms, received_ms, acked_ms = _look_at(sock)
+            except (OSError, struct.error):
+                return False
+            if stream in self.silenced or (
+                state == _ESTABLISHED and not acked_ms < 1000 * since_s <= min(sent_ms, received_ms)
+            ):
+                return False
+        return True
 
     @property
     def is_taken(self) -> bool:

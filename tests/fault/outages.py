@@ -3,7 +3,7 @@
     python3 -m tests.fault.outages [--ways push,pull,-3,-R] [--what link,ssh] [--seconds 5,20,60] [--mib 64]
 
 Three hosts in network namespaces, with a cable between each two. What goes over the wires is counted; "again"
-is what was more than in the same copy without an outage, in per cent of the data.
+is what was more than in the same copy without an outage, in per cent of that (-3: each byte on two wires).
 """
 
 import argparse
@@ -157,7 +157,7 @@ def main() -> None:
 
 def run_all(hosts: Hosts, home: Path, args: argparse.Namespace) -> None:
     with new_folder() as folder, Escp(folder, hosts.sshds[0]) as escp:
-        n_source = make_source(folder / "source", args.mib)
+        make_source(folder / "source", args.mib)
         for way in args.ways.split(","):
             whole = 0
             for what in args.what.split(","):
@@ -168,7 +168,7 @@ def run_all(hosts: Hosts, home: Path, args: argparse.Namespace) -> None:
                                        limit=args.limit, options=shlex.split(args.options))  # fmt: skip
                     same = list_tree(target / "source") == list_tree(folder / "source")
                     whole = whole or found.n_bytes
-                    again = 100 * (found.n_bytes - whole) / n_source
+                    again = 100 * (found.n_bytes - whole) / whole
                     state = "whole" if same else "NOT WHOLE"
                     print(f"{way:5} {what:4} {seconds:5.0f} s  exit {found.code:3} {state}  end after "
                           f"{found.after_s:6.1f} s  again {again:5.2f} %", flush=True)  # fmt: skip

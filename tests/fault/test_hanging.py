@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from tests.fault.test_causes import name_ends
 from tests.support.command import needs_source, remote
 from tests.support.leftovers import find_agents
 from tests.support.trees import write_random
@@ -75,6 +76,26 @@ def test_pipe_that_nobody_reads(escp, source, target, way, number):
         os.close(reader)
     assert done.code == 128 + number and seconds < LIMIT_S, (done, seconds)
     assert f"ended by signal {number:d}" in done.error and "does not answer" in done.hint
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+@pytest.mark.parametrize("way", ["push", "-3"])
+def test_all_of_this_host_is_killed_while_the_target_hangs(escp, source, target, way, number):
+    """A terminal's Ctrl-C takes ssh along, and no stream is closed: this host has what nobody takes."""
+    write_random(source / "large", 60_000_000)
+    os.mkfifo(target / "pipe")
+    reader = os.open(target / "pipe", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        process = escp.start(*name_ends(way, source / "large", target / "pipe"))
+        wait_for(lambda: is_full(reader))
+        time.sleep(2)
+        begin_s = time.monotonic()
+        os.killpg(process.pid, number)
+        escp.finish(process)
+        wait_for(lambda: not find_agents(escp.mark))
+    finally:
+        os.close(reader)
+    assert time.monotonic() - begin_s < LIMIT_S
 
 
 def is_full(pipe: int) -> bool:

@@ -85,8 +85,9 @@ def test_other_ways_of_the_streams(escp, tree, target, way, options):
     assert_whole(escp, escp.finish(process), tree, target)
 
 
-def test_copy_between_two_hosts_outlives_each_ssh(escp, tree, target):
-    process = escp.start("-r", *SLOW, *name_ends("-3", tree, target))
+@pytest.mark.parametrize("way", ["-3", "-R"])
+def test_copy_between_two_hosts_outlives_each_ssh(escp, tree, target, way):
+    process = escp.start("-r", *SLOW, *name_ends(way, tree, target))
     wait_for_data(tree, target)
     for pid in children(process.pid):
         os.kill(pid, signal.SIGKILL)

@@ -32,8 +32,8 @@ class End:
         course._seen.update((Hello, Receive, Link))
         self.channel = ControlChannel(self.loop, course, *fds, self.heard.append, self.lose)
         self.channel.last(is_lasting=True)
-        self.lasting = Lasting(self.channel, secret, lambda *words: open(self, *words), self.loop, self._back,
-                               is_initiator=is_initiator)  # fmt: skip
+        self.lasting = Lasting(self.channel, secret, lambda wanted, streams: open(self, streams, wanted),
+                               self.loop, self._back, is_initiator=is_initiator)  # fmt: skip
 
     def lose(self) -> None:
         assert self.channel.is_cut

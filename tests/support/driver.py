@@ -57,9 +57,9 @@ def keep_port(cls: type) -> None:
     """Of streams that broke: no port but that one, or they would find the agent's own."""
     reopen = cls.reopen
 
-    def changed(self, wanted):
+    def changed(self, wanted, streams=None):
         self._options = self._options._replace(port=self._port, n_ports=1)
-        return reopen(self, wanted)
+        return reopen(self, wanted, streams)
 
     cls.reopen = changed
 
