@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,19 +13,8 @@ import escp as library
 from escp import errors
 from tests.api.test_copy import login
 from tests.support.command import needs_root
-from tests.support.restricted import SIZES, RestrictedHost
+from tests.support.restricted import SIZES
 from tests.support.trees import list_tree, make_tree
-
-
-@pytest.fixture
-def host(folder) -> Iterator[RestrictedHost]:
-    host = RestrictedHost(folder)
-    try:
-        yield host
-        host.escp.assert_nothing_left()
-        host.assert_untouched()
-    finally:
-        host.close()
 
 
 @pytest.fixture

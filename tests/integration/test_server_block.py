@@ -2,7 +2,6 @@
 
 import os
 import time
-from collections.abc import Iterator
 
 import pytest
 
@@ -10,22 +9,10 @@ import escp as library
 from escp import errors
 from tests.api.test_copy import login
 from tests.support.command import needs_root, needs_source
-from tests.support.restricted import RestrictedHost
 from tests.support.trees import list_tree, write_random
 from tests.support.waiting import wait_for
 
 pytestmark = needs_source  # the file's path is changed
-
-
-@pytest.fixture
-def host(folder) -> Iterator[RestrictedHost]:
-    host = RestrictedHost(folder)
-    try:
-        yield host
-        host.escp.assert_nothing_left()
-        host.assert_untouched()
-    finally:
-        host.close()
 
 
 @pytest.fixture
