@@ -19,7 +19,7 @@ _LIBRARY = f"{__path__[0]}/_native{extension_suffixes()[0]}"
 # The modules of each room. Each cimports only from those before it; tests/repository/test_layering.py looks.
 _ROOMS = {
     "base": "events process",
-    "crypto": "aead digest channel",
+    "crypto": "aead digest sha256 channel",
     "wire": "extras connection payloads",
     "io": "pages ring dummy_engine posix_engine engines",
     "files": "folding bounds owners beneath durable compare filter attributes guard cached lending sizes "

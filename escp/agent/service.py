@@ -226,9 +226,11 @@ class Service:
 
     def _look_at(self, message: "Measure | Find") -> None:
         if self._survey is None:
-            from escp.names.survey import Survey  # lazy: few want a manifest
+            # Lazy: few want a manifest.
+            from escp.names.survey import Survey
+            from escp.streams.digests import Sha256
 
-            self._survey = Survey(self._loop, self._tell, is_remote=True)
+            self._survey = Survey(self._loop, self._tell, is_remote=True, new_sum=Sha256)
         self._survey.take(message)
 
     def _examine(self, path: bytes) -> None:

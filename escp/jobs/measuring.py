@@ -9,6 +9,7 @@ from escp.errors import ProtocolError
 from escp.lean.eventloop import EventLoop
 from escp.lean.record import Record
 from escp.names.survey import Survey, unpack_time
+from escp.streams.digests import Sha256
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ class Place:
     def __init__(self, agent: "AgentLink | None", loop: EventLoop, take: Callable[[Message], None]):
         self._survey: Survey | None = None
         if agent is None:
-            self._survey = Survey(loop, take, is_remote=False)
+            self._survey = Survey(loop, take, is_remote=False, new_sum=Sha256)
             self.send: Callable[[Measure | Find], None] = self._survey.take
         else:
             self.send = agent.send

@@ -1,15 +1,25 @@
 """SHA-256 of files, by a few threads: for manifests. Loaded where one is written or checked only."""
 
 import errno
-import hashlib
 import os
 import stat
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from escp.lean.record import Record
 from escp.names.guarded import hide_rule, open_path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Protocol
+
+    class Sum(Protocol):
+        """A SHA-256 in the making, as of hashlib."""
+
+        def update(self, data: memoryview) -> None: ...
+        def digest(self) -> bytes: ...
+
 
 BUFFER_BYTES = 1 << 20
 MAX_THREADS = 8  # more than a disk or a host's memory needs
@@ -29,7 +39,8 @@ class Digested(Record):
 class Digester:
     """`add` paths; `take` gives what is done, in their order. *fd* is readable when something is."""
 
-    def __init__(self) -> None:
+    def __init__(self, new_sum: "Callable[[], Sum]") -> None:
+        self._new_sum = new_sum
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._changed = threading.Condition()
         self._waiting: deque[tuple[int, bytes]] = deque()
@@ -100,7 +111,7 @@ class Digester:
             if not stat.S_ISREG(before.st_mode):
                 raise OSError(errno.EISDIR if stat.S_ISDIR(before.st_mode) else errno.ENXIO, "no file")
             os.posix_fadvise(fd, 0, 0, os.POSIX_FADV_SEQUENTIAL)
-            total = hashlib.sha256()
+            total = self._new_sum()
             while (n := os.readv(fd, [buffer])) and not self._is_closed:
                 total.update(buffer[:n])
                 with self._changed:

@@ -4,6 +4,7 @@ An agent answers with it, and the initiator asks it for files of this host.
 """
 
 import errno
+import hashlib
 import os
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -15,6 +16,10 @@ from escp.names.destination import expand_home
 from escp.names.digests import Digested, Digester
 from escp.names.guarded import hide_rule, open_path
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from escp.names.digests import Sum
+
 MAX_NAMES = 1024  # of a message
 MAX_BYTES = 1 << 17
 SLICE_S = 0.3
@@ -25,13 +30,17 @@ _TIME_BYTES = 12
 class Survey:
     """*tell* gets the answers: `Measured` for all that is asked for, in order, a `Found` for each `Find`.
 
-    *is_remote*: a path is as the login shell would understand it.
+    *is_remote*: a path is as the login shell would understand it. *new_sum* begins a SHA-256: of
+    a frozen Python hashlib's is slow.
     """
 
-    def __init__(self, loop: EventLoop, tell: Callable[[Message], None], *, is_remote: bool):
+    def __init__(
+        self, loop: EventLoop, tell: Callable[[Message], None], *, is_remote: bool,
+        new_sum: "Callable[[], Sum]" = hashlib.sha256,
+    ):  # fmt: skip
         self._loop, self._tell = loop, tell
         self._is_remote = is_remote
-        self._digester = Digester()
+        self._digester = Digester(new_sum)
         self._steps: Iterator[tuple[bytes, int]] | None = None  # of the listing
         loop.watch(self._digester.fd, self._take_digests)
 

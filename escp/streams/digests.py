@@ -1,8 +1,9 @@
-"""The digest of a file that is there, as escp computes it while it copies (docs/protocol.md 6)."""
+"""Digests of files that are there: as escp computes it while it copies (docs/protocol.md 6), and SHA-256."""
 
 import os
 
 from escp._fast.crypto.digest import digest_of as digest_of
+from escp._fast.crypto.sha256 import Sha256 as Sha256
 from escp._fast.files.compare import finish_sum, sum_slices
 
 TYPE_CHECKING = False
