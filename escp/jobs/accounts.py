@@ -23,7 +23,7 @@ class Accounts:
         self._n_reasons = 0  # of them those about sources
         self._n_absent = 0
         self._absent: deque[bytes] = deque(maxlen=MAX_NAMES)
-        self._n_listed = 0
+        self._n_listed = self._n_items = 0
 
     def tell_failure(self, *, is_receiver: bool) -> None:
         """The sending agent says that a file failed."""
@@ -40,6 +40,10 @@ class Accounts:
     def tell_listed(self) -> None:
         self._n_listed += 1
 
+    def tell_item(self) -> None:
+        """The sender says that something has arrived, or was there already; no directory."""
+        self._n_items += 1
+
     def find_unexplained(self) -> list[bytes]:
         """At the end: names that did not come and for which there was no reason; of very many only some."""
         if self._may_leave_out:
@@ -54,6 +58,9 @@ class Accounts:
         n_listed = sent.files + sent.directories
         if is_dry_run and n_listed != self._n_listed:
             raise ProtocolError(f"{self._sender} counts {n_listed} names and listed {self._n_listed}")
+
+        if self._n_items > sent.files + max(sent.skipped, 0):
+            raise ProtocolError(f"{self._sender} counts {sent.files} files and told of {self._n_items}")
 
     def compare(self, sent: Result, received: Result, *, is_dry_run: bool, compares_digests: bool) -> None:
         """Raises AccountsError where the accounts of the two ends differ."""

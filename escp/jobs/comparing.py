@@ -6,10 +6,10 @@ from collections.abc import Iterator
 
 from escp.control.messages import Message
 from escp.control.survey import Find, Found, Measured
-from escp.errors import LocalFileError, UsageError, describe_errno
+from escp.errors import LocalFileError, ProtocolError, UsageError, describe_errno
 from escp.jobs.measuring import Measurement, Measuring, Place
 from escp.lean.record import Record
-from escp.names.manifest import MAX_LINE_BYTES, DamagedError, Tree, read_lines
+from escp.names.manifest import MAX_LINE_BYTES, DamagedError, Tree, is_below, is_inside, read_lines
 from escp.names.nameset import NameSet
 from escp.names.spool import Spool
 from escp.ui.difference import CHANGED, EXTRA, MISSING, STATES, UNREADABLE, Difference
@@ -85,6 +85,7 @@ class Comparison:
         self._measuring = Measuring(place, path, (name for name, *_ in wanted.read()))
         self._waiting = list(wanted.trees)
         self._is_asking = False  # which files there are
+        self._asked: frozenset[bytes] = frozenset()  # below these directories
         self.is_done = False
         self.n_same = self.n_seen = 0
         self.counts = dict.fromkeys(STATES, 0)
@@ -105,6 +106,7 @@ class Comparison:
             self.is_done = True
             return
         self._is_asking = True
+        self._asked = frozenset(page)
         self._place.send(Find(self._path, page))
 
     def take(self, message: Message) -> bool:
@@ -150,10 +152,15 @@ class Comparison:
                 self.n_same += 1
 
     def _take_found(self, message: Found) -> None:
+        if len(message.failed) != len(message.errnos):
+            raise ProtocolError("the other escp tells of failures without reasons")
+        for name in message.names:
+            if not (is_inside(name) and is_below(name, self._asked)):
+                raise ProtocolError("the other escp tells of files outside of the tree")
         for name in message.names:
             if not self._wanted.names.has(name) and not self._is_manifest(name):
                 self._tell(Difference(name, EXTRA))
-        for name, number in zip(message.failed, message.errnos, strict=False):
+        for name, number in zip(message.failed, message.errnos, strict=True):
             if number not in (errno.ENOENT, errno.ENOTDIR):  # its files are missing
                 self._tell(Difference(name or b".", UNREADABLE, (), describe_errno(number), number))
         if message.is_last:

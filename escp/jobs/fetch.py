@@ -157,6 +157,8 @@ class FetchJob(AgentJob):
             for item in zip(*columns, strict=False):
                 if self._options.is_dry_run:
                     self._tally.accounts.tell_listed()
+                elif item[2] != "directory":
+                    self._tally.accounts.tell_item()
                 self.itemized(*item)
         else:
             return False

@@ -97,7 +97,9 @@ class Job(ABC):
         if task.manifest is not None:
             from escp.jobs import recording  # lazy: few want it
 
-            self._recording = recording.Recording(task.options, task.manifest, task.watcher)
+            self._recording = recording.Recording(
+                task.options, task.manifest, task.watcher, is_told=task.origin is not None
+            )
         self._is_started = False
         self._is_holding = False
         self._standstill = Standstill(self._loop.now())

@@ -63,8 +63,9 @@ class Digester:
             thread.start()
 
     @property
-    def is_busy(self) -> bool:
-        return self._n_taken < self._n_added
+    def n_waiting(self) -> int:
+        """So many were added and not taken."""
+        return self._n_added - self._n_taken
 
     def take(self) -> tuple[list[Digested], int]:
         """Those that are done, and how many bytes were read since the last time."""

@@ -10,7 +10,7 @@ Lists that other programs have made (sha256sum, also with --tag) lack the commen
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 
 from escp.lean.record import Record
 
@@ -46,6 +46,15 @@ def is_inside(name: bytes) -> bool:
     """Whether *name* is a plain path that leads nowhere else."""
     parts = name.split(b"/")
     return b"\0" not in name and not any(part in (b"", b".", b"..") for part in parts)
+
+
+def is_below(name: bytes, directories: Container[bytes]) -> bool:
+    """Whether *name*, or something that it lies in, is among them; b"" is what all lies in."""
+    while name:
+        if name in directories:
+            return True
+        name = name.rpartition(b"/")[0]
+    return b"" in directories
 
 
 def escape(name: bytes) -> tuple[bytes, bytes]:

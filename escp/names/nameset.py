@@ -36,6 +36,9 @@ class NameSet:
     def has(self, name: bytes) -> bool:
         return bool(self._slots[self._find(name)[0]])
 
+    def __contains__(self, name: object) -> bool:
+        return isinstance(name, bytes) and self.has(name)
+
     def is_unmarked(self, name: bytes) -> bool:
         """Whether it was added, and not marked."""
         at, _ = self._find(name)

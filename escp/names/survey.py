@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterator, Sequence
 
 from escp.control.messages import Message
 from escp.control.survey import Find, Found, Measure, Measured
+from escp.errors import ProtocolError
 from escp.lean.eventloop import EventLoop
 from escp.names.destination import expand_home
 from escp.names.digests import Digested, Digester
 from escp.names.guarded import hide_rule, open_path
+from escp.names.manifest import is_inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,9 +24,11 @@ if TYPE_CHECKING:
 
 MAX_NAMES = 1024  # of a message
 MAX_BYTES = 1 << 17
+MAX_WAITING = 1 << 16  # names that are asked for and not answered: 64 times what escp asks for
 SLICE_S = 0.3
 _FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _TIME_BYTES = 12
+_NS_PER_S = 1_000_000_000
 
 
 class Survey:
@@ -45,6 +49,12 @@ class Survey:
         loop.watch(self._digester.fd, self._take_digests)
 
     def take(self, message: "Measure | Find") -> None:
+        """Raises ProtocolError for names that lead out of the path, and where too many wait already."""
+        names = message.names if isinstance(message, Measure) else [one for one in message.directories if one]
+        if not all(map(is_inside, names)):
+            raise ProtocolError("the initiator asks for files outside of the path that it names")
+        if self._digester.n_waiting + len(names) > MAX_WAITING:
+            raise ProtocolError("the initiator asks for more digests than it takes")
         path = expand_home(message.path) if self._is_remote else message.path
         if isinstance(message, Measure):
             self._digester.add([os.path.join(path, name) for name in message.names])
@@ -128,4 +138,7 @@ def unpack_time(packed: bytes) -> int:
     """In ns since 1970. Raises ValueError."""
     if len(packed) != _TIME_BYTES:
         raise ValueError("no time")
-    return int.from_bytes(packed[:8], "big", signed=True) * 1_000_000_000 + int.from_bytes(packed[8:], "big")
+    nanoseconds = int.from_bytes(packed[8:], "big")
+    if nanoseconds >= _NS_PER_S:
+        raise ValueError("no time")
+    return int.from_bytes(packed[:8], "big", signed=True) * _NS_PER_S + nanoseconds

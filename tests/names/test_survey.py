@@ -9,9 +9,10 @@ from itertools import chain
 import pytest
 
 from escp.control.survey import Find, Found, Measure, Measured
+from escp.errors import ProtocolError
 from escp.lean.eventloop import EventLoop
 from escp.names import digests
-from escp.names.survey import MAX_NAMES, Survey, unpack_time
+from escp.names.survey import MAX_NAMES, MAX_WAITING, Survey, unpack_time
 
 
 class Asked:
@@ -102,3 +103,18 @@ def test_large_directories_come_in_pages(asked, tmp_path):
     for number in range(2 * MAX_NAMES + 1):
         (tmp_path / f"{number}").touch()
     assert len(set(asked.find(tmp_path, [b""]))) == 2 * MAX_NAMES + 1 and len(asked.told) >= 3
+
+
+@pytest.mark.parametrize("name", [b"/etc/passwd", b"../a", b"a/../../b", b"a\0b", b"", b"a//b"], ids=repr)
+def test_names_that_lead_out_of_the_path_are_refused(asked, tmp_path, name):
+    with pytest.raises(ProtocolError, match="outside of the path"):
+        asked.survey.take(Measure(os.fsencode(tmp_path), [b"a", name]))
+    if name:
+        with pytest.raises(ProtocolError, match="outside of the path"):
+            asked.survey.take(Find(os.fsencode(tmp_path), [name]))
+
+
+def test_who_asks_and_takes_no_answer_is_refused(asked, tmp_path):
+    with pytest.raises(ProtocolError, match="more digests than it takes"):
+        for _ in range(MAX_WAITING // 4096 + 1):
+            asked.survey.take(Measure(os.fsencode(tmp_path), [b"gone"] * 4096))

@@ -14,6 +14,9 @@ counts     {"sender": {"files": 1}}: added to what it says it did, as the sender
 progress   {"files": 1000}: said while it sends
 is_silent  tells of no failure, as the sender
 is_old     has no features of version 1.2
+arrived    names (hex) of files that it says have arrived, as the sender, besides what has
+measured   {"sizes": [1]}: what is other in its digests; bytes as hex
+early      tells digests as soon as it has opened the target
 """
 
 import json
@@ -24,7 +27,8 @@ import escp.agent.agent
 import escp.agent.service
 import escp.control.course
 from escp.agent.service import Service
-from escp.control.messages import Error, FileFailed, Progress, Result, Roots
+from escp.control.messages import Error, FileFailed, Itemized, Opened, Progress, Result, Roots
+from escp.control.survey import Measured
 from escp.streams.sendend import SendEnd
 
 
@@ -36,6 +40,11 @@ def apply(lies: dict) -> None:
     tell, take_accept, add = Service._tell, Service._take_accept, SendEnd.add
     offered, sent_as = unhex(lies.get("offer", {})), unhex(lies.get("sends_as", {}))
     extra = [bytes.fromhex(name) for name in lies.get("more", [])]
+    arrived = [bytes.fromhex(name) for name in lies.get("arrived", [])]
+    measured = {
+        name: [bytes.fromhex(one) if isinstance(one, str) else one for one in values]
+        for name, values in lies.get("measured", {}).items()
+    }
     dropped = {bytes.fromhex(name) for name in lies.get("drops", [])}
 
     def tell_lies(self, message):
@@ -50,13 +59,20 @@ def apply(lies: dict) -> None:
                 directories=directories[:end] + [0 for _ in extra],
             )
         elif isinstance(message, Result):
+            if self._sender and arrived:
+                n = len(arrived)
+                tell(self, Itemized(arrived, [1] * n, ["file"] * n, [1] * n))
             more = lies.get("counts", {}).get("sender" if self._sender else "receiver", {})
             message = message._replace(**{name: getattr(message, name) + n for name, n in more.items()})
         elif isinstance(message, Progress):
             message = message._replace(**lies.get("progress", {}))
         elif isinstance(message, FileFailed) and self._sender and lies.get("is_silent"):
             return
+        elif isinstance(message, Measured):
+            message = message._replace(**measured)
         tell(self, message)
+        if isinstance(message, Opened) and lies.get("early"):
+            tell(self, Measured([bytes(32)], [1], [bytes(12)], [0], 1))
         if isinstance(message, Roots) and "says" in lies:
             tell(self, Error(15, lies["says"], lies["says"]))
 
