@@ -18,7 +18,9 @@ from escp._fast.send.send_stream cimport send_stream
 ctypedef struct source:
     flight *flight
     dir_node *dir  # holds a reference
-    large_file *large
+    large_file *large  # may be another file's by now: what is read of it counts if the flight is still there
+    int fd  # of that
+    bint is_direct
     uint64_t size
     uint16_t n_name
     char name[MAX_NAME_BYTES + 1]
@@ -26,16 +28,28 @@ ctypedef struct source:
 
 cdef int find_source(send_state *s, uint64_t id, source *found, fast_err *err) noexcept nogil:
     cdef flight *f = &s.flights[id % N_FLIGHTS]
-    cdef bint is_there
+    cdef bint is_found
     pthread_mutex_lock(&s.lock)
-    is_there = f.id == id
-    if is_there:
+    is_found = f.id == id
+    if is_found:
         found.flight, found.dir, found.large, found.size, found.n_name = f, f.dir, f.large, f.size, f.n_name
+        found.fd, found.is_direct = -1, False
+        if f.large != NULL:
+            found.fd, found.is_direct = f.large.fd, f.large.is_direct
         memcpy(found.name, flight_name(s, f), f.n_name)
         found.name[f.n_name] = 0
         f.dir.n_refs += 1
     pthread_mutex_unlock(&s.lock)
-    return 0 if is_there else fail(err, FAST_PROTOCOL, 0, "frames taken")  # it has its result, so all of it was
+    return 0 if is_found else fail(err, FAST_PROTOCOL, 0, "frames taken")  # it has its result, so all of it was
+
+
+cdef bint is_there(send_state *s, uint64_t id) noexcept nogil:
+    """Whether no result has ended it: then its descriptor was its own while a block was read from it."""
+    cdef bint is_same
+    pthread_mutex_lock(&s.lock)
+    is_same = s.flights[id % N_FLIGHTS].id == id
+    pthread_mutex_unlock(&s.lock)
+    return is_same
 
 
 cdef int tell_changed(send_state *s, uint64_t id, const source *found, const fast_err *own,
@@ -66,14 +80,16 @@ cdef int read_block_again(send_stream *t, const sent_frame *f, io_slot *slot, fa
         fail(err, FAST_PROTOCOL, 0, "frames taken")
         rc = -1
     else:
-        slot.owner, slot.fd, slot.offset = found.large, found.large.fd, f.offset
+        slot.owner, slot.fd, slot.offset = found.large, found.fd, f.offset
         slot.n_bytes, slot.result = f.n, 0
-        slot.n_io = <uint32_t>whole_pages(f.n) if found.large.is_direct else f.n
-        slot.is_direct = found.large.is_direct
+        slot.n_io = <uint32_t>whole_pages(f.n) if found.is_direct else f.n
+        slot.is_direct = found.is_direct
         slot.state = SLOT_READY
         if s.config.engine.finish(&t.ring, slot, &own) < 0:
             memset(slot.data, 0, f.n)
             rc = tell_changed(s, f.id, &found, &own, err)
+        if rc == 0 and not is_there(s, f.id):
+            rc = fail(err, FAST_PROTOCOL, 0, "frames taken")
     node_unref(s, found.dir)
     return rc
 
