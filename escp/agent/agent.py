@@ -63,7 +63,10 @@ FEATURES = [
 ]
 
 
-RESTRICTING = ("--restrict", "--read-only", "--write-only")
+RESTRICTING = (
+    "--restrict", "--read-only", "--write-only",
+    "--limit", "--max-files", "--max-bytes", "--max-delete", "--max-time",
+)  # fmt: skip
 MAX_SHOWN = 100  # characters
 
 

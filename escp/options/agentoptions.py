@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 KEYS = ("cpumask", "nodemask", "logfile")  # of the files' keys; the others are the initiator's affair
 RESTRICT = "restrict"
-RULE_WORDS = (RESTRICT, "read-only", "write-only")  # of a forced command: options/rules
+RULE_NUMBERS = ("limit", "max-files", "max-bytes", "max-delete", "max-time")
+# Of a forced command, or of a certificate: options/rules.
+RULE_WORDS = (RESTRICT, "read-only", "write-only", *RULE_NUMBERS)
 RULE_FLAGS = ("--read-only", "--write-only")
 _KINDS = {key: config.Kind(config.VALUE, key) for key in KEYS}
 
@@ -40,8 +42,8 @@ class AgentOptions(Record):
 def parse_agent_options(argv: "Sequence[str]", environ: "Mapping[str, str]") -> AgentOptions:
     """The agent's options: its words, else its files'. Raises UsageError, which the initiator can be told."""
     try:
-        words = _parse_words(argv)
-        rules = _find_rules(words)
+        words, own = _parse_words(argv)
+        rules = _find_rules(own)
         blocks = config.select_blocks(configfile.read_files(environ, _KINDS))
         values, _ = config.merge_blocks(blocks, _KINDS, _check)
     except EscpError as e:
@@ -59,9 +61,8 @@ def parse_agent_options(argv: "Sequence[str]", environ: "Mapping[str, str]") -> 
     )
 
 
-def _find_rules(words: dict[str, str]) -> "Rules | None":
-    """Of the words, which lose them, and of this host's file."""
-    own = {key: words.pop(key) for key in RULE_WORDS if key in words}
+def _find_rules(own: "Sequence[tuple[str, str]]") -> "Rules | None":
+    """Of the words, and of this host's file."""
     if not own and not os.path.lexists(configfile.SYSTEM_FILE):
         return None
     from escp.options import rules  # lazy: most hosts forbid nothing
@@ -69,8 +70,10 @@ def _find_rules(words: dict[str, str]) -> "Rules | None":
     return rules.make_rules(configfile.read_server_block(rules.KINDS), own)
 
 
-def _parse_words(argv: "Sequence[str]") -> dict[str, str]:
+def _parse_words(argv: "Sequence[str]") -> tuple[dict[str, str], list[tuple[str, str]]]:
+    """What the agent is told to do, and what it may not do."""
     words: dict[str, str] = {}
+    rules: list[tuple[str, str]] = []
     left = iter(argv)
     for word in left:
         if word in (SERVER, EMBEDDED):
@@ -78,18 +81,20 @@ def _parse_words(argv: "Sequence[str]") -> dict[str, str]:
         name, has_value, value = word.partition("=")
         key = name.removeprefix("--")
         if word in RULE_FLAGS:
-            words[key] = ""
+            rules.append((key, ""))
             continue
-        if (key not in KEYS and key != RESTRICT) or name == key:
+        if (key not in KEYS and key not in (RESTRICT, *RULE_NUMBERS)) or name == key:
             known = ", ".join(f"--{one}" for one in (*KEYS, *RULE_WORDS))
             raise UsageError(f"'{word}' is not for the agent", f"it takes {known}")
         value = value if has_value else next(left, "")
         if not value or value == SERVER:
             raise UsageError(f"option {name} needs a value")
-        if key != RESTRICT:
+        if key in KEYS:
             _check(key, value)
-        words[key] = value
-    return words
+            words[key] = value
+        else:
+            rules.append((key, value))
+    return words, rules
 
 
 def _check(key: str, text: str) -> object:

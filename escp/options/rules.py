@@ -21,7 +21,7 @@ from escp.options.values import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
 
 RESTRICT, READ_ONLY, WRITE_ONLY = "restrict", "read-only", "write-only"
@@ -76,8 +76,10 @@ class Rules(Record):
         return f"{key} in {origin}" if origin.startswith("/") else origin or key
 
 
-def make_rules(block: "config.Block | None", words: "Mapping[str, str]") -> Rules | None:
-    """*block*: of the file; *words*: of the agent's command, by key. None: nothing is forbidden.
+def make_rules(block: "config.Block | None", words: "Sequence[tuple[str, str]]") -> Rules | None:
+    """*block*: of the file; *words*: of the agent's command, key and value. None: nothing is forbidden.
+
+    All of them count: of several directories what lies in each, of several numbers the least.
 
     Raises UsageError.
     """
@@ -86,20 +88,25 @@ def make_rules(block: "config.Block | None", words: "Mapping[str, str]") -> Rule
     settings = () if block is None else block.settings
     values, lists = config.merge_blocks(() if block is None else [block], KINDS, check_rule)
     origins = {setting.key: setting.origin for setting in settings}
-    restrict = []
-    for place in (values.get(RESTRICT), words.get(RESTRICT)):
-        if place is not None:
-            restrict.append(_find_path(place))
-    for key, value in words.items():
-        origins[key] = f"--{key} {value}" if key == RESTRICT else f"--{key}"
+    restrict = [_find_path(values[RESTRICT])] if values.get(RESTRICT) is not None else []
+    for key, value in words:
         if key == RESTRICT:
             check_rule(RESTRICT, value)
+            restrict.append(_find_path(value))
+        elif key in _CHECKS:
+            number, before = _CHECKS[key](value), _number(values, key)
+            if before is not None and before <= number:
+                continue
+            values[key] = value
+        else:
+            values[key] = True
+        origins[key] = f"--{key} {value}" if value else f"--{key}"
     rules = Rules(
         restrict=tuple(restrict),
         allow=tuple(_find_path(text) for _, text in lists.get("allow", [])),
         deny=tuple(_find_path(text) for _, text in lists.get("deny", [])),
-        is_read_only=bool(values.get(READ_ONLY)) or READ_ONLY in words,
-        is_write_only=bool(values.get(WRITE_ONLY)) or WRITE_ONLY in words,
+        is_read_only=bool(values.get(READ_ONLY)),
+        is_write_only=bool(values.get(WRITE_ONLY)),
         first_port=_number(values, "escp-port"),
         n_more_ports=_number(values, "escp-portrange"),
         limit_bytes_per_s=_number(values, "limit"),

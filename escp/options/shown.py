@@ -114,7 +114,7 @@ def check_files() -> tuple[list[tuple[str, str]], list[UsageError]]:
 
 def _read_rules() -> list[config.Block]:
     block = configfile.read_server_block(rules.KINDS)
-    rules.make_rules(block, {})
+    rules.make_rules(block, ())
     return [] if block is None else [block]
 
 

@@ -15,7 +15,7 @@ def make(monkeypatch, **keys):
     settings = tuple(
         Setting(key.replace("_", "-"), value, "/etc/escp.conf, line 2") for key, value in keys.items()
     )
-    return site.Site(make_rules(Block(None, settings), {}), 100.0)
+    return site.Site(make_rules(Block(None, settings), ()), 100.0)
 
 
 def test_who_sends_faster_than_he_was_told_is_cut_off(monkeypatch):
@@ -55,4 +55,4 @@ def test_an_order_that_no_rule_knows_is_refused(monkeypatch):
 )
 def test_what_is_left_where_several_rules_meet(monkeypatch, keys, found):
     settings = tuple(Setting(key, value, "f") for key, value in keys.items())
-    assert site._narrow(make_rules(Block(None, settings), {})) == found
+    assert site._narrow(make_rules(Block(None, settings), ())) == found

@@ -46,7 +46,7 @@ def test_words_in_any_order(argv, expected):
     ("argv", "part"),
     [
         (["-v", "--server"], "'-v' is not for the agent"),
-        (["--limit", "1M", "--server"], "'--limit' is not for the agent"),
+        (["--blocksize", "1M", "--server"], "'--blocksize' is not for the agent"),
         (["logfile", "--server"], "'logfile' is not for the agent"),
         (["--logfile", "--server"], "--logfile needs a value"),
         (["--server", "--cpumask"], "--cpumask needs a value"),

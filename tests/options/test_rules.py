@@ -138,4 +138,36 @@ def test_the_example_shows_every_key(write):
     write(re.sub(r"^#", "", block, flags=re.M))
     found = configfile.read_server_block(rules.KINDS)
     assert sorted(setting.key for setting in found.settings) == sorted(rules.KINDS)
-    assert rules.make_rules(found, {}).max_deletions == 1000
+    assert rules.make_rules(found, ()).max_deletions == 1000
+
+
+@pytest.mark.parametrize(
+    ("block", "words", "found"),
+    [
+        ("", ["--max-bytes=10"], 10), ("  max-bytes: 5\n", ["--max-bytes=10"], 5),
+        ("  max-bytes: 20\n", ["--max-bytes", "10"], 10), ("", ["--max-bytes=10", "--max-bytes=1K"], 10),
+        ("", ["--max-bytes=1K", "--max-bytes=10", "--max-bytes=20"], 10), ("  max-files: 1\n", [], None),
+    ],
+)  # fmt: skip
+def test_of_several_ceilings_the_least_counts(write, block, words, found):
+    write(f"server:\n  owner: true\n{block}")
+    made = parse_agent_options([*words, "--server"], {"ESCP_CONFIG": ""}).rules
+    assert made.max_bytes == found
+    if found == 10:
+        assert made.who("max-bytes") == "--max-bytes 10"
+
+
+def test_all_directories_and_all_kinds_of_words_count(write):
+    write("server:\n  restrict: /data\n  max-time: 1h\n")
+    words = ["--restrict=/data/a", "--restrict", "/data/a/b", "--write-only", "--limit=1M", "--max-files=2",
+             "--max-delete=3", "--max-time=2h"]  # fmt: skip
+    made = parse_agent_options([*words, "--server"], {"ESCP_CONFIG": ""}).rules
+    assert made.restrict == ("/data", "/data/a", "/data/a/b") and made.is_write_only
+    assert (made.max_files, made.max_deletions, made.max_time_s) == (2, 3, 3600)
+    assert made.limit_bytes_per_s == rules.parse_rate("1M")
+
+
+@pytest.mark.parametrize("word", ["--max-files=x", "--max-bytes=", "--limit", "--max-time=0", "--restrict=a"])
+def test_words_that_are_no_rules(write, word):
+    with pytest.raises(UsageError):
+        parse_agent_options([word, "--server"], {"ESCP_CONFIG": ""})
