@@ -30,6 +30,7 @@ MAX_NAME_BYTES = 255  # 4.6: one component of it
 DEFAULT_STREAMS = 4
 DEFAULT_BLOCK_BYTES = 1 * MIB
 DEFAULT_PORT = 1232
+TLS_PORT = 1231  # of escp --listen
 DEFAULT_PORT_COUNT = 11  # 1232 to 1242: --escp_portrange 10 counts the ports after the first
 CONNECT_TIMEOUT_S = 5.0  # for a data connection, at all addresses of the host together
 HELLO_TIMEOUT_S = 10.0  # an accepted connection that has not proven the key by then is closed
@@ -53,3 +54,4 @@ SHUTDOWN_TIMEOUT_S = 3.0  # for the agent and ssh to end by themselves once aske
 
 SERVER = "--server"
 EMBEDDED = "--embedded"  # one that is started on the initiator's own host, without ssh
+TLS_LOGIN = "--tls-login"  # what the initiator starts in ssh's place: tls/login

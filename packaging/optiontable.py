@@ -23,6 +23,7 @@ VALUE_TYPES = {
     "ADDRESS": ValueType("IP address in numbers"),
     "CIPHER": ValueType("name of one of ssh's ciphers"),
     "COMMAND": ValueType("command for a shell"),
+    "DAYS": ValueType("number of days, 1 to 3650", unit="days"),
     "DEST": ValueType("[USER@]HOST[:PORT], several with commas"),
     "DIR": ValueType("directory"),
     "ENGINE": ValueType("ENGINE or SENDER::RECEIVER, each", choices=ENGINES),

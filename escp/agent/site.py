@@ -211,7 +211,7 @@ def _protected(rules: Rules) -> list[str]:
     config = os.environ.get("XDG_CONFIG_HOME") or os.path.join(home, ".config")
     cache = os.environ.get("XDG_CACHE_HOME") or os.path.join(home, ".cache")
     places = [
-        *rules.deny, SYSTEM_FILE, os.path.join(config, "escp.conf"), os.path.join(cache, "escp"),
+        *rules.deny, SYSTEM_FILE, "/etc/escp", os.path.join(config, "escp.conf"), os.path.join(cache, "escp"),
         _state_folder(), *(os.path.join(one, name) for one in homes for name in _OF_A_LOGIN),
     ]  # fmt: skip
     programs = [os.path.dirname(os.path.dirname(os.path.abspath(__file__))), os.path.dirname(sys.executable)]
@@ -224,9 +224,9 @@ def _protected(rules: Rules) -> list[str]:
     return [place for place in dict.fromkeys(found) if place.startswith("/") and place != "/"]
 
 
-# What sshd reads, and the shell that it starts, forced command or not.
+# What sshd reads, and the shell that it starts, forced command or not; keys of logins by TLS.
 _OF_A_LOGIN = (
-    ".ssh", ".config/escp.conf", "bin", ".local/bin", ".local/lib",
+    ".ssh", ".config/escp.conf", ".config/escp", "bin", ".local/bin", ".local/lib",
     ".bashrc", ".bash_profile", ".bash_login", ".profile", ".zshenv", ".zshrc", ".zprofile", ".zlogin",
     ".cshrc", ".tcshrc", ".login", ".kshrc", ".rhosts", ".shosts", ".pam_environment", ".config/fish",
 )  # fmt: skip

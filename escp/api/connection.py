@@ -38,7 +38,7 @@ Buffer = bytes | bytearray | memoryview  # or anything else that has the buffer 
 def connect(
     host: str, *, timeout: float | None = None, cancel: Flag | None = None, **options: object
 ) -> "Remote":
-    """Log in to *host* (`[user@]host`, or scp://[user@]host[:port]), once; docs/api.md.
+    """Log in to *host* (`[user@]host`, scp://[user@]host[:port] or tls://host[:port]), once; docs/api.md.
 
     *timeout*: seconds for the login, and for each call of the connection that names no other; None: none.
     *cancel*: looked at while it logs in. *options*: as escp.copy's; they are the connection's own (`ssh_…`,
@@ -56,7 +56,7 @@ class Remote:
 
     def __init__(self, host: str, timeout: float | None, cancel: Flag | None, options: Mapping[str, object]):
         start_s = time.monotonic()
-        base = parse_location(os.fsencode(host if host.startswith("scp://") else f"{host}:"))
+        base = parse_location(os.fsencode(host if host.startswith(("scp://", "tls://")) else f"{host}:"))
         if base.path or not base.is_remote:
             raise UsageError(f"escp.connect: '{host}' is not a host", "write host, or user@host")
         self._base = base

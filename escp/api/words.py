@@ -12,13 +12,13 @@ Path = str | bytes | os.PathLike[str] | os.PathLike[bytes]
 # They are about the command's terminal, its output or its process.
 FOR_COMMANDS = frozenset(
     "quiet verbose bits itemize stats json json_fd metrics notify retry fallback cpumask nodemask server "
-    "selftest doctor licence version help clean_agents check".split()
+    "selftest doctor licence version help clean_agents check listen make_ca make_cert revoke days".split()
 )
 
 # They are about how it is logged in to a host: of a connection, not of one copy.
 OF_LOGINS = frozenset(
     "ssh_port identity ssh_config jump ssh_cipher ssh_option ssh forward_agent batch escp push_agent "
-    "agent_tree embedded logfile".split()
+    "agent_tree embedded logfile tls_dir".split()
 )
 NOT_OF_CONNECTIONS = frozenset("direct relay filelist null".split())  # other hosts are none of its business
 

@@ -40,6 +40,8 @@ def run_scp(options: Options, error: NoAgentError, report: Events) -> int:
     lacking = [name for field, name in _LACKING.items() if getattr(options, field)]
     if "dummy" in (options.send_engine, options.receive_engine):
         lacking.append("--ioengine")
+    if any(place.is_tls for place in (*options.sources, options.target)):
+        lacking.append("login by TLS")
     if lacking:
         named = ", ".join(lacking)
         raise AgentError(f"{error}, and scp, which is to copy in its place, has no {named}", error.hint)

@@ -7,7 +7,7 @@ import os
 import sys
 import time
 
-from escp.constants import SERVER
+from escp.constants import SERVER, TLS_LOGIN
 from escp.errors import EscpError, InterruptedBySignal, LocalFileError, RemoteFileError, explain_import
 from escp.lean.signals import SIGINT
 from escp.process.environment import unpacked_folder
@@ -34,6 +34,8 @@ def main(argv: list[str] | None = None) -> int:
 def _run(argv: list[str], start_s: float) -> int:
     if SERVER in (*argv[:1], *argv[-1:]):  # last of what -D names, or first
         return _run_agent(argv)
+    if argv[:1] == [TLS_LOGIN]:
+        return _run_login(argv[1:])
     code = _run_command(argv, start_s)
     try:
         from escp.ui.ui import settle  # lazy, as is all here
@@ -88,6 +90,24 @@ def _run_agent(argv: list[str]) -> int:
         return RemoteFileError.exit_code if isinstance(error, LocalFileError) else error.exit_code
 
 
+def _run_login(words: list[str]) -> int:
+    """In ssh's place."""
+    try:
+        try:
+            from escp.tls.login import run_login  # lazy, as all verbs
+        except ImportError as e:
+            from escp.tls.keyfiles import explain_missing  # lazy, as above
+
+            raise explain_missing(e) from e
+        return run_login(words)
+    except Exception as e:
+        error = _explain(e)
+        if error is None:
+            raise
+        _say(error)
+        return error.exit_code
+
+
 def _explain(error: Exception) -> EscpError | None:
     """The error that kept escp from starting; None: it is a bug."""
     if isinstance(error, EscpError):
@@ -111,6 +131,10 @@ def _run_verb(options: "Options", argv: list[str], start_s: float) -> int:
         from escp.cli.settings import run_settings  # lazy, as is all here
 
         return run_settings(options, argv)
+    if options.listens or options.makes_ca or options.makes_certificate or options.revokes:
+        from escp.cli.certificates import run_tls  # lazy, as is all here
+
+        return run_tls(options)
     from escp.process.interrupts import Interrupted
 
     try:

@@ -112,7 +112,8 @@ def tell_apart(options: Options, number: int) -> list[bytes]:
     words = [b"%d" % number, *(repr((name, getattr(options, name))).encode() for name in _SAME_OPTIONS)]
     for place in (*options.sources, options.target):
         path = place.path if place.is_remote else os.path.abspath(place.path)
-        words.append(repr((place.user, place.host, place.port, path, place.path.endswith(b"/"))).encode())
+        login = (f"tls://{place.host}" if place.is_tls else place.host), place.port
+        words.append(repr((place.user, *login, path, place.path.endswith(b"/"))).encode())
     return words
 
 

@@ -27,7 +27,7 @@ class SourceQueue:
 
     def __init__(self, options: Options):
         self._items: deque[tuple[Location, bytes | None]] = deque()
-        self._host: tuple[str | None, str | None, int | None] | None = None
+        self._host: tuple[str | None, str | None, int | None, bool] | None = None
         self._error: Exception | None = None
         self._has_all = options.filelist is None
         self.fd = -1  # readable when there may be more to take; -1 where nothing is to be waited for
@@ -111,8 +111,8 @@ class SourceQueue:
         return page, self._has_all and self._error is None
 
 
-def _host_of(location: Location) -> tuple[str | None, str | None, int | None]:
-    return location.user, location.host, location.port
+def _host_of(location: Location) -> tuple[str | None, str | None, int | None, bool]:
+    return location.user, location.host, location.port, location.is_tls
 
 
 def _read_sources(options: Options) -> Iterator[tuple[Location, bytes | None]]:

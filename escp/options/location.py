@@ -1,4 +1,5 @@
-"""Where a file is: `[user@]host:path`, `scp://[user@]host[:port][/path]` or a local path.
+"""Where a file is: `[user@]host:path`, `scp://[user@]host[:port][/path]`, `tls://host[:port][/path]` or a
+local path.
 
 Follows scp (OpenSSH misc.c: colon(), parse_uri()): only a colon before any slash, and outside brackets, makes
 a word remote. Paths are bytes from end to end. What could be taken for an option by ssh, or for shell syntax
@@ -12,7 +13,7 @@ from escp.errors import UsageError
 from escp.lean.record import Record
 
 LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")
-_URI_PREFIX = b"scp://"
+_URI_PREFIX, _TLS_PREFIX = b"scp://", b"tls://"
 # ssh 9.6's own rules (ssh.c: valid_hostname, valid_ruser), for older ssh programs as well.
 _BAD_IN_HOST = frozenset("'`\"$\\;&<>|(){}@/,[] ")
 _BAD_IN_USER = frozenset("'`\";&<>|(){} ")
@@ -29,6 +30,7 @@ class Location(Record):
     host: str | None
     port: int | None
     path: bytes
+    is_tls: bool = False  # the login is by a certificate, not by ssh
 
     @property
     def is_remote(self) -> bool:
@@ -45,15 +47,20 @@ class Location(Record):
 
     def check_embedded(self, word: bytes) -> None:
         """Raises UsageError where *word*, which says this, names another host than this one."""
-        if self.is_remote and (self.host not in LOCAL_HOSTS or self.user is not None):
+        if self.is_remote and (self.host not in LOCAL_HOSTS or self.user is not None or self.is_tls):
             raise UsageError(
                 f"option --embedded: '{os.fsdecode(word)}' is not this host",
                 "write localhost:path, without a user",
             )
 
     def ssh_destination(self) -> str:
-        """`host` or `user@host` for ssh's command line; the port goes into `-p`. Remote locations only."""
+        """`host` or `user@host` for ssh's command line; the port goes into `-p`. Remote locations only.
+
+        With TLS `tls://host`, which no host of ssh's is called.
+        """
         assert self.host is not None
+        if self.is_tls:
+            return f"tls://{self.host}"
         return self.host if self.user is None else f"{self.user}@{self.host}"
 
     def __str__(self) -> str:
@@ -65,11 +72,17 @@ class Location(Record):
         if self.host is None:
             return path
         host = f"[{self.host}]" if ":" in self.host else self.host
-        if self.port is None and (self.user is None or re.fullmatch(r"[A-Za-z0-9._@+-]+", self.user)):
+        if (
+            not self.is_tls
+            and self.port is None
+            and (self.user is None or re.fullmatch(r"[A-Za-z0-9._@+-]+", self.user))
+        ):
             return f"{host}:{path}" if self.user is None else f"{self.user}@{host}:{path}"
         user = "" if self.user is None else _quote(os.fsencode(self.user)).replace("/", "%2F") + "@"
         port = "" if self.port is None else f":{self.port}"
-        return f"scp://{user}{host}{port}" + (f"/{_quote(self.path)}" if self.path else "")
+        return f"{'tls' if self.is_tls else 'scp'}://{user}{host}{port}" + (
+            f"/{_quote(self.path)}" if self.path else ""
+        )
 
 
 NOWHERE = Location(None, None, None, b"")
@@ -77,8 +90,8 @@ NOWHERE = Location(None, None, None, b"")
 
 def parse_location(word: bytes) -> Location:
     """Parse one operand. Raises UsageError naming the word if it is remote and not well formed."""
-    if word.startswith(_URI_PREFIX):
-        return _parse_uri(word)
+    if word.startswith((_URI_PREFIX, _TLS_PREFIX)):
+        return _parse_uri(word, is_tls=word.startswith(_TLS_PREFIX))
     at = _find_colon(word)
     if at < 0:
         return Location(None, None, None, word)
@@ -101,7 +114,8 @@ def _find_colon(word: bytes) -> int:
     return colon or -1  # a leading colon belongs to a file name
 
 
-def _parse_uri(word: bytes) -> Location:
+def _parse_uri(word: bytes, *, is_tls: bool) -> Location:
+    """Both prefixes are of the same length. The path is relative to the home directory, as scp has it."""
     authority, has_path, path = word[len(_URI_PREFIX) :].partition(b"/")
     userinfo, has_user, rest = authority.partition(b"@")
     if not has_user:
@@ -112,12 +126,17 @@ def _parse_uri(word: bytes) -> Location:
     else:
         host, colon, port = rest.partition(b":")
         port = colon + port
+    if is_tls and has_user:
+        raise UsageError(
+            f"a user in '{os.fsdecode(word)}'", "with tls:// the certificate says who logs in: leave it out"
+        )
     user = _unquote(userinfo.partition(b";")[0], word)  # RFC 4253's ;parameters are ignored, as by scp
     return Location(
         _check_user(user, word) if has_user else None,
         _check_host(_strip_brackets(host), word),
         _parse_port(port, word),
         _unquote(path, word) if has_path else b"",
+        is_tls,
     )
 
 

@@ -91,7 +91,9 @@ def parse_operands(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
         return (), _parse_tree(args)
     if args.is_server or args.shows_help or args.shows_version or args.shows_licence or args.is_selftest:
         return (), NOWHERE
-    if args.shows_config or args.checks_config:
+    if args.shows_config or args.checks_config or args.listens:
+        return (), NOWHERE
+    if args.makes_ca is not None or args.makes_certificate is not None or args.revokes is not None:
         return (), NOWHERE
     return _parse_copy(args)
 
@@ -193,7 +195,7 @@ def _parse_hosts(args: "Namespace") -> tuple[Location, ...]:
     if not args.operands:
         raise UsageError("option --clean-agents: no host given", "escp --clean-agents [user@]host...")
     for operand in args.operands:
-        if not operand.location.is_remote or operand.location.path:
+        if not operand.location.is_remote or operand.location.path or operand.location.is_tls:
             raise UsageError(
                 f"option --clean-agents: '{operand.word}' is not a host", "escp --clean-agents [user@]host..."
             )
@@ -227,7 +229,7 @@ def check_deletion(args: "Namespace", sources: tuple[Location, ...]) -> None:
             "option --delete: a file list names what to copy, not all that is to be there",
             "name the directories themselves",
         )
-    if len({(source.user, source.host, source.port) for source in sources}) > 1:
+    if len({(source.user, source.host, source.port, source.is_tls) for source in sources}) > 1:
         raise UsageError(
             "option --delete: the sources are on several hosts",
             "copy those of each host by a command of its own",

@@ -43,6 +43,7 @@ from escp.options.values import (
     parse_chmod,
     parse_count,
     parse_cpumask,
+    parse_days,
     parse_deletions,
     parse_descriptor,
     parse_engines,
@@ -160,6 +161,12 @@ class Options(Record):
     checks_config: bool
     is_selftest: bool
     is_doctor: bool
+    tls_folder: str | None
+    listens: bool
+    makes_ca: str | None  # a directory; as are the next two
+    makes_certificate: str | None
+    revokes: str | None
+    days: int | None  # that a certificate is valid
     logins: tuple[tuple[str, "Login"], ...]  # by host or user@host, where the configuration tells them apart
 
     def for_host(self, location: Location) -> "Options":
@@ -206,6 +213,7 @@ class Login(Record):
     agent_command: str
     agent_tree: str | None
     data_host: str | None
+    tls_folder: str | None
 
 
 _PAGES = frozenset(
@@ -294,11 +302,9 @@ def merge_words(
 
 
 def _parse_words(
-    parser: OptionParser,
-    words: list[str],
-    values: dict[str, object],
+    parser: OptionParser, words: list[str], values: dict[str, object],
     lists: dict[str, list[tuple[str, str]]],
-) -> argparse.Namespace:
+) -> argparse.Namespace:  # fmt: skip
     """Parse the options, with the configuration's values where none is given. Lists of both add up."""
     keys = parser.list_keys()
     verbosity = values.pop("verbosity", 0)
@@ -319,7 +325,7 @@ def _parse_words(
 
 
 # No shell expands ~ in a configuration; ssh itself does it for -i.
-_PATHS = ("ssh_config", "logfile", "agent_tree", "metrics")
+_PATHS = ("ssh_config", "logfile", "agent_tree", "metrics", "tls_folder")
 
 
 def _check_given(check: "Callable[[str], object]", text: str | None) -> object:
@@ -380,6 +386,7 @@ def _check_options(args: argparse.Namespace) -> Options:
         "ssh_port": _check_given(parse_ssh_port, args.ssh_port),
         "address_family": find_family(args.ip_version),
         "logfile": _check_given(check_logfile, args.logfile),
+        "days": _check_given(parse_days, args.days),
         "json_fd": _check_given(parse_descriptor, args.json_fd),
         "n_retries": parse_retries(args.retry),
         "stop_s": _check_given(parse_stop, args.stop_after),

@@ -29,6 +29,10 @@ def check_pairs(args: "Namespace", is_given: "Callable[[str], bool]") -> None:
             "--max-delete", "nothing is removed without --delete", "write both, or leave it out",
         ),
         (
+            args.days is not None and args.makes_certificate is None,
+            "--days", "no certificate is made", "write --make-cert DIR, too, or leave it out",
+        ),
+        (
             args.trusts_parts and not args.resumes,
             "--trust-partial", "nothing that is there is used without --resume", "write both",
         ),

@@ -38,7 +38,8 @@ examples:
   escp -n -r run42 dtn2:                      only list what would be copied"""
 EPILOG = """\
 An IPv6 address stands in brackets, a local file with a colon in its name is
-written ./a:b, and scp://[USER@]HOST[:PORT][/PATH] is understood too. Remote
+written ./a:b, and scp://[USER@]HOST[:PORT][/PATH] is understood too.
+tls://HOST[:PORT][/PATH] logs in by a certificate, at an escp --listen. Remote
 sources may hold the patterns * ? [...].
 
 Every long option may get its default from /etc/escp.conf, ~/.config/escp.conf
@@ -72,6 +73,7 @@ def build_parser() -> OptionParser:
     _add_selecting_options(parser.add_argument_group("selecting"))
     _add_attribute_options(parser.add_argument_group("attributes"))
     _add_ssh_options(parser.add_argument_group("ssh"))
+    _add_tls_options(parser.add_argument_group("tls"))
     _add_path_options(parser.add_argument_group("network"))
     _add_tuning_options(parser.add_argument_group("tuning"))
     _add_output_options(parser.add_argument_group("output"))
@@ -184,6 +186,27 @@ def _add_copy_options(group: argparse._ArgumentGroup) -> None:
         help="accepted because scp has them; no effect")
     add("-X", dest="ignored_value", metavar="OPTION",
         help="accepted because scp has it; no effect (default: none)")
+
+
+def _add_tls_options(group: argparse._ArgumentGroup) -> None:
+    add = group.add_argument
+    add("--tls-dir", dest="tls_folder", metavar="DIR",
+        help="where cert.pem, key.pem, ca.pem and crl.pem are, for tls://HOST[:PORT][/PATH] and for "
+        "--listen (default: ~/.config/escp/tls; --listen: ~/.config/escp/listen, as root /etc/escp/tls)")
+    add("--listen", dest="listens", action="store_true",
+        help="let users log in by TLS whom the file users in --tls-dir names, until it is ended (operand: "
+        "[ADDRESS][:PORT], or a socket of systemd's; default: off, port 1231)")
+    add("--make-ca", dest="makes_ca", metavar="DIR",
+        help="make an authority for certificates in the new directory DIR, and exit (default: none)")
+    add("--make-cert", dest="makes_certificate", metavar="DIR",
+        help="with the authority in DIR make a key and a certificate, and exit (operands: a directory for "
+        "them, and names: DNS:NAME or IP:ADDRESS of a host, URI:URI of a user, escp-rule:write-only or "
+        "others of docs/tls.md; default: none)")
+    add("--days", dest="days", metavar="DAYS",
+        help="with --make-cert, how many days it is valid (default: 397 for a host, 90 for a user)")
+    add("--revoke", dest="revokes", metavar="DIR",
+        help="with the authority in DIR take certificates back, and renew its list of those, and exit "
+        "(operands: their files or serial numbers; default: none)")
 
 
 def _add_selecting_options(group: argparse._ArgumentGroup) -> None:

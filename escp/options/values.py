@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 MAX_PORT = 65535
+MAX_DAYS = 3650  # of a certificate
 MAX_DESCRIPTOR = 1 << 20
 MIN_LIMIT_BYTES_PER_S = 128  # scp's smallest, 1 Kbit/s: two bytes a second for each of 64 streams
 MAX_LIMIT_BYTES_PER_S = 1 << 50  # far beyond any network, far below what a 64-bit pacing rate holds
@@ -163,6 +164,10 @@ def parse_count(text: str, option: str, low: int, high: int) -> int:
     if not _fullmatch(r"[0-9]{1,9}", text) or not low <= int(text) <= high:
         raise UsageError(f"option {option}: '{text}' is not a number from {low} to {high}")
     return int(text)
+
+
+def parse_days(text: str) -> int:
+    return parse_count(text, "--days", 1, MAX_DAYS)
 
 
 def parse_block(text: str) -> int:

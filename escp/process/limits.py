@@ -9,7 +9,8 @@ import gc
 import os
 import resource
 
-from escp._fast.base.process import bind_memory, forbid_dumps
+from escp._fast.base.process import bind_memory
+from escp._fast.base.process import forbid_dumps as forbid_dumps  # for others, too
 from escp.errors import UsageError, describe_errno
 
 

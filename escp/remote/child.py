@@ -11,6 +11,7 @@ from escp.errors import (
     EXIT_INTERNAL,
     EXIT_REFUSED,
     EXIT_REMOTE_FS,
+    EXIT_SSH,
     AgentError,
     EndedError,
     EscpError,
@@ -62,6 +63,7 @@ class AgentProcess:
         can_push: bool = False,
         words_fd: int = -1,
         is_quiet: bool = False,  # ssh does not say why it fails
+        is_tls: bool = False,  # it is tls/login, not ssh
     ):
         self.tree = tree  # what has to be started there, and to be sent first if it is not there
         self._can_push = can_push
@@ -69,10 +71,11 @@ class AgentProcess:
         self.write_fd = write_fd
         self.read_fd = read_fd
         self.host = host
-        self.words = RemoteWords(words_fd)
+        self.words = RemoteWords(words_fd, (_ERROR, _HINT) if is_tls else ())
         self._pid = pid
         self._is_embedded = is_embedded
         self._is_quiet = is_quiet
+        self._is_tls = is_tls
         self._status: int | None = None
         self._was_killed = False  # the child itself, not what it started elsewhere
 
@@ -154,6 +157,12 @@ class AgentProcess:
             return None
         return sentence.removeprefix(_ERROR), hint.removeprefix(_HINT)
 
+    def _explain_tls(self, status: int | None, sentence: str, hint: str) -> EscpError:
+        """What tls/login, or an agent behind it, has said last."""
+        if status in (EXIT_SSH, _SSH_FAILED):
+            return SshError(sentence, hint, is_retryable=status == _SSH_FAILED)
+        return from_exit_code(status or EXIT_INTERNAL, f"{self.host}: {sentence}", hint)
+
     def _explain_silence(self, why: str) -> EscpError:
         """Why the channel is closed while the process that carried it still runs."""
         if self._is_embedded:
@@ -200,6 +209,8 @@ class AgentProcess:
 
     def _explain_end(self, status: int | None, noise: bytes, why: str, is_past_marker: bool) -> EscpError:
         """*why*: what was said last on standard error."""
+        if self._is_tls and (own := self._find_own_error()):
+            return self._explain_tls(status, *own)
         if is_past_marker:
             how = f" (exit status {status})" if status else ""
             hint = "it may have been killed, or the ssh connection was lost"
@@ -251,6 +262,7 @@ def _spawn(
     is_escp: bool = True,
     tree: "AgentTree | None" = None,
     can_push: bool = False,
+    is_tls: bool = False,
 ) -> AgentProcess:
     """Start a child whose standard input, output and error are pipes to here."""
     child_in, write_fd = os.pipe2(os.O_CLOEXEC)
@@ -275,7 +287,7 @@ def _spawn(
     return AgentProcess(
         pid, write_fd, read_fd, host,
         is_embedded=is_embedded, is_escp=is_escp, tree=tree, can_push=can_push, words_fd=words_fd,
-        is_quiet="-q" in command,
+        is_quiet="-q" in command, is_tls=is_tls,
     )  # fmt: skip
 
 

@@ -23,9 +23,10 @@ MAX_LEFT_BYTES = 1 << 20  # so much is read after ssh's end: the most that a pip
 class RemoteWords:
     """Reads one standard error, and never waits for its end: ssh may leave a master behind that holds it."""
 
-    def __init__(self, fd: int):
-        """Takes over *fd*; -1: there is nothing to hear."""
+    def __init__(self, fd: int, hidden: tuple[str, ...] = ()):
+        """Takes over *fd*; -1: nothing is to be heard. *hidden*: begins of lines that are told otherwise."""
         self._fd = fd
+        self._hidden = hidden
         self._loop: EventLoop | None = None
         self._show: Callable[[str], None] | None = None
         self._part = b""  # of a line whose end has not come
@@ -128,5 +129,5 @@ class RemoteWords:
             text = line[start : start + MAX_LINE_BYTES].decode("utf-8", "surrogateescape").replace("\t", " ")
             if text:
                 self.last = [*self.last, text][-N_KEPT:]
-            if self._show is not None:
+            if self._show is not None and not text.startswith(self._hidden):
                 self._show(text)

@@ -6,7 +6,15 @@ writes there as well, and the agent's stdin and stdout become the control channe
 
 import os
 
-from escp.constants import EMBEDDED, SERVER, SSH_ALIVE_COUNT, SSH_ALIVE_S, SSH_CONNECT_TIMEOUT_S
+from escp.constants import (
+    EMBEDDED,
+    SERVER,
+    SSH_ALIVE_COUNT,
+    SSH_ALIVE_S,
+    SSH_CONNECT_TIMEOUT_S,
+    TLS_LOGIN,
+    TLS_PORT,
+)
 from escp.errors import UsageError
 from escp.options.location import Location
 from escp.options.options import Options
@@ -34,6 +42,8 @@ def start_agent(options: Options, location: Location) -> AgentProcess:
     host = location.host or ""
     if options.is_embedded:
         return _spawn([*own_command(), SERVER, EMBEDDED], host, is_embedded=True)
+    if location.is_tls:
+        return _spawn(_tls_command(options, location), host, is_tls=True)
     if not options.pushes_agent:
         command = _log_in_command(options, location, _plain_command(options, location))
         return _spawn(command, host, can_push=is_frozen() or options.agent_tree is not None)
@@ -49,6 +59,15 @@ def start_agent(options: Options, location: Location) -> AgentProcess:
         )
     command = _log_in_command(options, location, find_command(tree.identity))
     return _spawn(command, host, is_escp=False, tree=tree)
+
+
+def _tls_command(options: Options, location: Location) -> list[str]:
+    """What logs in by TLS: no secret is among its words. It looks for its default folder itself."""
+    again_s = 0 if options.tunnel == "always" else options.reconnect_s
+    return [
+        *own_command(), TLS_LOGIN, location.host or "", str(location.port or TLS_PORT),
+        options.tls_folder or "", str(again_s), str(options.address_family or 0),
+    ]  # fmt: skip
 
 
 def _plain_command(options: Options, location: Location) -> str:

@@ -232,6 +232,8 @@ class Leg:
     def _find_known(self) -> list[str]:
         """Addresses of the host that ssh reached; else those that ssh's configuration leads to."""
         connection = self._agent.find_connection()
+        if connection is None and self._agent.location.is_tls:
+            return []  # its connection is its own: there is no other address that a login has reached
         return self._resolve(self._configured_host()) if connection is None else [connection[1]]
 
     def _configured_host(self) -> str:

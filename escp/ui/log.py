@@ -15,7 +15,7 @@ from escp.ui.display import show_name, show_text
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
 # No link is followed at the end of the path (a log in /tmp), no reader is waited for if it is a pipe, and no
 # terminal becomes ours.
@@ -51,7 +51,7 @@ class TransferLog:
 
     def write(self, event: str, *, is_error: bool = False, **fields: object) -> bool:
         """Append one line; bytes are shown as file names are, tuples in brackets. False if that failed."""
-        text = " ".join([event, *(f"{name}={_show_value(value)}" for name, value in fields.items())])
+        text = format_event(event, fields)
         if self._facility:
             self._write_syslog(text, is_error=is_error)
             return True
@@ -99,6 +99,11 @@ class TransferLog:
 
         syslog.openlog("escp", syslog.LOG_PID, getattr(syslog, f"LOG_{self._facility}"))
         syslog.syslog(syslog.LOG_ERR if is_error else syslog.LOG_NOTICE, text)
+
+
+def format_event(event: str, fields: "Mapping[str, object]") -> str:
+    """`login user="alice" seconds=1.000`: one line, whatever the values hold."""
+    return " ".join([event, *(f"{name}={_show_value(value)}" for name, value in fields.items())])
 
 
 def _find_stranger(info: os.stat_result) -> str:

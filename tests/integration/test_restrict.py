@@ -197,7 +197,7 @@ def home(host) -> Path:
 
 OWN = [".ssh/authorized_keys", ".config/escp.conf", ".local/state/escp/x.arrived", ".bashrc",
        ".local/bin/escp", ".cache/escp/evil", ".a.escp-part", ".a.escp-journal", ".SSH/rc",
-       ".escp-1.part"]  # fmt: skip
+       ".config/escp/tls/key.pem", ".escp-1.part"]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", OWN)

@@ -83,6 +83,7 @@ EXAMPLES = {
     "ipv6": ("yes", "ssh_args", ("-6",)),
     "forward-agent": ("true", "ssh_args", ("-A",)),
     "batch": ("true", "batch", True),
+    "tls-dir": ("~/certificates", "tls_folder", os.path.expanduser("~/certificates")),
     "escp": ("/opt/escp --logfile x", "agent_command", "/opt/escp --logfile x"),
     "push-agent": ("true", "agent_command", ""),
     "agent-tree": ("~/tree", "agent_tree", os.path.expanduser("~/tree")),

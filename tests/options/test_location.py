@@ -37,8 +37,35 @@ from escp.options.location import Location, parse_location
 def test_remote(word, user, host, port, path):
     location = parse_location(word)
     assert location == Location(user, host, port, path)
-    assert location.is_remote
+    assert location.is_remote and not location.is_tls
     assert parse_location(os.fsencode(str(location))) == location
+
+
+@pytest.mark.parametrize(
+    ("word", "host", "port", "path"),
+    [
+        (b"tls://h", "h", None, b""),
+        (b"tls://h/", "h", None, b""),
+        (b"tls://h/dir/", "h", None, b"dir/"),
+        (b"tls://h:99//tmp/x%20y", "h", 99, b"/tmp/x y"),
+        (b"tls://[::1]:1231/x", "::1", 1231, b"x"),
+    ],
+)
+def test_login_by_tls(word, host, port, path):
+    location = parse_location(word)
+    assert location == Location(None, host, port, path, is_tls=True)
+    assert parse_location(os.fsencode(str(location))) == location
+    assert location.ssh_destination() == f"tls://{host}"
+    with pytest.raises(UsageError, match="not this host"):
+        location.check_embedded(word)
+
+
+@pytest.mark.parametrize(
+    "word", [b"tls://u@h/x", b"tls:///x", b"tls://-h/x", b"tls://h:0/x", b"tls://h;id/x"]
+)
+def test_bad_tls(word):
+    with pytest.raises(UsageError):
+        parse_location(word)
 
 
 @pytest.mark.parametrize(

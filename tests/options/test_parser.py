@@ -97,7 +97,7 @@ def test_help_begins_with_the_directions_and_its_examples_can_be_run(monkeypatch
 
 def test_groups_of_the_help():
     groups = re.findall(r"^(\w+):$", build_parser().format_help(), flags=re.MULTILINE)
-    options = ["copying", "selecting", "attributes", "ssh", "network", "tuning", "output"]
+    options = ["copying", "selecting", "attributes", "ssh", "tls", "network", "tuning", "output"]
     assert groups == ["examples", "operands", *options]
 
 

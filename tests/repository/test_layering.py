@@ -18,7 +18,7 @@ PACKAGE = Path(__file__).parents[2] / "escp"
 
 # Lowest first. A module imports from its own room and from those before it, without cycles.
 ROOMS = (
-    "errors constants _fast lean failures process control options ui names remote streams facts jobs api "
+    "errors constants _fast lean failures process control options ui names tls remote streams facts jobs api "
     "agent doctor cli __main__"
 ).split()
 MAY_IMPORT_FAST = {"streams", "process", "doctor/selftest"}  # rooms, and modules
