@@ -58,6 +58,7 @@ _SIDE_OF_GROUP = {
     "selecting": BOTH_ENDS,
     "attributes": BOTH_ENDS,
     "ssh": THIS_END,
+    "tls": THIS_END,
     "network": BOTH_ENDS,
     "tuning": BOTH_ENDS,
     "output": THIS_END,

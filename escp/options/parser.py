@@ -201,7 +201,7 @@ def _add_tls_options(group: argparse._ArgumentGroup) -> None:
     add("--make-cert", dest="makes_certificate", metavar="DIR",
         help="with the authority in DIR make a key and a certificate, and exit (operands: a directory for "
         "them, and names: DNS:NAME or IP:ADDRESS of a host, URI:URI of a user, escp-rule:write-only or "
-        "others of docs/tls.md; default: none)")
+        "others of tls.md; default: none)")
     add("--days", dest="days", metavar="DAYS",
         help="with --make-cert, how many days it is valid (default: 397 for a host, 90 for a user)")
     add("--revoke", dest="revokes", metavar="DIR",

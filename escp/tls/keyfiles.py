@@ -19,7 +19,7 @@ class TlsError(EscpError):
     """A login by TLS that comes to nothing: the same exit code as ssh's."""
 
     exit_code = 10
-    hint = "docs/tls.md says how certificates are made, and where they belong"
+    hint = "tls.md says how certificates are made, and where they belong"
 
 
 class Folder(Record):
