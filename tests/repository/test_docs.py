@@ -107,6 +107,28 @@ def test_troubleshooting_quotes_what_escp_prints(sentence, texts):
     assert is_printed(sentence, texts)
 
 
+def find_bare(page: str) -> list[str]:
+    """The last lines of quotes that nothing is said about."""
+    parts = page.split("```\n")
+    return [
+        quote.splitlines()[-1]
+        for quote, behind in zip(parts[1::2], parts[2::2], strict=True)
+        if not behind.strip() or behind.lstrip().startswith("#")
+    ]
+
+
+def test_troubleshooting_says_something_about_each_quote():
+    assert find_bare(TROUBLESHOOTING.read_text()) == []
+
+
+def test_quote_that_nothing_is_said_about_is_found():
+    quote = "```\nescp: error: {}\n```\n\n"
+    page = (
+        "# Page\n\n" + quote.format("a") + "That.\n\n" + quote.format("b") + quote.format("c") + "## Next\n"
+    )
+    assert find_bare(page) == ["escp: error: b", "escp: error: c"]
+
+
 @pytest.mark.parametrize(
     "sentence",
     ["ssh could not log in", "ssh could not log into HOST", "PATH: no room left on device",
