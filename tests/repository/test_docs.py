@@ -48,6 +48,15 @@ def test_licence_that_escp_prints_is_the_projects():
     assert (ROOT / "LICENSE").read_text().strip() == about.LICENCE.strip()
 
 
+def test_tuning_has_every_finding_of_the_doctor():
+    source = (ROOT / "escp" / "doctor" / "advice.py").read_text()
+    subjects = set(re.findall(r'(?:_make|Finding)\((?:[A-Z]+, )?"(\w+)"', source))
+    subjects |= set(re.findall(r'"(tcp_\w+)"', source))
+    named = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "tuning.md").read_text()))
+    assert {"numa", "data_port", "losses", "tcp_rmem"} <= subjects
+    assert subjects - named == set()
+
+
 # ---- Troubleshooting --------------------------------------------------------------------------------
 
 TROUBLESHOOTING = ROOT / "docs" / "troubleshooting.md"
