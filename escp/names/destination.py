@@ -30,6 +30,7 @@ class Destination(Record):
     in_place_fd: int
     is_directory: bool  # the sources' names go below it
     made: bytes = b""  # where it says that a copy has made this directory for itself: `names/made`
+    was_there: bool = False  # the directory root_fd, before the copy
 
     def forget(self) -> None:
         """The copy is whole."""
@@ -109,7 +110,7 @@ def open_destination(
                     b"" if is_exact or is_dry_run or not job else _find_made(path, fd, job, resumes=resumes)
                 )
                 names_below = not made and (landing.names[0] != b"" or not is_exact)
-                return Destination(os.dup(fd), b"", -1, names_below, made)
+                return Destination(os.dup(fd), b"", -1, names_below, made, was_there=not made)
             if kind == OTHER:
                 return _open_file(fd, path)
         finally:

@@ -100,6 +100,7 @@ class ReceiveEnd:
                 target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
                 follows_umask=not self._is_remote,
                 brings_root=not (self.destination.is_directory or self.destination.name),
+                has_old_root=self.destination.was_there,
                 reconnects=reconnects,
             )  # fmt: skip
             for path, digest in self._expected:

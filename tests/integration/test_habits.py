@@ -71,6 +71,20 @@ def test_exact_target_gets_the_contents_of_a_directory(escp, source, target, way
 
 
 @in_all_directions
+@pytest.mark.parametrize("is_there", [True, False])
+def test_exact_target_is_new_only_if_it_was_not_there(escp, source, target, way, is_there):
+    (source / "a").write_text("x")
+    source.chmod(0o755)
+    to = target / "to"
+    if is_there:
+        to.mkdir(mode=0o700)
+    done = escp.copy("-rT", "--itemize", way.source(source), way.target(to))
+    assert (f"{to}/" in done.out.split()) != is_there
+    if not way.is_to_remote:  # as with cp; scp that pushes sets the source's mode
+        assert mode_of(to) == (0o700 if is_there else 0o755)
+
+
+@in_all_directions
 def test_exact_target_that_is_a_directory_is_refused_for_a_file(escp, source, target, way):
     (source / "a").write_text("x")
     done = escp.fail(16, "--no-target-directory", way.source(source / "a"), way.target(target))

@@ -39,7 +39,8 @@ ctypedef struct tree:
     int lacks_tmpfile  # nameless files; not on NFS, for one
     int has_aliases  # a link was followed: one directory has two paths
     char target_name[MAX_NAME_BYTES + 1]  # the only name below root_fd that may be written; "" = any
-    bint brings_root  # the directory root_fd is itself one that is copied, and was made for that
+    bint brings_root  # the directory root_fd is itself one that is copied
+    bint has_old_root  # and was there before: it keeps its mode
     copy_identity id  # for temporary names
     given_set given
     lent_set lent

@@ -201,7 +201,7 @@ cdef bint note_made(tree *t, const char *path, size_t n) noexcept nogil:
 
 
 cdef bint was_made(tree *t, const entry *e) noexcept nogil:
-    return t.brings_root if e.path_bytes == 0 else not note_made(t, e.path, e.path_bytes)
+    return t.brings_root and not t.has_old_root if e.path_bytes == 0 else not note_made(t, e.path, e.path_bytes)
 
 
 cdef void directory_begin(tree *t, dir_cache *cache, const entry *e) noexcept nogil:
@@ -215,7 +215,7 @@ cdef void directory_begin(tree *t, dir_cache *cache, const entry *e) noexcept no
     path[e.path_bytes] = 0
     if e.path_bytes:
         find_directory(t, cache, path, e.path_bytes, e.root_bytes, <int>mode_to_begin(&t.kept, e), &fd, &own)
-    elif t.brings_root:
+    elif t.brings_root and not t.has_old_root:
         open_root_up(t, <int>mode_to_begin(&t.kept, e))
 
 

@@ -17,6 +17,7 @@ class ReceivePlane(Plane):
         has_openat2: bool = True,
         has_tmpfile: bool = True,
         brings_root: bool = False,
+        has_old_root: bool = False,
         reconnects: bool = False,
     ) -> None: ...
     def allow(self, name: bytes, is_directory: bool = False) -> None: ...

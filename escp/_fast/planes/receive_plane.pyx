@@ -83,6 +83,7 @@ cdef class ReceivePlane(Plane):
     they get those that scp gives at the other host.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
     *brings_root*: the directory *root_fd* is itself one that is copied, and may be made writable meanwhile.
+    *has_old_root*: that was there before, so it keeps its mode without --preserve.
     *reconnects*: as for SendPlane. Threads then stay until stop() or join(): the sender may not have heard of the end.
     *has_openat2*, *has_tmpfile*: False does without, as on kernels and file systems that lack them.
     """
@@ -90,7 +91,7 @@ cdef class ReceivePlane(Plane):
     def __cinit__(self, order, *, int root_fd, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0,
                   bytes target_name=b"", int n_cached=MAX_CACHED, int n_held=MAX_HELD, bint follows_umask=False,
                   int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True, bint brings_root=False,
-                  bint reconnects=False):
+                  bint has_old_root=False, bint reconnects=False):
         check_streams(n_streams, block_bytes)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
             raise ValueError("the target's name is one component")
@@ -112,6 +113,7 @@ cdef class ReceivePlane(Plane):
         self.state.destination.lacks_openat2 = not has_openat2
         self.state.destination.lacks_tmpfile = not has_tmpfile
         self.state.destination.brings_root = brings_root
+        self.state.destination.has_old_root = has_old_root
         for i, c in enumerate(target_name):
             self.state.destination.target_name[i] = <char><int>c  # above 127 too
         self.state.config.reconnects = reconnects
