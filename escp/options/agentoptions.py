@@ -11,7 +11,6 @@ from escp.constants import EMBEDDED, SERVER
 from escp.errors import EscpError, UsageError
 from escp.lean.record import Record
 from escp.options import config, configfile
-from escp.options.values import check_logfile, parse_mask
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -52,8 +51,8 @@ def parse_agent_options(argv: "Sequence[str]", environ: "Mapping[str, str]") -> 
         values["logfile"] = os.path.expanduser(values["logfile"])
     values.update(words)
     return AgentOptions(
-        cpumask=None if values.get("cpumask") is None else parse_mask(values["cpumask"], "--cpumask"),
-        nodemask=None if values.get("nodemask") is None else parse_mask(values["nodemask"], "--nodemask"),
+        cpumask=_read_mask("cpumask", values.get("cpumask")),
+        nodemask=_read_mask("nodemask", values.get("nodemask")),
         logfile=values.get("logfile"),
         is_embedded=EMBEDDED in argv,
         is_logfile_configured="logfile" not in words and values.get("logfile") is not None,
@@ -97,5 +96,15 @@ def _parse_words(argv: "Sequence[str]") -> tuple[dict[str, str], list[tuple[str,
     return words, rules
 
 
+def _read_mask(key: str, text: str | None) -> int | None:
+    if text is None:
+        return None
+    from escp.options.values import parse_mask  # not at the top: most agents have none
+
+    return parse_mask(text, f"--{key}")
+
+
 def _check(key: str, text: str) -> object:
+    from escp.options.values import check_logfile, parse_mask  # not at the top, as above
+
     return check_logfile(text) if key == "logfile" else parse_mask(text, f"--{key}")

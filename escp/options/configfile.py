@@ -48,18 +48,20 @@ def find_files(environ: "Mapping[str, str]") -> "list[tuple[str, bool]]":
 
 
 def read_files(
-    environ: "Mapping[str, str]", kinds: "Mapping[str, Kind]", refused: "Mapping[str, str] | None" = None
-) -> list[Block]:
+    environ: "Mapping[str, str]", kinds: "Mapping[str, Kind]", refused: "Mapping[str, str] | None" = None,
+    wrong: list[UsageError] | None = None,
+) -> list[Block]:  # fmt: skip
     """All blocks of the configuration files, weakest first.
 
     `refused`: keys that must not be there, each with the reason. None: keys that are not among `kinds`, and
-    the host blocks, are none of the caller's business and are passed over. Raises UsageError.
+    the host blocks, are none of the caller's business and are passed over. *wrong* takes what is wrong with
+    single keys, which are left out then. Raises UsageError.
     """
     blocks: list[Block] = []
     for path, must_exist in find_files(environ):
         text = _read_file(path, must_exist=must_exist)
         if text.strip():
-            blocks += _parse_file(path, text, kinds, refused)
+            blocks += _parse_file(path, text, kinds, refused, wrong)
     return blocks
 
 
@@ -129,14 +131,15 @@ def _read_file(path: str, *, must_exist: bool) -> str:
 
 
 def _parse_file(
-    path: str, text: str, kinds: "Mapping[str, Kind]", refused: "Mapping[str, str] | None"
-) -> list[Block]:
+    path: str, text: str, kinds: "Mapping[str, Kind]", refused: "Mapping[str, str] | None",
+    wrong: list[UsageError] | None,
+) -> list[Block]:  # fmt: skip
     root = _load(path, text)
     if root is None:
         return []
     if root.kind != "map":
         raise UsageError(f"{path}, line {root.line}: not `key: value`", FORM_HINT)
-    general: list[Setting] = []
+    general: list[tuple[Node, Node]] = []
     blocks: list[Block] = []
     for name, node in _pairs(path, root):
         if name.value == SERVER_BLOCK:
@@ -148,16 +151,33 @@ def _parse_file(
             continue  # `read_server_block`
         if name.value == HOSTS:
             if refused is not None:
-                blocks += _parse_hosts(path, node, kinds, refused)
+                blocks += _parse_hosts(path, node, kinds, refused, wrong)
             continue
-        general += _parse_setting(path, name, node, kinds, refused)
-    check_contradictions(general, kinds)
-    return [Block(None, tuple(general)), *blocks]
+        general.append((name, node))
+    return [Block(None, _parse_settings(path, general, kinds, refused, wrong)), *blocks]
+
+
+def _parse_settings(
+    path: str, pairs: "Iterable[tuple[Node, Node]]", kinds: "Mapping[str, Kind]",
+    refused: "Mapping[str, str] | None", wrong: list[UsageError] | None,
+) -> tuple[Setting, ...]:  # fmt: skip
+    """*wrong* takes what is wrong with each, instead of an exception for the first."""
+    settings: list[Setting] = []
+    for name, node in pairs:
+        try:
+            settings += _parse_setting(path, name, node, kinds, refused)
+        except UsageError as e:
+            if wrong is None:
+                raise
+            wrong.append(e)
+    check_contradictions(settings, kinds)
+    return tuple(settings)
 
 
 def _parse_hosts(
-    path: str, hosts: Node, kinds: "Mapping[str, Kind]", refused: "Mapping[str, str]"
-) -> "Iterator[Block]":
+    path: str, hosts: Node, kinds: "Mapping[str, Kind]", refused: "Mapping[str, str]",
+    wrong: list[UsageError] | None,
+) -> "Iterator[Block]":  # fmt: skip
     if hosts.kind != "map":
         raise UsageError(f"{path}, line {hosts.line}: {HOSTS}: not `host: keys`", FORM_HINT)
     for pattern, keys in _pairs(path, hosts):
@@ -165,11 +185,7 @@ def _parse_hosts(
             raise UsageError(
                 f"{path}, line {keys.line}: {HOSTS}: '{pattern.value}' has no keys of its own", FORM_HINT
             )
-        settings: list[Setting] = []
-        for name, node in _pairs(path, keys):
-            settings += _parse_setting(path, name, node, kinds, refused)
-        check_contradictions(settings, kinds)
-        yield Block(pattern.value, tuple(settings))
+        yield Block(pattern.value, _parse_settings(path, _pairs(path, keys), kinds, refused, wrong))
 
 
 def _pairs(path: str, node: Node) -> "Iterator[tuple[Node, Node]]":

@@ -104,7 +104,7 @@ def check_files() -> tuple[list[tuple[str, str]], list[UsageError]]:
         if not must_exist and not os.path.lexists(path):
             found.append((path, "not there"))
             continue
-        _check(path, lambda path=path: _read_only(path, kinds), kinds, found, wrong)  # type: ignore[misc]
+        _check(path, lambda path=path: _read_only(path, kinds, wrong), kinds, found, wrong)  # type: ignore[misc]
     if not wrong and os.path.lexists(configfile.SYSTEM_FILE):
         _check(f"{configfile.SYSTEM_FILE}, {configfile.SERVER_BLOCK}", _read_rules, rules.KINDS, found, wrong,
                rules.check_rule)  # fmt: skip
@@ -118,8 +118,8 @@ def _read_rules() -> list[config.Block]:
     return [] if block is None else [block]
 
 
-def _read_only(path: str, kinds: dict[str, config.Kind]) -> list[config.Block]:
-    return configfile.read_files({configfile.FILES_VARIABLE: path}, kinds, NOT_CONFIGURABLE)
+def _read_only(path: str, kinds: dict[str, config.Kind], wrong: list[UsageError]) -> list[config.Block]:
+    return configfile.read_files({configfile.FILES_VARIABLE: path}, kinds, NOT_CONFIGURABLE, wrong)
 
 
 def _check(

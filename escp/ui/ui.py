@@ -36,6 +36,7 @@ def add_listeners(ui: "Listeners", options: "Options") -> None:
             stats_s=options.stats_s,
             is_comparing=options.compares_digests,
             is_itemizing=options.itemizes,
+            has_contents_on_output=options.writes_standard_output,
         )
     )
 
@@ -154,8 +155,10 @@ def make_bare_ui(
     stats_s: float = 0,
     is_comparing: bool = False,
     is_itemizing: bool = False,
+    has_contents_on_output: bool = False,
 ) -> "Events":
-    out, err = find_lines(sys.stdout), find_lines(sys.stderr)
+    err = find_lines(sys.stderr)
+    out = err if has_contents_on_output else find_lines(sys.stdout)
     if json:
         from escp.ui.jsonlines import JsonUi  # lazy: few need it
 

@@ -91,3 +91,15 @@ def test_all_places_are_looked_at(run):
     assert f"{run.file}: wrong" in done.stdout and "environment: wrong" in done.stdout
     lines = check_lines(run("--json", "--check-config").stdout)
     assert lines[-1]["exit_code"] == 2 and any(line["type"] == "warning" for line in lines)
+
+
+def test_all_mistakes_of_a_file_are_told(run):
+    run.file.write_text(
+        "parallel: 99\nnothing: 1\nhosts:\n  a:\n    escp-port: 70000\n    none: 2\n    compress: 7\n"
+    )
+    done = run("--check-config")
+    assert done.returncode == 2
+    for n_line, what in (1, "99"), (2, "nothing"), (5, "70000"), (6, "none"), (7, "compress"):
+        assert any(f"line {n_line}" in line and what in line for line in done.stderr.splitlines()), (
+            done.stderr
+        )

@@ -113,3 +113,10 @@ def test_directory_is_no_output(escp, source):
 def test_json_lines_and_data_do_not_mix(escp):
     done = escp.run("--json", "box:a", "-")
     assert done.code == 2 and "option --json: standard output, -, is the target" in done.out
+
+
+@to_a_pipe
+def test_what_is_told_is_no_data(escp, source, way):
+    (source / "a").write_text("contents")
+    done = escp.copy("--itemize", way.source(source / "a"), "-")
+    assert done.out == "contents" and "contents                 8  -" in done.err

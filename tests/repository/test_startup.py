@@ -18,7 +18,7 @@ AGENT = set(
     "__main__ constants errors failures agent.agent agent.agentlog agent.service agent.way cli.main "
     "control.channel control.course control.codec control.message control.messages control.orders "
     "lean.eventloop lean.plainjson lean.record lean.signals lean.sockets names.destination names.guarded "
-    "names.landing options.agentoptions options.config options.configfile options.values process.environment "
+    "names.landing options.agentoptions options.config options.configfile process.environment "
     "process.inherited process.interrupts process.leaving process.limits process.shortages "
     "streams.addresses streams.ends streams.listener streams.receiveend streams.sealing streams.sendend "
     "streams.streams".split()
