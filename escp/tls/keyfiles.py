@@ -45,15 +45,15 @@ def find_folder(named: str | None, *, is_daemon: bool) -> Folder:
 
 def read_public(path: str) -> bytes:
     """A file that others may read, and only its owner or root may write. Raises LocalFileError."""
-    return _read(path, stat.S_IWGRP | stat.S_IWOTH, "write to")
+    return _read(path, stat.S_IWGRP | stat.S_IWOTH)
 
 
 def read_secret(path: str) -> bytes:
     """A key. Raises LocalFileError, also where anybody else may do anything with it."""
-    return _read(path, stat.S_IRWXG | stat.S_IRWXO, "use")
+    return _read(path, stat.S_IRWXG | stat.S_IRWXO)
 
 
-def _read(path: str, refused: int, what: str) -> bytes:
+def _read(path: str, refused: int) -> bytes:
     """The open file is looked at, not its name: nobody can change it in between."""
     _check_folder(os.path.dirname(path) or ".")
     try:
@@ -69,9 +69,11 @@ def _read(path: str, refused: int, what: str) -> bytes:
                 f"'{path}' belongs to another user (uid {found.st_uid})", f"chown it: {path}"
             )
         if found.st_mode & refused:
+            is_key = bool(refused & stat.S_IRGRP)
             raise LocalFileError(
-                f"others may {what} '{path}' (mode {stat.S_IMODE(found.st_mode):04o})",
-                f"chmod {'600' if refused & stat.S_IRGRP else 'go-w'} {path}",
+                f"others may {'use' if is_key else 'write to'} '{path}' "
+                f"(mode {stat.S_IMODE(found.st_mode):04o})",
+                f"chmod {'600' if is_key else 'go-w'} {path}",
             )
         data = file.read(MAX_FILE_BYTES + 1)
     if len(data) > MAX_FILE_BYTES:
