@@ -26,12 +26,14 @@ COMMON_LICENCES = Path("/usr/share/common-licenses")
 # is not here stops the build, so that somebody looks at it. Capitals don't count: Debian's files differ.
 SPDX = {
     "Apache-2.0": "Apache-2.0",
+    "Apache-2.0 OR BSD-3-Clause": "Apache-2.0 OR BSD-3-Clause",
     "BSD-2-clause": "BSD-2-Clause",
     "BSD-3-clause": "BSD-3-Clause",
     "BSD-3-clause or GPL-2": "BSD-3-Clause OR GPL-2.0-only",
     "Expat": "MIT",
     "ISC": "ISC",
     "MIT": "MIT",
+    "MIT-0": "MIT-0",
     "PSF-2.0": "PSF-2.0",
     "Zlib": "Zlib",
     "GPLv2-or-later with a special exception which allows to use PyInstaller to build and distribute "

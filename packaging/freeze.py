@@ -73,9 +73,14 @@ def drop_run_paths(binaries, folder):
 
 
 def note_origins(binaries, folder):
-    """Writes where each bundled library came from: PyInstaller's (name, path, kind) of them into FOLDER."""
+    """Writes where each bundled library came from: PyInstaller's (name, path, kind) of them into FOLDER.
+
+    Of both programs: the one file has fewer.
+    """
     found = {name: os.path.abspath(path) for name, path, _ in binaries}
     folder.mkdir(parents=True, exist_ok=True)
+    if (folder / ORIGINS).exists():
+        found |= json.loads((folder / ORIGINS).read_text())
     (folder / ORIGINS).write_text(json.dumps(dict(sorted(found.items()))))
 
 

@@ -56,6 +56,10 @@ def stage(tree: Path, folder: Path, release: Release) -> None:
     digest = hashlib.sha256((tree / freeze.MANIFEST).read_bytes()).hexdigest()
     sbom.write_sbom(sbom.build_sbom(components, digest, release.epoch), documents / "sbom.cdx.json")
     _make_pages(share, release)
+    units = folder / "lib" / "systemd" / "system"
+    units.mkdir(parents=True)
+    for path in sorted(HERE.glob("systemd/*")):  # nobody enables them but the administrator
+        shutil.copyfile(path, units / path.name)
     finish(folder, release)
 
 

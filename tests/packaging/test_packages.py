@@ -29,6 +29,7 @@ INSTALLED = {
     "bin/escp", "lib/escp/escp", "lib/escp/MANIFEST", f"{DOCUMENTS}/escp.conf.example",
     f"{DOCUMENTS}/sbom.cdx.json", f"{DOCUMENTS}/licenses/LIST", f"{DOCUMENTS}/install.md",
     "share/bash-completion/completions/escp", "share/fish/vendor_completions.d/escp.fish",
+    "lib/systemd/system/escp.service", "lib/systemd/system/escp.socket",
 }  # fmt: skip
 pytestmark = pytest.mark.timeout(300)
 
@@ -180,6 +181,8 @@ def test_deb_is_installed_used_and_removed(packages, folder, source, target, ssh
         layer.run("dpkg", "-i", folder / deb.name)
         assert layer.run("escp", "--version").startswith("escp ")
         assert layer.run("dpkg", "-V", "escp") == ""
+        links = "ls /etc/systemd/system/*/escp.* 2>/dev/null || true"
+        assert layer.run("sh", "-c", links) == ""  # the administrator enables its units
         if shutil.which("man"):
             assert layer.run("man", "-w", "escp") == "/usr/share/man/man1/escp.1.gz\n"
             assert layer.run("man", "-w", "5", "escp.conf") == "/usr/share/man/man5/escp.conf.5.gz\n"
