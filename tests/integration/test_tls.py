@@ -625,7 +625,8 @@ def test_strangers_with_half_a_handshake_leave_it_serving(host, alice, run, sour
     held = [_connect(host) for _ in range(200)]
     for sock in held:
         sock.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
-    assert len(host.list_children()) < 100
+    time.sleep(3)  # all have a process, or have had one
+    assert 0 < len(host.list_children()) <= 40
     run(alice, source / "file", host.place(there))
     for sock in held:
         sock.close()
