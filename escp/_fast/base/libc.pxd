@@ -37,6 +37,9 @@ cdef extern from "<pthread.h>" nogil:
     int pthread_join(pthread_t, void **)
 
 cdef extern from "native.h" nogil:
+    # A condition for escp_cond_wait_until; 0 or an errno. *due_ns*: of read_clock.
+    int escp_cond_init(pthread_cond_t *)
+    int escp_cond_wait_until(pthread_cond_t *, pthread_mutex_t *, uint64_t due_ns)
     # A thread with all signals blocked (they stay with Python's main thread); 0 or an errno.
     int escp_thread_start(pthread_t *, void *(*)(void *) noexcept nogil, void *, const char *name)
     uint64_t escp_load(const uint64_t *)  # relaxed

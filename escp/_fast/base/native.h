@@ -19,6 +19,7 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
+#include <time.h>
 #include <unistd.h>
 
 /* Enough for a stream's call depth with room for the C library; the default of 8 MiB times 64 streams is not. */
@@ -37,6 +38,22 @@ static inline int escp_thread_start(pthread_t *thread, void *(*run)(void *), voi
     pthread_attr_destroy(&attr);
     if (!rc) pthread_setname_np(*thread, name);
     return rc;
+}
+
+/* A condition that can be waited for with a limit of time, whatever happens to the clock on the wall. */
+static inline int escp_cond_init(pthread_cond_t *cond) {
+    pthread_condattr_t attr;
+    int rc = pthread_condattr_init(&attr);
+    if (rc) return rc;
+    rc = pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    if (!rc) rc = pthread_cond_init(cond, &attr);
+    pthread_condattr_destroy(&attr);
+    return rc;
+}
+/* 0: woken; ETIMEDOUT: *due* (of CLOCK_MONOTONIC) is over. */
+static inline int escp_cond_wait_until(pthread_cond_t *cond, pthread_mutex_t *lock, uint64_t due_ns) {
+    struct timespec due = {(time_t)(due_ns / 1000000000u), (long)(due_ns % 1000000000u)};
+    return pthread_cond_timedwait(cond, lock, &due);
 }
 
 static inline uint64_t escp_load(const uint64_t *p) { return __atomic_load_n(p, __ATOMIC_RELAXED); }

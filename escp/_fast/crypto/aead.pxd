@@ -27,5 +27,8 @@ cdef int aead_rekey(aead_key *key, int backend, bint is_sealing, const uint8_t *
 cdef void aead_wipe(aead_key *key) noexcept nogil
 # Both take a whole frame whose IV word is set. aead_open compares the tag in constant time;
 # after -1 (FAST_AUTH) the payload is garbage and must not be looked at.
-cdef int aead_seal(aead_key *key, uint8_t *frame, size_t n, fast_err *err) noexcept nogil
+# *contents*: the payload's last n_contents bytes lie there, and what the frame holds in their place is written over;
+# NULL: all of it is in the frame.
+cdef int aead_seal(aead_key *key, uint8_t *frame, size_t n, const uint8_t *contents, size_t n_contents,
+                   fast_err *err) noexcept nogil
 cdef int aead_open(aead_key *key, uint8_t *frame, size_t n, fast_err *err) noexcept nogil

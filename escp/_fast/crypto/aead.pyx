@@ -18,6 +18,7 @@ cdef extern from "imb.h" nogil:
     size_t escp_imb_key_size()
     void *escp_imb_key(const uint8_t *)
     void escp_imb_seal(void *, const uint8_t *, uint8_t *, uint8_t *, size_t, uint8_t *)
+    void escp_imb_seal_from(void *, const uint8_t *, uint8_t *, uint8_t *, size_t, const uint8_t *, size_t, uint8_t *)
     void escp_imb_open(void *, const uint8_t *, uint8_t *, uint8_t *, size_t, uint8_t *)
 
 cdef extern from "<openssl/evp.h>" nogil:
@@ -123,27 +124,38 @@ cdef inline void make_nonce(const aead_key *key, const uint8_t *frame, uint8_t *
     memcpy(nonce + SALT_BYTES, frame, IV_BYTES)
 
 
-cdef int evp_run(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, uint8_t *frame, size_t n) noexcept nogil:
+cdef int evp_run(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, uint8_t *frame, size_t n,
+                 const uint8_t *contents, size_t n_contents) noexcept nogil:
     cdef int k = 0
     cdef uint8_t *payload = frame + IV_BYTES
     if EVP_CipherInit_ex(ctx, NULL, NULL, NULL, nonce, -1) != 1:
         return -1
     if EVP_CipherUpdate(ctx, NULL, &k, frame, IV_BYTES) != 1:
         return -1
-    return 0 if n == 0 or EVP_CipherUpdate(ctx, payload, &k, payload, <int>n) == 1 else -1
+    if n > n_contents and EVP_CipherUpdate(ctx, payload, &k, payload, <int>(n - n_contents)) != 1:
+        return -1
+    if n_contents == 0:
+        return 0
+    return 0 if EVP_CipherUpdate(ctx, payload + n - n_contents, &k, contents, <int>n_contents) == 1 else -1
 
 
-cdef int aead_seal(aead_key *key, uint8_t *frame, size_t n, fast_err *err) noexcept nogil:
+cdef int aead_seal(aead_key *key, uint8_t *frame, size_t n, const uint8_t *contents, size_t n_contents,
+                   fast_err *err) noexcept nogil:
     cdef uint8_t nonce[12]
     cdef int k = 0
     cdef EVP_CIPHER_CTX *ctx
     cdef uint8_t *tag = frame + IV_BYTES + n
     make_nonce(key, frame, nonce)
+    if contents == NULL:
+        n_contents = 0
+    if key.backend == AEAD_IPSEC_MB and contents != NULL:
+        escp_imb_seal_from(key.schedule, nonce, frame, frame + IV_BYTES, n - n_contents, contents, n_contents, tag)
+        return 0
     if key.backend == AEAD_IPSEC_MB:
         escp_imb_seal(key.schedule, nonce, frame, frame + IV_BYTES, n, tag)
         return 0
     ctx = <EVP_CIPHER_CTX *>key.schedule
-    if (evp_run(ctx, nonce, frame, n) < 0 or EVP_CipherFinal_ex(ctx, tag, &k) != 1
+    if (evp_run(ctx, nonce, frame, n, contents, n_contents) < 0 or EVP_CipherFinal_ex(ctx, tag, &k) != 1
             or EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_GET_TAG, TAG_BYTES, tag) != 1):
         return fail(err, FAST_AUTH, 0, "seal")
     return 0
@@ -153,7 +165,8 @@ cdef int evp_open(EVP_CIPHER_CTX *ctx, const uint8_t *nonce, uint8_t *frame, siz
     cdef int k = 0
     cdef uint8_t *tag = frame + IV_BYTES + n
     # libcrypto compares the tag itself, in constant time, in CipherFinal.
-    if (evp_run(ctx, nonce, frame, n) < 0 or EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_BYTES, tag) != 1
+    if (evp_run(ctx, nonce, frame, n, NULL, 0) < 0
+            or EVP_CIPHER_CTX_ctrl(ctx, EVP_CTRL_GCM_SET_TAG, TAG_BYTES, tag) != 1
             or EVP_CipherFinal_ex(ctx, tag, &k) != 1):
         return fail(err, FAST_AUTH, 0, "tag")
     return 0

@@ -34,7 +34,9 @@ ctypedef struct channel:
 
 
 # Writes the IV word of the next frame, then seals. *frame* has room for 8 + n + 16 bytes. The only giver of nonces.
-cdef int channel_seal(channel *c, uint8_t *frame, int type, size_t n, fast_err *err) noexcept nogil
+# *contents*, *n_contents*: as for aead_seal.
+cdef int channel_seal(channel *c, uint8_t *frame, int type, size_t n, const uint8_t *contents, size_t n_contents,
+                      fast_err *err) noexcept nogil
 # Checks an IV word that nothing has authenticated yet: gives type and length, or -1 when it can't be the next frame.
 cdef int channel_expect(channel *c, const uint8_t *iv, int *type, size_t *n, fast_err *err) noexcept nogil
 # Opens the frame whose IV word channel_expect accepted.

@@ -30,7 +30,8 @@ cdef int roll(channel *c, half_channel *h, bint is_sealing, size_t n, fast_err *
     return 0
 
 
-cdef int channel_seal(channel *c, uint8_t *frame, int type, size_t n, fast_err *err) noexcept nogil:
+cdef int channel_seal(channel *c, uint8_t *frame, int type, size_t n, const uint8_t *contents, size_t n_contents,
+                      fast_err *err) noexcept nogil:
     cdef half_channel *h = &c.sealing
     cdef uint64_t word
     if roll(c, h, True, n, err) < 0:
@@ -39,7 +40,7 @@ cdef int channel_seal(channel *c, uint8_t *frame, int type, size_t n, fast_err *
     h.sequence += 1
     h.epoch_bytes += n
     memcpy(frame, &word, IV_BYTES)
-    return aead_seal(&h.key, frame, n, err)
+    return aead_seal(&h.key, frame, n, contents, n_contents, err)
 
 
 cdef int channel_expect(channel *c, const uint8_t *iv, int *type, size_t *n, fast_err *err) noexcept nogil:
@@ -139,7 +140,7 @@ cdef class Channel:
         clear(&err)
         if n >= 1 << LENGTH_BITS:
             raise ValueError("payload too long")
-        if channel_seal(&self.c, frame, FRAME_DATA if is_data else FRAME_META, n, &err) < 0:
+        if channel_seal(&self.c, frame, FRAME_DATA if is_data else FRAME_META, n, NULL, 0, &err) < 0:
             raise_error(err.code, err.sys_errno, err.where.decode(), -1)
         return bytes(frame)
 
@@ -157,7 +158,7 @@ cdef class Channel:
         frame = room
         with nogil:
             for _i in range(n_times):
-                rc = channel_seal(&self.c, frame, FRAME_DATA, n_bytes, &err)
+                rc = channel_seal(&self.c, frame, FRAME_DATA, n_bytes, NULL, 0, &err)
                 if rc < 0:
                     break
         if rc < 0:

@@ -19,7 +19,7 @@ cdef void prefetch(int fd) noexcept nogil:
     pass
 
 
-cdef int64_t read_small(int fd, uint8_t *to, size_t n) noexcept nogil:
+cdef int64_t read_small(io_ring *ring, int fd, uint8_t *to, size_t n) noexcept nogil:
     return <int64_t>n
 
 

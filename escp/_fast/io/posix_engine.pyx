@@ -73,7 +73,7 @@ cdef void prefetch(int fd) noexcept nogil:
     posix_fadvise(fd, 0, 0, POSIX_FADV_WILLNEED)
 
 
-cdef int64_t read_small(int fd, uint8_t *to, size_t n) noexcept nogil:
+cdef int64_t read_small(io_ring *ring, int fd, uint8_t *to, size_t n) noexcept nogil:
     return escp_pread_all(fd, to, n, 0)
 
 

@@ -27,6 +27,8 @@ cdef enum slot_state:
 ctypedef struct io_slot:
     uint8_t *data
     void *owner  # the file, for whoever submitted
+    const uint8_t *lent  # of a finished read: the contents lie there, not at *data*, until give_back; NULL: at *data*
+    void *lender  # the engine's own
     int64_t offset  # in the file
     uint32_t n_bytes  # wanted
     uint32_t n_io  # with O_DIRECT's padding
@@ -46,6 +48,7 @@ ctypedef struct io_ring:
     const io_engine *engine
     bint is_asynchronous  # direct blocks can be pending; an engine may find out with the first one that they can't
     void *own  # the engine's
+    void *exchange  # what all rings of a plane share with its engine; NULL: nothing
     uint8_t *memory
 
 
@@ -57,6 +60,7 @@ ctypedef struct io_engine:
     bint has_files  # receivers make files and name them; sources have holes, O_DIRECT, and may change meanwhile
     bint can_clone  # a source's contents may be shared with its copy (FICLONE)
     bint is_asynchronous  # several direct blocks of a ring at a time
+    bint takes_blocks  # of what arrives every verified block is submitted, though there are no files
     # What it does.
     # Makes what the engine needs in a ring that has all else; the ring's buffers have n bytes together.
     void (*open)(io_ring *ring, size_t n) noexcept nogil
@@ -66,19 +70,28 @@ ctypedef struct io_engine:
     # A hint: all of the small file *fd* is read soon. Any thread.
     void (*prefetch)(int fd) noexcept nogil
     # Reads the n bytes of a small file into *to*. Returns how many there were, or -1 with errno.
-    int64_t (*read_small)(int fd, uint8_t *to, size_t n) noexcept nogil
+    int64_t (*read_small)(io_ring *ring, int fd, uint8_t *to, size_t n) noexcept nogil
+    # Takes the n bytes of a small file that was verified, if the engine takes_blocks. -1: it can't.
+    int (*put_small)(io_ring *ring, const uint8_t *data, size_t n, fast_err *err) noexcept nogil
     # Begins to read or write what the slot says: sets its state, and counts it in n_pending if it is PENDING.
     void (*submit)(io_ring *ring, io_slot *slot) noexcept nogil
     # Waits until *least* pending slots are done (there are at least as many), and sets *result* and state of all
     # that are. -1: waiting failed, and would fail again.
     int (*reap)(io_ring *ring, int least, fast_err *err) noexcept nogil
     # Does at once what is left of a slot: of a READY one everything, of a DONE one what is missing. -1: it can't.
+    # It may read another block of the same file than was asked for, and says so in *offset* and *n_bytes*.
     int (*finish)(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
+    # What was lent is needed no more. NULL: nothing ever is.
+    void (*give_back)(io_ring *ring, io_slot *slot) noexcept nogil
+    # Waits until the receiver may be told that the large file is whole. -1: it must not be. NULL: it may be at once.
+    int (*await_end)(io_ring *ring, fast_err *err) noexcept nogil
 
 
+# How many slots a ring has with blocks of that size.
+cdef int depth_of(size_t block) noexcept nogil
 # The size of all buffers of a ring together.
 cdef size_t ring_bytes(size_t block) noexcept nogil
-cdef int ring_open(io_ring *ring, const io_engine *engine, size_t block, fast_err *err) noexcept nogil
+cdef int ring_open(io_ring *ring, const io_engine *engine, void *exchange, size_t block, fast_err *err) noexcept nogil
 cdef void ring_close(io_ring *ring) noexcept nogil
 # The first half of ring_close: waits until nothing is pending. Two rings that have exchanged buffers must both end
 # before either is closed.
@@ -93,5 +106,9 @@ cdef int slot_wait(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
 cdef int slot_finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
 # Waits until *least* pending slots are done, or all if there are fewer. -1: as slot_wait.
 cdef int ring_reap(io_ring *ring, int least, fast_err *err) noexcept nogil
+# Where the contents of a slot are that was read.
+cdef const uint8_t *slot_contents(const io_slot *slot) noexcept nogil
+# The contents of a slot that was read are needed no more. May be called again.
+cdef void slot_give_back(io_ring *ring, io_slot *slot) noexcept nogil
 # Any slot that is DONE, or NULL. Who has dealt with it sets it free.
 cdef io_slot *ring_done_slot(io_ring *ring) noexcept nogil

@@ -1,6 +1,6 @@
 """The buffers of one stream; see ring.pxd."""
 
-from libc.stdint cimport int64_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t
 
 from escp._fast.base.libc cimport free, memset
 from escp._fast.base.types cimport FAST_MEMORY, PAGE_BYTES, RING_DEPTH, fail, fast_err
@@ -18,7 +18,7 @@ cdef size_t ring_bytes(size_t block) noexcept nogil:
     return depth_of(block) * buffer_stride(block)
 
 
-cdef int ring_open(io_ring *ring, const io_engine *engine, size_t block, fast_err *err) noexcept nogil:
+cdef int ring_open(io_ring *ring, const io_engine *engine, void *exchange, size_t block, fast_err *err) noexcept nogil:
     cdef size_t stride = buffer_stride(block)
     cdef int i
     memset(ring, 0, sizeof(io_ring))
@@ -29,6 +29,7 @@ cdef int ring_open(io_ring *ring, const io_engine *engine, size_t block, fast_er
     for i in range(ring.depth):
         ring.slots[i].data = ring.memory + i * stride + PAGE_BYTES
     ring.engine = engine
+    ring.exchange = exchange
     ring.is_asynchronous = engine.is_asynchronous
     engine.open(ring, ring_bytes(block))
     return 0
@@ -93,6 +94,18 @@ cdef io_slot *ring_done_slot(io_ring *ring) noexcept nogil:
         if ring.slots[i].state == SLOT_DONE:
             return &ring.slots[i]
     return NULL
+
+
+cdef const uint8_t *slot_contents(const io_slot *slot) noexcept nogil:
+    if slot.lent != NULL:
+        return slot.lent
+    return slot.data
+
+
+cdef void slot_give_back(io_ring *ring, io_slot *slot) noexcept nogil:
+    if slot.lent != NULL:
+        ring.engine.give_back(ring, slot)
+        slot.lent = NULL
 
 
 cdef int slot_wait(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil:

@@ -307,7 +307,7 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
     pthread_mutex_lock(&s.lock)
     l = take_place_locked(s, h, &room, &is_due, &was_kept, err)
     if l != NULL:
-        is_dropped = l.failure.code != FAST_OK or not s.config.engine.has_files
+        is_dropped = l.failure.code != FAST_OK or not (s.config.engine.has_files or s.config.engine.takes_blocks)
     pthread_mutex_unlock(&s.lock)
     if l == NULL:
         return -1
@@ -326,13 +326,13 @@ cdef int take_block(receive_stream *t, io_slot *slot, const data_header *h, fast
         digest_update(&part, slot.data, h.raw_bytes, h.offset // SLICE_BYTES)
     if l.is_sparse and not is_dropped and has_zero_page(slot.data, h.raw_bytes):
         return take_sparse_block(t, l, slot, h, &part, err)
-    if l.is_direct and not is_dropped:
+    if (l.is_direct or s.config.engine.takes_blocks) and not is_dropped:
         pthread_mutex_lock(&s.lock)
         digest_add(&l.digest, &part)
         pthread_mutex_unlock(&s.lock)
         slot.owner = l
         slot.digest = part
-        slot_write(&t.ring, slot, l.file.fd, h.offset, h.raw_bytes, True)
+        slot_write(&t.ring, slot, l.file.fd, h.offset, h.raw_bytes, l.is_direct)
         if slot.state == SLOT_PENDING:
             return 0
         return end_write(t, slot, err)

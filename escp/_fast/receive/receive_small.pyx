@@ -39,6 +39,8 @@ cdef int write_small(receive_stream *t, const entry *e, const uint8_t *data, new
             return fail(own, FAST_DIGEST, 0, "verify")
         if expected_check(&s.expected, e, digest, own) < 0:
             return -1
+    if s.config.engine.takes_blocks:
+        return s.config.engine.put_small(&t.ring, data, e.size, own) if e.size else 0
     if not s.config.engine.has_files:
         return 0
     identify(t, e, &f.source)

@@ -72,6 +72,7 @@ ctypedef struct receive_config:
     int n_streams
     uint32_t block
     const io_engine *engine
+    void *exchange  # of io_ring; it outlives the plane
     bint is_direct
     uint64_t direct_bytes  # smaller files are written through the page cache all the same
     bint has_checksum

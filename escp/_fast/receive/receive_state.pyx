@@ -84,7 +84,7 @@ cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fas
     t.line.whole = &s.connections[index]
     t.line.fd = -1
     cache_open(&t.cache, s.config.n_cached)
-    if ring_open(&t.ring, s.config.engine, s.config.block, err) < 0:
+    if ring_open(&t.ring, s.config.engine, s.config.exchange, s.config.block, err) < 0:
         return -1
     t.meta = <uint8_t *>malloc(IV_BYTES + MAX_META_BYTES + TAG_BYTES)
     t.body = <uint8_t *>malloc(MAX_META_BYTES)
@@ -165,7 +165,7 @@ cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, 
         return t.sink.take(t.sink.link, message, count, frame + ANSWER_BEFORE, err)
     h.message, h.flags, h.count, h.raw_bytes = <uint8_t>message, 0, <unsigned short>count, <uint32_t>n_body
     put_meta_header(frame + IV_BYTES, &h)
-    if channel_seal(t.line.sealed, frame, FRAME_META, META_HEADER_BYTES + n_body, err) < 0:
+    if channel_seal(t.line.sealed, frame, FRAME_META, META_HEADER_BYTES + n_body, NULL, 0, err) < 0:
         return -1
     if escp_send_all(t.line.fd, frame, ANSWER_BEFORE + n_body + TAG_BYTES, 0) < 0:
         if not t.state.config.reconnects:

@@ -106,7 +106,7 @@ cdef int read_small_again(send_stream *t, const source *found, uint8_t *to, fast
         rc = fail(own, FAST_SYS, errno, "stat")
     elif not is_marked(found.flight, &now):
         rc = fail(own, FAST_CHANGED, 0, "read again")
-    elif s.config.engine.read_small(fd, to, found.size) != <int64_t>found.size:
+    elif s.config.engine.read_small(&t.ring, fd, to, found.size) != <int64_t>found.size:
         rc = fail(own, FAST_CHANGED, 0, "read again")
     c_close(fd)
     return rc

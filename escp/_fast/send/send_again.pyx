@@ -91,7 +91,7 @@ cdef int repeat_frame(send_stream *t, uint64_t i, io_slot *slot, fast_err *err) 
     cdef data_header h
     if f.kind == SENT_META:
         memcpy(frame + IV_BYTES, log.kept + f.offset, n)
-        return transmit(t, FRAME_META, frame, n, False, err)
+        return transmit(t, FRAME_META, frame, n, NULL, False, err)
     if f.kind == SENT_BUNDLE:
         n = read_bundle_again(t, log.kept + f.offset, f.n // sizeof(uint64_t), slot.data, err)
         h.id, h.offset, h.flags = 0, 0, DATA_IS_BUNDLE
@@ -103,7 +103,7 @@ cdef int repeat_frame(send_stream *t, uint64_t i, io_slot *slot, fast_err *err) 
         return -1
     h.raw_bytes = <uint32_t>n
     put_data_header(frame + IV_BYTES, &h)
-    return transmit(t, FRAME_DATA, frame, DATA_HEADER_BYTES + n, False, err)
+    return transmit(t, FRAME_DATA, frame, DATA_HEADER_BYTES + n, slot, False, err)
 
 
 cdef int await_acks(send_stream *t, bint is_answer, uint64_t *n_confirmed) noexcept nogil:
@@ -130,7 +130,7 @@ cdef int tell_taken(send_stream *t, fast_err *err) noexcept nogil:
     h.message, h.flags, h.count, h.raw_bytes = MESSAGE_TAKEN, 0, 1, TAKEN_BYTES
     put_meta_header(frame + IV_BYTES, &h)
     put_end(frame + IV_BYTES + META_HEADER_BYTES, t.state.sent[t.index].n_results, 0)
-    return transmit(t, FRAME_META, frame, META_HEADER_BYTES + TAKEN_BYTES, False, err)
+    return transmit(t, FRAME_META, frame, META_HEADER_BYTES + TAKEN_BYTES, NULL, False, err)
 
 
 cdef int go_on(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil:

@@ -9,6 +9,7 @@ from libc.stdint cimport uint8_t, uint64_t
 from escp._fast.base.libc cimport stat_t
 from escp._fast.base.types cimport fast_err
 from escp._fast.crypto.digest cimport digest128
+from escp._fast.io.ring cimport io_slot
 from escp._fast.send.send_state cimport dir_node, flight
 from escp._fast.send.send_stream cimport send_stream
 from escp._fast.wire.payloads cimport data_header, entry
@@ -27,7 +28,7 @@ cdef void take_back(send_stream *t) noexcept nogil
 # Sends the message, if there is one, and its bundle. has_more: another data frame follows at once.
 cdef int send_entries(send_stream *t, bint has_more, fast_err *err) noexcept nogil
 cdef int send_end(send_stream *t, uint64_t n_bytes, fast_err *err) noexcept nogil
-# Sends what lies at *data* in a ring's slot; the frame is built around it.
-cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_err *err) noexcept nogil
+# Sends the contents of a ring's slot; the frame is built around its buffer, where they are unless they were lent.
+cdef int send_data(send_stream *t, io_slot *block, const data_header *what, fast_err *err) noexcept nogil
 # As it is taken from stat, but for its size; no extras.
 cdef void describe(entry *e, int kind, uint64_t id, const stat_t *status, uint64_t size) noexcept nogil

@@ -10,6 +10,7 @@ from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_NAME, FAST_NET, IV_B
                                     MAX_PATH_BYTES, fail, fast_err)
 from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META
 from escp._fast.crypto.digest cimport digest128
+from escp._fast.io.ring cimport io_slot, slot_contents, slot_give_back
 from escp._fast.send.flights cimport settle_root_locked
 from escp._fast.send.send_again cimport send_again, sent_add
 from escp._fast.send.send_state cimport dir_node, flight, sent_log
@@ -28,14 +29,14 @@ cdef enum:
     BODY_BYTES = MAX_META_BYTES - META_HEADER_BYTES
 
 
-cdef int send_frame(send_stream *t, int type, uint8_t *frame, size_t n, const data_header *what, bint has_more,
-                    fast_err *err) noexcept nogil:
-    """The payload of n bytes at frame + IV_BYTES; what: of a data frame."""
+cdef int send_frame(send_stream *t, int type, uint8_t *frame, size_t n, const data_header *what, io_slot *block,
+                    bint has_more, fast_err *err) noexcept nogil:
+    """The payload of n bytes at frame + IV_BYTES; what: of a data frame; block: as for transmit."""
     if t.sink.link != NULL:
         return t.sink.take(t.sink.link, type, frame, n, err)
     if t.state.config.reconnects and sent_add(t, frame + IV_BYTES, n, what, err) < 0:
         return -1
-    if transmit(t, type, frame, n, has_more, err) == 0:
+    if transmit(t, type, frame, n, block, has_more, err) == 0:
         return 0
     return send_again(t, err) if t.state.config.reconnects and err.code == FAST_NET else -1
 
@@ -51,28 +52,28 @@ cdef int send_meta(send_stream *t, int message, int count, size_t n_body, bint h
         if not ZSTD_isError(k) and k < n_body:
             h.flags = META_IS_ZSTD
             put_meta_header(t.packed + IV_BYTES, &h)
-            return send_frame(t, FRAME_META, t.packed, META_HEADER_BYTES + k, NULL, has_more, err)
+            return send_frame(t, FRAME_META, t.packed, META_HEADER_BYTES + k, NULL, NULL, has_more, err)
     put_meta_header(t.meta + IV_BYTES, &h)
-    return send_frame(t, FRAME_META, t.meta, META_HEADER_BYTES + n_body, NULL, has_more, err)
+    return send_frame(t, FRAME_META, t.meta, META_HEADER_BYTES + n_body, NULL, NULL, has_more, err)
 
 
-cdef int send_data(send_stream *t, uint8_t *data, const data_header *what, fast_err *err) noexcept nogil:
-    """Send a data frame whose contents lie at *data*, in a ring's slot."""
+cdef int send_data(send_stream *t, io_slot *block, const data_header *what, fast_err *err) noexcept nogil:
     cdef data_header h = what[0]
-    cdef uint8_t *frame = data - DATA_HEADER_BYTES - IV_BYTES
+    cdef uint8_t *frame = block.data - DATA_HEADER_BYTES - IV_BYTES
     cdef size_t k = h.raw_bytes
     cdef size_t n
     if t.state.config.has_compression:
-        n = ZSTD_compressCCtx(t.zstd, t.packed + IV_BYTES + DATA_HEADER_BYTES, h.raw_bytes, data, h.raw_bytes,
-                              DATA_LEVEL)
+        n = ZSTD_compressCCtx(t.zstd, t.packed + IV_BYTES + DATA_HEADER_BYTES, h.raw_bytes, slot_contents(block),
+                              h.raw_bytes, DATA_LEVEL)
         if not ZSTD_isError(n) and n < h.raw_bytes:
             h.flags |= DATA_IS_ZSTD
             frame = t.packed
             k = n
+            slot_give_back(&t.ring, block)
     put_data_header(frame + IV_BYTES, &h)
     if t.state.streams[t.index].first_ns == 0:
         count_contents(&t.state.streams[t.index], 0, 0)
-    if send_frame(t, FRAME_DATA, frame, DATA_HEADER_BYTES + k, what, False, err) < 0:
+    if send_frame(t, FRAME_DATA, frame, DATA_HEADER_BYTES + k, what, block, False, err) < 0:
         return -1
     count_contents(&t.state.streams[t.index], k, h.raw_bytes)
     return 0
@@ -182,7 +183,7 @@ cdef int send_entries(send_stream *t, bint has_more, fast_err *err) noexcept nog
     if fill == 0:
         return 0
     h.id, h.offset, h.raw_bytes, h.flags = 0, 0, <uint32_t>fill, DATA_IS_BUNDLE
-    rc = send_data(t, t.bundle.data, &h, err)
+    rc = send_data(t, t.bundle, &h, err)
     t.n_bundled = 0
     return rc
 

@@ -6,7 +6,8 @@ from escp._fast.base.counters cimport count_contents
 from escp._fast.base.libc cimport escp_flag, pthread_mutex_lock, pthread_mutex_unlock
 from escp._fast.base.types cimport FAST_CHANGED, SLICE_BYTES, clear, fast_err
 from escp._fast.crypto.digest cimport digest128, digest_add, digest_finish, digest_update
-from escp._fast.io.ring cimport SLOT_FREE, io_slot, slot_finish, slot_read, slot_wait
+from escp._fast.io.ring cimport (SLOT_FREE, io_slot, slot_contents, slot_finish, slot_give_back, slot_read,
+                                 slot_wait)
 from escp._fast.send.flights cimport flight_end_locked
 from escp._fast.send.gather cimport gather
 from escp._fast.send.large_files cimport advance_locked, count_block_locked, give_up_locked, put_opened_locked
@@ -85,6 +86,9 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     cdef bint is_known
     cdef flight *f = &s.flights[l.id % N_FLIGHTS]
     clear(&own)
+    if not escp_flag(&l.has_failed) and s.config.engine.await_end != NULL and s.config.engine.await_end(
+            &t.ring, &own) < 0:
+        give_up_large(t, l, &own)
     if not escp_flag(&l.has_failed) and s.config.engine.has_files and check_unchanged(l.fd, &l.what, l.size, &own) < 0:
         give_up_large(t, l, &own)
     if not escp_flag(&l.has_failed) and s.config.has_extras and gather(
@@ -149,6 +153,7 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
     cdef bint is_last
     cdef bint is_sent = False
     cdef bint is_kept = False
+    cdef int rc = 0
     clear(&own)
     part.high = part.low = 0
     if slot_wait(&t.ring, slot, err) < 0:
@@ -166,16 +171,18 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
         slot_finish(&t.ring, slot, &own)
     if is_sent:
         if s.config.has_checksum:
-            digest_update(&part, slot.data, slot.n_bytes, slot.offset // SLICE_BYTES)
-        if slot.offset <= s.config.fault_offset < slot.offset + slot.n_bytes:
+            digest_update(&part, slot_contents(slot), slot.n_bytes, slot.offset // SLICE_BYTES)
+        if slot.offset <= s.config.fault_offset < slot.offset + slot.n_bytes and slot.lent == NULL:
             slot.data[s.config.fault_offset - slot.offset] ^= 1
         is_kept = is_there(s, l, slot, &part)
-        if slot.note & NOTE_ANNOUNCE and announce(t, l, not is_kept, err) < 0:
-            return -1
-    if is_sent and not is_kept:
+        if slot.note & NOTE_ANNOUNCE:
+            rc = announce(t, l, not is_kept, err)
+    if rc == 0 and is_sent and not is_kept:
         h.id, h.offset, h.raw_bytes, h.flags = l.id, slot.offset, slot.n_bytes, 0
-        if send_data(t, slot.data, &h, err) < 0:
-            return -1
+        rc = send_data(t, slot, &h, err)
+    slot_give_back(&t.ring, slot)
+    if rc < 0:
+        return -1
     slot.state = SLOT_FREE
     pthread_mutex_lock(&s.lock)
     if is_sent:

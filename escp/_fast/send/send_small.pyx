@@ -35,7 +35,7 @@ cdef int64_t room_for(const item *it) noexcept nogil:
 cdef int64_t read_small(send_stream *t, const item *it, uint8_t *to, fast_err *err) noexcept nogil:
     """Its contents: how many bytes, or -1."""
     cdef const io_engine *engine = t.state.config.engine
-    cdef int64_t k = engine.read_small(it.fd, to, room_for(it))
+    cdef int64_t k = engine.read_small(&t.ring, it.fd, to, room_for(it))
     if k < 0:
         return fail(err, FAST_SYS, errno, "read")
     return -1 if engine.has_files and check_unchanged(it.fd, it, k, err) < 0 else k

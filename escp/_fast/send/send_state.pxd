@@ -198,6 +198,7 @@ ctypedef struct send_config:
     int n_walkers
     uint32_t block
     const io_engine *engine
+    void *exchange  # of io_ring; it outlives the plane
     bint is_direct
     uint64_t direct_bytes  # smaller files are read through the page cache all the same
     bint has_checksum

@@ -52,5 +52,7 @@ ctypedef struct send_stream:
 cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *err) noexcept nogil
 cdef void send_stream_close(send_stream *t) noexcept nogil  # before its state ends
 cdef void sent_close(sent_log *log) noexcept nogil
-# Seals the payload of n bytes at frame + IV_BYTES and sends it over the connection that there is.
-cdef int transmit(send_stream *t, int type, uint8_t *frame, size_t n, bint has_more, fast_err *err) noexcept nogil
+# Seals the payload of n bytes at frame + IV_BYTES and sends it over the connection that there is. *block*: NULL, or
+# whose contents are the payload behind its header, wherever they are; they are given back before anything can wait.
+cdef int transmit(send_stream *t, int type, uint8_t *frame, size_t n, io_slot *block, bint has_more,
+                  fast_err *err) noexcept nogil

@@ -3,10 +3,10 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from escp._fast.base.libc cimport MSG_MORE, errno, escp_count, escp_send_all, free, malloc, memset
-from escp._fast.base.types cimport (FAST_MEMORY, FAST_NET, IV_BYTES, MAX_BATCH, MAX_META_BYTES, PAGE_BYTES, TAG_BYTES,
-                                    fail, fast_err)
+from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NET, IV_BYTES, MAX_BATCH, MAX_META_BYTES,
+                                    PAGE_BYTES, TAG_BYTES, fail, fast_err)
 from escp._fast.crypto.channel cimport channel_seal
-from escp._fast.io.ring cimport ring_close, ring_open
+from escp._fast.io.ring cimport io_slot, ring_close, ring_open, slot_give_back
 from escp._fast.send.below cimport way_close
 from escp._fast.send.gather cimport GATHER_BYTES
 from escp._fast.send.send_state cimport LOG_BYTES, N_ITEMS, N_SENT, flight, item, send_state, sent_frame, sent_log
@@ -39,7 +39,7 @@ cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *er
     t.index = index
     t.line.whole = &s.connections[index]
     t.line.fd = -1
-    if ring_open(&t.ring, s.config.engine, s.config.block, err) < 0:
+    if ring_open(&t.ring, s.config.engine, s.config.exchange, s.config.block, err) < 0:
         return -1
     t.meta = <uint8_t *>malloc(META_FRAME_BYTES)
     t.extras = <uint8_t *>malloc(GATHER_BYTES)
@@ -74,9 +74,16 @@ cdef void send_stream_close(send_stream *t) noexcept nogil:
     t.flights = t.complete = NULL
 
 
-cdef int transmit(send_stream *t, int type, uint8_t *frame, size_t n, bint has_more, fast_err *err) noexcept nogil:
+cdef int transmit(send_stream *t, int type, uint8_t *frame, size_t n, io_slot *block, bint has_more,
+                  fast_err *err) noexcept nogil:
     cdef size_t n_wire = IV_BYTES + n + TAG_BYTES
-    if channel_seal(t.line.sealed, frame, type, n, err) < 0:
+    cdef int rc
+    if block == NULL or block.lent == NULL:
+        rc = channel_seal(t.line.sealed, frame, type, n, NULL, 0, err)
+    else:
+        rc = channel_seal(t.line.sealed, frame, type, n, block.lent, n - DATA_HEADER_BYTES, err)
+        slot_give_back(&t.ring, block)
+    if rc < 0:
         return -1
     escp_count(&t.state.streams[t.index].n_wire, n_wire)
     if escp_send_all(t.line.fd, frame, n_wire, MSG_MORE if has_more else 0) < 0:
