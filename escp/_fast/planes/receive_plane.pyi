@@ -1,3 +1,4 @@
+from escp._fast.io.block_sink import BlockSink
 from escp._fast.planes.plane import Plane
 
 class ReceivePlane(Plane):
@@ -19,6 +20,7 @@ class ReceivePlane(Plane):
         brings_root: bool = False,
         has_old_root: bool = False,
         reconnects: bool = False,
+        memory: BlockSink | None = None,
     ) -> None: ...
     def allow(self, name: bytes, is_directory: bool = False) -> None: ...
     def expect(self, path: bytes, digest: bytes) -> None: ...

@@ -12,6 +12,7 @@ from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.attributes cimport kept_rules
 from escp._fast.files.cached cimport MAX_CACHED
 from escp._fast.files.tree cimport tree, tree_tidy
+from escp._fast.io.block_sink cimport BlockSink
 from escp._fast.io.engines cimport find_engine
 from escp._fast.planes.plane cimport Plane, check_memory, check_streams, find_selection, sum_counters
 from escp._fast.planes.threads cimport Threads
@@ -85,13 +86,14 @@ cdef class ReceivePlane(Plane):
     *brings_root*: the directory *root_fd* is itself one that is copied, and may be made writable meanwhile.
     *has_old_root*: that was there before, so it keeps its mode without --preserve.
     *reconnects*: as for SendPlane. Threads then stay until stop() or join(): the sender may not have heard of the end.
+    *memory*: a BlockSink, which takes the blocks of the only file, whatever engine the order names.
     *has_openat2*, *has_tmpfile*: False does without, as on kernels and file systems that lack them.
     """
 
     def __cinit__(self, order, *, int root_fd, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0,
                   bytes target_name=b"", int n_cached=MAX_CACHED, int n_held=MAX_HELD, bint follows_umask=False,
                   int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True, bint brings_root=False,
-                  bint has_old_root=False, bint reconnects=False):
+                  bint has_old_root=False, bint reconnects=False, BlockSink memory=None):
         check_streams(n_streams, block_bytes)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
             raise ValueError("the target's name is one component")
@@ -118,6 +120,9 @@ cdef class ReceivePlane(Plane):
             self.state.destination.target_name[i] = <char><int>c  # above 127 too
         self.state.config.reconnects = reconnects
         obey(&self.state.config, &self.state.destination, order)
+        if memory is not None:
+            self.state.config.engine = memory.open(n_streams, block_bytes)
+            self.state.config.exchange, self.memory = &memory.s, memory
         if settles(&self.state.destination):
             self.state.config.n_held = max(1, min(n_held, <int>MAX_HELD))
         roots_open(&self.state.roots, order.has_roots, order.keeps_hard_links, int.from_bytes(os.urandom(8), "big"))

@@ -1,3 +1,4 @@
+from escp._fast.io.block_source import BlockSource
 from escp._fast.planes.plane import Plane
 from escp._fast.planes.receive_plane import ReceivePlane
 
@@ -15,6 +16,7 @@ class SendPlane(Plane):
         fault_offset: int = -1,
         limit_bytes_per_s: int = 0,
         reconnects: bool = False,
+        memory: BlockSource | None = None,
     ) -> None: ...
     def limit_large(self, n: int) -> None: ...
     def tell_begun(self) -> None: ...

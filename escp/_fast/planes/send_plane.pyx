@@ -13,6 +13,7 @@ from escp._fast.base.libc cimport (calloc, free, geteuid, pthread_cond_broadcast
 from escp._fast.base.types cimport MAX_OPEN_LARGE, MAX_PATH_BYTES, clear, fast_err
 from escp._fast.files.filter cimport filter_set, filters_compile, filters_free
 from escp._fast.files.stamps cimport STAMP_RECORD_BYTES, book_open
+from escp._fast.io.block_source cimport BlockSource
 from escp._fast.io.engines cimport find_engine
 from escp._fast.planes.local cimport local_join, local_link, local_loop, local_stream
 from escp._fast.planes.plane cimport Plane, check_memory, check_streams, find_selection, sum_counters
@@ -95,6 +96,7 @@ cdef class SendPlane(Plane):
     *has_openat2*: False does without that system call, as on kernels that lack it.
     *limit_bytes_per_s*: of a copy within this host; 0: none. Over a network the kernel paces the sockets.
     *reconnects*: a stream whose connection breaks waits for another one; CUT and RESUMED events tell of it.
+    *memory*: a BlockSource, which has the contents of the only source, whatever engine the order names.
     *fault_offset* is for tests: it flips a bit of the byte at that offset of every file, after hashing.
     """
     cdef send_state *state
@@ -104,10 +106,11 @@ cdef class SendPlane(Plane):
     cdef ReceivePlane local  # its partner in this process, which it keeps alive
     cdef local_link link
     cdef local_stream *links
+    cdef BlockSource memory  # threads use it to their end
 
     def __cinit__(self, order, *, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0, int n_walkers=2,
                   int max_open=MAX_OPEN, bint has_openat2=True, int64_t fault_offset=-1,
-                  uint64_t limit_bytes_per_s=0, bint reconnects=False):
+                  uint64_t limit_bytes_per_s=0, bint reconnects=False, BlockSource memory=None):
         check_streams(n_streams, block_bytes)
         self.link.limit_bytes_per_s = limit_bytes_per_s
         pthread_mutex_init(&self.link.pace, NULL)
@@ -133,6 +136,9 @@ cdef class SendPlane(Plane):
         self.state.config.filters = self.filters if self.filters.n else NULL
         self.state.config.reconnects = reconnects
         obey(&self.state.config, order)
+        if memory is not None:
+            self.memory = memory
+            self.state.config.engine, self.state.config.exchange = memory.engine(), &memory.s
         state_open(self.state)
 
     def limit_large(self, int n):

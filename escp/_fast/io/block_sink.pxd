@@ -1,0 +1,46 @@
+"""A program's memory as the target of the one file that a plane receives.
+
+All buffers are the sink's. A stream receives into one, opens it there and hands it over for an empty one; the program
+gives it back. So nothing is copied, and streams wait while the program has too many.
+"""
+
+from libc.stdint cimport int64_t, uint8_t, uint32_t
+
+from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t
+from escp._fast.io.ring cimport io_engine
+
+ctypedef struct arrival:
+    uint8_t *data
+    int64_t offset
+    uint32_t n
+
+
+ctypedef struct block_sink:
+    pthread_mutex_t lock
+    pthread_cond_t arrived  # the program: a block, or the end
+    pthread_cond_t room  # streams: an empty buffer, or the end
+    bint is_stopped
+    bint is_over
+    int n_buffers
+    uint8_t *memory
+    uint8_t **empty  # those that nobody has
+    int n_empty
+    arrival *ready  # a ring of n_buffers
+    int first_ready
+    int n_ready
+
+
+cdef class BlockSink:
+    cdef block_sink s
+
+    # For a plane with these streams: before any of its rings opens. It holds this object until they are closed.
+    cdef const io_engine *open(self, int n_streams, uint32_t block) except NULL
+
+
+cdef class Block:
+    cdef BlockSink sink
+    cdef arrival what
+    cdef object view
+    cdef int n_views  # of whoever looks at it
+
+    cdef void give_back(self) noexcept

@@ -1,0 +1,282 @@
+"""A program's memory at either end of two planes: every block once, in any order, lent where it can be."""
+
+import mmap
+import os
+import random
+import threading
+import time
+from array import array
+
+import pytest
+
+from escp._fast.io.block_grid import BlockGrid
+from escp._fast.io.block_sink import BlockSink
+from escp._fast.io.block_source import BlockSource
+from escp._fast.planes.plane import FILE_FAILED
+from tests.support.loopback import LIMIT_S, Loopback
+
+KIB, MIB = 1 << 10, 1 << 20
+DONE, LATE, STOPPED, FULL = range(4)
+
+
+@pytest.fixture
+def stand_in(tmp_path):
+    """Makes the file that stands for memory: it has the size, and holds nothing."""
+
+    def make(size):
+        path = tmp_path / "stand-in"
+        with path.open("wb") as file:
+            file.truncate(size)
+        return os.fsencode(path), b"x"
+
+    return make
+
+
+@pytest.fixture
+def target(tmp_path):
+    (tmp_path / "target").mkdir()
+    return tmp_path / "target"
+
+
+def send(loopback, pair):
+    """Start, and end in another thread; what joins that gives the events."""
+    loopback.start()
+    loopback.add(pair)
+    events = []
+    thread = threading.Thread(target=lambda: events.extend(loopback.run_to_end().events))
+    thread.start()
+    return thread, events
+
+
+@pytest.mark.parametrize("size", [0, 1, 131072, 131073, 5 * MIB, 3 * MIB + 12345])
+@pytest.mark.parametrize("has_compression", [False, True])
+def test_whole_buffer_is_the_source(stand_in, target, size, has_compression, backend):
+    data = random.Random(size).randbytes(size // 2) + bytes(size - size // 2)
+    source = BlockSource(size, 0, MIB, data)
+    with Loopback(
+        target, n_streams=3, block_bytes=MIB, backend=backend, both={"has_compression": has_compression},
+        sending={"memory": source},
+    ) as loopback:  # fmt: skip
+        thread, events = send(loopback, stand_in(size))
+        thread.join(LIMIT_S)
+        assert events == []
+    assert (target / "x").read_bytes() == data
+    assert source.is_past
+    assert source.n_copied == (size if size <= 131072 else 0)
+
+
+@pytest.mark.parametrize(
+    ("block", "stream_block"),
+    [(4 * KIB, 256 * KIB), (100_000, 256 * KIB), (256 * KIB, 256 * KIB), (768 * KIB, 768 * KIB),
+     (4 * MIB, MIB), (32 * MIB, MIB)],
+)  # fmt: skip
+@pytest.mark.parametrize("n_threads", [1, 4])
+def test_blocks_in_any_order_from_threads(stand_in, target, block, stream_block, n_threads):
+    size = max(3 * block, 5 * MIB) + 4321
+    data = (os.urandom(MIB + 1) * (size // MIB + 1))[:size]
+    offsets = list(range(0, size, block))
+    random.Random(1).shuffle(offsets)
+    source = BlockSource(size, block, stream_block)
+    with Loopback(target, n_streams=3, block_bytes=stream_block, sending={"memory": source}) as loopback:
+        thread, events = send(loopback, stand_in(size))
+
+        def write(part):
+            for offset in part:
+                piece = bytearray(data[offset : offset + block])
+                while source.write(offset, piece, 1000) == LATE:
+                    pass
+                piece[:] = bytes(len(piece))  # it is the program's again
+
+        writers = [threading.Thread(target=write, args=(offsets[i::n_threads],)) for i in range(n_threads)]
+        for one in writers:
+            one.start()
+        for one in writers:
+            one.join(LIMIT_S)
+        source.finish()
+        time.sleep(0.1)
+        assert thread.is_alive() and not list(target.iterdir()) and not source.is_past
+        source.commit()
+        thread.join(LIMIT_S)
+        assert events == []
+    assert (target / "x").read_bytes() == data
+    assert source.n_copied == (0 if block % stream_block == 0 else size)
+
+
+def test_stopped_before_the_commit_nothing_gets_the_name(stand_in, target):
+    (target / "x").write_text("old")
+    source = BlockSource(MIB, 256 * KIB, 256 * KIB)
+    with Loopback(target, sending={"memory": source}) as loopback:
+        thread, events = send(loopback, stand_in(MIB))
+        for offset in range(0, MIB, 256 * KIB):
+            assert source.write(offset, bytes(256 * KIB), 10_000) == DONE
+        source.stop()
+        thread.join(LIMIT_S)
+        assert [(event.kind, event.where) for _, event in events] == [(FILE_FAILED, "commit")]
+        source.commit()
+        assert not source.is_past
+    assert {path.name: path.read_text() for path in target.iterdir()} == {"x": "old"}
+
+
+def test_write_waits_for_the_sender_and_goes_on_where_it_was(stand_in, target):
+    block = 2 * MIB
+    source = BlockSource(4 * block, block, 256 * KIB)
+    piece = os.urandom(block)
+    assert source.write(0, piece, 50) == LATE  # nothing takes it: it is not lent any more
+    with Loopback(target, block_bytes=256 * KIB, sending={"memory": source}) as loopback:
+        thread, events = send(loopback, stand_in(4 * block))
+        for offset in range(0, 4 * block, block):
+            assert source.write(offset, piece, 10_000) == DONE
+        source.commit()
+        thread.join(LIMIT_S)
+        assert events == []
+    assert (target / "x").read_bytes() == 4 * piece
+
+
+def test_blocks_that_are_put_together_are_kept_until_there_is_no_room():
+    source = BlockSource(1 << 30, 4 * KIB, 32 * MIB)
+    piece = bytes(4 * KIB)
+    n = 0
+    while source.write(n * 32 * MIB, piece, 20) == DONE:
+        n += 1
+    assert n == 16
+    assert source.write(n * 32 * MIB, piece, 20) == FULL
+    assert source.write(4 * KIB, piece, 20) == DONE  # of one that is begun
+    source.stop()
+    assert source.write(8 * KIB, piece, 20) == STOPPED
+    assert source.n_copied == 17 * 4 * KIB
+
+
+@pytest.mark.parametrize(
+    ("offset", "n", "reason"),
+    [(-4096, 4096, "no block begins"), (100, 4096, "no block begins"), (0, 4095, "has 4,096 bytes, not"),
+     (0, 0, "has 4,096 bytes, not 0"), (0, 8192, "not 8,192"), (8192, 4096, "has 10 bytes, not 4,096"),
+     (12288, 1, "beyond the end"), (4096, 4096, "has been written already"), (1 << 80, 1, "lies beyond")],
+)  # fmt: skip
+def test_what_does_not_fit_is_refused(offset, n, reason):
+    source = BlockSource(8202, 4096, 256 * KIB)
+    assert source.write(4096, bytes(4096), 0) == DONE
+    with pytest.raises(ValueError, match=reason):
+        source.write(offset, bytes(n), 0)
+    with pytest.raises(ValueError, match="2 of 3 blocks are missing, the first of them at offset 0"):
+        source.finish()
+
+
+def test_all_kinds_of_buffers_but_scattered_ones():
+    source = BlockSource(5 * 4096, 4096, 256 * KIB)
+    with mmap.mmap(-1, 4096) as mapped:
+        for number, data in enumerate(
+            [
+                bytes(4096),
+                bytearray(4096),
+                memoryview(bytes(8192))[::1][:4096],
+                array("d", bytes(4096)),
+                mapped,
+            ]
+        ):
+            assert source.write(4096 * number, data, 0) == DONE
+    with pytest.raises(ValueError, match="not contiguous"):
+        source.write(0, memoryview(bytes(8192))[::2], 0)
+    with pytest.raises(TypeError):
+        source.write(0, "text", 0)
+
+
+def test_grid_of_unknown_size():
+    grid = BlockGrid(None, 1000)
+    for offset in (2000, 0, 1000):
+        grid.add(offset, 1000)
+    with pytest.raises(ValueError, match="not the last one"):
+        grid.add(1000, 999)
+    grid.add(4000, 7)
+    assert grid.size == 4007
+    with pytest.raises(ValueError, match="beyond the end of the file, which has 4,007 bytes"):
+        grid.add(5000, 1)
+    with pytest.raises(ValueError, match="1 of 5 blocks are missing, the first of them at offset 3,000"):
+        grid.finish()
+    grid.add(3000, 1000)
+    assert grid.finish() == 4007
+    assert BlockGrid(None, 1000).finish() == 0
+    with pytest.raises(ValueError, match="choose a larger block"):
+        BlockGrid(1 << 50, 4096)
+
+
+@pytest.mark.parametrize("size", [0, 1, 131072, 131073, 9 * MIB + 77])
+def test_blocks_are_handed_over_as_they_come(tmp_path, target, size, backend):
+    data = random.Random(size).randbytes(size)
+    (tmp_path / "x").write_bytes(data)
+    sink = BlockSink()
+    with Loopback(target, n_streams=3, backend=backend, receiving={"memory": sink}) as loopback:
+        thread, events = send(loopback, (os.fsencode(tmp_path / "x"), b"x"))
+        found = bytearray(size)
+        n = 0
+        while n < size:
+            with sink.take(10_000) as block:
+                assert block.data.readonly and len(block) == block.data.nbytes
+                found[block.offset : block.offset + len(block)] = block.data
+                n += len(block)
+        thread.join(LIMIT_S)
+        sink.end()
+        assert sink.take(10_000) is None
+        assert events == []
+    assert found == data
+    assert not list(target.iterdir())
+
+
+def test_streams_wait_while_the_program_keeps_blocks(tmp_path, target):
+    size = 200 * MIB
+    with (tmp_path / "x").open("wb") as file:
+        file.truncate(size)
+    sink = BlockSink()
+    with Loopback(target, n_streams=2, block_bytes=MIB, receiving={"memory": sink}) as loopback:
+        thread, events = send(loopback, (os.fsencode(tmp_path / "x"), b"x"))
+        kept = []
+        while (block := sink.take(500)) is not None:
+            kept.append(block)
+        assert len(kept) == 32  # AHEAD_BYTES; the streams' own buffers are full as well
+        assert thread.is_alive()
+        kept.pop().release()
+        assert len(sink.take(10_000)) == MIB  # and collected
+        n = len(kept) + 2
+        kept.clear()
+        while n < 200:
+            sink.take(10_000).release()
+            n += 1
+        thread.join(LIMIT_S)
+        assert events == []
+
+
+def test_memory_stays_while_anybody_looks_at_it(tmp_path, target):
+    data = os.urandom(3 * MIB)
+    (tmp_path / "x").write_bytes(data)
+    sink = BlockSink()
+    with Loopback(target, receiving={"memory": sink}) as loopback:
+        thread, _ = send(loopback, (os.fsencode(tmp_path / "x"), b"x"))
+        block = sink.take(10_000)
+        view = memoryview(block.data)
+        with pytest.raises(BufferError):
+            block.release()
+        while sink.take(200) is not None:
+            pass
+        thread.join(LIMIT_S)
+    offset, n = block.offset, len(block)
+    del sink, loopback
+    assert view == data[offset : offset + n]
+    view.release()
+    block.release()
+    block.release()
+    with pytest.raises(ValueError, match="released"):
+        memoryview(block)
+    with pytest.raises(ValueError, match="released"):
+        block.data  # noqa: B018
+
+
+def test_stopped_sink_ends_who_waits_for_room(tmp_path, target):
+    with (tmp_path / "x").open("wb") as file:
+        file.truncate(200 * MIB)
+    sink = BlockSink()
+    with Loopback(target, n_streams=2, block_bytes=MIB, receiving={"memory": sink}) as loopback:
+        thread, events = send(loopback, (os.fsencode(tmp_path / "x"), b"x"))
+        time.sleep(0.5)
+        sink.stop()
+        assert sink.take(10_000) is None
+        thread.join(LIMIT_S)
+        assert {event.kind for _, event in events} == {FILE_FAILED}
