@@ -6,6 +6,9 @@ For programs: `escp.copy` and `escp.aio.copy` (docs/api.md). They are imported w
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.api import aio as aio
+    from escp.api.blocks import Blocks as Blocks
+    from escp.api.blocks import BlockWriter as BlockWriter
+    from escp.api.blocks import receive_blocks as receive_blocks
     from escp.api.connection import Remote as Remote
     from escp.api.connection import connect as connect
     from escp.api.copy import copy as copy
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from escp.api.outcome import Result as Result
     from escp.errors import CancelledError as CancelledError
     from escp.errors import EscpError as EscpError
+    from escp.errors import OutcomeUnknown as OutcomeUnknown
 
 __version__ = "0.1.0"
 
@@ -26,6 +30,9 @@ _PUBLIC = {
     "aio": "escp.api.aio",
     "connect": "escp.api.connection",
     "Remote": "escp.api.connection",
+    "BlockWriter": "escp.api.blocks",
+    "Blocks": "escp.api.blocks",
+    "receive_blocks": "escp.api.blocks",
     "digest": "escp.api.expected",
     "Entry": "escp.api.entry",
     "Failed": "escp.api.outcome",
@@ -33,6 +40,7 @@ _PUBLIC = {
     "Result": "escp.api.outcome",
     "CancelledError": "escp.errors",
     "EscpError": "escp.errors",
+    "OutcomeUnknown": "escp.errors",
 }
 _OTHERWISE = {"digest": "digest_path"}  # what they are called there
 

@@ -123,6 +123,12 @@ class NetworkError(EscpError):
     hint = "the data ports (1232-1242 by default, see --escp_port) must be open to the remote host"
 
 
+class OutcomeUnknown(NetworkError):
+    """The connection was lost, or time ran out, when the other host may have given the file its name."""
+
+    hint = "look at the file there: it is the new one, whole, or what was there before"
+
+
 class EndedError(NetworkError):
     """An agent, or the ssh that carried it, ended without a word about why."""
 

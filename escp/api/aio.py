@@ -7,13 +7,21 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from typing import TypeVar
 
-from escp.api.connection import LEFT_OUT, Buffer, Remote
+from escp.api.connection import DEFAULT_BLOCK, Remote
 from escp.api.connection import connect as connect_here
 from escp.api.copy import copy as copy_here
 from escp.api.entry import Entry
 from escp.api.expected import Digest
 from escp.api.outcome import Progress, Result
+from escp.api.waiting import LEFT_OUT
 from escp.api.words import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from escp.api.blocks import BlockWriter
+    from escp.streams.blocks import Block
 
 _Done = TypeVar("_Done")
 _Told = Callable[[Progress], object]
@@ -93,6 +101,33 @@ async def connect(
         await _run(lambda _, __: remote.close())
 
 
+class AsyncBlockWriter:
+    """As escp.BlockWriter. Cancelling a task ends its call; its block may be written again."""
+
+    def __init__(self, writer: "BlockWriter"):
+        self._writer = writer
+
+    @property
+    def size(self) -> int | None:
+        return self._writer.size
+
+    async def write_block(self, offset: int, data: "Buffer", *, timeout: object = LEFT_OUT) -> None:
+        await _run(lambda cancel, _: self._writer.write_block(offset, data, timeout=timeout, cancel=cancel))
+
+    async def close(self) -> None:
+        await _run(lambda _, __: self._writer.close())
+
+    async def commit(self, *, timeout: object = LEFT_OUT) -> Result:
+        return await _run(lambda cancel, _: self._writer.commit(timeout=timeout, cancel=cancel))
+
+    async def abort(self) -> None:
+        await _run(lambda _, __: self._writer.abort())
+
+    async def leave(self) -> None:
+        """At the end of its `async with`: commits what has not been given up."""
+        await _run(lambda cancel, _: self._writer.leave(cancel=cancel))
+
+
 class AsyncRemote:
     """As escp.Remote. Cancelling a task ends its call, and no other."""
 
@@ -153,13 +188,41 @@ class AsyncRemote:
         )
 
     async def write(
-        self, path: Path, data: Buffer, *, exclusive: bool = False, timeout: object = LEFT_OUT
+        self, path: Path, data: "Buffer", *, exclusive: bool = False, timeout: object = LEFT_OUT
     ) -> None:
         await _run(
             lambda cancel, _: self._remote.write(
                 path, data, exclusive=exclusive, timeout=timeout, cancel=cancel
             )
         )
+
+    @asynccontextmanager
+    async def open_blocks(
+        self, name: Path, *, size: int | None = None, block: int = DEFAULT_BLOCK,
+        timeout: object = LEFT_OUT, **options: object,
+    ) -> AsyncIterator["AsyncBlockWriter"]:  # fmt: skip
+        """As escp.Remote's: `async with remote.open_blocks(...) as w: await w.write_block(offset, data)`."""
+        writer = await _run(
+            lambda _, __: self._remote.open_blocks(name, size=size, block=block, timeout=timeout, **options)
+        )
+        one = AsyncBlockWriter(writer)
+        try:
+            yield one
+        except BaseException:
+            await one.abort()
+            raise
+        await one.leave()
+
+    async def receive_blocks(
+        self, name: Path, *, timeout: object = LEFT_OUT, **options: object
+    ) -> AsyncIterator["Block"]:
+        """As escp.Remote's: `async for block in remote.receive_blocks(...)`. It ends if the file is well."""
+        blocks = await _run(lambda _, __: self._remote.receive_blocks(name, timeout=timeout, **options))
+        try:
+            while (block := await _run(lambda cancel, _: blocks.next_block(cancel=cancel))) is not None:
+                yield block
+        finally:
+            await _run(lambda _, __: blocks.close())
 
     async def mkdir(
         self, path: Path, *, parents: bool = False, exist_ok: bool = False, timeout: object = LEFT_OUT

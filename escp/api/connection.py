@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Self, TypeVar
 
-from escp.api.copy import TIMED_OUT, Flag, call_copy, log
+from escp.api.copy import Flag, call_copy, log
 from escp.api.entry import Entry, read_entries
 from escp.api.expected import Digest as Expectation
 from escp.api.outcome import Progress, Result
-from escp.api.words import NOT_OF_CONNECTIONS, OF_LOGINS, Path, read_call
+from escp.api.waiting import LEFT_OUT, find_timeout, make_look
+from escp.api.words import NOT_OF_CONNECTIONS, OF_LOGINS, Path, check_options, read_call
 from escp.control.messages import Message
 from escp.control.questions import (
     MAX_READ_BYTES,
@@ -25,14 +26,22 @@ from escp.control.questions import (
     Store,
     Stored,
 )
-from escp.errors import CancelledError, ProtocolError, TimeUpError, UsageError
+from escp.errors import ProtocolError, UsageError
+from escp.names.globbing import quote
 from escp.options.location import parse_location
 from escp.remote.connection import Connection
 from escp.remote.filelink import FileLinks
 
-LEFT_OUT = object()  # a timeout that is the connection's
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from escp.api.blocks import Blocks, BlockWriter
+    from escp.remote.child import AgentProcess
+    from escp.streams.blocks import BlockSource
+
+DEFAULT_BLOCK = 1 << 22  # of what is written block by block
 _Answer = TypeVar("_Answer", Entries, Changed, Digested, Stored)
-Buffer = bytes | bytearray | memoryview  # or anything else that has the buffer protocol
 
 
 def connect(
@@ -67,7 +76,7 @@ class Remote:
         self._connection = Connection(
             chosen, chosen.sources[0], note=lambda text: log.debug("%s", text),
             words=lambda name, line: log.info("%s: %s", name, line),
-            look=_make_look(start_s, timeout, cancel),
+            look=make_look(start_s, timeout, cancel),
         )  # fmt: skip
         self._links = FileLinks(self._connection)
         self._end = weakref.finalize(self, _close, self._links, self._connection)
@@ -222,7 +231,7 @@ class Remote:
             raise OSError(e.errno, os.strerror(e.errno or 0), os.fsdecode(path)) from None
 
     def write(
-        self, path: Path, data: Buffer, *, exclusive: bool = False,
+        self, path: Path, data: "Buffer", *, exclusive: bool = False,
         timeout: object = LEFT_OUT, cancel: Flag | None = None,
     ) -> None:  # fmt: skip
         """Make *path* a file of these bytes, verified; it gets its name when all of it is there.
@@ -230,29 +239,94 @@ class Remote:
         *exclusive*: nothing that is there is replaced; FileExistsError. Up to SMALL_BYTES go through ssh, in
         one round trip; more over streams, as by `put`.
         """
-        whole = memoryview(data).cast("B")
-        if whole.nbytes > self.SMALL_BYTES:
+        with memoryview(data) as whole:
+            if not whole.c_contiguous:
+                raise ValueError("the buffer is not contiguous: give a copy of it")
+            n = whole.nbytes
+            contents = whole.tobytes() if n <= self.SMALL_BYTES else b""
+        if n > self.SMALL_BYTES:
             if exclusive and self.exists(path, timeout=timeout, cancel=cancel):
                 raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), os.fsdecode(path))
-            self._write_large(path, whole, timeout, cancel)
+            self._write_large(path, data, n, timeout, cancel)
             return
         from escp.streams.digests import digest_of  # not at the top: native code
 
-        contents = bytes(whole)
         question = Store(os.fsencode(path), contents, digest_of(contents), exclusive)
         self._ask(question, Stored, path, timeout, cancel)
 
-    def _write_large(self, path: Path, whole: memoryview, timeout: object, cancel: Flag | None) -> None:
-        fd = os.memfd_create("escp")
-        try:
-            with os.fdopen(os.dup(fd), "wb") as file:
-                file.write(whole)
-            done = self.put(
-                f"/proc/self/fd/{fd}", path, no_target_directory=True, timeout=timeout, cancel=cancel
-            )
-        finally:
-            os.close(fd)
-        done.check()
+    def _write_large(self, path: Path, data: "Buffer", n: int, timeout: object, cancel: Flag | None) -> None:
+        from escp.api.memory import FOR_WRITING, send_memory  # not at the top: native code
+        from escp.streams.blocks import SLICE_BYTES, BlockSource  # not at the top, as above
+
+        look = self._look(timeout, cancel)
+        send_memory(
+            BlockSource(n, 0, SLICE_BYTES, data), n, self._there(path),
+            self._take_options("write", FOR_WRITING, {}), name=os.fsdecode(path), cancel=cancel,
+            timeout=self._find_timeout(timeout), start_agent=lambda _: self._connection.begin(look),
+        )  # fmt: skip
+
+    def open_blocks(
+        self, name: Path, *, size: int | None = None, block: int = DEFAULT_BLOCK,
+        timeout: object = LEFT_OUT, **options: object,
+    ) -> "BlockWriter":  # fmt: skip
+        """Write the file *name* block by block, in any order and from several threads; docs/api.md.
+
+        *size*: of the file, in bytes; None: its end is where its last block ends. Then, and for small ones,
+        all is kept in a file here until `commit`. *block*: 4 KiB to 32 MiB. *timeout*: of each call of what
+        this returns. *options*: of escp.copy those about streams, and `fsync`, `verify`, `chmod`, `mkpath`.
+        """
+        from escp.api.blocks import BlockWriter  # not at the top: native code
+        from escp.api.memory import FOR_WRITING, MemoryCopy, send_memory  # not at the top, as above
+
+        chosen = self._take_options("open_blocks", FOR_WRITING, options)
+        chosen_timeout = self._find_timeout(timeout)
+        connection, target, shown = self._connection, self._there(name), os.fsdecode(name)
+
+        def start(source: "BlockSource", n: int, stream_block: int) -> MemoryCopy:
+            fixed = {"block_bytes": stream_block, "reconnect_s": 0} if stream_block else {}
+
+            def run(cancel: Flag) -> Result:
+                look = make_look(time.monotonic(), None, cancel)
+                return send_memory(
+                    source, n, target, chosen, name=shown, cancel=cancel, timeout=None,
+                    start_agent=lambda _: connection.begin(look), **fixed,
+                )  # fmt: skip
+
+            return MemoryCopy(source, run)
+
+        return BlockWriter(
+            shown, size, block, start=start,
+            look=lambda own, cancel: self._look(chosen_timeout if own is LEFT_OUT else own, cancel),
+        )  # fmt: skip
+
+    def receive_blocks(self, name: Path, *, timeout: object = LEFT_OUT, **options: object) -> "Blocks":
+        """The contents of the file *name*, as blocks in no order, each verified; docs/api.md.
+
+        *timeout*: for each block. *options*: of escp.copy those about streams, and `blocksize`.
+        """
+        from escp.api.blocks import begin_receiving  # not at the top: native code
+        from escp.api.memory import FOR_RECEIVING  # not at the top, as above
+
+        chosen_timeout = self._find_timeout(timeout)
+        connection = self._connection
+
+        def begin(cancel: Flag) -> "AgentProcess":
+            return connection.begin(make_look(time.monotonic(), None, cancel))
+
+        return begin_receiving(
+            self._there(quote(os.fsencode(name))),
+            self._take_options("receive_blocks", FOR_RECEIVING, options), begin,
+            lambda own, cancel: self._look(chosen_timeout if own is LEFT_OUT else own, cancel),
+        )  # fmt: skip
+
+    def _take_options(
+        self, call: str, allowed: frozenset[str], options: Mapping[str, object]
+    ) -> dict[str, object]:
+        """Those of the call, which must be *allowed*, and those of the connection that are."""
+        _refuse(OF_LOGINS, options, "it is the connection's", "give it to escp.connect")
+        check_options(options, allowed, call)
+        known = {name: value for name, value in self._options.items() if name in allowed | OF_LOGINS}
+        return {**known, **options}
 
     def _change(self, what: str, path: Path, to: Path, timeout: object, cancel: Flag | None) -> None:
         self._ask(Change(what, os.fsencode(path), os.fsencode(to)), Changed, path, timeout, cancel)
@@ -278,27 +352,10 @@ class Remote:
         return os.fsencode(str(self._base._replace(path=os.fsencode(path))))
 
     def _find_timeout(self, timeout: object) -> float | None:
-        chosen = self._timeout if timeout is LEFT_OUT else timeout
-        if chosen is not None and not isinstance(chosen, int | float):
-            raise UsageError(
-                "timeout: it is a number of seconds, or None", "leave it out for the connection's"
-            )
-        return chosen
+        return find_timeout(self._timeout if timeout is LEFT_OUT else timeout)
 
     def _look(self, timeout: object, cancel: Flag | None) -> Callable[[], None]:
-        return _make_look(time.monotonic(), self._find_timeout(timeout), cancel)
-
-
-def _make_look(start_s: float, timeout: float | None, cancel: Flag | None) -> Callable[[], None]:
-    """What is looked at while something is waited for."""
-
-    def look() -> None:
-        if cancel is not None and cancel.is_set():
-            raise CancelledError
-        if timeout is not None and time.monotonic() - start_s > timeout:
-            raise TimeUpError(TIMED_OUT)
-
-    return look
+        return make_look(time.monotonic(), self._find_timeout(timeout), cancel)
 
 
 def _close(links: FileLinks, connection: Connection) -> None:

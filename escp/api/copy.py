@@ -23,6 +23,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.options.location import Location
     from escp.remote.child import AgentProcess
+    from escp.streams.blocks import BlockSink, BlockSource
 
 log = logging.getLogger("escp")
 TIMED_OUT = "the time that was given for it is over"
@@ -37,8 +38,12 @@ class Flag(Protocol):
 class _Caller(Events):
     """Passes on what the calling program wants to hear, and keeps the rest for its result."""
 
-    def __init__(self, progress: Callable[[Progress], object] | None, cancel: Flag | None):
+    def __init__(
+        self, progress: Callable[[Progress], object] | None, cancel: Flag | None,
+        contents: "BlockSource | None" = None,
+    ):  # fmt: skip
         self._progress = progress
+        self._contents = contents
         self._cancel = cancel
         self.raised: BaseException | None = None  # by the program's own callback
         self.failed: list[Failed] = []
@@ -59,6 +64,8 @@ class _Caller(Events):
     def file_error(
         self, path: bytes, message: str, *, host: str | None, sys_errno: int = 0, is_passing: bool = False
     ) -> None:
+        if self._contents is not None:
+            self._contents.stop()  # nobody reads the rest of it
         if len(self.failed) < MAX_FAILED:
             self.failed.append(Failed(os.fsdecode(path), message, host, sys_errno, is_passing))
 
@@ -128,15 +135,21 @@ def call_copy(
     expected_digest: Digest | Mapping[Path, Digest] | None,
     timeout: float | None = None,
     start_agent: "Callable[[Location], AgentProcess] | None" = None,
+    contents: "BlockSource | None" = None,
+    taker: "BlockSink | None" = None,
+    fixed: Mapping[str, object] | None = None,
 ) -> Result:
-    """The same for whoever is connected already. *timeout*: seconds; *start_agent*: None logs in."""
+    """The same for whoever is connected already. *timeout*: seconds; *start_agent*: None logs in.
+
+    *contents*, *taker*: as of `jobs.copy.Copy`; *fixed*: fields of Options, whatever the options say.
+    """
     start_s = time.monotonic()
-    caller = _Caller(progress, cancel)
+    caller = _Caller(progress, cancel, contents)
     try:
-        chosen = read_call(sources, target, options)
+        chosen = read_call(sources, target, options)._replace(**(fixed or {}))
         expected = read_expected(expected_digest, chosen)
         due_s = start_s + min(chosen.stop_s or float("inf"), float("inf") if timeout is None else timeout)
-        return _run(chosen, caller, start_s, due_s, expected, start_agent)
+        return _run(chosen, caller, start_s, due_s, expected, start_agent, contents, taker)
     except TimeUpError:
         if timeout is not None and time.monotonic() - start_s >= timeout:
             raise TimeUpError(TIMED_OUT) from None
@@ -150,7 +163,8 @@ def call_copy(
 
 def _run(
     options: Options, caller: _Caller, start_s: float, due_s: float, expected: Mapping[bytes, bytes],
-    start_agent: "Callable[[Location], AgentProcess] | None",
+    start_agent: "Callable[[Location], AgentProcess] | None", contents: "BlockSource | None",
+    taker: "BlockSink | None",
 ) -> Result:  # fmt: skip
     if expected:
         options = options._replace(itemizes=True)
@@ -172,7 +186,9 @@ def _run(
     agents = Agents(options, start_agent)
     try:
         with Report(options, start_s, add) as report:
-            one = Copy(options, queue, agents.get, report, due_s, expected=expected)
+            one = Copy(
+                options, queue, agents.get, report, due_s, expected=expected, contents=contents, taker=taker
+            )
             try:
                 summary, error = one.complete(report, count_unmet)
             except BaseException as e:

@@ -23,6 +23,16 @@ OF_LOGINS = frozenset(
 NOT_OF_CONNECTIONS = frozenset("direct relay filelist null".split())  # other hosts are none of its business
 
 
+def check_options(named: Iterable[str], allowed: frozenset[str], call: str) -> None:
+    """Raises UsageError for an option that there is not, or that means nothing for *call*."""
+    keys = build_parser().list_keys()
+    for name in named:
+        if name not in allowed and name.replace("_", "-") not in keys:
+            raise UsageError(f"there is no option {name}", "docs/api.md has those that there are")
+        if name not in allowed:
+            raise UsageError(f"option {name}: {call} has no use for it", "leave it out")
+
+
 def _to_word(path: Path) -> str:
     """*path* as an operand. A pathlib.Path is one of this host, whatever its name looks like."""
     text = os.fsdecode(path)

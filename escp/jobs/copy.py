@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from escp.names.manifestfile import ManifestFile
     from escp.remote.child import AgentProcess
+    from escp.streams.blocks import BlockSink, BlockSource
     from escp.ui.progress import Summary
     from escp.ui.report import Report
 
@@ -37,16 +38,20 @@ class Copy:
         *,
         is_again: bool = False,
         expected: "Mapping[bytes, bytes] | None" = None,
+        contents: "BlockSource | None" = None,
+        taker: "BlockSink | None" = None,
     ):
         """*due_s*: of time.monotonic(), when it ends whatever is left.
 
         *expected*: digests of files, by their paths from the source's own name on.
+        *contents*: of the only source, which is here; *taker*: of those of the only file that comes here.
         *is_again*: the same command has been cut off before, and goes on where it can.
         """
         self._due_s = due_s
         self._options = options._replace(resumes=options.partial_min > 0) if is_again else options
         self._has_to_resume = options.resumes
         self._expected = expected or {}
+        self._contents, self._taker = contents, taker
         self._sources = sources
         self._start_agent = start_agent
         self._report = report
@@ -94,6 +99,7 @@ class Copy:
             Task(
                 self._options, origin, self._sources, is_many, self._start_agent, self._report, self._update,
                 self._due_s, self._n_jobs, self._has_to_resume, self._expected, self._manifest,
+                self._contents, self._taker,
             )
         )  # fmt: skip
         self._n_jobs += 1

@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from escp.names.manifestfile import ManifestFile
     from escp.remote.agentlink import AgentLink
     from escp.remote.child import AgentProcess
+    from escp.streams.blocks import BlockSink, BlockSource
 
 UPDATE_S = 0.1
 
@@ -72,6 +73,8 @@ class Task(Record):
     has_to_resume: bool = True  # with *resumes*: an escp that can't is an error
     expected: Mapping[bytes, bytes] = {}  # digests, by paths from the source's own name on
     manifest: "ManifestFile | None" = None
+    contents: "BlockSource | None" = None  # of the only source, which is here
+    taker: "BlockSink | None" = None  # of what the only file holds, in place of a target here
 
 
 class Job(ABC):
@@ -85,6 +88,7 @@ class Job(ABC):
         self._due_s = task.due_s
         self._has_to_resume = task.has_to_resume
         self._expected = task.expected
+        self._contents, self._taker = task.contents, task.taker
         self._job = hash_words(tell_apart(task.options, task.number))
         self._loop = EventLoop()
         self._feed = Feed(self._loop, task.sources, task.options, is_many=task.is_many)

@@ -20,6 +20,7 @@ class PullJob(FetchJob):
         self._target = HereTarget(
             self._options.target.path, self._loop, self, block_bytes=self._options.block_bytes,
             sender=f"the remote escp on {agent.host}", reconnects=self._may_reconnect(agent),
+            memory=self._taker,
         )  # fmt: skip
         self._order_sender()
         n_streams = 1 if self._target.is_in_order else count_streams(self._options)

@@ -33,7 +33,7 @@ class PushJob(AgentJob):
         self._send_end = SendEnd(
             make_send(self._options, is_in_order=self._target.is_in_order), n_streams=self._n_streams,
             block_bytes=self._options.block_bytes, loop=self._loop, listener=self,
-            reconnects=self._may_reconnect(*self._agents),
+            reconnects=self._may_reconnect(*self._agents), memory=self._contents,
         )  # fmt: skip
         self._send_end.suit(self._target.max_large, hears_begun=self._target.hears_begun)
         self._keep_parts()

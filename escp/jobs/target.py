@@ -14,6 +14,7 @@ from escp.streams.receiveend import ReceiveEnd
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.remote.agentlink import AgentLink
+    from escp.streams.blocks import BlockSink
     from escp.streams.endlistener import Listener
 
 _NOTHING: Mapping[bytes, bytes] = {}
@@ -63,9 +64,10 @@ class HereTarget(Target):
 
     def __init__(
         self, path: bytes, loop: EventLoop, listener: "Listener", *, block_bytes: int,
-        sender: str = "", direct_bytes: int = 0, reconnects: bool = False,
+        sender: str = "", direct_bytes: int = 0, reconnects: bool = False, memory: "BlockSink | None" = None,
     ):  # fmt: skip
         self._path = path
+        self._memory = memory
         self._loop, self._listener = loop, listener
         self._block_bytes, self._direct_bytes = block_bytes, direct_bytes
         self._sender = sender
@@ -83,7 +85,7 @@ class HereTarget(Target):
             raise LocalFileError(f"the target '{shown}' changed while it was looked at")
         self.end.open(
             n_streams=n_streams, block_bytes=self._block_bytes, loop=self._loop, listener=self._listener,
-            direct_bytes=self._direct_bytes, reconnects=self._reconnects,
+            direct_bytes=self._direct_bytes, reconnects=self._reconnects, memory=self._memory,
         )  # fmt: skip
         self.names_below, self.max_large = self.end.names_below, self.end.max_large
         link()

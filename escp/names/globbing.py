@@ -26,6 +26,11 @@ def has_magic(text: bytes) -> bool:
     return _MAGIC.search(text) is not None
 
 
+def quote(text: bytes) -> bytes:
+    """The pattern that matches *text* and nothing else."""
+    return _MAGIC.sub(rb"\\\g<0>", text)
+
+
 def _find_plain(pattern: bytes) -> bytes | None:
     """The one name that a component without wildcards matches, its backslashes taken off; None with them."""
     plain = re.sub(rb"(?s)\\(.)", rb"\1", pattern)

@@ -37,17 +37,12 @@ def _is_whole_file(fd: int) -> bool:
 
 
 def _keep(fd: int) -> int:
-    folder = os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - it gets no name there
+    kept, folder = open_kept("standard input")
     try:
-        kept = _open_nameless(folder)
         while _move(fd, kept):
             pass
     except _WriteError as e:
-        number = e.errno or 0
-        raise LocalFileError(
-            f"can't keep what comes from standard input in '{folder}': {describe_errno(number)}",
-            "TMPDIR names another directory; it must have room for all of it",
-        ) from e
+        raise explain_kept(e, folder, "standard input") from e
     return kept
 
 
@@ -55,7 +50,17 @@ class _WriteError(OSError):
     """Writing to the file failed in which the input is kept."""
 
 
-def _open_nameless(folder: str) -> int:
+def explain_kept(error: OSError, folder: str, what: str) -> LocalFileError:
+    """*what*: where it comes from."""
+    return LocalFileError(
+        f"can't keep what comes from {what} in '{folder}': {describe_errno(error.errno or 0)}",
+        "TMPDIR names another directory; it must have room for all of it",
+    )
+
+
+def open_kept(what: str) -> tuple[int, str]:
+    """A nameless file for what has no length yet, and the directory that it is in. Raises LocalFileError."""
+    folder = os.environ.get("TMPDIR") or "/var/tmp"  # noqa: S108 - it gets no name there
     try:
         try:
             fd = os.open(folder, os.O_TMPFILE | os.O_RDWR | os.O_CLOEXEC, 0o600)
@@ -66,8 +71,8 @@ def _open_nameless(folder: str) -> int:
             os.unlink(name)
         os.fchmod(fd, _NEW_FILE_MODE)
     except OSError as e:
-        raise _WriteError(e.errno, e.strerror) from e
-    return fd
+        raise explain_kept(e, folder, what) from e
+    return fd, folder
 
 
 def _move(fd: int, kept: int) -> int:

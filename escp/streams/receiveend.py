@@ -26,6 +26,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from escp._fast.io.block_sink import BlockSink
     from escp.options.options import Options
     from escp.streams.endlistener import Listener
     from escp.streams.streams import Streams
@@ -89,8 +90,12 @@ class ReceiveEnd:
         listener: "Listener",
         direct_bytes: int = 0,
         reconnects: bool = False,
+        memory: "BlockSink | None" = None,
     ) -> None:
-        """Make the plane. Raises ProtocolError when it is not offered here, OSError as SendEnd."""
+        """Make the plane; *memory* takes what comes in place of files.
+
+        Raises ProtocolError when it is not offered here, OSError as SendEnd.
+        """
         holds_small = self._wanted.is_durable or self._wanted.reads_back
         n_cached, self.max_large, n_held = share_for_receiver(n_streams, holds_small=holds_small)
         with OfferErrors():
@@ -101,7 +106,7 @@ class ReceiveEnd:
                 follows_umask=not self._is_remote,
                 brings_root=not (self.destination.is_directory or self.destination.name),
                 has_old_root=self.destination.was_there,
-                reconnects=reconnects,
+                reconnects=reconnects, memory=memory,
             )  # fmt: skip
             for path, digest in self._expected:
                 self.plane.expect(path, digest)

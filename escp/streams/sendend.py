@@ -19,6 +19,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from escp._fast.io.block_source import BlockSource
     from escp.names.inventory import Source
     from escp.streams.endlistener import Listener
     from escp.streams.receiveend import ReceiveEnd
@@ -45,8 +46,11 @@ class SendEnd:
         is_local: bool = False,
         limit_bytes_per_s: int = 0,
         reconnects: bool = False,
+        memory: "BlockSource | None" = None,
     ):
         """*is_local*: the receiver is here, too; *limit_bytes_per_s* is for that, sockets have their own.
+
+        *memory* has the contents of the only source.
 
         Raises ProtocolError when *wanted* holds what this escp does not offer, OSError when too few files
         may be open here.
@@ -72,7 +76,7 @@ class SendEnd:
             self.plane = SendPlane(
                 wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
                 n_walkers=n_walkers, max_open=max_open, fault_offset=self.fault_offset,
-                limit_bytes_per_s=limit_bytes_per_s, reconnects=reconnects,
+                limit_bytes_per_s=limit_bytes_per_s, reconnects=reconnects, memory=memory,
             )  # fmt: skip
         loop.watch(self.plane.event_fd, self.take_events)
 

@@ -56,6 +56,8 @@ WIPED = "tests/_fast/crypto/test_wiping.py::test_keys_and_secret_are_wiped_with_
 
 GUARD, TEST_GUARD = "escp/_fast/files/guard.pyx", "tests/_fast/files/test_guard.py::"
 TEST_RESTRICT = "tests/integration/test_restrict.py::"
+TEST_MEMORY = "tests/_fast/io/test_blocks.py::"
+TEST_WRITER = "tests/api/test_blocks.py::"
 TEST_TLS = "tests/integration/test_tls.py::"
 TEST_RULES, TEST_BLOCK = "tests/options/test_rules.py::", "tests/integration/test_server_block.py::"
 
@@ -621,4 +623,16 @@ MUTATIONS = [
     Mutation(36, "frames have any length", "escp/tls/frames.py",
              "            if kind not in _KINDS or size > MAX_FRAME_BYTES:\n", "            if kind not in _KINDS:\n",
              ("tests/tls/test_frames.py",)),
+    Mutation(37, "the end is told before the commit", "escp/_fast/io/block_source.pyx",
+             "    while not s.is_committed and not s.is_stopped:\n", "    while False:\n",
+             (TEST_MEMORY + "test_blocks_in_any_order_from_threads",)),
+    Mutation(37, "what is given up is committed", "escp/api/blocks.py",
+             "        if kind is None:\n", "        if True:\n",
+             (TEST_WRITER + "test_what_is_given_up_leaves_the_old_file",)),
+    Mutation(37, "a commit without an answer was none", "escp/api/memory.py",
+             "        if not memory.is_past:\n            raise\n", "        if True:\n            raise\n",
+             (TEST_WRITER + "test_connection_lost_during_the_commit",)),
+    Mutation(37, "a write returns while streams read its memory", "escp/_fast/io/block_source.pyx",
+             "    while rc == PUT_DONE and (done[0] < n or n_out):\n", "    while rc == PUT_DONE and done[0] < n:\n",
+             (TEST_MEMORY + "test_write_waits_for_the_sender_and_goes_on_where_it_was",)),
 ]  # fmt: skip

@@ -350,6 +350,11 @@ cdef class BlockSource:
         pthread_cond_broadcast(&self.s.emptied)
         pthread_mutex_unlock(&self.s.lock)
 
+    def let_go(self):
+        """Of the whole buffer. The plane's threads have ended."""
+        self.s.is_stopped, self.s.is_whole = True, False
+        self.held = None
+
     @property
     def is_past(self):
         """The receiver may have been told of the end, and have named the file."""

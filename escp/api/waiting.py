@@ -1,0 +1,28 @@
+"""How long a call of a program waits: until its time is over, or its flag is set."""
+
+import time
+from collections.abc import Callable
+
+from escp.api.copy import TIMED_OUT, Flag
+from escp.errors import CancelledError, TimeUpError, UsageError
+
+LEFT_OUT = object()  # a timeout that is the connection's
+
+
+def find_timeout(timeout: object) -> float | None:
+    """Raises UsageError for what is none."""
+    if timeout is not None and not isinstance(timeout, int | float):
+        raise UsageError("timeout: it is a number of seconds, or None", "leave it out for the connection's")
+    return timeout
+
+
+def make_look(start_s: float, timeout: float | None, cancel: Flag | None) -> Callable[[], None]:
+    """What is looked at while something is waited for."""
+
+    def look() -> None:
+        if cancel is not None and cancel.is_set():
+            raise CancelledError
+        if timeout is not None and time.monotonic() - start_s > timeout:
+            raise TimeUpError(TIMED_OUT)
+
+    return look
