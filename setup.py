@@ -31,7 +31,7 @@ from setuptools.modified import newer_group
 
 ROOT = Path(__file__).resolve().parent
 FAST = Path("escp/_fast")  # relative: setuptools and Cython want it so
-INCLUDED = (FAST / "base", FAST / "crypto")  # where our headers are
+INCLUDED = (FAST / "base", FAST / "crypto", FAST / "io")  # where our headers are
 LIBRARY = "escp._fast._native"  # escp/_fast/__init__.py finds the modules in it
 BUILD_DIR = "build/cython"  # the generated C; tests/repository/test_no_gil.py reads it
 INFO_NAME = "_build_info.py"

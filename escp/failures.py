@@ -82,7 +82,20 @@ CHANGES = {
     "status": "the source changed while it was read: its change time is another one now",
     "short": "it ends before the size that its file system tells",
     "remove": "copied, but not removed: it has changed since it was read",
+    "again": "what a lost connection had not brought can't be read again: it was a program's memory",
     "long": "it goes on behind the size that its file system tells",
+}
+
+# Of memory that another program shares (docs/shmem.md): FAST_SYS by its errno, where *where* is one of these.
+SEGMENT, CLIENT = "segment", "client"
+SHARED = {
+    errno.EINVAL: "it is no segment that a program shares with escp, or one for the other direction",
+    errno.EACCES: "it is another user's, or its mode is not 0600",
+    errno.EPROTONOSUPPORT: "its segment is of another version of the layout",
+    errno.EBUSY: "its segment is another copy's, or was",
+    errno.EIO: "the program that shares it has taken memory away",
+    errno.EOWNERDEAD: "the program that shares it has died, or has ended before its time",
+    errno.ECANCELED: "the program that shares it gave up",
 }
 
 # FAST_DIGEST with an error number: of --verify.
@@ -168,6 +181,11 @@ class Failure:
             return f"'{own}' was not copied: this copy has given the name to '{other}'"
         if self.where == "remove" and self.sys_errno:
             return f"copied, but it can't be removed: {describe_errno(self.sys_errno)}"
+        if self.code == FAST_SYS and (
+            self.where in (SEGMENT, CLIENT)
+            or (self.where == "write" and self.sys_errno in (errno.EOWNERDEAD, errno.ECANCELED))  # a peer's
+        ):
+            return SHARED.get(self.sys_errno) or describe_errno(self.sys_errno)
         words = self._kind.words if self._kind is not NO_KIND else f"unknown failure {self.code}"
         if self.sys_errno and (not words or self._kind.says_errno == INSTEAD):
             return describe_errno(self.sys_errno)

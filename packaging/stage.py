@@ -14,6 +14,7 @@ import elf
 import freeze
 import licences
 import sbom
+from clib import build_library
 from components import find_components
 from documents import lay_out
 
@@ -60,6 +61,7 @@ def stage(tree: Path, folder: Path, release: Release) -> None:
     units.mkdir(parents=True)
     for path in sorted(HERE.glob("systemd/*")):  # nobody enables them but the administrator
         shutil.copyfile(path, units / path.name)
+    build_library(folder, release.version)
     finish(folder, release)
 
 

@@ -58,6 +58,7 @@ FEATURES = [
     "lasting",
     "files",
     "manifest",
+    "shmem",
     "again",
     "apart",
 ]

@@ -38,7 +38,7 @@ def run_scp(options: Options, error: NoAgentError, report: Events) -> int:
     Raises AgentError where scp can't do what is asked for, or is not there.
     """
     lacking = [name for field, name in _LACKING.items() if getattr(options, field)]
-    if "dummy" in (options.send_engine, options.receive_engine):
+    if {"dummy", "shmem"} & {options.send_engine, options.receive_engine}:
         lacking.append("--ioengine")
     if any(place.is_tls for place in (*options.sources, options.target)):
         lacking.append("login by TLS")

@@ -38,6 +38,8 @@ _NEWER = {
 def check_age(order: Send | Receive, agent: "AgentLink") -> None:
     """Raises AgentError where the agent would not understand all of its order."""
     needed = [one for name, one in _NEWER.items() if getattr(order, name, None)]
+    if order.engine == "shmem":
+        needed.append(("--ioengine=shmem", "shmem"))
     if order.selection == "missing":
         needed.append(("--ignore-existing", "habits"))
     for option, feature in needed:
@@ -54,7 +56,7 @@ def make_send(options: Options, *, is_in_order: bool) -> Send:
         raise RefusedError("option --remove-source-files: the target is a pipe or device", "leave it out")
     own = {
         "engine": options.send_engine,
-        "is_sparse": options.is_sparse and not is_in_order,
+        "is_sparse": options.is_sparse and not is_in_order and options.receive_engine != "shmem",
         "filters": _write_rules(options),
         "itemizes": options.itemizes or options.logs_files or options.manifest is not None,
         "tells_same": options.manifest is not None,

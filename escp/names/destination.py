@@ -80,6 +80,7 @@ def open_destination(
     makes_path: bool = False,
     job: bytes = b"",
     resumes: bool = False,
+    is_shared: bool = False,
 ) -> Destination:
     """Open what *target* names, creating the one directory that a copy of a directory may need.
 
@@ -88,6 +89,7 @@ def open_destination(
     *job*: the command's hash, where another run may go on with what this one leaves; *resumes*: this is one.
     Then a directory that the run before made of its source is that again, and nothing to copy into.
 
+    *is_shared*: it is another program's memory, which is there already (docs/shmem.md).
     In a dry run an empty directory that has no name stands for it. Raises RefusedError when the target is not
     what the sources need, RemoteFileError or LocalFileError when it can't be opened.
     """
@@ -97,7 +99,10 @@ def open_destination(
     sources = [SourceRoot(b"source", is_directory)] * min(n_sources, 2)
     try:
         if target == b"-" and not is_remote:
-            return _open_output(sources)
+            from escp.names.standard import open_output  # lazy: few need it
+
+            plan_landing(b"-", OTHER, sources)  # one file, nothing else
+            return _write_into(open_output())
         path = expand_home(target) if is_remote else target  # the shell has done it where it was meant
         kind, fd = _open_target(path)
         if kind == MISSING and (link := _find_dangling(path)):
@@ -105,6 +110,10 @@ def open_destination(
             raise _refuse_link(shown, os.fsdecode(link), is_remote=is_remote) from nothing
         try:
             landing = plan_landing(path, kind, sources, is_exact=is_exact, makes_path=makes_path)
+            if is_shared:
+                from escp.names.shared import open_shared  # not at the top: few targets are
+
+                return _write_into(open_shared(fd, shown))
             if kind == DIRECTORY:
                 made = (
                     b"" if is_exact or is_dry_run or not job else _find_made(path, fd, job, resumes=resumes)
@@ -206,11 +215,8 @@ def _find_made(path: bytes, fd: int, job: bytes, *, resumes: bool) -> bytes:
     return b""
 
 
-def _open_output(sources: "list[SourceRoot]") -> Destination:
-    from escp.names.standard import open_output  # lazy: few need it
-
-    plan_landing(b"-", OTHER, sources)  # one file, nothing else
-    return Destination(os.open(b"/", os.O_PATH | os.O_CLOEXEC), b"target", open_output(), False)
+def _write_into(fd: int) -> Destination:
+    return Destination(os.open(b"/", os.O_PATH | os.O_CLOEXEC), b"target", fd, False)
 
 
 def _find_missing(path: bytes) -> bytes:
@@ -277,7 +283,7 @@ def _open_file(fd: int, path: bytes) -> Destination:
         try:
             _check_same(status, os.fstat(in_place_fd))
             os.set_blocking(in_place_fd, True)
-            return Destination(os.open(b"/", os.O_PATH | os.O_CLOEXEC), b"target", in_place_fd, False)
+            return _write_into(in_place_fd)
         except BaseException:
             os.close(in_place_fd)
             raise

@@ -113,6 +113,7 @@ def _parse_copy(args: "Namespace") -> tuple[tuple[Location, ...], Location]:
         raise UsageError("a source is empty")
     last = operands[-1].word
     _check_dashes(args, sources, target)
+    _check_shared(args)
     if last != "-" and not target.is_remote and last.startswith("-"):
         raise UsageError(
             f"the target '{last}' begins with a dash",
@@ -144,6 +145,22 @@ def _check_dashes(args: "Namespace", sources: "list[Location]", target: Location
         if args.is_dry_run:
             raise UsageError(
                 "option --dry-run: standard output, -, is the target", "a file of that name is written ./-"
+            )
+
+
+def _check_shared(args: "Namespace") -> None:
+    """Refuse what needs files, or could only be done twice, where another program shares its memory."""
+    if "shmem" not in args.ioengine:
+        return
+    for is_given, option in (
+        (args.is_dry_run, "--dry-run"),
+        (args.deletes, "--delete"),
+        (args.reads_back and args.ioengine.endswith("shmem"), "--verify"),
+    ):
+        if is_given:
+            raise UsageError(
+                f"option {option}: with --ioengine=shmem there is a program's memory, and no file",
+                "use one of them",
             )
 
 
@@ -181,6 +198,7 @@ def check_manifest(args: "Namespace", target: Location) -> None:
         (args.checks is not None, "--check writes none", "use one of them"),
         (args.is_dry_run, "with --dry-run nothing is written", "use one of them"),
         ("dummy" in args.ioengine, "with --ioengine=dummy nothing is written", "use one of them"),
+        ("shmem" in args.ioengine, "with --ioengine=shmem there may be no file", "use one of them"),
         (target.is_dash, "standard output, -, is the target", "a file of that name is written ./-"),
         (args.manifest == "-" and args.json, f"with --json {others}", "name a file"),
         (args.manifest == "-" and args.itemizes, f"with --itemize {others}", "name a file"),
@@ -208,6 +226,7 @@ def check_removal(args: "Namespace") -> None:
         for is_given, option in (
             (is_removing and args.nochecksum, "--nochecksum"),
             (is_removing and "dummy" in args.ioengine, "--ioengine=dummy"),
+            (is_removing and "shmem" in args.ioengine, "--ioengine=shmem"),
         ):
             if is_given:
                 raise UsageError(f"option {removal}: with {option} nothing is verified", "use one of them")

@@ -304,8 +304,8 @@ def _add_tuning_options(group: argparse._ArgumentGroup) -> None:
     add("--nodirect", action="store_true",
         help="do not use O_DIRECT (default: used for large files where the file system can)")
     add("--ioengine", default="posix", metavar="ENGINE",
-        help="how files are read and written: posix, or dummy to measure without any disk; "
-        "SENDER::RECEIVER chooses one for each side (default: %(default)s)")
+        help="how files are read and written: posix, shmem (they are the memory of programs), or dummy to "
+        "measure without any disk; SENDER::RECEIVER chooses one for each side (default: %(default)s)")
     add("--cpumask", metavar="MASK",
         help="run only on these CPUs of this host: bits as a hexadecimal number (default: all)")
     add("--nodemask", metavar="MASK",

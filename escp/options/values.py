@@ -20,7 +20,7 @@ MAX_DESCRIPTOR = 1 << 20
 MIN_LIMIT_BYTES_PER_S = 128  # scp's smallest, 1 Kbit/s: two bytes a second for each of 64 streams
 MAX_LIMIT_BYTES_PER_S = 1 << 50  # far beyond any network, far below what a 64-bit pacing rate holds
 TUNNEL_CHOICES = ("auto", "never", "always")
-ENGINES = ("posix", "dummy")
+ENGINES = ("posix", "dummy", "shmem")
 FALLBACKS = ("none", "scp")
 _MAX_BYTES = (1 << 63) - 2  # of a file, so that one more is a bound
 

@@ -8,8 +8,8 @@ import os
 from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED, PART, RESUMED
 from escp._fast.planes.receive_plane import ReceivePlane
 from escp.control.messages import Receive, Result
-from escp.errors import ProtocolError, RefusedError
-from escp.failures import FAST_GONE, FAST_SYS, Failure
+from escp.errors import LocalFileError, ProtocolError, RefusedError, RemoteFileError
+from escp.failures import FAST_GONE, FAST_SYS, SEGMENT, Failure
 from escp.lean.eventloop import EventLoop
 from escp.names.destination import (
     Destination,
@@ -48,8 +48,9 @@ class ReceiveEnd:
             wanted.target, n_sources=wanted.n_sources, is_directory=wanted.is_directory, is_remote=is_remote,
             is_dry_run=wanted.is_dry_run, is_exact=wanted.is_target_exact, makes_path=wanted.makes_path,
             job=wanted.job if wanted.partial_min else b"", resumes=wanted.resumes,
+            is_shared=wanted.engine == "shmem",
         )  # fmt: skip
-        if wanted.reads_back and self.is_in_order:
+        if wanted.reads_back and self.destination.in_place_fd >= 0:
             self.destination.close()
             raise RefusedError(
                 f"option --verify: what went into '{os.fsdecode(wanted.target)}' can't be read back",
@@ -69,7 +70,7 @@ class ReceiveEnd:
     @property
     def is_in_order(self) -> bool:
         """Whether the target is a pipe or device: it takes its bytes one after the other, from one stream."""
-        return self.destination.in_place_fd >= 0
+        return self.destination.in_place_fd >= 0 and self.wanted.engine != "shmem"
 
     def expect(self, names: "Sequence[bytes]", digests: "Sequence[bytes]") -> None:
         """Before `open`: as `Expect`. Raises RefusedError for a target that is written at once."""
@@ -98,7 +99,7 @@ class ReceiveEnd:
         """
         holds_small = self._wanted.is_durable or self._wanted.reads_back
         n_cached, self.max_large, n_held = share_for_receiver(n_streams, holds_small=holds_small)
-        with OfferErrors():
+        with OfferErrors(), _SharingErrors(self._wanted, is_remote=self._is_remote):
             self.plane = ReceivePlane(
                 self._wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
                 n_cached=n_cached, n_held=n_held, root_fd=self.destination.root_fd,
@@ -193,6 +194,24 @@ class ReceiveEnd:
             self.plane.join()
             self.plane = None
         self.destination.close()
+
+
+class _SharingErrors:
+    """Says of a target that another program should share why it can't be had."""
+
+    def __init__(self, wanted: Receive, *, is_remote: bool):
+        self._wanted, self._is_remote = wanted, is_remote
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if isinstance(error, OSError) and self._wanted.engine == "shmem":
+            shown = os.fsdecode(self._wanted.target)
+            reason = Failure(FAST_SYS, error.errno or 0, SEGMENT).reason
+            raise (RemoteFileError if self._is_remote else LocalFileError)(
+                f"can't share '{shown}': {reason}", "docs/shmem.md says how a program shares its memory"
+            ) from error
 
 
 def hears_of_roots(wanted: "Receive | Options") -> bool:

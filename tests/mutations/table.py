@@ -58,6 +58,7 @@ GUARD, TEST_GUARD = "escp/_fast/files/guard.pyx", "tests/_fast/files/test_guard.
 TEST_RESTRICT = "tests/integration/test_restrict.py::"
 TEST_MEMORY = "tests/_fast/io/test_blocks.py::"
 TEST_WRITER = "tests/api/test_blocks.py::"
+TEST_SHMEM = "tests/integration/test_shmem.py::"
 TEST_TLS = "tests/integration/test_tls.py::"
 TEST_RULES, TEST_BLOCK = "tests/options/test_rules.py::", "tests/integration/test_server_block.py::"
 
@@ -196,7 +197,7 @@ MUTATIONS = [
              "        if l.digest.high != l.expected.high or l.digest.low != l.expected.low:\n", "        if False:\n",
              (TEST_SENDER + "test_wrong_digest_leaves_no_file",)),
     Mutation(8, "a small file's digest is not compared", "escp/_fast/receive/receive_small.pyx",
-             "        if digest.high != e.digest.high or digest.low != e.digest.low:\n", "        if False:\n",
+             "    if digest.high != e.digest.high or digest.low != e.digest.low:\n", "    if False:\n",
              (TEST_SENDER + "test_wrong_digest_leaves_no_file",)),
     # ---- 9: every count, length and size is bounded
     Mutation(9, "blocks lie anywhere", "escp/_fast/receive/grid.pyx",
@@ -635,4 +636,20 @@ MUTATIONS = [
     Mutation(37, "a write returns while streams read its memory", "escp/_fast/io/block_source.pyx",
              "    while rc == PUT_DONE and (done[0] < n or n_out):\n", "    while rc == PUT_DONE and done[0] < n:\n",
              (TEST_MEMORY + "test_write_waits_for_the_sender_and_goes_on_where_it_was",)),
+    # ---- 38: a program that shares its memory spoils nothing but its own file
+    Mutation(38, "a segment of any mode is attached", "escp/_fast/io/segment.h",
+             " || (status->st_mode & 07777) != 0600) return EACCES;", ") return EACCES;",
+             (TEST_SHMEM + "test_segments_that_are_none",)),
+    Mutation(38, "a segment's size is what it says", "escp/_fast/io/segment.h",
+             " ||\n        file_bytes != plan->segment_bytes)\n", ")\n",
+             (TEST_SHMEM + "test_segments_that_are_none",)),
+    Mutation(38, "memory that was taken away is a file's", "escp/_fast/io/segments.pyx",
+             "    if shared_is_spoiled(a.mapping):\n", "    if False:\n",
+             (TEST_SHMEM + "test_file_that_its_program_does_not_end_gets_no_name",)),
+    Mutation(38, "SIGBUS ends escp", "escp/_fast/io/shared.h",
+             "        if (!from || at < from || at - from >= n) continue;\n", "        continue;\n",
+             (TEST_SHMEM + "test_file_that_its_program_does_not_end_gets_no_name",)),
+    Mutation(38, "a file is whole before its program says so", "escp/_fast/io/shmem_engine.pyx",
+             "else await_ended(ring, a, err)\n", "else 0\n",
+             (TEST_SHMEM + "test_last_word_is_the_programs",)),
 ]  # fmt: skip

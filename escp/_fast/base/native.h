@@ -32,6 +32,7 @@ static inline int escp_thread_start(pthread_t *thread, void *(*run)(void *), voi
     if (rc) return rc;
     pthread_attr_setstacksize(&attr, ESCP_THREAD_STACK);
     sigfillset(&all);
+    sigdelset(&all, SIGBUS); /* of memory that others have taken away (io/shared.h): blocked, it would end the process */
     pthread_sigmask(SIG_SETMASK, &all, &before);
     rc = pthread_create(thread, &attr, run, arg);
     pthread_sigmask(SIG_SETMASK, &before, NULL);

@@ -90,7 +90,7 @@ cdef void give_back(io_ring *ring, io_slot *slot) noexcept nogil:
     pthread_mutex_unlock(&s.lock)
 
 
-cdef int await_end(io_ring *ring, fast_err *err) noexcept nogil:
+cdef int await_end(io_ring *ring, int fd, fast_err *err) noexcept nogil:
     cdef block_source *s = <block_source *>ring.exchange
     pthread_mutex_lock(&s.lock)
     while not s.is_committed and not s.is_stopped:

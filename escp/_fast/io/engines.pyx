@@ -3,12 +3,14 @@
 from escp._fast.io.dummy_engine cimport dummy_engine
 from escp._fast.io.posix_engine cimport posix_engine
 from escp._fast.io.ring cimport io_engine
+from escp._fast.io.shmem_engine cimport shmem_engine
 
 ctypedef const io_engine *engine_pointer
 
-cdef engine_pointer[2] TABLE = [
+cdef engine_pointer[3] TABLE = [
     &posix_engine,
     &dummy_engine,
+    &shmem_engine,
 ]
 
 

@@ -12,7 +12,7 @@ Each engine is an io_engine in a module of its own. The rest of the code asks wh
 it is.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint32_t
+from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from escp._fast.base.types cimport RING_DEPTH, fast_err
 from escp._fast.crypto.digest cimport digest128
@@ -49,6 +49,8 @@ ctypedef struct io_ring:
     bint is_asynchronous  # direct blocks can be pending; an engine may find out with the first one that they can't
     void *own  # the engine's
     void *exchange  # what all rings of a plane share with its engine; NULL: nothing
+    const int *is_stopped  # whether the plane is; an engine that waits for others looks at it
+    bint is_private  # nothing may be lent: contents are looked at more than once, or their buffer changes hands
     uint8_t *memory
 
 
@@ -84,7 +86,20 @@ ctypedef struct io_engine:
     # What was lent is needed no more. NULL: nothing ever is.
     void (*give_back)(io_ring *ring, io_slot *slot) noexcept nogil
     # Waits until the receiver may be told that the large file is whole. -1: it must not be. NULL: it may be at once.
-    int (*await_end)(io_ring *ring, fast_err *err) noexcept nogil
+    int (*await_end)(io_ring *ring, int fd, fast_err *err) noexcept nogil
+    # The following are of engines whose files are shared with other programs; all NULL for those that have none.
+    # The open file, which must be open for writing, too, is now a source or target of *plane*: gives a source's *size*,
+    # or for a target the rings' *exchange*. It stays the caller's to close. Any thread.
+    int (*attach)(const void *plane, int fd, bint is_source, uint64_t *size, void **exchange,
+                  fast_err *err) noexcept nogil
+    # What became of the source with that inode. Any thread.
+    void (*tell)(const void *plane, uint64_t dev, uint64_t ino, const fast_err *err) noexcept nogil
+    # A file of that name and size begins to arrive. -1: it can't.
+    int (*begin)(void *exchange, const char *name, size_t n_name, uint64_t size, fast_err *err) noexcept nogil
+    # It has arrived, or *err* says already why it has failed. Waits until the other program has all of it, and tells.
+    int (*settle)(io_ring *ring, fast_err *err) noexcept nogil
+    # The plane ends: all that were attached for it are told so. No thread of it uses them any more.
+    void (*detach)(const void *plane) noexcept nogil
 
 
 # How many slots a ring has with blocks of that size.

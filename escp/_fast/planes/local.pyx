@@ -157,6 +157,7 @@ cdef void local_join(local_stream *t, local_link *link, send_stream *sender, rec
     t.sender = sender
     t.receiver = receiver
     sender.sink.link = receiver.sink.link = t
+    sender.ring.is_private = True
     sender.sink.take = take_frame
     sender.sink.settle = settle
     sender.sink.fail = fail_receiver

@@ -11,3 +11,5 @@ cdef class ReceivePlane(Plane):
     cdef receive_stream *streams
     cdef BlockSink memory  # threads use it to their end
     cdef send_state *partner  # of a copy within this host: the sender, whose *threads* are these, too; else NULL
+
+    cdef int attach(self, int fd) except -1

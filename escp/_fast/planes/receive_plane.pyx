@@ -82,7 +82,8 @@ cdef class ReceivePlane(Plane):
     *n_held*: how many small files each stream holds back while they wait for the disk (--fsync, --verify).
     *follows_umask*: new directories are the user's own (a copy to this host): they get modes as mkdir gives. Otherwise
     they get those that scp gives at the other host.
-    *in_place_fd*: the target itself, open for writing, when it is a pipe or a device.
+    *in_place_fd*: the target itself, open for writing, when it is a pipe or a device, or what an engine shares with
+    another program. Of the latter OSError says why it can't be shared.
     *brings_root*: the directory *root_fd* is itself one that is copied, and may be made writable meanwhile.
     *has_old_root*: that was there before, so it keeps its mode without --preserve.
     *reconnects*: as for SendPlane. Threads then stay until stop() or join(): the sender may not have heard of the end.
@@ -128,6 +129,17 @@ cdef class ReceivePlane(Plane):
         roots_open(&self.state.roots, order.has_roots, order.keeps_hard_links, int.from_bytes(os.urandom(8), "big"))
         self.state.expected.seed = int.from_bytes(os.urandom(8), "big")
         receive_open(self.state, int.from_bytes(os.urandom(8), "big"))
+        if self.state.config.engine.attach != NULL:
+            self.attach(in_place_fd)
+
+    cdef int attach(self, int fd) except -1:
+        cdef receive_state *s = self.state
+        cdef uint64_t unused = 0
+        cdef fast_err err
+        clear(&err)
+        if s.config.engine.attach(s, fd, False, &unused, &s.config.exchange, &err) < 0:
+            raise OSError(err.sys_errno, os.strerror(err.sys_errno))
+        return 0
 
     def allow(self, bytes name not None, bint is_directory=False):
         """If the order has_roots: *name* may be written once, and all below it if *is_directory*.

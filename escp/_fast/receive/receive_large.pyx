@@ -47,6 +47,12 @@ cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept
     cdef stretch room
     cdef bint is_old
     cdef int rc
+    if s.config.engine.begin != NULL and not s.config.engine.has_files:
+        if l.has_holes:
+            fail(own, FAST_SYS, ESPIPE, "write")
+        else:
+            s.config.engine.begin(s.config.exchange, l.what.path, l.what.path_bytes, l.what.size, own)
+        return False
     if not s.config.engine.has_files:
         return False
     identify(t, &l.what, &l.file.source)
@@ -193,6 +199,8 @@ cdef int finish_large(receive_stream *t, open_large *l, fast_err *err) noexcept 
     if has_file and l.failure.code == FAST_OK and l.is_direct and l.what.size % PAGE_BYTES:
         if ftruncate(l.file.fd, l.what.size) < 0:
             fail(&l.failure, FAST_SYS, errno, "truncate")
+    if s.config.engine.settle != NULL:
+        s.config.engine.settle(&t.ring, &l.failure)
     if l.failure.code:
         file_discard(&l.file)
     elif has_file and settles(&s.destination):

@@ -49,6 +49,8 @@ cdef void receive_free(receive_state *s) noexcept nogil:
     cdef int i
     if s.events.ring == NULL:
         return
+    if s.config.engine.detach != NULL:
+        s.config.engine.detach(s)
     for i in range(MAX_OPEN_LARGE):
         if s.large[i].is_used:
             if s.large[i].failure.code:
@@ -86,6 +88,7 @@ cdef int receive_stream_open(receive_stream *t, receive_state *s, int index, fas
     cache_open(&t.cache, s.config.n_cached)
     if ring_open(&t.ring, s.config.engine, s.config.exchange, s.config.block, err) < 0:
         return -1
+    t.ring.is_stopped = &s.is_stopped
     t.meta = <uint8_t *>malloc(IV_BYTES + MAX_META_BYTES + TAG_BYTES)
     t.body = <uint8_t *>malloc(MAX_META_BYTES)
     t.results = <uint8_t *>malloc(ANSWER_BEFORE + MAX_BATCH * RESULT_BYTES + TAG_BYTES)

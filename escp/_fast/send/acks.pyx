@@ -69,6 +69,14 @@ cdef void tell_item(send_state *s, flight *f, int reason) noexcept nogil:
     tell_name(s, EVENT_ITEM, reason, f.kind, f.size, f.dir, name, n)
 
 
+cdef void tell_engine(send_state *s, const flight *f, const result *r, const fast_err *own) noexcept nogil:
+    cdef fast_err err = own[0]
+    if s.config.engine.tell != NULL and f.kind <= ENTRY_LARGE:
+        if not is_kept(r.code):
+            fail(&err, r.code, r.sys_errno, "write")
+        s.config.engine.tell(s, f.dev, f.ino, &err)
+
+
 cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nogil:
     cdef flight *f = &s.flights[r.id % N_FLIGHTS]
     cdef dir_node *dir = NULL
@@ -131,6 +139,7 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
                 s.n_files += 1
                 if r.code == FAST_OK:
                     note_arrived_locked(s, f)
+        tell_engine(s, f, r, &own)
         removes = s.config.removes_sources and own.code == FAST_OK and f.is_good and (
             f.kind != ENTRY_DIRECTORY and f.kind != ENTRY_ABSENT)
         tells = s.config.itemizes and own.code == FAST_OK and f.is_good and 0 < r.sys_errno < N_REASONS

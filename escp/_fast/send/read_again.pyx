@@ -85,7 +85,9 @@ cdef int read_block_again(send_stream *t, const sent_frame *f, io_slot *slot, fa
         slot.n_io = <uint32_t>whole_pages(f.n) if found.is_direct else f.n
         slot.is_direct = found.is_direct
         slot.state = SLOT_READY
-        if s.config.engine.finish(&t.ring, slot, &own) < 0:
+        if s.config.engine.attach != NULL:  # the program has written over it, or may at any time
+            fail(&own, FAST_CHANGED, 0, "again")
+        if own.code or s.config.engine.finish(&t.ring, slot, &own) < 0:
             memset(slot.data, 0, f.n)
             rc = tell_changed(s, f.id, &found, &own, err)
         if rc == 0 and not is_there(s, f.id):

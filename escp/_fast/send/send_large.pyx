@@ -4,7 +4,7 @@ from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.counters cimport count_contents
 from escp._fast.base.libc cimport escp_flag, pthread_mutex_lock, pthread_mutex_unlock
-from escp._fast.base.types cimport FAST_CHANGED, SLICE_BYTES, clear, fast_err
+from escp._fast.base.types cimport FAST_CHANGED, FAST_STOPPED, SLICE_BYTES, clear, fail, fast_err
 from escp._fast.crypto.digest cimport digest128, digest_add, digest_finish, digest_update
 from escp._fast.io.ring cimport (SLOT_FREE, io_slot, slot_contents, slot_finish, slot_give_back, slot_read,
                                  slot_wait)
@@ -87,7 +87,7 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     cdef flight *f = &s.flights[l.id % N_FLIGHTS]
     clear(&own)
     if not escp_flag(&l.has_failed) and s.config.engine.await_end != NULL and s.config.engine.await_end(
-            &t.ring, &own) < 0:
+            &t.ring, l.fd, &own) < 0:
         give_up_large(t, l, &own)
     if not escp_flag(&l.has_failed) and s.config.engine.has_files and check_unchanged(l.fd, &l.what, l.size, &own) < 0:
         give_up_large(t, l, &own)
@@ -104,6 +104,9 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     has_failed = l.has_failed  # the receiver's word may change it yet
     is_known = l.n_sent_bytes != 0 or (l.has_holes and not has_failed) or t.sink.link != NULL or l.asks
     if not is_known:
+        if s.config.engine.tell != NULL:
+            fail(&own, FAST_STOPPED, 0, "abandoned")
+            s.config.engine.tell(s, f.dev, f.ino, &own)
         flight_end_locked(s, f)  # the receiver has not heard of it
     pthread_mutex_unlock(&s.lock)
     if not is_known:

@@ -54,6 +54,8 @@ cdef void state_free(send_state *s) noexcept nogil:
     cdef dir_node *node
     if s.flights == NULL:
         return
+    if s.config.engine.detach != NULL:
+        s.config.engine.detach(s)
     pthread_mutex_lock(&s.lock)
     while s.n_items:
         item_close(&s.items[s.items_head])

@@ -41,6 +41,7 @@ cdef int send_stream_open(send_stream *t, send_state *s, int index, fast_err *er
     t.line.fd = -1
     if ring_open(&t.ring, s.config.engine, s.config.exchange, s.config.block, err) < 0:
         return -1
+    t.ring.is_stopped, t.ring.is_private = &s.is_stopped, s.config.has_compression
     t.meta = <uint8_t *>malloc(META_FRAME_BYTES)
     t.extras = <uint8_t *>malloc(GATHER_BYTES)
     t.packed = <uint8_t *>malloc(n_packed if n_packed > META_FRAME_BYTES else <size_t>META_FRAME_BYTES)

@@ -4,9 +4,9 @@ from libc.stdint cimport uint64_t
 
 from escp._fast.base.events cimport EVENT_LISTED
 from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, EFBIG, EIO, ENOENT, ENOMEM, O_CLOEXEC, O_DIRECTORY,
-                                   O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_ISBLK, S_ISCHR, S_ISFIFO, S_ISLNK,
-                                   S_ISREG, c_close, errno, fstat, malloc, memcpy, memset,
-                                   pthread_mutex_lock, pthread_mutex_unlock, stat_t, strlen)
+                                   O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR, S_ISBLK, S_ISCHR, S_ISFIFO,
+                                   S_ISLNK, S_ISREG, c_close, errno, fstat, malloc, memcpy, memset, pthread_mutex_lock,
+                                   pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.base.types cimport (FAST_NAME, FAST_SPECIAL, FAST_SYS, MAX_PATH_BYTES, REASON_NONE, SMALL_FILE_BYTES,
                                     clear, fail, fast_err)
 from escp._fast.files.bounds cimport bound_status
@@ -100,7 +100,8 @@ cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, c
 
 
 cdef int open_flags(send_state *s) noexcept nogil:
-    return O_RDONLY | O_NOCTTY | O_NONBLOCK | O_CLOEXEC | (O_NOFOLLOW if s.config.keeps_links else 0)
+    return ((O_RDONLY if s.config.engine.attach == NULL else O_RDWR) | O_NOCTTY | O_NONBLOCK | O_CLOEXEC
+            | (O_NOFOLLOW if s.config.keeps_links else 0))
 
 
 cdef bint is_out_of_bounds(const send_state *s, uint64_t size) noexcept nogil:
@@ -150,6 +151,14 @@ cdef void take_below(send_state *s, root_way *way, dir_node *dir, const char *na
         c_close(fd)
 
 
+cdef int measure_file(send_state *s, item *it, fast_err *err) noexcept nogil:
+    cdef void *unused
+    if s.config.engine.attach == NULL:
+        return find_size(it.fd, &it.status, &s.known_dev, &s.is_stopped, &it.size, &it.is_measured, err)
+    it.is_measured = False
+    return s.config.engine.attach(s, it.fd, True, &it.size, &unused, err)
+
+
 cdef void take_opened(send_state *s, int fd, dir_node *dir, const char *name) noexcept nogil:
     cdef item it
     cdef fast_err own
@@ -165,7 +174,7 @@ cdef void take_opened(send_state *s, int fd, dir_node *dir, const char *name) no
         tell(s, dir, name, FAST_SPECIAL, 0, "open")
     elif not bound_status(&it.status):
         tell(s, dir, name, FAST_SYS, EFBIG, "stat")
-    elif find_size(it.fd, &it.status, &s.known_dev, &s.is_stopped, &it.size, &it.is_measured, &own) < 0:
+    elif measure_file(s, &it, &own) < 0:
         report(s, &own, False, dir, name, strlen(name))
     elif not is_out_of_bounds(s, it.size):
         if 0 < it.status.st_size <= SMALL_FILE_BYTES:
