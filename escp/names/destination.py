@@ -140,9 +140,14 @@ def open_destination(
             return Destination(_open_nameless(), b"", -1, names_below)
         # A directory that is copied gets its mode at the end; one for several sources has none to get.
         private = 0o700 if is_remote else 0o1700  # see UNFINISHED_MODE in _fast/files/attributes.pxd
-        root = _make_root(landing.root, 0o777 if names_below else private)
-        made = b"" if is_exact or names_below or not job else _note_made(landing.root, root, job)
-        return Destination(root, b"", -1, names_below, made)
+        if is_exact or names_below or not job:
+            return Destination(
+                _make_root(landing.root, 0o777 if names_below else private), b"", -1, names_below
+            )
+        from escp.names.made import make  # not at the top: few copies make their directory
+
+        root, made = make(landing.root, lambda: _make_root(landing.root, private), job)
+        return Destination(root, b"", -1, False, made)
     except OSError as e:
         if e.errno == guarded.ERRNO_FORBIDDEN:
             raise guarded.refuse(f"the target '{shown}'") from e
@@ -196,12 +201,6 @@ def _explain(message: str, hint: str, sys_errno: int, *, is_remote: bool) -> Esc
     error = (RemoteFileError if is_remote else LocalFileError)(message, hint)
     error.__cause__ = OSError(sys_errno, os.strerror(sys_errno))
     return error
-
-
-def _note_made(path: bytes, fd: int, job: bytes) -> bytes:
-    from escp.names.made import note  # not at the top: few copies make their directory
-
-    return note(path, fd, job)
 
 
 def _find_made(path: bytes, fd: int, job: bytes, *, resumes: bool) -> bytes:

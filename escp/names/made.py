@@ -1,6 +1,7 @@
 """A directory that a copy has made of its source: so that the run that goes on with it does not copy into it.
 
-`.NAME.escp-made` beside the directory, mode 0600, says by which command it was made, and its inode. It is
+`.NAME.escp-made` beside the directory, mode 0600, says by which command it was made, and its inode; before it
+is made, that it will be. A kill between the two leaves an empty directory that is known all the same. It is
 gone when the copy is whole.
 """
 
@@ -9,6 +10,11 @@ import stat
 
 from escp.names.guarded import open_path
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_NONE = 0  # no inode has that number
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
@@ -18,30 +24,52 @@ def mark(path: bytes) -> bytes:
     return parent + slash + b"." + name + b".escp-made"
 
 
-def note(path: bytes, fd: int, job: bytes) -> bytes:
-    """Say that this command has made *path*, open as *fd*. Returns where, b"" where it can't be said."""
-    place = mark(path)
+def make(path: bytes, make_root: "Callable[[], int]", job: bytes) -> tuple[int, bytes]:
+    """Make the directory *path* and say so. Its descriptor, and where that is said: b"" if nowhere."""
+    to = announce(path, job)
     try:
-        parent, name = _open_parent(place)
+        root = make_root()
+    except BaseException:
+        if to >= 0:
+            os.close(to)
+            forget(mark(path))
+        raise
+    if to < 0:
+        return root, b""
+    note(to, root, job)
+    return root, mark(path)
+
+
+def announce(path: bytes, job: bytes) -> int:
+    """Say that this command is about to make *path*. A descriptor for `note`, -1 where it can't be said."""
+    try:
+        parent, name = _open_parent(mark(path))
     except OSError:
-        return b""
+        return -1
     try:
         for _ in range(2):
             try:
                 to = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | _FLAGS, 0o600, dir_fd=parent)
             except FileExistsError:  # of one that was removed
                 if _read(parent, name) is None:
-                    return b""
+                    return -1
                 os.unlink(name, dir_fd=parent)
             except OSError:
-                return b""
+                return -1
             else:
-                os.write(to, _text(fd, job))
-                os.close(to)
-                return place
-        return b""
+                os.write(to, _text(job, _NONE))
+                return to
+        return -1
     finally:
         os.close(parent)
+
+
+def note(to: int, fd: int, job: bytes) -> None:
+    """It is made, and open as *fd*. *to* is `announce`'s, and closed."""
+    try:
+        os.pwrite(to, _text(job, os.fstat(fd).st_ino), 0)
+    finally:
+        os.close(to)
 
 
 def find(path: bytes, fd: int, job: bytes) -> bool:
@@ -51,13 +79,21 @@ def find(path: bytes, fd: int, job: bytes) -> bool:
     except OSError:
         return False
     try:
-        return _read(parent, name) == _text(fd, job)
+        said = _read(parent, name)
+        if said != _text(job, _NONE):
+            return said == _text(job, os.fstat(fd).st_ino)
+        if os.listdir(fd) or os.fstat(fd).st_uid != os.geteuid():
+            return False
+        note(os.open(name, os.O_WRONLY | _FLAGS, dir_fd=parent), fd, job)
+        return True
+    except OSError:
+        return False
     finally:
         os.close(parent)
 
 
 def forget(place: bytes) -> None:
-    """*place*: as `note` returned it, or of `mark`."""
+    """*place*: of `mark`."""
     parent, name = _open_parent(place)
     try:
         if _read(parent, name) is not None:
@@ -66,8 +102,8 @@ def forget(place: bytes) -> None:
         os.close(parent)
 
 
-def _text(fd: int, job: bytes) -> bytes:
-    return b"%s %d\n" % (job.hex().encode(), os.fstat(fd).st_ino)
+def _text(job: bytes, inode: int) -> bytes:
+    return b"%s %20d\n" % (job.hex().encode(), inode)
 
 
 def _open_parent(place: bytes) -> tuple[int, bytes]:

@@ -5,9 +5,20 @@ from pathlib import Path
 
 import pytest
 
-from escp.names.made import find, forget, mark, note
+from escp.names.destination import open_destination
+from escp.names.made import announce, find, forget, mark
+from escp.names.made import note as note_made
 
 JOB = bytes(range(16))
+
+
+def note(path: bytes, fd: int, job: bytes) -> bytes:
+    """What is said of it from the first to the last; where, b"" where it can't be said."""
+    to = announce(path, job)
+    if to < 0:
+        return b""
+    note_made(to, fd, job)
+    return mark(path)
 
 
 @pytest.fixture
@@ -70,3 +81,56 @@ def test_what_is_none_of_escps_is_neither_believed_nor_removed(made, tmp_path, w
 def test_where_nothing_can_be_said_nothing_is(made):
     _, fd = made
     assert note(b"/nowhere/" + b"n" * 300, fd, JOB) == b""
+
+
+def open_new(path: bytes, *, resumes: bool):
+    return open_destination(path, n_sources=1, is_directory=True, job=JOB, resumes=resumes)
+
+
+class Killed(BaseException):
+    pass
+
+
+@pytest.mark.parametrize("resumes", [True, False])
+def test_a_kill_between_making_it_and_saying_so(tmp_path, monkeypatch, resumes):
+    """The next run goes on in it, and the one after that, when there is something in it."""
+    path = os.fsencode(tmp_path / "new")
+    mkdir = os.mkdir
+
+    def make_and_die(*words, **named):
+        mkdir(*words, **named)
+        raise Killed
+
+    monkeypatch.setattr(os, "mkdir", make_and_die)
+    monkeypatch.setattr("escp.names.made.forget", lambda place: None)  # nobody does that any more
+    with pytest.raises(Killed):
+        open_new(path, resumes=False)
+    monkeypatch.undo()
+    found = open_new(path, resumes=resumes)
+    found.close()
+    assert found.is_directory != resumes and bool(found.made) == resumes
+    assert os.path.exists(mark(path)) == resumes
+    if resumes:
+        (tmp_path / "new" / "a").write_bytes(b"a")
+        found = open_new(path, resumes=True)
+        found.close()
+        assert not found.is_directory
+        found.forget()
+        assert os.listdir(tmp_path) == ["new"]
+
+
+def test_what_somebody_has_filled_was_not_made_by_a_run_that_was_about_to(made, tmp_path):
+    path, fd = made
+    os.close(announce(path, JOB))
+    (tmp_path / "new" / "a").write_bytes(b"a")
+    assert not find(path, fd, JOB)
+
+
+def test_one_that_can_not_be_made_leaves_no_word(tmp_path, monkeypatch):
+    def fail(*words, **named):
+        raise PermissionError(13, "no")
+
+    monkeypatch.setattr(os, "mkdir", fail)
+    with pytest.raises(Exception, match="can't write to"):
+        open_new(os.fsencode(tmp_path / "new"), resumes=False)
+    assert os.listdir(tmp_path) == []
