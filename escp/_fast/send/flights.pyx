@@ -6,7 +6,7 @@ from escp._fast.base.libc cimport S_ISDIR, S_ISREG, memcpy, pthread_cond_broadca
 from escp._fast.base.types cimport MAX_NAME_BYTES
 from escp._fast.files.journal cimport kept_close
 from escp._fast.files.stamps cimport to_ns
-from escp._fast.send.hard_links cimport resolve_links_locked
+from escp._fast.send.hard_links cimport answer_links_locked, resolve_links_locked
 from escp._fast.send.send_state cimport (ASK_ROOM, LINKS_FAILED, LINKS_GOOD, LINKS_REFUSED, MAX_ASKED, N_FLIGHTS,
                                          SHORT_NAME_BYTES, dir_node, flight, hard_link, large_close_locked,
                                          node_unref_locked, send_state)
@@ -53,9 +53,11 @@ cdef void flight_end_locked(send_state *s, flight *f) noexcept nogil:
     cdef int i = <int>(f - s.flights)
     cdef bint was_large = f.large != NULL
     cdef bint was_question = f.kind == ENTRY_QUERY
-    if f.links != NULL:
+    if f.links != NULL and was_question:
+        answer_links_locked(s, f.links, True)
+    elif f.links != NULL:
         resolve_links_locked(s, f.links, LINKS_GOOD if f.is_good else LINKS_REFUSED if f.is_refused else LINKS_FAILED)
-        f.links = NULL
+    f.links = NULL
     if f.large != NULL:
         large_close_locked(s, f.large)
         kept_close(&f.large.kept)

@@ -1,17 +1,18 @@
 """Files with several names; see hard_links.pxd. The table is guarded by the state's lock."""
 
-from libc.stdint cimport uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
-from escp._fast.base.libc cimport (ENOMEM, calloc, free, malloc, memcpy, memset, pthread_cond_broadcast,
+from escp._fast.base.libc cimport (ENOMEM, S_ISREG, calloc, free, malloc, memcpy, memset, pthread_cond_broadcast,
                                    pthread_cond_signal, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.base.paths cimport join_path, joined_length
 from escp._fast.base.types cimport FAST_SYS, clear, fail, fast_err
-from escp._fast.send.send_state cimport (LINKS_FAILED, LINKS_PENDING, LINKS_REFUSED, hard_link, item, item_close,
-                                         node_unref_locked, put_off, report, send_state)
-from escp._fast.wire.payloads cimport ENTRY_HARD_LINK
+from escp._fast.send.send_state cimport (LINKS_FAILED, LINKS_GOOD, LINKS_PENDING, LINKS_REFUSED, dir_node, flight,
+                                         hard_link, item, item_close, node_unref_locked, put_off, report, send_state)
+from escp._fast.wire.payloads cimport ENTRY_HARD_LINK, ENTRY_SMALL
 
 cdef enum:
     FIRST_BUCKETS = 1024
+    NS = 1000000000
 
 
 cdef inline uint64_t bucket_of(uint64_t dev, uint64_t ino, uint64_t n_buckets) noexcept nogil:
@@ -39,36 +40,49 @@ cdef void grow_locked(send_state *s) noexcept nogil:
     s.n_link_buckets = n
 
 
-cdef bint name_first_locked(send_state *s, hard_link *first, const item *it) noexcept nogil:
-    """It is this name that is sent; False without memory."""
-    cdef size_t n = joined_length(it.dir.target, it.dir.n_target, it.n_name)
+cdef bint name_path_locked(hard_link *first, const dir_node *dir, const char *name, size_t n_name) noexcept nogil:
+    """It is this name that others are linked to; False without memory."""
+    cdef size_t n = joined_length(dir.target, dir.n_target, n_name)
     free(first.path)
     first.path = <char *>malloc(n + 1)
     if first.path == NULL:
+        return False
+    memcpy(first.path, dir.target, dir.n_target)
+    join_path(first.path, dir.n_target, name, n_name)
+    first.n_path = <unsigned short>n
+    return True
+
+
+cdef bint name_first_locked(send_state *s, hard_link *first, const item *it) noexcept nogil:
+    """It is this name that is sent; False without memory."""
+    if not name_path_locked(first, it.dir, it.name, it.n_name):
         resolve_links_locked(s, first, LINKS_FAILED)
         return False
-    memcpy(first.path, it.dir.target, it.dir.n_target)
-    join_path(first.path, it.dir.n_target, it.name, it.n_name)
-    first.n_path = <unsigned short>n
-    first.state = LINKS_PENDING
+    first.state, first.is_sent = LINKS_PENDING, True
     first.n_disk, first.mtim = it.status.st_size, it.status.st_mtim
     return True
 
 
+cdef hard_link *look_up_locked(send_state *s, uint64_t dev, uint64_t ino) noexcept nogil:
+    cdef hard_link *node = NULL
+    if s.n_link_buckets:
+        node = s.link_buckets[bucket_of(dev, ino, s.n_link_buckets)]
+    while node != NULL and (node.ino != ino or node.dev != dev):
+        node = node.next
+    return node
+
+
 cdef hard_link *find_locked(send_state *s, const item *it) noexcept nogil:
     """The inode's node, made without a first name if there is none; NULL without memory."""
-    cdef hard_link *node
+    cdef hard_link *node = look_up_locked(s, it.status.st_dev, it.status.st_ino)
     cdef uint64_t i
+    if node != NULL:
+        return node
     if s.n_hard_links >= s.n_link_buckets:
         grow_locked(s)
     if s.n_link_buckets == 0:
         return NULL
     i = bucket_of(it.status.st_dev, it.status.st_ino, s.n_link_buckets)
-    node = s.link_buckets[i]
-    while node != NULL:
-        if node.ino == it.status.st_ino and node.dev == it.status.st_dev:
-            return node
-        node = node.next
     node = <hard_link *>calloc(1, sizeof(hard_link))
     if node == NULL:
         return NULL
@@ -79,16 +93,24 @@ cdef hard_link *find_locked(send_state *s, const item *it) noexcept nogil:
     return node
 
 
-cdef put_off *put_off_new(hard_link *first, const item *it) noexcept nogil:
-    cdef put_off *w = <put_off *>malloc(sizeof(put_off) + it.n_name)
+cdef put_off *put_off_new(hard_link *first, dir_node *dir, const char *name, size_t n_name) noexcept nogil:
+    cdef put_off *w = <put_off *>malloc(sizeof(put_off) + n_name)
     if w == NULL:
         return NULL
     w.first = first
-    w.dir = it.dir
-    w.n_name = it.n_name
+    w.dir = dir
+    w.n_name = <unsigned short>n_name
     w.name = <char *>w + sizeof(put_off)
-    memcpy(w.name, it.name, it.n_name)
+    memcpy(w.name, name, n_name)
     return w
+
+
+cdef void put_off_locked(send_state *s, put_off *w) noexcept nogil:
+    """The name waits until its file's first one is known to be there."""
+    w.next = w.first.waiting
+    w.first.waiting = w
+    s.n_put_off += 1
+    s.n_found_files += 1
 
 
 cdef bint take_hard_link(send_state *s, item *it) noexcept nogil:
@@ -99,15 +121,12 @@ cdef bint take_hard_link(send_state *s, item *it) noexcept nogil:
     cdef bint is_resolved = False
     pthread_mutex_lock(&s.lock)
     first = find_locked(s, it)
-    if first != NULL and first.state == LINKS_REFUSED:
+    if first != NULL and first.state == LINKS_REFUSED and first.n_asked == 0:
         is_first = name_first_locked(s, first, it)
-    elif first != NULL and first.state == LINKS_PENDING:
-        w = put_off_new(first, it)
+    elif first != NULL and (first.state == LINKS_PENDING or first.state == LINKS_REFUSED):
+        w = put_off_new(first, it.dir, it.name, it.n_name)
         if w != NULL:
-            w.next = first.waiting
-            first.waiting = w
-            s.n_put_off += 1
-            s.n_found_files += 1
+            put_off_locked(s, w)
     elif first != NULL:
         is_resolved = True
     pthread_mutex_unlock(&s.lock)
@@ -153,7 +172,7 @@ cdef bint pop_link_locked(send_state *s, item *it) noexcept nogil:
 
 cdef void resolve_links_locked(send_state *s, hard_link *first, int state) noexcept nogil:
     cdef put_off *w
-    first.state = state
+    first.state = <uint8_t>state
     if state == LINKS_REFUSED:
         settle_again_locked(s, first)
         return
@@ -166,9 +185,53 @@ cdef void resolve_links_locked(send_state *s, hard_link *first, int state) noexc
         pthread_cond_broadcast(&s.work)
 
 
+cdef hard_link *ask_links_locked(send_state *s, const item *q) noexcept nogil:
+    cdef hard_link *links = NULL
+    if s.config.keeps_hard_links and not s.config.is_dry_run and q.kind == ENTRY_SMALL and q.status.st_nlink > 1 and (
+            S_ISREG(q.status.st_mode)):
+        links = find_locked(s, q)
+    if links != NULL:
+        links.n_asked += 1
+    return links
+
+
+cdef void same_links_locked(send_state *s, hard_link *links, const flight *f, dir_node *dir, const char *name,
+                            size_t n_name) noexcept nogil:
+    cdef put_off *w
+    if links.state == LINKS_REFUSED and name_path_locked(links, dir, name, n_name):
+        links.n_disk, links.ctime, links.stamp = f.n_disk, f.ctime, f.stamp
+        links.mtim.tv_sec, links.mtim.tv_nsec = <int64_t>(f.mtime // NS), <int64_t>(f.mtime % NS)
+        resolve_links_locked(s, links, LINKS_GOOD)
+    elif links.is_sent and not dir.is_root_file and links.state != LINKS_FAILED:
+        w = put_off_new(links, dir, name, n_name)  # without memory for it what is there stays as it is
+        if w != NULL:
+            dir.n_refs += 1
+            put_off_locked(s, w)
+            if links.state != LINKS_PENDING:
+                resolve_links_locked(s, links, links.state)
+
+
+cdef void answer_links_locked(send_state *s, hard_link *links, bint settles) noexcept nogil:
+    links.n_asked -= 1
+    if settles:
+        settle_again_locked(s, links)
+
+
+cdef void stamp_links_locked(send_state *s, const flight *f) noexcept nogil:
+    f.links.stamp, f.links.ctime = f.stamp, f.ctime
+
+
+cdef uint64_t find_links_stamp_locked(send_state *s, const flight *f, uint64_t *ctime) noexcept nogil:
+    cdef hard_link *links = look_up_locked(s, f.dev, f.ino)
+    if links == NULL:
+        return 0
+    ctime[0] = links.ctime
+    return links.stamp
+
+
 cdef void settle_again_locked(send_state *s, hard_link *first) noexcept nogil:
     cdef put_off *w = first.waiting
-    if first.state == LINKS_REFUSED and w != NULL:
+    if first.state == LINKS_REFUSED and first.n_asked == 0 and w != NULL:
         first.waiting = w.next
         w.next = s.again
         s.again = w

@@ -14,7 +14,7 @@ from libc.stdint cimport uint16_t, uint64_t
 from escp._fast.base.types cimport MAX_NAME_BYTES, fast_err
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.send.send_stream cimport send_stream
-from escp._fast.send.send_state cimport dir_node, flight, send_state
+from escp._fast.send.send_state cimport dir_node, flight, hard_link, send_state
 from escp._fast.wire.payloads cimport result
 
 
@@ -27,6 +27,8 @@ ctypedef struct wanted_file:
     bint is_for_reason  # the digest only tells why it is sent
     int reason
     bint is_node
+    hard_link *links  # of a file with several names, whose question is answered when this is dealt with
+    flight mark  # with *links*: the marks of the source
     uint16_t n_name
     char name[MAX_NAME_BYTES + 1]
 

@@ -5,7 +5,8 @@ from libc.stdint cimport uint64_t, uint8_t
 from escp._fast.base.libc cimport memcpy, pthread_cond_broadcast, pthread_cond_signal
 from escp._fast.base.types cimport FAST_PROTOCOL, N_REASONS, REASON_NONE, fail, fast_err
 from escp._fast.send.flights cimport (flight_end_locked, flight_name, flight_new_locked, flight_set_name,
-                                      settle_root_locked)
+                                      mark_source, settle_root_locked)
+from escp._fast.send.hard_links cimport N_PUT_OFF, same_links_locked
 from escp._fast.send.send_frames cimport add_entry, describe, send_entries
 from escp._fast.send.send_state cimport ASK_ROOM, MAX_ASKED, N_ITEMS, N_QUESTIONS, flight, item, send_state
 from escp._fast.send.send_stream cimport send_stream
@@ -18,7 +19,7 @@ cdef enum:
 
 
 cdef bint is_time_to_ask_locked(send_state *s) noexcept nogil:
-    return s.n_questions and (s.n_questions >= ASK_BATCH or s.n_walking == 0) and s.n_asked <= MAX_ASKED - ASK_ROOM
+    return s.n_questions and (s.n_questions >= ASK_BATCH or s.n_walking == 0 or s.n_put_off >= N_PUT_OFF) and s.n_asked <= MAX_ASKED - ASK_ROOM
 
 
 cdef int take_questions_locked(send_stream *t) noexcept nogil:
@@ -38,6 +39,8 @@ cdef int take_questions_locked(send_stream *t) noexcept nogil:
         f.size = q.size
         f.is_node = q.kind != ENTRY_SMALL
         f.stamp = q.stamp
+        f.links = q.links
+        mark_source(f, &q.status)
         t.flights[n] = f
         t.batch[n] = q[0]
         n += 1
@@ -75,6 +78,9 @@ cdef int take_answer_locked(send_state *s, flight *f, const result *r, fast_err 
             s.config.compares_digests and (f.n_name or f.dir.is_root_file))):
         s.n_skipped += f.n_name != 0 or f.dir.is_root_file
         settle_root_locked(s, f)
+        if f.links != NULL:
+            f.stamp = f.stamp if is_stamped else 0
+            same_links_locked(s, f.links, f, f.dir, flight_name(s, f), f.n_name)
         if s.config.tells_same and not f.is_node and (f.n_name or f.dir.is_root_file):
             return 1
         flight_end_locked(s, f)
@@ -100,6 +106,9 @@ cdef bint take_wanted_locked(send_state *s, wanted_file *w) noexcept nogil:
         return False
     s.wanted = f.next_wanted
     w.dir, f.dir = f.dir, NULL
+    w.links, f.links = f.links, NULL
+    w.mark = f[0]
+    w.mark.stamp = 0
     w.size = f.size
     w.digest = f.digest
     w.is_digest_known = f.is_digest_known

@@ -74,8 +74,12 @@ ctypedef struct hard_link:
     uint64_t ino
     uint64_t n_disk  # st_size and st_mtim of the file as it was sent
     timespec_t mtim
-    put_off *waiting  # names that wait for the first one's result
-    int state  # links_state
+    uint64_t ctime  # with a stamp: that of the source, in ns
+    uint64_t stamp  # of the file at the target; 0: none is known
+    put_off *waiting  # names that wait for the first one's result, or for what the receiver has of them
+    uint32_t n_asked  # names about which the receiver has been asked, and has not answered
+    uint8_t state  # links_state
+    uint8_t is_sent  # by this session
     uint16_t n_path
     char *path  # of the first one, below the target
 
@@ -156,7 +160,7 @@ ctypedef struct flight:
     uint64_t stamp  # of the file at the target: as its receiver told it, or of a question is asked; 0: none
     dir_node *dir
     large_file *large
-    hard_link *links  # those that wait for its result
+    hard_link *links  # those that wait for its result; of a question: its file, if that has several names
     flight *next_wanted
 
 

@@ -21,7 +21,7 @@ from escp._fast.files.filter cimport is_excluded
 from escp._fast.files.guard cimport guarded_fstatat
 from escp._fast.send.below cimport is_same_file, open_below, root_way, way_close
 from escp._fast.send.hard_links cimport N_PUT_OFF, settle_again_locked, take_again_locked
-from escp._fast.send.questions cimport take_wanted_locked, wanted_file
+from escp._fast.send.questions cimport is_time_to_ask_locked, take_wanted_locked, wanted_file
 from escp._fast.send.send_state cimport (MAX_FINISHED, MAX_STACKED, N_ROOTS, dir_node, hard_link, is_idle_locked,
                                          node_new, node_unref, put_off, send_state)
 from escp._fast.walk.walk_files cimport is_node, take_below, take_file, take_node, tell
@@ -122,12 +122,20 @@ cdef void wait_for_links_locked(send_state *s, root_way *way) noexcept nogil:
     """Wait while too many hard links wait for the first names of their files. Meanwhile this walker tries again what is
     to be tried again: all walkers may be waiting here."""
     cdef put_off one
+    cdef wanted_file wanted
     cdef char name[MAX_NAME_BYTES + 1]
     while s.n_put_off >= N_PUT_OFF and not escp_flag(&s.is_stopped):
         if take_again_locked(s, &one, name):
             pthread_mutex_unlock(&s.lock)
             take_again(s, way, &one, name)
             pthread_mutex_lock(&s.lock)
+        elif take_wanted_locked(s, &wanted):
+            pthread_mutex_unlock(&s.lock)
+            take_wanted(s, way, &wanted)
+            pthread_mutex_lock(&s.lock)
+        elif is_time_to_ask_locked(s):
+            pthread_cond_signal(&s.work)
+            pthread_cond_wait(&s.room, &s.lock)
         else:
             pthread_cond_wait(&s.room, &s.lock)
 

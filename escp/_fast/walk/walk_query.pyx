@@ -15,9 +15,11 @@ from escp._fast.files.compare cimport digest_file
 from escp._fast.files.guard cimport guarded_fstatat, guarded_openat
 from escp._fast.files.sizes cimport find_size, is_size_true, measure, peek
 from escp._fast.send.below cimport open_below, root_way
+from escp._fast.send.hard_links cimport (answer_links_locked, ask_links_locked, same_links_locked,
+                                         settle_again_locked)
 from escp._fast.send.questions cimport is_time_to_ask_locked, take_wanted_locked, wanted_file
 from escp._fast.send.send_stamps cimport find_stamp
-from escp._fast.send.send_state cimport (N_QUESTIONS, dir_node, item, node_unref, node_unref_locked, report,
+from escp._fast.send.send_state cimport (N_QUESTIONS, dir_node, hard_link, item, node_unref, node_unref_locked, report,
                                          send_state, tell_name)
 from escp._fast.walk.walk_files cimport (is_out_of_bounds, list_name, open_flags, take_below, take_file,
                                          take_opened, tell)
@@ -54,12 +56,25 @@ cdef int is_same(send_state *s, int fd, const wanted_file *asked, fast_err *err)
     return rc if rc < 0 else digest.high == asked.digest.high and digest.low == asked.digest.low
 
 
+cdef void answer_links(send_state *s, hard_link *links, bint is_over) noexcept nogil:
+    """The question about a name of that file is answered; *is_over*: and what came of it is done."""
+    if links == NULL:
+        return
+    pthread_mutex_lock(&s.lock)
+    if is_over:
+        settle_again_locked(s, links)
+    else:
+        answer_links_locked(s, links, False)
+    pthread_mutex_unlock(&s.lock)
+
+
 cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) noexcept nogil:
     cdef dir_node *dir = asked.dir
     cdef fast_err err
     cdef int fd = -1
     cdef int rc = 0
     cdef int reason = asked.reason
+    cdef hard_link *links = asked.links
     clear(&err)
     if asked.is_node and not s.config.is_dry_run:
         take_below(s, way, dir, asked.name, asked.n_name)
@@ -71,7 +86,9 @@ cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) no
     if rc == 1 and asked.is_for_reason:
         reason, rc = REASON_ATTRIBUTES, 0
     if rc == 0 and not s.config.is_dry_run:
+        answer_links(s, links, False)
         take_opened(s, fd, dir, asked.name)
+        answer_links(s, links, True)
         return
     if fd >= 0:
         c_close(fd)
@@ -88,6 +105,10 @@ cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) no
         report(s, &err, False, dir, asked.name, asked.n_name)
     pthread_mutex_lock(&s.lock)
     s.n_skipped += rc == 1
+    if links != NULL and rc == 1 and not dir.is_root_file:
+        same_links_locked(s, links, &asked.mark, dir, asked.name, asked.n_name)
+    if links != NULL:
+        answer_links_locked(s, links, True)
     node_unref_locked(s, dir)
     pthread_mutex_unlock(&s.lock)
 
@@ -107,6 +128,7 @@ cdef void ask(send_state *s, root_way *way, const item *q) noexcept nogil:
         node_unref_locked(s, q.dir)
     else:
         s.questions[(s.questions_head + s.n_questions) % N_QUESTIONS] = q[0]
+        s.questions[(s.questions_head + s.n_questions) % N_QUESTIONS].links = ask_links_locked(s, q)
         s.n_questions += 1
         if is_time_to_ask_locked(s):
             pthread_cond_signal(&s.work)
