@@ -181,6 +181,8 @@ class Way:
             self._close_opener()
             self.close_streams()
             self._open_streams(n_streams)
+        elif self._reconnector is not None:  # they were proven here, and not there
+            raise NetworkError("the data connections were lost in the moment in which they were there", "")
         elif self._link.mode != "tunnel":
             raise ProtocolError("the initiator wants a tunnel too late")
         self._due_s = self._loop.now() + STREAMS_TIMEOUT_S

@@ -197,3 +197,47 @@ def test_streams_that_the_agent_makes(escp, tree, target, way, options):
     """Without a proxy in between: the copy as such, and its end."""
     done = escp.run("-r", "-t", "2", *options, *name_ends(way, tree, target))
     assert_whole(escp, done, tree, target)
+
+
+class Standing:
+    """From an offset on, the first connection that gets there brings nothing more, and nobody ends it."""
+
+    def __init__(self, way: str, *, is_held: bool):
+        self.way, self.is_held = way, is_held
+        self.connection: int | None = None
+        self._lock = threading.Lock()
+        self._end = threading.Event()
+
+    def __call__(self, stream: int, way: str, at: int, data: bytes) -> bytes:
+        with self._lock:
+            if (
+                at == 0 and self.connection == threading.get_ident()
+            ):  # the next one's, in a thread of its number
+                self.connection = -1
+            if self.connection is None and way == self.way and at <= IN_DATA < at + len(data):
+                self.connection = threading.get_ident()
+                data = data[: IN_DATA - at]
+            elif self.connection != threading.get_ident():
+                return data
+            else:
+                data = b""
+        if self.is_held and not data:
+            self._end.wait()
+        return data
+
+    def end(self) -> None:
+        self._end.set()
+
+
+@pytest.mark.parametrize("is_held", [False, True], ids=["acknowledged and gone", "held"])
+@pytest.mark.parametrize("way", WAYS)
+def test_connection_that_brings_nothing_any_more(escp, tree, target, way, is_held):
+    """To both hosts' systems it is sound. Its receiver says twice that nothing comes, and it is made anew."""
+    standing = Standing(towards(way, is_data=True), is_held=is_held)
+    try:
+        with Watched(escp.port, standing) as proxy:
+            done = copy_through(escp, way, tree, target, proxy, "-r")
+    finally:
+        standing.end()
+    assert standing.connection is not None
+    assert_whole(escp, done, tree, target)

@@ -12,11 +12,12 @@ TO_AGENT, TO_INITIATOR = "to agent", "to initiator"
 
 
 class Cut(Exception):
-    """Raised by a `change`: end this connection, with a reset or as if it had ended well."""
+    """Raised by a `change`: end this connection, with a reset or as if it had ended well; or one way."""
 
-    def __init__(self, *, is_reset: bool = False):
+    def __init__(self, *, is_reset: bool = False, is_half: bool = False):
         super().__init__()
         self.is_reset = is_reset
+        self.is_half = is_half
 
 
 def pass_on(stream: int, way: str, at: int, data: bytes) -> bytes:
@@ -39,6 +40,7 @@ class Proxy:
         self._change = change
         self._before_upstream = before_upstream
         self._sockets: list[socket.socket] = []
+        self._pairs: dict[int, tuple[socket.socket, ...]] = {}  # of each stream's last connection
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.port = self._listener.getsockname()[1]
@@ -52,6 +54,14 @@ class Proxy:
         with self._lock:
             for sock in self._sockets:
                 sock.close()
+
+    def reset(self, stream: int) -> None:
+        """The connection that this stream has now, whatever passes there."""
+        with self._lock:
+            pair = self._pairs.get(stream, ())
+        for sock in pair:
+            with contextlib.suppress(OSError):
+                _reset(sock)
 
     def _accept(self) -> None:
         while True:
@@ -75,6 +85,7 @@ class Proxy:
             upstream = socket.create_connection(("127.0.0.1", self._upstream_port))
             with self._lock:
                 self._sockets.append(upstream)
+                self._pairs[stream] = (sock, upstream)
             back = threading.Thread(
                 target=self._pump, args=(upstream, sock, stream, TO_INITIATOR), daemon=True
             )
@@ -93,15 +104,20 @@ class Proxy:
                 data = source.recv(CHUNK)
             sink.shutdown(socket.SHUT_WR)
         except Cut as cut:
-            for sock in (source, sink):
+            for sock in (sink,) if cut.is_half else (source, sink):
                 with contextlib.suppress(OSError):
-                    if cut.is_reset:  # the other pump may be inside recv(): wake it, or nothing is sent
-                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                        sock.shutdown(socket.SHUT_RD)
-                        sock.close()
+                    if cut.is_reset:
+                        _reset(sock)
                     else:
-                        sock.shutdown(socket.SHUT_RDWR)
+                        sock.shutdown(socket.SHUT_WR if cut.is_half else socket.SHUT_RDWR)
         except OSError:
             for sock in (source, sink):
                 with contextlib.suppress(OSError):
                     sock.shutdown(socket.SHUT_RDWR)
+
+
+def _reset(sock: socket.socket) -> None:
+    """The other pump may be inside recv(): wake it, or nothing is sent."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.shutdown(socket.SHUT_RD)
+    sock.close()

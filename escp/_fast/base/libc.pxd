@@ -47,6 +47,7 @@ cdef extern from "native.h" nogil:
     void escp_count(uint64_t *, uint64_t)  # relaxed add by the counter's only writer
     uint64_t escp_fetch_add(uint64_t *, uint64_t)  # relaxed, any number of writers
     int escp_flag(const int *)  # acquire
+    void escp_wake_idle(int fd, int seconds)  # recv says EAGAIN after so long without a byte
     void escp_raise_flag(int *)  # release
     int64_t escp_openat_beneath(int dirfd, const char *path, uint64_t flags, bint follows_links)
     int64_t escp_getdents(int fd, void *buf, uint64_t len)
@@ -79,7 +80,7 @@ cdef extern from "native.h" nogil:
 cdef extern from "<errno.h>" nogil:
     int errno
     enum:
-        EACCES, EAGAIN, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC
+        EACCES, EAGAIN, ETIMEDOUT, EEXIST, EINTR, EINVAL, EISDIR, ELOOP, ENAMETOOLONG, ENOENT, ENOMEM, ENOSPC
         ENOSYS, ENOTDIR, EOPNOTSUPP, EPERM, EXDEV, EBADMSG, EBUSY, ECANCELED, EDQUOT, EIO, EOWNERDEAD, ESPIPE, ESTALE
         ECONNRESET, EFBIG, ENXIO, ENODATA, ENOTTY, E2BIG, ERANGE, ENODEV, ENOTCONN, ECONNABORTED, ESHUTDOWN
 

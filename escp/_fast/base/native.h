@@ -18,6 +18,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/time.h>
 #include <sys/vfs.h>
 #include <time.h>
 #include <unistd.h>
@@ -63,6 +64,16 @@ static inline void escp_count(uint64_t *p, uint64_t n) {
     __atomic_store_n(p, __atomic_load_n(p, __ATOMIC_RELAXED) + n, __ATOMIC_RELAXED);
 }
 static inline uint64_t escp_fetch_add(uint64_t *p, uint64_t n) { return __atomic_fetch_add(p, n, __ATOMIC_RELAXED); }
+/* recv(2) of this socket returns EAGAIN after so long without a byte; but not of a tunnel's. */
+static inline void escp_wake_idle(int fd, int seconds)
+{
+    int domain = AF_UNIX;
+    socklen_t n = sizeof(domain);
+    struct timeval limit = {seconds, 0};
+    if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) == 0 && domain != AF_UNIX)
+        setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+}
+
 static inline int escp_flag(const int *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }
 static inline void escp_raise_flag(int *p) { __atomic_store_n(p, 1, __ATOMIC_RELEASE); }
 

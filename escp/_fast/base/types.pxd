@@ -29,6 +29,7 @@ cdef enum:
     SMALL_FILE_BYTES = 131072  # files up to here travel in bundles
     TELL_FRAMES = 64  # taken from a stream before its sender is told, or
     TELL_BYTES = 262144  # of metadata
+    IDLE_S = 5  # without a byte: then it is told as well
     RING_DEPTH = 4  # asynchronous reads or writes of one stream
 
 

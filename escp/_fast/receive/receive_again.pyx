@@ -3,8 +3,8 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from escp._fast.base.events cimport EVENT_CUT, EVENT_RESUMED, push_event
-from escp._fast.base.libc cimport ECONNRESET, EINTR, MSG_WAITALL, errno, escp_flag, memcpy, recv
-from escp._fast.base.types cimport (FAST_AUTH, FAST_NET, FAST_PROTOCOL, IV_BYTES, MAX_BATCH, TAG_BYTES, TELL_BYTES,
+from escp._fast.base.libc cimport EAGAIN, ECONNRESET, EINTR, MSG_WAITALL, errno, escp_flag, escp_wake_idle, memcpy, recv
+from escp._fast.base.types cimport (FAST_AUTH, FAST_NET, FAST_PROTOCOL, IDLE_S, IV_BYTES, MAX_BATCH, TAG_BYTES, TELL_BYTES,
                                     TELL_FRAMES, clear, fail, fast_err)
 from escp._fast.crypto.channel cimport FRAME_META, channel_connection, channel_expect, channel_open
 from escp._fast.receive.receive_large cimport end_writes
@@ -20,6 +20,12 @@ cdef int receive_all(receive_stream *t, uint8_t *to, size_t n, fast_err *err) no
         k = recv(t.line.fd, to, n, MSG_WAITALL)
         if k < 0:
             if errno == EINTR:
+                continue
+            if errno == EAGAIN and t.has_ended:
+                continue
+            if errno == EAGAIN:  # nothing has come for long: the sender, if it has sent something, is to know
+                if tell_taken(t, t.n_frames, err) < 0:
+                    return -1
                 continue
             return fail(err, FAST_NET, errno, "receive")
         if k == 0:
@@ -71,6 +77,7 @@ cdef int greet(receive_stream *t, fast_err *err) noexcept nogil:
     cdef uint64_t n_known = 0
     t.n_untold = 0
     t.n_untold_bytes = 0
+    escp_wake_idle(t.line.fd, IDLE_S)
     if tell_taken(t, t.n_frames, err) < 0 or receive_taken(t, &n_known, err) < 0:
         return -1
     return repeat_results(t, n_known, err)
@@ -79,6 +86,8 @@ cdef int greet(receive_stream *t, fast_err *err) noexcept nogil:
 cdef int receive_first(receive_stream *t, fast_err *err) noexcept nogil:
     if line_adopt(&t.line, t.state.config.reconnects, True, err) < 0:
         return -1
+    if t.state.config.reconnects:
+        escp_wake_idle(t.line.fd, IDLE_S)
     if not t.state.config.reconnects or channel_connection(t.line.sealed) == 0 or greet(t, err) == 0:
         return 0
     return receive_again(t, err)
@@ -118,6 +127,7 @@ cdef void stay(receive_stream *t) noexcept nogil:
     cdef fast_err err
     cdef uint8_t nothing
     clear(&err)
+    t.has_ended = True
     while not escp_flag(&t.state.is_stopped):
         if receive_all(t, &nothing, 1, &err) == 0:
             fail(&err, FAST_NET, 0, "data after the end")  # no frame of this stream; nothing of it is looked at

@@ -4,7 +4,7 @@ It never waits for a stream's thread, and reads whatever is there, so the receiv
 connection breaks it goes on with the next one, where there may be one.
 """
 
-from libc.stdint cimport uint8_t, uint64_t
+from libc.stdint cimport int64_t, uint8_t, uint64_t
 
 from escp._fast.base.types cimport MAX_STREAMS, fast_err
 from escp._fast.send.send_state cimport send_state
@@ -22,6 +22,9 @@ ctypedef struct ack_reader:
     bint is_ended[MAX_STREAMS]
     uint64_t n_frames[MAX_STREAMS]  # that were right
     bad_frames bad[MAX_STREAMS]
+    uint64_t told[MAX_STREAMS]  # frames that the receiver has, as it said last
+    uint64_t sent[MAX_STREAMS]  # that there were then
+    int64_t told_s[MAX_STREAMS]  # when it said that first
 
 
 # Obeys one result; for the thread of a receiver in this process, too, which holds no lock of either side.

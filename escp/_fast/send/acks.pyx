@@ -3,10 +3,11 @@
 from libc.stdint cimport uint16_t, uint64_t, uint8_t
 
 from escp._fast.base.events cimport EVENT_CUT, EVENT_FINISHED, EVENT_ITEM, EVENT_RESUMED, push_event
-from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, c_read, errno, escp_flag, free,
+from escp._fast.base.libc cimport (CLOCK_MONOTONIC, EAGAIN, ECONNRESET, EINTR, ETIMEDOUT, MSG_DONTWAIT, POLLIN, c_read,
+                                   clock_gettime, errno, escp_flag, free,
                                    htobe64, malloc, memcpy, memset, poll, pollfd_t, pthread_cond_broadcast,
-                                   pthread_mutex_lock, pthread_mutex_unlock, recv)
-from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
+                                   pthread_mutex_lock, pthread_mutex_unlock, recv, timespec_t)
+from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IDLE_S, IV_BYTES,
                                     MAX_META_BYTES, MAX_NAME_BYTES, MAX_STREAMS, N_REASONS, REASON_CONTENTS,
                                     REASON_SAME, TAG_BYTES, clear, fail, fast_err, is_kept)
 from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
@@ -169,6 +170,16 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
     return 0
 
 
+cdef bint is_standing(ack_reader *r, int i, uint64_t n, uint64_t n_sent) noexcept nogil:
+    """Whether the receiver, which says that nothing comes, lacks what has been on its way since it said so before: what is
+    between the two has lost it, or holds it back. A disk is not: who waits for one says nothing."""
+    cdef timespec_t now
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    if n == n_sent or n != r.told[i] or n_sent != r.sent[i]:
+        r.told[i], r.sent[i], r.told_s[i] = n, n_sent, now.tv_sec
+    return n != n_sent and now.tv_sec - r.told_s[i] >= IDLE_S - 1
+
+
 cdef int take_taken(ack_reader *r, int i, uint64_t n, fast_err *err) noexcept nogil:
     """The receiver has taken n frames of stream i."""
     cdef send_state *s = r.state
@@ -184,6 +195,10 @@ cdef int take_taken(ack_reader *r, int i, uint64_t n, fast_err *err) noexcept no
     log.confirmed_on = r.lines[i].number
     r.is_ended[i] = rc == 0 and log.end and log.n_confirmed == log.end
     log.is_ended = r.is_ended[i]
+    if rc == 0 and is_first:
+        r.told[i] = log.n_sent
+    if rc == 0 and is_standing(r, i, n, log.n_sent):
+        rc = fail(err, FAST_NET, ETIMEDOUT, "stream")
     pthread_cond_broadcast(&c.changed)
     pthread_mutex_unlock(&c.lock)
     if rc == 0 and is_first and r.lines[i].number > 1 and connection_resumed(c, r.lines[i].number):
