@@ -24,6 +24,7 @@ from tests.support.parts import (
     read_records,
     write_record,
 )
+from tests.support.proxy import TO_AGENT, TO_INITIATOR, Proxy
 from tests.support.trees import mode_of, write_random
 
 SIZE = 64 * BLOCK + 1000
@@ -383,3 +384,27 @@ def test_the_mode_is_what_it_would_have_been(escp, big, target, umask):
 def test_what_makes_no_sense_together_is_told(escp, big, target, words):
     done = escp.fail(2, *words, big, remote(target))
     assert done.hint
+
+
+@needs_source
+@pytest.mark.parametrize("way", [PUSH, PULL, RELAY], ids=lambda way: way.name)
+def test_what_a_journal_has_was_verified_before(escp, big, target, way):
+    """A block that was changed on the way is in no journal; all that are, are the source's."""
+    is_data = TO_INITIATOR if way is PULL else TO_AGENT
+
+    def damage(stream, way_now, at, data):
+        there = 20 * BLOCK - at  # after some that are right
+        return (
+            data[:there] + b"?" + data[there + 1 :] if way_now == is_data and 0 <= there < len(data) else data
+        )
+
+    with Proxy(escp.port, damage) as proxy:
+        env = escp.write_driver(ports={str(escp.port): proxy.port})
+        done = escp.run(*OPTIONS, "-t1", "--reconnect-timeout", "0", way.source(big), way.target(target),
+                        env=env, command=[sys.executable, str(DRIVER)])  # fmt: skip
+    assert done.code == 12, (done.code, done.err)
+    records = read_records(target / "big")
+    contents, part = big.read_bytes(), part_of(target / "big").read_bytes()
+    assert 0 < len(records) <= 20
+    for number, *_ in records:
+        assert part[number * BLOCK : (number + 1) * BLOCK] == contents[number * BLOCK : (number + 1) * BLOCK]

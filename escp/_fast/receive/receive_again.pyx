@@ -21,9 +21,7 @@ cdef int receive_all(receive_stream *t, uint8_t *to, size_t n, fast_err *err) no
         if k < 0:
             if errno == EINTR:
                 continue
-            if errno == EAGAIN and t.has_ended:
-                continue
-            if errno == EAGAIN:  # nothing has come for long: the sender, if it has sent something, is to know
+            if errno == EAGAIN:  # nothing has come for long: the sender may have sent something, or lack the last answer
                 if tell_taken(t, t.n_frames, err) < 0:
                     return -1
                 continue
@@ -127,7 +125,6 @@ cdef void stay(receive_stream *t) noexcept nogil:
     cdef fast_err err
     cdef uint8_t nothing
     clear(&err)
-    t.has_ended = True
     while not escp_flag(&t.state.is_stopped):
         if receive_all(t, &nothing, 1, &err) == 0:
             fail(&err, FAST_NET, 0, "data after the end")  # no frame of this stream; nothing of it is looked at

@@ -143,7 +143,6 @@ ctypedef struct receive_stream:
     int n_untold  # of them since the sender was told
     size_t n_untold_bytes
     bad_frames bad
-    bint has_ended  # nothing but what a next connection begins with is said any more
     uint8_t *told  # a ring of results; NULL: there is one connection only
     uint64_t n_told  # in all
     io_ring ring
