@@ -3,9 +3,10 @@
 from libc.stdint cimport uint8_t, uint64_t
 
 from escp._fast.base.events cimport EVENT_CUT, EVENT_RESUMED, push_event
-from escp._fast.base.libc cimport EAGAIN, ECONNRESET, EINTR, MSG_WAITALL, errno, escp_flag, escp_wake_idle, memcpy, recv
-from escp._fast.base.types cimport (FAST_AUTH, FAST_NET, FAST_PROTOCOL, IDLE_S, IV_BYTES, MAX_BATCH, TAG_BYTES, TELL_BYTES,
-                                    TELL_FRAMES, clear, fail, fast_err)
+from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_WAITALL, errno, escp_flag, escp_wake_idle, memcpy,
+                                   recv)
+from escp._fast.base.types cimport (FAST_AUTH, FAST_NET, FAST_PROTOCOL, IDLE_S, IV_BYTES, MAX_BATCH, TAG_BYTES,
+                                    TELL_BYTES, TELL_FRAMES, clear, fail, fast_err)
 from escp._fast.crypto.channel cimport FRAME_META, channel_connection, channel_expect, channel_open
 from escp._fast.receive.receive_large cimport end_writes
 from escp._fast.receive.receive_state cimport ANSWER_BEFORE, N_TOLD, receive_stream, send_results, tell_taken
@@ -21,7 +22,7 @@ cdef int receive_all(receive_stream *t, uint8_t *to, size_t n, fast_err *err) no
         if k < 0:
             if errno == EINTR:
                 continue
-            if errno == EAGAIN:  # nothing has come for long: the sender may have sent something, or lack the last answer
+            if errno == EAGAIN:  # nothing has come: the sender may have sent something, or lack the last answer
                 if tell_taken(t, t.n_frames, err) < 0:
                     return -1
                 continue

@@ -171,8 +171,8 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
 
 
 cdef bint is_standing(ack_reader *r, int i, uint64_t n, uint64_t n_sent) noexcept nogil:
-    """Whether the receiver, which says that nothing comes, lacks what has been on its way since it said so before: what is
-    between the two has lost it, or holds it back. A disk is not: who waits for one says nothing."""
+    """Whether the receiver, which says that nothing comes, lacks what has been on its way since it said so before: what
+    is between the two has lost it, or holds it back. A disk is not: who waits for one says nothing."""
     cdef timespec_t now
     clock_gettime(CLOCK_MONOTONIC, &now)
     if n == n_sent or n != r.told[i] or n_sent != r.sent[i]:

@@ -19,7 +19,8 @@ cdef enum:
 
 
 cdef bint is_time_to_ask_locked(send_state *s) noexcept nogil:
-    return s.n_questions and (s.n_questions >= ASK_BATCH or s.n_walking == 0 or s.n_put_off >= N_PUT_OFF) and s.n_asked <= MAX_ASKED - ASK_ROOM
+    cdef bint is_enough = s.n_questions >= ASK_BATCH or s.n_walking == 0 or s.n_put_off >= N_PUT_OFF
+    return s.n_questions and is_enough and s.n_asked <= MAX_ASKED - ASK_ROOM
 
 
 cdef int take_questions_locked(send_stream *t) noexcept nogil:
