@@ -85,3 +85,17 @@ def test_files_that_the_user_named(escp, tree, target, way):
     (target / "f03").unlink()
     escp.copy(*OPTIONS, "--checksum", *words)
     assert (target / "f03").read_bytes() == names[0].read_bytes()
+
+
+@pytest.mark.parametrize("option", ["--ignore-existing", "--update"])
+@in_all_directions
+def test_what_is_merely_there_is_another_file(escp, source, target, way, option):
+    """It is left alone, and no name becomes a link to it."""
+    (source / "f1").write_text("ours")
+    (source / "f2").hardlink_to(source / "f1")
+    os.utime(source / "f1", (1_000_000_000, 1_000_000_000))
+    top = target / source.name
+    top.mkdir()
+    (top / "f1").write_text("theirs, newer")
+    escp.copy("-r", "-p", "--hard-links", option, way.source(source), way.target(target))
+    assert [(top / name).read_text() for name in ("f1", "f2")] == ["theirs, newer", "ours"]

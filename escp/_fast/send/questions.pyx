@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t, uint8_t
 
 from escp._fast.base.libc cimport memcpy, pthread_cond_broadcast, pthread_cond_signal
-from escp._fast.base.types cimport FAST_PROTOCOL, N_REASONS, REASON_NONE, fail, fast_err
+from escp._fast.base.types cimport FAST_PROTOCOL, N_REASONS, REASON_NONE, SELECT_CHANGED, fail, fast_err
 from escp._fast.send.flights cimport (flight_end_locked, flight_name, flight_new_locked, flight_set_name,
                                       mark_source, settle_root_locked)
 from escp._fast.send.hard_links cimport N_PUT_OFF, same_links_locked
@@ -79,7 +79,8 @@ cdef int take_answer_locked(send_state *s, flight *f, const result *r, fast_err 
             s.config.compares_digests and (f.n_name or f.dir.is_root_file))):
         s.n_skipped += f.n_name != 0 or f.dir.is_root_file
         settle_root_locked(s, f)
-        if f.links != NULL:
+        # What is newer, or merely there, may be another file.
+        if f.links != NULL and (is_stamped or s.config.selection == SELECT_CHANGED):
             f.stamp = f.stamp if is_stamped else 0
             same_links_locked(s, f.links, f, f.dir, flight_name(s, f), f.n_name)
         if s.config.tells_same and not f.is_node and (f.n_name or f.dir.is_root_file):
