@@ -47,6 +47,7 @@ cdef extern from "native.h" nogil:
     void escp_count(uint64_t *, uint64_t)  # relaxed add by the counter's only writer
     uint64_t escp_fetch_add(uint64_t *, uint64_t)  # relaxed, any number of writers
     int escp_flag(const int *)  # acquire
+    bint escp_is_paced(int fd)  # it has a limit, and bytes that wait for it, or for being acknowledged
     void escp_wake_idle(int fd, int seconds)  # recv says EAGAIN after so long without a byte
     void escp_raise_flag(int *)  # release
     int64_t escp_openat_beneath(int dirfd, const char *path, uint64_t flags, bint follows_links)

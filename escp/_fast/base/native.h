@@ -65,13 +65,24 @@ static inline void escp_count(uint64_t *p, uint64_t n) {
 }
 static inline uint64_t escp_fetch_add(uint64_t *p, uint64_t n) { return __atomic_fetch_add(p, n, __ATOMIC_RELAXED); }
 /* recv(2) of this socket returns EAGAIN after so long without a byte; but not of a tunnel's. */
-static inline void escp_wake_idle(int fd, int seconds)
-{
+static inline void escp_wake_idle(int fd, int seconds) {
     int domain = AF_UNIX;
     socklen_t n = sizeof(domain);
     struct timeval limit = {seconds, 0};
     if (getsockopt(fd, SOL_SOCKET, SO_DOMAIN, &domain, &n) == 0 && domain != AF_UNIX)
         setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
+}
+
+#ifndef SO_MAX_PACING_RATE
+#define SO_MAX_PACING_RATE 47
+#endif
+/* Whether this system still has bytes of a socket that is only to send so many a second. */
+static inline int escp_is_paced(int fd) {
+    uint64_t rate = 0;
+    socklen_t size = sizeof(rate);
+    int n = 0;
+    if (getsockopt(fd, SOL_SOCKET, SO_MAX_PACING_RATE, &rate, &size)) return 0;
+    return rate < (size == 4 ? UINT32_MAX : UINT64_MAX) && ioctl(fd, TIOCOUTQ, &n) == 0 && n > 0;
 }
 
 static inline int escp_flag(const int *p) { return __atomic_load_n(p, __ATOMIC_ACQUIRE); }

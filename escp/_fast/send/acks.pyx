@@ -4,7 +4,7 @@ from libc.stdint cimport uint16_t, uint64_t, uint8_t
 
 from escp._fast.base.events cimport EVENT_CUT, EVENT_FINISHED, EVENT_ITEM, EVENT_RESUMED, push_event
 from escp._fast.base.libc cimport (CLOCK_MONOTONIC, EAGAIN, ECONNRESET, EINTR, ETIMEDOUT, MSG_DONTWAIT, POLLIN, c_read,
-                                   clock_gettime, errno, escp_flag, free,
+                                   clock_gettime, errno, escp_flag, escp_is_paced, free,
                                    htobe64, malloc, memcpy, memset, poll, pollfd_t, pthread_cond_broadcast,
                                    pthread_mutex_lock, pthread_mutex_unlock, recv, timespec_t)
 from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IDLE_S, IV_BYTES,
@@ -172,10 +172,11 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
 
 cdef bint is_standing(ack_reader *r, int i, uint64_t n, uint64_t n_sent) noexcept nogil:
     """Whether the receiver, which says that nothing comes, lacks what has been on its way since it said so before: what
-    is between the two has lost it, or holds it back. A disk is not: who waits for one says nothing."""
+    is between the two has lost it, or holds it back. A disk is not: who waits for one says nothing. Nor is
+    a low limit, with seconds between two packets."""
     cdef timespec_t now
     clock_gettime(CLOCK_MONOTONIC, &now)
-    if n == n_sent or n != r.told[i] or n_sent != r.sent[i]:
+    if n == n_sent or n != r.told[i] or n_sent != r.sent[i] or escp_is_paced(r.lines[i].fd):
         r.told[i], r.sent[i], r.told_s[i] = n, n_sent, now.tv_sec
     return n != n_sent and now.tv_sec - r.told_s[i] >= IDLE_S - 1
 
