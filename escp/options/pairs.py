@@ -4,7 +4,6 @@ In a configuration they wait for the other one, as `max-delete` does for `--dele
 """
 
 from escp.errors import UsageError
-from escp.options.parser import PUSHED_AGENT
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
 
 def check_pairs(args: "Namespace", is_given: "Callable[[str], bool]") -> None:
     """*is_given*: whether the option of that name stands on the command line. Raises UsageError."""
-    has_agent_tree = args.agent_tree is not None
     for is_idle, option, reason, hint in (
         (
             args.logs_files and args.logfile is None,
@@ -35,10 +33,6 @@ def check_pairs(args: "Namespace", is_given: "Callable[[str], bool]") -> None:
         (
             args.trusts_parts and not args.resumes,
             "--trust-partial", "nothing that is there is used without --resume", "write both",
-        ),
-        (
-            has_agent_tree and not (args.agent_command == PUSHED_AGENT or args.cleans_agents),
-            "--agent-tree", "nothing is sent along without --push-agent", "write both",
         ),
     ):  # fmt: skip
         if is_idle and is_given(option):

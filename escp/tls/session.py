@@ -182,7 +182,10 @@ class _Session:
                 setsigdef=[signals.SIGPIPE, signals.SIGHUP, signals.SIGTERM, signals.SIGINT],
             )
         except OSError as e:
-            raise TlsError(f"its escp can't start an agent: {describe_errno(e.errno or 0)}", "") from e
+            raise TlsError(
+                f"its escp can't be started as '{account.pw_name}': {describe_errno(e.errno or 0)}",
+                "escp and its Python must lie where every user may run them: ask that host's administrator",
+            ) from e
         finally:
             for fd in (agent_in, agent_out, agent_err):
                 os.close(fd)

@@ -65,7 +65,7 @@ TEST_RULES, TEST_BLOCK = "tests/options/test_rules.py::", "tests/integration/tes
 MUTATIONS = [
     # ---- 1: encryption can't be switched off
     Mutation(1, "frames go unsealed", CHANNEL,
-             "    return aead_seal(&h.key, frame, n, err)\n", "    return 0\n",
+             "    return aead_seal(&h.key, frame, n, contents, n_contents, err)\n", "    return 0\n",
              (TEST_CHANNEL + "test_frames_arrive_in_both_directions", "tests/vectors/test_vectors.py")),
     Mutation(1, "there is an option against encryption", "escp/options/parser.py",
              '    add("--logfile", metavar="FILE",', '    add("--no-encryption", action="store_true")\n'

@@ -301,12 +301,11 @@ def test_ipv4_false_says_nothing_about_ipv6(both):
 
 
 def test_what_does_nothing_without_another_option_waits_for_it_in_a_configuration(write, monkeypatch):
-    write("log-files: true\nnull: true\nmax-delete: 3\ntrust-partial: true\nagent-tree: t\n")
+    write("log-files: true\nnull: true\nmax-delete: 3\ntrust-partial: true\n")
     assert parse().logs_files
     assert "there is no log" in refuse("--log-files")
     monkeypatch.setenv("ESCP_LOGFILE", "LOCAL3")
     assert parse("--log-files").logs_files  # some log is configured
-    parse("--push-agent", "--agent-tree", "t")
     parse("-r", "--delete", "--max-delete", "3")
 
 

@@ -77,7 +77,6 @@ def test_operands_are_bytes_from_end_to_end():
         (["--max-delete=3", "a", "b"], "option --max-delete: nothing is removed without --delete"),
         (["--trust-partial", "a", "b"], "option --trust-partial: nothing that is there is used"),
         (["--days", "3", "a", "b"], "option --days: no certificate is made"),
-        (["--agent-tree", "t", "a", "b"], "option --agent-tree: nothing is sent along"),
         (["--tunnel", "maybe", "a", "b"], "'maybe' is none of auto, never, always"),
         (["--bind", "dtn1", "a", "b"], "'dtn1' is no address"),
         (["--cpumask", "xyz", "a", "b"], "'xyz' is no mask"),

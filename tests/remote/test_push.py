@@ -205,7 +205,7 @@ def test_of_push_agent_and_d_the_last_counts():
 )  # fmt: skip
 def test_hosts_to_clean(word, user, host, port):
     (location,) = parse_options(["--clean-agents", word]).sources
-    assert location == (user, host, port, b"")
+    assert location == (user, host, port, b"", False)
 
 
 @pytest.mark.parametrize("words", [[], ["a:b"], ["/a"], ["./a"], [""], ["scp://a/b"], ["a b"]])
