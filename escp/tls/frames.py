@@ -1,6 +1,6 @@
 """What goes over a TLS connection: pieces of the control channel, and what ssh carries beside it.
 
-A frame is a kind (1 byte), a length (3 bytes, big-endian) and so many bytes: docs/protocol.md, 3.9.
+A frame is a kind (1 byte), a length (3 bytes, big-endian) and so many bytes: docs/protocol.md, 3.10.
 """
 
 import struct
