@@ -19,7 +19,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """The first test that needs the programs waits until they are made, in its own time."""
     for item in items:
         if "frozen_folder" in getattr(item, "fixturenames", ()):
-            item.add_marker(pytest.mark.timeout(FREEZING_S + 120))
+            item.add_marker(pytest.mark.timeout(2 * FREEZING_S))
 
 
 @pytest.fixture(scope="session")
