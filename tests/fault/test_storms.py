@@ -15,6 +15,6 @@ pytestmark = needs_source  # the driver leads the streams through the proxy
 def test_copies_in_a_storm_end_verified(sshd, tmp_path, way):
     make_source(tmp_path / "source")
     for number in range(int(os.environ.get("ESCP_TEST_STORMS", "1"))):
-        seed = number if os.environ.get("CI") else random.randrange(1 << 31)  # CI judges a commit always alike
+        seed = number if os.environ.get("CI") else random.randrange(1 << 31)  # there always alike
         print("seed", seed)
         run_storm(sshd, tmp_path / "source", seed, way)

@@ -21,8 +21,9 @@ from tests.support.command import HOST, ROOT, needs_root
 
 # What may be distributed inside a BSD-3-Clause program, each looked at by a person.
 COMPATIBLE = {
-    "Apache-2.0", "Apache-2.0 OR BSD-3-Clause", "BSD-2-Clause", "BSD-3-Clause", "BSD-3-Clause OR GPL-2.0-only",
-    "MIT", "MIT-0", "PSF-2.0", "Python-2.0.1", "Zlib", "GPL-2.0-or-later WITH Bootloader-exception",
+    "Apache-2.0", "Apache-2.0 OR BSD-3-Clause", "BSD-2-Clause", "BSD-3-Clause",
+    "BSD-3-Clause OR GPL-2.0-only", "MIT", "MIT-0", "PSF-2.0", "Python-2.0.1", "Zlib",
+    "GPL-2.0-or-later WITH Bootloader-exception",
 }  # fmt: skip
 PACKAGING_S = 540  # twice at once, on a busy machine
 DOCUMENTS = "share/doc/escp"
