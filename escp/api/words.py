@@ -28,7 +28,7 @@ def check_options(named: Iterable[str], allowed: frozenset[str], call: str) -> N
     keys = build_parser().list_keys()
     for name in named:
         if name not in allowed and name.replace("_", "-") not in keys:
-            raise UsageError(f"there is no option {name}", "docs/api.md has those that there are")
+            raise UsageError(f"there is no option {name}", "api.md has those that there are")
         if name not in allowed:
             raise UsageError(f"option {name}: {call} has no use for it", "leave it out")
 

@@ -14,6 +14,6 @@ def open_shared(fd: int, shown: str) -> int:
     if fd < 0 or not stat.S_ISREG(os.fstat(fd).st_mode):
         raise RefusedError(
             f"option --ioengine=shmem: the target '{shown}' is no memory that a program shares",
-            "it is made by that program, before the copy begins: docs/shmem.md",
+            "it is made by that program, before the copy begins: see shmem.md",
         )
     return os.open(b"/proc/self/fd/%d" % fd, os.O_RDWR | os.O_CLOEXEC | os.O_NOCTTY)

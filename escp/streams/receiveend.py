@@ -210,7 +210,7 @@ class _SharingErrors:
             shown = os.fsdecode(self._wanted.target)
             reason = Failure(FAST_SYS, error.errno or 0, SEGMENT).reason
             raise (RemoteFileError if self._is_remote else LocalFileError)(
-                f"can't share '{shown}': {reason}", "docs/shmem.md says how a program shares its memory"
+                f"can't share '{shown}': {reason}", "shmem.md says how a program shares its memory"
             ) from error
 
 

@@ -140,7 +140,7 @@ def test_no_process_that_has_the_secret_can_be_dumped_or_read(escp, source, targ
               command=[sys.executable, str(program)])  # fmt: skip
     n_agents = 2 if way[0] == "-" else 1
     # The session's, that of each control channel that may come back, and each leg's of a relay.
-    n_secrets = {"-3": 5, "-R": 1}.get(way, 2)
+    n_secrets = {"-3": 5, "-R": 3}.get(way, 2)
     assert sorted(notes.read_text().splitlines()) == ["agent 0 0"] * n_agents + ["own 0 0"] * n_secrets
 
 
