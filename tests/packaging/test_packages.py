@@ -232,8 +232,9 @@ def test_every_part_brings_its_licence(sbom, unpacked):
     folder = unpacked / DOCUMENTS / "licenses"
     names = {part["name"] for part in [sbom["metadata"]["component"], *sbom["components"]]}
     assert names == {path.name for path in folder.iterdir() if path.is_dir()}
-    for name in names:
-        assert all(path.stat().st_size > 500 for path in (folder / name).iterdir()), name
+    for name in names:  # cryptography's LICENSE only says which of its two others to read
+        sizes = [path.stat().st_size for path in (folder / name).iterdir()]
+        assert min(sizes) > 100 and max(sizes) > 500, name
     assert "Bootloader Exception" in (folder / "PyInstaller" / "COPYING.txt").read_text()
     assert "Modules/_decimal/libmpdec" in (folder / "libmpdec" / "copyright").read_text()
     assert "TERMS AND CONDITIONS" in (folder / "libcrypto" / "Apache-2.0").read_text()
