@@ -92,8 +92,9 @@ class Cases:
             [Bound("escp", (f"limit {n_streams} × 1M",), 0.90), *self._rival_bounds()],
         )
 
-    def _rival_bounds(self) -> list[Bound]:
-        return [Bound("escp", (RIVAL,), 0.97)] if os.environ.get("ESCP_BENCH_RIVAL") else []
+    def _rival_bounds(self, *, is_at_least: bool = True) -> list[Bound]:
+        bound = Bound("escp", (RIVAL,), 0.97 if is_at_least else 1 / 0.97, is_at_least)
+        return [bound] if os.environ.get("ESCP_BENCH_RIVAL") else []
 
     def mem2(self) -> Case:
         return self._mem(2)
@@ -135,10 +136,16 @@ class Cases:
             "small",
             "files/s",
             self._n_rounds,
-            [box.escp(data, rate, "-r"), box.scp(data, rate), box.cp(data, rate, "-a")],
+            [
+                box.escp(data, rate, "-r"),
+                box.rival(data, rate, "-r"),
+                box.scp(data, rate),
+                box.cp(data, rate, "-a"),
+            ],
             [
                 Bound("escp", ("scp -r aes128-gcm",), 4.0),
                 Bound("escp", ("cp -a",), 1.5, is_at_least=False, is_time=True),
+                *self._rival_bounds(),
             ],
             is_cold=True,
             is_durable=True,
@@ -178,7 +185,7 @@ class Cases:
                 self._box.rival(data, take_seconds),
                 self._box.ssh(take_seconds),
             ],
-            [Bound("escp", ("ssh lo true",), 1.6, is_at_least=False)],
+            [Bound("escp", ("ssh lo true",), 1.6, is_at_least=False), *self._rival_bounds(is_at_least=False)],
             warms_up=True,
         )
 
@@ -211,7 +218,8 @@ def count_space(names: list[str], scale: Scale, n_rounds: int) -> tuple[int, int
     disk, shm = GIB // 2, 0
     if "disk" in names or "local" in names:
         disk += 2 * scale.disk_bytes
-    n_trees = 3 * ("small" in names) + 2 * ("local_small" in names)
+    n_rivals = bool(os.environ.get("ESCP_BENCH_RIVAL"))
+    n_trees = (3 + n_rivals) * ("small" in names) + 2 * ("local_small" in names)
     if n_trees:
         disk += 100 * scale.small_folders * 2 * BLOCK_BYTES * (1 + n_trees * n_rounds)
     if "memory" in names:
