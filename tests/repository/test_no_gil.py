@@ -83,6 +83,15 @@ def test_generated_code_never_takes_the_gil(pyx):
     assert find_gil(source) == {}
 
 
+def test_no_class_is_cleared_before_its_end():
+    """The collector's tp_clear makes None of what it has; its __dealloc__ would take that for what it was."""
+    generated = {path: path.read_text() for path in GENERATED.rglob("*.c")}
+    assert any("__dealloc__" in source for source in generated.values())
+    for path, source in generated.items():
+        for module, name in re.findall(r"\b__pyx_tp_clear_(\w+?)_((?!_)[A-Z]\w*)\(PyObject", source):
+            assert not re.search(rf"__pyx_pw_{module}_{len(name)}{name}_\d+__dealloc__", source), (path, name)
+
+
 @pytest.mark.parametrize("path", sorted([*FAST.rglob("*.h"), *FAST.rglob("*.c")]), ids=lambda path: path.name)
 def test_handwritten_c_knows_no_python(path):
     assert not re.search(r"\bPy[A-Z]\w+|Python\.h", path.read_text())

@@ -37,10 +37,16 @@ cdef class BlockSink:
     cdef const io_engine *open(self, int n_streams, uint32_t block) except NULL
 
 
-cdef class Block:
+# One of the sink's buffers as long as the program has it. Views are of this and not of the Block: that has one itself,
+# and both would wait for the collector, the streams with them.
+cdef class Loan:
     cdef BlockSink sink
-    cdef arrival what
-    cdef object view
+    cdef arrival what  # data is NULL once it is given back
     cdef int n_views  # of whoever looks at it
 
     cdef void give_back(self) noexcept
+
+
+cdef class Block:
+    cdef Loan loan
+    cdef object view  # its own

@@ -1,6 +1,6 @@
 """A program's memory as the target of a file that is received; see block_sink.pxd."""
 
-from cpython.buffer cimport PyBuffer_FillInfo
+from cpython.buffer cimport PyBuffer_FillInfo, PyObject_GetBuffer
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 cimport cython
@@ -153,6 +153,7 @@ cdef class BlockSink:
         cdef block_sink *s = &self.s
         cdef uint64_t due_ns = read_clock() + wait_ms * 1000000
         cdef arrival found
+        cdef Loan loan
         cdef Block block
         cdef bint is_there
         with nogil:
@@ -168,9 +169,10 @@ cdef class BlockSink:
             pthread_mutex_unlock(&s.lock)
         if not is_there:
             return None
+        loan = Loan.__new__(Loan)
+        loan.sink, loan.what = self, found
         block = Block.__new__(Block)
-        block.sink = self
-        block.what = found
+        block.loan = loan
         return block
 
     def end(self):
@@ -189,9 +191,8 @@ cdef class BlockSink:
         pthread_mutex_unlock(&self.s.lock)
 
 
-cdef class Block:
-    """Bytes of a file that is received. They were verified by their frame's tag; the file is when all have come."""
-
+@cython.no_gc  # nothing of it leads back to it; and a collector that clears it would take the sink away too early
+cdef class Loan:
     def __getbuffer__(self, Py_buffer *view, int flags):
         if self.what.data == NULL:
             raise ValueError("the block has been released")
@@ -216,8 +217,16 @@ cdef class Block:
         pthread_mutex_unlock(&s.lock)
         self.what.data = NULL
 
+
+@cython.no_gc
+cdef class Block:
+    """Bytes of a file that is received. They were verified by their frame's tag; the file is when all have come."""
+
+    def __getbuffer__(self, Py_buffer *view, int flags):
+        PyObject_GetBuffer(self.loan, view, flags)
+
     def __len__(self):
-        return self.what.n
+        return self.loan.what.n
 
     def __enter__(self):
         return self
@@ -228,22 +237,22 @@ cdef class Block:
     @property
     def offset(self):
         """Of its first byte in the file."""
-        return self.what.offset
+        return self.loan.what.offset
 
     @property
     def data(self):
         """A memoryview, read-only, until `release`. ValueError: it has been released."""
         if self.view is None:
-            self.view = memoryview(self)
+            self.view = memoryview(self.loan)
         return self.view
 
     def release(self):
         """The memory may be used for another block. BufferError: something still looks at it. Any number of times."""
-        if self.what.data == NULL:
+        if self.loan.what.data == NULL:
             return
         if self.view is not None:
             self.view.release()
             self.view = None
-        if self.n_views:
+        if self.loan.n_views:
             raise BufferError("something still looks at the block: it can't be released")
-        self.give_back()
+        self.loan.give_back()

@@ -55,14 +55,14 @@ ctypedef struct block_source:
     bint lends
     bint is_stopped
     bint is_committed  # the receiver may be told of the end
-    bint is_past  # and may have been
+    int is_past  # and may have been; a flag that is read without the lock
     int n_places
     place *places
     int *ready  # a ring of n_places of them, in the order they were written
     int first_ready
     int n_ready
     uint8_t *memory
-    uint64_t n_copied  # bytes that were copied here; the others were lent
+    uint64_t n_copied  # bytes that were copied here; the others were lent. Read without the lock
 
 
 cdef class BlockSource:

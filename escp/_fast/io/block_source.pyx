@@ -6,11 +6,12 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 cimport cython
 
 from escp._fast.base.counters cimport read_clock
-from escp._fast.base.libc cimport (calloc, escp_cond_init, escp_cond_wait_until, free, memcpy,
-                                   pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_signal,
-                                   pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
+from escp._fast.base.libc cimport (EINVAL, calloc, escp_cond_init, escp_cond_wait_until, escp_fetch_add,
+                                   escp_flag, escp_load, escp_raise_flag, free, memcpy, pthread_cond_broadcast,
+                                   pthread_cond_destroy, pthread_cond_signal, pthread_cond_wait,
+                                   pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
                                    pthread_mutex_unlock)
-from escp._fast.base.types cimport FAST_STOPPED, MAX_BLOCK_BYTES, SLICE_BYTES, fail, fast_err
+from escp._fast.base.types cimport FAST_STOPPED, FAST_SYS, MAX_BLOCK_BYTES, SLICE_BYTES, fail, fast_err
 from escp._fast.io.block_grid cimport BlockGrid
 from escp._fast.io.pages cimport buffer_stride, buffers_new
 from escp._fast.io.ring cimport SLOT_READY, io_engine, io_ring, io_slot
@@ -42,10 +43,8 @@ cdef int64_t read_small(io_ring *ring, int fd, uint8_t *to, size_t n) noexcept n
         return -1  # walkers have its size from the file that stands for it
     if n:
         memcpy(to, s.whole, n)
-    pthread_mutex_lock(&s.lock)
-    s.n_copied += n
-    s.is_past = True  # its digest goes with it: the receiver needs no more
-    pthread_mutex_unlock(&s.lock)
+    escp_fetch_add(&s.n_copied, n)
+    escp_raise_flag(&s.is_past)  # its digest goes with it: the receiver needs no more
     return <int64_t>n
 
 
@@ -61,6 +60,8 @@ cdef int finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil:
     cdef block_source *s = <block_source *>ring.exchange
     cdef place *p
     if s.is_whole:
+        if slot.n_bytes > s.size or <uint64_t>slot.offset > s.size - slot.n_bytes:  # another file stands for it by now
+            return fail(err, FAST_SYS, EINVAL, "block")
         slot.lent, slot.lender = s.whole + slot.offset, NULL
         return 0
     pthread_mutex_lock(&s.lock)
@@ -96,9 +97,9 @@ cdef int await_end(io_ring *ring, int fd, fast_err *err) noexcept nogil:
     while not s.is_committed and not s.is_stopped:
         pthread_cond_wait(&s.filled, &s.lock)
     if not s.is_stopped:
-        s.is_past = True
+        escp_raise_flag(&s.is_past)
     pthread_mutex_unlock(&s.lock)
-    return 0 if s.is_past else fail(err, FAST_STOPPED, 0, "commit")
+    return 0 if escp_flag(&s.is_past) else fail(err, FAST_STOPPED, 0, "commit")
 
 
 cdef io_engine from_memory
@@ -159,7 +160,7 @@ cdef void fill_place_locked(block_source *s, place *p, uint64_t offset, const ui
     pthread_mutex_lock(&s.lock)
     p.n_writing -= 1
     p.n_filled += n
-    s.n_copied += n
+    escp_fetch_add(&s.n_copied, n)
     if p.n_filled == p.n_bytes:
         put_ready_locked(s, p)
 
@@ -352,15 +353,17 @@ cdef class BlockSource:
 
     def let_go(self):
         """Of the whole buffer. The plane's threads have ended."""
+        pthread_mutex_lock(&self.s.lock)
         self.s.is_stopped, self.s.is_whole = True, False
+        pthread_mutex_unlock(&self.s.lock)
         self.held = None
 
     @property
     def is_past(self):
         """The receiver may have been told of the end, and have named the file."""
-        return bool(self.s.is_past)
+        return bool(escp_flag(&self.s.is_past))
 
     @property
     def n_copied(self):
         """Bytes that were copied in this process, of those that were handed over."""
-        return self.s.n_copied
+        return escp_load(&self.s.n_copied)

@@ -38,13 +38,13 @@ cdef int ring_open(io_ring *ring, const io_engine *engine, void *exchange, size_
 cdef void ring_end(io_ring *ring) noexcept nogil:
     if ring.engine != NULL:
         ring.engine.close(ring)
+    ring.engine = NULL  # an engine may take back what a ring had of it, which it must do once
 
 
 cdef void ring_close(io_ring *ring) noexcept nogil:
     ring_end(ring)
     if ring.n_pending == 0:
         free(ring.memory)
-    ring.engine = NULL
     ring.memory = NULL
     ring.depth = 0
 

@@ -1,5 +1,6 @@
 """A program's memory at either end of two planes: every block once, in any order, lent where it can be."""
 
+import gc
 import mmap
 import os
 import random
@@ -63,6 +64,16 @@ def test_whole_buffer_is_the_source(stand_in, target, size, has_compression, bac
     assert (target / "x").read_bytes() == data
     assert source.is_past
     assert source.n_copied == (size if size <= 131072 else 0)
+
+
+def test_nothing_behind_a_whole_buffer_is_read(stand_in, target):
+    """Whatever size the file has by now that stands for it."""
+    source = BlockSource(3 * MIB, 0, MIB, bytes(3 * MIB))
+    with Loopback(target, block_bytes=MIB, sending={"memory": source}) as loopback:
+        thread, events = send(loopback, stand_in(3 * MIB + 1))
+        thread.join(LIMIT_S)
+    assert [(event.kind, event.where) for _, event in events] == [(FILE_FAILED, "block")]
+    assert not list(target.iterdir())
 
 
 @pytest.mark.parametrize(
@@ -242,6 +253,33 @@ def test_streams_wait_while_the_program_keeps_blocks(tmp_path, target):
             n += 1
         thread.join(LIMIT_S)
         assert events == []
+
+
+def test_block_that_nobody_has_any_more_is_room_again_at_once(tmp_path, target):
+    """Not when the collector comes: it counts objects, and streams wait. A ring around it does no harm."""
+    with (tmp_path / "x").open("wb") as file:
+        file.truncate(200 * MIB)
+    sink = BlockSink()
+    gc.disable()
+    try:
+        with Loopback(target, n_streams=2, block_bytes=MIB, receiving={"memory": sink}) as loopback:
+            thread, events = send(loopback, (os.fsencode(tmp_path / "x"), b"x"))
+            for _ in range(100):
+                block = sink.take(10_000)
+                assert block.data[:1] == memoryview(block)[:1] == b"\0"
+                del block
+            for _ in range(32):
+                ring = [sink.take(10_000)]
+                ring += [ring[0].data, ring]
+            del ring
+            assert sink.take(500) is None
+            gc.collect()
+            for _ in range(68):
+                sink.take(10_000).release()
+            thread.join(LIMIT_S)
+            assert events == []
+    finally:
+        gc.enable()
 
 
 def test_memory_stays_while_anybody_looks_at_it(tmp_path, target):
