@@ -1,6 +1,6 @@
 """Whether a name that is taken was given by this copy, in another spelling. See given.pxd."""
 
-from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES
+from escp._fast.files.given cimport MAX_GIVEN_BYTES
 from escp._fast.files.tree cimport tree
 from escp._fast.wire.payloads cimport entry
 
@@ -9,7 +9,7 @@ from escp._fast.wire.payloads cimport entry
 ctypedef struct own_path:
     const char *path
     size_t n
-    char own[MAX_PATH_BYTES + 1 + MAX_NAME_BYTES + 1]
+    char own[MAX_GIVEN_BYTES]
 
 
 # The entry's path; once links to directories have been followed, the path without them, as *dirfd* has it.

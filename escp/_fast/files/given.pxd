@@ -8,6 +8,11 @@ nobody else names anything, and whoever names it looks whether both are one file
 from libc.stdint cimport uint64_t
 
 from escp._fast.base.libc cimport pthread_mutex_t, pthread_rwlock_t
+from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES
+
+cdef enum:
+    # Of a path here: the directory's may be the one that the kernel has for it, which alone may be that long.
+    MAX_GIVEN_BYTES = MAX_PATH_BYTES + 1 + MAX_NAME_BYTES
 
 
 cdef enum given_answer:

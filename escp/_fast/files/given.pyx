@@ -7,7 +7,6 @@ from escp._fast.base.libc cimport (PTHREAD_RWLOCK_PREFER_WRITER_NONRECURSIVE_NP,
                                    pthread_rwlock_destroy, pthread_rwlock_init, pthread_rwlock_rdlock,
                                    pthread_rwlock_unlock, pthread_rwlock_wrlock, pthread_rwlockattr_destroy,
                                    pthread_rwlockattr_init, pthread_rwlockattr_setkind_np, pthread_rwlockattr_t)
-from escp._fast.base.types cimport MAX_PATH_BYTES
 from escp._fast.crypto.digest cimport hash_bytes
 from escp._fast.files.folding cimport fold_name
 
@@ -46,7 +45,7 @@ cdef uint64_t hash_path(const given_set *g, const char *path, size_t n) noexcept
 
 
 cdef uint64_t hash_folded(const given_set *g, const char *path, size_t n) noexcept nogil:
-    cdef char folded[MAX_PATH_BYTES + 1]
+    cdef char folded[MAX_GIVEN_BYTES]
     cdef uint64_t h = hash_bytes(folded, fold_name(path, n, folded), ~g.seed)
     return h if h > TAKEN_BACK else h + 2
 
