@@ -118,14 +118,24 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     return send_entries(t, False, err)
 
 
+cdef void expect_answer(send_stream *t, large_file *l) noexcept nogil:
+    """From here on the file belongs to the receiver's answer, which may be there before the question has gone."""
+    pthread_mutex_lock(&t.state.lock)
+    l.announced |= <uint64_t>1 << t.index
+    l.is_asked = l.asks
+    pthread_mutex_unlock(&t.state.lock)
+
+
 cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil:
     """Tell the receiver of the file before any block of it is read: it may not need them."""
     cdef send_state *s = t.state
-    l.announced |= <uint64_t>1 << t.index
     l.is_local = t.sink.link != NULL
-    l.is_asked = l.asks
     if l.asks and not l.is_local:
-        return announce(t, l, False, err)  # from there on it belongs to the answer
+        if add_large_entry(t, l, NULL, False, 0, err) < 0:
+            return -1
+        expect_answer(t, l)  # what is sent from here on does not look at it
+        return send_entries(t, False, err)
+    expect_answer(t, l)
     if announce(t, l, False, err) < 0:
         return -1
     if l.is_cloned:

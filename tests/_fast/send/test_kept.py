@@ -1,18 +1,32 @@
 """What a receiver says that it has of a large file saves sending what is the same, and nothing else."""
 
 import os
+import socket
+import subprocess
+import time
 
 import pytest
 
 from escp._fast.planes.plane import FATAL, FINISHED
 from escp._fast.wire.payloads import decode_entries, encode_result
-from escp.failures import FAST_PROTOCOL
+from escp.failures import FAST_PROTOCOL, FAST_SYS
 from tests.support.loopback import BLOCK
-from tests.support.peers import ASKS_PART, END, IS_WANTED, LARGE, LARGE_END, Receiver, encode_kept, unpack
+from tests.support.peers import (
+    ASKS_PART,
+    END,
+    IS_EARLY,
+    IS_WANTED,
+    LARGE,
+    LARGE_END,
+    Receiver,
+    encode_kept,
+    unpack,
+)
 
 N_BLOCKS = 5
 ZEROES = bytes(16)  # the digest of a block of zeroes
 WRONG = bytes(15) + b"\1"
+FIRST_ID = 8192  # of the first file that a plane sends
 
 
 @pytest.fixture
@@ -129,6 +143,37 @@ def test_answer_that_nobody_asked_for_is_refused(zeroes, is_answer):
         else:
             receiver.send(encode_kept(entry["id"], (0, ZEROES)))
             expect_refused(receiver, "kept blocks")
+
+
+@pytest.fixture
+def deep(tmp_path):
+    """A large file in so many directories that a stream tells of them in several messages."""
+    at = os.open(tmp_path, os.O_RDONLY | os.O_DIRECTORY)
+    for number in range(1300):
+        os.mkdir(f"{number % 100}", dir_fd=at)
+        below = os.open(f"{number % 100}", os.O_RDONLY | os.O_DIRECTORY, dir_fd=at)
+        os.close(at)
+        at = below
+    with open(os.open("large", os.O_WRONLY | os.O_CREAT, dir_fd=at), "wb") as file:
+        file.truncate(N_BLOCKS * BLOCK)
+    os.close(at)
+    yield os.fsencode(tmp_path / "0"), b"0"
+    subprocess.run(["rm", "-rf", tmp_path / "0"], check=True)  # too deep for shutil
+
+
+@pytest.mark.parametrize(
+    ("result", "where"),
+    [(encode_result(FIRST_ID, flags=IS_WANTED), "answer"),
+     (encode_result(FIRST_ID, FAST_SYS, IS_EARLY), "result of an unknown file")],
+    ids=["wanted", "failed"],
+)  # fmt: skip
+def test_answer_before_the_question_is_refused(deep, result, where):
+    """Ids can be guessed. What is being composed belongs to its stream: others would end it meanwhile."""
+    with begin(deep, hears_begun=True, buffer_bytes=4096) as receiver:
+        receiver.pairs[0][0].recv(1, socket.MSG_PEEK)
+        time.sleep(0.5)  # the stream stands: nobody takes what it says
+        receiver.send_results(result)
+        expect_refused(receiver, where)
 
 
 def expect_refused(receiver, where):
