@@ -7,10 +7,16 @@ import tempfile
 from pathlib import Path
 
 from tests.support.folders import new_folder
+from tests.support.sanitized import BUILD
 
 ROOT = Path(__file__).parents[2]
 LIBRARY = ROOT / "packaging" / "clib"
 SEGMENTS = Path("/dev/shm")
+# What escp's side of a segment is compiled with, its programs' is, too. A report ends them, and so the test.
+SANITIZERS = {
+    "debug": ("-g", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"),
+    "tsan": ("-g", "-fsanitize=thread"),
+}
 
 
 @functools.cache
@@ -19,7 +25,8 @@ def compile_client(source: str = "tests/support/shmem_client.c", *flags: str) ->
     folder = tempfile.mkdtemp(prefix="escp-client-")
     program = Path(folder, "client")
     command = [
-        *("cc", "-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11", *flags, f"-I{LIBRARY}"),
+        *("cc", "-O2", "-Wall", "-Wextra", "-Werror", "-std=gnu11", *SANITIZERS.get(BUILD, ())),
+        *(*flags, f"-I{LIBRARY}"),
         *(f"-I{ROOT}/escp/_fast/io", "-o", str(program), str(ROOT / source), str(LIBRARY / "escp_shmem.c")),
         "-pthread",
     ]
@@ -48,6 +55,8 @@ class Client:
     def __exit__(self, *_: object) -> None:
         self.process.kill()
         self.process.wait()
+        assert self.process.stdout
+        self.process.stdout.close()
 
 
 def shared_folder():  # a context: a folder for segments that is empty again at the end

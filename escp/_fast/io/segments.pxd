@@ -56,7 +56,9 @@ cdef void segment_tell(const void *plane, uint64_t dev, uint64_t ino, const fast
 cdef void segment_detach(const void *plane) noexcept nogil
 # The source that was attached by this descriptor, which is still open; NULL: there is none.
 cdef attached *find_source(int fd) noexcept nogil
-# What became of the file, for the program.
+# Whether the target has had no file yet: it has this one now.
+cdef bint claim_target(attached *a) noexcept nogil
+# What became of the file, for the program: the first word counts.
 cdef void conclude(attached *a, const fast_err *err) noexcept nogil
 # -1: the program has failed or died, its memory is gone, or the plane is stopped.
 cdef int check_client(const io_ring *ring, attached *a, fast_err *err) noexcept nogil

@@ -44,12 +44,29 @@ cdef void unmap(attached *a) noexcept nogil:
     free(a)
 
 
-cdef void conclude(attached *a, const fast_err *err) noexcept nogil:
+cdef void conclude_locked(attached *a, const fast_err *err) noexcept nogil:
+    if a.is_told:
+        return
     segment_store(&a.shared.escp_code, <uint32_t>err.code)
     segment_store(&a.shared.escp_errno, <uint32_t>err.sys_errno)
     segment_store(&a.shared.escp_state, ESCP_COMPLETE if err.code == FAST_OK else ESCP_FAILED)
     segment_ring(&a.shared.client_bell, &a.shared.client_waits)
     a.is_told = True
+
+
+cdef void conclude(attached *a, const fast_err *err) noexcept nogil:
+    pthread_mutex_lock(&lock)
+    conclude_locked(a, err)
+    pthread_mutex_unlock(&lock)
+
+
+cdef bint claim_target(attached *a) noexcept nogil:
+    cdef bint was_begun
+    pthread_mutex_lock(&lock)
+    was_begun = a.is_begun
+    a.is_begun = True
+    pthread_mutex_unlock(&lock)
+    return not was_begun
 
 
 cdef int map_segment(attached *a, bint is_source, fast_err *err) noexcept nogil:
@@ -142,8 +159,7 @@ cdef void segment_detach(const void *plane) noexcept nogil:
             at = &a.next
             continue
         at[0] = a.next
-        if not a.is_told:
-            conclude(a, &err)
+        conclude_locked(a, &err)
         unmap(a)
     pthread_mutex_unlock(&lock)
 
@@ -153,8 +169,8 @@ cdef void segment_tell(const void *plane, uint64_t dev, uint64_t ino, const fast
     pthread_mutex_lock(&lock)
     a = first
     while a != NULL:
-        if a.plane == plane and a.dev == dev and a.ino == ino and not a.is_told:
-            conclude(a, err)
+        if a.plane == plane and a.dev == dev and a.ino == ino:
+            conclude_locked(a, err)
         a = a.next
     pthread_mutex_unlock(&lock)
 

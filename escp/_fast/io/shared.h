@@ -21,10 +21,12 @@ static void shared_on_bus(int number, siginfo_t *info, void *context) {
     int saved = errno;
     for (int i = 0; i < SHARED_MAPPINGS; i++) {
         uintptr_t from = __atomic_load_n(&shared_mappings[i].from, __ATOMIC_ACQUIRE);
-        size_t n = __atomic_load_n(&shared_mappings[i].n, __ATOMIC_RELAXED);
-        if (!from || at < from || at - from >= n) continue;
+        size_t n = __atomic_load_n(&shared_mappings[i].n, __ATOMIC_ACQUIRE);
+        /* The place may get another mapping meanwhile; this thread's own stays. */
+        if (!from || at < from || at - from >= n || __atomic_load_n(&shared_mappings[i].from, __ATOMIC_ACQUIRE) != from)
+            continue;
+        __atomic_store_n(&shared_mappings[i].is_spoiled, 1, __ATOMIC_SEQ_CST); /* before anybody reads zeroes there */
         if (mmap((void *)from, n, PROT_READ | PROT_WRITE, MAP_FIXED | MAP_PRIVATE | MAP_ANONYMOUS, -1, 0) == MAP_FAILED) break;
-        __atomic_store_n(&shared_mappings[i].is_spoiled, 1, __ATOMIC_RELEASE);
         errno = saved;
         return;
     }
@@ -38,7 +40,7 @@ static int shared_map(int fd, size_t n, void **memory) {
     static int is_handled = 0;
     struct sigaction action;
     int i = 0;
-    while (i < SHARED_MAPPINGS && shared_mappings[i].from) i++;
+    while (i < SHARED_MAPPINGS && __atomic_load_n(&shared_mappings[i].from, __ATOMIC_ACQUIRE)) i++;
     if (i == SHARED_MAPPINGS) {
         errno = EMFILE;
         return -1;
@@ -53,7 +55,7 @@ static int shared_map(int fd, size_t n, void **memory) {
     *memory = mmap(NULL, n, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (*memory == MAP_FAILED) return -1;
     __atomic_store_n(&shared_mappings[i].is_spoiled, 0, __ATOMIC_RELAXED);
-    __atomic_store_n(&shared_mappings[i].n, n, __ATOMIC_RELAXED);
+    __atomic_store_n(&shared_mappings[i].n, n, __ATOMIC_RELEASE);
     __atomic_store_n(&shared_mappings[i].from, (uintptr_t)*memory, __ATOMIC_RELEASE);
     return i;
 }

@@ -6,7 +6,7 @@ from escp._fast.base.libc cimport EBUSY, EINVAL, escp_set_errno, memcpy
 from escp._fast.base.types cimport FAST_OK, FAST_SYS, clear, fail, fast_err
 from escp._fast.io.ring cimport SLOT_READY, io_ring, io_slot
 from escp._fast.io.segments cimport (SEGMENT_NAME_BYTES, WORD_FREE, WORD_FULL, attached, await_ended, await_word,
-                                     check_client, conclude, find_source, move, segment_attach, segment_detach,
+                                     check_client, claim_target, conclude, find_source, move, segment_attach, segment_detach,
                                      segment_ring, segment_store8, segment_tell)
 
 
@@ -124,9 +124,8 @@ cdef int await_end(io_ring *ring, int fd, fast_err *err) noexcept nogil:
 
 cdef int begin(void *exchange, const char *name, size_t n_name, uint64_t size, fast_err *err) noexcept nogil:
     cdef attached *a = <attached *>exchange
-    if a.is_begun:
+    if not claim_target(a):
         return fail(err, FAST_SYS, EBUSY, "segment")
-    a.is_begun = True
     a.size = size
     n_name = n_name if n_name < SEGMENT_NAME_BYTES - 1 else SEGMENT_NAME_BYTES - 1
     memcpy(a.shared.name, name, n_name)
