@@ -15,8 +15,10 @@ from freeze import ROOT
 
 # Kind: ESCP_BUILD for setup.py, and what Python is linked with.
 KINDS = {"asan": ("debug", ["-fsanitize=address,undefined"]), "tsan": ("tsan", ["-fsanitize=thread"])}
+# Of native code; tests/repository/test_sanitizers.py knows why the others are not among them.
 FOLDERS = [
-    f"tests/{name}" for name in ("_fast", "process", "streams", "doctor", "fault", "fuzz", "integration")
+    f"tests/{name}"
+    for name in "_fast agent api doctor fault fuzz integration process streams vectors".split()
 ]
 N_WORKERS = "2"
 
