@@ -17,7 +17,7 @@ class Mutation(NamedTuple):
     @property
     def is_native(self) -> bool:
         """Whether it has to be compiled. A number in a .pxd is compared as text: nearly all hangs on that file."""
-        return self.file.endswith(".pyx")
+        return self.file.endswith((".pyx", ".h"))
 
     def apply(self, text: str) -> str:
         """The file's text with the mutation; ValueError unless it fits once."""
@@ -59,6 +59,7 @@ TEST_RESTRICT = "tests/integration/test_restrict.py::"
 TEST_MEMORY = "tests/_fast/io/test_blocks.py::"
 TEST_WRITER = "tests/api/test_blocks.py::"
 TEST_SHMEM = "tests/integration/test_shmem.py::"
+TEST_SEGMENTS = "tests/_fast/io/test_segments.py::"
 TEST_TLS = "tests/integration/test_tls.py::"
 TEST_RULES, TEST_BLOCK = "tests/options/test_rules.py::", "tests/integration/test_server_block.py::"
 
@@ -238,6 +239,10 @@ MUTATIONS = [
     Mutation(10, "the sender does not compare digests", "escp/_fast/send/acks.pyx",
              "                r.digest.high != f.digest.high or r.digest.low != f.digest.low):\n", "                False):\n",
              (TEST_RECEIVER + "test_wrong_digest_names_the_file",)),
+    Mutation(10, "a part is answered for before the question has gone", "escp/_fast/send/send_large.pyx",
+             "        if add_large_entry(t, l, NULL, False, 0, err) < 0:\n            return -1\n        expect_answer(t, l)",
+             "        expect_answer(t, l)\n        if add_large_entry(t, l, NULL, False, 0, err) < 0:\n            return -1",
+             ("tests/_fast/send/test_kept.py::test_answer_before_the_question_is_refused",)),
     # ---- 11: setuid, setgid and sticky bits
     Mutation(11, "setuid bits come with --owner alone", "escp/_fast/files/attributes.pyx",
              "    if k.keeps_owner and k.keeps_attributes:\n        return e.mode & FULL_MODE\n",
@@ -499,10 +504,10 @@ MUTATIONS = [
     Mutation(30, "what a login asks for is not looked at", "escp/agent/agent.py",
              "    if wanted is None or SERVER not in wanted:\n", "    if False:\n",
              (TEST_RESTRICT + "test_a_login_does_nothing_else",)),
-    # ---- 31: what an administrator forbids, nobody who logs in allows himself
     Mutation(30, "questions about files are answered whatever the rules say", "escp/agent/agent.py",
              "            if self._site is not None:\n", "            if False:\n",
-             ("tests/integration/test_restrict.py::test_questions_about_files_are_no_way_out",)),
+             (TEST_RESTRICT + "test_questions_about_files_are_no_way_out",)),
+    # ---- 31: what an administrator forbids, nobody who logs in allows himself
     Mutation(31, "a rule that is misspelt is none", "escp/options/configfile.py",
              "_parse_setting(SYSTEM_FILE, key, node, kinds, {}, others=[])", "_parse_setting(SYSTEM_FILE, key, node, kinds, None, others=[])",
              (TEST_RULES + "test_what_is_wrong_is_named_and_nothing_is_served",)),
@@ -647,8 +652,11 @@ MUTATIONS = [
              "    if shared_is_spoiled(a.mapping):\n", "    if False:\n",
              (TEST_SHMEM + "test_file_that_its_program_does_not_end_gets_no_name",)),
     Mutation(38, "SIGBUS ends escp", "escp/_fast/io/shared.h",
-             "        if (!from || at < from || at - from >= n) continue;\n", "        continue;\n",
+             "        if (sigaction(SIGBUS, &action, &shared_before)) return -1;\n", "",
              (TEST_SHMEM + "test_file_that_its_program_does_not_end_gets_no_name",)),
+    Mutation(38, "a segment takes one file after the other", "escp/_fast/io/shmem_engine.pyx",
+             "    if not claim_target(a):\n", "    if False:\n",
+             (TEST_SEGMENTS + "test_second_file_for_a_segment_is_refused",)),
     Mutation(38, "a file is whole before its program says so", "escp/_fast/io/shmem_engine.pyx",
              "else await_ended(ring, a, err)\n", "else 0\n",
              (TEST_SHMEM + "test_last_word_is_the_programs",)),
