@@ -9,12 +9,15 @@ import re
 from collections import deque
 from collections.abc import Iterator
 
+from escp.errors import UsageError
 from escp.options.location import Location, parse_location
 from escp.options.options import Options
 
 Source = tuple[
     bytes, bytes | None
 ]  # a path as the user wrote it, and its path below the target if not its name
+
+_Host = tuple[str | None, str | None, int | None, bool]
 
 MAX_AHEAD = 4096  # sources read and not yet taken
 MAX_PAGE_SOURCES = 1024
@@ -27,12 +30,21 @@ class SourceQueue:
 
     def __init__(self, options: Options):
         self._items: deque[tuple[Location, bytes | None]] = deque()
-        self._host: tuple[str | None, str | None, int | None, bool] | None = None
+        self._host: _Host | None = None
+        # Names of one file become links only within one job, so each host's sources are to be in one.
+        self._is_in_one = options.keeps_hard_links
+        self._hosts: set[_Host] = set()  # that were the next ones
         self._error: Exception | None = None
         self._has_all = options.filelist is None
         self.fd = -1  # readable when there may be more to take; -1 where nothing is to be waited for
         if self._has_all:
-            self._items.extend(_read_sources(options))
+            items = list(_read_sources(options))
+            if self._is_in_one:
+                places: dict[_Host, int] = {}
+                for location, _ in items:
+                    places.setdefault(_host_of(location), len(places))
+                items.sort(key=lambda item: places[_host_of(item[0])])
+            self._items.extend(items)
             return
         import threading  # not at the top: only file lists need it
 
@@ -64,7 +76,10 @@ class SourceQueue:
             self._is_told = True
 
     def next_host(self) -> tuple[bool, Location | None]:
-        """Whether there are more sources, and the host of the next ones, None for this one. May wait."""
+        """Whether there are more sources, and the host of the next ones, None for this one. May wait.
+
+        Raises UsageError where hard links are to be kept, and a list comes back to a host.
+        """
         if self.fd >= 0:
             with self._change:
                 while not self._items and not self._has_all:
@@ -74,7 +89,14 @@ class SourceQueue:
                 raise self._error
             return False, None
         location = self._items[0][0]
-        self._host = _host_of(location)
+        before, self._host = self._host, _host_of(location)
+        if self._is_in_one and self._host != before and self._host in self._hosts:
+            raise UsageError(
+                f"{location.host or 'this host'} has more sources behind those of other hosts, and with "
+                "--hard-links names of one file among them would become several files",
+                "sort the list, so that the sources of each host follow one another",
+            )
+        self._hosts.add(self._host)
         return True, location._replace(path=b"") if location.is_remote else None
 
     def take(self) -> tuple[list[Source], bool]:
@@ -111,7 +133,7 @@ class SourceQueue:
         return page, self._has_all and self._error is None
 
 
-def _host_of(location: Location) -> tuple[str | None, str | None, int | None, bool]:
+def _host_of(location: Location) -> _Host:
     return location.user, location.host, location.port, location.is_tls
 
 

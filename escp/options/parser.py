@@ -265,7 +265,7 @@ def _add_attribute_options(group: argparse._ArgumentGroup) -> None:
     add("--links", dest="keeps_links", action="store_true",
         help="copy symbolic links as links (default: copy what they lead to)")
     add("--hard-links", dest="keeps_hard_links", action="store_true",
-        help="link what is linked at the source, instead of copying it again (default: off)")
+        help="link what is linked among the sources of a host, instead of copying it again (default: off)")
     add("--sparse", dest="is_sparse", action="store_true",
         help="skip holes, and leave holes where there is nothing but zeroes (default: off)")
     add("--inplace", dest="is_inplace", action="store_true",
