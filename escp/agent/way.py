@@ -222,7 +222,8 @@ class Way:
 
     def _is_answered_soon(self, now: float) -> bool:
         """Whether to wait on: the other host lets connections in, and may answer them once it goes on."""
-        return now <= self._due_s + STOPPED_S and getattr(self._opener, "is_let_in", False)
+        assert self._opener
+        return now <= self._due_s + STOPPED_S and self._opener.is_let_in
 
     def _explain_missing_streams(self) -> NetworkError:
         assert self._link and self._opener

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from escp.constants import CONNECT_TIMEOUT_S, HELLO_TIMEOUT_S, START_ALIVE_S
+from escp.constants import ANSWER_TIMEOUT_S, CONNECT_TIMEOUT_S, HELLO_TIMEOUT_S, START_ALIVE_S
 from escp.control.messages import Link, Listening, Tunnel
 from escp.errors import NetworkError, UsageError
 from escp.lean import sockets
@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from escp.streams.streams import Opener
 
 OTHER_ADDRESS_S = 1.0  # before asking ssh's configuration for another address of the host
-STOPPED_S = 20.0  # an agent that is silent for longer is given up
+STOPPED_S = ANSWER_TIMEOUT_S  # an agent that is silent for longer is given up: ssh would not carry more
+LET_IN_S = 10.0  # more, where connections stand and are not answered: that host or this one may be slow
 AGENT_STOPPED_S = 2.5 * START_ALIVE_S  # an agent that runs is heard more often while its streams come about
 PATIENCE_S = int(3 * HELLO_TIMEOUT_S)  # how long an agent tries to connect, where the tunnel is left
 MAX_ADDRESSES = 8  # of one host, that are tried
@@ -282,7 +283,8 @@ class Leg:
         # The agent is stopped: its ports don't answer either.
         if AGENT_STOPPED_S < self._agent.silent_s(now) < STOPPED_S:
             self._due_s = max(self._due_s, now + AGENT_STOPPED_S)
-        if now >= self._due_s:
+        is_let_in = self._opener is not None and self._opener.is_let_in
+        if now >= self._due_s + (LET_IN_S if is_let_in else 0):
             self._give_up()
 
     def _give_up(self) -> None:

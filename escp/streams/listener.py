@@ -135,6 +135,11 @@ class Acceptor:
             self._drop_stranger()
 
     @property
+    def is_let_in(self) -> bool:
+        """Whether a connection stands that has not proven itself yet."""
+        return bool(self._unproven)
+
+    @property
     def _n_missing(self) -> int:
         return self._streams.n_streams - len(self._streams.proven) + len(self._streams.cut)
 
