@@ -54,6 +54,7 @@ PART_NEWS = {
     "command": "its part is of another command (other ends or options): it is sent from its beginning",
     "block": "its part is of another --blocksize: it is sent from its beginning",
     "damaged": "what is there of it is damaged: it is sent from its beginning",
+    "left": "it is the part of a file that has not come this time, and stays; without --resume it goes",
     "memory": "there is no memory to go on with its part: it is sent from its beginning",
 }
 

@@ -13,6 +13,7 @@ from tests.support.waiting import wait_for
 HEADER_BYTES = 112
 RECORD = struct.Struct("=QQQQ")  # block, digest, sum
 BLOCK = 1 << 18
+SIZE = 64 * BLOCK + 1000  # of a file with two streams' blocks for seconds
 OPTIONS = ("--partial-min", "1M", "--blocksize", "256K", "--json")
 SLOW = (*OPTIONS, "-l", "8M")  # 32 blocks a second
 

@@ -48,6 +48,8 @@ cdef bint journal_begin(journal *j, const part_source *source, const copy_identi
                         uint64_t seed) noexcept nogil
 # Who wrote to it last; pid 0: it does not say.
 cdef void journal_writer(const journal *j, copy_identity *writer) noexcept nogil
+# Whether it is of a copy by that command.
+cdef bint journal_is_of(const journal *j, const digest128 *job) noexcept nogil
 # Reads the journal of that source into *kept*, and makes it *writer*'s. NULL; or a word on why none of it counts.
 cdef const char *journal_read(journal *j, const part_source *source, const copy_identity *writer,
                               kept_blocks *kept) noexcept nogil

@@ -106,6 +106,11 @@ cdef void journal_writer(const journal *j, copy_identity *writer) noexcept nogil
         writer.session, writer.pid, writer.start = h.session, h.pid, h.start
 
 
+cdef bint journal_is_of(const journal *j, const digest128 *job) noexcept nogil:
+    cdef journal_header h
+    return get_header(j, &h) and h.source.job.high == job.high and h.source.job.low == job.low
+
+
 cdef const char *find_difference(const part_source *was, const part_source *now) noexcept nogil:
     if was.job.high != now.job.high or was.job.low != now.job.low:
         return "command"

@@ -1,18 +1,20 @@
 """Parts of large files; see parts.pxd."""
 
-from libc.stdint cimport uint32_t
+from libc.stdint cimport int64_t, uint32_t, uint8_t
 
 from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, EAGAIN, EEXIST, ENOENT, ESTALE, LOCK_EX, LOCK_NB, O_CLOEXEC,
-                                   O_CREAT, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDWR, O_TMPFILE, O_WRONLY,
-                                   S_ISREG, c_close, errno, escp_fetch_add, escp_flag, escp_set_errno, fchmod, flock,
-                                   fstat, fstatat, geteuid, memcpy, memset, openat, poll, renameat, snprintf, stat_t,
-                                   strlen, unlinkat)
+                                   O_CREAT, O_DIRECTORY, O_EXCL, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_RDWR,
+                                   O_TMPFILE, O_WRONLY, S_ISREG, c_close, dirent64_t, errno, escp_fetch_add, escp_flag,
+                                   escp_getdents, escp_set_errno, fchmod, flock, fstat, fstatat, geteuid, memcmp,
+                                   memcpy, memset, openat, poll, renameat, snprintf, stat_t, strlen, unlinkat)
 from escp._fast.base.paths cimport join_path, last_slash
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES
-from escp._fast.crypto.digest cimport hash_bytes
+from escp._fast.crypto.digest cimport digest128, hash_bytes
 from escp._fast.files.attributes cimport FILE_MODE, mode_to_make
+from escp._fast.files.bounds cimport next_dirent
 from escp._fast.files.given cimport given_has
-from escp._fast.files.journal cimport (journal_begin, journal_has_blocks, journal_read, journal_writer, kept_close)
+from escp._fast.files.journal cimport (journal_begin, journal_has_blocks, journal_is_of, journal_read, journal_writer,
+                                       kept_close)
 from escp._fast.files.remains cimport TEMP_NAME_BYTES, copy_identity, is_dead, is_of_host, name_temporary
 from escp._fast.wire.payloads cimport entry
 
@@ -23,6 +25,10 @@ cdef enum:
     NEW_FLAGS = O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC
     WAIT_MS = 100
     WAITS = 100  # 10 s for the run before, which may be about to end
+    LISTING_BYTES = 32768
+
+cdef const char *PART = ".escp-part"
+cdef const char *JOURNAL = ".escp-journal"
 
 cdef enum found:
     FOUND_NONE
@@ -39,7 +45,7 @@ cdef void compose_name(char *out, const char *name, const char *ending) noexcept
 
 
 cdef void name_journal(char *out, const char *name) noexcept nogil:
-    compose_name(out, name, ".escp-journal")
+    compose_name(out, name, JOURNAL)
 
 
 cdef bint is_sound(int fd, stat_t *status) noexcept nogil:
@@ -96,13 +102,11 @@ cdef int examine(tree *t, int dirfd, const char *name, new_file *f, bint is_lock
     return FOUND_OLD if f.wish.news == NULL else FOUND_OTHERS
 
 
-cdef int find_old(tree *t, int dirfd, new_file *f) noexcept nogil:
+cdef int find_old(tree *t, int dirfd, const char *journal_name, new_file *f) noexcept nogil:
     """The part that is there: FOUND_OLD with f.fd and f.journal."""
-    cdef char name[MAX_NAME_BYTES + 1]
     cdef stat_t status
     cdef bint is_locked = False
     cdef int what = FOUND_OTHERS
-    name_journal(name, f.name)
     f.journal.fd = -1
     f.fd = openat(dirfd, f.temporary, OLD_FLAGS)
     if f.fd < 0 and errno == ENOENT:
@@ -115,7 +119,7 @@ cdef int find_old(tree *t, int dirfd, new_file *f) noexcept nogil:
     elif not has_name(dirfd, f.temporary, &status):
         what = FOUND_NONE  # another run has just ended with it
     else:
-        what = examine(t, dirfd, name, f, is_locked)
+        what = examine(t, dirfd, journal_name, f, is_locked)
     if what != FOUND_OLD:
         close_both(f)
     return what
@@ -199,14 +203,17 @@ cdef bint take_old(tree *t, int dirfd, const entry *e, new_file *f) noexcept nog
     return True
 
 
-cdef bint is_given(tree *t, const entry *e, const char *name) noexcept nogil:
-    """Whether this copy has brought a file of that name into the entry's directory."""
+cdef bint is_given_in(tree *t, const char *directory, size_t n, const char *name) noexcept nogil:
+    """Whether this copy has brought a file of that name into the directory."""
     cdef char path[MAX_PATH_BYTES + MAX_NAME_BYTES + 2]
-    cdef ssize_t n = last_slash(e.path, e.path_bytes)
-    n = n if n > 0 else 0
-    memcpy(path, e.path, n)
+    memcpy(path, directory, n)
     n = join_path(path, n, name, strlen(name))
     return given_has(&t.given, path, n)
+
+
+cdef bint is_given(tree *t, const entry *e, const char *name) noexcept nogil:
+    cdef ssize_t n = last_slash(e.path, e.path_bytes)
+    return is_given_in(t, e.path, n if n > 0 else 0, name)
 
 
 cdef void remove_old(int dirfd, const char *journal_name, new_file *f) noexcept nogil:
@@ -223,9 +230,9 @@ cdef void part_clear(tree *t, const new_file *f, const entry *e) noexcept nogil:
     memset(&old, 0, sizeof(old))
     memcpy(old.name, f.name, strlen(f.name) + 1)
     old.wish = &wish
-    compose_name(old.temporary, old.name, ".escp-part")
+    compose_name(old.temporary, old.name, PART)
     name_journal(name, old.name)
-    if find_old(t, f.dirfd, &old) != FOUND_OLD:
+    if find_old(t, f.dirfd, name, &old) != FOUND_OLD:
         return
     if is_given(t, e, old.temporary) or is_given(t, e, name):
         close_both(&old)
@@ -233,12 +240,67 @@ cdef void part_clear(tree *t, const new_file *f, const entry *e) noexcept nogil:
         remove_old(f.dirfd, name, &old)
 
 
+# ---- Of files that do not come any more ------------------------------------------------------------
+
+cdef bint find_left(tree *t, int dirfd, const char *journal_name, const digest128 *job, new_file *f) noexcept nogil:
+    """Whether that journal is of a dead run of the command: f.journal, and f.fd where there is a part with it."""
+    cdef size_t n = strlen(journal_name) - strlen(JOURNAL)
+    cdef int what
+    memcpy(f.temporary, journal_name, n)
+    memcpy(f.temporary + n, PART, strlen(PART) + 1)
+    what = find_old(t, dirfd, journal_name, f)
+    if what == FOUND_NONE:  # it was renamed, or not made yet, when its run was killed
+        what = examine(t, dirfd, journal_name, f, False)
+    if what == FOUND_OLD and f.journal.fd >= 0 and journal_is_of(&f.journal, job):
+        return True
+    close_both(f)
+    return False
+
+
+cdef void sweep_one(tree *t, int dirfd, const char *path, size_t n, const char *journal_name, const digest128 *job,
+                    parts_left *left) noexcept nogil:
+    cdef part_wish wish
+    cdef new_file f
+    memset(&wish, 0, sizeof(wish))
+    memset(&f, 0, sizeof(f))
+    f.wish = &wish
+    if not find_left(t, dirfd, journal_name, job, &f):
+        return
+    if is_given_in(t, path, n, journal_name) or is_given_in(t, path, n, f.temporary):
+        close_both(&f)  # a file that only has such a name
+    elif left == NULL:
+        remove_old(dirfd, journal_name, &f)
+    else:
+        close_both(&f)
+        left.tell(left.context, path, n, f.temporary)
+
+
+cdef void parts_sweep(tree *t, int dirfd, const char *path, size_t n, const digest128 *job,
+                      parts_left *left) noexcept nogil:
+    cdef uint8_t listing[LISTING_BYTES]
+    cdef const dirent64_t *d = NULL
+    cdef size_t n_name
+    cdef size_t at
+    cdef int64_t k = 1
+    cdef int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    while fd >= 0 and k > 0:
+        k = escp_getdents(fd, listing, LISTING_BYTES)
+        at = 0
+        while k > 0 and next_dirent(listing, k, &at, &d) > 0:
+            n_name = strlen(d.d_name)
+            if (d.d_name[0] == 46 and n_name > strlen(JOURNAL)  # '.'
+                    and memcmp(d.d_name + n_name - strlen(JOURNAL), JOURNAL, strlen(JOURNAL)) == 0):
+                sweep_one(t, dirfd, path, n, d.d_name, job, left)
+    if fd >= 0:
+        c_close(fd)
+
+
 cdef bint part_open(tree *t, int dirfd, const entry *e, new_file *f) noexcept nogil:
     cdef char name[MAX_NAME_BYTES + 1]
     cdef stat_t status
     cdef bint is_there = False
     cdef int what
-    compose_name(f.temporary, f.name, ".escp-part")
+    compose_name(f.temporary, f.name, PART)
     name_journal(name, f.name)
     f.journal.fd = -1
     if is_given(t, e, f.temporary) or is_given(t, e, name):
@@ -247,7 +309,7 @@ cdef bint part_open(tree *t, int dirfd, const entry *e, new_file *f) noexcept no
         is_there = open_new(t, dirfd, e, f)
         if is_there or errno != EEXIST:
             break
-        what = find_old(t, dirfd, f)
+        what = find_old(t, dirfd, name, f)
         if what == FOUND_OTHERS:
             break
         is_there = what == FOUND_OLD and take_old(t, dirfd, e, f)

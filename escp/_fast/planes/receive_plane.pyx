@@ -46,10 +46,11 @@ cdef int obey(receive_config *c, tree *destination, order) except -1:
     c.selection = find_selection(order.selection, order.compares_digests)
     c.compares_digests = order.compares_digests
     c.is_dry_run = order.is_dry_run
-    c.itemizes = destination.notes_made = order.itemizes
+    c.itemizes = order.itemizes
     c.names_attributes = order.names_attributes
     c.partial_min = order.partial_min
     c.resumes = order.resumes
+    destination.notes_made = order.itemizes or order.partial_min > 0
     c.trusts_parts = order.trusts_parts
     c.job.high, c.job.low = find_job(order.job)
     destination.tells_stamps = order.tells_stamps

@@ -22,6 +22,7 @@ from escp._fast.files.tree cimport directory_begin, directory_finish, source_id,
 from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.receive.receive_again cimport count_frame, receive_again, receive_all, receive_first, stay
 from escp._fast.receive.receive_large cimport begin_large, end_large, end_writes, take_block
+from escp._fast.receive.receive_kept cimport sweep_parts
 from escp._fast.receive.receive_query cimport answer_query
 from escp._fast.receive.receive_small cimport is_settling_due, settle_small, write_bundle
 from escp._fast.receive.receive_state cimport (ANSWER_BEFORE, add_result, flush_results, identify, receive_state,
@@ -108,8 +109,11 @@ cdef int take_entries(receive_stream *t, const meta_header *h, const uint8_t *bo
         elif e.kind == ENTRY_DIRECTORY:
             if t.state.config.engine.has_files:
                 directory_finish(&t.state.destination, &t.cache, &e, &own)
-            if t.state.destination.notes_made and own.code == FAST_OK and was_made(&t.state.destination, &e):
-                own.sys_errno = REASON_MISSING
+            if t.state.destination.notes_made and own.code == FAST_OK:
+                if not was_made(&t.state.destination, &e):
+                    sweep_parts(t, &e)
+                elif t.state.config.itemizes:
+                    own.sys_errno = REASON_MISSING
             if add_result(t, &e, &own, 0, False, NULL, err) < 0:
                 return -1
         elif ENTRY_LINK <= e.kind <= ENTRY_DEVICE:

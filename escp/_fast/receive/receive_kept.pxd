@@ -23,5 +23,8 @@ cdef int answer_part(receive_stream *t, open_large *l, fast_err *err) noexcept n
 cdef bint replace_kept_locked(receive_state *s, open_large *l, uint64_t number) noexcept nogil
 # The block has been written.
 cdef void note_block(receive_state *s, open_large *l, uint64_t offset, const digest128 *digest) noexcept nogil
+# All that comes into the directory is there: parts that dead runs of the same command have left in it are removed, or
+# with --resume told of.
+cdef void sweep_parts(receive_stream *t, const entry *e) noexcept nogil
 # Makes zero of what lies there.
 cdef int clear_block(receive_state *s, const open_large *l, uint64_t number, fast_err *err) noexcept nogil

@@ -4,11 +4,15 @@ from libc.stdint cimport int64_t, uint64_t, uint8_t
 
 from escp._fast.base.events cimport EVENT_PART, push_event
 from escp._fast.base.libc cimport (FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, errno, escp_fetch_add, escp_flag,
-                                   escp_pread_all, escp_thread_start, fallocate, free, ftruncate, malloc, memset,
-                                   pthread_join, pthread_t)
-from escp._fast.base.types cimport FAST_PROTOCOL, FAST_SYS, MAX_BATCH, SLICE_BYTES, TAG_BYTES, clear, fail, fast_err
+                                   escp_pread_all, escp_thread_start, fallocate, free, ftruncate, malloc, memcpy,
+                                   memset, pthread_join, pthread_t, strlen)
+from escp._fast.base.paths cimport join_path
+from escp._fast.base.types cimport (FAST_PROTOCOL, FAST_SYS, MAX_BATCH, MAX_NAME_BYTES, MAX_PATH_BYTES, SLICE_BYTES,
+                                    TAG_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.digest cimport digest128, digest_add, digest_update
 from escp._fast.files.journal cimport forget_block, is_block_kept, journal_add, journal_forget, kept_blocks
+from escp._fast.files.parts cimport parts_left, parts_sweep
+from escp._fast.files.tree cimport directory_find
 from escp._fast.receive.receive_state cimport (ANSWER_BEFORE, add_result, flush_results, open_large, receive_state,
                                                receive_stream, send_answer)
 from escp._fast.wire.extras cimport extras_view, get_extras
@@ -194,3 +198,31 @@ cdef bint replace_kept_locked(receive_state *s, open_large *l, uint64_t number) 
 cdef void note_block(receive_state *s, open_large *l, uint64_t offset, const digest128 *digest) noexcept nogil:
     if l.file.is_part:
         journal_add(&l.file.journal, offset // s.config.block, digest)
+
+
+# ---- Of files that do not come any more ------------------------------------------------------------
+
+cdef void tell_left(void *state, const char *path, size_t n, const char *name) noexcept nogil:
+    cdef receive_state *s = <receive_state *>state
+    cdef char whole[MAX_PATH_BYTES + MAX_NAME_BYTES + 2]
+    cdef fast_err what
+    memcpy(whole, path, n)
+    clear(&what)
+    what.where, what.offset = "left", 0
+    push_event(&s.events, EVENT_PART, &what, False, whole, join_path(whole, n, name, strlen(name)), NULL, 0)
+
+
+cdef void sweep_parts(receive_stream *t, const entry *e) noexcept nogil:
+    cdef receive_state *s = t.state
+    cdef char path[MAX_PATH_BYTES + 1]
+    cdef parts_left left
+    cdef fast_err own
+    cdef int fd = -1
+    clear(&own)
+    if s.config.partial_min == 0 or not s.config.engine.has_files or directory_find(
+            &s.destination, &t.cache, e, &fd, &own) < 0 or fd < 0:
+        return
+    memcpy(path, e.path, e.path_bytes)
+    path[e.path_bytes] = 0
+    left.context, left.tell = s, tell_left
+    parts_sweep(&s.destination, fd, path, e.path_bytes, &s.config.job, &left if s.config.resumes else NULL)
