@@ -35,8 +35,7 @@ class Fault:
     """One of *KINDS*, at an offset of whichever connection gets so far first."""
 
     def __init__(self, dice: random.Random, *, has_data: bool):
-        # Not yet: of a long frame of results the first bytes alone, and nothing after them.
-        self.kind = dice.choice(KINDS if has_data else [kind for kind in KINDS if kind != "drop"])
+        self.kind = dice.choice(KINDS)
         self.at = int(dice.expovariate(1 / (LARGE_BYTES / 6 if has_data else 600))) + 8
         self.way_has_data = has_data
         self.seconds = dice.uniform(0.5, 9.0)

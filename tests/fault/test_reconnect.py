@@ -1,21 +1,24 @@
 """Data connections that break: other ones are made, and the copy goes on where it was."""
 
+import contextlib
 import random
 import sys
 import threading
+import time
 
 import pytest
 
 from tests.fault.test_causes import name_ends
-from tests.fault.test_streams import IN_DATA, Fault, cut, drop_one, flip, insert, repeat, reset
+from tests.fault.test_streams import IN_DATA, Fault, cut, drop_one, drop_some, flip, insert, repeat, reset
 from tests.support.command import DRIVER, needs_source
 from tests.support.parts import OPTIONS, cut_off
-from tests.support.proxy import TO_AGENT, TO_INITIATOR, Cut, Proxy, pass_on
+from tests.support.proxy import HELLO_BYTES, TO_AGENT, TO_INITIATOR, Cut, Proxy, pass_on
 from tests.support.trees import list_tree, write_random
 
 pytestmark = needs_source  # the driver leads the streams through the proxy
 WAYS = ["push", "pull", "-3", "-R"]
 LARGE_BYTES = 12_000_000
+ANSWER_BYTES = 40  # to a hello
 
 
 class Watched(Proxy):
@@ -35,12 +38,17 @@ class Watched(Proxy):
 def copy_through(escp, way, source, target, proxy, *options, n_streams=2):
     env = escp.write_driver(ports={str(escp.port): proxy.port})
     return escp.run("-t", str(n_streams), *options, *name_ends(way, source, target), env=env,
-                    command=[sys.executable, str(DRIVER)])  # fmt: skip
+                    command=[sys.executable, str(DRIVER)], timeout_s=90)  # fmt: skip
 
 
 def towards(way: str, *, is_data: bool) -> str:
     """The way through the proxy in front of the agent that listens: the receiving one, but in a pull."""
     return TO_AGENT if is_data == (way != "pull") else TO_INITIATOR
+
+
+def first_frame(way: str, towards_way: str) -> int:
+    """Where it begins: behind the hello, and where streams are relayed behind that of the two hosts, too."""
+    return (HELLO_BYTES if towards_way == TO_AGENT else ANSWER_BYTES) * (2 if way == "-3" else 1)
 
 
 @pytest.fixture
@@ -191,6 +199,22 @@ def test_answer_to_the_first_hello_that_is_lost(escp, tree, target, way, act):
     assert_whole(escp, done, tree, target)
 
 
+@pytest.mark.parametrize("way", WAYS)
+def test_first_hello_that_is_slow(escp, tree, target, way):
+    """Connections that stand may be answered late, by a host that is slow: they are worth more than ssh."""
+    held = []
+
+    def hold(stream, hello):
+        if not held:
+            held.append(stream)
+            time.sleep(8)
+
+    with Watched(escp.port, before=hold) as proxy:
+        done = copy_through(escp, way, tree, target, proxy, "-r", n_streams=1)
+    assert held and "through ssh" not in done.err
+    assert_whole(escp, done, tree, target)
+
+
 @pytest.mark.parametrize("options", [["--reverse"], ["--reverse", "--data-host", "127.0.0.1"]])
 @pytest.mark.parametrize("way", ["push", "pull"])
 def test_streams_that_the_agent_makes(escp, tree, target, way, options):
@@ -202,8 +226,8 @@ def test_streams_that_the_agent_makes(escp, tree, target, way, options):
 class Standing:
     """From an offset on, the first connection that gets there brings nothing more, and nobody ends it."""
 
-    def __init__(self, way: str, *, is_held: bool):
-        self.way, self.is_held = way, is_held
+    def __init__(self, way: str, *, is_held: bool, offset: int = IN_DATA):
+        self.way, self.is_held, self.offset = way, is_held, offset
         self.connection: int | None = None
         self._lock = threading.Lock()
         self._end = threading.Event()
@@ -214,9 +238,9 @@ class Standing:
                 at == 0 and self.connection == threading.get_ident()
             ):  # the next one's, in a thread of its number
                 self.connection = -1
-            if self.connection is None and way == self.way and at <= IN_DATA < at + len(data):
+            if self.connection is None and way == self.way and at <= self.offset < at + len(data):
                 self.connection = threading.get_ident()
-                data = data[: IN_DATA - at]
+                data = data[: self.offset - at]
             elif self.connection != threading.get_ident():
                 return data
             else:
@@ -229,17 +253,75 @@ class Standing:
         self._end.set()
 
 
+@pytest.mark.parametrize("direction", ["data", "results"])
 @pytest.mark.parametrize("is_held", [False, True], ids=["acknowledged and gone", "held"])
 @pytest.mark.parametrize("way", WAYS)
-def test_connection_that_brings_nothing_any_more(escp, tree, target, way, is_held):
-    """To both hosts' systems it is sound. Its receiver says twice that nothing comes, and it is made anew."""
-    standing = Standing(towards(way, is_data=True), is_held=is_held)
+def test_connection_that_brings_nothing_any_more(escp, tree, target, way, is_held, direction):
+    """To both hosts' systems it is sound. Who hears nothing says so twice, and it is made anew."""
+    towards_way = towards(way, is_data=direction == "data")
+    offset = IN_DATA if direction == "data" else first_frame(way, towards_way) + 20
+    standing = Standing(towards_way, is_held=is_held, offset=offset)
     try:
         with Watched(escp.port, standing) as proxy:
             done = copy_through(escp, way, tree, target, proxy, "-r")
     finally:
         standing.end()
     assert standing.connection is not None
+    assert_whole(escp, done, tree, target)
+
+
+def lengthen(data: bytes, at: int) -> bytes:
+    """The frame of metadata whose IV word begins at *at* has 128 KiB more, it says."""
+    return data[: at + 1] + bytes([data[at + 1] ^ 0x20]) + data[at + 2 :]
+
+
+@pytest.mark.parametrize(
+    ("direction", "act"), [("data", lengthen), ("results", lengthen), ("results", drop_some)]
+)
+@pytest.mark.parametrize("way", WAYS)
+def test_frame_whose_rest_does_not_come(escp, source, target, way, direction, act):
+    """What comes later fills it up, so the connection is not silent; but very slowly."""
+    for number in range(30):
+        write_random(source / f"small-{number:03}", number * 10, seed=number)
+    towards_way = towards(way, is_data=direction == "data")
+    offset = first_frame(way, towards_way) + (act == drop_some) * 20
+    fault = Fault(act, offset, way=towards_way, stream=None)
+    with Watched(escp.port, fault) as proxy:
+        done = copy_through(escp, way, source, target, proxy, "-r", n_streams=1)
+    assert fault.is_done
+    assert_whole(escp, done, source, target)
+
+
+class Dripping(Standing):
+    """The same; but some bytes come all the time, less than a frame needs."""
+
+    proxy: Proxy
+
+    def __call__(self, stream: int, way: str, at: int, data: bytes) -> bytes:
+        was_sound = self.connection is None
+        passed = super().__call__(stream, way, at, data)
+        if was_sound and self.connection is not None:
+            threading.Thread(target=self.drip, args=(self.proxy.pair(stream),), daemon=True).start()
+        return passed
+
+    def drip(self, pair) -> None:
+        with contextlib.suppress(OSError):
+            while not self._end.wait(1):
+                pair[self.way == TO_AGENT].sendall(bytes(8))
+
+
+@pytest.mark.parametrize("direction", ["data", "results"])
+@pytest.mark.parametrize("way", WAYS)
+def test_connection_that_drips(escp, tree, target, way, direction):
+    towards_way = towards(way, is_data=direction == "data")
+    offset = IN_DATA if direction == "data" else first_frame(way, towards_way) + 20
+    drips = Dripping(towards_way, is_held=False, offset=offset)
+    try:
+        with Watched(escp.port, drips) as drips.proxy:
+            done = copy_through(escp, way, tree, target, drips.proxy, "-r")
+    finally:
+        drips.end()
+    assert drips.connection is not None
     assert_whole(escp, done, tree, target)
 
 

@@ -63,6 +63,11 @@ class Proxy:
             with contextlib.suppress(OSError):
                 _reset(sock)
 
+    def pair(self, stream: int) -> tuple[socket.socket, ...]:
+        """The two sockets of this stream's last connection: to the initiator, and to the agent."""
+        with self._lock:
+            return self._pairs[stream]
+
     def _accept(self) -> None:
         while True:
             try:

@@ -15,12 +15,13 @@ from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, errn
 from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_ABSENT, FAST_MISSING, FAST_NET, FAST_OK, FAST_PROTOCOL,
                                     IV_BYTES, MAX_OPEN_LARGE, MAX_PATH_BYTES, REASON_MISSING, TAG_BYTES, clear, fail,
                                     fast_err)
-from escp._fast.crypto.channel cimport FRAME_DATA, channel_expect, channel_open
+from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META, channel_expect, channel_open
 from escp._fast.files.durable cimport sync_names
 from escp._fast.files.nodes cimport make_node
 from escp._fast.files.tree cimport directory_begin, directory_finish, source_id, was_made
 from escp._fast.io.ring cimport io_slot, ring_free_slot
-from escp._fast.receive.receive_again cimport count_frame, receive_again, receive_all, receive_first, stay
+from escp._fast.receive.receive_again cimport (count_frame, get_taken, receive_again, receive_all, receive_first,
+                                               stay, take_unheard)
 from escp._fast.receive.receive_large cimport begin_large, end_large, end_writes, take_block
 from escp._fast.receive.receive_kept cimport sweep_parts
 from escp._fast.receive.receive_query cimport answer_query
@@ -31,8 +32,8 @@ from escp._fast.receive.roots cimport roots_absent, roots_check, roots_close, ro
 from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, DATA_IS_ZSTD, END_BYTES, ENTRY_ABSENT, ENTRY_BEGUN, ENTRY_DEVICE,
                                        ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_LARGE_END, ENTRY_LINK, ENTRY_QUERY,
                                        ENTRY_SMALL, MESSAGE_END, MESSAGE_ENTRIES, META_HEADER_BYTES, META_IS_ZSTD,
-                                       data_header, entry, get_data_header, get_end, get_entry, get_meta_header,
-                                       meta_header, put_end)
+                                       TAKEN_BYTES, data_header, entry, get_data_header, get_end, get_entry,
+                                       get_meta_header, meta_header, put_end)
 from escp._fast.wire.zstd cimport ZSTD_decompressDCtx
 
 
@@ -192,9 +193,14 @@ cdef int take_data(receive_stream *t, io_slot *slot, uint8_t *frame, size_t n, f
 
 cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept nogil:
     cdef uint8_t iv[8]
+    cdef uint8_t taken[IV_BYTES + META_HEADER_BYTES + TAKEN_BYTES + TAG_BYTES]
     cdef uint8_t *frame
     cdef io_slot *slot
+    cdef bint may_be_taken
+    cdef uint64_t n_results = 0
+    cdef uint64_t n_heard = 0
     cdef int type = 0
+    cdef int rc = 0
     cdef size_t n = 0
     if is_settling_due(t) and settle_small(t, err) < 0:
         return -1
@@ -205,15 +211,23 @@ cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept 
         slot = ring_free_slot(&t.ring)
     if receive_iv(t, iv, err) < 0 or channel_expect(t.line.sealed, iv, &type, &n, err) < 0:
         return -1
+    may_be_taken = type == FRAME_META and n == META_HEADER_BYTES + TAKEN_BYTES
     frame = t.meta
-    if type == FRAME_DATA:
+    if may_be_taken:
+        frame = taken
+    elif type == FRAME_DATA:
         frame = t.packed if t.packed != NULL else slot.data - DATA_HEADER_BYTES - IV_BYTES
     memcpy(frame, iv, IV_BYTES)
     if receive_all(t, frame + IV_BYTES, n + TAG_BYTES, err) < 0:
         return -1
     if channel_open(t.line.sealed, frame, n, err) < 0:
         return -1
+    t.n_heard += 1
     escp_count(&t.state.streams[t.index].n_wire, IV_BYTES + n + TAG_BYTES)
+    if may_be_taken and t.state.config.reconnects:  # between a bundle's entries, which stay, and its contents, too
+        rc = get_taken(frame + IV_BYTES, n, &n_results, &n_heard, err)
+        if rc:
+            return -1 if rc < 0 else take_unheard(t, n_results, n_heard, err)
     if (take_data(t, slot, frame, n, err) if type == FRAME_DATA else take_meta(t, frame, n, is_end, err)) < 0:
         return -1
     if flush_results(t, err) < 0:

@@ -24,7 +24,7 @@ from escp._fast.files.tree cimport new_file, part_wish, source_id, tree
 from escp._fast.io.ring cimport io_engine, io_ring
 from escp._fast.receive.expected cimport expected_set
 from escp._fast.receive.roots cimport root_set
-from escp._fast.wire.connection cimport bad_frames, connection, line
+from escp._fast.wire.connection cimport bad_frames, connection, echo, line
 from escp._fast.wire.payloads cimport META_HEADER_BYTES, entry
 
 cdef enum:
@@ -143,6 +143,10 @@ ctypedef struct receive_stream:
     int n_untold  # of them since the sender was told
     size_t n_untold_bytes
     bad_frames bad
+    uint64_t n_said  # frames sent over this connection
+    uint64_t n_heard  # that have come
+    echo echoed
+    bint was_idle  # since the sender said what it has heard: what it says next is not old
     uint8_t *told  # a ring of results; NULL: there is one connection only
     uint64_t n_told  # in all
     io_ring ring

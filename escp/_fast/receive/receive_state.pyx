@@ -170,6 +170,7 @@ cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, 
     put_meta_header(frame + IV_BYTES, &h)
     if channel_seal(t.line.sealed, frame, FRAME_META, META_HEADER_BYTES + n_body, NULL, 0, err) < 0:
         return -1
+    t.n_said += 1
     if escp_send_all(t.line.fd, frame, ANSWER_BEFORE + n_body + TAG_BYTES, 0) < 0:
         if not t.state.config.reconnects:
             return fail(err, FAST_NET, errno, "send")
@@ -183,7 +184,7 @@ cdef int send_results(receive_stream *t, uint8_t *frame, int count, fast_err *er
 
 cdef int tell_taken(receive_stream *t, uint64_t n, fast_err *err) noexcept nogil:
     cdef uint8_t frame[ANSWER_BEFORE + TAKEN_BYTES + TAG_BYTES]
-    put_end(frame + ANSWER_BEFORE, n, 0)
+    put_end(frame + ANSWER_BEFORE, n, t.n_heard)
     return send_answer(t, frame, MESSAGE_TAKEN, 1, TAKEN_BYTES, err)
 
 

@@ -4,11 +4,11 @@ It never waits for a stream's thread, and reads whatever is there, so the receiv
 connection breaks it goes on with the next one, where there may be one.
 """
 
-from libc.stdint cimport int64_t, uint8_t, uint64_t
+from libc.stdint cimport uint8_t, uint64_t
 
 from escp._fast.base.types cimport MAX_STREAMS, fast_err
 from escp._fast.send.send_state cimport send_state
-from escp._fast.wire.connection cimport bad_frames, line
+from escp._fast.wire.connection cimport bad_frames, echo, line
 from escp._fast.wire.payloads cimport result
 
 
@@ -22,9 +22,8 @@ ctypedef struct ack_reader:
     bint is_ended[MAX_STREAMS]
     uint64_t n_frames[MAX_STREAMS]  # that were right
     bad_frames bad[MAX_STREAMS]
-    uint64_t told[MAX_STREAMS]  # frames that the receiver has, as it said last
-    uint64_t sent[MAX_STREAMS]  # that there were then
-    int64_t told_s[MAX_STREAMS]  # when it said that first
+    size_t n_bytes[MAX_STREAMS]  # that have come since the sender's thread was told of some
+    echo echoes[MAX_STREAMS]
 
 
 # Obeys one result; for the thread of a receiver in this process, too, which holds no lock of either side.

@@ -2,12 +2,12 @@
 
 from libc.stdint cimport uint16_t, uint64_t, uint8_t
 
+from escp._fast.base.counters cimport read_clock
 from escp._fast.base.events cimport EVENT_CUT, EVENT_FINISHED, EVENT_ITEM, EVENT_RESUMED, push_event
-from escp._fast.base.libc cimport (CLOCK_MONOTONIC, EAGAIN, ECONNRESET, EINTR, ETIMEDOUT, MSG_DONTWAIT, POLLIN, c_read,
-                                   clock_gettime, errno, escp_flag, escp_is_paced, free,
-                                   htobe64, malloc, memcpy, memset, poll, pollfd_t, pthread_cond_broadcast,
-                                   pthread_mutex_lock, pthread_mutex_unlock, recv, timespec_t)
-from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IDLE_S, IV_BYTES,
+from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, c_read, errno, escp_count,
+                                   escp_flag, escp_load, escp_store, free, htobe64, malloc, memcpy, memset, poll,
+                                   pollfd_t, pthread_cond_broadcast, pthread_mutex_lock, pthread_mutex_unlock, recv)
+from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
                                     MAX_META_BYTES, MAX_NAME_BYTES, MAX_STREAMS, N_REASONS, REASON_CONTENTS,
                                     REASON_SAME, TAG_BYTES, clear, fail, fast_err, is_kept)
 from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
@@ -20,8 +20,8 @@ from escp._fast.send.removal cimport remove_source
 from escp._fast.send.send_again cimport sent_confirm_locked
 from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, is_all_done_locked, node_unref_locked, report,
                                          send_state, sent_log, state_fail, tell_name)
-from escp._fast.wire.connection cimport (connection, connection_cut, connection_resumed, is_passing, line_adopt,
-                                         line_close)
+from escp._fast.wire.connection cimport (IDLE_BYTES, connection, connection_cut, connection_resumed, echo_take,
+                                         is_passing, line_adopt, line_close)
 from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY,
                                        KEPT_BYTES, KEPT_HEAD_BYTES, MESSAGE_END, MESSAGE_KEPT,
                                        MESSAGE_RESULTS, MESSAGE_STAMPS, MESSAGE_TAKEN, META_HEADER_BYTES, RESULT_BYTES,
@@ -170,19 +170,8 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
     return 0
 
 
-cdef bint is_standing(ack_reader *r, int i, uint64_t n, uint64_t n_sent) noexcept nogil:
-    """Whether the receiver, which says that nothing comes, lacks what has been on its way since it said so before: what
-    is between the two has lost it, or holds it back. A disk is not: who waits for one says nothing. Nor is
-    a low limit, with seconds between two packets."""
-    cdef timespec_t now
-    clock_gettime(CLOCK_MONOTONIC, &now)
-    if n == n_sent or n != r.told[i] or n_sent != r.sent[i] or escp_is_paced(r.lines[i].fd):
-        r.told[i], r.sent[i], r.told_s[i] = n, n_sent, now.tv_sec
-    return n != n_sent and now.tv_sec - r.told_s[i] >= IDLE_S - 1
-
-
-cdef int take_taken(ack_reader *r, int i, uint64_t n, fast_err *err) noexcept nogil:
-    """The receiver has taken n frames of stream i."""
+cdef int take_taken(ack_reader *r, int i, uint64_t n, uint64_t n_heard, fast_err *err) noexcept nogil:
+    """The receiver has taken n frames of stream i, and heard n_heard over this connection."""
     cdef send_state *s = r.state
     cdef connection *c = &s.connections[i]
     cdef sent_log *log = &s.sent[i]
@@ -196,10 +185,8 @@ cdef int take_taken(ack_reader *r, int i, uint64_t n, fast_err *err) noexcept no
     log.confirmed_on = r.lines[i].number
     r.is_ended[i] = rc == 0 and log.end and log.n_confirmed == log.end
     log.is_ended = r.is_ended[i]
-    if rc == 0 and is_first:
-        r.told[i] = log.n_sent
-    if rc == 0 and is_standing(r, i, n, log.n_sent):
-        rc = fail(err, FAST_NET, ETIMEDOUT, "stream")
+    if rc == 0 and log.said_on == r.lines[i].number:  # who says nothing for its disk tells nothing here
+        rc = echo_take(&r.echoes[i], r.lines[i].fd, n_heard, escp_load(&log.n_said), err)
     pthread_cond_broadcast(&c.changed)
     pthread_mutex_unlock(&c.lock)
     if rc == 0 and is_first and r.lines[i].number > 1 and connection_resumed(c, r.lines[i].number):
@@ -222,18 +209,25 @@ cdef int take_end(ack_reader *r, int i, fast_err *err) noexcept nogil:
     return 0
 
 
+cdef void hear(ack_reader *r, int i) noexcept nogil:
+    r.n_bytes[i] = 0
+    escp_store(&r.state.sent[i].heard_ns, read_clock())
+
+
 cdef int take_frame(ack_reader *r, int i, size_t n, fast_err *err) noexcept nogil:
     """One whole frame of stream i is there: open and obey it."""
     cdef send_state *s = r.state
     cdef uint8_t *payload = r.frames[i] + IV_BYTES
     cdef uint64_t n_taken = 0
-    cdef uint64_t zero = 0
+    cdef uint64_t n_heard = 0
     cdef meta_header h
     cdef result one
     cdef int k
     if channel_open(r.lines[i].sealed, r.frames[i], n, err) < 0:
         return -1
     r.n_frames[i] += 1
+    escp_count(&s.sent[i].n_heard, 1)
+    hear(r, i)
     if get_meta_header(payload, n, &h, err) < 0:
         return -1
     if r.is_ended[i] or h.flags:
@@ -244,11 +238,11 @@ cdef int take_frame(ack_reader *r, int i, size_t n, fast_err *err) noexcept nogi
                 return -1
             if take_result(s, &one, err) < 0:
                 return -1
-            s.sent[i].n_results += 1
+            escp_count(&s.sent[i].n_results, 1)
         return 0
     if h.message == MESSAGE_TAKEN and h.raw_bytes == TAKEN_BYTES:
-        get_end(payload + META_HEADER_BYTES, &n_taken, &zero)
-        return take_taken(r, i, n_taken, err)
+        get_end(payload + META_HEADER_BYTES, &n_taken, &n_heard)
+        return take_taken(r, i, n_taken, n_heard, err)
     if h.message == MESSAGE_KEPT and h.raw_bytes == KEPT_HEAD_BYTES + h.count * <uint64_t>KEPT_BYTES:
         return take_kept(s, payload + META_HEADER_BYTES, h.count, err)
     if h.message == MESSAGE_STAMPS and h.raw_bytes == h.count * <uint64_t>STAMP_BYTES:
@@ -272,6 +266,9 @@ cdef int read_some(ack_reader *r, int i, fast_err *err) noexcept nogil:
         if k == 0:
             return 0 if r.is_ended[i] else fail(err, FAST_NET, ECONNRESET, "receive")
         r.n_have[i] += k
+        r.n_bytes[i] += k
+        if r.n_bytes[i] >= IDLE_BYTES:
+            hear(r, i)
         if r.n_have[i] < r.n_want[i]:
             continue
         if r.n_want[i] == IV_BYTES:
@@ -297,6 +294,9 @@ cdef int adopt(ack_reader *r, int i, bint waits, fast_err *err) noexcept nogil:
     if rc == 1:
         r.n_have[i] = 0
         r.n_want[i] = IV_BYTES
+        r.echoes[i].is_known = False
+        escp_store(&s.sent[i].n_heard, 0)
+        hear(r, i)
         pthread_mutex_lock(&c.lock)
         s.sent[i].acks_on = r.lines[i].number
         pthread_cond_broadcast(&c.changed)

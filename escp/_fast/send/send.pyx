@@ -6,13 +6,13 @@ and of small files: up to a queue's share of them are read behind one another in
 entries with digests go in a metadata frame before it.
 """
 
-from escp._fast.base.libc cimport (escp_flag, escp_load, memmove, pthread_cond_broadcast, pthread_cond_wait,
-                                   pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.base.libc cimport (escp_flag, escp_load, memmove, pthread_cond_broadcast, pthread_mutex_lock,
+                                   pthread_mutex_unlock)
 from escp._fast.base.types cimport FAST_STOPPED, clear, fast_err
 from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.send.large_files cimport begin_large_locked, find_current_locked, take_ending_locked
 from escp._fast.send.questions cimport is_time_to_ask_locked, send_questions, take_questions_locked
-from escp._fast.send.send_again cimport await_end, send_again, send_first
+from escp._fast.send.send_again cimport await_end, await_work_locked, say_unheard, send_again, send_first
 from escp._fast.send.send_frames cimport send_end
 from escp._fast.send.send_large cimport claim_block_locked, finish_large, open_large, send_block
 from escp._fast.send.send_small cimport send_batch, take_batch_locked
@@ -31,6 +31,7 @@ cdef enum work_kind:
     WORK_END_LARGE  # a file that the receiver gave up on
     WORK_AGAIN  # the connection broke: what the receiver lacks
     WORK_SETTLE  # writes are at the disk, and else there is nothing to do
+    WORK_SAY  # nothing is heard of the receiver
 
 
 cdef bint wants_block_locked(send_stream *t) noexcept nogil:
@@ -84,7 +85,8 @@ cdef int next_work(send_stream *t, int *n_dirs, int *n_files, large_file **chose
         else:
             if s.n_roots and is_idle_locked(s):
                 pthread_cond_broadcast(&s.walk)  # the next source may have waited for this
-            pthread_cond_wait(&s.work, &s.lock)
+            if await_work_locked(t):
+                work = WORK_SAY
     pthread_mutex_unlock(&s.lock)
     return work
 
@@ -127,6 +129,8 @@ cdef void send_loop(send_stream *t) noexcept nogil:
             break
         elif work == WORK_AGAIN:
             rc = send_again(t, &err)
+        elif work == WORK_SAY:
+            say_unheard(t)
         else:
             break
     if rc < 0:

@@ -2,9 +2,10 @@
 
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
+from escp._fast.base.counters cimport read_clock
 from escp._fast.base.events cimport EVENT_CUT, push_event
-from escp._fast.base.libc cimport (escp_flag, free, memcpy, memset, pthread_cond_wait, pthread_mutex_lock,
-                                   pthread_mutex_unlock)
+from escp._fast.base.libc cimport (MSG_DONTWAIT, MSG_PEEK, escp_cond_wait_until, escp_flag, escp_load, free, memcpy,
+                                   memset, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock, recv)
 from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NET, FAST_PROTOCOL, FAST_STOPPED, IV_BYTES,
                                     PAGE_BYTES, TAG_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META, channel_connection
@@ -13,7 +14,7 @@ from escp._fast.io.ring cimport io_slot
 from escp._fast.send.read_again cimport read_block_again, read_bundle_again
 from escp._fast.send.send_state cimport LOG_BYTES, N_SENT, SENT_BLOCK, SENT_BUNDLE, SENT_META, sent_frame, sent_log
 from escp._fast.send.send_stream cimport send_stream, transmit
-from escp._fast.wire.connection cimport connection, connection_cut, line_adopt
+from escp._fast.wire.connection cimport UNHEARD_S, connection, connection_cut, line_adopt
 from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, MESSAGE_TAKEN, META_HEADER_BYTES, TAKEN_BYTES, data_header,
                                        meta_header, put_data_header, put_end, put_meta_header)
 
@@ -39,6 +40,39 @@ cdef bint find_room(sent_log *log, size_t n, size_t *at) noexcept nogil:
     return oldest != NULL and n < oldest.offset - at[0]
 
 
+# ---- Nothing comes ----------------------------------------------------------------------------------
+
+cdef uint64_t unheard_due_ns(send_stream *t) noexcept nogil:
+    """When to say that nothing comes, if that is so then."""
+    return max(escp_load(&t.state.sent[t.index].heard_ns), t.told_ns) + UNHEARD_S * <uint64_t>1000000000
+
+
+cdef bint await_work_locked(send_stream *t) noexcept nogil:
+    if not t.state.config.reconnects:
+        pthread_cond_wait(&t.state.work, &t.state.lock)
+        return False
+    escp_cond_wait_until(&t.state.work, &t.state.lock, unheard_due_ns(t))
+    return read_clock() >= unheard_due_ns(t)
+
+
+cdef void await_change_locked(send_stream *t) noexcept nogil:
+    cdef connection *c = t.line.whole
+    escp_cond_wait_until(&c.changed, &c.lock, unheard_due_ns(t))
+    if read_clock() >= unheard_due_ns(t):
+        pthread_mutex_unlock(&c.lock)
+        say_unheard(t)
+        pthread_mutex_lock(&c.lock)
+
+
+cdef void say_unheard(send_stream *t) noexcept nogil:
+    cdef fast_err err
+    cdef uint8_t byte
+    clear(&err)
+    t.told_ns = read_clock()
+    if recv(t.line.fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT) <= 0:  # who takes results waits for nothing else
+        tell_taken(t, &err)  # that the connection is broken, whoever reads from it notices, too
+
+
 cdef int sent_add(send_stream *t, const uint8_t *payload, size_t n, const data_header *what,
                   fast_err *err) noexcept nogil:
     cdef sent_log *log = &t.state.sent[t.index]
@@ -61,7 +95,7 @@ cdef int sent_add(send_stream *t, const uint8_t *payload, size_t n, const data_h
             pthread_mutex_unlock(&c.lock)
             return fail(err, FAST_STOPPED, 0, "connection")
         else:
-            pthread_cond_wait(&c.changed, &c.lock)
+            await_change_locked(t)
     f = &log.frames[log.n_sent % N_SENT]
     f.kind = <uint8_t>kind
     if kind == SENT_BLOCK:
@@ -116,7 +150,10 @@ cdef int await_acks(send_stream *t, bint is_answer, uint64_t *n_confirmed) noexc
         if c.is_cut or c.is_over or c.number != t.line.number:
             rc = -1
             break
-        pthread_cond_wait(&c.changed, &c.lock)
+        if is_answer:
+            await_change_locked(t)
+        else:
+            pthread_cond_wait(&c.changed, &c.lock)
     if is_answer:
         n_confirmed[0] = log.n_confirmed
     pthread_mutex_unlock(&c.lock)
@@ -124,12 +161,13 @@ cdef int await_acks(send_stream *t, bint is_answer, uint64_t *n_confirmed) noexc
 
 
 cdef int tell_taken(send_stream *t, fast_err *err) noexcept nogil:
-    """What this side has of the receiver's results."""
+    """What this side has of the receiver's results, and heard over this connection."""
+    cdef sent_log *log = &t.state.sent[t.index]
     cdef uint8_t frame[IV_BYTES + META_HEADER_BYTES + TAKEN_BYTES + TAG_BYTES]
     cdef meta_header h
     h.message, h.flags, h.count, h.raw_bytes = MESSAGE_TAKEN, 0, 1, TAKEN_BYTES
     put_meta_header(frame + IV_BYTES, &h)
-    put_end(frame + IV_BYTES + META_HEADER_BYTES, t.state.sent[t.index].n_results, 0)
+    put_end(frame + IV_BYTES + META_HEADER_BYTES, escp_load(&log.n_results), escp_load(&log.n_heard))
     return transmit(t, FRAME_META, frame, META_HEADER_BYTES + TAKEN_BYTES, NULL, False, err)
 
 
@@ -150,9 +188,20 @@ cdef int go_on(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil:
     return 1
 
 
+cdef int adopt(send_stream *t, fast_err *err) noexcept nogil:
+    cdef sent_log *log = &t.state.sent[t.index]
+    if line_adopt(&t.line, t.state.config.reconnects, True, err) < 0:
+        return -1
+    pthread_mutex_lock(&t.line.whole.lock)
+    log.n_said, log.said_on = 0, t.line.number
+    pthread_mutex_unlock(&t.line.whole.lock)
+    t.told_ns = read_clock()
+    return 0
+
+
 cdef int send_first(send_stream *t, fast_err *err) noexcept nogil:
     cdef int rc = 1
-    if line_adopt(&t.line, t.state.config.reconnects, True, err) < 0:
+    if adopt(t, err) < 0:
         return -1
     if t.state.config.reconnects and channel_connection(t.line.sealed):
         rc = go_on(t, NULL, err)  # there is nothing to be sent again
@@ -175,7 +224,7 @@ cdef int send_again(send_stream *t, fast_err *err) noexcept nogil:
         if connection_cut(t.line.whole, t.line.number):
             push_event(&t.state.events, EVENT_CUT, err, False, NULL, 0, NULL, 0)
         clear(err)
-        if line_adopt(&t.line, True, True, err) < 0:
+        if adopt(t, err) < 0:
             rc = -1
             break
         rc = go_on(t, &slot, err)
@@ -196,6 +245,6 @@ cdef int await_end(send_stream *t, fast_err *err) noexcept nogil:
             rc = send_again(t, err)
             pthread_mutex_lock(&c.lock)
         else:
-            pthread_cond_wait(&c.changed, &c.lock)
+            await_change_locked(t)
     pthread_mutex_unlock(&c.lock)
     return rc

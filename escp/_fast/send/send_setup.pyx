@@ -3,7 +3,7 @@
 import os
 
 from escp._fast.base.events cimport events_free, events_open
-from escp._fast.base.libc cimport (EFD_CLOEXEC, EFD_NONBLOCK, c_close, calloc, errno, eventfd, free,
+from escp._fast.base.libc cimport (EFD_CLOEXEC, EFD_NONBLOCK, c_close, calloc, errno, escp_cond_init, eventfd, free,
                                    pthread_cond_destroy, pthread_cond_init, pthread_mutex_destroy,
                                    pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock)
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_STREAMS, SELECT_ALL
@@ -23,7 +23,7 @@ cdef int state_open(send_state *s) except -1:
         connection_open(&s.connections[i])
     s.wake_fd = -1
     pthread_mutex_init(&s.lock, NULL)
-    pthread_cond_init(&s.work, NULL)
+    escp_cond_init(&s.work)
     pthread_cond_init(&s.walk, NULL)
     pthread_cond_init(&s.room, NULL)
     pthread_cond_init(&s.count, NULL)

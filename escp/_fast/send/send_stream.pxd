@@ -25,6 +25,7 @@ ctypedef struct send_stream:
     send_state *state
     int index
     line line
+    uint64_t told_ns  # read_clock: when this side has last said that it hears nothing
     io_ring ring
     io_slot *order[RING_DEPTH]  # blocks being read, in the order they will be sent
     int n_order

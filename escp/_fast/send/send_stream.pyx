@@ -87,6 +87,7 @@ cdef int transmit(send_stream *t, int type, uint8_t *frame, size_t n, io_slot *b
     if rc < 0:
         return -1
     escp_count(&t.state.streams[t.index].n_wire, n_wire)
+    escp_count(&t.state.sent[t.index].n_said, 1)
     if escp_send_all(t.line.fd, frame, n_wire, MSG_MORE if has_more else 0) < 0:
         return fail(err, FAST_NET, errno, "send")
     return 0

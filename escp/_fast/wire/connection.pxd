@@ -6,7 +6,7 @@ descriptor: so none is closed under a thread that still uses it.
     connection_replace -> line_adopt ... connection_cut (it broke: said once) -> connection_replace -> line_adopt ...
 """
 
-from libc.stdint cimport uint32_t, uint64_t
+from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 from escp._fast.base.libc cimport pthread_cond_t, pthread_mutex_t
 from escp._fast.base.types cimport fast_err
@@ -33,6 +33,14 @@ ctypedef struct line:
     bint is_own  # fd is a duplicate, which line_close closes
 
 
+# Of the frames that this end says over a connection, behind HELLO, those that the other end has heard.
+ctypedef struct echo:
+    bint is_known  # it has said it once
+    uint64_t n_heard  # as it said last
+    uint64_t n_said  # there were so many when it said that first,
+    int64_t since_s  # at that time
+
+
 # Frames that did not verify, of one direction of a stream.
 ctypedef struct bad_frames:
     int n  # connections in a row that ended with one
@@ -40,6 +48,8 @@ ctypedef struct bad_frames:
 
 
 cdef enum:
+    IDLE_BYTES = 256  # less in IDLE_S is next to nothing: it may be what an end that waits says
+    UNHEARD_S = 7  # for so long a sender that waits hears next to nothing before it says so
     MAX_BAD = 3  # so many in a row, and there is no other connection
     MANY_FRAMES = 256  # so many right ones between two bad ones, and these are not in a row
 
@@ -47,6 +57,10 @@ cdef enum:
 # Whether another connection may help after *err*: this one broke, or a frame did not verify, which happens now and
 # then. *n_frames*: how many were right so far.
 cdef bint is_passing(const fast_err *err, bad_frames *bad, uint64_t n_frames) noexcept nogil
+# The other end, which hears next to nothing, says that it has heard n_heard frames, of n_said. -1: FAST_NET, something
+# on the way has lost, or holds, what was said before it said the same the last time: both systems take the connection
+# for sound. A low limit, with seconds between two packets, is no loss. Or FAST_PROTOCOL: there are not so many.
+cdef int echo_take(echo *e, int fd, uint64_t n_heard, uint64_t n_said, fast_err *err) noexcept nogil
 cdef void connection_open(connection *c) noexcept nogil
 cdef void connection_close(connection *c) noexcept nogil
 # Hands in the next connection: its socket and channel. The caller keeps them until the one after it, or the end.

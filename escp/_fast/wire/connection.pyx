@@ -2,10 +2,11 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from escp._fast.base.libc cimport (F_DUPFD_CLOEXEC, SHUT_RDWR, c_close, errno, fcntl, pthread_cond_broadcast,
-                                   pthread_cond_destroy, pthread_cond_init, pthread_cond_wait, pthread_mutex_destroy,
-                                   pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock, shutdown)
-from escp._fast.base.types cimport FAST_AUTH, FAST_NET, FAST_STOPPED, fail, fast_err
+from escp._fast.base.libc cimport (CLOCK_MONOTONIC, ETIMEDOUT, F_DUPFD_CLOEXEC, SHUT_RDWR, c_close, clock_gettime,
+                                   errno, escp_cond_init, escp_is_paced, fcntl, pthread_cond_broadcast,
+                                   pthread_cond_destroy, pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init,
+                                   pthread_mutex_lock, pthread_mutex_unlock, shutdown, timespec_t)
+from escp._fast.base.types cimport FAST_AUTH, FAST_NET, FAST_PROTOCOL, FAST_STOPPED, IDLE_S, fail, fast_err
 from escp._fast.crypto.channel cimport channel
 
 
@@ -17,9 +18,20 @@ cdef bint is_passing(const fast_err *err, bad_frames *bad, uint64_t n_frames) no
     return bad.n < MAX_BAD
 
 
+cdef int echo_take(echo *e, int fd, uint64_t n_heard, uint64_t n_said, fast_err *err) noexcept nogil:
+    cdef timespec_t now
+    if n_heard > n_said:
+        return fail(err, FAST_PROTOCOL, 0, "frames heard")
+    clock_gettime(CLOCK_MONOTONIC, &now)
+    if e.is_known and n_heard == e.n_heard and n_heard < e.n_said and not escp_is_paced(fd):
+        return fail(err, FAST_NET, ETIMEDOUT, "stream") if now.tv_sec - e.since_s >= IDLE_S - 1 else 0
+    e.is_known, e.n_heard, e.n_said, e.since_s = True, n_heard, n_said, now.tv_sec
+    return 0
+
+
 cdef void connection_open(connection *c) noexcept nogil:
     pthread_mutex_init(&c.lock, NULL)
-    pthread_cond_init(&c.changed, NULL)
+    escp_cond_init(&c.changed)
     c.fd = -1
 
 
