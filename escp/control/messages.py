@@ -36,6 +36,7 @@ class Roots(Message, agent=(Hello,), repeats=True, answers=Sources, done="looked
     """What the sending agent found: the number of the source each came from, its name, 1 for a directory.
 
     Nothing of it is sent before `Accept` says what each is to be called at the target.
+    `errnos`: for each why it can't be looked at, or 0; empty where all can.
     """
 
     sources: list[int]
@@ -43,6 +44,7 @@ class Roots(Message, agent=(Hello,), repeats=True, answers=Sources, done="looked
     directories: list[int]
     wants_more: bool
     is_last: bool
+    errnos: list[int] = []  # noqa: RUF012
 
 
 class Accept(Message, initiator=(Sources,), repeats=True):

@@ -13,7 +13,7 @@ from escp.control.messages import (
     Roots,
     Sources,
 )
-from escp.errors import SomeFailedError
+from escp.errors import SomeFailedError, describe_errno
 from escp.failures import FAST_ABSENT, FAST_MISSING, Failure
 from escp.jobs.agentjob import AgentJob
 from escp.jobs.job import Task
@@ -70,9 +70,13 @@ class FetchJob(AgentJob):
             return
         is_single = not self._is_many and self._offers.is_single
         is_one_directory = is_single and bool(self._offers.directories[0])
+        shown = f"{self._origin.host}:{os.fsdecode(self._offers.first_path)}" if is_single else ""
+        if is_single and (number := self._offers.first_errno):
+            # As of one of this host (firstlook): nothing is asked of the target, and nothing made there.
+            cause = OSError(number, os.strerror(number))
+            raise SomeFailedError(f"{shown}: {describe_errno(number)}") from cause
         if is_one_directory and not self._options.is_recursive:
-            shown = os.fsdecode(self._offers.first_path)
-            raise SomeFailedError(f"{self._origin.host}:{shown}: is a directory", "copy directories with -r")
+            raise SomeFailedError(f"{shown}: is a directory", "copy directories with -r")
         assert self._send_agent
         wanted = self._order_receiver(
             1 if is_single else 2, is_one_directory, has_roots=True,

@@ -6,6 +6,7 @@ is one that the user asked for.
 
 import os
 import re
+import stat
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -139,9 +140,21 @@ def _expand_below(top: bytes, components: list[bytes]) -> Iterator[bytes]:
             yield from _expand_below(top + name + b"/", rest)
 
 
+def look_at(path: bytes, *, keeps_links: bool = False) -> tuple[bool, int]:
+    """Whether a source is a directory, and the number of the error where it can't be looked at, else 0."""
+    try:
+        status = guarded.stat_path(path, follow_symlinks=not keeps_links or path.endswith(b"/"))
+    except OSError as e:
+        # What this host's rules forbid is told when it is opened, in their words.
+        return False, 0 if e.errno == guarded.ERRNO_FORBIDDEN else e.errno or 0
+    except ValueError:
+        return False, 0
+    return stat.S_ISDIR(status.st_mode), 0
+
+
 def is_directory(path: bytes, *, keeps_links: bool = False) -> bool:
     """Whether a source is one; what can't be looked at is told when it is opened."""
-    return guarded.is_directory(path, follow_symlinks=not keeps_links or path.endswith(b"/"))
+    return look_at(path, keeps_links=keeps_links)[0]
 
 
 def root_name(source: bytes, path: bytes) -> bytes:

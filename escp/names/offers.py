@@ -33,6 +33,8 @@ class Offers:
         """Roots that the agent has found. Raises RefusedError or ProtocolError for what was not asked for."""
         if self._page is not None or not len(roots.sources) == len(roots.names) == len(roots.directories):
             raise ProtocolError(f"{self._peer} offers sources out of turn")
+        if roots.errnos and len(roots.errnos) != len(roots.names):
+            raise ProtocolError(f"{self._peer} offers sources out of turn")
         is_end = roots.wants_more or roots.is_last
         if self.is_finished or not (roots.names or is_end):
             raise ProtocolError(f"{self._peer} offers nothing")
@@ -81,6 +83,11 @@ class Offers:
     def directories(self) -> list[int]:
         """For each root of the page 1 if it is a directory, else 0."""
         return self._page.directories if self._page is not None else []
+
+    @property
+    def first_errno(self) -> int:
+        """Why the first root of the page can't be looked at; 0 where it can."""
+        return self._page.errnos[0] if self._page is not None and self._page.errnos else 0
 
     @property
     def first_path(self) -> bytes:

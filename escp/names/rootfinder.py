@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from escp.control.messages import Roots
 from escp.errors import ProtocolError
 from escp.names.destination import expand_home
-from escp.names.globbing import expand, is_directory, root_name
+from escp.names.globbing import expand, look_at, root_name
 
 MAX_PAGE_ROOTS = 2048
 MAX_PAGE_BYTES = 1 << 18  # of names
@@ -33,15 +33,15 @@ class RootFinder:
         self._has_all_requests = is_last
         self.is_drained = False
 
-    def _find(self) -> Iterator[tuple[int, bytes, bytes, bool]]:
-        """(number of the request, path, name, whether a directory) of what the requests lead to so far."""
+    def _find(self) -> Iterator[tuple[int, bytes, bytes, bool, int]]:
+        """Of what the requests lead to so far: number of the request, path, name, and what `look_at` says."""
         while True:
             while self._requests:
                 number, request = self._requests.popleft()
                 for path in expand(expand_home(request)):
-                    is_folder = is_directory(path, keeps_links=self._keeps_links)
-                    yield number, path, root_name(request, path), is_folder
-            yield -1, b"", b"", False  # no more for now
+                    found = look_at(path, keeps_links=self._keeps_links)
+                    yield number, path, root_name(request, path), *found
+            yield -1, b"", b"", False, 0  # no more for now
 
     @property
     def is_offering(self) -> bool:
@@ -51,10 +51,11 @@ class RootFinder:
     def next_page(self) -> Roots:
         """The next roots; the initiator says what they are to be called."""
         page = Roots([], [], [], False, False)
+        errnos: list[int] = []
         self._offered = []
         n_bytes = 0
         while not self.is_drained and len(page.names) < MAX_PAGE_ROOTS and n_bytes < MAX_PAGE_BYTES:
-            number, path, name, is_folder = next(self._found)
+            number, path, name, is_folder, why_not = next(self._found)
             if number < 0:
                 self.is_drained = True
                 break
@@ -62,9 +63,14 @@ class RootFinder:
             page.sources.append(number)
             page.names.append(name)
             page.directories.append(int(is_folder))
+            errnos.append(why_not)
             n_bytes += len(name) + len(path)
         self.is_last = self.is_drained and self._has_all_requests
-        return page._replace(wants_more=self.is_drained and not self.is_last, is_last=self.is_last)
+        return page._replace(
+            wants_more=self.is_drained and not self.is_last,
+            is_last=self.is_last,
+            errnos=errnos if any(errnos) else [],
+        )
 
     def accept(self, names: list[bytes]) -> list[tuple[bytes, bytes]]:
         """(path, path at the target) of each root of the page."""

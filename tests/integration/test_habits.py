@@ -94,6 +94,22 @@ def test_exact_target_that_is_a_directory_is_refused_for_a_file(escp, source, ta
     assert (target / "b").read_text() == "x"
 
 
+@in_all_directions
+def test_single_source_that_is_not_there_is_one_fault_whatever_the_target_is(escp, source, target, way):
+    """It is told before anything is asked of the target, or made there."""
+    (source / "a").write_text("x")
+    (source / "link").symlink_to("nothing")
+    targets = {"-T": target, "-rT": target / "new", "-r": f"{target}/new/", "--mkpath": target / "1" / "2"}
+    for word, to in targets.items():
+        done = escp.fail(1, word, way.source(source / "nothing"), way.target(to))
+        assert done.error == f"{way.host_of_source(source / 'nothing')}: no such file or directory"
+    done = escp.run("--json", way.source(source / "nothing"), way.target(target))
+    assert (done.code, done.json[-1]["error"]["errno"]) == (1, "ENOENT")
+    done = escp.fail(1, "-T", way.source(source / "link"), way.target(target))
+    assert done.error == f"{way.host_of_source(source / 'link')}: no such file or directory"
+    assert not os.listdir(target)
+
+
 @pytest.mark.parametrize("way", [PULL], ids=["pull"])
 def test_exact_target_for_a_pattern_that_fits_several(escp, source, target, way):
     for name in "ab":
