@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from escp.ui.progress import Summary
     from escp.ui.report import Report
 
+_SPECIAL_BITS = 0o7000
 # Of one job; all other counters add up.
 _MOMENTS = ("first_ns", "last_ns", "is_walked", "parts")
 
@@ -71,6 +72,9 @@ class Copy:
                 "--skip-unchanged compares times, and without -p none is kept: what is copied now is copied "
                 "again the next time; add -p, or use --checksum"
             )
+        has_special_bits = any(rule & _SPECIAL_BITS for rule in self._options.mode_rules)
+        if has_special_bits and not self._options.keeps_attributes:
+            self._report.warn("--chmod sets no setuid, setgid and sticky bits without -p: add it")
         if self._options.manifest is not None:
             from escp.names.manifestfile import ManifestFile  # lazy: few want it
 

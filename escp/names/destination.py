@@ -81,6 +81,7 @@ def open_destination(
     job: bytes = b"",
     resumes: bool = False,
     is_shared: bool = False,
+    follows_umask: bool | None = None,
 ) -> Destination:
     """Open what *target* names, creating the one directory that a copy of a directory may need.
 
@@ -90,6 +91,7 @@ def open_destination(
     Then a directory that the run before made of its source is that again, and nothing to copy into.
 
     *is_shared*: it is another program's memory, which is there already (docs/shmem.md).
+    *follows_umask*: as of the plane; None: where the target is this user's own.
     In a dry run an empty directory that has no name stands for it. Raises RefusedError when the target is not
     what the sources need, RemoteFileError or LocalFileError when it can't be opened.
     """
@@ -139,7 +141,8 @@ def open_destination(
             _check_parent(landing.root)
             return Destination(_open_nameless(), b"", -1, names_below)
         # A directory that is copied gets its mode at the end; one for several sources has none to get.
-        private = 0o700 if is_remote else 0o1700  # see UNFINISHED_MODE in _fast/files/attributes.pxd
+        follows_umask = not is_remote if follows_umask is None else follows_umask
+        private = 0o1700 if follows_umask else 0o700  # see UNFINISHED_MODE in _fast/files/attributes.pxd
         if is_exact or names_below or not job:
             return Destination(
                 _make_root(landing.root, 0o777 if names_below else private), b"", -1, names_below

@@ -252,8 +252,8 @@ def _add_attribute_options(group: argparse._ArgumentGroup) -> None:
         help="keep modification and access times and mode bits (default: off)")
     add("--chmod", dest="chmod", metavar="MODES", action=Join,
         help="change modes as chmod does, D and F in front are for directories and for all else: "
-        "D755,F644 or go-w. What is replaced keeps its mode without -p; special bits need -p "
-        "(default: none)")
+        "D755,F644 or go-w. Without -p the umask counts, what is there keeps its mode, and special bits "
+        "are left out (default: none)")
     add("--owner", dest="keeps_owner", action="store_true",
         help="keep user and group, by name; only root may (default: off)")
     add("--numeric-ids", dest="has_numeric_ids", action="store_true",

@@ -44,11 +44,13 @@ class ReceiveEnd:
         self.wanted = self._wanted = wanted
         self.allowed: set[bytes] | None = set() if wanted.has_roots else None  # directories, with --delete
         self._is_remote = is_remote
+        # Without -p what --chmod makes of a mode is as new directories here have it. Else a push is as scp's.
+        self._follows_umask = not is_remote or bool(wanted.mode_rules and not wanted.keeps_attributes)
         self.destination: Destination = open_destination(
             wanted.target, n_sources=wanted.n_sources, is_directory=wanted.is_directory, is_remote=is_remote,
             is_dry_run=wanted.is_dry_run, is_exact=wanted.is_target_exact, makes_path=wanted.makes_path,
             job=wanted.job if wanted.partial_min else b"", resumes=wanted.resumes,
-            is_shared=wanted.engine == "shmem",
+            is_shared=wanted.engine == "shmem", follows_umask=self._follows_umask,
         )  # fmt: skip
         if wanted.reads_back and self.destination.in_place_fd >= 0:
             self.destination.close()
@@ -104,7 +106,7 @@ class ReceiveEnd:
                 self._wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
                 n_cached=n_cached, n_held=n_held, root_fd=self.destination.root_fd,
                 target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
-                follows_umask=not self._is_remote,
+                follows_umask=self._follows_umask,
                 brings_root=not (self.destination.is_directory or self.destination.name),
                 has_old_root=self.destination.was_there,
                 reconnects=reconnects, memory=memory,

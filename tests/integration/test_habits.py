@@ -254,6 +254,25 @@ def test_modes_of_new_files_are_changed_without_p(escp, source, target, way):
     assert mode_of(top / "new") == 0o740 and mode_of(top / "old") == 0o604
 
 
+@in_all_directions
+@pytest.mark.parametrize("umask", [0o022, 0o007])
+def test_without_p_modes_are_less_the_umask_and_have_no_special_bits(escp, source, target, way, umask):
+    """In every direction the same: without --chmod a push sets the source's modes, as scp does."""
+    (source / "d").mkdir()
+    (source / "d" / "a").write_text("x")
+    (target / "source").mkdir(mode=0o711)
+    agent = escp.write_agent("masked", f"umask {umask:o}")
+    words = ("--chmod", "D2777,F6666", way.source(source), way.target(target))
+    done = escp.copy("-r", *words, agent=agent, prefix=("sh", "-c", f'umask {umask:o}; exec "$@"', "sh"))
+    top = target / "source"
+    assert (mode_of(top), mode_of(top / "d")) == (0o711, 0o777 & ~umask)
+    assert mode_of(top / "d" / "a") == 0o666 & ~umask
+    assert "--chmod sets no setuid, setgid and sticky bits without -p" in done.err
+    words = ("--chmod", "D755", way.source(source), way.target(target / "new"))
+    assert not escp.copy("-rT", *words, agent=agent).err.count("warning")
+    assert mode_of(target / "new") == 0o755 & ~(umask if way.is_to_remote else 0o022)
+
+
 # ---- Sizes ------------------------------------------------------------------------------------------
 
 

@@ -56,13 +56,16 @@ cdef int kept_rules(kept_attributes *k, list rules) except -1:
 
 
 cdef uint32_t change_mode(const kept_attributes *k, uint32_t mode, bint is_directory) noexcept nogil:
+    """Special bits come with -p alone, as of a mode that is kept."""
     cdef bint is_executable = is_directory or mode & 0o111
+    cdef uint32_t may_add = FULL_MODE if k.keeps_attributes else FILE_MODE
     cdef const mode_rule *r
     cdef int i
     for i in range(k.n_rules):
         r = &k.rules[i]
         if r.is_for_directories if is_directory else r.is_for_others:
-            mode = (mode & r.keeps) | (r.adds & ~<uint32_t>(0o111 if r.needs_execute and not is_executable else 0))
+            mode = (mode & r.keeps) | (
+                r.adds & may_add & ~<uint32_t>(0o111 if r.needs_execute and not is_executable else 0))
     return mode
 
 
