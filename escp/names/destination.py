@@ -103,8 +103,7 @@ def open_destination(
         if target == b"-" and not is_remote:
             from escp.names.standard import open_output  # lazy: few need it
 
-            plan_landing(b"-", OTHER, sources)  # one file, nothing else
-            return _write_into(open_output())
+            return _write_into(open_output(is_directory=is_directory, is_many=n_sources > 1))
         path = expand_home(target) if is_remote else target  # the shell has done it where it was meant
         kind, fd = _open_target(path)
         if kind == MISSING and (link := _find_dangling(path)):

@@ -7,7 +7,7 @@ that is kept in a nameless file first; what was redirected from a file is read w
 import os
 import stat
 
-from escp.errors import LocalFileError, describe_errno
+from escp.errors import LocalFileError, RefusedError, describe_errno
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -87,8 +87,16 @@ def _move(fd: int, kept: int) -> int:
     return len(data)
 
 
-def open_output() -> int:
-    """Standard output for the bytes of a file: nothing else is written there. Raises OSError."""
+def open_output(*, is_directory: bool, is_many: bool) -> int:
+    """Standard output for the bytes of a file: nothing else is written there. Raises OSError.
+
+    Raises RefusedError where the sources are a directory, or several.
+    """
+    if is_directory or is_many:
+        what = "a directory" if is_directory else "several"
+        raise RefusedError(
+            f"standard output, -, takes one file, not {what}", "a directory of that name is written ./-"
+        )
     if stat.S_ISFIFO(os.fstat(1).st_mode):
         try:  # not as others share it, who may have said that nobody waits for it
             fd = os.open("/proc/self/fd/1", os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)

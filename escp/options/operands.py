@@ -146,6 +146,11 @@ def _check_dashes(args: "Namespace", sources: "list[Location]", target: Location
             raise UsageError(
                 "option --dry-run: standard output, -, is the target", "a file of that name is written ./-"
             )
+        if len(sources) > 1 or args.filelist is not None:
+            what = "a file list" if args.filelist is not None else f"{len(sources)} sources"
+            raise UsageError(
+                f"standard output, -, takes one file, not {what}", "a directory of that name is written ./-"
+            )
 
 
 def _check_shared(args: "Namespace") -> None:

@@ -97,6 +97,8 @@ def test_reader_that_wants_no_more_is_as_for_other_tools(escp, source, way):
     ("words", "code", "message"),
     [
         (["--dry-run", "box:a", "-"], 2, "option --dry-run: standard output, -, is the target"),
+        (["box:a", "box:b", "-"], 2, "standard output, -, takes one file, not 2 sources"),
+        (["--filelist", "names", "-"], 2, "standard output, -, takes one file, not a file list"),
         (["-", "a", "box:"], 2, "standard input, -, is a source for itself"),
         (["--filelist", "x", "-", "box:"], 2, "standard input, -, is a source for itself"),
     ],
@@ -107,7 +109,7 @@ def test_what_does_not_go_together(escp, words, code, message):
 
 def test_directory_is_no_output(escp, source):
     done = escp.fail(16, "-r", remote(source), "-")
-    assert not done.out and "not a directory" in done.error
+    assert not done.out and done.error == "standard output, -, takes one file, not a directory"
 
 
 def test_json_lines_and_data_do_not_mix(escp):
