@@ -116,9 +116,7 @@ def open_destination(
 
                 return _write_into(open_shared(fd, shown))
             if kind == DIRECTORY:
-                made = (
-                    b"" if is_exact or is_dry_run or not job else _find_made(path, fd, job, resumes=resumes)
-                )
+                made = b"" if is_dry_run or not job else _find_made(path, fd, job, resumes=resumes)
                 names_below = not made and (landing.names[0] != b"" or not is_exact)
                 return Destination(os.dup(fd), b"", -1, names_below, made, was_there=not made)
             if kind == OTHER:
@@ -142,7 +140,7 @@ def open_destination(
         # A directory that is copied gets its mode at the end; one for several sources has none to get.
         follows_umask = not is_remote if follows_umask is None else follows_umask
         private = 0o1700 if follows_umask else 0o700  # see UNFINISHED_MODE in _fast/files/attributes.pxd
-        if is_exact or names_below or not job:
+        if names_below or not job:
             return Destination(
                 _make_root(landing.root, 0o777 if names_below else private), b"", -1, names_below
             )

@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import signal
+import stat
 
 import pytest
 
@@ -90,6 +91,21 @@ def test_it_may_be_cut_off_before_any_file(escp, tree, target):
     wait_for(lambda: not find_agents(escp.mark))
     resume(escp, tree, remote(target / "new"))
     assert list_tree(target / "new") == list_tree(tree) and os.listdir(target) == ["new"]
+
+
+@in_all_directions
+def test_an_exact_target_that_it_made_is_opened_up_by_the_run_that_goes_on(escp, tree, target, way):
+    """Also by one that is cut off itself, where the first was before it knew of the source's mode."""
+    tree.chmod(0o755)
+    new = target / "new"
+    words = "-T", way.source(tree), way.target(new)
+    n = cut_off(escp, *words)
+    new.chmod(0o700 if way.is_to_remote else 0o1700)
+    cut_off(escp, "--resume", *words, n=n + 5)
+    assert stat.S_IMODE(new.stat().st_mode) == 0o755
+    resume(escp, *words)
+    assert stat.S_IMODE(new.stat().st_mode) == 0o755
+    assert list_tree(new) == list_tree(tree) and os.listdir(target) == ["new"]
 
 
 def test_without_resume_it_is_a_new_copy_as_ever(escp, tree, target):
