@@ -8,7 +8,9 @@ class BuffersError(MemoryError):
     *group_mib*: what the control group may have that leaves no more, or 0."""
 
     def __init__(self, n_streams: int, block_mib: int, n_mib: int, n_free_mib: int | None, group_mib: int):
-        self.wanted = f"{n_streams} streams with blocks of {block_mib} MiB need {n_mib} MiB for their buffers"
+        streams = "1 stream" if n_streams == 1 else f"{n_streams} streams"
+        need = "needs" if n_streams == 1 else "need"
+        self.wanted = f"{streams} with blocks of {block_mib} MiB {need} {n_mib} MiB for their buffers"
         super().__init__(self.wanted)
         self.n_free_mib = n_free_mib
         self.group_mib = group_mib

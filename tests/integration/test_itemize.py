@@ -6,7 +6,7 @@ import os
 import pytest
 
 import escp as library
-from tests.support.command import remote
+from tests.support.command import needs_root, remote
 from tests.support.directions import LOCAL, PULL, PUSH, in_all_directions
 from tests.support.trees import write_random
 
@@ -92,19 +92,64 @@ def test_what_only_the_target_has(escp, trees, way):
     assert read(escp.copy(*command).out, target / "source") == expected
 
 
-@pytest.mark.parametrize("way", [PUSH, LOCAL, PULL], ids=lambda way: way.name)
+LINKS = {
+    "same": ("attributes", None),
+    "other": ("contents", None),
+    "over-file": ("type", None),
+    "over-dangling": ("contents", None),
+    "fresh": ("missing", None),
+    "file-over-link": ("type", 6),  # as long as the link's text, and the same
+    "pair-1": ("missing", 3),
+    "pair-2": ("missing", 3),
+    "edited-1": ("contents", 6),
+    "edited-2": ("contents", 6),
+    "longer-1": ("contents", 4),
+    "longer-2": ("contents", 4),
+}
+
+
+@in_all_directions
 def test_links_and_further_names(escp, source, target, way):
-    (source / "a").write_text("x")
-    os.link(source / "a", source / "b")
-    (source / "same").symlink_to("a")
-    (source / "other").symlink_to("b")
+    """The dry run says the same, and so does a second copy of all that is the same then."""
     top = target / "source"
     top.mkdir()
-    (top / "same").symlink_to("a")
-    (top / "other").symlink_to("x")
+    to_a = ("same", "over-file", "over-dangling", "fresh")
+    for name, text in {**dict.fromkeys(to_a, "a"), "other": "b"}.items():
+        (source / name).symlink_to(text)
+    old = {"same": "a", "other": "x", "over-dangling": "nowhere", "file-over-link": "is one"}
+    for name, text in old.items():
+        (top / name).symlink_to(text)
+    (top / "over-file").write_text("a")
+    (source / "file-over-link").write_text("is one")
+    contents = {"pair": ("abc", ""), "edited": ("edited", "EDITED"), "longer": ("four", "ten")}
+    for name, (text, before) in contents.items():
+        (source / f"{name}-1").write_text(text)
+        os.link(source / f"{name}-1", source / f"{name}-2")
+        if before:
+            (top / f"{name}-1").write_text(before)
+            os.link(top / f"{name}-1", top / f"{name}-2")
     command = ("-a", "--itemize", way.source(source), way.target(target))
-    found = {name: reason for name, (reason, _) in read(escp.copy(*command).out, top).items()}
-    assert found == {"a": "missing", "b": "missing", "same": "attributes", "other": "contents"}
+    assert read(escp.copy("-n", *command).out, top) == LINKS
+    assert read(escp.copy(*command).out, top) == LINKS
+    same = {name: ("attributes", size) for name, (_, size) in LINKS.items()}
+    assert read(escp.copy("-n", *command).out, top) == same
+    assert read(escp.copy(*command).out, top) == same
+    assert os.path.samefile(top / "edited-1", top / "edited-2")
+
+
+@needs_root
+@in_all_directions
+def test_devices_and_pipes(escp, source, target, way):
+    top = target / "source"
+    top.mkdir()
+    for name in ("new", "over-pipe", "over-file"):
+        os.mkfifo(source / name)
+    os.mkfifo(top / "over-pipe")
+    (top / "over-file").write_text("")
+    command = ("-r", "--devices", "--itemize", way.source(source), way.target(target))
+    wanted = {"new": ("missing", None), "over-pipe": ("contents", None), "over-file": ("type", None)}
+    assert read(escp.copy("-n", *command).out, top) == wanted
+    assert read(escp.copy(*command).out, top) == wanted
 
 
 @pytest.mark.parametrize("way", [PUSH, LOCAL, PULL], ids=lambda way: way.name)

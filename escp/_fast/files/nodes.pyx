@@ -30,7 +30,7 @@ from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_HARD_LINK, ENTRY_LINK,
 # What is to be made, ready for the system's calls.
 ctypedef struct new_node:
     int kind  # entry_kind
-    char text[MAX_PATH_BYTES + 1]  # of a link, or the directory of a hard link's file
+    char text[MAX_PATH_BYTES + 1]  # of a link
     char first[MAX_NAME_BYTES + 1]  # name of a hard link's file
     int first_dirfd
     uint32_t mode  # of a device, with its type
@@ -132,22 +132,27 @@ cdef int name_node(tree *t, const new_node *node, const entry *e, const source_i
     return rc
 
 
-cdef int find_first(tree *t, dir_cache *cache, const entry *e, const extras_view *x, new_node *node,
+cdef int first_find(tree *t, dir_cache *cache, const entry *e, const extras_view *x, char *name, int *dirfd,
                     fast_err *err) noexcept nogil:
-    """Find directory and name of the file of which this is to be another name. The directory is not made."""
+    cdef char directory[MAX_PATH_BYTES + 1]
     cdef ssize_t slash = last_slash(x.target, x.n_target)
     cdef size_t n = slash if slash > 0 else 0
-    cdef int dirfd = -1
-    memcpy(node.first, x.target + slash + 1, x.n_target - slash - 1)
-    node.first[x.n_target - slash - 1] = 0
-    memcpy(node.text, x.target, n)
-    node.text[n] = 0
-    if find_directory(t, cache, node.text, n, e.first_root_bytes, NOT_MADE, &dirfd, err) < 0:
+    memcpy(name, x.target + slash + 1, x.n_target - slash - 1)
+    name[x.n_target - slash - 1] = 0
+    memcpy(directory, x.target, n)
+    directory[n] = 0
+    if find_directory(t, cache, directory, n, e.first_root_bytes, NOT_MADE, dirfd, err) < 0:
         return -1
-    if dirfd < 0:
+    if dirfd[0] < 0:
         return fail(err, FAST_SYS, ENOENT, "link")
-    if guard_name(dirfd, node.first) < 0:
-        return fail(err, FAST_FORBIDDEN, 0, "link")
+    return fail(err, FAST_FORBIDDEN, 0, "link") if guard_name(dirfd[0], name) < 0 else 0
+
+
+cdef int find_first(tree *t, dir_cache *cache, const entry *e, const extras_view *x, new_node *node,
+                    fast_err *err) noexcept nogil:
+    cdef int dirfd = -1
+    if first_find(t, cache, e, x, node.first, &dirfd, err) < 0:
+        return -1
     node.first_dirfd = dup(dirfd)  # the cache may close its own for the other directory
     return 0 if node.first_dirfd >= 0 else fail(err, FAST_SYS, errno, "link")
 

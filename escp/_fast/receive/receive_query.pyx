@@ -6,13 +6,13 @@ directory that can't be looked into, is a failure at once.
 
 from libc.stdint cimport uint64_t
 
-from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_ISREG,
-                                   c_close, fstat, fstatat, openat, stat_t)
+from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_ISLNK,
+                                   S_ISREG, c_close, fstat, fstatat, openat, stat_t)
 from escp._fast.base.types cimport (FAST_PROTOCOL, MAX_NAME_BYTES, REASON_MISSING, SELECT_ALL, SELECT_MISSING,
                                     SMALL_FILE_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.compare cimport digest_file, is_current
-from escp._fast.files.reason cimport judge
+from escp._fast.files.reason cimport digest_text, judge
 from escp._fast.files.stamps cimport stamp_of
 from escp._fast.files.tree cimport directory_find, file_find
 from escp._fast.io.ring cimport io_slot, ring_free_slot
@@ -41,7 +41,8 @@ cdef bint has_digest(receive_stream *t, int dirfd, const char *name, const entry
 
 cdef bint has_file(receive_stream *t, const entry *e, digest128 *digest, bint *is_stamped, int *reason,
                    fast_err *own) noexcept nogil:
-    """*reason*: if not, why it would be copied. Where that is asked for a small file's digest is told, too.
+    """*reason*: if not, why it would be copied. Where that is asked for a small file's digest is told, too, and that of
+    a link's text.
     *is_stamped*: it is as an earlier run left it."""
     cdef receive_state *s = t.state
     cdef char name[MAX_NAME_BYTES + 1]
@@ -61,6 +62,8 @@ cdef bint has_file(receive_stream *t, const entry *e, digest128 *digest, bint *i
     if s.config.selection == SELECT_MISSING:
         return True
     reason[0] = judge(e, &status)
+    if S_ISLNK(status.st_mode) and s.config.itemizes and s.config.is_dry_run:
+        digest_text(dirfd, name, digest)
     if not S_ISREG(status.st_mode):
         return False
     if s.config.compares_digests:

@@ -22,8 +22,8 @@ from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, is_all_don
                                          send_state, sent_log, state_fail, tell_name)
 from escp._fast.wire.connection cimport (IDLE_BYTES, connection, connection_cut, connection_resumed, echo_take,
                                          is_passing, line_adopt, line_close)
-from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY,
-                                       KEPT_BYTES, KEPT_HEAD_BYTES, MESSAGE_END, MESSAGE_KEPT,
+from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_LARGE,
+                                       ENTRY_QUERY, KEPT_BYTES, KEPT_HEAD_BYTES, MESSAGE_END, MESSAGE_KEPT,
                                        MESSAGE_RESULTS, MESSAGE_STAMPS, MESSAGE_TAKEN, META_HEADER_BYTES, RESULT_BYTES,
                                        RESULT_IS_EARLY, RESULT_IS_WANTED, STAMP_BYTES, TAKEN_BYTES, get_end,
                                        get_meta_header, get_result, meta_header, result)
@@ -59,6 +59,7 @@ cdef void tell_item(send_state *s, flight *f, int reason) noexcept nogil:
     cdef char name[MAX_NAME_BYTES + 1 + DIGEST_BYTES]
     cdef uint64_t half
     cdef size_t n = f.n_name
+    cdef uint64_t size = f.n_disk if f.kind == ENTRY_HARD_LINK else f.size  # of its file
     memcpy(name, flight_name(s, f), n)
     if s.config.tells_digests and s.config.has_checksum and f.kind <= ENTRY_LARGE:
         name[n] = 0
@@ -67,7 +68,7 @@ cdef void tell_item(send_state *s, flight *f, int reason) noexcept nogil:
         half = htobe64(f.digest.low)
         memcpy(name + n + 1 + sizeof(uint64_t), &half, sizeof(uint64_t))
         n += 1 + DIGEST_BYTES
-    tell_name(s, EVENT_ITEM, reason, f.kind, f.size, f.dir, name, n)
+    tell_name(s, EVENT_ITEM, reason, f.kind, size, f.dir, name, n)
 
 
 cdef void tell_engine(send_state *s, const flight *f, const result *r, const fast_err *own) noexcept nogil:

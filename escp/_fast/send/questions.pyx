@@ -3,7 +3,7 @@
 from libc.stdint cimport uint64_t, uint8_t
 
 from escp._fast.base.libc cimport memcpy, pthread_cond_broadcast, pthread_cond_signal
-from escp._fast.base.types cimport FAST_PROTOCOL, N_REASONS, REASON_NONE, SELECT_CHANGED, fail, fast_err
+from escp._fast.base.types cimport FAST_PROTOCOL, N_REASONS, REASON_NONE, REASON_TYPE, SELECT_CHANGED, fail, fast_err
 from escp._fast.send.flights cimport (flight_end_locked, flight_name, flight_new_locked, flight_set_name,
                                       mark_source, settle_root_locked)
 from escp._fast.send.hard_links cimport N_PUT_OFF, same_links_locked
@@ -88,7 +88,9 @@ cdef int take_answer_locked(send_state *s, flight *f, const result *r, fast_err 
         flight_end_locked(s, f)
         return 0
     f.is_sent = False  # a second answer is refused
-    f.is_digest_known = r.flags == RESULT_IS_SAME or (s.config.itemizes and (r.digest.high or r.digest.low))
+    # Of something of another type than a question's file it is that of a link's text.
+    f.is_digest_known = r.flags == RESULT_IS_SAME or (
+        s.config.itemizes and (r.digest.high or r.digest.low) and (f.is_node or f.reason != REASON_TYPE))
     f.digest = r.digest
     f.next_wanted = NULL
     if s.wanted == NULL:

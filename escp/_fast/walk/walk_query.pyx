@@ -3,9 +3,9 @@
 from libc.stdint cimport uint64_t, uint8_t
 
 from escp._fast.base.events cimport EVENT_ITEM
-from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, EFBIG, S_ISREG, c_close, errno, escp_flag, free, fstat,
-                                   malloc, memcpy, pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock,
-                                   pthread_mutex_unlock, stat_t, strlen)
+from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, EFBIG, O_CLOEXEC, O_NOFOLLOW, O_PATH, S_ISREG, c_close, errno,
+                                   escp_flag, free, fstat, malloc, memcpy, pthread_cond_signal, pthread_cond_wait,
+                                   pthread_mutex_lock, pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.base.types cimport (FAST_CHANGED, FAST_MEMORY, FAST_SPECIAL, FAST_SYS, REASON_ATTRIBUTES,
                                     REASON_CONTENTS, REASON_NONE, REASON_SAME, REASON_TYPE, SELECT_ALL,
                                     SMALL_FILE_BYTES, clear, fail, fast_err)
@@ -13,6 +13,7 @@ from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.bounds cimport bound_status
 from escp._fast.files.compare cimport digest_file
 from escp._fast.files.guard cimport guarded_fstatat, guarded_openat
+from escp._fast.files.reason cimport digest_text
 from escp._fast.files.sizes cimport find_size, is_size_true, measure, peek
 from escp._fast.send.below cimport open_below, root_way
 from escp._fast.send.hard_links cimport (answer_links_locked, ask_links_locked, same_links_locked,
@@ -23,7 +24,7 @@ from escp._fast.send.send_state cimport (N_QUESTIONS, dir_node, hard_link, item,
                                          send_state, tell_name)
 from escp._fast.walk.walk_files cimport (is_out_of_bounds, list_name, open_flags, take_below, take_file,
                                          take_opened, tell)
-from escp._fast.wire.payloads cimport ENTRY_DIRECTORY, ENTRY_LINK, ENTRY_SMALL
+from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LINK, ENTRY_SMALL
 
 cdef enum:
     COMPARED_BYTES = 1048576  # read at a time
@@ -56,6 +57,25 @@ cdef int is_same(send_state *s, int fd, const wanted_file *asked, fast_err *err)
     return rc if rc < 0 else digest.high == asked.digest.high and digest.low == asked.digest.low
 
 
+cdef void list_node(send_state *s, root_way *way, const wanted_file *asked) noexcept nogil:
+    """In a dry run: a link or device. The receiver has told of what is there as if it had been asked for a file."""
+    cdef int fd = open_below(s, way, asked.dir, asked.name, asked.n_name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
+    cdef bint is_link = False
+    cdef int reason = asked.reason
+    cdef digest128 digest
+    if fd >= 0:
+        is_link = digest_text(fd, "", &digest)
+        c_close(fd)
+    if reason == REASON_CONTENTS:  # there is a file
+        reason = REASON_TYPE
+    elif reason == REASON_TYPE and is_link and asked.is_digest_known:
+        reason = REASON_ATTRIBUTES if (
+            digest.high == asked.digest.high and digest.low == asked.digest.low) else REASON_CONTENTS
+    elif reason == REASON_TYPE and not is_link and not asked.is_digest_known:  # a directory counts as a device, too
+        reason = REASON_CONTENTS
+    list_name(s, asked.dir, asked.name, ENTRY_LINK if is_link else ENTRY_DEVICE, 0, reason)
+
+
 cdef void answer_links(send_state *s, hard_link *links, bint is_over) noexcept nogil:
     """The question about a name of that file is answered; *is_over*: and what came of it is done."""
     if links == NULL:
@@ -79,6 +99,12 @@ cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) no
     if asked.is_node and not s.config.is_dry_run:
         take_below(s, way, dir, asked.name, asked.n_name)
         return
+    if asked.is_node:
+        list_node(s, way, asked)
+        pthread_mutex_lock(&s.lock)
+        node_unref_locked(s, dir)
+        pthread_mutex_unlock(&s.lock)
+        return
     if asked.is_digest_known or not s.config.is_dry_run:
         fd = open_below(s, way, dir, asked.name, asked.n_name, open_flags(s))
     if asked.is_digest_known:
@@ -92,13 +118,11 @@ cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) no
         return
     if fd >= 0:
         c_close(fd)
-    if rc == 1 and s.config.tells_same and not asked.is_node and (asked.n_name or dir.is_root_file):
+    if rc == 1 and s.config.tells_same and (asked.n_name or dir.is_root_file):
         tell_name(s, EVENT_ITEM, REASON_SAME, ENTRY_SMALL, asked.size, dir, asked.name, asked.n_name)
     if rc == 0:
         if asked.n_name == 0 and not dir.is_root_file:
             list_name(s, dir, "", ENTRY_DIRECTORY, 0, reason)
-        elif asked.is_node:  # the receiver does not know of what kind it is
-            list_name(s, dir, asked.name, ENTRY_LINK, 0, REASON_CONTENTS if reason == REASON_TYPE else reason)
         else:
             list_name(s, dir, asked.name, ENTRY_SMALL, asked.size, reason)
     elif rc < 0:
