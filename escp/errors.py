@@ -158,6 +158,12 @@ class TimeUpError(EscpError):
         super().__init__(message)
 
 
+def describe_plan(n_planned: int) -> str:
+    """What is said first where --delete would remove more than somebody allows."""
+    which = "1 name is" if n_planned == 1 else f"{n_planned:,} names are"
+    return f"nothing was deleted: {which} only at the target"
+
+
 class DeletionError(EscpError):
     """What --delete would remove is more than the user allows. All is copied."""
 
@@ -165,10 +171,7 @@ class DeletionError(EscpError):
     hint = "look at them with --dry-run; if they may go, write a larger --max-delete"
 
     def __init__(self, n_planned: int, n_allowed: int):
-        super().__init__(
-            f"nothing was deleted: {n_planned:,} names are only at the target, and --max-delete allows "
-            f"{n_allowed:,}"
-        )
+        super().__init__(f"{describe_plan(n_planned)}, and --max-delete allows {n_allowed:,}")
 
 
 class InterruptedBySignal(EscpError):

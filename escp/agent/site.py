@@ -24,17 +24,17 @@ from escp.control.messages import (
     Tunnel,
 )
 from escp.control.survey import Find, Measure
-from escp.errors import RefusedError, describe_errno
+from escp.errors import RefusedError, describe_errno, describe_plan
 from escp.failures import FAST_FORBIDDEN, Failure
 from escp.options.configfile import SYSTEM_FILE
 from escp.options.rules import READ_ONLY, RESTRICT, WRITE_ONLY, Rules
 from escp.streams.guard import confine, set_ceilings
 
-# By where of FAST_FORBIDDEN: the key, and what it is of.
+# By where of FAST_FORBIDDEN: the key, and what it is of, one and several.
 _CEILINGS = {
-    "files": ("max-files", "{0:,} files, directories and links"),
-    "bytes": ("max-bytes", "{0:,} bytes"),
-    "deletions": ("max-delete", "{0:,} deletions"),
+    "files": ("max-files", "file, directory or link", "files, directories and links"),
+    "bytes": ("max-bytes", "byte", "bytes"),
+    "deletions": ("max-delete", "deletion", "deletions"),
 }
 _KNOWN = (
     Accept, Allow, Bye, Compare, Examine, Expect, Find, Hello, Inventory, Link, Measure, Prune, Receive,
@@ -162,13 +162,13 @@ class Site:
     def check_failure(self, failure: Failure) -> None:
         """Raises RefusedError for a file that is one too many: the session ends there."""
         if failure.code == FAST_FORBIDDEN and failure.where in _CEILINGS:
-            key, what = _CEILINGS[failure.where]
+            key, one, several = _CEILINGS[failure.where]
             n = {"files": self._rules.max_files, "bytes": self._rules.max_bytes}.get(
                 failure.where, self._rules.max_deletions
             )
+            what = f"{n or 0:,} {one if n == 1 else several}"
             raise RefusedError(
-                f"this is more than {self._rules.who(key)} lets a session have: {what.format(n or 0)}",
-                _MANY_HINT,
+                f"this is more than {self._rules.who(key)} lets a session have: {what}", _MANY_HINT
             )
 
     def check_deletions(self, compared: Compared) -> None:
@@ -176,9 +176,9 @@ class Site:
         most = self._rules.max_deletions
         if most is not None and compared.n_planned > most:
             raise RefusedError(
-                f"nothing was deleted: {compared.n_planned:,} names are only at the target, and "
-                f"{self._rules.who('max-delete')} allows {most:,}", _MANY_HINT,
-            )  # fmt: skip
+                f"{describe_plan(compared.n_planned)}, and {self._rules.who('max-delete')} allows {most:,}",
+                _MANY_HINT,
+            )
 
 
 def _is_below(path: str, top: str) -> bool:

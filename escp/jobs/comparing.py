@@ -13,6 +13,7 @@ from escp.names.manifest import MAX_LINE_BYTES, DamagedError, Tree, is_below, is
 from escp.names.nameset import NameSet
 from escp.names.spool import Spool
 from escp.ui.difference import CHANGED, EXTRA, MISSING, STATES, UNREADABLE, Difference
+from escp.ui.display import format_count
 from escp.ui.events import Events
 
 _DIGEST_BYTES, _NUMBER_BYTES = 32, 9
@@ -185,7 +186,7 @@ class Comparison:
 
 def _explain(what: tuple[str, ...], size: int, found: int, *, knows_all: bool) -> str:
     if "size" in what:
-        return f"{found:,} bytes instead of {size:,}"
+        return f"{format_count(found, 'byte')} instead of {size:,}"
     if what == ("contents",) and knows_all:
         return "other contents, of the same size and time"
     return "other contents" if "contents" in what else "another time, and the same contents"

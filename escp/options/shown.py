@@ -139,4 +139,4 @@ def _check(
                     wrong.append(e)
     except UsageError as e:
         wrong.append(e)
-    found.append((place, f"{n} settings" if len(wrong) == before else "wrong"))
+    found.append((place, f"{n} setting{'s' if n != 1 else ''}" if len(wrong) == before else "wrong"))

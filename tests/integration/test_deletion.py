@@ -64,6 +64,14 @@ def test_more_than_max_delete_removes_nothing(escp, trees, way):
     assert list_tree(target / "source") == list_tree(source)
 
 
+def test_one_name_too_many_is_said_as_one(escp, trees):
+    source, target = trees
+    escp.copy("-r", "--delete", source, target)
+    (target / "source" / "more").write_text("x")
+    done = escp.run("-r", "--delete", "--max-delete", "0", source, target)
+    assert "nothing was deleted: 1 name is only at the target, and --max-delete allows 0" in done.err
+
+
 @in_all_directions
 def test_copy_error_removes_nothing(escp, trees, way):
     source, target = trees
