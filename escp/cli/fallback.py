@@ -44,7 +44,8 @@ def run_scp(options: Options, error: NoAgentError, report: Events) -> int:
         lacking.append("login by TLS")
     if lacking:
         named = ", ".join(lacking)
-        raise AgentError(f"{error}, and scp, which is to copy in its place, has no {named}", error.hint)
+        hint = "leave out what scp lacks, or install escp there (or --push-agent sends it along)"
+        raise AgentError(f"{error}, and scp, which is to copy in its place, has no {named}", hint)
     program = _find_program()
     if program is None:
         raise AgentError(f"{error}, and there is no scp here that could copy in its place", error.hint)
