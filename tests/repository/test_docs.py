@@ -9,6 +9,7 @@ import pytest
 
 from escp.cli import pages as about
 from escp.errors import describe_errno
+from escp.options.parser import build_parser
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -55,6 +56,25 @@ def test_tuning_has_every_finding_of_the_doctor():
     named = set(re.findall(r"`(\w+)`", (ROOT / "docs" / "tuning.md").read_text()))
     assert {"numa", "data_port", "losses", "tcp_rmem"} <= subjects
     assert subjects - named == set()
+
+
+def find_habits(text: str) -> list[list[str]]:
+    """The rows of the table: wanted, scp, rsync, escp."""
+    table = text.partition("| wanted | scp | rsync | escp |\n")[2].partition("\n\n")[0]
+    return [re.split(r" ?\| ?", row)[1:-1] for row in table.splitlines()[1:]]
+
+
+def test_habits_are_of_options_that_there_are():
+    text = (ROOT / "docs" / "scp-differences.md").read_text()
+    known = set(build_parser().find_spellings(""))
+    rows = find_habits(text)
+    assert len(rows) > 20 and all(len(row) == 4 for row in rows)
+    for row in rows:
+        words = [word for quoted in re.findall(r"`([^`]+)`", row[3]) for word in quoted.split()]
+        options = [word for word in words if re.fullmatch(r"--?[a-zA-Z][\w-]*", word)]
+        joined = [f"-{letter}" for word in options if re.fullmatch(r"-\w{2,}", word) for letter in word[1:]]
+        lacking = {word for word in options if not re.fullmatch(r"-\w{2,}", word)} | set(joined)
+        assert lacking <= known, row
 
 
 # ---- Troubleshooting --------------------------------------------------------------------------------
