@@ -6,8 +6,8 @@ from escp._fast.base.libc cimport EBUSY, EINVAL, escp_set_errno, memcpy
 from escp._fast.base.types cimport FAST_OK, FAST_SYS, clear, fail, fast_err
 from escp._fast.io.ring cimport SLOT_READY, io_ring, io_slot
 from escp._fast.io.segments cimport (SEGMENT_NAME_BYTES, WORD_FREE, WORD_FULL, attached, await_ended, await_word,
-                                     check_client, claim_target, conclude, find_source, move, segment_attach, segment_detach,
-                                     segment_ring, segment_store8, segment_tell)
+                                     check_client, claim_target, conclude, find_source, move, segment_attach,
+                                     segment_detach, segment_ring, segment_store8, segment_tell)
 
 
 cdef void open_ring(io_ring *ring, size_t n) noexcept nogil:
