@@ -5,6 +5,7 @@ It is a client of `escp.connect`, and needs the package fsspec (`pip install 'es
 
 import contextlib
 import datetime
+import errno
 import io
 import os
 import tempfile
@@ -17,10 +18,16 @@ from fsspec.utils import infer_storage_options, isfilelike
 
 from escp.api.connection import connect
 from escp.api.entry import Entry
-from escp.errors import RemoteFileError
+from escp.errors import RemoteFileError, describe_errno
 from escp.names.answers import store_file
 
 _AT_ONCE_BYTES = 4 << 20  # larger files are fetched over streams of their own
+# What fsspec, zarr or dask say to any file system: of the objects that it keeps, of lists that it caches, of
+# asyncio. (Who asks for an asynchronous one looks at `async_impl` afterwards, and puts a thread in between.)
+_OF_FSSPEC = (
+    "skip_instance_cache", "use_listings_cache", "listings_expiry_time", "max_paths", "asynchronous", "loop",
+    "batch_size",
+)  # fmt: skip
 
 
 class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -39,11 +46,7 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
         """*agent*: the option `escp`, which fsspec takes for the protocol where it has an address."""
         if self._cached:
             return
-        own = {
-            name: options.pop(name)
-            for name in ("skip_instance_cache", "use_listings_cache")
-            if name in options
-        }
+        own = {name: options.pop(name) for name in _OF_FSSPEC if name in options}
         super().__init__(host=host, **own)
         self.host = host
         where = f"[{host}]" if ":" in host else host
@@ -234,11 +237,11 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
         """As an object store has it: what leads to a file is made, where it is not there."""
         try:
             write()
-        except (FileNotFoundError, RemoteFileError):
-            above = os.path.dirname(path)
-            if self.remote.exists(above):
+        except (FileNotFoundError, RemoteFileError) as e:
+            if isinstance(e, RemoteFileError) and not str(e).endswith(describe_errno(errno.ENOENT)):
                 raise
-            self.remote.mkdir(above, parents=True, exist_ok=True)
+            # That it is there by now says nothing: another thread may have made it just then.
+            self.remote.mkdir(os.path.dirname(path), parents=True, exist_ok=True)
             write()
 
     def _open(self, path: Any, mode: str = "rb", block_size: Any = None, autocommit: bool = True,

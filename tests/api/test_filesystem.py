@@ -256,6 +256,41 @@ def test_many_threads(files, there):
     assert not wrong and len(os.listdir(there)) == 10
 
 
+@pytest.mark.parametrize("size", [10, 300_000])
+def test_many_threads_write_into_a_directory_that_is_not_there(files, there, size):
+    """As zarr and dask write chunks: whoever comes late finds that others have made it meanwhile."""
+    wrong = []
+
+    def run(number):
+        for turn in range(3):
+            try:
+                files.pipe_file(str(there / f"{turn}/c/{number}"), bytes([number]) * size)
+            except Exception as e:
+                wrong.append(e)
+            barrier.wait()
+
+    barrier = threading.Barrier(8)
+    threads = [threading.Thread(target=run, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not wrong
+    paths = [there / f"{turn}/c/{number}" for turn in range(3) for number in range(8)]
+    assert all(path.stat().st_size == size for path in paths)
+
+
+def test_words_of_fsspec_are_no_options_of_escps(escp, there):
+    """zarr says `asynchronous` to every file system, and looks afterwards whether it is."""
+    words = {"asynchronous": True, "loop": None, "batch_size": 8, "use_listings_cache": True,
+             "listings_expiry_time": 5, "max_paths": 10, "skip_instance_cache": True}  # fmt: skip
+    fs = EscpFileSystem("box", **words, **login(escp))
+    assert not fs.async_impl
+    fs.pipe_file(str(there / "a"), b"x")
+    assert fs.cat_file(str(there / "a")) == b"x"
+    fs.close()
+
+
 def test_directory_that_is_no_more(files, there):
     shutil.rmtree(there)
     with pytest.raises(FileNotFoundError):
