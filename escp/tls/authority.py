@@ -106,8 +106,12 @@ def revoke(ca: str, words: "Iterable[str]") -> list[str]:
     return [f"{serial:x}" for serial in serials]
 
 
-def read_crl(path: str, authorities: "Iterable[x509.Certificate]") -> "list[x509.CertificateRevocationList]":
-    """The lists in a file, each signed by one of *authorities*. Raises TlsError, LocalFileError."""
+def read_crl(path: str, authorities: "Sequence[x509.Certificate]") -> "list[x509.CertificateRevocationList]":
+    """The lists in a file. Raises TlsError, LocalFileError.
+
+    One at least is of *authorities*, and what bears the name of one is signed by it. Those of authorities in
+    between, which come with whoever logs in, OpenSSL checks with the chain.
+    """
     end = b"-----END X509 CRL-----"
     data = keyfiles.read_public(path)
     try:
@@ -116,9 +120,10 @@ def read_crl(path: str, authorities: "Iterable[x509.Certificate]") -> "list[x509
         raise TlsError(f"'{path}' is no list of certificates that are taken back: {e}") from e
     if not found:
         raise TlsError(f"'{path}' is no list of certificates that are taken back")
-    for crl in found:
-        if not any(_has_signed(one, crl) for one in authorities):
-            raise TlsError(f"'{path}' is not signed by an authority of {keyfiles.CA}")
+    named = {one.subject for one in authorities}
+    own = [crl for crl in found if crl.issuer in named]
+    if not own or not all(any(_has_signed(one, crl) for one in authorities) for crl in own):
+        raise TlsError(f"'{path}' is not signed by an authority of {keyfiles.CA}")
     return found
 
 

@@ -16,6 +16,10 @@ from escp.options.agentoptions import RULE_FLAGS, RULE_WORDS
 from escp.options.rules import check_rule
 from escp.tls.keyfiles import TlsError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
 RULE = "escp-rule:"  # of a SAN URI: escp-rule:write-only, escp-rule:max-bytes=10T
 MAX_RULES = 16
 MAX_NAMES = 64
@@ -34,6 +38,12 @@ class Certificate(Record):
     is_for_servers: bool
     not_before: datetime.datetime
     not_after: datetime.datetime
+    above: tuple[tuple[bytes, int], ...] = ()  # issuer and serial of its authorities' certificates
+
+    @property
+    def numbers(self) -> tuple[tuple[bytes, int], ...]:
+        """Issuer and serial number, as lists of what was revoked name them: its own, then those above."""
+        return (self.issuer, self.serial), *self.above
 
     @property
     def title(self) -> str:
@@ -64,14 +74,18 @@ class Certificate(Record):
             )
 
 
-def read_certificate(data: bytes, *, is_pem: bool = False) -> Certificate:
-    """Raises TlsError for what is none, and for a rule that is not known: a rule must not get lost."""
+def read_certificate(data: bytes, *, is_pem: bool = False, above: "Iterable[bytes]" = ()) -> Certificate:
+    """Raises TlsError for what is none, and for a rule that is not known: a rule must not get lost.
+
+    *above*: DER, the authorities' of a chain that OpenSSL has believed.
+    """
     try:
         found = x509.load_pem_x509_certificate(data) if is_pem else x509.load_der_x509_certificate(data)
         uris = _find_uris(found)
         purposes = _find_purposes(found)
         subject = found.subject.rfc4514_string()
         is_authority = _is_authority(found)
+        chain = [x509.load_der_x509_certificate(one) for one in above]
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as e:
         raise TlsError(f"a certificate can't be read: {e}") from e
     if is_authority:
@@ -87,6 +101,7 @@ def read_certificate(data: bytes, *, is_pem: bool = False) -> Certificate:
         is_for_servers=ExtendedKeyUsageOID.SERVER_AUTH in purposes,
         not_before=found.not_valid_before_utc,
         not_after=found.not_valid_after_utc,
+        above=tuple((one.issuer.public_bytes(), one.serial_number) for one in chain),
     )
 
 

@@ -1,5 +1,6 @@
 """What both sides ask of a TLS connection: 1.3, and a certificate by an authority of their own folder."""
 
+import _ssl
 import ssl
 
 from escp.errors import EscpError, LocalFileError
@@ -55,7 +56,16 @@ def read_own_certificate(folder: Folder) -> Certificate:
 
 def read_peer_certificate(sock: ssl.SSLSocket) -> Certificate:
     """Of a connection whose handshake is over. Raises TlsError."""
-    data = sock.getpeercert(binary_form=True)
-    if not data:
+    chain = _read_chain(sock)
+    if not chain:
         raise TlsError("the other side showed no certificate")
-    return read_certificate(data)
+    return read_certificate(chain[0], above=chain[1:])
+
+
+def _read_chain(sock: ssl.SSLSocket) -> list[bytes]:
+    """What OpenSSL has believed, DER: the peer's certificate, and its authorities' up to one of ca.pem."""
+    if hasattr(sock, "get_verified_chain"):
+        return list(sock.get_verified_chain())
+    inner = sock._sslobj  # type: ignore[attr-defined]  # before Python 3.13, which has the method
+    found = inner.get_verified_chain()
+    return [one.public_bytes(_ssl.ENCODING_DER) for one in found or ()]

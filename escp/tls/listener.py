@@ -61,7 +61,9 @@ class _Guest:
     def network(self) -> str:
         """The address; of IPv6 what one subscriber has."""
         address = self.peer[0]
-        return ":".join(address.split(":")[:4]) if ":" in address else address
+        if ":" not in address:
+            return address
+        return socket.inet_pton(socket.AF_INET6, address.partition("%")[0])[:8].hex()
 
 
 class Daemon:
@@ -372,4 +374,5 @@ def _rebuild(told: "dict[str, Any]") -> Certificate:
     return Certificate(
         told["subject"], tuple(told["names"]), (), bytes.fromhex(told["issuer"]), int(told["serial"], 16),
         "", True, False, never, never,
+        tuple((bytes.fromhex(issuer), int(serial, 16)) for issuer, serial in told["above"]),
     )  # fmt: skip

@@ -63,7 +63,7 @@ def _log_in(host: str, port: int, folder: Folder, family: int) -> ssl.SSLSocket:
     plain = _connect(host, port, family)
     plain.settimeout(HANDSHAKE_S)
     try:
-        sock = context.wrap_socket(plain, server_hostname=host)
+        sock = context.wrap_socket(plain, server_hostname=host.partition("%")[0])  # an interface is no name
         read_peer_certificate(sock).check_purpose(is_client=False)
         return sock
     except ssl.SSLCertVerificationError as e:

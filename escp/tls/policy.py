@@ -70,8 +70,12 @@ class Policy:
         """As whom it may log in. Raises TlsError."""
         if self.error is not None:
             raise TlsError("its escp can't read its own files at the moment", "ask its administrator")
-        if (certificate.issuer, certificate.serial) in self._revoked:
-            raise TlsError(f"the certificate of {certificate.title} was revoked", "have a new one made")
+        for number in certificate.numbers:
+            if number in self._revoked:
+                whose = "" if number == certificate.numbers[0] else "an authority above "
+                raise TlsError(
+                    f"{whose}the certificate of {certificate.title} was revoked", "have a new one made"
+                )
         return self._users.find(certificate)
 
 

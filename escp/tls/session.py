@@ -72,7 +72,8 @@ def _admit(
 ) -> tuple[Entry, pwd.struct_passwd]:
     """Ask the daemon, once all is known that it has to know. Raises EscpError."""
     told = {"subject": certificate.subject, "names": certificate.names, "serial": f"{certificate.serial:x}",
-            "issuer": certificate.issuer.hex()}  # fmt: skip
+            "issuer": certificate.issuer.hex(),
+            "above": [(issuer.hex(), f"{serial:x}") for issuer, serial in certificate.above]}  # fmt: skip
     _tell(report, {"certificate": told})
     certificate.check_purpose(is_client=True)
     entry = policy.find(certificate)

@@ -61,6 +61,7 @@ TEST_WRITER = "tests/api/test_blocks.py::"
 TEST_SHMEM = "tests/integration/test_shmem.py::"
 TEST_SEGMENTS = "tests/_fast/io/test_segments.py::"
 TEST_TLS = "tests/integration/test_tls.py::"
+TEST_CHAINS = "tests/integration/test_tls_chains.py::"
 TEST_RULES, TEST_BLOCK = "tests/options/test_rules.py::", "tests/integration/test_server_block.py::"
 
 MUTATIONS = [
@@ -612,8 +613,11 @@ MUTATIONS = [
              "self._start([*entry.words, *rules], account)", "self._start([*entry.words], account)",
              (TEST_TLS + "test_rules",)),
     Mutation(35, "what is revoked goes on", "escp/tls/policy.py",
-             "        if (certificate.issuer, certificate.serial) in self._revoked:\n", "        if False:\n",
+             "            if number in self._revoked:\n", "            if False:\n",
              (TEST_TLS + "test_revoked_while_it_runs",)),
+    Mutation(35, "what an authority made that is revoked goes on", "escp/tls/certificate.py",
+             "        return (self.issuer, self.serial), *self.above\n", "        return ((self.issuer, self.serial),)\n",
+             (TEST_CHAINS + "test_authority_is_revoked_while_its_user_copies",)),
     Mutation(35, "a changed map ends nobody", "escp/tls/listener.py",
              "            if self._policy.find(certificate) != guest.entry or not has_same_limits:\n", "            if self._policy.find(certificate) is None or not has_same_limits:\n",
              (TEST_TLS + "test_map_is_changed_while_it_runs",)),

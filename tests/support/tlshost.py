@@ -6,6 +6,7 @@ import pwd
 import signal
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
@@ -32,19 +33,32 @@ FUTURE = datetime.datetime.now(datetime.UTC) + datetime.timedelta(days=10)
 
 
 class TlsHost:
-    """`ca`, `files` (the daemon's) and `user()`s lie in *folder*, which the account must be able to enter."""
+    """`ca`, `files` (the daemon's) and `user()`s lie in *folder*, which the account must be able to enter.
 
-    def __init__(self, folder: Path, *, has_own_etc: bool = False):
+    *place*: where it listens, with {} for the port. *prefix* starts it elsewhere, in a network namespace.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        has_own_etc: bool = False,
+        names: tuple[str, ...] = ("DNS:localhost", "IP:127.0.0.1"),
+        place: str = "127.0.0.1:{}",
+        prefix: tuple[str, ...] = (),
+        make_ca: Callable[[str], None] = authority.make_ca,
+    ):
         self.folder = folder
         self.ca = folder / "ca"
         self.files = folder / "files"
-        authority.make_ca(str(self.ca))
-        authority.make_certificate(str(self.ca), str(self.files), ["DNS:localhost", "IP:127.0.0.1"])
+        make_ca(str(self.ca))
+        authority.make_certificate(str(self.ca), str(self.files), names)
         self.map(f"{USER} {ACCOUNT.pw_name}")
         self._ports = Ports()
         self.port = self._ports.first
         self.log_file = folder / "log"
-        self._prefix: tuple[str, ...] = _open_folders() if IS_ROOT else ()
+        self._place = place.format(self.port)
+        self._prefix = (*prefix, *(_open_folders() if IS_ROOT else ()))
         self.config = folder / "etc" / "escp.conf"
         if has_own_etc:
             self._prefix += ("unshare", "--mount", "sh", "-c", _OWN_ETC, "sh", str(folder))
@@ -64,7 +78,7 @@ class TlsHost:
         command = [*self._prefix]
         if as_user is not None:
             command += ["setpriv", f"--reuid={as_user}", f"--regid={as_user}", "--clear-groups"]
-        command += [*COMMAND, "--tls-dir", str(self.files), *words, "--listen", f"127.0.0.1:{self.port}"]
+        command += [*COMMAND, "--tls-dir", str(self.files), *words, "--listen", self._place]
         env = {**copy_environment(), "PYTHONPATH": str(ROOT)}
         with self.log_file.open("wb") as log:
             self.process = subprocess.Popen(
