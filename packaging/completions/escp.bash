@@ -78,6 +78,9 @@ _escp()
     fi
 
     case $cur in
+        scp://* | tls://*) # no host is called scp, and those of tls:// can't be asked by ssh
+            return
+            ;;
         [^:]*([^:/]):*)
             _escp_remote "${reach[@]}"
             return

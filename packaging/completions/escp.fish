@@ -4,6 +4,7 @@
 # password (a key, or ControlMaster in its configuration).
 function __escp_remote_paths
     set -l word (commandline -ct | string unescape)
+    string match -qr '^(scp|tls)://' -- $word; and return # no host is called scp, and those of tls:// can't be asked by ssh
     set -l parts (string match -r '^(\[[^]]*\]|[^:/]+):(.*)$' -- $word)
     test (count $parts) -eq 3; or return
     set -l host (string trim -c '[]' -- $parts[2])

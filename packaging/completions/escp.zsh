@@ -2,6 +2,8 @@
 # Completion of escp(1) for zsh, made by packaging/completions.py.
 
 _escp_operands() {
+  # No host is called scp, and those of tls:// can't be asked by ssh.
+  [[ $PREFIX == (scp|tls)://* ]] && return 1
   if compset -P 1 '(\[[^]]#\]|[^./:][^/:]#):'; then
     # The host is asked by ssh, which must need no password (a key, or ControlMaster in its configuration).
     local reach=(${(kv)opt_args[(I)-[FP46]]/-P/-p})

@@ -171,6 +171,20 @@ def test_ssh_gets_what_it_needs_to_get_there(home, shell):
         assert words in login
 
 
+@pytest.mark.parametrize(
+    "line", ["escp tls://gateway7/", "escp a tls://gateway7:1231/oth", "escp scp://gateway7/oth"]
+)
+@pytest.mark.parametrize("shell", SHELLS)
+def test_nobody_is_asked_about_an_address(home, request, shell, line):
+    needs(shell)
+    (home / "logins").write_text("")
+    if shell == "zsh":
+        assert request.getfixturevalue("zsh")(line).replace("\\", "").rstrip() == line
+    else:
+        assert not any(ask_bash(home, line) if shell == "bash" else ask_fish(home, line))
+    assert (home / "logins").read_text() == ""
+
+
 def test_bash_offers_no_options_after_an_operand(home):
     needs("bash")
     assert not any(ask_bash(home, AFTER_AN_OPERAND))
