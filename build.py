@@ -65,7 +65,6 @@ MAX_TEST_WORKERS = 4
 RUN_LISTS = ("requirements.txt", "requirements-build.txt")  # what escp runs with and is compiled with
 DEV_LISTS = ("requirements-dev.txt",)  # what it is tested, looked at and packed with
 HINT = "try `python3 build.py --help`; wheels are made with `pip wheel .`"
-wheels = []  # with --wheels: what pip is told in place of its index
 IS_DEBUG = os.environ.get("ESCP_BUILD", "") == "debug"
 
 
@@ -164,7 +163,7 @@ def prepare_venv(lists):
     say(f"installing the Python packages of {' and '.join(missing)} into .venv; this may take a minute")
     words = [word for name in missing for word in ("-r", name)]
     pip = [VENV_PYTHON, "-m", "pip", "--disable-pip-version-check", "--no-input", "install", "-q"]
-    run(*pip, *wheels, "--no-deps", "--require-hashes", *words, what="pip install")
+    run(*pip, "--no-deps", "--require-hashes", *words, what="pip install")
     # Not `pip install -e .`: that compiles everything once more, and its launcher imports more than it needs.
     find_site = "import sysconfig; print(sysconfig.get_path('purelib'))"
     site = subprocess.check_output([str(VENV_PYTHON), "-c", find_site]).decode().strip()
@@ -342,7 +341,7 @@ def require_python(argv):
 
 
 def take_wheels(arguments):
-    """The arguments without `--wheels DIR` or `--wheels=DIR`, which is noted."""
+    """The arguments without `--wheels DIR` or `--wheels=DIR`, which pip is told, that of tests, too."""
     for i, word in enumerate(arguments):
         name, is_joined, folder = word.partition("=")
         if name != "--wheels":
@@ -350,7 +349,7 @@ def take_wheels(arguments):
         folder = folder if is_joined else "".join(arguments[i + 1 : i + 2])
         if not Path(folder).is_dir() or not folder:
             raise Stop(f"--wheels: there is no folder '{folder}'", code=2)
-        wheels[:] = ["--no-index", "--find-links", str(Path(folder).resolve())]
+        os.environ.update(PIP_NO_INDEX="1", PIP_FIND_LINKS=Path(folder).resolve().as_uri())
         return arguments[:i] + arguments[i + (1 if is_joined else 2) :]
     return arguments
 

@@ -12,16 +12,17 @@ from escp.errors import describe_errno
 from escp.options.parser import build_parser
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+EXAMPLES = sorted((ROOT / "examples").glob("*/README.md"))
+DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")), *EXAMPLES]
 
 
 def find_paths(text: str) -> set[str]:
     """Files of the project that a document names: in backticks, or as the target of a link."""
-    named = set(re.findall(r"`((?:escp|tests|docs|packaging)/[\w/-]+(?:\.\w+|/))`", text))
+    named = set(re.findall(r"`((?:escp|tests|docs|packaging|examples)/[\w/-]+(?:\.\w+|/))`", text))
     return named | set(re.findall(r"\]\(([\w./-]+)\)", text))
 
 
-@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_that_a_document_names_exist(document):
     paths = find_paths(document.read_text())
     missing = [p for p in paths if not (ROOT / p).exists() and not (document.parent / p).exists()]
