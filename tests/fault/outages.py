@@ -1,14 +1,16 @@
 """The outage table: a cable is pulled in mid-copy for some seconds; the copy ends verified, soon after.
 
-    python3 -m tests.fault.outages [--ways push,pull,-3,-R] [--what link,ssh] [--seconds 5,20,60] [--mib 64]
+    python3 -m tests.fault.outages [--ways push,pull,-3,-R] [--what link,ssh,sleep] [--seconds 5,20]
 
 Three hosts in network namespaces, with a cable between each two. What goes over the wires is counted; "again"
 is what was more than in the same copy without an outage, in per cent of that (-3: each byte on two wires).
+With `sleep` all processes of `here` are stopped meanwhile, as those of a laptop that sleeps.
 """
 
 import argparse
 import os
 import shlex
+import signal
 import sys
 import threading
 import time
@@ -75,7 +77,7 @@ class Hosts:
         return n
 
     def cut(self, what: str, *, is_cut: bool) -> None:
-        """*what*: `link`, all of `one`'s; `ssh`, packets of ssh alone are lost."""
+        """*what*: `link` or `sleep`, all of `one`'s; `ssh`, packets of ssh alone are lost."""
         one = self.spaces["one"]
         if what == "ssh":
             for name in ("here", "one", "two"):
@@ -111,9 +113,13 @@ def run_outage(escp: Escp, hosts: Hosts, way: str, source: Path, target: Path, w
     def cut() -> None:
         wait_for(lambda: any(target.rglob("small-000*")) or process.poll() is not None)
         time.sleep(settle_s)
+        if what == "sleep":
+            os.killpg(process.pid, signal.SIGSTOP)
         hosts.cut(what, is_cut=True)
         time.sleep(seconds)
         hosts.cut(what, is_cut=False)
+        if what == "sleep":
+            os.killpg(process.pid, signal.SIGCONT)
         back.append(time.monotonic())
 
     thread = threading.Thread(target=cut)
@@ -170,7 +176,7 @@ def run_all(hosts: Hosts, home: Path, args: argparse.Namespace) -> None:
                     whole = whole or found.n_bytes
                     again = 100 * (found.n_bytes - whole) / whole
                     state = "whole" if same else "NOT WHOLE"
-                    print(f"{way:5} {what:4} {seconds:5.0f} s  exit {found.code:3} {state}  end after "
+                    print(f"{way:5} {what:5} {seconds:5.0f} s  exit {found.code:3} {state}  end after "
                           f"{found.after_s:6.1f} s  again {again:5.2f} %", flush=True)  # fmt: skip
                     if found.code or not same:
                         print(found.err, flush=True)
