@@ -174,7 +174,8 @@ class Leg:
             raise NetworkError(
                 f"the remote escp on {self._agent.host} names port {listening.port}, "
                 f"but was asked for one of {first}-{last}",
-                "nothing was sent there: is that host to be trusted?",
+                f"if its administrator wants that one (admins.md), ask for it: --escp_port {listening.port}; "
+                "if not, is that host to be trusted?",
                 is_retryable=False,
             )
 

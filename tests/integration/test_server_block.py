@@ -161,6 +161,15 @@ def test_ports_are_the_hosts(host, tree):
     assert f":{first + 5}" in done.json[0]["address"]
 
 
+def test_ports_that_were_not_asked_for_are_told_with_how_to_ask(host, tree):
+    wanted = host.escp.port + 5
+    host.force(f"--restrict={host.reached}", block=f"escp-port: {wanted}\nescp-portrange: 2")
+    done = host.escp.fail(13, "--escp_portrange", "3", tree / "00", "box:")
+    assert f"names port {wanted}, but was asked for one of {wanted - 5}-{wanted - 2}" in done.error
+    assert f"ask for it: --escp_port {wanted}" in done.hint and not (host.reached / "00").exists()
+    host.escp.copy("--escp_port", str(wanted), "--escp_portrange", "2", tree / "00", "box:")
+
+
 @pytest.mark.parametrize("more", [[], ["--tunnel", "always"]])
 @pytest.mark.parametrize("way", ["push", "pull"])
 def test_limit(host, source, target, way, more):
