@@ -17,7 +17,8 @@ N_SMALL = 2000
 NEXT = """\
 
 Next:
-  put it into PATH   ln -s {escp} ~/.local/bin/escp
+  put it into PATH   ln -s {escp} /usr/local/bin/     as root; or
+                     mkdir -p ~/.local/bin && ln -s {escp} ~/.local/bin/
   the other host     needs an escp of its own, in its PATH or named with -D. `python3 build.py package`
                      makes deb, rpm and tar.gz, which need no Python; docs/install.md has the ways.
                      Or nothing: after `python3 build.py freeze`, dist/escp/bin/escp --push-agent sends it.
