@@ -1,19 +1,17 @@
 """Configuration files of any content: settings or one UsageError that names the file, never anything else."""
 
 import os
-import tempfile
-from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
 from escp.errors import UsageError
-from escp.options import config, configfile
-from escp.options.options import NOT_CONFIGURABLE, list_kinds
-from escp.options.parser import build_parser
+from escp.options import config
+from escp.options.options import NOT_CONFIGURABLE
 from escp.options.values import check_setting
+from tests.fuzz.targets import configuration
+from tests.fuzz.targets.configuration import KINDS
 
-KINDS = list_kinds(build_parser())
 # What a file is made of, so that more than its first line is looked at.
 PIECES = st.sampled_from(
     [*KINDS, *NOT_CONFIGURABLE, "hosts", ": ", ":", "\n", "\n  ", "\n    ", "- ", "[", "]", "{", "}", ", ",
@@ -22,27 +20,14 @@ PIECES = st.sampled_from(
 )  # fmt: skip
 
 
-def read(data: bytes) -> None:
-    with tempfile.NamedTemporaryFile() as file:
-        Path(file.name).write_bytes(data)
-        try:
-            blocks = configfile.read_files({"ESCP_CONFIG": file.name}, KINDS, NOT_CONFIGURABLE)
-            chosen = config.select_blocks(blocks, [("host", "me@host")])
-            values, lists = config.merge_blocks(chosen, KINDS, check_setting)
-        except UsageError as e:
-            assert file.name in str(e)
-            return
-    assert set(values) | set(lists) <= {kind.dest for kind in KINDS.values()}
-
-
 @given(st.binary(max_size=200))
 def test_any_bytes(data):
-    read(data)
+    configuration.test_one(data)
 
 
 @given(st.lists(PIECES, max_size=30).map("".join))
 def test_any_tokens(text):
-    read(text.encode())
+    configuration.test_one(text.encode())
 
 
 @given(st.dictionaries(st.sampled_from([config.variable_name(key) for key in KINDS]), st.text(max_size=20)))

@@ -12,8 +12,12 @@ def test_one(data: bytes) -> None:
     words = data.split(b"\0")
     for word in words:
         read_location(word)
+    read_options([os.fsdecode(word) for word in words])
+
+
+def read_options(argv: list[str]) -> None:
     try:
-        options = parse_options([os.fsdecode(word) for word in words])
+        options = parse_options(argv)
     except EscpError as error:
         assert error.exit_code == 2 and str(error)
         return
