@@ -42,20 +42,12 @@ cdef void close_ring(io_ring *ring) noexcept nogil:
     pthread_mutex_unlock(&s.lock)
 
 
-cdef void prefetch(int fd) noexcept nogil:
-    pass
-
-
 cdef int64_t read_small(io_ring *ring, int fd, uint8_t *to, size_t n) noexcept nogil:
     return -1
 
 
 cdef void submit(io_ring *ring, io_slot *slot) noexcept nogil:
     slot.state = SLOT_READY
-
-
-cdef int reap(io_ring *ring, int least, fast_err *err) noexcept nogil:
-    return 0
 
 
 cdef uint8_t *take_empty_locked(block_sink *s, fast_err *err) noexcept nogil:
@@ -105,11 +97,9 @@ to_memory.name = "memory"
 to_memory.takes_blocks = True
 to_memory.open = open_ring
 to_memory.close = close_ring
-to_memory.prefetch = prefetch
 to_memory.read_small = read_small
 to_memory.put_small = put_small
 to_memory.submit = submit
-to_memory.reap = reap
 to_memory.finish = finish
 
 

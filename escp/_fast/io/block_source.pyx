@@ -25,18 +25,6 @@ cdef enum:
 
 # ---- For streams ----------------------------------------------------------------------------------
 
-cdef void open_ring(io_ring *ring, size_t n) noexcept nogil:
-    pass
-
-
-cdef void close_ring(io_ring *ring) noexcept nogil:
-    pass
-
-
-cdef void prefetch(int fd) noexcept nogil:
-    pass
-
-
 cdef int64_t read_small(io_ring *ring, int fd, uint8_t *to, size_t n) noexcept nogil:
     cdef block_source *s = <block_source *>ring.exchange
     if not s.is_whole or n != s.size:
@@ -50,10 +38,6 @@ cdef int64_t read_small(io_ring *ring, int fd, uint8_t *to, size_t n) noexcept n
 
 cdef void submit(io_ring *ring, io_slot *slot) noexcept nogil:
     slot.state = SLOT_READY
-
-
-cdef int reap(io_ring *ring, int least, fast_err *err) noexcept nogil:
-    return 0
 
 
 cdef int finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil:
@@ -104,12 +88,8 @@ cdef int await_end(io_ring *ring, int fd, fast_err *err) noexcept nogil:
 
 cdef io_engine from_memory
 from_memory.name = "memory"
-from_memory.open = open_ring
-from_memory.close = close_ring
-from_memory.prefetch = prefetch
 from_memory.read_small = read_small
 from_memory.submit = submit
-from_memory.reap = reap
 from_memory.finish = finish
 from_memory.give_back = give_back
 from_memory.await_end = await_end

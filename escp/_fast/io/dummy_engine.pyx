@@ -11,14 +11,6 @@ cdef void open_ring(io_ring *ring, size_t n) noexcept nogil:
     memset(ring.memory, 0, n)  # reads leave the buffers as they are: zeroes, or what was sent before
 
 
-cdef void close_ring(io_ring *ring) noexcept nogil:
-    pass
-
-
-cdef void prefetch(int fd) noexcept nogil:
-    pass
-
-
 cdef int64_t read_small(io_ring *ring, int fd, uint8_t *to, size_t n) noexcept nogil:
     return <int64_t>n
 
@@ -28,19 +20,12 @@ cdef void submit(io_ring *ring, io_slot *slot) noexcept nogil:
     slot.state = SLOT_DONE
 
 
-cdef int reap(io_ring *ring, int least, fast_err *err) noexcept nogil:
-    return 0
-
-
 cdef int finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil:
     return 0
 
 
 dummy_engine.name = "dummy"
 dummy_engine.open = open_ring
-dummy_engine.close = close_ring
-dummy_engine.prefetch = prefetch
 dummy_engine.read_small = read_small
 dummy_engine.submit = submit
-dummy_engine.reap = reap
 dummy_engine.finish = finish

@@ -64,12 +64,12 @@ ctypedef struct io_engine:
     bint is_asynchronous  # several direct blocks of a ring at a time
     bint takes_blocks  # of what arrives every verified block is submitted, though there are no files
     # What it does.
-    # Makes what the engine needs in a ring that has all else; the ring's buffers have n bytes together.
+    # Makes what the engine needs in a ring that has all else; the ring's buffers have n bytes together. NULL: nothing.
     void (*open)(io_ring *ring, size_t n) noexcept nogil
     # Waits until nothing is pending. Where that fails n_pending stays above 0: the kernel may still write to the
-    # buffers, which are never freed then.
+    # buffers, which are never freed then. NULL: there is nothing to end.
     void (*close)(io_ring *ring) noexcept nogil
-    # A hint: all of the small file *fd* is read soon. Any thread.
+    # A hint: all of the small file *fd* is read soon. Any thread. NULL: it is of no use.
     void (*prefetch)(int fd) noexcept nogil
     # Reads the n bytes of a small file into *to*. Returns how many there were, or -1 with errno.
     int64_t (*read_small)(io_ring *ring, int fd, uint8_t *to, size_t n) noexcept nogil
@@ -78,7 +78,7 @@ ctypedef struct io_engine:
     # Begins to read or write what the slot says: sets its state, and counts it in n_pending if it is PENDING.
     void (*submit)(io_ring *ring, io_slot *slot) noexcept nogil
     # Waits until *least* pending slots are done (there are at least as many), and sets *result* and state of all
-    # that are. -1: waiting failed, and would fail again.
+    # that are. -1: waiting failed, and would fail again. NULL: no slot is ever pending.
     int (*reap)(io_ring *ring, int least, fast_err *err) noexcept nogil
     # Does at once what is left of a slot: of a READY one everything, of a DONE one what is missing. -1: it can't.
     # It may read another block of the same file than was asked for, and says so in *offset* and *n_bytes*.

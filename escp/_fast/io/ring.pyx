@@ -31,12 +31,13 @@ cdef int ring_open(io_ring *ring, const io_engine *engine, void *exchange, size_
     ring.engine = engine
     ring.exchange = exchange
     ring.is_asynchronous = engine.is_asynchronous
-    engine.open(ring, ring_bytes(block))
+    if engine.open != NULL:
+        engine.open(ring, ring_bytes(block))
     return 0
 
 
 cdef void ring_end(io_ring *ring) noexcept nogil:
-    if ring.engine != NULL:
+    if ring.engine != NULL and ring.engine.close != NULL:
         ring.engine.close(ring)
     ring.engine = NULL  # an engine may take back what a ring had of it, which it must do once
 

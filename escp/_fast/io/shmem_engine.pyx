@@ -10,48 +10,26 @@ from escp._fast.io.segments cimport (SEGMENT_NAME_BYTES, WORD_FREE, WORD_FULL, a
                                      segment_detach, segment_ring, segment_store8, segment_tell)
 
 
-cdef void open_ring(io_ring *ring, size_t n) noexcept nogil:
-    pass
-
-
-cdef void close_ring(io_ring *ring) noexcept nogil:
-    pass
-
-
-cdef void prefetch(int fd) noexcept nogil:
-    pass
-
-
-cdef int copy_out(const io_ring *ring, attached *a, uint64_t offset, uint8_t *to, uint64_t n,
-                  fast_err *err) noexcept nogil:
+cdef int copy(const io_ring *ring, attached *a, uint64_t offset, uint8_t *data, uint64_t n, uint32_t awaited,
+              fast_err *err) noexcept nogil:
+    """Out of the program's blocks, each once it is FULL, to *data*; or into them, each once it is FREE."""
     cdef uint64_t number
     cdef uint64_t at
     cdef uint64_t k
+    cdef uint8_t *place
     while n:
         number, at = offset // a.plan.block_bytes, offset % a.plan.block_bytes
         k = a.plan.block_bytes - at
         k = k if k < n else n
-        if await_word(ring, a, number, WORD_FULL, err) < 0:
+        if await_word(ring, a, number, awaited, err) < 0:
             return -1
-        memcpy(to, a.data + number % a.plan.n_blocks * a.plan.block_bytes + at, k)
-        move(a, number, <uint32_t>k, WORD_FREE)
-        offset, to, n = offset + k, to + k, n - k
-    return -1 if check_client(ring, a, err) < 0 else 0
-
-
-cdef int copy_in(const io_ring *ring, attached *a, uint64_t offset, const uint8_t *data, uint64_t n,
-                 fast_err *err) noexcept nogil:
-    cdef uint64_t number
-    cdef uint64_t at
-    cdef uint64_t k
-    while n:
-        number, at = offset // a.plan.block_bytes, offset % a.plan.block_bytes
-        k = a.plan.block_bytes - at
-        k = k if k < n else n
-        if await_word(ring, a, number, WORD_FREE, err) < 0:
-            return -1
-        memcpy(a.data + number % a.plan.n_blocks * a.plan.block_bytes + at, data, k)
-        move(a, number, <uint32_t>k, WORD_FULL)
+        place = a.data + number % a.plan.n_blocks * a.plan.block_bytes + at
+        if awaited == WORD_FULL:
+            memcpy(data, place, k)
+            move(a, number, <uint32_t>k, WORD_FREE)
+        else:
+            memcpy(place, data, k)
+            move(a, number, <uint32_t>k, WORD_FULL)
         offset, data, n = offset + k, data + k, n - k
     return -1 if check_client(ring, a, err) < 0 else 0
 
@@ -62,7 +40,7 @@ cdef int64_t read_small(io_ring *ring, int fd, uint8_t *to, size_t n) noexcept n
     clear(&err)
     if a == NULL or n != a.size:
         escp_set_errno(EINVAL)
-    elif copy_out(ring, a, 0, to, n, &err) == 0 and await_ended(ring, a, &err) == 0:
+    elif copy(ring, a, 0, to, n, WORD_FULL, &err) == 0 and await_ended(ring, a, &err) == 0:
         return <int64_t>n
     else:
         escp_set_errno(err.sys_errno)
@@ -71,10 +49,6 @@ cdef int64_t read_small(io_ring *ring, int fd, uint8_t *to, size_t n) noexcept n
 
 cdef void submit(io_ring *ring, io_slot *slot) noexcept nogil:
     slot.state = SLOT_READY
-
-
-cdef int reap(io_ring *ring, int least, fast_err *err) noexcept nogil:
-    return 0
 
 
 cdef int lend(io_ring *ring, attached *a, io_slot *slot, fast_err *err) noexcept nogil:
@@ -94,14 +68,14 @@ cdef int finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil:
     cdef attached *a
     cdef uint64_t room
     if slot.is_write:
-        return copy_in(ring, <attached *>ring.exchange, slot.offset, slot.data, slot.n_bytes, err)
+        return copy(ring, <attached *>ring.exchange, slot.offset, slot.data, slot.n_bytes, WORD_FREE, err)
     a = find_source(slot.fd)
     if a == NULL or slot.offset + slot.n_bytes > <int64_t>a.size:
         return fail(err, FAST_SYS, EINVAL, "segment")
     room = a.plan.block_bytes * <uint64_t>a.plan.n_blocks
     if ring.is_private or slot.offset % room + slot.n_bytes > room or (
             slot.n_bytes > room // 2):  # else the program has nowhere to go on meanwhile
-        return copy_out(ring, a, slot.offset, slot.data, slot.n_bytes, err)
+        return copy(ring, a, slot.offset, slot.data, slot.n_bytes, WORD_FULL, err)
     return lend(ring, a, slot, err)
 
 
@@ -148,18 +122,14 @@ cdef int settle(io_ring *ring, fast_err *err) noexcept nogil:
 
 
 cdef int put_small(io_ring *ring, const uint8_t *data, size_t n, fast_err *err) noexcept nogil:
-    return copy_in(ring, <attached *>ring.exchange, 0, data, n, err)
+    return copy(ring, <attached *>ring.exchange, 0, <uint8_t *>data, n, WORD_FREE, err)
 
 
 shmem_engine.name = "shmem"
 shmem_engine.takes_blocks = True
-shmem_engine.open = open_ring
-shmem_engine.close = close_ring
-shmem_engine.prefetch = prefetch
 shmem_engine.read_small = read_small
 shmem_engine.put_small = put_small
 shmem_engine.submit = submit
-shmem_engine.reap = reap
 shmem_engine.finish = finish
 shmem_engine.give_back = give_back
 shmem_engine.await_end = await_end

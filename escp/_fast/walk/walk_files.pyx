@@ -177,7 +177,7 @@ cdef void take_opened(send_state *s, int fd, dir_node *dir, const char *name) no
     elif measure_file(s, &it, &own) < 0:
         report(s, &own, False, dir, name, strlen(name))
     elif not is_out_of_bounds(s, it.size):
-        if 0 < it.status.st_size <= SMALL_FILE_BYTES:
+        if s.config.engine.prefetch != NULL and 0 < it.status.st_size <= SMALL_FILE_BYTES:
             s.config.engine.prefetch(it.fd)
         queue(s, &it, dir, name)
         return
