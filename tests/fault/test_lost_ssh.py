@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from escp.agent.way import HEARD_S
 from tests.fault.test_causes import name_ends
 from tests.support.leftovers import find_agents
 from tests.support.trees import list_tree, write_random
@@ -104,6 +105,24 @@ def test_agent_ends_soon_after_its_initiator_and_ssh(escp, tree, target, way, nu
     wait_for_data(tree, target)
     os.killpg(process.pid, number)
     escp.finish(process)
+    escp.assert_nothing_left()
+
+
+def test_agent_does_not_wait_for_ever_for_an_initiator_that_stands(escp, tree, target):
+    """It can't know that it has left: it has not been heard for a while, and its streams are open."""
+    process = escp.start(
+        "-r", "-l", "1M", "-t", "2", "--reconnect-timeout=5s", *name_ends("push", tree, target)
+    )
+    wait_for_data(tree, target)
+    ssh = find_ssh(process)
+    process.send_signal(signal.SIGSTOP)
+    try:
+        time.sleep(HEARD_S + 1)
+        os.kill(ssh, signal.SIGKILL)
+        wait_for(lambda: not find_agents(escp.mark))
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert escp.finish(process).code == 13
     escp.assert_nothing_left()
 
 

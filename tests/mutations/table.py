@@ -475,7 +475,7 @@ MUTATIONS = [
              (TEST_LASTING + "test_peer_that_has_heard_what_it_was_not_told",)),
     Mutation(29, "an agent waits for ever", "escp/agent/way.py",
              "        if away_s > limit_s or min(closed_s, away_s) > GONE_S or", "        if",
-             ("tests/fault/test_lost_ssh.py::test_agent_ends_soon_after_its_initiator_and_ssh",)),
+             ("tests/fault/test_lost_ssh.py::test_agent_does_not_wait_for_ever_for_an_initiator_that_stands",)),
     Mutation(29, "an agent waits for an initiator that has left a target that hangs", "escp/agent/way.py",
              " or self._has_left(away_s):\n", ":\n",
              ("tests/fault/test_hanging.py::test_all_of_this_host_is_killed_while_the_target_hangs",)),
