@@ -28,7 +28,7 @@ ctypedef struct stamp_book:
     stamp_record *known  # NULL: none is
     uint64_t n_places  # a power of two
     stamp_record *log
-    uint64_t n_logged
+    uint64_t n_logged  # set under the sender's lock, read without it
 
 
 cdef uint64_t stamp_of(const stat_t *status) noexcept nogil  # never 0

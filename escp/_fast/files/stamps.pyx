@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint8_t, uint64_t
 
-from escp._fast.base.libc cimport calloc, free, malloc, memcpy, stat_t, timespec_t
+from escp._fast.base.libc cimport calloc, escp_store, free, malloc, memcpy, stat_t, timespec_t
 from escp._fast.crypto.digest cimport hash_bytes
 
 
@@ -74,4 +74,4 @@ cdef void book_add(stamp_book *b, uint64_t key, uint64_t stamp) noexcept nogil:
     if b.n_logged == N_LOGGED:
         return
     b.log[b.n_logged].key, b.log[b.n_logged].stamp = key, stamp
-    b.n_logged += 1
+    escp_store(&b.n_logged, b.n_logged + 1)

@@ -8,8 +8,9 @@ from libc.stdint cimport int64_t, uint32_t, uint64_t
 
 cimport cython
 
-from escp._fast.base.libc cimport (calloc, free, geteuid, pthread_cond_broadcast, pthread_mutex_destroy,
-                                   pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock)
+from escp._fast.base.libc cimport (calloc, escp_load, escp_store, free, geteuid, pthread_cond_broadcast,
+                                   pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
+                                   pthread_mutex_unlock)
 from escp._fast.base.types cimport MAX_OPEN_LARGE, MAX_PATH_BYTES, clear, fast_err
 from escp._fast.files.filter cimport filter_set, filters_compile, filters_free
 from escp._fast.files.stamps cimport STAMP_RECORD_BYTES, book_open
@@ -171,11 +172,11 @@ cdef class SendPlane(Plane):
         """What has arrived since the last time, as `keep_record` takes it."""
         cdef send_state *s = self.state
         cdef bytes records
-        if not s.stamps.n_logged:  # read without the lock: then the next time
+        if not escp_load(&s.stamps.n_logged):  # without the lock: then the next time
             return b""
         pthread_mutex_lock(&s.lock)
         records = (<char *>s.stamps.log)[:s.stamps.n_logged * STAMP_RECORD_BYTES]
-        s.stamps.n_logged = 0
+        escp_store(&s.stamps.n_logged, 0)
         pthread_mutex_unlock(&s.lock)
         return records
 
