@@ -285,8 +285,6 @@ class AgentJob(Job):
     def _take_listening(self, agent: AgentLink, listening: Listening) -> None:
         if agent not in self._linked:
             raise ProtocolError(f"the remote escp on {agent.host} tells of streams that nobody asked for")
-        if agent in self._legs:  # not one that connects to another host
-            self._legs[agent].check(listening)
         is_receiver = self._target is not None and agent is self._target.agent
         is_wanted = 1 <= listening.n_streams <= self._n_streams if is_receiver else (
             listening.n_streams == self._n_streams)  # fmt: skip

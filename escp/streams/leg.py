@@ -167,18 +167,6 @@ class Leg:
 
     # ---- The agent's port ---------------------------------------------------------------------------
 
-    def check(self, listening: Listening) -> None:
-        """Raises NetworkError for a port that the agent was not asked to open."""
-        first, last = self._ports
-        if self._mode == "listen" and listening.port and not first <= listening.port <= last:
-            raise NetworkError(
-                f"the remote escp on {self._agent.host} names port {listening.port}, "
-                f"but was asked for one of {first}-{last}",
-                f"if its administrator wants that one (admins.md), ask for it: --escp_port {listening.port}; "
-                "if not, is that host to be trusted?",
-                is_retryable=False,
-            )
-
     @property
     def _ports(self) -> tuple[int, int]:
         return self._options.port, self._options.port + self._options.n_ports - 1
@@ -207,12 +195,24 @@ class Leg:
         return None
 
     def find_addresses(self, listening: Listening) -> list[str]:
-        """Where the agent's streams can be reached, one address at least; raises NetworkError."""
+        """Where the agent's streams can be reached, one address at least; raises NetworkError.
+
+        Never a port that the agent was not asked to open.
+        """
         host = self._agent.host
         if not listening.port:
             raise NetworkError(
                 f"{host}: {listening.reason or 'no free port for the data'}",
                 NO_PORT_HINT,
+            )
+        first, last = self._ports
+        if not first <= listening.port <= last:
+            raise NetworkError(
+                f"the remote escp on {host} names port {listening.port}, "
+                f"but was asked for one of {first}-{last}",
+                f"if its administrator wants that one (admins.md), ask for it: --escp_port {listening.port}; "
+                "if not, is that host to be trusted?",
+                is_retryable=False,
             )
         self._port = listening.port
         known = self._find_known() if self._known is None else self._known

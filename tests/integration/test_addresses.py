@@ -100,7 +100,7 @@ def test_port_that_was_not_asked_for_is_not_connected_to(escp, talking, visits, 
     messages = [listening("127.0.0.1", port=port)]
     messages[:0] = [ROOTS] if way == "pull" else [OPENED]
     agent = talking(*messages, login=1 if way.startswith("-") else None)
-    done = escp.run(*find_words(way, source / "a", target), agent=agent)
+    done = escp.run("--tunnel=never", *find_words(way, source / "a", target), agent=agent)
     assert done.code == 13 and found == [], (done, found)
     assert f"names port {port}" in done.error and str(escp.port) in done.error and done.hint
 

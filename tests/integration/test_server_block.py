@@ -162,12 +162,17 @@ def test_ports_are_the_hosts(host, tree):
 
 
 def test_ports_that_were_not_asked_for_are_told_with_how_to_ask(host, tree):
+    """Nothing connects to them: the data goes through ssh, and where that is not wanted the copy ends."""
     wanted = host.escp.port + 5
     host.force(f"--restrict={host.reached}", block=f"escp-port: {wanted}\nescp-portrange: 2")
-    done = host.escp.fail(13, "--escp_portrange", "3", tree / "00", "box:")
-    assert f"names port {wanted}, but was asked for one of {wanted - 5}-{wanted - 2}" in done.error
-    assert f"ask for it: --escp_port {wanted}" in done.hint and not (host.reached / "00").exists()
-    host.escp.copy("--escp_port", str(wanted), "--escp_portrange", "2", tree / "00", "box:")
+    done = host.escp.copy("--escp_portrange", "3", tree / "00", "box:")
+    told = f"names port {wanted}, but was asked for one of {wanted - 5}-{wanted - 2}"
+    assert told in done.err and f"ask for it: --escp_port {wanted}" in done.err and "through ssh" in done.err
+    done = host.escp.fail(13, "--tunnel=never", "--escp_portrange", "3", tree / "01", "box:")
+    assert told in done.error and f"ask for it: --escp_port {wanted}" in done.hint
+    assert not (host.reached / "01").exists()
+    done = host.escp.copy("--escp_port", str(wanted), "--escp_portrange", "2", tree / "00", "box:")
+    assert "through ssh" not in done.err
 
 
 @pytest.mark.parametrize("more", [[], ["--tunnel", "always"]])
