@@ -37,7 +37,6 @@ ctypedef struct io_slot:
     bint is_write
     bint is_direct  # asked for: the engine may do without
     int state
-    int note  # the submitter's own, as is
     digest128 digest  # of its contents
 
 

@@ -21,19 +21,11 @@ from escp._fast.wire.payloads cimport (ENTRY_ASKS_PART, ENTRY_HAS_HOLES, ENTRY_I
                                        ENTRY_LARGE_END, data_header, entry)
 
 
-cdef enum:
-    NOTE_ANNOUNCE = 1  # this stream has not yet sent the file's entry
-
-
 cdef void claim_block_locked(send_stream *t, large_file *l, io_slot *slot) noexcept nogil:
     """Hand the file's next block to this stream and start reading it."""
-    cdef send_state *s = t.state
-    cdef uint64_t bit = <uint64_t>1 << t.index
     slot.owner = l
-    slot.note = 0 if l.announced & bit else NOTE_ANNOUNCE
-    l.announced |= bit
     slot_read(&t.ring, slot, l.fd, l.next, l.n_next, l.is_direct)
-    advance_locked(s, l)
+    advance_locked(t.state, l)
 
 
 cdef int add_large_entry(send_stream *t, large_file *l, flight *f, bint is_abandoned, uint32_t n_extras,
@@ -57,6 +49,18 @@ cdef int add_large_entry(send_stream *t, large_file *l, flight *f, bint is_aband
     if add_begun(t, l.what.dir, err) < 0:
         return -1
     return add_entry(t, &e, f, l.what.dir, l.what.name, l.what.n_name, err)
+
+
+cdef bint is_first_here_locked(const send_stream *t, large_file *l) noexcept nogil:
+    """Whether this stream has still to tell of the file; from here on it has, and results about it are expected.
+
+    It does so only before what keeps the file open at the receiver until it has come: a block, the end, or a question.
+    A LARGE alone could be read when the file has come over other streams, and begin it anew.
+    """
+    cdef uint64_t bit = <uint64_t>1 << t.index
+    cdef bint is_first = not l.announced & bit
+    l.announced |= bit
+    return is_first
 
 
 cdef int announce(send_stream *t, large_file *l, bint has_more, fast_err *err) noexcept nogil:
@@ -84,6 +88,7 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     cdef size_t n_extras = 0
     cdef bint has_failed
     cdef bint is_known
+    cdef bint is_first
     cdef flight *f = &s.flights[l.id % N_FLIGHTS]
     clear(&own)
     if not escp_flag(&l.has_failed) and s.config.engine.await_end != NULL and s.config.engine.await_end(
@@ -102,7 +107,8 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     if not s.config.reconnects:  # or a block may have to be read again until the file's result is there
         large_close_locked(s, l)
     has_failed = l.has_failed  # the receiver's word may change it yet
-    is_known = l.n_sent_bytes != 0 or (l.has_holes and not has_failed) or t.sink.link != NULL or l.asks
+    is_known = l.announced != 0 or not has_failed
+    is_first = is_known and is_first_here_locked(t, l)
     if not is_known:
         if s.config.engine.tell != NULL:
             fail(&own, FAST_STOPPED, 0, "abandoned")
@@ -111,8 +117,8 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
     pthread_mutex_unlock(&s.lock)
     if not is_known:
         return 0
-    if (has_failed or l.n_sent_bytes == 0) and add_large_entry(t, l, NULL, False, 0, err) < 0:
-        return -1  # this stream may have sent no block of it; its end must not come first
+    if is_first and add_large_entry(t, l, NULL, False, 0, err) < 0:
+        return -1
     if add_large_entry(t, l, f, has_failed, <uint32_t>n_extras, err) < 0:
         return -1
     return send_entries(t, False, err)
@@ -121,13 +127,13 @@ cdef int finish_large(send_stream *t, large_file *l, fast_err *err) noexcept nog
 cdef void expect_answer(send_stream *t, large_file *l) noexcept nogil:
     """From here on the file belongs to the receiver's answer, which may be there before the question has gone."""
     pthread_mutex_lock(&t.state.lock)
-    l.announced |= <uint64_t>1 << t.index
+    is_first_here_locked(t, l)
     l.is_asked = l.asks
     pthread_mutex_unlock(&t.state.lock)
 
 
 cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil:
-    """Tell the receiver of the file before any block of it is read: it may not need them."""
+    """Tell the receiver of the file before any block of it is read, if it may not need them."""
     cdef send_state *s = t.state
     l.is_local = t.sink.link != NULL
     if l.asks and not l.is_local:
@@ -135,9 +141,10 @@ cdef int open_large(send_stream *t, large_file *l, fast_err *err) noexcept nogil
             return -1
         expect_answer(t, l)  # what is sent from here on does not look at it
         return send_entries(t, False, err)
-    expect_answer(t, l)
-    if announce(t, l, False, err) < 0:
-        return -1
+    if l.is_local:  # it has been read when the call returns
+        expect_answer(t, l)
+        if announce(t, l, False, err) < 0:
+            return -1
     if l.is_cloned:
         l.n_sent_bytes = l.size
         pthread_mutex_lock(&s.lock)
@@ -166,6 +173,7 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
     cdef bint is_last
     cdef bint is_sent = False
     cdef bint is_kept = False
+    cdef bint is_first = False
     cdef int rc = 0
     clear(&own)
     part.high = part.low = 0
@@ -188,8 +196,12 @@ cdef int send_block(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil
         if slot.offset <= s.config.fault_offset < slot.offset + slot.n_bytes and slot.lent == NULL:
             slot.data[s.config.fault_offset - slot.offset] ^= 1
         is_kept = is_there(s, l, slot, &part)
-        if slot.note & NOTE_ANNOUNCE:
-            rc = announce(t, l, not is_kept, err)
+    if is_sent and not is_kept:
+        pthread_mutex_lock(&s.lock)
+        is_first = is_first_here_locked(t, l)
+        pthread_mutex_unlock(&s.lock)
+    if is_first:
+        rc = announce(t, l, True, err)
     if rc == 0 and is_sent and not is_kept:
         h.id, h.offset, h.raw_bytes, h.flags = l.id, slot.offset, slot.n_bytes, 0
         rc = send_data(t, slot, &h, err)
