@@ -122,8 +122,9 @@ class HostsJob(FetchJob):
 
     def _connect_directly(self, agent: AgentLink, listening: Listening) -> None:
         assert self._send_agent
+        leg = self._leg(agent)
         try:
-            addresses = self._leg(agent).find_addresses(listening)
+            addresses = leg.find_addresses(listening)
         except NetworkError as e:
             hint = f"{e.hint}; with -3 in place of -R the data goes through this host"
             raise NetworkError(str(e), hint) from e
@@ -137,14 +138,14 @@ class HostsJob(FetchJob):
         sender.send(Link(
             secret=self._secret, mode="connect", n_streams=self._n_streams,
             block_bytes=self._options.block_bytes, limit_bytes_per_s=self._limit_bytes_per_s,
-            addresses=addresses, port=listening.port, n_ports=1, patience_s=int(CONNECT_TIMEOUT_S),
+            addresses=addresses, port=leg.port, n_ports=1, patience_s=int(CONNECT_TIMEOUT_S),
             is_relayed=False, speaks_first=False, reconnect_s=again_s,
             control_secret=control_secret, control_port=own.port, n_control_ports=own.n_ports,
         ))  # fmt: skip
         self._secret = b""
         self._streams_run()
         self._legs.clear()
-        self._tell_begin(agent, f"{addresses[0]} port {listening.port}")
+        self._tell_begin(agent, f"{addresses[0]} port {leg.port}")
 
     def _go_on(self) -> None:
         if self._target is None and self._offers.has_asked:

@@ -168,6 +168,11 @@ class Leg:
     # ---- The agent's port ---------------------------------------------------------------------------
 
     @property
+    def port(self) -> int:
+        """The one that is connected to, of this host or the agent's; 0 while it is not known."""
+        return self._port
+
+    @property
     def _ports(self) -> tuple[int, int]:
         return self._options.port, self._options.port + self._options.n_ports - 1
 

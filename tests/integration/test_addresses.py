@@ -83,7 +83,7 @@ def test_foreign_addresses_of_an_agent_are_not_connected_to(
     escp, talking, visits, source, target, way, route
 ):
     write_random(source / "a", 1000)
-    messages = [listening(*FOREIGN, port=escp.port)]
+    messages = [listening(*FOREIGN, port=escp.port), ["alive"]]
     messages[:0] = [ROOTS] if way == "pull" else [OPENED]
     agent = talking(*messages, login=1 if way.startswith("-") else None)
     words = ["-J", "box"] if route == "jump" else []

@@ -17,7 +17,6 @@ import escp.cli.main
 import escp.cli.retry
 import escp.control.course
 import escp.jobs.agentjob
-import escp.jobs.hosts
 import escp.jobs.standstill
 import escp.remote.loginwatch
 import escp.streams.leg
@@ -36,21 +35,20 @@ def apply(settings: dict) -> None:
     if "still_s" in settings:
         escp.jobs.standstill.STILL_S = escp.jobs.agentjob.UNHEARD_S = settings["still_s"]
     if "ports" in settings:
-        lead_elsewhere(escp.streams.leg.Leg, "begin", 0, settings["ports"])
-        lead_elsewhere(escp.jobs.hosts.HostsJob, "_connect_directly", 1, settings["ports"])
+        lead_elsewhere(escp.streams.leg.Leg, settings["ports"])
         keep_port(escp.streams.leg.Leg)
 
 
-def lead_elsewhere(cls: type, name: str, at: int, ports: dict) -> None:
-    """Change the port in the `Listening` that a method has as its argument number *at*."""
-    method = getattr(cls, name)
+def lead_elsewhere(cls: type, ports: dict) -> None:
+    """Change the port that a leg finds in its agent's `Listening`."""
+    find = cls.find_addresses
 
-    def changed(self, *words):
-        listening = words[at]
-        port = ports.get(str(listening.port), listening.port)
-        return method(self, *words[:at], listening._replace(port=port), *words[at + 1 :])
+    def changed(self, listening):
+        found = find(self, listening)
+        self._port = ports.get(str(self._port), self._port)
+        return found
 
-    setattr(cls, name, changed)
+    cls.find_addresses = changed
 
 
 def keep_port(cls: type) -> None:

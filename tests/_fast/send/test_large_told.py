@@ -1,7 +1,7 @@
 """What a stream says of a large file comes with something that keeps the file open until it has been read.
 
-Streams are read one after the other: a receiver may have all blocks and the end of a file before it looks at another
-stream. A LARGE that it finds there then would begin the file anew, with a name and an end that never come.
+Streams are read one after the other: a receiver may have all blocks and the end of a file before it looks at
+another stream. A LARGE that it finds there then would begin the file anew, and its end would never come.
 """
 
 import os
