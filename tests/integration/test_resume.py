@@ -339,6 +339,20 @@ def test_a_run_that_is_about_to_end_is_waited_for(escp, big, cut, target):
     assert_whole(big, target)
 
 
+@pytest.mark.parametrize("end", ["os.unlink(part)", "os.chmod(part, 0o666); os.rename(part, sys.argv[2])"])
+def test_a_run_that_ends_with_its_part_meanwhile_is_no_stranger(escp, big, cut, target, end):
+    hold = (
+        "import fcntl, os, sys, time; part = sys.argv[1]; f = open(part); fcntl.flock(f, 2); "
+        f"print(flush=True); time.sleep(2); {end}; os.unlink(sys.argv[3])"
+    )
+    words = [sys.executable, "-c", hold, part_of(cut), target / "big", journal_of(cut)]
+    with subprocess.Popen(words, stdout=subprocess.PIPE) as holder:
+        holder.stdout.readline()
+        done = resume(escp, big, target)
+    assert count_sent(done) == SIZE and "left alone" not in done.out + done.err
+    assert_whole(big, target)
+
+
 def test_a_name_with_no_room_for_more_has_a_part_too(escp, source, target):
     name = "n" * 250
     write_random(source / name, SIZE)

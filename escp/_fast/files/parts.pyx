@@ -107,19 +107,20 @@ cdef int find_old(tree *t, int dirfd, const char *journal_name, new_file *f) noe
     cdef stat_t status
     cdef bint is_locked = False
     cdef int what = FOUND_OTHERS
+    memset(&status, 0, sizeof(status))
     f.journal.fd = -1
     f.fd = openat(dirfd, f.temporary, OLD_FLAGS)
     if f.fd < 0 and errno == ENOENT:
         return FOUND_NONE
     f.wish.news = "foreign"
-    if f.fd < 0 or not is_sound(f.fd, &status):
-        pass
-    elif not lock(t, f.fd, f.wish.resumes, &is_locked):
-        f.wish.news = "in use"
-    elif not has_name(dirfd, f.temporary, &status):
-        what = FOUND_NONE  # another run has just ended with it
-    else:
-        what = examine(t, dirfd, journal_name, f, is_locked)
+    if f.fd >= 0 and is_sound(f.fd, &status):
+        if not lock(t, f.fd, f.wish.resumes, &is_locked):
+            f.wish.news = "in use"
+        elif has_name(dirfd, f.temporary, &status):
+            what = examine(t, dirfd, journal_name, f, is_locked)
+    if f.fd >= 0 and what == FOUND_OTHERS and not has_name(dirfd, f.temporary, &status):
+        f.wish.news = NULL
+        what = FOUND_NONE  # another run has just ended with it: it has no name any more, or its own one and mode
     if what != FOUND_OLD:
         close_both(f)
     return what
