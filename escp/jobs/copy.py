@@ -141,7 +141,8 @@ class Copy:
             return ""
         if not self._n_parts:
             return "what is complete stays at the target: escp --resume with the same arguments does the rest"
-        which = "a large file" if self._n_parts == 1 else f"{self._n_parts} large files"
+        # No number: of what is still on its way nothing may have come.
+        which = "a large file" if self._n_parts == 1 else "large files"
         return f"what has come of {which} stays at the target: escp --resume with the same arguments goes on"
 
     def _update(self, counters: dict[str, int]) -> None:
