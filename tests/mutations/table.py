@@ -398,7 +398,7 @@ MUTATIONS = [
              "        return named or known\n",
              ("tests/integration/test_addresses.py::test_foreign_addresses_of_an_agent_are_not_connected_to",)),
     Mutation(24, "any port may be named", "escp/streams/leg.py",
-             'listening.port and not first <= listening.port <= last:', "False:",
+             "        if not first <= listening.port <= last:\n", "        if False:\n",
              ("tests/integration/test_addresses.py::test_port_that_was_not_asked_for_is_not_connected_to",)),
     # ---- 25: an agent that only says that it is alive is not waited for
     Mutation(25, "what is owed may come late", "escp/control/course.py",
