@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from escp.api.copy import Flag, call_copy
 from escp.api.outcome import Result
 from escp.api.words import Path
-from escp.errors import EscpError, OutcomeUnknown
+from escp.errors import EscpError, OutcomeUnknown, SomeFailedError
 from escp.streams.blocks import BlockSink, BlockSource
 
 TYPE_CHECKING = False
@@ -79,12 +79,17 @@ def receive_memory(
     memory: BlockSink, source: Path, options: Mapping[str, object], *,
     cancel: Flag | None, start_agent: "StartAgent",
 ) -> Result:  # fmt: skip
-    """Nothing is written: the root directory only stands for a target."""
+    """Nothing is written: the root directory only stands for a target. Raises what kept the file back."""
     fixed = {**_FIXED, "is_target_exact": False}
-    done = call_copy(
-        [source], "/", options, progress=None, cancel=cancel, expected_digest=None,
-        start_agent=start_agent, taker=memory, fixed=fixed,
-    )  # fmt: skip
+    try:
+        done = call_copy(
+            [source], "/", options, progress=None, cancel=cancel, expected_digest=None,
+            start_agent=start_agent, taker=memory, fixed=fixed,
+        )  # fmt: skip
+    except SomeFailedError as e:
+        if isinstance(e.__cause__, OSError):  # as `check`: what the system there said
+            raise OSError(e.__cause__.errno, e.__cause__.strerror, os.fsdecode(source)) from e
+        raise
     done.check()
     return done
 
