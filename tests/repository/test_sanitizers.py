@@ -18,6 +18,7 @@ NATIVE = re.compile(
 LEFT_OUT = {
     "cli": "what it starts integration starts too, and the frozen program has no sanitizer",
     "conformance": "compares with scp; the same copies as in integration",
+    "examples": "what they start integration starts too; their packages have no sanitizer",
     "packaging": "of frozen programs and packages",
     "repository": "reads text",
     "support": "no tests",

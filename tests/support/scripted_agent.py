@@ -31,9 +31,12 @@ def run(lines: list) -> None:
     minor = lines.pop(0)[1] if lines and lines[0][0] == "minor" else PROTOCOL_MINOR
     features = lines.pop(0)[1] if lines and lines[0][0] == "features" else []
     hello = {"major": PROTOCOL_MAJOR, "minor": minor, "version": "0.0.1", "features": features}
-    write(MARKER + frame("hello", hello))
+    said = MARKER + frame("hello", hello)  # what follows at once goes along: nobody has asked in between
     read = b""
     for line in lines:
+        if line[0] in ("pause", "alive", "await", "loop"):
+            write(said)
+            said = b""
         if line[0] == "pause":
             os.read(0, 1 << 20)
         elif line[0] == "alive":
@@ -51,7 +54,8 @@ def run(lines: list) -> None:
             for _ in range(line[2]):
                 write(frame(*line[1]))
         else:
-            write(frame(*line))
+            said += frame(*line)
+    write(said)
     while os.read(0, 1 << 20):
         pass
 
