@@ -245,7 +245,7 @@ def test_tls_1_2(host, alice, version):
 
 def test_good_certificate_gets_the_marker_and_nothing_before_it_is_an_agents(host, alice):
     said = talk(host, *of(alice), "-tls1_3", "-quiet", until=MARKER)
-    assert "\x01\0\0\0\x03\0\0" in said.partition(MARKER.decode())[0]  # ACCEPTED, then CHANNEL
+    assert "\x01\0\0\0\x03" in said.partition(MARKER.decode())[0]  # ACCEPTED, then CHANNEL, of any length
     assert MARKER.decode() in said
 
 
