@@ -7,7 +7,7 @@ from escp._fast.base.libc cimport (AT_FDCWD, O_CLOEXEC, O_DIRECTORY, O_RDONLY, c
 from escp._fast.base.paths cimport SLASH, join_path
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_err
 from escp._fast.files.attributes cimport PROC_PATH_BYTES, proc_path
-from escp._fast.files.bounds cimport next_dirent
+from escp._fast.files.bounds cimport next_name
 from escp._fast.files.cached cimport MAX_CACHED, cache_close, cache_open, dir_cache
 from escp._fast.files.folding cimport fold_name
 from escp._fast.files.tree cimport NOT_MADE, find_directory, tree
@@ -23,7 +23,7 @@ cdef int count_alike(int dirfd, const char *name, size_t n_name, bint *is_listed
     cdef char own[MAX_NAME_BYTES + 1]
     cdef char other[MAX_NAME_BYTES + 1]
     cdef size_t n_own = fold_name(name, n_name, own)
-    cdef size_t n_other
+    cdef size_t n_other = 0
     cdef const dirent64_t *d = NULL
     cdef size_t at = 0
     cdef int64_t n = 0
@@ -37,10 +37,7 @@ cdef int count_alike(int dirfd, const char *name, size_t n_name, bint *is_listed
         if n <= 0:
             break
         at = 0
-        while next_dirent(listing, n, &at, &d) > 0:
-            n_other = strlen(d.d_name)
-            if n_other > MAX_NAME_BYTES:  # FUSE has such names, and none of them was given
-                continue
+        while next_name(listing, n, &at, &d, &n_other) > 0:  # no longer one was given
             if fold_name(d.d_name, n_other, other) == n_own and memcmp(own, other, n_own) == 0:
                 n_alike += 1
                 is_listed[0] = is_listed[0] or (n_other == n_name and memcmp(d.d_name, name, n_name) == 0)

@@ -5,7 +5,7 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from escp._fast.base.libc cimport (DIRENT_NAME_AT, ENXIO, SEEK_DATA, SEEK_HOLE, dirent64_t, memchr, stat_t, strlen,
                                    timespec_t)
 from escp._fast.base.paths cimport SLASH
-from escp._fast.base.types cimport SLICE_BYTES
+from escp._fast.base.types cimport MAX_NAME_BYTES, SLICE_BYTES
 
 cdef enum:
     SECOND_NS = 1000000000
@@ -36,6 +36,16 @@ cdef int next_dirent(const uint8_t *listing, size_t n, size_t *at, const dirent6
         return -1
     at[0] += d[0].d_reclen
     return 1
+
+
+cdef int next_name(const uint8_t *listing, size_t n, size_t *at, const dirent64_t **d, size_t *n_name) noexcept nogil:
+    cdef int rc = 1
+    n_name[0] = MAX_NAME_BYTES + 1
+    while rc > 0 and n_name[0] > MAX_NAME_BYTES:
+        rc = next_dirent(listing, n, at, d)
+        if rc > 0:
+            n_name[0] = strlen(d[0].d_name)
+    return rc
 
 
 cdef int next_attribute(const char **at, const char *end, const char **name) noexcept nogil:

@@ -11,7 +11,7 @@ from escp._fast.base.paths cimport join_path, last_slash
 from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES
 from escp._fast.crypto.digest cimport digest128, hash_bytes
 from escp._fast.files.attributes cimport FILE_MODE, mode_to_make
-from escp._fast.files.bounds cimport next_dirent
+from escp._fast.files.bounds cimport next_name
 from escp._fast.files.given cimport given_has
 from escp._fast.files.journal cimport (journal_begin, journal_has_blocks, journal_is_of, journal_read, journal_writer,
                                        kept_close)
@@ -280,15 +280,14 @@ cdef void parts_sweep(tree *t, int dirfd, const char *path, size_t n, const dige
                       parts_left *left) noexcept nogil:
     cdef uint8_t listing[LISTING_BYTES]
     cdef const dirent64_t *d = NULL
-    cdef size_t n_name
+    cdef size_t n_name = 0
     cdef size_t at
     cdef int64_t k = 1
     cdef int fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     while fd >= 0 and k > 0:
         k = escp_getdents(fd, listing, LISTING_BYTES)
         at = 0
-        while k > 0 and next_dirent(listing, k, &at, &d) > 0:
-            n_name = strlen(d.d_name)
+        while k > 0 and next_name(listing, k, &at, &d, &n_name) > 0:  # no longer one is a journal's
             if (d.d_name[0] == 46 and n_name > strlen(JOURNAL)  # '.'
                     and memcmp(d.d_name + n_name - strlen(JOURNAL), JOURNAL, strlen(JOURNAL)) == 0):
                 sweep_one(t, dirfd, path, n, d.d_name, job, left)

@@ -7,9 +7,9 @@ import os
 
 from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, ENOENT, O_CLOEXEC, O_DIRECTORY, O_RDONLY, S_ISREG, c_close,
                                    c_read, dirent64_t, errno, escp_fetch_add, escp_getdents, fstat, fstatat, memcmp,
-                                   openat, snprintf, stat_t, strlen, unlinkat)
+                                   openat, snprintf, stat_t, unlinkat)
 from escp._fast.crypto.digest cimport hash_bytes
-from escp._fast.files.bounds cimport next_dirent
+from escp._fast.files.bounds cimport next_name
 
 cdef enum:
     LISTING_BYTES = 32768
@@ -75,8 +75,7 @@ cdef bint is_dead(uint64_t pid, uint64_t start) noexcept nogil:
     return find_start(text, n) != start
 
 
-cdef bint is_of_dead_copy(const char *own, const char *name) noexcept nogil:
-    cdef size_t n = strlen(name)
+cdef bint is_of_dead_copy(const char *own, const char *name, size_t n) noexcept nogil:
     cdef char *at = NULL
     cdef uint64_t pid
     cdef uint64_t start
@@ -98,6 +97,7 @@ cdef void remove_remains(const copy_identity *id, int dirfd, int own_fd) noexcep
     cdef const dirent64_t *d = NULL
     cdef stat_t ours
     cdef stat_t status
+    cdef size_t n_name = 0
     cdef size_t at
     cdef int64_t n
     cdef int fd
@@ -113,8 +113,8 @@ cdef void remove_remains(const copy_identity *id, int dirfd, int own_fd) noexcep
         if n <= 0:
             break
         at = 0
-        while next_dirent(listing, n, &at, &d) > 0:
-            if is_of_dead_copy(own, d.d_name) and fstatat(fd, d.d_name, &status, AT_SYMLINK_NOFOLLOW) == 0 and (
-                    S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == ours.st_uid):
+        while next_name(listing, n, &at, &d, &n_name) > 0:
+            if (is_of_dead_copy(own, d.d_name, n_name) and fstatat(fd, d.d_name, &status, AT_SYMLINK_NOFOLLOW) == 0
+                    and S_ISREG(status.st_mode) and status.st_nlink == 1 and status.st_uid == ours.st_uid):
                 unlinkat(fd, d.d_name, 0)
     c_close(fd)

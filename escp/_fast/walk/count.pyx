@@ -5,10 +5,10 @@ from libc.stdint cimport int64_t, uint8_t, uint64_t
 from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_NOFOLLOW, DT_DIR, DT_REG, O_CLOEXEC, O_DIRECTORY, O_NOFOLLOW,
                                    O_NONBLOCK, O_RDONLY, S_ISDIR, S_ISLNK, S_ISREG, c_close, dirent64_t, escp_flag,
                                    escp_getdents, escp_raise_flag, free, fstatat, pthread_cond_signal,
-                                   pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock, stat_t, strlen)
+                                   pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock, stat_t)
 from escp._fast.base.paths cimport is_dots
 from escp._fast.base.types cimport MAX_PATH_BYTES
-from escp._fast.files.bounds cimport next_dirent
+from escp._fast.files.bounds cimport next_name
 from escp._fast.files.guard cimport guarded_openat
 from escp._fast.send.send_state cimport dir_node, node_new, send_state
 from escp._fast.walk.walk cimport is_left_out
@@ -63,12 +63,11 @@ cdef uint64_t count_names(send_state *s, int fd, dir_node *dir, const uint8_t *l
     cdef const char *name
     cdef dir_node *child
     cdef uint64_t found = 0
-    cdef size_t n_name
+    cdef size_t n_name = 0
     cdef size_t at = 0
     cdef int type
-    while next_dirent(listing, n, &at, &d) > 0:
+    while next_name(listing, n, &at, &d, &n_name) > 0:  # a longer one is not sent
         name = <const char *>d.d_name
-        n_name = strlen(name)
         if is_dots(name, n_name) or dir.n_target + 1 + n_name > MAX_PATH_BYTES or (
                 dir.n_source + 1 + n_name > MAX_PATH_BYTES):
             continue

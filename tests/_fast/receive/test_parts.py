@@ -10,9 +10,19 @@ from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, PART
 from escp._fast.wire.payloads import encode_entry, encode_extra
 from escp.failures import FAST_PROTOCOL, FAST_STOPPED
+from tests.support.fuse import FuseFile, mounted
 from tests.support.loopback import BLOCK
 from tests.support.parts import HEADER_BYTES, count_records, encode_record, journal_of, part_of
-from tests.support.peers import ASKS_PART, IS_ABANDONED, IS_WANTED, LARGE, LARGE_END, Sender, encode_kept
+from tests.support.peers import (
+    ASKS_PART,
+    DIRECTORY,
+    IS_ABANDONED,
+    IS_WANTED,
+    LARGE,
+    LARGE_END,
+    Sender,
+    encode_kept,
+)
 from tests.support.waiting import wait_for
 
 SOURCE = encode_extra(6, (7).to_bytes(8, "big") + (1000).to_bytes(8, "big") + bytes(4))
@@ -155,3 +165,16 @@ def test_what_is_remembered_of_parts_is_bounded(tmp_path):
             sender.send_large(name, size, id=id, extras=SOURCE, flags=ASKS_PART)
         news = [sender.wait(PART).where for _ in names]
     assert news == ["resumed"] * 8 + ["memory"] * 2
+
+
+@pytest.mark.parametrize("resumes", [False, True])
+def test_a_name_that_is_longer_than_any_is_no_journals(tmp_path, resumes):
+    """A directory below FUSE, which was there before, is looked through for what dead runs have left."""
+    names = ["." + letter * 1000 + ".escp-journal" for letter in "abc"]
+    with (
+        mounted(tmp_path / "d", dict.fromkeys(names, FuseFile(b""))),
+        Sender(tmp_path, resumes=resumes, **OPTIONS) as sender,
+    ):
+        sender.send_entries(encode_entry(kind=DIRECTORY, id=1, path=b"d", mode=0o755))
+        assert [result[:2] for result in sender.receive_results(1)] == [(1, 0)]
+        assert sorted(os.listdir(tmp_path / "d")) == names
