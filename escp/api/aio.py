@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TypeVar
 
 from escp.api.connection import DEFAULT_BLOCK, Remote
@@ -54,7 +54,9 @@ async def _run(
         result = await asyncio.shield(task)
     except asyncio.CancelledError:
         cancel.set()
-        await asyncio.wait([task])
+        while not task.done():  # who cancels again waits, too
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([task])
         task.exception()  # it has been looked at
         raise
     except BaseException:

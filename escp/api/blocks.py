@@ -11,7 +11,7 @@ from typing import Self
 from escp.api.copy import Flag
 from escp.api.memory import END_S, FOR_RECEIVING, MemoryCopy, receive_memory
 from escp.api.outcome import Result
-from escp.api.waiting import LEFT_OUT, find_timeout, make_look
+from escp.api.waiting import LEFT_OUT, check_process, find_timeout, make_look
 from escp.api.words import OF_LOGINS, Path, check_options
 from escp.errors import OutcomeUnknown, UsageError
 from escp.names.globbing import quote
@@ -97,6 +97,7 @@ class BlockWriter:
             raise ValueError("a size is a number of bytes, or None")
         self.name, self.block, self._size = name, block, size
         self._make_look, self._start = look, start
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._n_writing = 0
         self._is_closed = self._is_aborted = False
@@ -147,6 +148,7 @@ class BlockWriter:
         set. Then the same block may be written again, with the same contents. When this returns its memory
         is the program's again. Raises ValueError for a block that must not come, and what has ended the copy.
         """
+        check_process(self._pid)
         look = self._make_look(timeout, cancel)
         with self._lock:
             self._check_open()
@@ -176,6 +178,7 @@ class BlockWriter:
 
     def close(self) -> None:
         """There are no more blocks. Raises ValueError if some are missing, or are being written."""
+        check_process(self._pid)
         with self._lock:
             if self._is_closed:
                 return
@@ -190,6 +193,7 @@ class BlockWriter:
 
         Raises OutcomeUnknown when the connection is lost, or the time is over, before the answer is there.
         """
+        check_process(self._pid)
         look = self._make_look(timeout, cancel)
         if self._copy is not None and self._copy.is_over and self._result is None:
             self._raise_end()
@@ -222,8 +226,8 @@ class BlockWriter:
         return self._result
 
     def abort(self) -> None:
-        """Give up: what was there stays. Does nothing once `commit` has returned."""
-        if self._result is not None:
+        """Give up: what was there stays. Does nothing once `commit` has returned, or in a child."""
+        if self._result is not None or os.getpid() != self._pid:
             return
         self._is_aborted = True
         self._store.stop()
@@ -251,6 +255,7 @@ class Blocks(Iterator[Block]):
     def __init__(self, copy: MemoryCopy, look: Look):
         self._copy = copy
         self._make_look = look
+        self._pid = os.getpid()
         self._is_closed = False
         self._end = weakref.finalize(self, copy.stop)
 
@@ -265,6 +270,7 @@ class Blocks(Iterator[Block]):
 
     def next_block(self, *, timeout: object = LEFT_OUT, cancel: Flag | None = None) -> Block | None:
         """The next one, None at the end of a file that is well. *timeout*, *cancel*: of the waiting alone."""
+        check_process(self._pid)
         sink = self._copy.memory
         assert isinstance(sink, BlockSink)
         look = self._make_look(timeout, cancel)

@@ -1,10 +1,11 @@
 """How long a call of a program waits: until its time is over, or its flag is set."""
 
+import os
 import time
 from collections.abc import Callable
 
 from escp.api.copy import TIMED_OUT, Flag
-from escp.errors import CancelledError, TimeUpError, UsageError
+from escp.errors import CancelledError, InternalError, TimeUpError, UsageError
 
 LEFT_OUT = object()  # a timeout that is the connection's
 
@@ -26,3 +27,9 @@ def make_look(start_s: float, timeout: float | None, cancel: Flag | None) -> Cal
             raise TimeUpError(TIMED_OUT)
 
     return look
+
+
+def check_process(pid: int) -> None:
+    """Raises InternalError in a child of fork(): the threads that would do the work are not there."""
+    if os.getpid() != pid:
+        raise InternalError("blocks stay with the process that copies them", "connect after os.fork()")

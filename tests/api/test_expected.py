@@ -24,8 +24,8 @@ def ends(way, source, target):
     }[way]
 
 
-def more(way):
-    return {"direct_hosts": True} if way == "direct" else {}
+def words_of(way):
+    return {"direct": True} if way == "direct" else {}
 
 
 @pytest.mark.parametrize("size", [0, 1, SMALL, 262144, LARGE, 66_000_000])
@@ -42,22 +42,22 @@ def test_digest_of_holes_and_of_what_is_not_there(folder):
         library.digest(folder / "absent")
 
 
-@pytest.mark.parametrize("way", ["local", "push", "pull", "between"])
+@pytest.mark.parametrize("way", ["local", "push", "pull", "between", "direct"])
 @pytest.mark.parametrize("size", [0, SMALL, LARGE])
 def test_single_file(escp, source, target, way, size):
     write_random(source / "a", size)
-    pair = ends(way, source / "a", target / "b")
-    bad = library.copy(*pair, expected_digest=WRONG, **login(escp))
+    pair, words = ends(way, source / "a", target / "b"), {**words_of(way), **login(escp)}
+    bad = library.copy(*pair, expected_digest=WRONG, **words)
     assert (bad.ok, bad.files, bad.n_failed) == (False, 0, 1)
     assert "expected" in bad.failed[0].reason and not bad.failed[0].is_retryable
     assert isinstance(bad.error, errors.IntegrityError) and "expected" in str(bad.error)
     assert list_tree(target) == {}
-    good = library.copy(*pair, expected_digest=library.digest(source / "a").hex(), **login(escp))
+    good = library.copy(*pair, expected_digest=library.digest(source / "a").hex(), **words)
     assert good.ok and (target / "b").read_bytes() == (source / "a").read_bytes()
     escp.assert_nothing_left()
 
 
-@pytest.mark.parametrize("way", ["local", "push", "pull", "between"])
+@pytest.mark.parametrize("way", ["local", "push", "pull", "between", "direct"])
 @pytest.mark.parametrize("is_new", [True, False])
 @pytest.mark.parametrize("more", [{}, {"fsync": True}, {"verify": True}, {"sparse": True}])
 def test_trees(escp, source, target, way, is_new, more):
@@ -72,9 +72,8 @@ def test_trees(escp, source, target, way, is_new, more):
     expected = {name: library.digest(source / name) for name in sizes}
     expected["run/below/b"] = expected["run/below/d"] = WRONG
     end = target / "new" if is_new else target
-    done = library.copy(
-        *ends(way, tree, end), recursive=True, expected_digest=expected, **more, **login(escp)
-    )
+    words = {**more, **words_of(way), **login(escp)}
+    done = library.copy(*ends(way, tree, end), recursive=True, expected_digest=expected, **words)
     there = end if is_new else end / "run"
     assert {one.path for one in done.failed} == {str(there / "below" / name) for name in "bd"}
     assert done.n_failed == 2 and done.files == 3
