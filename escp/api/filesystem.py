@@ -9,7 +9,7 @@ import errno
 import io
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from fsspec import AbstractFileSystem
@@ -66,7 +66,12 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
 
     @staticmethod
     def _get_kwargs_from_urls(url: str) -> dict[str, Any]:
-        found = infer_storage_options(url)
+        place = url.partition("://")[2].partition("/")[0]
+        before, is_address, after = place.partition("[")
+        address, _, behind = after.partition("]")  # an IPv6 address, whose colons begin no port
+        found = infer_storage_options(f"escp://{before}host{behind}/" if is_address else url)
+        if is_address:
+            found["host"] = address
         names = {"host": "host", "username": "user", "port": "port"}
         return {names[name]: found[name] for name in names if found.get(name)}
 
@@ -138,9 +143,12 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
         if not recursive or maxdepth is not None:
             super().rm(path, recursive=recursive, maxdepth=maxdepth)
             return
-        for one in self.expand_path(path):  # patterns, but not what is below
-            if self.remote.exists(one):
-                self.remote.remove(one, recursive=True)
+        removed: set[str] = set()
+        for one in self.expand_path(path):  # patterns, but not what is below; in order
+            if not removed.isdisjoint(_list_above(one)):
+                continue
+            self.remote.remove(one, recursive=True)
+            removed.add(one)
 
     def mv(
         self, path1: Any, path2: Any, recursive: bool = False, maxdepth: int | None = None, **_: Any
@@ -244,6 +252,12 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
             self.remote.mkdir(os.path.dirname(path), parents=True, exist_ok=True)
             write()
 
+    def open(self, path: Any, mode: str = "rb", **more: Any) -> Any:
+        if "b" in mode:
+            return super().open(path, mode, **more)
+        words = {name: more.pop(name) for name in ("encoding", "errors", "newline") if name in more}
+        return _Text(self.open(path, mode.replace("t", "") + "b", **more), **words)
+
     def _open(self, path: Any, mode: str = "rb", block_size: Any = None, autocommit: bool = True,
               cache_options: Any = None, **more: Any) -> Any:  # fmt: skip
         if mode == "rb":
@@ -305,6 +319,22 @@ class _Writer(io.FileIO):
             self.discard()
         else:
             self.close()
+
+
+class _Text(io.TextIOWrapper):
+    """Tells what it writes to of an exception: io's own closes it, as if all had been written."""
+
+    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
+        if kind is not None and isinstance(self.buffer, _Writer):
+            self.buffer.discard()
+        else:
+            self.close()
+
+
+def _list_above(path: str) -> Iterator[str]:
+    while len(path) > 1:
+        path = os.path.dirname(path)
+        yield path
 
 
 def _quote(path: str) -> str:

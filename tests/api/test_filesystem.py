@@ -69,8 +69,14 @@ def test_address():
     assert EscpFileSystem._strip_protocol("escp://me@box:22/a//b/") == "/a//b"
     assert EscpFileSystem._strip_protocol("escp://box") == EscpFileSystem._strip_protocol("/") == "/"
     assert EscpFileSystem._strip_protocol(["escp://box/a", "b"]) == ["/a", "/b"]
-    found = EscpFileSystem._get_kwargs_from_urls("escp://me@box:22/a")
-    assert found == {"host": "box", "user": "me", "port": 22}
+    for url, found in {
+        "escp://me@box:22/a": {"host": "box", "user": "me", "port": 22},
+        "escp://Box/a?b#c": {"host": "Box"},
+        "escp://[2001:db8::7]/a": {"host": "2001:db8::7"},
+        "escp://me@[::1]:22/a/[b]": {"host": "::1", "user": "me", "port": 22},
+    }.items():
+        assert EscpFileSystem._get_kwargs_from_urls(url) == found
+    assert EscpFileSystem._strip_protocol("escp://[::1]:22/a/[b]") == "/a/[b]"
 
 
 def test_entry_point_leads_to_it():
@@ -149,6 +155,21 @@ def test_what_is_being_written_is_not_there_yet(files, there):
     assert (there / "new").read_text() == "somebody was faster"
 
 
+@pytest.mark.parametrize("mode", ["w", "wt", "a", "x"])
+def test_text_that_is_half_written(files, there, mode):
+    path = str(there / ("new" if mode == "x" else "a"))
+    (there / "a").write_text("old\n")
+    with pytest.raises(ZeroDivisionError), files.open(path, mode, encoding="latin-1", newline="\r\n") as file:
+        file.write("half of ä\n")
+        raise ZeroDivisionError
+    assert (there / "a").read_text() == "old\n" and os.listdir(there) == ["a"]
+    with files.open(path, mode, encoding="latin-1", newline="\r\n") as file:
+        file.write("ä\n")
+    assert (there / os.path.basename(path)).read_bytes() == b"old\n" * (mode == "a") + b"\xe4\r\n"
+    with files.open(path, "r", encoding="latin-1") as file:
+        assert file.readlines()[-1] == "ä\n"
+
+
 def test_transaction(files, there):
     (there / "a").write_text("old")
     with pytest.raises(ZeroDivisionError), files.transaction:
@@ -172,6 +193,52 @@ def test_names_that_look_like_patterns(files, there):
         assert (there / "here").stat().st_size == 300_000
     files.pipe_file(str(there / "x:y"), bytes(300_000))
     assert (there / "x:y").stat().st_size == 300_000
+
+
+@pytest.mark.parametrize("size", [10, 5_000_000])
+@pytest.mark.parametrize(
+    "name", ["a b#c?d%20e&f=g;h", "new\nline", "ü\u0308", "a::b", "-x", "~", os.fsdecode(b"\xff")]
+)
+def test_any_name(files, there, name, size):
+    """By all that takes no pattern."""
+    path, other = str(there / "d" / name), str(there / "d" / f"{name}.2")
+    data = os.urandom(size)
+    files.pipe_file(path, data)
+    assert files.ls(str(there / "d"), detail=False) == files.find(str(there)) == [path]
+    assert files.cat_file(path) == data == files.cat([path])[path] and files.info(path)["size"] == size
+    with files.open(path, "rb") as file:
+        file.seek(-5, 2)
+        assert file.read() == data[-5:]
+    files.get_file(path, there / "here")
+    assert (there / "here").read_bytes() == data
+    files.mv(path, other)
+    assert not files.exists(path) and files.isfile(other)
+    with files.open(other, "ab") as file:
+        file.write(b"more")
+    assert (there / "d" / f"{name}.2").read_bytes() == data + b"more"
+    files.rm(str(there / "d"), recursive=True)
+    assert not files.exists(str(there / "d"))
+
+
+def test_several_ranges(files, there):
+    write_random(there / "a", 3_000_000)
+    whole, path = (there / "a").read_bytes(), str(there / "a")
+    found = files.cat_ranges([path] * 4, [0, 10, -7, 2_999_999], [5, 500_000, None, 4_000_000])
+    assert found == [whole[:5], whole[10:500_000], whole[-7:], whole[-1:]]
+    found = files.cat_ranges([path, path + "x"], 0, 3, on_error="return")
+    assert found[0] == whole[:3] and isinstance(found[1], FileNotFoundError)
+
+
+def test_trees_are_removed_once_and_what_is_not_there_is_told(files, there):
+    for name in ("a/b", "a c", "d1", "d2/e"):
+        (there / name).mkdir(parents=True)
+    os.symlink("nowhere", there / "n")
+    os.symlink(there / "a", there / "l")
+    files.rm([str(there / name) for name in ("a/b", "a", "n", "l", "d*")], recursive=True)
+    assert os.listdir(there) == ["a c"]
+    for path in ("absent", "a c/absent"):
+        with pytest.raises(FileNotFoundError):
+            files.rm(str(there / path), recursive=True)
 
 
 def test_lists(files, there):
