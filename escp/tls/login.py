@@ -63,7 +63,8 @@ def _log_in(host: str, port: int, folder: Folder, family: int) -> ssl.SSLSocket:
     plain = _connect(host, port, family)
     plain.settimeout(HANDSHAKE_S)
     try:
-        sock = context.wrap_socket(plain, server_hostname=host.partition("%")[0])  # an interface is no name
+        name = host.partition("%")[0].removesuffix(".")  # an interface is no name, nor what ends a whole one
+        sock = context.wrap_socket(plain, server_hostname=name)
         read_peer_certificate(sock).check_purpose(is_client=False)
         return sock
     except ssl.SSLCertVerificationError as e:

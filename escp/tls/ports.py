@@ -16,17 +16,8 @@ BACKLOG = 512
 
 def open_sockets(word: str | None) -> list[socket.socket]:
     """Those of systemd, else at *word*, `ADDRESS:PORT`, either of which may be missing. Raises UsageError."""
-    if os.environ.get("LISTEN_PID") == str(os.getpid()) and word is None:
-        n = int(os.environ.get("LISTEN_FDS", "0"))
-        found = [socket.socket(fileno=fd) for fd in range(3, 3 + n)]
-        for sock in found:
-            os.set_inheritable(sock.fileno(), False)
-            if sock.type != socket.SOCK_STREAM or sock.family not in (socket.AF_INET, socket.AF_INET6):
-                raise UsageError(
-                    "option --listen: what systemd has opened is no TCP socket", "ListenStream=1231"
-                )
-        if found:
-            return found
+    if os.environ.get("LISTEN_PID") == str(os.getpid()) and word is None and (found := _take_over()):
+        return found
     address, port = _parse_place(word or "")
     try:
         infos = socket.getaddrinfo(address or None, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
@@ -40,6 +31,30 @@ def open_sockets(word: str | None) -> list[socket.socket]:
             return [_open_socket(socket.AF_INET, ("", port), is_any=True)]
         why = e.strerror if isinstance(e, socket.gaierror) else describe_errno(e.errno or 0)
         raise UsageError(f"option --listen: {address or 'any address'}, port {port}: {why}", "") from e
+
+
+def _take_over() -> list[socket.socket]:
+    """Those of systemd, from descriptor 3 on. Raises UsageError."""
+    try:
+        n = int(os.environ.get("LISTEN_FDS", "0"))
+        found = [socket.socket(fileno=fd) for fd in range(3, 3 + n)]
+        # A connection, as of Accept=yes, would be ready for ever, and never give another one.
+        are_right = all(
+            sock.type == socket.SOCK_STREAM
+            and sock.family in (socket.AF_INET, socket.AF_INET6)
+            and sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            for sock in found
+        )
+    except (OSError, ValueError):
+        are_right = False
+    if not are_right:
+        raise UsageError(
+            "option --listen: what systemd has opened is no TCP socket that listens",
+            "ListenStream=1231, without Accept=yes",
+        )
+    for sock in found:
+        os.set_inheritable(sock.fileno(), False)
+    return found
 
 
 def _open_socket(family: int, place: "Any", *, is_any: bool) -> socket.socket:

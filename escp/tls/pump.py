@@ -190,9 +190,9 @@ def explain(error: Exception) -> str:
 
 # What the daemon's OpenSSL says of the certificate that it was shown, in OpenSSL's words here.
 _ALERTS = {
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "it says that this user's certificate has expired",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "it says that this user's certificate has expired, or its own crl.pem",
     "SSLV3_ALERT_CERTIFICATE_REVOKED": "it says that this user's certificate was revoked",
-    "TLSV1_ALERT_UNKNOWN_CA": "it says that another CA made this user's certificate",
+    "TLSV1_ALERT_UNKNOWN_CA": "it says that another CA made this user's certificate, or has no list of it",
     "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "it says that this user's certificate has the wrong purpose",
     "SSLV3_ALERT_BAD_CERTIFICATE": "it says that this user's certificate is not valid, or not yet",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it asks for a certificate, and got none",
