@@ -108,9 +108,9 @@ class Bench:
         if missing := box.find_missing():
             self._remarks.append(missing)
             return
-        if box.why_no_limit:
-            say(box.why_no_limit)
-            self._remarks.append(box.why_no_limit)
+        for lack in filter(None, (box.why_no_limit, box.why_no_ring)):
+            say(lack)
+            self._remarks.append(lack)
         self._facts = machine.gather(work.disk.parent, box.escp_command, ROOT)
         self._facts["CPU seconds"] = meter.how
         self._facts["runs"] = (

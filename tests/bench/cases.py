@@ -10,6 +10,7 @@ from tools import RIVAL, Tool, Toolbox, durable_rate, take_data_rate, take_limit
 
 MIB, GIB = 1 << 20, 1 << 30
 BLOCK_BYTES = 4096  # what a small file takes on the disk
+BLOCKS = (4 << 10, MIB, 32 * MIB)  # of a program; of streams 256 KiB are the least
 MEMORY_ROUNDS = 3  # a peak hardly varies, and 200,000 files stay behind each time
 
 
@@ -18,6 +19,7 @@ class Scale:
     """How large everything is."""
 
     mem_bytes: int = 16 * GIB
+    program_bytes: int = 4 * GIB
     disk_bytes: int = 4 * GIB
     shm_bytes: int = 2 * GIB
     small_folders: int = 200  # of 100 files
@@ -27,7 +29,7 @@ class Scale:
 
 
 FULL = Scale()
-QUICK = Scale(GIB, 256 * MIB, 256 * MIB, small_folders=10, many_folders=4, one_rounds=3)
+QUICK = Scale(GIB, 128 * MIB, 256 * MIB, 256 * MIB, small_folders=10, many_folders=4, one_rounds=3)
 
 
 @dataclass
@@ -101,6 +103,18 @@ class Cases:
 
     def mem4(self) -> Case:
         return self._mem(4)
+
+    def programs(self) -> Case:
+        data = Dataset(self._scratch.disk / "source" / "memory", self._scale.program_bytes, is_sparse=True)
+        box, options = self._box, ("-t", "2", "--json")
+        reference = box.escp(data, take_data_rate, "--ioengine=dummy", *options, name="dummy::dummy")
+        tools: list[Tool | None] = [box.program(data, take_data_rate, "write", MIB)]
+        for way, sizes in (("write_block", BLOCKS), ("receive_blocks", (256 << 10, *BLOCKS[1:]))):
+            tools += [box.program(data, take_data_rate, way, size) for size in sizes]
+        for way in ("send", "receive"):
+            tools += [box.ring(data, take_data_rate, way, size, *options) for size in BLOCKS]
+        bounds = [Bound(tool.name, (reference.name,), 0.90) for tool in tools if tool]
+        return Case("programs", "GB/s", self._n_rounds, [reference, *tools], bounds)
 
     def _file(self, name: str, data: Dataset, bounds: list[Bound], *, in_shm: bool) -> Case:
         rate = durable_rate(data.n_bytes / 1e9)
@@ -209,7 +223,18 @@ class Cases:
 
 MAKERS: dict[str, Callable[[Cases], Case]] = {
     name: getattr(Cases, name)
-    for name in ("mem2", "mem4", "disk", "tmpfs", "local", "small", "local_small", "one", "memory")
+    for name in (
+        "mem2",
+        "mem4",
+        "programs",
+        "disk",
+        "tmpfs",
+        "local",
+        "small",
+        "local_small",
+        "one",
+        "memory",
+    )
 }
 
 

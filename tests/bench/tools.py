@@ -5,6 +5,7 @@ import os
 import shlex
 import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,7 +14,10 @@ from dataset import Dataset
 from run import Run
 
 ROOT = Path(__file__).resolve().parents[2]
-LIMIT_SOURCE = Path(__file__).with_name("limit.c")
+HERE = Path(__file__).parent
+LIMIT_SOURCE = HERE / "limit.c"
+LIBRARY = ROOT / "packaging" / "clib"
+RING_BYTES = 64 << 20  # of a program's shared memory; four blocks at least
 RIVAL = "rival escp"
 GCM = ("-c", "aes128-gcm@openssh.com")
 
@@ -40,8 +44,11 @@ class Toolbox:
         self._config = str(client_config)
         self.escp_command = shlex.split(os.environ.get("ESCP_BENCH_COMMAND") or str(ROOT / ".venv/bin/escp"))
         self._rival = shlex.split(os.environ.get("ESCP_BENCH_RIVAL", ""))
-        self._limit = build_folder / "limit"
+        self._limit, self._ring = build_folder / "limit", build_folder / "ring"
         self.why_no_limit = build_limit(self._limit)
+        self.why_no_ring = build_ring(self._ring)
+        self._with_dummy = build_folder / "dummy.conf"
+        self._with_dummy.write_text("ioengine: dummy\n")
         self._agent = build_folder / "agent"
         self.agent_pid_file = build_folder / "agent.pid"
         # The shell becomes escp by exec and keeps its process id.
@@ -61,6 +68,33 @@ class Toolbox:
             return [*words, str(dataset.path), f"lo:{target}/"]
 
         return Tool(name, build, measure, dataset, is_escp=True, copies="--ioengine=dummy" not in options)
+
+    def program(self, dataset: Dataset, measure, way: str, block_bytes: int) -> Tool:
+        """Python's API, of this checkout, here; at the other end the escp that is measured."""
+        command = [sys.executable, str(HERE / "program.py"), way, str(block_bytes), str(dataset.n_bytes)]
+        host = ["lo", self._config, shlex.join(self.escp_command), str(self._with_dummy)]
+
+        def build(target: Path) -> list[str]:
+            path = dataset.path if way == "receive_blocks" else target / dataset.path.name
+            return [*command, str(path), *host]
+
+        name = way if way == "write" else f"{way} {name_size(block_bytes)}"
+        return Tool(name, build, measure, dataset, is_escp=True, copies=False)
+
+    def ring(self, dataset: Dataset, measure, way: str, block_bytes: int, *options: str) -> Tool | None:
+        """A program that shares memory here, and *way* is `send`, or there, and it is `receive`."""
+        if self.why_no_ring:
+            return None
+        engines = "shmem::dummy" if way == "send" else "dummy::shmem"
+        plan = [str(block_bytes), str(max(4, RING_BYTES // block_bytes)), str(dataset.n_bytes)]
+        escp = [*self.escp_command, "-F", self._config, "-D", shlex.join(self.escp_command)]
+
+        def build(target: Path) -> list[str]:
+            ends = ["@", f"lo:{target}/"] if way == "send" else [str(dataset.path), "lo:@"]
+            return [str(self._ring), way, *plan, *escp, f"--ioengine={engines}", *options, *ends]
+
+        name = f"{engines} {name_size(block_bytes)}"
+        return Tool(name, build, measure, dataset, is_escp=True, copies=False)
 
     def rival(self, dataset: Dataset, measure, *options: str) -> Tool | None:
         """Another build of escp, on both sides; None where $ESCP_BENCH_RIVAL names none."""
@@ -111,18 +145,33 @@ class Toolbox:
         return Tool("ssh lo true", lambda _: ["ssh", "-F", self._config, "lo", "true"], measure, copies=False)
 
 
+def name_size(n_bytes: int) -> str:
+    return f"{n_bytes >> 20} MiB" if n_bytes >> 20 else f"{n_bytes >> 10} KiB"
+
+
 def build_limit(program: Path) -> str:
     """'' when done, else a sentence that says why the comparisons with it are left out."""
-    if not LIMIT_SOURCE.exists():
-        return f"Comparisons with `limit` are left out: there is no {LIMIT_SOURCE}."
-    command = ["gcc", "-O3", "-o", program, LIMIT_SOURCE, "-lIPSec_MB", "-lpthread"]
+    return _compile(program, "Comparisons with `limit`", LIMIT_SOURCE, "-lIPSec_MB", "-lpthread")
+
+
+def build_ring(program: Path) -> str:
+    return _compile(
+        program, "Programs that share memory", HERE / "ring.c", f"-I{LIBRARY}",
+        f"-I{ROOT / 'escp' / '_fast' / 'io'}", LIBRARY / "escp_shmem.c", "-lpthread",
+    )  # fmt: skip
+
+
+def _compile(program: Path, what: str, source: Path, *words: str | Path) -> str:
+    if not source.exists():
+        return f"{what} are left out: there is no {source}."
+    command = ["gcc", "-O3", "-o", program, source, *words]
     try:
         done = subprocess.run(command, capture_output=True, text=True)
     except OSError as e:
-        return f"Comparisons with `limit` are left out: gcc can't be started ({e.strerror})."
+        return f"{what} are left out: gcc can't be started ({e.strerror})."
     if done.returncode:
         reason = next((line for line in done.stderr.splitlines() if "error" in line), "no reason given")
-        return f"Comparisons with `limit` are left out: it does not compile ({reason})."
+        return f"{what} are left out: it does not compile ({reason})."
     return ""
 
 
