@@ -20,7 +20,7 @@ _LIBRARY = f"{__path__[0]}/_native{extension_suffixes()[0]}"
 _ROOMS = {
     "base": "events process",
     "crypto": "aead digest sha256 channel",
-    "wire": "extras connection payloads",
+    "wire": "extras connection payloads told",
     "io": "pages ring dummy_engine posix_engine segments shmem_engine engines "
     "block_grid block_source block_sink",
     "files": "folding bounds owners beneath durable compare filter attributes guard cached lending sizes "

@@ -143,7 +143,8 @@ class Agent:
         handle_signals(_stop)  # only now: an import can swallow what it raises
         Exit(SIGNALS, _leave, self._read_fd, self._write_fd)
         options = parse_agent_options(self._words, os.environ)
-        self._log = open_agent_log(options.logfile, is_configured=options.is_logfile_configured)
+        self._log = open_agent_log(options.logfile, is_configured=options.is_logfile_configured,
+                                   lists_files=options.logs_files)  # fmt: skip
         site = None
         if options.rules is not None:
             from escp.agent.site import Site  # not at the top: most hosts forbid nothing

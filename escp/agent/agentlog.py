@@ -1,5 +1,6 @@
 """What an agent writes about its session to a log of its own, if its side asked for one (`ui/log`)."""
 
+import os
 import time
 
 from escp.errors import EXIT_OK, EXIT_SOME_FAILED, EscpError, LocalFileError, RemoteFileError, describe_errno
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     from escp.control.messages import Receive, Send
+    from escp.streams.endlistener import TellCopied
     from escp.ui.log import TransferLog
 
 MAX_SOURCES = 100  # that are told, of what the initiator asks for
@@ -26,9 +28,11 @@ class AgentLog:
         log: "TransferLog | None" = None,
         *,
         failure: str = "",
+        lists_files: bool = False,
         clock: "Callable[[], float]" = time.monotonic,
     ):
         self._log = log
+        self._lists_files = lists_files
         self._clock = clock
         self._start_s = clock()
         self.failure = failure  # why it can't be written to, or not any more
@@ -57,13 +61,27 @@ class AgentLog:
         self._is_open = True
         self._write("start", role=role, host=host, streams=streams, block_bytes=block_bytes, aead=aead)
 
+    @property
+    def tell_copied(self) -> "TellCopied | None":
+        """For the end that runs here, if each file is to have its line."""
+        return self._write_copied if self._lists_files and self._log is not None else None
+
+    def _write_copied(self, path: bytes, digest: bytes, kind: str, size: int) -> None:
+        place = self._find_place(path)
+        self._write("file", path=place, kind=kind, bytes=size, digest=digest.hex() or None, ok=True)
+
     def file_error(self, path: bytes, message: str) -> None:
-        self._write("error", is_error=True, path=path, message=message)
+        self._write("error", is_error=True, path=self._find_place(path), message=message)
 
     def deleted(self, path: bytes) -> None:
-        """Below the target; a directory's ends with a slash."""
+        """A directory's ends with a slash."""
         self._n_deleted += 1
-        self._write("deleted", path=path)
+        self._write("deleted", path=self._find_place(path))
+
+    def _find_place(self, path: bytes) -> bytes:
+        """*path* is a source's own, or below the target."""
+        target = self._about.get("target")
+        return path if target is None else os.path.join(target, path) if path else target
 
     def examined(self) -> None:
         """The initiator only wanted to know about this host: nothing is missing when it goes."""
@@ -121,17 +139,20 @@ class AgentLog:
             self._log = None  # a full disk does not stop a copy
 
 
-def open_agent_log(logfile: str | None, *, is_configured: bool = False) -> AgentLog:
+def open_agent_log(
+    logfile: str | None, *, is_configured: bool = False, lists_files: bool = False
+) -> AgentLog:
     """The log that the agent's own side asked for. Raises RemoteFileError: the initiator will read it.
 
     *is_configured*: a file of its host asks for it, not its command: then there is a copy without.
+    *lists_files*: each file that was copied has a line.
     """
     if logfile is None:
         return AgentLog()
     from escp.ui.log import TransferLog  # not at the top: hardly an agent has one
 
     try:
-        return AgentLog(TransferLog(logfile))
+        return AgentLog(TransferLog(logfile), lists_files=lists_files)
     except LocalFileError as e:
         if is_configured:
             return AgentLog(failure=str(e))

@@ -289,12 +289,13 @@ class Service:
         if self._receiver is not None:
             self._receiver.open(
                 n_streams=n_streams, block_bytes=link.block_bytes, loop=self._loop, listener=self,
-                reconnects=reconnects,
+                reconnects=reconnects, tell_copied=self._log.tell_copied,
             )  # fmt: skip
         else:
             assert self._send_wanted
             self._sender = SendEnd(self._send_wanted, n_streams=n_streams, block_bytes=link.block_bytes,
-                                   loop=self._loop, listener=self, reconnects=reconnects)  # fmt: skip
+                                   loop=self._loop, listener=self, reconnects=reconnects,
+                                   tell_copied=self._log.tell_copied)  # fmt: skip
         self._way.open(
             link, n_streams=n_streams, is_sender=self._sender is not None, peer_minor=self._peer_minor,
             max_large=self._receiver.max_large if self._receiver else 0,

@@ -18,13 +18,15 @@ if TYPE_CHECKING:
 
     from escp.options.rules import Rules
 
-KEYS = ("cpumask", "nodemask", "logfile")  # of the files' keys; the others are the initiator's affair
+_VALUES, LOG_FILES = ("cpumask", "nodemask", "logfile"), "log-files"
+KEYS = (*_VALUES, LOG_FILES)  # of the files' keys; the others are the initiator's affair
 RESTRICT = "restrict"
 RULE_NUMBERS = ("limit", "max-files", "max-bytes", "max-delete", "max-time")
 # Of a forced command, or of a certificate: options/rules.
 RULE_WORDS = (RESTRICT, "read-only", "write-only", *RULE_NUMBERS)
 RULE_FLAGS = ("--read-only", "--write-only")
-_KINDS = {key: config.Kind(config.VALUE, key) for key in KEYS}
+_KINDS = {key: config.Kind(config.VALUE, key) for key in _VALUES}
+_KINDS[LOG_FILES] = config.Kind(config.FLAG, LOG_FILES, True, False)
 
 
 class AgentOptions(Record):
@@ -35,6 +37,7 @@ class AgentOptions(Record):
     logfile: str | None  # a path or LOCAL0 to LOCAL7
     is_embedded: bool
     is_logfile_configured: bool = False  # by a file, not by its words
+    logs_files: bool = False
     rules: "Rules | None" = None  # what this host forbids a session
 
 
@@ -50,12 +53,17 @@ def parse_agent_options(argv: "Sequence[str]", environ: "Mapping[str, str]") -> 
     if values.get("logfile") is not None:
         values["logfile"] = os.path.expanduser(values["logfile"])
     values.update(words)
+    if LOG_FILES in words and values.get("logfile") is None:
+        raise UsageError(
+            f"the remote escp's own options: option --{LOG_FILES}: there is no log", "write --logfile FILE, too"
+        )
     return AgentOptions(
         cpumask=_read_mask("cpumask", values.get("cpumask")),
         nodemask=_read_mask("nodemask", values.get("nodemask")),
         logfile=values.get("logfile"),
         is_embedded=EMBEDDED in argv,
         is_logfile_configured="logfile" not in words and values.get("logfile") is not None,
+        logs_files=bool(values.get(LOG_FILES)),
         rules=rules,
     )
 
@@ -82,13 +90,16 @@ def _parse_words(argv: "Sequence[str]") -> tuple[dict[str, str], list[tuple[str,
         if word in RULE_FLAGS:
             rules.append((key, ""))
             continue
-        if (key not in KEYS and key not in (RESTRICT, *RULE_NUMBERS)) or name == key:
+        if word == f"--{LOG_FILES}":
+            words[LOG_FILES] = "true"
+            continue
+        if (key not in _VALUES and key not in (RESTRICT, *RULE_NUMBERS)) or name == key:
             known = ", ".join(f"--{one}" for one in (*KEYS, *RULE_WORDS))
             raise UsageError(f"'{word}' is not for the agent", f"it takes {known}")
         value = value if has_value else next(left, "")
         if not value or value == SERVER:
             raise UsageError(f"option {name} needs a value")
-        if key in KEYS:
+        if key in _VALUES:
             _check(key, value)
             words[key] = value
         else:

@@ -33,6 +33,8 @@ USER_FILE = "escp.conf"  # below $XDG_CONFIG_HOME or ~/.config
 FILES_VARIABLE = "ESCP_CONFIG"  # names the one file to read instead of the two; empty: none
 MAX_FILE_BYTES = 1 << 20
 MAX_DEPTH = 4  # the file, hosts, a host, a list
+# Of KEYS in agentoptions: no rules.
+_OUTSIDE = dict.fromkeys(("logfile", "log-files", "cpumask", "nodemask"), f"stands outside of '{SERVER_BLOCK}'")
 _QUOTES_HINT = "a value that begins with one of & * ! stands in quotes"
 
 
@@ -82,7 +84,7 @@ def read_server_block(kinds: "Mapping[str, Kind]") -> Block | None:
         if block.kind != "map":
             raise UsageError(f"{SYSTEM_FILE}, line {block.line}: {SERVER_BLOCK}: not `key: value`", FORM_HINT)
         for key, node in _pairs(SYSTEM_FILE, block):
-            settings += _parse_setting(SYSTEM_FILE, key, node, kinds, {}, others=[])
+            settings += _parse_setting(SYSTEM_FILE, key, node, kinds, _OUTSIDE, others=[])
             if settings[-1].value in (None, ()):  # ~ is YAML's null: a rule must not be lost by that
                 raise UsageError(
                     f"{settings[-1].origin}: {key.value}: there is no value", "~ stands in quotes: '~'"

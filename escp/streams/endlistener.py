@@ -1,8 +1,13 @@
 """Who is told what happens at an end (`sendend`, `receiveend`). For the type checker: nothing loads it."""
 
+from collections.abc import Callable
 from typing import Any, Protocol
 
 from escp.failures import Failure
+
+
+# Path (a sender's own, or below a receiver's target), digest or b"", kind as in `ui/events`, size.
+TellCopied = Callable[[bytes, bytes, str, int], None]
 
 
 class Listener(Protocol):

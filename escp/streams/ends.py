@@ -10,6 +10,12 @@ def make_result(counts: dict[str, int]) -> Result:
     return Result._make(own.get(name, 0) for name in Result._fields)
 
 
+def split_digest(text: bytes) -> tuple[bytes, bytes]:
+    """An event's path, and the digest behind it; b"" where none is told."""
+    path, has_digest, digest = text.partition(b"\0")
+    return path.removesuffix(b"/") if has_digest else path, digest  # one that the user named has no name
+
+
 class OfferErrors:
     """Makes of planes' complaints about arguments what they mean: the peer asked for too much."""
 

@@ -5,7 +5,7 @@ Both ends of a copy use it: the initiator for what is here, the agent for what i
 
 import os
 
-from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED, PART, RESUMED
+from escp._fast.planes.plane import COPIED, CUT, FATAL, FILE_FAILED, FINISHED, PART, RESUMED
 from escp._fast.planes.receive_plane import ReceivePlane
 from escp.control.messages import Receive, Result
 from escp.errors import LocalFileError, ProtocolError, RefusedError, RemoteFileError
@@ -20,7 +20,7 @@ from escp.names.destination import (
     open_destination,
 )
 from escp.process.limits import share_for_receiver
-from escp.streams.ends import OfferErrors, make_result
+from escp.streams.ends import OfferErrors, make_result, split_digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from escp._fast.io.block_sink import BlockSink
     from escp.options.options import Options
-    from escp.streams.endlistener import Listener
+    from escp.streams.endlistener import Listener, TellCopied
     from escp.streams.streams import Streams
 
 SYNC_NAMES = "sync names"  # where the end of a copy with --fsync fails
@@ -94,8 +94,9 @@ class ReceiveEnd:
         direct_bytes: int = 0,
         reconnects: bool = False,
         memory: "BlockSink | None" = None,
+        tell_copied: "TellCopied | None" = None,
     ) -> None:
-        """Make the plane; *memory* takes what comes in place of files.
+        """Make the plane; *memory* takes what comes in place of files; *tell_copied* as SendEnd.
 
         Raises ProtocolError when it is not offered here, OSError as SendEnd.
         """
@@ -114,6 +115,9 @@ class ReceiveEnd:
             for path, digest in self._expected:
                 self.plane.expect(path, digest)
         self._expected.clear()
+        self._tell_copied = tell_copied
+        if tell_copied is not None:
+            self.plane.tell_copied()
         self._loop, self._listener = loop, listener
         loop.watch(self.plane.event_fd, self.take_events)
 
@@ -160,6 +164,8 @@ class ReceiveEnd:
                 self._listener.stream_resumed(offset)
             elif kind == FILE_FAILED:
                 self._listener.file_failed(self, Failure(code, sys_errno, where), path, is_receiver=True)
+            elif kind == COPIED and self._tell_copied is not None:
+                self._tell_copied(*split_digest(path), where, offset)
             elif kind == PART:
                 self._listener.part_told(path, where, offset)
 

@@ -6,14 +6,14 @@ Both ends of a copy use it: the initiator for what is here, the agent for what i
 import os
 
 from escp._fast.files.filter import find_excluded as find_excluded  # for jobs
-from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED, ITEM, LISTED, RESUMED, ROOM
+from escp._fast.planes.plane import COPIED, CUT, FATAL, FILE_FAILED, FINISHED, ITEM, LISTED, RESUMED, ROOM
 from escp._fast.planes.send_plane import SendPlane, link_local
 from escp.control.messages import Result, Send
 from escp.failures import FAST_GONE, Failure
 from escp.lean.eventloop import EventLoop
 from escp.names.landing import SourceOrder
 from escp.process.limits import share_for_sender
-from escp.streams.ends import OfferErrors, make_result
+from escp.streams.ends import OfferErrors, make_result, split_digest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from escp._fast.io.block_source import BlockSource
     from escp.names.inventory import Source
-    from escp.streams.endlistener import Listener
+    from escp.streams.endlistener import Listener, TellCopied
     from escp.streams.receiveend import ReceiveEnd
     from escp.streams.record import JobRecord
     from escp.streams.streams import Streams
@@ -47,10 +47,11 @@ class SendEnd:
         limit_bytes_per_s: int = 0,
         reconnects: bool = False,
         memory: "BlockSource | None" = None,
+        tell_copied: "TellCopied | None" = None,
     ):
         """*is_local*: the receiver is here, too; *limit_bytes_per_s* is for that, sockets have their own.
 
-        *memory* has the contents of the only source.
+        *memory* has the contents of the only source. *tell_copied*: of each file that is there, for a log here.
 
         Raises ProtocolError when *wanted* holds what this escp does not offer, OSError when too few files
         may be open here.
@@ -78,6 +79,9 @@ class SendEnd:
                 n_walkers=n_walkers, max_open=max_open, fault_offset=self.fault_offset,
                 limit_bytes_per_s=limit_bytes_per_s, reconnects=reconnects, memory=memory,
             )  # fmt: skip
+        self._tell_copied = tell_copied
+        if tell_copied is not None:
+            self.plane.tell_copied()
         loop.watch(self.plane.event_fd, self.take_events)
 
     def add(
@@ -165,9 +169,10 @@ class SendEnd:
                 if is_remote and failure.is_about_twins:
                     failure.twins = self._find_twins(path)
                 self._listener.file_failed(self, failure, path, is_receiver=bool(is_remote))
+            elif kind == COPIED and self._tell_copied is not None:
+                self._tell_copied(*split_digest(path), where, offset)
             elif kind in (LISTED, ITEM):
-                path, has_digest, digest = path.partition(b"\0")
-                shown = path.removesuffix(b"/") if has_digest else path  # one that the user named has no name
+                shown, digest = split_digest(path)
                 shown += b"/" if where == "directory" else b""
                 if self.wanted.itemizes:
                     self._listener.itemized(shown, code, where, offset, digest)

@@ -129,3 +129,27 @@ def test_log_that_a_configuration_asks_for_and_cannot_be_opened_does_not_end_a_s
     assert log.failure.startswith("cannot open the log file") and log.failure.endswith(
         "no such file or directory"
     )
+
+
+def test_paths_of_a_receiver_have_the_target_in_front(tmp_path):
+    calls = [("file_error", {"path": b"d/a", "message": "m"}), ("deleted", {"path": b"d/"}),
+             ("file_error", {"path": b"", "message": "m"})]  # fmt: skip
+    order = ("take_order", {"order": make_receive(target=b"/in"), "peer": ""})
+    lines = write_agent_log(tmp_path / "log", order, *calls)
+    assert [line.split()[1] for line in lines[:3]] == ['path="/in/d/a"', 'path="/in/d/"', 'path="/in"']
+    order = ("take_order", {"order": make_send(), "peer": ""})
+    assert write_agent_log(tmp_path / "log2", order, calls[0])[0].startswith('error path="d/a"')
+
+
+def test_files_are_told_of_only_where_they_are_asked_for(tmp_path):
+    assert open_agent_log(str(tmp_path / "log")).tell_copied is None
+    assert open_agent_log(None, lists_files=True).tell_copied is None
+    log = open_agent_log(str(tmp_path / "log"), lists_files=True)
+    log.take_order(make_receive(target=b"/in"), "")
+    log.tell_copied(b"a\n", bytes(range(16)), "file", 7)
+    log.tell_copied(b"l", b"", "link", 0)
+    lines = [line.partition("] ")[2] for line in (tmp_path / "log").read_text().splitlines()]
+    assert lines == [
+        r'file path="/in/a\n" kind="file" bytes=7 digest="000102030405060708090a0b0c0d0e0f" ok=yes',
+        'file path="/in/l" kind="link" bytes=0 digest=- ok=yes',
+    ]

@@ -71,6 +71,8 @@ def test_a_broken_block_serves_nobody(host, tree):
     done = host.escp.fail(2, tree / "00", "box:")
     assert f"{host.config}, line 2: there is no key 'alow'" in done.error
     assert "did you mean 'allow'" in done.hint
+    host.force(block="log-files: true")
+    assert "line 2: 'log-files' stands outside of 'server:'" in host.escp.fail(2, tree / "00", "box:").error
     host.config.write_text("server: [\n")
     host.force(reads_file=True)
     assert str(host.config) in host.escp.fail(2, tree / "00", "box:").error

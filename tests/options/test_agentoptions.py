@@ -34,6 +34,7 @@ def parse(*argv, env=None):
         (["--server", "--embedded"], NONE._replace(is_embedded=True)),
         (["--logfile", "x", "--server"], NONE._replace(logfile="x")),
         (["--server", "--logfile=x"], NONE._replace(logfile="x")),
+        (["--log-files", "--server", "--logfile=x"], NONE._replace(logfile="x", logs_files=True)),
         (["--cpumask", "10", "--nodemask=0x1", "--logfile", "LOCAL1", "--server"],
          AgentOptions(16, 1, "LOCAL1", False)),
     ],
@@ -53,6 +54,8 @@ def test_words_in_any_order(argv, expected):
         (["--cpumask=", "--server"], "--cpumask needs a value"),
         (["--cpumask", "x", "--server"], "'x' is no mask"),
         (["--logfile", "LOCAL8", "--server"], "LOCAL8"),
+        (["--log-files", "--server"], "option --log-files: there is no log"),
+        (["--log-files=yes", "--logfile=x", "--server"], "'--log-files=yes' is not for the agent"),
     ],
 )
 def test_words_refused(argv, part):
@@ -67,6 +70,12 @@ def test_files_give_the_agents_own_keys_and_words_beat_them(write):
         16, 1, os.path.expanduser("~/x"), False, is_logfile_configured=True
     )
     assert parse("--logfile", "y", "--cpumask", "1", "--server", env=env)[:3:2] == (1, "y")
+    env = write("logfile: x\nlog-files: true\n")
+    assert parse("--server", env=env) == NONE._replace(
+        logfile="x", is_logfile_configured=True, logs_files=True
+    )
+    assert parse("--log-files", "--server", env=write("logfile: x\n")).logs_files
+    assert parse("--server", env=write("log-files: true\n")).logfile is None  # it waits for a log
 
 
 def test_what_is_for_the_initiator_is_passed_over(write):

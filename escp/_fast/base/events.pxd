@@ -20,6 +20,7 @@ cdef enum event_kind:
     EVENT_CUT = 6  # err.offset: a stream whose connection broke; another one is waited for
     EVENT_RESUMED = 7  # err.offset: a stream that goes on over another connection
     EVENT_ITEM = 9  # something was copied; err.code: its reason_kind; err.where, err.offset: as in EVENT_LISTED
+    EVENT_COPIED = 10  # for a log at this end: a file, link or device; as EVENT_ITEM, without a reason
 
 
 ctypedef struct event:

@@ -7,7 +7,8 @@ ROOM: int
 CUT: int  # offset: the stream whose connection broke; code: how
 RESUMED: int  # offset: the stream, over another connection
 PART: int  # where: a key of escp.jobs.parts.NEWS, offset: bytes of it that are kept, path: below the target
-ITEM: int  # code: why, else as LISTED
+ITEM: int  # code: why, else as LISTED; behind a NUL and the path: a file's digest
+COPIED: int  # after tell_copied(): as ITEM without code; path: a sender's own, or below a receiver's target
 LISTED: int  # where: file, directory, link or device, offset: its size, path: below the target
 SELECTIONS: dict[str, int]
 

@@ -11,8 +11,8 @@ from libc.stdint cimport uint64_t
 cimport cython
 
 from escp._fast.base.counters cimport stream_counters
-from escp._fast.base.events cimport (EVENT_CUT, EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED, EVENT_ITEM,
-                                     EVENT_LISTED, EVENT_PART, EVENT_RESUMED, EVENT_ROOM, take_events)
+from escp._fast.base.events cimport (EVENT_COPIED, EVENT_CUT, EVENT_FATAL, EVENT_FILE_FAILED, EVENT_FINISHED,
+                                     EVENT_ITEM, EVENT_LISTED, EVENT_PART, EVENT_RESUMED, EVENT_ROOM, take_events)
 from escp._fast.base.libc cimport escp_load, escp_memory_room
 from escp._fast.base.types cimport MAX_STREAMS, SELECT_ALL, SELECT_CHANGED, SELECT_MISSING, SELECT_NEWER
 from escp._fast.crypto.channel cimport Channel
@@ -27,6 +27,7 @@ cdef enum:
 SELECTIONS = {"all": SELECT_ALL, "newer": SELECT_NEWER, "changed": SELECT_CHANGED, "missing": SELECT_MISSING}
 FILE_FAILED, FATAL, FINISHED, ROOM = EVENT_FILE_FAILED, EVENT_FATAL, EVENT_FINISHED, EVENT_ROOM
 LISTED, ITEM, PART, CUT, RESUMED = EVENT_LISTED, EVENT_ITEM, EVENT_PART, EVENT_CUT, EVENT_RESUMED
+COPIED = EVENT_COPIED
 
 
 cdef dict sum_counters(const stream_counters *streams, int n):

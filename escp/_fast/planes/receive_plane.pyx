@@ -174,6 +174,10 @@ cdef class ReceivePlane(Plane):
         if expected_add(&self.state.expected, path, len(path), &wanted, &err) < 0:
             raise OverflowError(f"digests of more than {MAX_EXPECTED} files are expected, or there is no memory")
 
+    def tell_copied(self):
+        """Before start(): a COPIED event for each file, link or device that has its name."""
+        self.state.config.tells_copied = True
+
     def start(self):
         cdef fast_err err
         cdef int i

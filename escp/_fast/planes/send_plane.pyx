@@ -150,6 +150,10 @@ cdef class SendPlane(Plane):
         """The receiver knows ENTRY_BEGUN. To be called before add_source()."""
         self.state.config.tells_begun = True
 
+    def tell_copied(self):
+        """A COPIED event for each file, link or device that is there. To be called before add_source()."""
+        self.state.config.tells_copied = True
+
     def keep_parts(self, uint64_t partial_min, bint resumes):
         """The receiver may keep parts of files of that size and more, 0: of none; *resumes*: it is asked for those that
         it has. Before there is any.

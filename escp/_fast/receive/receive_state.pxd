@@ -82,6 +82,7 @@ ctypedef struct receive_config:
     bint compares_digests
     bint is_dry_run  # nothing may come but questions
     bint itemizes  # results say why
+    bint tells_copied  # for a log here: EVENT_COPIED, by the path below the target
     int n_cached  # directories that a stream keeps open, MAX_CACHED at most
     int n_held  # small files that a stream may hold; 0: none needs to wait for its name
     bint names_attributes  # the sender knows FAST_LACKS

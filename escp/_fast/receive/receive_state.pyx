@@ -2,7 +2,7 @@
 
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
-from escp._fast.base.events cimport EVENT_FILE_FAILED, events_close, events_free, events_open, push_event
+from escp._fast.base.events cimport EVENT_COPIED, EVENT_FILE_FAILED, events_close, events_free, events_open, push_event
 from escp._fast.base.libc cimport (SHUT_RDWR, c_close, calloc, errno, escp_raise_flag, escp_send_all, free,
                                    malloc, memcpy, memset, pthread_cond_destroy, pthread_cond_init,
                                    pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
@@ -23,10 +23,11 @@ from escp._fast.io.ring cimport ring_close, ring_open
 from escp._fast.receive.expected cimport expected_free
 from escp._fast.receive.roots cimport roots_free, roots_settle
 from escp._fast.wire.connection cimport connection_close, connection_open, connection_stop, line_close
-from escp._fast.wire.payloads cimport (ENTRY_ASKS_DIRECTORY, ENTRY_DIRECTORY, ENTRY_QUERY, MESSAGE_RESULTS,
-                                       MESSAGE_STAMPS, MESSAGE_TAKEN, RESULT_BYTES, RESULT_IS_SAME, STAMP_BYTES,
-                                       TAKEN_BYTES, entry, meta_header,
-                                       put_end, put_meta_header, put_result, put_stamp, result)
+from escp._fast.wire.payloads cimport (ENTRY_ASKS_DIRECTORY, ENTRY_DIRECTORY, ENTRY_LARGE, ENTRY_QUERY,
+                                       MESSAGE_RESULTS, MESSAGE_STAMPS, MESSAGE_TAKEN, RESULT_BYTES, RESULT_IS_SAME,
+                                       STAMP_BYTES, TAKEN_BYTES, entry, meta_header, put_end, put_meta_header,
+                                       put_result, put_stamp, result)
+from escp._fast.wire.told cimport tell_entry
 from escp._fast.wire.zstd cimport ZSTD_createDCtx, ZSTD_freeDCtx
 
 
@@ -212,6 +213,7 @@ cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int 
     cdef result r
     cdef receive_state *s = t.state
     cdef bint is_done = own.code == FAST_OK or (is_kept(own.code) and s.config.names_attributes)
+    cdef bint is_file
     cdef int death = 0
     if own.code == FAST_SYS:
         death = find_death(&s.destination, &t.cache, e, own.sys_errno)
@@ -241,6 +243,10 @@ cdef int add_result(receive_stream *t, const entry *e, const fast_err *own, int 
     pthread_mutex_unlock(&s.lock)
     if e.kind < ENTRY_QUERY and not flags:
         roots_settle(&s.roots, e, is_kept(own.code))
+        if s.config.tells_copied and own.code == FAST_OK and e.kind != ENTRY_DIRECTORY:
+            is_file = s.config.has_checksum and e.kind <= ENTRY_LARGE
+            tell_entry(&s.events, EVENT_COPIED, REASON_NONE, e.kind, e.size, e.path, e.path_bytes, NULL, 0,
+                       digest if is_file else NULL)
     if own.code and own.code != FAST_STOPPED and not is_told:
         push_event(&s.events, EVENT_FILE_FAILED, own, False, e.path, e.path_bytes, NULL, 0)
     return 0

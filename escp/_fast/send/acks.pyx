@@ -3,14 +3,15 @@
 from libc.stdint cimport uint16_t, uint64_t, uint8_t
 
 from escp._fast.base.counters cimport read_clock
-from escp._fast.base.events cimport EVENT_CUT, EVENT_FINISHED, EVENT_ITEM, EVENT_RESUMED, push_event
+from escp._fast.base.events cimport EVENT_COPIED, EVENT_CUT, EVENT_FINISHED, EVENT_ITEM, EVENT_RESUMED, push_event
 from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, c_read, errno, escp_count,
-                                   escp_flag, escp_load, escp_store, free, htobe64, malloc, memcpy, memset, poll,
+                                   escp_flag, escp_load, escp_store, free, malloc, memcpy, memset, poll,
                                    pollfd_t, pthread_cond_broadcast, pthread_mutex_lock, pthread_mutex_unlock, recv)
 from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
                                     MAX_META_BYTES, MAX_NAME_BYTES, MAX_STREAMS, N_REASONS, REASON_CONTENTS,
-                                    REASON_SAME, TAG_BYTES, clear, fail, fast_err, is_kept)
+                                    REASON_NONE, REASON_SAME, TAG_BYTES, clear, fail, fast_err, is_kept)
 from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
+from escp._fast.crypto.digest cimport digest128
 from escp._fast.send.flights cimport flight_end_locked, flight_name, settle_root_locked
 from escp._fast.send.large_files cimport give_up_locked
 from escp._fast.send.send_kept cimport begin_blocks_locked, take_kept
@@ -19,7 +20,7 @@ from escp._fast.send.questions cimport take_answer_locked
 from escp._fast.send.removal cimport remove_source
 from escp._fast.send.send_again cimport sent_confirm_locked
 from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, is_all_done_locked, node_unref_locked, report,
-                                         send_state, sent_log, state_fail, tell_name)
+                                         send_state, sent_log, state_fail)
 from escp._fast.wire.connection cimport (IDLE_BYTES, connection, connection_cut, connection_resumed, echo_take,
                                          is_passing, line_adopt, line_close)
 from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_LARGE,
@@ -27,6 +28,7 @@ from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY,
                                        MESSAGE_RESULTS, MESSAGE_STAMPS, MESSAGE_TAKEN, META_HEADER_BYTES, RESULT_BYTES,
                                        RESULT_IS_EARLY, RESULT_IS_WANTED, STAMP_BYTES, TAKEN_BYTES, get_end,
                                        get_meta_header, get_result, meta_header, result)
+from escp._fast.wire.told cimport tell_entry
 
 
 cdef int ack_open(ack_reader *r, send_state *s, fast_err *err) noexcept nogil:
@@ -51,24 +53,20 @@ cdef void ack_close(ack_reader *r) noexcept nogil:
         free(r.frames[i])
         r.frames[i] = NULL
 
-cdef enum:
-    DIGEST_BYTES = 16
+
+cdef const digest128 *find_digest(const send_state *s, const flight *f) noexcept nogil:
+    return &f.digest if s.config.has_checksum and f.kind <= ENTRY_LARGE else NULL
 
 
 cdef void tell_item(send_state *s, flight *f, int reason) noexcept nogil:
-    cdef char name[MAX_NAME_BYTES + 1 + DIGEST_BYTES]
-    cdef uint64_t half
-    cdef size_t n = f.n_name
     cdef uint64_t size = f.n_disk if f.kind == ENTRY_HARD_LINK else f.size  # of its file
-    memcpy(name, flight_name(s, f), n)
-    if s.config.tells_digests and s.config.has_checksum and f.kind <= ENTRY_LARGE:
-        name[n] = 0
-        half = htobe64(f.digest.high)
-        memcpy(name + n + 1, &half, sizeof(uint64_t))
-        half = htobe64(f.digest.low)
-        memcpy(name + n + 1 + sizeof(uint64_t), &half, sizeof(uint64_t))
-        n += 1 + DIGEST_BYTES
-    tell_name(s, EVENT_ITEM, reason, f.kind, size, f.dir, name, n)
+    tell_entry(&s.events, EVENT_ITEM, reason, f.kind, size, f.dir.target, f.dir.n_target, flight_name(s, f),
+               f.n_name, find_digest(s, f) if s.config.tells_digests else NULL)
+
+
+cdef void tell_copied(send_state *s, flight *f) noexcept nogil:
+    tell_entry(&s.events, EVENT_COPIED, REASON_NONE, f.kind, f.size, f.dir.source, f.dir.n_source,
+               flight_name(s, f), f.n_name, find_digest(s, f))
 
 
 cdef void tell_engine(send_state *s, const flight *f, const result *r, const fast_err *own) noexcept nogil:
@@ -86,9 +84,10 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
     cdef uint16_t n_name = 0
     cdef fast_err own
     cdef bint is_told = False
-    cdef bint removes = False
+    cdef bint is_copied = False
     cdef bint tells = False
     cdef bint lacks = False
+    cdef bint stays = False  # for what is done with it without the lock
     cdef int rc
     clear(&own)
     pthread_mutex_lock(&s.lock)
@@ -142,11 +141,11 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
                 if r.code == FAST_OK:
                     note_arrived_locked(s, f)
         tell_engine(s, f, r, &own)
-        removes = s.config.removes_sources and own.code == FAST_OK and f.is_good and (
-            f.kind != ENTRY_DIRECTORY and f.kind != ENTRY_ABSENT)
+        is_copied = own.code == FAST_OK and f.is_good and f.kind != ENTRY_DIRECTORY and f.kind != ENTRY_ABSENT
         tells = s.config.itemizes and own.code == FAST_OK and f.is_good and 0 < r.sys_errno < N_REASONS
         lacks = s.config.tells_same and f.is_good and r.code != FAST_OK
-        if own.code == FAST_OK and not removes and not tells:
+        stays = tells or (is_copied and (s.config.tells_copied or s.config.removes_sources))
+        if own.code == FAST_OK and not stays:
             flight_end_locked(s, f)
     if own.code:
         dir, n_name = f.dir, f.n_name
@@ -154,9 +153,11 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
     pthread_mutex_unlock(&s.lock)
     if tells or lacks:  # nobody else has this flight: its result has come
         tell_item(s, f, <int>r.sys_errno if tells else REASON_CONTENTS)
-    if removes:
+    if stays and is_copied and s.config.tells_copied:
+        tell_copied(s, f)
+    if stays and is_copied and s.config.removes_sources:
         remove_source(s, f)
-    if tells or removes:
+    if stays:
         pthread_mutex_lock(&s.lock)
         flight_end_locked(s, f)
         pthread_mutex_unlock(&s.lock)

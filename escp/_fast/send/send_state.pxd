@@ -231,6 +231,7 @@ ctypedef struct send_config:
     bint itemizes  # what has arrived is told, and why it was sent
     bint tells_digests  # and of a file, behind a NUL, its digest
     bint tells_same  # and what the receiver has already, or that arrived and lacks something
+    bint tells_copied  # for a log here: EVENT_COPIED, by the source's name
     bint tells_begun  # the receiver knows ENTRY_BEGUN
     uint64_t min_bytes  # smaller files are left out
     uint64_t below_bytes  # and those that are not smaller than that; 0: no bound

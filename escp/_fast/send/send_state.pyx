@@ -7,11 +7,11 @@ from escp._fast.base.libc cimport (c_close, c_write, errno, escp_flag, escp_rais
                                    memset, pthread_cond_broadcast, pthread_cond_signal, pthread_cond_wait,
                                    pthread_mutex_lock, pthread_mutex_unlock, stat_t, timespec_t)
 from escp._fast.base.paths cimport join_path, joined_length
-from escp._fast.base.types cimport FAST_CHANGED, FAST_STOPPED, FAST_SYS, SMALL_FILE_BYTES, clear, fail, fast_err
+from escp._fast.base.types cimport FAST_CHANGED, FAST_STOPPED, FAST_SYS, SMALL_FILE_BYTES, fail, fast_err
 from escp._fast.files.death cimport find_source_death
 from escp._fast.files.sizes cimport peek
 from escp._fast.wire.connection cimport connection_stop
-from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LINK
+from escp._fast.wire.told cimport tell_entry
 
 
 cdef void state_stop(send_state *s) noexcept nogil:
@@ -79,13 +79,7 @@ cdef void report(send_state *s, const fast_err *err, bint is_remote, dir_node *d
 
 cdef void tell_name(send_state *s, int event, int reason, int kind, uint64_t size, dir_node *dir,
                     const char *name, size_t n_name) noexcept nogil:
-    cdef fast_err what
-    clear(&what)
-    what.code = reason
-    what.where = ("directory" if kind == ENTRY_DIRECTORY else "link" if kind == ENTRY_LINK
-                  else "device" if kind == ENTRY_DEVICE else "file")
-    what.offset = <int64_t>size
-    push_event(&s.events, event, &what, False, dir.target, dir.n_target, name, n_name)
+    tell_entry(&s.events, event, reason, kind, size, dir.target, dir.n_target, name, n_name, NULL)
 
 
 cdef dir_node *node_new(dir_node *parent, const char *source, size_t n_source,
