@@ -49,6 +49,7 @@ class EscpError(Exception):
     exit_code = EXIT_INTERNAL
     hint = ""
     is_retryable = False  # the same command may succeed (docs/json.md)
+    may_go_on = True  # --resume is good advice, where something has come
     said: "tuple[str, ...]" = ()  # the last lines, as they came, of ssh or of what it started
 
     def __init__(self, message: str, hint: str | None = None, *, is_retryable: bool | None = None):
@@ -108,6 +109,7 @@ class AccountsError(IntegrityError):
 
     hint = "look at what arrived before you trust it: is one of these hosts not to be trusted?"
     is_retryable = False
+    may_go_on = False
 
 
 class ProtocolError(IntegrityError):
@@ -115,6 +117,7 @@ class ProtocolError(IntegrityError):
 
     hint = "both ends should run the same release: compare `escp --version` on each"
     is_retryable = False
+    may_go_on = False
 
 
 class NetworkError(EscpError):
@@ -147,6 +150,13 @@ class RefusedError(EscpError):
     exit_code = EXIT_REFUSED
 
 
+class StrangerError(RefusedError):
+    """The other host named what it was not asked for: no escp does that."""
+
+    hint = "nothing of it was written: is that host to be trusted?"
+    may_go_on = False
+
+
 class TimeUpError(EscpError):
     """The time of --stop-after is over. Whole files stay; another run may copy the rest."""
 
@@ -168,10 +178,14 @@ class DeletionError(EscpError):
     """What --delete would remove is more than the user allows. All is copied."""
 
     exit_code = EXIT_TOO_MANY_DELETIONS
-    hint = "look at them with --dry-run; if they may go, write a larger --max-delete"
+    hint = "if they may go, write a larger --max-delete"
 
-    def __init__(self, n_planned: int, n_allowed: int):
-        super().__init__(f"{describe_plan(n_planned)}, and --max-delete allows {n_allowed:,}")
+    def __init__(self, n_planned: int, n_allowed: int, *, is_listed: bool):
+        """*is_listed*: the names have been told."""
+        super().__init__(
+            f"{describe_plan(n_planned)}, and --max-delete allows {n_allowed:,}",
+            self.hint if is_listed else f"look at them with --dry-run; {self.hint}",
+        )
 
 
 class InterruptedBySignal(EscpError):

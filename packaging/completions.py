@@ -10,6 +10,7 @@ from argparse import Action, _AppendAction, _CountAction
 from pathlib import Path
 
 from confpage import split_help
+from folder import read_folder
 from optiontable import find_value_type
 
 from escp.options.parser import build_parser
@@ -147,7 +148,7 @@ def _format_fish(action: Action) -> str:
 
 
 def main() -> None:
-    out = Path(*sys.argv[1:] or [OUT])
+    out = read_folder(__doc__, OUT)
     out.mkdir(parents=True, exist_ok=True)
     for shell, name in SHELLS.items():
         (out / name).write_text(build_completion(shell))

@@ -23,6 +23,7 @@ from pathlib import Path
 import bootloader
 import elf
 import owners
+from folder import read_folder
 
 ROOT = Path(__file__).resolve().parents[1]
 VERSION = re.search(r'__version__ = "(.+)"', (ROOT / "escp" / "__init__.py").read_text()).group(1)
@@ -196,4 +197,4 @@ def freeze(folder):
 
 
 if __name__ == "__main__":
-    freeze(sys.argv[1])
+    freeze(read_folder(__doc__))

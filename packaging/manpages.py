@@ -11,6 +11,7 @@ from pathlib import Path
 
 from argparse_manpage.manpage import Manpage
 from confpage import build_conf_page
+from folder import read_folder
 from roff import bold, escape, mark_placeholders
 
 from escp import __version__
@@ -89,7 +90,7 @@ def _nest_groups(lines: list[str], parser: OptionParser) -> list[str]:
 
 
 def main() -> None:
-    out = Path(*sys.argv[1:] or [OUT])
+    out = read_folder(__doc__, OUT)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in (("escp.1", build_command_page()), ("escp.conf.5", build_conf_page())):
         (out / name).write_text(text)

@@ -12,7 +12,6 @@ import os
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +20,7 @@ import cpython
 import elf
 from cache import Cache, hash_of, hash_of_files
 from debian_source import fetch_source
+from folder import read_folder
 from freeze import FROZEN_BY, ONE_FILE, ROOT, source_date_epoch
 from pins import pip_install, read_pins
 
@@ -256,5 +256,6 @@ def check(frozen: Path) -> str:
 
 
 if __name__ == "__main__":
+    chosen = read_folder(__doc__)
     with Cache(ROOT / "build" / "release", say).locked():
-        make_release(Path(sys.argv[1]).resolve())
+        make_release(chosen)

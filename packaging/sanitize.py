@@ -66,6 +66,9 @@ def run_tests(kind: str, arguments: list[str]) -> list[str]:
 
 
 def main(words: list[str]) -> int:
+    if words[:1] in (["-h"], ["--help"]):
+        print(__doc__)
+        return 0
     if unknown := [word for word in words[:1] if word.endswith("san") and word not in KINDS]:
         raise SystemExit(f"build: error: no sanitizer {unknown[0]!r}; there are {', '.join(KINDS)}")
     kinds = [word for word in words if word in KINDS] or list(KINDS)

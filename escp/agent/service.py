@@ -217,9 +217,10 @@ class Service:
 
             self._deletion = make_half(end)
         answer = self._deletion.answer(message)
-        if self._site is not None and isinstance(answer, Compared):
+        is_dry_run = self._receiver is not None and self._receiver.wanted.is_dry_run
+        if self._site is not None and isinstance(answer, Compared) and not is_dry_run:
             self._site.check_deletions(answer)
-        if isinstance(answer, Pruned) and self._receiver and not self._receiver.wanted.is_dry_run:
+        if isinstance(answer, Pruned) and not is_dry_run:
             for path in answer.paths:
                 self._log.deleted(path)
         self._tell(answer)

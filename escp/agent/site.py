@@ -42,6 +42,7 @@ _KNOWN = (
 )  # fmt: skip
 _HINT = "ask the administrator of that host"
 _MANY_HINT = "copy less at a time, or ask the administrator of that host"
+_DELETION_HINT = "look at them with --dry-run; if they may go, ask the administrator of that host"
 _PATIENCE_S = 10.0  # with a sender that keeps to no limit
 _SLACK = 1.5
 
@@ -142,7 +143,7 @@ class Site:
         if now > self._due_s:
             raise RefusedError(
                 f"the time is over that {self._rules.who('max-time')} gives a session: "
-                f"{self._rules.max_time_s} s", "run it again with --resume to go on",
+                f"{self._rules.max_time_s} s", _MANY_HINT,
             )  # fmt: skip
 
     def check_rate(self, now: float, n_bytes: int) -> None:
@@ -177,7 +178,7 @@ class Site:
         if most is not None and compared.n_planned > most:
             raise RefusedError(
                 f"{describe_plan(compared.n_planned)}, and {self._rules.who('max-delete')} allows {most:,}",
-                _MANY_HINT,
+                _DELETION_HINT,
             )
 
 

@@ -40,7 +40,8 @@ class Ending(Exit):
         return settle(shown.exit_code)
 
     def add_hint(self, error: EscpError) -> None:
-        error.hint = "; ".join(filter(None, (error.hint, self.find_hint())))
+        if error.may_go_on:
+            error.hint = "; ".join(filter(None, (error.hint, self.find_hint())))
 
 
 def guard(ending: Ending, report: "Events", work: "Callable[[], int]") -> int:

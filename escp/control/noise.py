@@ -37,6 +37,9 @@ class NoiseSkipper:
             return behind
         self._n_noise += len(data)
         if self._n_noise > MAX_NOISE_BYTES:
-            raise AgentError(f"the remote host printed {MAX_NOISE_BYTES >> 20} MiB and no escp answered")
+            raise AgentError(
+                f"the remote host printed {MAX_NOISE_BYTES >> 20} MiB and no escp answered",
+                "does a login script there print without end? `ssh HOST true` shows it",
+            )
         self._tail = before[-max(self.KEPT_BYTES, len(MARKER)) :]
         return b""

@@ -5,7 +5,7 @@ from abc import abstractmethod
 
 from escp.constants import SECRET_BYTES
 from escp.control.messages import Bye, Damaged, Hello, Listening, Message, PartTold, Result
-from escp.errors import AgentError, EndedError, NetworkError, ProtocolError, RefusedError
+from escp.errors import AgentError, EndedError, NetworkError, ProtocolError, StrangerError
 from escp.failures import FAST_UNSAFE, Failure
 from escp.jobs.job import UPDATE_S, Job, Task
 from escp.jobs.lost import LostAgents
@@ -289,7 +289,9 @@ class AgentJob(Job):
         is_wanted = 1 <= listening.n_streams <= self._n_streams if is_receiver else (
             listening.n_streams == self._n_streams)  # fmt: skip
         if not is_wanted:
-            raise NetworkError(f"the remote escp on {agent.host} offers streams that nobody asked for")
+            raise NetworkError(
+                f"the remote escp on {agent.host} offers streams that nobody asked for", ProtocolError.hint
+            )
         self._n_streams = listening.n_streams
         if is_receiver and self._target is not None:
             self._target.max_large = listening.max_large
@@ -381,9 +383,8 @@ class AgentJob(Job):
     def end_failed(self, failure: Failure) -> None:
         (agent,) = self._agents
         if failure.code == FAST_UNSAFE and self._send_agent is not None:
-            raise RefusedError(
-                f"{agent.host} sent a name that was not asked for, or that leads out of the destination",
-                "nothing of it was written: is that host to be trusted?",
+            raise StrangerError(
+                f"{agent.host} sent a name that was not asked for, or that leads out of the destination"
             )
         raise failure.as_error(self._name_streams(agent))
 

@@ -60,6 +60,7 @@ class Copy:
         self._manifest: ManifestFile | None = None
         self.first_failure: EscpError | None = None
         self._n_parts = self._n_files = self._n_jobs = 0
+        self._is_copied = False
 
     @property
     def has_begun(self) -> bool:
@@ -107,7 +108,10 @@ class Copy:
             )
         )  # fmt: skip
         self._n_jobs += 1
-        self._done = self._add(job.run())
+        try:
+            self._done = self._add(job.run())
+        finally:
+            self._is_copied = job.is_copied
         self.first_failure = self.first_failure or job.first_failure
 
     def _add(self, counters: dict[str, int]) -> dict[str, int]:
@@ -136,8 +140,8 @@ class Copy:
 
     @property
     def hint(self) -> str:
-        """What to do after it was cut off; "" where nothing of it has stayed, or can be gone on with."""
-        if not self._options.partial_min or not (self._n_parts or self._n_files):
+        """What to do after it was cut off; "" where nothing has stayed, can be gone on with, or is left."""
+        if self._is_copied or not self._options.partial_min or not (self._n_parts or self._n_files):
             return ""
         if not self._n_parts:
             return "what is complete stays at the target: escp --resume with the same arguments does the rest"

@@ -135,8 +135,11 @@ class Deletion:
             self._is_comparing = True
             self._tell_receiver(Compare([], [], [], is_last=True))
         elif self._options.max_deletions is not None and message.n_planned > self._options.max_deletions:
-            self.failure = DeletionError(message.n_planned, self._options.max_deletions)
-            self.is_done = True
+            is_listed = self._options.is_dry_run
+            self.failure = DeletionError(message.n_planned, self._options.max_deletions, is_listed=is_listed)
+            self.is_done = not is_listed
+            if is_listed:
+                self._tell_receiver(Prune())
         else:
             self._tell_receiver(Prune())
 

@@ -106,6 +106,7 @@ class Job(ABC):
                 task.options, task.manifest, task.watcher, is_told=task.origin is not None
             )
         self._is_started = False
+        self.is_copied = False  # all of it; --delete and a manifest come then
         self._is_holding = False
         self._standstill = Standstill(self._loop.now())
 
@@ -138,6 +139,7 @@ class Job(ABC):
                     self._send_end.save()
             self._watcher.enter("end")
             self._settle()
+            self.is_copied = True
             self._tally.tell_lacking()
             if self._options.deletes:
                 self._delete()

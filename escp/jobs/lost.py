@@ -116,7 +116,7 @@ class LostAgents:
             elif has_ended and not is_known and away_s > min(LAST_S, self._timeout_s):
                 raise NetworkError(
                     f"ssh to {agent.host} was lost, and its escp has not said whether it has sent all",
-                    "what has come is there and verified; run it again with --resume to see what is missing",
+                    "what has come is there and verified; run it again to see what is missing",
                 )
             elif min(closed_s, away_s) > (0 if agent.may_have_ended else GONE_S) or (
                 self._timeout_s > self._limits[agent] < away_s
@@ -125,8 +125,8 @@ class LostAgents:
             elif away_s > self._timeout_s:
                 raise NetworkError(
                     f"ssh to {agent.host} was lost, and its escp has not been heard again for {away_s:.0f} s",
-                    "check the network between the hosts, and run it again with --resume; or wait longer, "
-                    "with --reconnect-timeout",
+                    "check the network between the hosts, and run it again; or wait longer, with "
+                    "--reconnect-timeout",
                 )
         return missing
 

@@ -95,12 +95,12 @@ class Tally:
         """What the exit status is about when files failed for a reason worse than 'some failed'."""
         if FAST_DIGEST in self._failed_codes:
             fate = "may be wrong" if self._is_inplace else "were not kept"
-            what = "what arrived is not what was read"
+            what, hint = "what arrived is not what was read", None
             if READ_BACK in self._digest_reasons:
                 what = "the target's disk gave back something else"
             elif self._digest_reasons == {UNEXPECTED}:
-                what = "what was read is not what was expected"
-            return IntegrityError(f"{what}; the files named above {fate}")
+                what, hint = "what was read is not what was expected", "has the source another version of it?"
+            return IntegrityError(f"{what}; the files named above {fate}", hint)
         if FAST_UNSAFE in self._failed_codes:
             return RefusedError(
                 f"{self._target.host or 'this escp'} refused to write outside the destination",

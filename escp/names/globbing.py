@@ -10,7 +10,7 @@ import stat
 from collections.abc import Iterator
 from functools import lru_cache
 
-from escp.errors import RefusedError
+from escp.errors import StrangerError
 from escp.names import guarded
 from escp.names.landing import base_name
 
@@ -163,7 +163,7 @@ def root_name(source: bytes, path: bytes) -> bytes:
 
 
 def check_offered_name(source: bytes, name: bytes, peer: str) -> None:
-    """Raises RefusedError unless *name* may be what *source*, as the user wrote it, is called.
+    """Raises StrangerError unless *name* may be what *source*, as the user wrote it, is called.
 
     Only the name of another user's home directory is known to its host alone: there any plain name is taken.
     """
@@ -177,7 +177,4 @@ def check_offered_name(source: bytes, name: bytes, peer: str) -> None:
         (is_home and not name.startswith(b".")) or (has_magic(wanted) and matches(wanted, name))
     ):
         return
-    raise RefusedError(
-        f"{peer} offered '{os.fsdecode(name)}', which was not asked for",
-        "nothing of it was written: is that host to be trusted?",
-    )
+    raise StrangerError(f"{peer} offered '{os.fsdecode(name)}', which was not asked for")

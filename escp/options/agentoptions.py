@@ -55,7 +55,8 @@ def parse_agent_options(argv: "Sequence[str]", environ: "Mapping[str, str]") -> 
     values.update(words)
     if LOG_FILES in words and values.get("logfile") is None:
         raise UsageError(
-            f"the remote escp's own options: option --{LOG_FILES}: there is no log", "write --logfile FILE, too"
+            f"the remote escp's own options: option --{LOG_FILES}: there is no log",
+            "write --logfile FILE, too",
         )
     return AgentOptions(
         cpumask=_read_mask("cpumask", values.get("cpumask")),

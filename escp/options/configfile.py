@@ -34,7 +34,9 @@ FILES_VARIABLE = "ESCP_CONFIG"  # names the one file to read instead of the two;
 MAX_FILE_BYTES = 1 << 20
 MAX_DEPTH = 4  # the file, hosts, a host, a list
 # Of KEYS in agentoptions: no rules.
-_OUTSIDE = dict.fromkeys(("logfile", "log-files", "cpumask", "nodemask"), f"stands outside of '{SERVER_BLOCK}'")
+_OUTSIDE = dict.fromkeys(
+    ("logfile", "log-files", "cpumask", "nodemask"), f"stands outside of '{SERVER_BLOCK}'"
+)
 _QUOTES_HINT = "a value that begins with one of & * ! stands in quotes"
 
 

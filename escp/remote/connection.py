@@ -25,6 +25,7 @@ from escp.remote.ssh import start_agent
 
 _LOOK_S = 0.1
 _TICK_S = 1.0
+_LIMITS_HINT = "look at the limits of processes and memory there"
 
 
 class CarriedAgent(AgentProcess):
@@ -68,7 +69,9 @@ class CarriedAgent(AgentProcess):
         if self._error is not None:
             return copy.copy(self._error)
         if not is_past_marker and self._status is not None:
-            return AgentError(f"no further escp started on {self.host} (exit status {self._status})")
+            return AgentError(
+                f"no further escp started on {self.host} (exit status {self._status})", _LIMITS_HINT
+            )
         return super().explain_end(noise, is_past_marker=is_past_marker)
 
 
@@ -252,7 +255,7 @@ class Connection:
         if agent is None or agent.is_over:
             raise ProtocolError(f"the remote escp on {link.host} ends a session that is not there")
         agent.is_over = True
-        error = AgentError(f"no further escp could be started on {link.host}: {message.reason}", "")
+        error = AgentError(f"no further escp could be started on {link.host}: {message.reason}", _LIMITS_HINT)
         agent.end(message.status, error if message.reason else None)
         self._carrier.forget(message.number)
         self._forget(agent)

@@ -49,7 +49,10 @@ class FileLink:
                 self._loop.wait(_LOOK_S)
                 look()
             if not self._link.has_feature("files"):
-                raise AgentError(f"the escp on {connection.host} is too old for questions about its files")
+                raise AgentError(
+                    f"the escp on {connection.host} is too old for questions about its files",
+                    "install the same release on both hosts",
+                )
             self._link.channel.last(is_lasting=False)
             self._link.send(Files())
         except BaseException:

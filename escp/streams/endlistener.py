@@ -5,7 +5,6 @@ from typing import Any, Protocol
 
 from escp.failures import Failure
 
-
 # Path (a sender's own, or below a receiver's target), digest or b"", kind as in `ui/events`, size.
 TellCopied = Callable[[bytes, bytes, str, int], None]
 

@@ -51,7 +51,7 @@ class SendEnd:
     ):
         """*is_local*: the receiver is here, too; *limit_bytes_per_s* is for that, sockets have their own.
 
-        *memory* has the contents of the only source. *tell_copied*: of each file that is there, for a log here.
+        *memory* has the contents of the only source. *tell_copied*: of each file, for a log here.
 
         Raises ProtocolError when *wanted* holds what this escp does not offer, OSError when too few files
         may be open here.

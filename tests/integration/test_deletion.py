@@ -59,6 +59,11 @@ def test_more_than_max_delete_removes_nothing(escp, trees, way):
     words = ("-r", "--delete", way.source(source), way.target(target))
     done = escp.run("--max-delete", "8", *words)
     assert done.code == 18 and "9 names are only at the target" in done.err, done.err
+    assert done.hint == "look at them with --dry-run; if they may go, write a larger --max-delete"
+    assert set(list_tree(target / "source")) == before | set(list_tree(source))
+    listed = escp.run("-n", "--max-delete", "8", *words)  # that is how they are looked at
+    assert listed.code == 18 and listed.hint == "if they may go, write a larger --max-delete"
+    assert listed.out.count("deleting ") == 9
     assert set(list_tree(target / "source")) == before | set(list_tree(source))
     escp.copy("--max-delete", "9", *words)
     assert list_tree(target / "source") == list_tree(source)

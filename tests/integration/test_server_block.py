@@ -134,6 +134,8 @@ def test_ceiling_of_deletions(host, tree, target, folder):
         (tree / f"{number:02}").unlink()
     done = host.escp.fail(16, "-r", "--delete", tree, "box:")
     assert "nothing was deleted: 4 names" in done.error and "max-delete in" in done.error
+    assert done.hint == "look at them with --dry-run; if they may go, ask the administrator of that host"
+    assert host.escp.copy("-n", "-r", "--delete", tree, "box:").out.count("deleting ") == 4
     assert list_tree(host.reached) == before
     (tree / "03").write_text("3" * 100)
     host.escp.copy("-r", "--delete", tree, "box:")
@@ -205,6 +207,7 @@ def test_time(host, source):
     host.force(f"--restrict={host.reached}", block="limit: 1MB\nmax-time: 2s")
     done = host.escp.fail(16, source / "large", "box:")
     assert "the time is over that max-time in" in done.error
+    assert done.hint.startswith("copy less at a time") and done.hint.count("--resume") <= 1
 
 
 def test_audit_of_what_was_done_and_of_what_was_refused(host, tree, folder):

@@ -227,4 +227,6 @@ class PushSkipper(NoiseSkipper):
                 f"the escp that was sent to {self._host} does not start there{how}",
                 f"escp --clean-agents {self._host} removes it if it is damaged; then run the copy again",
             ))  # fmt: skip
-        return self._process.cite(NetworkError(f"{self._host} went away while escp was sent to it{how}"))
+        return self._process.cite(NetworkError(
+            f"{self._host} went away while escp was sent to it{how}", "check the network between the hosts"
+        ))  # fmt: skip
