@@ -35,7 +35,7 @@ MAX_FILE_BYTES = 1 << 20
 MAX_DEPTH = 4  # the file, hosts, a host, a list
 # Of KEYS in agentoptions: no rules.
 _OUTSIDE = dict.fromkeys(
-    ("logfile", "log-files", "cpumask", "nodemask"), f"stands outside of '{SERVER_BLOCK}'"
+    ("logfile", "log-files", "cpumask", "nodemask"), f"belongs beside '{SERVER_BLOCK}:', not into it"
 )
 _QUOTES_HINT = "a value that begins with one of & * ! stands in quotes"
 

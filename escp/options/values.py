@@ -247,7 +247,7 @@ def check_pattern(pattern: str, option: str = "--exclude") -> bytes:
 
 def check_choice(option: str, value: str, choices: tuple[str, ...]) -> str:
     if value not in choices:
-        raise UsageError(f"option {option}: '{value}' is none of {', '.join(choices)}")
+        raise UsageError(f"option {option}: '{value}' is not one of {', '.join(choices)}")
     return value
 
 

@@ -2,6 +2,7 @@
 
 import os
 import time
+from contextlib import suppress
 
 from escp.errors import LocalFileError, describe_errno
 from escp.ui.events import Events
@@ -29,16 +30,18 @@ _GAUGES = (
 
 
 class Metrics(Events):
-    """Writes the file once, under a temporary name that is then renamed. *path* as the user wrote it.
+    """Writes the file once, under a temporary name that is then renamed; a pipe or device as it is.
 
     *warn*: tells everybody that it can't be written. Raises LocalFileError where that shows at once.
     """
 
     def __init__(self, path: str, warn: "Callable[[str], None]"):
-        self._path = path
+        self._shown = path
+        self._path = os.path.realpath(path)
+        # /dev/null, or a pipe: not to be replaced by a file.
+        self._is_stream = os.path.exists(path) and not os.path.isfile(path)
         self._warn = warn
-        folder = os.path.dirname(path) or "."
-        if os.path.isdir(path) or not os.access(folder, os.W_OK | os.X_OK):
+        if os.path.isdir(path) or not os.access(os.path.dirname(self._path), os.W_OK | os.X_OK):
             raise LocalFileError(
                 f"can't write metrics to '{path}'", "name a file in a directory that can be written to"
             )
@@ -61,21 +64,33 @@ class Metrics(Events):
 
     def _write(self, exit_code: int, values: dict[str, float]) -> None:
         known = {"exit_code": exit_code, "success": int(exit_code == 0), "end_time_seconds": int(time.time())}
-        text = _format(os.path.basename(self._path).removesuffix(".prom"), {**known, **values})
+        text = _format(os.path.basename(self._shown).removesuffix(".prom"), {**known, **values})
+        data = text.encode(errors="backslashreplace")
+        try:
+            self._pour(data) if self._is_stream else self._replace(data)
+        except OSError as e:
+            self._warn(f"can't write metrics to '{self._shown}': {describe_errno(e.errno or 0)}")
+
+    def _pour(self, data: bytes) -> None:
+        fd = os.open(self._path, os.O_WRONLY | os.O_CLOEXEC | os.O_NOCTTY | os.O_NONBLOCK)
+        try:
+            os.write(fd, data)  # so little fits into any pipe
+        finally:
+            os.close(fd)
+
+    def _replace(self, data: bytes) -> None:
         folder, name = os.path.split(self._path)
         temporary = os.path.join(folder, f".{name}.{os.getpid()}")
         try:
-            with open(temporary, "x", encoding="utf-8", errors="backslashreplace") as file:
-                file.write(text)
+            with open(temporary, "xb") as file:
+                file.write(data)
                 file.flush()
                 os.fsync(file.fileno())
             os.rename(temporary, self._path)
-        except OSError as e:
-            self._warn(f"can't write metrics to '{self._path}': {describe_errno(e.errno or 0)}")
-            try:
+        except OSError:
+            with suppress(OSError):
                 os.unlink(temporary)
-            except OSError:
-                return
+            raise
 
 
 def _format(job: str, values: dict[str, float]) -> str:

@@ -2,10 +2,11 @@
 
 import json
 import os
+import stat
 
 import pytest
 
-from tests.support.command import remote
+from tests.support.command import needs_root, remote
 from tests.support.trees import write_random
 
 
@@ -96,6 +97,31 @@ def test_metrics_of_failures(escp, source, target, folder):
     (source / "a").write_text("x")
     escp.fail(10, "--metrics", path, source / "a", "nohost:")
     assert read_metrics(path)["exit_code"] == 10
+
+
+@needs_root
+def test_metrics_to_a_device_or_pipe_go_into_it(escp, source, target, folder):
+    (source / "a").write_text("a")
+    null, full, pipe = folder / "null", folder / "full", folder / "pipe"
+    os.mknod(null, 0o600 | stat.S_IFCHR, os.makedev(1, 3))
+    os.mknod(full, 0o600 | stat.S_IFCHR, os.makedev(1, 7))
+    os.mkfifo(pipe)
+    assert "can't write" not in escp.copy("--metrics", null, source / "a", target).err
+    done = escp.copy("--metrics", full, source / "a", target)
+    assert f"can't write metrics to '{full}': no space left on device" in done.err
+    assert "can't write metrics" in escp.copy("--metrics", pipe, source / "a", target).err  # nobody reads
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    escp.copy("--metrics", pipe, source / "a", target)
+    assert b"exit_code" in os.read(reader, 1 << 16)
+    os.close(reader)
+    assert stat.S_ISCHR(null.lstat().st_mode) and stat.S_ISCHR(full.lstat().st_mode) and pipe.is_fifo()
+
+
+def test_metrics_of_a_linked_name_leave_the_link(escp, source, target, folder):
+    (source / "a").write_text("a")
+    (folder / "x.prom").symlink_to("y.prom")
+    escp.copy("--metrics", folder / "x.prom", source / "a", target)
+    assert (folder / "x.prom").is_symlink() and read_metrics(folder / "y.prom")["exit_code"] == 0
 
 
 def test_metrics_that_can_not_be_written(escp, source, target, folder):

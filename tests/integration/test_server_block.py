@@ -72,7 +72,10 @@ def test_a_broken_block_serves_nobody(host, tree):
     assert f"{host.config}, line 2: there is no key 'alow'" in done.error
     assert "did you mean 'allow'" in done.hint
     host.force(block="log-files: true")
-    assert "line 2: 'log-files' stands outside of 'server:'" in host.escp.fail(2, tree / "00", "box:").error
+    assert (
+        "line 2: 'log-files' belongs beside 'server:', not into it"
+        in host.escp.fail(2, tree / "00", "box:").error
+    )
     host.config.write_text("server: [\n")
     host.force(reads_file=True)
     assert str(host.config) in host.escp.fail(2, tree / "00", "box:").error

@@ -510,7 +510,7 @@ MUTATIONS = [
              (TEST_RESTRICT + "test_questions_about_files_are_no_way_out",)),
     # ---- 31: what an administrator forbids, nobody who logs in allows himself
     Mutation(31, "a rule that is misspelt is none", "escp/options/configfile.py",
-             "_parse_setting(SYSTEM_FILE, key, node, kinds, {}, others=[])", "_parse_setting(SYSTEM_FILE, key, node, kinds, None, others=[])",
+             "_parse_setting(SYSTEM_FILE, key, node, kinds, _OUTSIDE, others=[])", "_parse_setting(SYSTEM_FILE, key, node, kinds, None, others=[])",
              (TEST_RULES + "test_what_is_wrong_is_named_and_nothing_is_served",)),
     Mutation(31, "a user has a block of his own", "escp/options/configfile.py",
              "            if path != SYSTEM_FILE:\n", "            if False:\n",
