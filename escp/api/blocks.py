@@ -149,13 +149,15 @@ class BlockWriter:
         is the program's again. Raises ValueError for a block that must not come, and what has ended the copy.
         """
         check_process(self._pid)
-        look = self._make_look(timeout, cancel)
+        look = None if timeout is LEFT_OUT and cancel is None else self._make_look(timeout, cancel)
         with self._lock:
             self._check_open()
             self._n_writing += 1
         try:
             since_s = 0.0
             while (late := self._store.write(offset, data, SLICE_MS)) == LATE or late == FULL:
+                # Most blocks are taken at once; the connection's own time begins a slice later.
+                look = look or self._make_look(timeout, cancel)
                 look()
                 now_s = time.monotonic()
                 since_s = 0.0 if late == LATE else since_s or now_s

@@ -58,6 +58,7 @@ ctypedef struct block_source:
     int is_past  # and may have been; a flag that is read without the lock
     int n_places
     place *places
+    place *last  # to which something was copied, or NULL: neighbours are mostly written behind one another
     int *ready  # a ring of n_places of them, in the order they were written
     int first_ready
     int n_ready

@@ -20,6 +20,7 @@ cdef enum:
     PLACES_BYTES = 67108864  # of what is put together
     MIN_PLACES = 16
     MAX_PLACES = 256
+    AT_ONCE_BYTES = 16384  # are copied sooner than another thread would have the interpreter
     AHEAD_BLOCKS = 1040000  # receivers take a block so far before the first that is missing, and some more
 
 
@@ -108,6 +109,8 @@ cdef place *find_place_locked(block_source *s, uint64_t number, bint *is_full) n
     """The one in which that block is put together, or a free one. *is_full*: nothing under way will free any."""
     cdef place *found = NULL
     cdef int i
+    if s.last != NULL and s.last.state == PLACE_FILLING and s.last.number == number:
+        return s.last
     is_full[0] = True
     for i in range(s.n_places):
         if s.places[i].state == PLACE_FILLING and s.places[i].number == number:
@@ -129,6 +132,7 @@ cdef void put_ready_locked(block_source *s, place *p) noexcept nogil:
 cdef void fill_place_locked(block_source *s, place *p, uint64_t offset, const uint8_t *data, uint32_t n) noexcept nogil:
     """Copies n bytes of the program's, which belong to *offset* in the file, into the place's buffer."""
     cdef uint64_t start = p.number * s.block
+    s.last = p
     if p.state == PLACE_FREE:
         p.state = PLACE_FILLING
         p.n_filled = 0
@@ -303,8 +307,12 @@ cdef class BlockSource:
                 self.grid.disclaim(at)
                 raise ValueError(f"the block at offset {offset:,} is too far ahead: the one at offset "
                                  f"{self.grid.find_low() * self.grid.block:,} comes first")
-            with nogil:
-                rc = put(&self.s, at, <const uint8_t *>view.buf, n, &done, read_clock() + wait_ms * 1000000)
+            rc = PUT_LATE
+            if n <= AT_ONCE_BYTES and not self.s.lends:
+                rc = put(&self.s, at, <const uint8_t *>view.buf, n, &done, 0)  # waits for nothing
+            if rc == PUT_LATE or rc == PUT_FULL:
+                with nogil:
+                    rc = put(&self.s, at, <const uint8_t *>view.buf, n, &done, read_clock() + wait_ms * 1000000)
             if rc != PUT_DONE:
                 self.grid.disclaim(at)
                 self.partial[offset] = done
