@@ -56,6 +56,11 @@ def copy_agents(escp):
     return sorted(set(find_agents(escp.mark)) - escp.carriers)
 
 
+def wait_for_agent(escp):
+    """The one that copies, looked for once it is there: while it becomes another program it is not seen."""
+    return wait_for(lambda: copy_agents(escp))[-1]
+
+
 def assert_old_is_all(old):
     wait_for(lambda: os.listdir(old.parent) == ["a"])
     assert old.read_bytes() == OLD
@@ -264,8 +269,7 @@ def test_block_that_timed_out_may_be_written_again(escp, remote, old):
 def test_killed_agent_in_the_middle(escp, remote, old):
     w = remote.open_blocks(old, size=64 * MIB, block=MIB)
     w.write_block(0, bytes(MIB))
-    wait_for(lambda: copy_agents(escp))
-    os.kill(copy_agents(escp)[-1], signal.SIGKILL)
+    os.kill(wait_for_agent(escp), signal.SIGKILL)
     with pytest.raises(library.EscpError) as raised:
         for number in range(1, 64):
             w.write_block(number * MIB, bytes(MIB))
@@ -285,8 +289,7 @@ def test_connection_lost_during_the_commit(escp, remote, old, size):
     for number in range(16):
         w.write_block(number * MIB, bytes(MIB))
     if size:
-        wait_for(lambda: copy_agents(escp))
-        os.kill(agent := copy_agents(escp)[-1], signal.SIGSTOP)
+        os.kill(agent := wait_for_agent(escp), signal.SIGSTOP)
     raised = []
 
     def commit():
@@ -298,8 +301,7 @@ def test_connection_lost_during_the_commit(escp, remote, old, size):
     thread = threading.Thread(target=commit)
     thread.start()
     if not size:
-        wait_for(lambda: copy_agents(escp))
-        agent = copy_agents(escp)[-1]
+        agent = wait_for_agent(escp)
         wait_for(lambda: w._copy.memory.is_past or not thread.is_alive())
         os.kill(agent, signal.SIGSTOP)
         if not thread.is_alive():
@@ -321,8 +323,7 @@ def test_commit_that_takes_too_long(escp, remote, old):
     w = remote.open_blocks(old, size=2 * MIB, block=MIB)
     w.write_block(0, bytes(MIB))
     w.write_block(MIB, bytes(MIB))
-    wait_for(lambda: copy_agents(escp))
-    agent = copy_agents(escp)[-1]
+    agent = wait_for_agent(escp)
     os.kill(agent, signal.SIGSTOP)
     try:
         with pytest.raises(library.OutcomeUnknown):
