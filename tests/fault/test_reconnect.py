@@ -301,13 +301,13 @@ class Dripping(Standing):
         was_sound = self.connection is None
         passed = super().__call__(stream, way, at, data)
         if was_sound and self.connection is not None:
-            threading.Thread(target=self.drip, args=(self.proxy.pair(stream),), daemon=True).start()
+            threading.Thread(target=self.drip, args=(stream,), daemon=True).start()
         return passed
 
-    def drip(self, pair) -> None:
+    def drip(self, stream: int) -> None:
         with contextlib.suppress(OSError):
             while not self._end.wait(1):
-                pair[self.way == TO_AGENT].sendall(bytes(8))
+                self.proxy.send(stream, self.way, bytes(8))
 
 
 @pytest.mark.parametrize("direction", ["data", "results"])

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 HELLO_BYTES = 56  # preamble and hello frame, docs/protocol.md 4.5
 CHUNK = 65536
+SEND_US = 200_000  # a send that takes longer looks whether there is still anything to send
 TO_AGENT, TO_INITIATOR = "to agent", "to initiator"
 
 
@@ -25,6 +26,61 @@ def pass_on(stream: int, way: str, at: int, data: bytes) -> bytes:
     return data
 
 
+class _Passage:
+    """The sockets of one connection, and how many threads use them.
+
+    The last of these closes them, once they are to be closed: while a thread waits for a descriptor it must
+    not become another file's.
+    """
+
+    def __init__(self, sock: socket.socket):
+        self.sockets: list[socket.socket] = []  # to the initiator, and to the agent
+        self.is_over = False
+        self._n_users = 0
+        self._lock = threading.Lock()
+        self.add(sock)
+
+    def add(self, sock: socket.socket) -> None:
+        """One more, with a thread that reads from it."""
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, struct.pack("ll", 0, SEND_US))
+        with self._lock:
+            self.sockets.append(sock)
+            self._n_users += 1
+
+    def leave(self) -> None:
+        with self._lock:
+            self._n_users -= 1
+            self._close_locked()
+
+    def end(self, *, is_reset: bool) -> None:
+        """Wake all who wait. With a reset nothing is said before the sockets are closed."""
+        with self._lock:
+            self.is_over = True
+            for sock in self.sockets:
+                with contextlib.suppress(OSError):
+                    if is_reset:
+                        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                    sock.shutdown(socket.SHUT_RD if is_reset else socket.SHUT_RDWR)
+            self._close_locked()
+
+    def _close_locked(self) -> None:
+        if self.is_over and not self._n_users:
+            for sock in self.sockets:
+                sock.close()
+
+    def send(self, sink: socket.socket, data: bytes) -> None:
+        left = memoryview(data)
+        while left and not self.is_over:
+            with contextlib.suppress(BlockingIOError):
+                left = left[sink.send(left) :]
+
+    def send_own(self, way: str, data: bytes) -> None:
+        with self._lock:
+            if self.is_over:
+                raise OSError("the connection is over")
+            self.sockets[way == TO_AGENT].sendall(data)
+
+
 class Proxy:
     """Listens on `port`; connections go on to *upstream_port*. The hello of each is kept in `hellos`."""
 
@@ -39,90 +95,98 @@ class Proxy:
         self._upstream_port = upstream_port
         self._change = change
         self._before_upstream = before_upstream
-        self._sockets: list[socket.socket] = []
-        self._pairs: dict[int, tuple[socket.socket, ...]] = {}  # of each stream's last connection
+        self._passages: list[_Passage] = []
+        self._last: dict[int, _Passage] = {}  # of each stream
         self._lock = threading.Lock()
         self._listener = socket.create_server(("127.0.0.1", 0), backlog=100)
         self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, daemon=True).start()
+        self._accepting = threading.Thread(target=self._accept, daemon=True)
+        self._accepting.start()
 
     def __enter__(self) -> "Proxy":
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._listener.close()
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._accepting.join()
         with self._lock:
-            for sock in self._sockets:
-                sock.close()
+            for passage in self._passages:
+                passage.end(is_reset=False)
 
     def reset(self, stream: int) -> None:
         """The connection that this stream has now, whatever passes there."""
         with self._lock:
-            pair = self._pairs.get(stream, ())
-        for sock in pair:
-            with contextlib.suppress(OSError):
-                _reset(sock)
+            passage = self._last.get(stream)
+        if passage is not None:
+            passage.end(is_reset=True)
 
-    def pair(self, stream: int) -> tuple[socket.socket, ...]:
-        """The two sockets of this stream's last connection: to the initiator, and to the agent."""
+    def send(self, stream: int, way: str, data: bytes) -> None:
+        """What nobody has sent, over this stream's last connection. Raises OSError when that is over."""
         with self._lock:
-            return self._pairs[stream]
+            passage = self._last[stream]
+        passage.send_own(way, data)
 
     def _accept(self) -> None:
-        while True:
-            try:
+        with self._listener, contextlib.suppress(OSError):
+            while True:
                 sock, _ = self._listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._serve, args=(sock,), daemon=True).start()
+                passage = _Passage(sock)
+                with self._lock:
+                    self._passages.append(passage)
+                threading.Thread(target=self._serve, args=(passage, sock), daemon=True).start()
 
-    def _serve(self, sock: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            with self._lock:
-                self._sockets.append(sock)
+    def _serve(self, passage: _Passage, sock: socket.socket) -> None:
+        with contextlib.ExitStack() as stack:
+            stack.callback(passage.leave)
+            stack.enter_context(contextlib.suppress(OSError))
             hello = sock.recv(HELLO_BYTES, socket.MSG_WAITALL)
             if len(hello) < HELLO_BYTES:
-                return sock.close()
+                return passage.end(is_reset=False)
             stream = int.from_bytes(hello[6:8], "big")
             self.hellos[stream] = hello
             if self._before_upstream is not None:
                 self._before_upstream(stream, hello)
             upstream = socket.create_connection(("127.0.0.1", self._upstream_port))
+            passage.add(upstream)
             with self._lock:
-                self._sockets.append(upstream)
-                self._pairs[stream] = (sock, upstream)
+                self._last[stream] = passage
             back = threading.Thread(
-                target=self._pump, args=(upstream, sock, stream, TO_INITIATOR), daemon=True
+                target=self._pump_back, args=(passage, upstream, sock, stream), daemon=True
             )
             back.start()
-            self._pump(sock, upstream, stream, TO_AGENT, hello)
+            self._pump(passage, sock, upstream, stream, TO_AGENT, hello)
+
+    def _pump_back(self, passage: _Passage, source: socket.socket, sink: socket.socket, stream: int) -> None:
+        try:
+            self._pump(passage, source, sink, stream, TO_INITIATOR)
+        finally:
+            passage.leave()
 
     def _pump(
-        self, source: socket.socket, sink: socket.socket, stream: int, way: str, data: bytes = b""
+        self,
+        passage: _Passage,
+        source: socket.socket,
+        sink: socket.socket,
+        stream: int,
+        way: str,
+        data: bytes = b"",
     ) -> None:
         at = 0
         try:
             data = data or source.recv(CHUNK)
             while data:
-                sink.sendall(self._change(stream, way, at, data))
+                passage.send(sink, self._change(stream, way, at, data))
                 at += len(data)
                 data = source.recv(CHUNK)
-            sink.shutdown(socket.SHUT_WR)
+            if not passage.is_over:
+                sink.shutdown(socket.SHUT_WR)
         except Cut as cut:
-            for sock in (sink,) if cut.is_half else (source, sink):
+            if cut.is_reset:
+                return passage.end(is_reset=True)
+            for one in (sink,) if cut.is_half else (source, sink):
                 with contextlib.suppress(OSError):
-                    if cut.is_reset:
-                        _reset(sock)
-                    else:
-                        sock.shutdown(socket.SHUT_WR if cut.is_half else socket.SHUT_RDWR)
+                    one.shutdown(socket.SHUT_WR if cut.is_half else socket.SHUT_RDWR)
         except OSError:
-            for sock in (source, sink):
+            for one in (source, sink):
                 with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
-
-
-def _reset(sock: socket.socket) -> None:
-    """The other pump may be inside recv(): wake it, or nothing is sent."""
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    sock.shutdown(socket.SHUT_RD)
-    sock.close()
+                    one.shutdown(socket.SHUT_RDWR)
