@@ -15,7 +15,8 @@ from escp.options.location import Location
 from escp.options.options import Options
 from escp.remote.agentlink import AgentLink
 from escp.remote.child import AgentProcess
-from escp.ui.difference import format_counts
+from escp.ui.difference import MISSING, format_counts
+from escp.ui.display import show_name
 from escp.ui.events import Events
 from escp.ui.progress import Snapshot, StartInfo
 
@@ -34,6 +35,12 @@ class Check:
         comparison = self._visit() if self._options.target.is_remote else self._compare_here()
         counts = comparison.counts
         is_same = not any(counts.values())
+        if 0 < counts[MISSING] == self._wanted.n_files:
+            shown = show_name(self._options.target.path or b".")
+            self._report.warn(
+                f"no file of the manifest is below '{shown}': its names begin in the directory that was the "
+                "copy's target"
+            )
         self._report.checked(self._wanted.n_files, comparison.n_bytes, counts)
         self._report.conclude(
             EXIT_OK if is_same else EXIT_SOME_FAILED, format_counts(comparison.n_same, counts)

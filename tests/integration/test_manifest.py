@@ -323,3 +323,18 @@ run()"""
     done = escp.run("--manifest", folder / "m", way.source(tree / "a"), way.target(target), agent=agent)
     assert done.code == 1 and done.err.count("it is not in the manifest: no such file or directory") == 1
     assert read(folder / "m") == {}
+
+
+@BOTH_SIDES
+def test_a_directory_with_none_of_the_files_is_told_once_more(escp, source, target, tmp_path, way):
+    (source / "a").write_text("a")
+    (source / "b").write_text("b")
+    manifest = tmp_path / "m"
+    escp.copy("-r", "--manifest", manifest, source, target)
+    for wrong in ("source", "nowhere"):  # a level too deep, or not there
+        done = escp.run("--check", manifest, way.target(target / wrong))
+        assert done.code == 1 and f"no file of the manifest is below '{target / wrong}'" in done.err
+        assert done.out.count("missing  ") == 2
+    assert "no file of the manifest" not in escp.run("-q", "--check", manifest, way.target(target / "x")).err
+    (target / "source" / "a").unlink()
+    assert escp.run("--check", manifest, way.target(target)).err == ""
