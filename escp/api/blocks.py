@@ -6,6 +6,7 @@ import threading
 import time
 import weakref
 from collections.abc import Callable, Iterator, Mapping
+from operator import index
 from typing import Self
 
 from escp.api.copy import Flag
@@ -91,9 +92,10 @@ class BlockWriter:
     """
 
     def __init__(self, name: str, size: int | None, block: int, *, look: Look, start: Start):
-        if not isinstance(block, int) or not MIN_BLOCK <= block <= MAX_BLOCK:
+        block, size = index(block), None if size is None else index(size)  # numpy's numbers are fine
+        if not MIN_BLOCK <= block <= MAX_BLOCK:
             raise ValueError("a block has 4 KiB to 32 MiB")
-        if size is not None and (not isinstance(size, int) or size < 0):
+        if size is not None and size < 0:
             raise ValueError("a size is a number of bytes, or None")
         self.name, self.block, self._size = name, block, size
         self._make_look, self._start = look, start
@@ -149,6 +151,7 @@ class BlockWriter:
         is the program's again. Raises ValueError for a block that must not come, and what has ended the copy.
         """
         check_process(self._pid)
+        offset = index(offset)
         look = None if timeout is LEFT_OUT and cancel is None else self._make_look(timeout, cancel)
         with self._lock:
             self._check_open()

@@ -6,6 +6,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
+from operator import index
 from typing import Self, TypeVar
 
 from escp.api.copy import Flag, call_copy, log
@@ -223,6 +224,7 @@ class Remote:
         timeout: object = LEFT_OUT, cancel: Flag | None = None,
     ) -> bytes:  # fmt: skip
         """Some bytes of a file, through ssh; fewer than *length* at its end. None: all that is left."""
+        offset, length = index(offset), None if length is None else index(length)
         if offset < 0 or (length is not None and length < 0):
             raise ValueError("offset and length count bytes")
         try:

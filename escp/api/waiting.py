@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from typing import SupportsFloat
 
 from escp.api.copy import TIMED_OUT, Flag
 from escp.errors import CancelledError, InternalError, TimeUpError, UsageError
@@ -12,9 +13,11 @@ LEFT_OUT = object()  # a timeout that is the connection's
 
 def find_timeout(timeout: object) -> float | None:
     """Raises UsageError for what is none."""
-    if timeout is not None and not isinstance(timeout, int | float):
+    if timeout is None:
+        return None
+    if not isinstance(timeout, SupportsFloat):  # numpy's numbers are no int or float; a str is none
         raise UsageError("timeout: it is a number of seconds, or None", "leave it out for the connection's")
-    return timeout
+    return float(timeout)
 
 
 def make_look(start_s: float, timeout: float | None, cancel: Flag | None) -> Callable[[], None]:

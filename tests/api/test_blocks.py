@@ -172,6 +172,42 @@ def test_arguments_that_can_not_be(remote, target):
             call(target / "a", paralel=2)
 
 
+class Number:
+    """As numpy's integers: no int, and used as one."""
+
+    def __init__(self, value):
+        self.value = value
+
+    def __index__(self):
+        return self.value
+
+    def __float__(self):
+        return float(self.value)
+
+
+@pytest.mark.parametrize("size", [3 * MIB, 100_000, None])
+def test_numbers_that_are_no_int(remote, target, size):
+    data = make_data(size or 3 * MIB)
+    known = None if size is None else Number(size)
+    with remote.open_blocks(target / "a", size=known, block=Number(64 * KIB), timeout=Number(60)) as w:
+        for offset in cut(len(data), 64 * KIB):
+            w.write_block(Number(offset), data[offset : offset + 64 * KIB], timeout=Number(60))
+    assert (target / "a").read_bytes() == data
+    assert remote.read(target / "a", Number(10), Number(20), timeout=Number(60)) == data[10:30]
+    for wrong in (4096.0, "4096"):
+        with pytest.raises(TypeError):
+            remote.open_blocks(target / "b", size=wrong)
+        with pytest.raises(TypeError):
+            remote.open_blocks(target / "b", size=MIB, block=wrong)
+        with pytest.raises(TypeError):
+            remote.read(target / "a", wrong)
+        with pytest.raises(TypeError), remote.open_blocks(target / "b", block=4 * KIB) as w:
+            w.write_block(wrong, bytes(4 * KIB))
+    with pytest.raises(errors.UsageError):
+        remote.open_blocks(target / "b", timeout="60")
+    assert os.listdir(target) == ["a"]
+
+
 def test_closed_is_not_published(remote, old):
     w = remote.open_blocks(old, size=MIB, block=MIB)
     w.write_block(0, make_data(MIB))
