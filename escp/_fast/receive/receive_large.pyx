@@ -22,7 +22,8 @@ from escp._fast.receive.receive_kept cimport (answer_part, clear_block, note_blo
                                               wish_part)
 from escp._fast.receive.receive_state cimport (WINDOW_BLOCKS, add_result, flush_results, identify, open_large,
                                                receive_state, receive_stream)
-from escp._fast.receive.reserve cimport RESERVE_BYTES, check_room, claim_room_locked, earn_room_locked, reserve, stretch
+from escp._fast.receive.reserve cimport (check_room, claim_room_locked, earn_room_locked, is_worth_reserving, reserve,
+                                         stretch)
 from escp._fast.receive.roots cimport roots_check
 from escp._fast.receive.settle cimport commit_settled, settles
 from escp._fast.wire.payloads cimport (ENTRY_HAS_HOLES, ENTRY_IS_ABANDONED, ENTRY_LARGE, RESULT_IS_EARLY, data_header,
@@ -82,8 +83,7 @@ cdef bint create_large(receive_stream *t, open_large *l, fast_err *own) noexcept
     # What never fits is not begun. How much a sparse file needs nobody knows yet; one that is written over has some.
     if not l.is_sparse and not l.file.is_over and check_room(s, l, own) < 0:
         return False
-    # Small steps are worth it only where blocks are written past the page cache, each where it belongs.
-    if not l.is_sparse and not l.file.is_over and (l.is_direct or l.what.size >= RESERVE_BYTES):
+    if is_worth_reserving(l):
         pthread_mutex_lock(&s.lock)
         l.n_reserved = 0
         claim_room_locked(s, l, &room)

@@ -28,6 +28,8 @@ ctypedef struct stretch:
 
 # 0; -1: the file can't fit. On a tmpfs all announced bytes count: without memory for them the kernel kills processes.
 cdef int check_room(receive_state *s, const open_large *l, fast_err *err) noexcept nogil
+# Whether its room is reserved at all: without O_DIRECT small steps are not worth their calls.
+cdef bint is_worth_reserving(const open_large *l) noexcept nogil
 # The next stretch, if it is time for it: whoever gets one reserves it, without the lock.
 cdef void claim_room_locked(receive_state *s, open_large *l, stretch *out) noexcept nogil
 # Allocates it. 0; 1: the file system can't reserve; -1: it will not fit.

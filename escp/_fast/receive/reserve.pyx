@@ -29,6 +29,13 @@ cdef int check_room(receive_state *s, const open_large *l, fast_err *err) noexce
     return fail(err, FAST_SYS, ENOMEM, "allocate") if is_due and wanted > escp_memory_room(&limit) else 0
 
 
+cdef bint is_worth_reserving(const open_large *l) noexcept nogil:
+    # A tmpfs clears what it reserves, and keeps all other streams out of the file meanwhile.
+    if l.is_sparse or l.file.is_over or l.is_in_memory:
+        return False
+    return l.is_direct or l.what.size >= RESERVE_BYTES
+
+
 cdef void claim_room_locked(receive_state *s, open_large *l, stretch *out) noexcept nogil:
     cdef uint64_t written = l.low_block * s.config.block
     cdef uint64_t left

@@ -9,6 +9,7 @@ import pytest
 from escp._fast.crypto.digest import digest_of
 from escp._fast.wire.payloads import encode_entry
 from escp.failures import FAST_SYS
+from tests.support.folders import new_folder
 from tests.support.loopback import BLOCK, copy
 from tests.support.peers import IS_ABANDONED, LARGE, Sender
 
@@ -57,6 +58,13 @@ def test_one_file_takes_a_step(target, size, is_direct):
     with Sender(target, is_direct=is_direct) as sender:
         announce(sender, [1], size)
         assert STEP <= count_taken(target) <= STEP + SLACK
+
+
+def test_nothing_is_reserved_in_memory():
+    """A tmpfs clears what it reserves, while all other streams wait for the file."""
+    with new_folder(place="/dev/shm") as target, Sender(target) as sender:
+        announce(sender, [1], 512 * MIB)
+        assert count_taken(target) == 0
 
 
 @pytest.mark.parametrize("size", [1 << 42, (1 << 44) - 4096])
