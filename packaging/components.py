@@ -71,11 +71,12 @@ FILES = {
     "_internal/python3*/lib-dynload/*": "CPython",
     "_internal/lib-dynload/*": "CPython",
     "_internal/escp/_fast/*.so": "escp",
+    "_internal/escp/modules": "escp",
     **{f"_internal/{library.bundled}": library.name for library in (*C_LIBRARIES, ZLIB) if library.bundled},
 }
 # Top-level modules (.pyc files, or in the executable) that no wheel has; others are the standard library's.
 MODULES = {
-    "escp": "escp", "__main__": "escp",
+    "escp": "escp", "__main__": "escp", "bundle_start": "escp",
     "pyimod*": "PyInstaller", "pyiboot*": "PyInstaller", "pyi_rth_*": "PyInstaller", "_pyi_*": "PyInstaller",
 }  # fmt: skip
 
