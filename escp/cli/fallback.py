@@ -50,8 +50,10 @@ def run_scp(options: Options, error: NoAgentError, report: Events) -> int:
     if program is None:
         raise AgentError(f"{error}, and there is no scp here that could copy in its place", error.hint)
     report.warn(f"{error}: scp copies in its place, through ssh, and nothing is verified")
-    report.close()
-    return _wait([program, *_make_options(options), "--", *options.words])
+    report.close()  # what is said comes before scp's own words
+    code = _wait([program, *_make_options(options), "--", *options.words])
+    report.leave(code)
+    return code
 
 
 def _find_program() -> str | None:

@@ -42,10 +42,10 @@ class Check:
                 "copy's target"
             )
         self._report.checked(self._wanted.n_files, comparison.n_bytes, counts)
-        self._report.conclude(
-            EXIT_OK if is_same else EXIT_SOME_FAILED, format_counts(comparison.n_same, counts)
-        )
-        return EXIT_OK if is_same else EXIT_SOME_FAILED
+        code = EXIT_OK if is_same else EXIT_SOME_FAILED
+        self._report.conclude(code, format_counts(comparison.n_same, counts))
+        self._report.leave(code)
+        return code
 
     def _visit(self) -> Comparison:
         visit = CheckVisit(

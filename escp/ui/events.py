@@ -86,6 +86,9 @@ class Events:
     def conclude(self, exit_code: int, text: str) -> None:
         """The last word of --doctor and --selftest."""
 
+    def leave(self, exit_code: int) -> None:
+        """What is no copy of escp's has ended: --check, or scp in its place (--fallback). May come last."""
+
     def finish(self, summary: Summary, error: EscpError | None = None) -> None:
         """The session ran to its end. *error* is what the exit status is about, if it is not 0 or 1."""
 

@@ -59,6 +59,9 @@ class Metrics(Events):
             },
         )  # fmt: skip
 
+    def leave(self, exit_code: int) -> None:
+        self._write(exit_code, {})
+
     def fail(self, error: "EscpError") -> None:
         self._write(error.exit_code, {})
 

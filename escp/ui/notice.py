@@ -33,6 +33,9 @@ class Notice(Events):
             SKIPPED=summary.n_skipped, SECONDS=f"{summary.seconds:.3f}",
         )  # fmt: skip
 
+    def leave(self, exit_code: int) -> None:
+        self._run(EXIT_CODE=exit_code, ERROR="")
+
     def fail(self, error: "EscpError") -> None:
         self._run(EXIT_CODE=error.exit_code, ERROR=error)
 

@@ -50,9 +50,11 @@ def test_scp_copies_trees_and_between_hosts(escp, source, target, missing):
     assert (target / "relayed").read_text() == "x"
 
 
-def test_exit_status_is_that_of_scp(escp, target, missing):
-    done = copy(escp, missing, remote("/nowhere/at/all"), target, code=1)
+def test_exit_status_is_that_of_scp(escp, target, missing, folder):
+    told = ("--metrics", folder / "m", "--notify", f'echo "$ESCP_RESULT_EXIT_CODE" > {folder}/n')
+    done = copy(escp, missing, *told, remote("/nowhere/at/all"), target, code=1)
     assert "No such file" in done.err
+    assert 'exit_code{job="m"} 1' in (folder / "m").read_text() and (folder / "n").read_text() == "1\n"
 
 
 @pytest.mark.parametrize(

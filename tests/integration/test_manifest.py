@@ -338,3 +338,16 @@ def test_a_directory_with_none_of_the_files_is_told_once_more(escp, source, targ
     assert "no file of the manifest" not in escp.run("-q", "--check", manifest, way.target(target / "x")).err
     (target / "source" / "a").unlink()
     assert escp.run("--check", manifest, way.target(target)).err == ""
+
+
+@BOTH_SIDES
+def test_programs_hear_how_a_check_ended(escp, source, target, folder, way):
+    (source / "a").write_text("a")
+    manifest = folder / "manifest"
+    escp.copy("-r", "--manifest", manifest, source, target)
+    for code in (0, 1):
+        told = ("--metrics", folder / "m", "--notify", f'echo "$ESCP_RESULT_EXIT_CODE" > {folder}/n')
+        assert escp.run(*told, "--check", manifest, way.target(target)).code == code
+        assert f'exit_code{{job="m"}} {code}' in (folder / "m").read_text()
+        assert (folder / "n").read_text() == f"{code}\n"
+        (target / "source" / "a").write_text("b")
