@@ -70,14 +70,14 @@ class Remote:
         if base.path or not base.is_remote:
             raise UsageError(f"escp.connect: '{host}' is not a host", "write host, or user@host")
         self._base = base
-        self._timeout = timeout
+        self._timeout = find_timeout(timeout)
         self._options = dict(options)
         _refuse(NOT_OF_CONNECTIONS, options, "it can't be had over a connection", "use escp.copy for it")
         chosen = read_call([os.fsencode(str(base))], ".", self._options)
         self._connection = Connection(
             chosen, chosen.sources[0], note=lambda text: log.debug("%s", text),
             words=lambda name, line: log.info("%s: %s", name, line),
-            look=make_look(start_s, timeout, cancel),
+            look=make_look(start_s, self._timeout, cancel),
         )  # fmt: skip
         self._links = FileLinks(self._connection)
         self._end = weakref.finalize(self, _close, self._links, self._connection)

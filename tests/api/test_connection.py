@@ -171,6 +171,7 @@ def test_login_is_cancelled_and_timed_out():
         (errors.UsageError, "-oProxyCommand=x", {}),
         (errors.UsageError, "scp://box/dir", {}),
         (errors.UsageError, "box", {"paralel": 1}),
+        (errors.UsageError, "box", {"timeout": "5"}),
         (errors.UsageError, "box", {"json": True}),
         (errors.UsageError, "box", {"filelist": "/etc/hostname"}),
         (errors.SshError, "host.invalid", {"batch": True}),
