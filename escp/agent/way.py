@@ -1,7 +1,7 @@
 """An agent's side of the data's way: from the initiator's `Link` to streams that have proven themselves."""
 
 from escp.agent.agentlog import AgentLog
-from escp.constants import INITIATOR_SILENT_S, SECRET_BYTES, START_ALIVE_S
+from escp.constants import INITIATOR_SILENT_S, KEEPALIVE_S, SECRET_BYTES, START_ALIVE_S
 from escp.control.channel import ControlChannel
 from escp.control.messages import Cut, Damaged, Link, Listening, Relay
 from escp.errors import AgentError, NetworkError, ProtocolError
@@ -55,6 +55,7 @@ class Way:
         self._is_sender = False
         self.streams: Streams | None = None
         self._relayed: RelayedStreams | None = None  # through a relay these come first
+        self._doubt_s = 0.0  # when to tell it next of connections that bring nothing
         self._opener: Opener | None = None
         self._reconnector: Reconnector | None = None  # of streams that were there
         self._lasting: Lasting | None = None  # once the streams run
@@ -219,6 +220,10 @@ class Way:
         for again in (self._reconnector, self._lasting):
             if again is not None:
                 again.tick(now)
+        if self._relayed is not None and self.streams is not None and now >= self._doubt_s:
+            for stream in self.streams.doubted:
+                self._doubt_s = now + KEEPALIVE_S
+                self._tell_cut(stream, is_doubt=True)
 
     def _is_answered_soon(self, now: float) -> bool:
         """Whether to wait on: the other host lets connections in, and may answer them once it goes on."""
@@ -341,10 +346,10 @@ class Way:
             self._relayed.cut.add(stream)
             self._tell_cut(stream)
 
-    def _tell_cut(self, stream: int) -> None:
+    def _tell_cut(self, stream: int, *, is_doubt: bool = False) -> None:
         """The initiator relays, and sees no more than that a stream has ended."""
         assert self._relayed
-        self._channel.send(Cut(stream, self._relayed.number(stream)))
+        self._channel.send(Cut(stream, self._relayed.number(stream), is_doubt))
 
     def resume(self, stream: int) -> None:
         assert self._reconnector

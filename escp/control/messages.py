@@ -141,11 +141,13 @@ class Damaged(Message, agent=(Hello,), repeats=True):
 class Cut(Message, agent=(Hello,), repeats=True):
     """That connection of a relayed stream, counted from 0, broke, and another one is waited for.
 
-    Only where the `Link` with `is_relayed` says that there may be another one (1.2).
+    Only where the `Link` with `is_relayed` says that there may be another one (1.2). *is_doubt*: it seems to
+    be sound, and brings nothing; said again every 5 s. The relay acts when both agents say so.
     """
 
     stream: int
     connection: int
+    is_doubt: bool = False
 
 
 class Relay(Message, initiator=(Send, Receive)):

@@ -71,7 +71,8 @@ class HostsJob(FetchJob):
     def _take_own(self, agent: AgentLink, message: Message) -> bool:
         if isinstance(message, Cut):
             if self._again is not None and message.stream < self._n_streams:
-                self._again.lose(self._relay_leg(agent), message.stream, message.connection)
+                lose = self._again.doubt if message.is_doubt else self._again.lose
+                lose(self._relay_leg(agent), message.stream, message.connection)
             return True
         if agent is not self._receiver:
             return super()._take_own(agent, message)

@@ -17,12 +17,15 @@ class Connector:
     """Connects all streams to the first address that lets them in, and proves the key on each.
 
     A connection that is refused, closed or silent is tried again at the next address, then the first one
-    again, until the caller's deadline.
+    again, until the caller's deadline. Where a stream may have several connections, one that was let in and
+    gets no answer is given up for another: the answer may be swallowed.
     *bind_address*: of this host, where not the system's choice. *wanted*: streams; None: all.
     """
 
     RETRY_S = 0.25
+    DOUBT_RETRY_S = 2.0  # where the old connection may be sound: for hours, if a disk stands still
     ATTEMPT_S = 2.0
+    ANSWER_S = 4.0
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class Connector:
         wanted = range(streams.n_streams) if wanted is None else wanted
         self._retries: dict[int, tuple[float, int]] = dict.fromkeys(wanted, (now, 0))
         self._received: dict[int, bytearray] = {}
+        self.is_let_in = False  # a connection stood, whatever came of it
         self.reason = "no answer"
         self.reached = ""  # the address that let a stream in last
         self._now = now
@@ -60,24 +64,25 @@ class Connector:
     def next_tick_s(self) -> float:
         """When `tick` has something to do, on the caller's clock; infinity when nothing is planned."""
         times = [t for t, _ in self._retries.values()]
-        if self._may_be_elsewhere:
-            times += [since + self.ATTEMPT_S for _, since, _ in self._attempts.values()]
+        times += [since + self._patience_s(stream) for stream, (_, since, _) in self._attempts.items()]
         return min(times, default=float("inf"))
+
+    def _patience_s(self, stream: int) -> float:
+        """How long to wait for this attempt."""
+        if self._may_be_elsewhere:
+            return self.ATTEMPT_S
+        may_be_lost = self._streams.may_reconnect and stream in self._received and self._addresses
+        return self.ANSWER_S if may_be_lost else float("inf")
 
     @property
     def _may_be_elsewhere(self) -> bool:
         """Whether an attempt without an answer is given up for one at another address, or after an outage."""
-        return len(self._addresses) > 1 or bool(self._streams.cut)
+        return len(self._addresses) > 1 or bool(self._streams.cut or self._streams.doubted)
 
     def want(self, stream: int, now: float) -> None:
         """One more connection."""
         if stream not in self._attempts:
             self._retries.setdefault(stream, (now, 0))
-
-    @property
-    def is_let_in(self) -> bool:
-        """Whether a connection stands that the other side has not answered yet."""
-        return bool(self._received.keys() & self._attempts.keys())
 
     def add_addresses(self, addresses: list[tuple[str, int]]) -> None:
         self._addresses += [address for address in addresses if address not in self._addresses]
@@ -86,7 +91,7 @@ class Connector:
         """Start what is due and give up attempts that take too long."""
         self._now = now
         for stream, (_, since, at) in list(self._attempts.items()):
-            if self._may_be_elsewhere and since + self.ATTEMPT_S <= now:
+            if since + self._patience_s(stream) <= now:
                 self._failed(stream, at, "no answer")
         for stream, (when, at) in list(self._retries.items()):
             if when <= now:
@@ -117,13 +122,15 @@ class Connector:
             self._unwatch(sock.fileno())
         sock.close()
         if self._addresses:
-            self._retries[stream] = (self._now + self.RETRY_S, at + 1)
+            is_doubt = stream in self._streams.doubted
+            self._retries[stream] = (self._now + (self.DOUBT_RETRY_S if is_doubt else self.RETRY_S), at + 1)
 
     def _connected(self, stream: int) -> None:
         sock, _, at = self._attempts[stream]
         number = sock.getsockopt(sockets.SOL_SOCKET, sockets.SO_ERROR)
         if number:
             return self._failed(stream, at, describe_errno(number))
+        self.is_let_in = True
         connection = self._streams.next_connection(stream)
         channel = self._streams.make_channel(stream, connection)
         preamble = PREAMBLE.pack(MAGIC, PROTOCOL_MAJOR, 0, stream, connection, 0)

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
     from escp.streams.streams import Opener
 
 OTHER_ADDRESS_S = 1.0  # before asking ssh's configuration for another address of the host
-STOPPED_S = ANSWER_TIMEOUT_S  # an agent that is silent for longer is given up: ssh would not carry more
+# An agent that is silent for longer is given up, as ssh would carry no more; and one whose streams don't come
+# about for so long: it may have them, and this side does not.
+STOPPED_S = ANSWER_TIMEOUT_S
 LET_IN_S = 10.0  # more, where connections stand and are not answered: that host or this one may be slow
 AGENT_STOPPED_S = 2.5 * START_ALIVE_S  # an agent that runs is heard more often while its streams come about
 PATIENCE_S = int(3 * HELLO_TIMEOUT_S)  # how long an agent tries to connect, where the tunnel is left
@@ -52,7 +54,7 @@ class Leg:
         self._port = 0
         self._bound = ""  # this host's address that is listened on
         self._reached = ""  # the agent's address that streams came to
-        self._due_s = self._other_address_s = float("inf")
+        self._due_s = self._other_address_s = self._last_s = float("inf")
         self.place = ""  # where the data goes, for people
         self.failure = ""  # why it could not go there
 
@@ -126,6 +128,7 @@ class Leg:
         self.streams = streams
         now = self._loop.now()
         self._due_s = now + CONNECT_TIMEOUT_S
+        self._last_s = now + STOPPED_S
         if self._mode == "tunnel":
             self.place = "ssh"
             self._open_tunnel()
@@ -288,7 +291,7 @@ class Leg:
             self._opener.add_addresses([(address, self._port) for address in others])
         # The agent is stopped: its ports don't answer either.
         if AGENT_STOPPED_S < self._agent.silent_s(now) < STOPPED_S:
-            self._due_s = max(self._due_s, now + AGENT_STOPPED_S)
+            self._due_s = max(self._due_s, min(now + AGENT_STOPPED_S, self._last_s))
         is_let_in = self._opener is not None and self._opener.is_let_in
         if now >= self._due_s + (LET_IN_S if is_let_in else 0):
             self._give_up()

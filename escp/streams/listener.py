@@ -210,7 +210,7 @@ class Acceptor:
             return self._drop(sock)
         self._forget(sock)
         streams.adopt(stream, sock, channel, connection)
-        if streams.is_complete:
+        if streams.is_settled:
             self.close()
 
     def close(self) -> None:

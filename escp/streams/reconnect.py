@@ -1,4 +1,9 @@
-"""Streams whose connections break get others, as long as the user waits for that."""
+"""Streams whose connections break get others, as long as the user waits for that.
+
+Over a connection that seems sound to both hosts' systems nothing may come either way. Who hears nothing for
+long looks for another one beside it, and keeps the old one until the other end has proven the new one. Only
+an end that hears nothing, either, has its port open: so an end that stands still, or a disk, breaks nothing.
+"""
 
 from escp.errors import NetworkError
 from escp.failures import Failure
@@ -15,6 +20,7 @@ if TYPE_CHECKING:
 RETRY_S = 1.0  # while no port is free
 # After this side's end: the other one closes its connections a moment later, and that is no cut.
 END_S = 1.0
+DOUBT_S = 2.0  # between two looks for connections that bring nothing
 
 
 class Reconnector:
@@ -44,6 +50,8 @@ class Reconnector:
         self._opener: Connector | Acceptor | None = None
         self._open_s = 0.0  # not before
         self._begin_s = 0.0  # of an outage
+        self._doubts: dict[int, int] = {}  # streams that bring nothing, and the numbers of their connections
+        self._doubt_s = 0.0  # of the next look
         self.is_over = False  # this side is done
 
     def lose(self, stream: int, failure: Failure) -> None:
@@ -64,11 +72,15 @@ class Reconnector:
 
     def resume(self, stream: int) -> None:
         """The stream goes on: the peer has proven the new connection's key."""
+        if self._doubts.pop(stream, None) is not None:
+            self._streams.doubted.discard(stream)
+            self._tell(f"data stream {stream + 1} brought nothing any more: it has another connection")
+            self._close_if_settled()
         if self._failures.pop(stream, None) is None:
             return
         self._streams.cut.discard(stream)
         if not self._failures:
-            self.close()
+            self._close_if_settled()
             if not self.is_over:
                 self._tell(
                     f"all data streams are connected again, after {self._loop.now() - self._begin_s:.1f} s"
@@ -92,16 +104,19 @@ class Reconnector:
 
     @property
     def next_tick_s(self) -> float:
-        if not self._failures:
-            return float("inf")
-        return self._open_s if self._opener is None else self._opener.next_tick_s
+        if not self._failures and not self._doubts:
+            return self._doubt_s
+        return min(self._doubt_s, self._open_s if self._opener is None else self._opener.next_tick_s)
 
     def tick(self, now: float) -> None:
         """Raises NetworkError when a stream has been lost for too long."""
-        if not self._failures:
+        if now >= self._doubt_s:
+            self._doubt_s = now + DOUBT_S
+            self._doubt(now)
+        if not self._failures and not self._doubts:
             return
-        since_s, failure = min(self._failures.values(), key=lambda one: one[0])
-        if now - since_s > self._timeout_s:
+        since_s, failure = min(self._failures.values(), key=lambda one: one[0], default=(now, None))
+        if failure is not None and now - since_s > self._timeout_s:
             error = failure.as_error(self._what)
             raise NetworkError(
                 f"{error}; no other connection could be made for {self._timeout_s:.0f} s",
@@ -112,9 +127,26 @@ class Reconnector:
             self._opener.tick(now)
         elif now >= self._open_s:
             try:
-                self._opener = self._open(set(self._failures))
+                self._opener = self._open(self._failures.keys() | self._doubts.keys())
             except NetworkError:
                 self._open_s = now + RETRY_S
+
+    def _doubt(self, now: float) -> None:
+        """Look for connections that bring nothing."""
+        streams = self._streams
+        streams.doubt(now)
+        for stream in self._doubts.keys() - streams.doubted:
+            if streams.number(stream) == self._doubts[stream]:  # it has brought something
+                del self._doubts[stream]
+        for stream in streams.doubted - self._doubts.keys():
+            self._doubts[stream] = streams.number(stream)
+            if self._opener is not None:
+                self._opener.want(stream, now)
+        self._close_if_settled()
+
+    def _close_if_settled(self) -> None:
+        if not self._failures and not self._doubts:
+            self.close()
 
     def close(self) -> None:
         if self._opener is not None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 _POLLRDHUP = 0x2000  # <poll.h>
 RETRY_S = 1.0
+DOUBT_S = 8.0  # so long what an agent says of a connection counts: it says it every 5 s
 
 
 class RelayLeg(Streams):
@@ -32,10 +33,6 @@ class RelayLeg(Streams):
         super().adopt(stream, sock, channel, connection)
         sock.setblocking(False)
         self.cut.discard(stream)
-
-    def number(self, stream: int) -> int:
-        """Of its connection."""
-        return self._numbers.get(stream, 0)
 
     def shut(self, stream: int) -> None:
         shut(self.proven[stream][0])
@@ -104,6 +101,8 @@ class RelayReconnector:
         self._timeout_s = timeout_s
         self._what = what
         self._since_s: dict[int, float] = {}  # of streams that are cut
+        # When an agent said that nothing comes over its leg's connection of that number.
+        self._doubts: dict[tuple[RelayLeg, int], tuple[int, float]] = {}
         self._ending: set[int] = set()  # of those, whose threads have not noticed yet
         self._begin_s = 0.0
         self._openers: dict[RelayLeg, Connector | Acceptor] = {}
@@ -123,6 +122,20 @@ class RelayReconnector:
         self._ending.add(stream)
         for one in self._relay.legs:
             one.shut(stream)
+
+    def doubt(self, leg: RelayLeg, stream: int, connection: int) -> None:
+        """An agent hears nothing over this connection of its leg, though it seems to be sound.
+
+        If the other one hears something, or its disk stands still, the connection is sound indeed.
+        """
+        self._doubts[leg, stream] = connection, self._loop.now()
+        if all(self._is_doubted(one, stream) for one in self._relay.legs):
+            self.lose(leg, stream, connection)
+
+    def _is_doubted(self, leg: RelayLeg, stream: int) -> bool:
+        connection, since_s = self._doubts.get((leg, stream), (-1, 0.0))
+        is_recent = self._loop.now() - since_s < DOUBT_S
+        return is_recent and connection == leg.number(stream) and not leg.is_tunnel
 
     @property
     def is_waiting(self) -> bool:

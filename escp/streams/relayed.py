@@ -56,9 +56,9 @@ class RelayedStreams(Streams):
         """With reconnecting not before the other hosts are: the relay may have to come once more."""
         return super().is_complete and (not self.may_reconnect or self._inner.is_complete)
 
-    def number(self, stream: int) -> int:
-        """Of the relay's last connection."""
-        return self._numbers.get(stream, 0)
+    @property
+    def is_settled(self) -> bool:
+        return super().is_settled and not self._inner.doubted
 
     def _begin(self, stream: int, connection: int) -> None:
         """The session's own connection of that number, inside the relay's."""

@@ -15,7 +15,6 @@ from escp.lean import sockets
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from typing import Protocol
 
     from escp._fast.planes.receive_plane import ReceivePlane
@@ -45,6 +44,10 @@ LOOK_S = 5.0  # between two looks for that
 # The same where a stream may reconnect: a connection that is silent for so long is given up for another one.
 SILENT_S = 7.0
 SILENT_LOOK_S = 1.0
+# Sound to this host's system, and nothing comes: it may be swallowed on the way, and so may what this side
+# says of it. Ends that wait say something every 5 or 7 s (`IDLE_S` and `SAY_S` of the native code).
+MUTE_S = 20.0
+FIRST_WORDS_S = 8.0  # the same of one that has brought its hello only: the answer may never have arrived
 SO_MAX_PACING_RATE = 47
 _FIONREAD, _TIOCOUTQ = 0x541B, 0x5411  # <asm-generic/ioctls.h>
 UNSENT_BYTES = 131072  # of a stream whose rate is limited
@@ -79,6 +82,12 @@ def _look_at(sock: sockets.Socket) -> tuple[int, ...]:
     return _TCP_INFO.unpack(sock.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _TCP_INFO.size))
 
 
+def _count_queued(sock: sockets.Socket, which: int) -> int:
+    import fcntl  # not at the top: only who stands still wants it
+
+    return int.from_bytes(fcntl.ioctl(sock.fileno(), which, bytes(4)), sys.byteorder)
+
+
 def shut(sock: sockets.Socket) -> None:
     try:
         sock.shutdown(sockets.SHUT_RDWR)
@@ -100,6 +109,8 @@ class Streams:
         self.may_reconnect = may_reconnect
         self.cut: set[int] = set()  # proven once, and waiting for another connection
         self.silenced: set[int] = set()  # shut here, because nothing was acknowledged any more
+        self.doubted: set[int] = set()  # nothing comes: another connection is tried beside this one
+        self._first_looks: dict[int, tuple[sockets.Socket, float]] = {}
         self._plane: SendPlane | ReceivePlane | None = None
         # Of each stream the number of the connection that was proven, and of the last one tried from here.
         self._numbers: dict[int, int] = {}
@@ -113,6 +124,15 @@ class Streams:
     @property
     def is_complete(self) -> bool:
         return len(self.proven) == self.n_streams and not self.cut
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether no other connection is wanted."""
+        return self.is_complete and not self.doubted
+
+    def number(self, stream: int) -> int:
+        """Of the stream's last connection that was proven."""
+        return self._numbers.get(stream, 0)
 
     def make_channel(self, stream: int, connection: int = 0) -> Channel:
         """Raises ValueError when the stream has had too many connections."""
@@ -194,6 +214,24 @@ class Streams:
                     "check the network between the hosts, and run the copy again",
                 )
 
+    def doubt(self, now: float) -> None:
+        """Find out over which connections nothing comes any more, of those that seem to be sound."""
+        self.doubted = {
+            stream for stream in self.proven if stream not in self.cut and self._is_mute(stream, now)
+        }
+
+    def _is_mute(self, stream: int, now: float) -> bool:
+        sock, _ = self.proven[stream]
+        known, since_s = self._first_looks.get(stream, (None, now))
+        if known is not sock:
+            self._first_looks[stream] = sock, (since_s := now)
+        try:
+            silent_s = _look_at(sock)[4] / 1000
+            is_first = silent_s >= now - since_s
+            return silent_s >= (FIRST_WORDS_S if is_first else MUTE_S) and not _count_queued(sock, _FIONREAD)
+        except (OSError, struct.error):
+            return False
+
     def is_abandoned(self, since_s: float) -> bool:
         """Whether nothing has moved over any of them for *since_s* seconds, though the other host answers.
 
@@ -213,21 +251,21 @@ class Streams:
     @property
     def is_taken(self) -> bool:
         """Whether the other host's system has all that was sent, over every stream."""
-        return not any(self._count_queued(_TIOCOUTQ))
+        return not self._has_queued(_TIOCOUTQ)
 
     @property
     def is_unread(self) -> bool:
         """Whether something has come that nobody has read here."""
-        return any(self._count_queued(_FIONREAD))
+        return self._has_queued(_FIONREAD)
 
-    def _count_queued(self, which: int) -> "Iterator[int]":
-        import fcntl  # not at the top: only who stands still wants it
-
+    def _has_queued(self, which: int) -> bool:
         for sock, _ in self.proven.values():
             try:
-                yield int.from_bytes(fcntl.ioctl(sock.fileno(), which, bytes(4)), sys.byteorder)
+                if _count_queued(sock, which):
+                    return True
             except (OSError, ValueError):
                 continue  # closed meanwhile
+        return False
 
     def close(self) -> None:
         self._plane = None

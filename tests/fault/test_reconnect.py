@@ -188,7 +188,7 @@ def test_first_connection_that_is_cut_is_made_again(escp, tree, target, way):
     assert_whole(escp, done, tree, target)
 
 
-@pytest.mark.parametrize("act", [cut, reset])
+@pytest.mark.parametrize("act", [cut, reset, drop_some])
 @pytest.mark.parametrize("way", WAYS)
 def test_answer_to_the_first_hello_that_is_lost(escp, tree, target, way, act):
     """The agent takes the connection for good, the other end makes another one, which is its first."""

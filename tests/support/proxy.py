@@ -120,6 +120,11 @@ class Proxy:
         if passage is not None:
             passage.end(is_reset=True)
 
+    def last(self, stream: int) -> object:
+        """What stands for the last connection of this stream."""
+        with self._lock:
+            return self._last[stream]
+
     def send(self, stream: int, way: str, data: bytes) -> None:
         """What nobody has sent, over this stream's last connection. Raises OSError when that is over."""
         with self._lock:
@@ -179,7 +184,7 @@ class Proxy:
                 at += len(data)
                 data = source.recv(CHUNK)
             if not passage.is_over:
-                sink.shutdown(socket.SHUT_WR)
+                self._pass_end_on(sink)
         except Cut as cut:
             if cut.is_reset:
                 return passage.end(is_reset=True)
@@ -190,3 +195,7 @@ class Proxy:
             for one in (source, sink):
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
+
+    def _pass_end_on(self, sink: socket.socket) -> None:
+        """What this thread reads from has ended."""
+        sink.shutdown(socket.SHUT_WR)

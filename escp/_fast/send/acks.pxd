@@ -22,7 +22,6 @@ ctypedef struct ack_reader:
     bint is_ended[MAX_STREAMS]
     uint64_t n_frames[MAX_STREAMS]  # that were right
     bad_frames bad[MAX_STREAMS]
-    size_t n_bytes[MAX_STREAMS]  # that have come since the sender's thread was told of some
     echo echoes[MAX_STREAMS]
 
 

@@ -2,7 +2,6 @@
 
 from libc.stdint cimport uint16_t, uint64_t, uint8_t
 
-from escp._fast.base.counters cimport read_clock
 from escp._fast.base.events cimport EVENT_COPIED, EVENT_CUT, EVENT_FINISHED, EVENT_ITEM, EVENT_RESUMED, push_event
 from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, c_read, errno, escp_count,
                                    escp_flag, escp_load, escp_store, free, malloc, memcpy, memset, poll,
@@ -21,8 +20,8 @@ from escp._fast.send.removal cimport remove_source
 from escp._fast.send.send_again cimport sent_confirm_locked
 from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, is_all_done_locked, node_unref_locked, report,
                                          send_state, sent_log, state_fail)
-from escp._fast.wire.connection cimport (IDLE_BYTES, connection, connection_cut, connection_resumed, echo_take,
-                                         is_passing, line_adopt, line_close)
+from escp._fast.wire.connection cimport (connection, connection_cut, connection_resumed, echo_take, is_passing,
+                                         line_adopt, line_close)
 from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_LARGE,
                                        ENTRY_QUERY, KEPT_BYTES, KEPT_HEAD_BYTES, MESSAGE_END, MESSAGE_KEPT,
                                        MESSAGE_RESULTS, MESSAGE_STAMPS, MESSAGE_TAKEN, META_HEADER_BYTES, RESULT_BYTES,
@@ -211,11 +210,6 @@ cdef int take_end(ack_reader *r, int i, fast_err *err) noexcept nogil:
     return 0
 
 
-cdef void hear(ack_reader *r, int i) noexcept nogil:
-    r.n_bytes[i] = 0
-    escp_store(&r.state.sent[i].heard_ns, read_clock())
-
-
 cdef int take_frame(ack_reader *r, int i, size_t n, fast_err *err) noexcept nogil:
     """One whole frame of stream i is there: open and obey it."""
     cdef send_state *s = r.state
@@ -229,7 +223,6 @@ cdef int take_frame(ack_reader *r, int i, size_t n, fast_err *err) noexcept nogi
         return -1
     r.n_frames[i] += 1
     escp_count(&s.sent[i].n_heard, 1)
-    hear(r, i)
     if get_meta_header(payload, n, &h, err) < 0:
         return -1
     if r.is_ended[i] or h.flags:
@@ -268,9 +261,6 @@ cdef int read_some(ack_reader *r, int i, fast_err *err) noexcept nogil:
         if k == 0:
             return 0 if r.is_ended[i] else fail(err, FAST_NET, ECONNRESET, "receive")
         r.n_have[i] += k
-        r.n_bytes[i] += k
-        if r.n_bytes[i] >= IDLE_BYTES:
-            hear(r, i)
         if r.n_have[i] < r.n_want[i]:
             continue
         if r.n_want[i] == IV_BYTES:
@@ -298,7 +288,6 @@ cdef int adopt(ack_reader *r, int i, bint waits, fast_err *err) noexcept nogil:
         r.n_want[i] = IV_BYTES
         r.echoes[i].is_known = False
         escp_store(&s.sent[i].n_heard, 0)
-        hear(r, i)
         pthread_mutex_lock(&c.lock)
         s.sent[i].acks_on = r.lines[i].number
         pthread_cond_broadcast(&c.changed)

@@ -12,7 +12,7 @@ from escp._fast.base.types cimport FAST_STOPPED, clear, fast_err
 from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.send.large_files cimport begin_large_locked, find_current_locked, take_ending_locked
 from escp._fast.send.questions cimport is_time_to_ask_locked, send_questions, take_questions_locked
-from escp._fast.send.send_again cimport await_end, await_work_locked, say_unheard, send_again, send_first
+from escp._fast.send.send_again cimport await_end, await_work_locked, say_heard, send_again, send_first
 from escp._fast.send.send_frames cimport send_end
 from escp._fast.send.send_large cimport claim_block_locked, finish_large, open_large, send_block
 from escp._fast.send.send_small cimport send_batch, take_batch_locked
@@ -31,7 +31,7 @@ cdef enum work_kind:
     WORK_END_LARGE  # a file that the receiver gave up on
     WORK_AGAIN  # the connection broke: what the receiver lacks
     WORK_SETTLE  # writes are at the disk, and else there is nothing to do
-    WORK_SAY  # nothing is heard of the receiver
+    WORK_SAY  # what is heard of the receiver
 
 
 cdef bint wants_block_locked(send_stream *t) noexcept nogil:
@@ -130,7 +130,7 @@ cdef void send_loop(send_stream *t) noexcept nogil:
         elif work == WORK_AGAIN:
             rc = send_again(t, &err)
         elif work == WORK_SAY:
-            say_unheard(t)
+            say_heard(t)
         else:
             break
     if rc < 0:

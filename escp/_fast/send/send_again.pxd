@@ -14,11 +14,11 @@ from escp._fast.send.send_state cimport sent_log
 from escp._fast.send.send_stream cimport send_stream
 from escp._fast.wire.payloads cimport data_header
 
-# Wait for the state's *work*, with its lock, or until this side has heard next to nothing of the receiver for long:
-# then 1, and `say_unheard` is to follow, without the lock.
+# Wait for the state's *work*, with its lock, or until this side has said nothing for SAY_S: then 1, and `say_heard` is
+# to follow, without the lock.
 cdef bint await_work_locked(send_stream *t) noexcept nogil
 # Says what this side has heard over the connection, unless results lie there that nobody has read yet.
-cdef void say_unheard(send_stream *t) noexcept nogil
+cdef void say_heard(send_stream *t) noexcept nogil
 # Takes the stream's first connection here. Where it is a later one of the other end's it goes on as those do.
 cdef int send_first(send_stream *t, fast_err *err) noexcept nogil
 # Before a frame is sealed: what it takes to send it again. what: of a data frame. Waits while too much is unconfirmed.

@@ -14,7 +14,7 @@ from escp._fast.io.ring cimport io_slot
 from escp._fast.send.read_again cimport read_block_again, read_bundle_again
 from escp._fast.send.send_state cimport LOG_BYTES, N_SENT, SENT_BLOCK, SENT_BUNDLE, SENT_META, sent_frame, sent_log
 from escp._fast.send.send_stream cimport send_stream, transmit
-from escp._fast.wire.connection cimport UNHEARD_S, connection, connection_cut, line_adopt
+from escp._fast.wire.connection cimport SAY_S, connection, connection_cut, line_adopt
 from escp._fast.wire.payloads cimport (DATA_IS_BUNDLE, MESSAGE_TAKEN, META_HEADER_BYTES, TAKEN_BYTES, data_header,
                                        meta_header, put_data_header, put_end, put_meta_header)
 
@@ -40,31 +40,31 @@ cdef bint find_room(sent_log *log, size_t n, size_t *at) noexcept nogil:
     return oldest != NULL and n < oldest.offset - at[0]
 
 
-# ---- Nothing comes ----------------------------------------------------------------------------------
+# ---- What has come ----------------------------------------------------------------------------------
 
-cdef uint64_t unheard_due_ns(send_stream *t) noexcept nogil:
-    """When to say that nothing comes, if that is so then."""
-    return max(escp_load(&t.state.sent[t.index].heard_ns), t.told_ns) + UNHEARD_S * <uint64_t>1000000000
+cdef uint64_t say_due_ns(send_stream *t) noexcept nogil:
+    """When to say what has come, if this side waits then."""
+    return t.told_ns + SAY_S * <uint64_t>1000000000
 
 
 cdef bint await_work_locked(send_stream *t) noexcept nogil:
     if not t.state.config.reconnects:
         pthread_cond_wait(&t.state.work, &t.state.lock)
         return False
-    escp_cond_wait_until(&t.state.work, &t.state.lock, unheard_due_ns(t))
-    return read_clock() >= unheard_due_ns(t)
+    escp_cond_wait_until(&t.state.work, &t.state.lock, say_due_ns(t))
+    return read_clock() >= say_due_ns(t)
 
 
 cdef void await_change_locked(send_stream *t) noexcept nogil:
     cdef connection *c = t.line.whole
-    escp_cond_wait_until(&c.changed, &c.lock, unheard_due_ns(t))
-    if read_clock() >= unheard_due_ns(t):
+    escp_cond_wait_until(&c.changed, &c.lock, say_due_ns(t))
+    if read_clock() >= say_due_ns(t):
         pthread_mutex_unlock(&c.lock)
-        say_unheard(t)
+        say_heard(t)
         pthread_mutex_lock(&c.lock)
 
 
-cdef void say_unheard(send_stream *t) noexcept nogil:
+cdef void say_heard(send_stream *t) noexcept nogil:
     cdef fast_err err
     cdef uint8_t byte
     clear(&err)

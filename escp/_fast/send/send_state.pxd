@@ -189,11 +189,10 @@ ctypedef struct sent_log:
     uint32_t confirmed_on  # connection on which the receiver has said what it has
     uint64_t n_results  # that have come over this stream
     # Of the stream's connection, each written by one thread and read by the other: frames that its own thread has begun
-    # to send, and over which connection; frames that have come, and when something did last (read_clock).
+    # to send, and over which connection; frames that have come.
     uint64_t n_said
     uint64_t said_on
     uint64_t n_heard
-    uint64_t heard_ns
     uint64_t end  # frames with the stream's END; 0: it is not to be sent yet
     bint is_ended  # the receiver has it: nothing will be sent again
 

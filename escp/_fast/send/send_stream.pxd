@@ -25,7 +25,7 @@ ctypedef struct send_stream:
     send_state *state
     int index
     line line
-    uint64_t told_ns  # read_clock: when this side has last said that it hears nothing
+    uint64_t told_ns  # read_clock: when this side has last said what it has heard
     io_ring ring
     io_slot *order[RING_DEPTH]  # blocks being read, in the order they will be sent
     int n_order

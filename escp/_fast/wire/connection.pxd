@@ -49,7 +49,7 @@ ctypedef struct bad_frames:
 
 cdef enum:
     IDLE_BYTES = 256  # less in IDLE_S is next to nothing: it may be what an end that waits says
-    UNHEARD_S = 7  # for so long a sender that waits hears next to nothing before it says so
+    SAY_S = 7  # as often a sender that waits says what it has heard
     MAX_BAD = 3  # so many in a row, and there is no other connection
     MANY_FRAMES = 256  # so many right ones between two bad ones, and these are not in a row
 
