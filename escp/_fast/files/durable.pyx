@@ -132,8 +132,8 @@ cdef void sync_files(durable_set *d, unsynced *files, int n) noexcept nogil:
     write_out(files, n)
     if not d.is_on:
         return
-    for i in range(MAX_SYSTEMS):  # those behind the known ones have no files
-        is_synced[i] = d.systems[i].fd >= 0 and is_synced_whole(d, files, n, &d.systems[i])
+    for i in range(MAX_SYSTEMS):  # another stream may just meet one: it has no file here, and is not looked at
+        is_synced[i] = is_synced_whole(d, files, n, &d.systems[i])
     for i in range(n):
         s = files[i].system
         if files[i].err.code == FAST_OK and (s == NULL or not (s.kind == SYSTEM_MEMORY or is_synced[s - d.systems])):
@@ -186,7 +186,10 @@ cdef void note_directory(durable_set *d, const file_system *s, int dirfd) noexce
         return
     # A directory that may not be read can't be synced. As a rule it is on a server then, which keeps the names itself.
     fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
-    if fd < 0 or fstat(fd, &status) < 0:
+    if fd < 0:
+        return
+    if fstat(fd, &status) < 0:
+        c_close(fd)
         return
     pthread_mutex_lock(&d.lock)
     out = take_place_locked(d, fd, &status)
