@@ -21,13 +21,14 @@ OFFSETS = [HELLO_BYTES, HELLO_BYTES + 2, HELLO_BYTES + 5, HELLO_BYTES + 8, IN_ME
 
 
 class Fault:
-    """Does *act* to the chunk that holds *offset* of one stream's one way, once.
+    """Does *act* to the chunk that holds *offset* of one stream's one way, once, or in each connection.
 
     *stream* None: the first that gets so far. Any one of several may end with nothing to do.
     """
 
-    def __init__(self, act, offset: int, *, way: str = TO_AGENT, stream: int | None = 0):
+    def __init__(self, act, offset: int, *, way: str = TO_AGENT, stream: int | None = 0, is_repeated=False):
         self.act, self.offset, self.way, self.stream = act, offset, way, stream
+        self.is_repeated = is_repeated
         self.is_done = False
         self._lock = threading.Lock()
 
@@ -37,7 +38,7 @@ class Fault:
                 self.stream not in (None, stream)
                 or way != self.way
                 or not at <= self.offset < at + len(data)
-                or self.is_done
+                or (self.is_done and not self.is_repeated)
             ):
                 return data
             self.is_done = True
@@ -167,9 +168,15 @@ def test_lost_end_of_a_stream_is_no_success(escp, source, target):
     escp.assert_nothing_left()
 
 
-def test_incomplete_hello_is_not_waited_for_without_end(escp, source, target):
+def test_incomplete_hello_is_made_anew(escp, source, target):
     write_random(source / "a", 10)
     done = copy_through(escp, source, target, Fault(drop_one, 30), "--tunnel=never")
+    assert done.code == 0, done.err
+
+
+def test_incomplete_hellos_are_not_waited_for_without_end(escp, source, target):
+    write_random(source / "a", 10)
+    done = copy_through(escp, source, target, Fault(drop_one, 30, is_repeated=True), "--tunnel=never")
     assert done.code == 13 and "can't reach the data port" in done.error
     escp.assert_nothing_left()
     assert list_tree(target) == {}
