@@ -1,4 +1,4 @@
-"""Debian 11 (glibc 2.31) in a chroot: a real old system for what was built on this one.
+"""Another Debian in a chroot: 11 (glibc 2.31), on which a release must run, and 13, on which escp is built.
 
 Each command gets a mount namespace of its own, so nothing is ever mounted that outlives it.
 """
@@ -26,17 +26,18 @@ exec chroot "$root" "$@"
 """
 
 
-def make_chroot(root: Path) -> None:
+def make_chroot(root: Path, suite: str = SUITE, packages: str = "openssh-client,openssh-server") -> None:
     """Takes a minute and Debian's mirror, once: it stays below build/."""
     done = root / "escp-chroot-complete"
     if done.exists():
         return
     shutil.rmtree(root, ignore_errors=True)
     root.parent.mkdir(parents=True, exist_ok=True)
-    command = ["debootstrap", "--variant=minbase", "--include=openssh-client,openssh-server"]
-    command += [SUITE, str(root), MIRROR]
+    command = ["debootstrap", "--variant=minbase", f"--include={packages}", suite, str(root), MIRROR]
     made = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=600)
-    assert made.returncode == 0, f"no Debian 11 to test with: {' '.join(command)} said\n{made.stdout[-2000:]}"
+    assert made.returncode == 0, (
+        f"no Debian {suite} to test with: {' '.join(command)} said\n{made.stdout[-2000:]}"
+    )
     done.touch()
 
 
