@@ -408,7 +408,8 @@ def test_blocks_arrive(escp, remote, source, size, is_connected):
     found = bytearray(size)
     n = 0
     for block in blocks:
-        assert blocks.result is None or n
+        # A short file may be all there before the program has taken its first block.
+        assert blocks.result is None or n or size < MIB
         assert isinstance(block.data, memoryview) and block.data.readonly
         found[block.offset : block.offset + len(block)] = block.data
         n += block.data.nbytes

@@ -254,6 +254,8 @@ class ReceivingLine(Line):
         self.unwritten: list[dict] = []  # small files whose bundle has not come
 
     def take(self, is_data: bool, payload: bytes) -> None:
+        if not is_data and payload[0] == TAKEN:  # what a sender that waits says of the connection
+            return
         if self.n_taken < len(self.taken):
             assert self.taken[self.n_taken] == (is_data, payload), "another frame than before"
         else:
