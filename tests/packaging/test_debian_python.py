@@ -57,9 +57,7 @@ def test_packages_are_made_by_debians_python(tmp_path):
 
 
 @pytest.mark.timeout(3600)
-@pytest.mark.skipif(
-    "ESCP_TEST_DEBIAN_13" not in os.environ, reason="takes 10 minutes, Debian's mirror and PyPI"
-)
+@pytest.mark.skipif("ESCP_TEST_DEBIAN_13" not in os.environ, reason="takes minutes, Debian's mirror and PyPI")
 @needs_root
 def test_packages_are_made_on_debian_13():
     """All of it, with what `build.py` installs there and Python 3.13. Before, python3 and gcc are there."""

@@ -24,7 +24,8 @@ cdef void tell_entry(event_queue *q, int event, int reason, int kind, uint64_t s
                   else "device" if kind == ENTRY_DEVICE else "file")
     what.offset = <int64_t>size
     if digest != NULL:
-        memcpy(text, name, n_name)
+        if n_name:  # there may be none: memcpy takes no NULL, even for nothing
+            memcpy(text, name, n_name)
         text[n_name] = 0
         half = htobe64(digest.high)
         memcpy(text + n_name + 1, &half, sizeof(uint64_t))
