@@ -15,6 +15,7 @@ from pathlib import Path
 
 # groups: build.py's verbs that need it, "all" of them; "chroot": tests of a release, where one can be made;
 # "headers" and "venv": where the Python that runs us lacks them; or a machine.
+# An empty name: that system has it not, and need not.
 # elsewhere: the variable that says "I have it in another place".
 Package = namedtuple("Package", "debian rhel groups elsewhere")
 
@@ -42,6 +43,13 @@ PACKAGES = [
     # With fish, shells that a remote user may have: all must read what --push-agent hands to ssh alike.
     Package("busybox", "busybox", "test mutations", ""),  # RHEL: from EPEL
     Package("tcsh", "tcsh", "test mutations", ""),
+    # The commands of docs/install.md are run: modules, signed repositories, man.
+    Package("lua5.4", "lua", "test", ""),
+    Package("tcl", "tcl", "test", ""),
+    Package("man-db", "man-db", "test", ""),
+    Package("gnupg", "gnupg2", "test", ""),
+    Package("apt-utils", "", "test", ""),
+    Package("createrepo-c", "createrepo_c", "test", ""),
     # `package` makes an rpm with the first two, and reads licences out of the others.
     Package("rpm", "rpm-build", "test package", ""),
     Package("cpio", "cpio", "test package", ""),
@@ -99,6 +107,7 @@ def list_missing(wanted, system):
     """Those that the package database does not have; on an unknown system, what Python itself lacks."""
     if not system:
         return [package for package in wanted if package.groups in ("headers", "venv")]
+    wanted = [package for package in wanted if getattr(package, system)]
     names = [getattr(package, system) for package in wanted]
     query = ["rpm", "-q", "--qf", "%{NAME} ii\\n"]
     if system == "debian":

@@ -165,6 +165,15 @@ def test_man_finds_pages_beside_a_bin_of_the_path(package):
     assert f"{tree}/share/man" in run(package, f"PATH={tree}/bin:$PATH manpath -q").strip().split(":")
 
 
+# What a host says of the repository, with lists and sources of its own. apt checks the signature first.
+APT = """mkdir -p apt/lists/partial apt/cache/archives/partial; echo '%s' > apt/list; touch apt/status
+cat > apt/conf <<END
+Dir::Etc::SourceList "$PWD/apt/list"; Dir::Etc::SourceParts "/dev/null"; Dir::State "$PWD/apt";
+Dir::State::status "$PWD/apt/status"; Dir::Cache "$PWD/apt/cache"; APT::Sandbox::User ""; APT::Architecture "amd64";
+END
+export APT_CONFIG=$PWD/apt/conf; apt-get -q update --error-on=any; apt-cache policy escp"""
+
+
 @pytest.fixture
 def repository(package):
     """A key, a package of each kind if its tools are here, and the page's commands."""
@@ -184,16 +193,20 @@ def test_signed_repository_for_apt(package, repository):
     fields = ("Package: escp", "Version: 0.1.0", "Architecture: amd64", "Maintainer: x <x@example.org>")
     control.write_text("\n".join([*fields, "Description: x", ""]))
     run(package, f"dpkg-deb -b deb escp_0.1.0_amd64.deb\n{repository[0]}\ngpg --verify InRelease")
+    run(package, repository[0])  # a new version: what is there already does no harm
     assert "Package: escp" in (package / "repo" / "Packages").read_text()
     assert "SHA256:" in (package / "repo" / "InRelease").read_text()
-    assert "BEGIN PGP PUBLIC KEY" in (package / "repo" / "escp.asc").read_text()
+    (line,) = re.findall("^echo '(deb .*)' > ", repository[1], flags=re.M)
+    line = line.replace("/etc/apt/keyrings", f"{package}/repo").replace("https://example.org", f"file:{package}")
+    out = run(package, APT % line)
+    assert "Candidate: 0.1.0\n" in out and f"file:{package}/repo" in out
 
 
 def test_signed_repository_for_dnf(package, repository):
     if not shutil.which("createrepo_c"):
         pytest.skip("no createrepo_c here")
     (package / "repo").mkdir()
-    run(package, f"{repository[2]}\ngpg --verify repo/repodata/repomd.xml.asc repo/repodata/repomd.xml")
+    run(package, f"{repository[2]}\n{repository[2]}\ngpg --verify repo/repodata/repomd.xml.asc repo/repodata/repomd.xml")
 
 
 def test_packages_from_a_folder_of_wheels(tmp_path):
