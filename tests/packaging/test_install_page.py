@@ -22,6 +22,8 @@ SHARED = (
     "share/doc/escp/licenses/LIST", "share/doc/escp/sbom.cdx.json",
 )  # fmt: skip
 
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"  # no escp of a checkout
+
 
 def find_commands(text: str) -> list[str]:
     """The blocks that are indented, each as a script."""
@@ -60,7 +62,7 @@ def package(tmp_path) -> Path:
 
 
 def run(folder: Path, script: str, *, prefix: tuple[str, ...] = ()) -> str:
-    env = {"HOME": str(folder / "home"), "PATH": os.environ["PATH"], "LC_ALL": "C.UTF-8", "MANPAGER": "cat"}
+    env = {"HOME": str(folder / "home"), "PATH": SYSTEM_PATH, "LC_ALL": "C.UTF-8", "MANPAGER": "cat"}
     done = subprocess.run(
         [*prefix, "bash", "-euc", script], cwd=folder, env=env, capture_output=True, text=True, timeout=60
     )
@@ -169,7 +171,8 @@ def test_man_finds_pages_beside_a_bin_of_the_path(package):
 APT = """mkdir -p apt/lists/partial apt/cache/archives/partial; echo '%s' > apt/list; touch apt/status
 cat > apt/conf <<END
 Dir::Etc::SourceList "$PWD/apt/list"; Dir::Etc::SourceParts "/dev/null"; Dir::State "$PWD/apt";
-Dir::State::status "$PWD/apt/status"; Dir::Cache "$PWD/apt/cache"; APT::Sandbox::User ""; APT::Architecture "amd64";
+Dir::State::status "$PWD/apt/status"; Dir::Cache "$PWD/apt/cache"; APT::Sandbox::User "";
+APT::Architecture "amd64";
 END
 export APT_CONFIG=$PWD/apt/conf; apt-get -q update --error-on=any; apt-cache policy escp"""
 
@@ -197,7 +200,9 @@ def test_signed_repository_for_apt(package, repository):
     assert "Package: escp" in (package / "repo" / "Packages").read_text()
     assert "SHA256:" in (package / "repo" / "InRelease").read_text()
     (line,) = re.findall("^echo '(deb .*)' > ", repository[1], flags=re.M)
-    line = line.replace("/etc/apt/keyrings", f"{package}/repo").replace("https://example.org", f"file:{package}")
+    line = line.replace("/etc/apt/keyrings", f"{package}/repo").replace(
+        "https://example.org", f"file:{package}"
+    )
     out = run(package, APT % line)
     assert "Candidate: 0.1.0\n" in out and f"file:{package}/repo" in out
 
@@ -206,7 +211,9 @@ def test_signed_repository_for_dnf(package, repository):
     if not shutil.which("createrepo_c"):
         pytest.skip("no createrepo_c here")
     (package / "repo").mkdir()
-    run(package, f"{repository[2]}\n{repository[2]}\ngpg --verify repo/repodata/repomd.xml.asc repo/repodata/repomd.xml")
+    run(package, repository[2])
+    run(package, repository[2])
+    run(package, "gpg --verify repo/repodata/repomd.xml.asc repo/repodata/repomd.xml")
 
 
 def test_packages_from_a_folder_of_wheels(tmp_path):
