@@ -7,6 +7,7 @@ from escp.errors import EXIT_OK, UsageError
 from escp.tls.keyfiles import explain_missing, find_folder
 from escp.ui.display import show_text
 from escp.ui.lines import find_lines
+from escp.ui.ui import has_json_output, make_json_uis
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,15 +27,21 @@ def run_tls(options: "Options") -> int:
     if len(chosen) > 1:
         raise UsageError("options --listen, --make-ca, --make-cert, --revoke: each is for itself", "use one")
     try:
-        return chosen[0](options)
+        code = chosen[0](options)
+        for ui in make_json_uis(options):
+            ui.end(None)
+        return code
     except ImportError as e:
         if (e.name or "").partition(".")[0] not in ("ssl", "_ssl", "cryptography"):
             raise
         raise explain_missing(e) from e
 
 
-def _say(text: str) -> None:
-    find_lines(sys.stdout).write(show_text(text))
+def _say(options: "Options", text: str) -> None:
+    for ui in make_json_uis(options):
+        ui.announce(text)
+    if not has_json_output(options):
+        find_lines(sys.stdout).write(show_text(text))
 
 
 def _make_ca(options: "Options") -> int:
@@ -43,7 +50,10 @@ def _make_ca(options: "Options") -> int:
     if options.words:
         raise UsageError("option --make-ca: it takes one directory", "escp --make-ca DIR")
     make_ca(options.makes_ca or "")
-    _say(f"{options.makes_ca}: ca.pem and crl.pem are for all hosts and users, ca-key.pem for nobody else")
+    _say(
+        options,
+        f"{options.makes_ca}: ca.pem and crl.pem are for all hosts and users, ca-key.pem for nobody else",
+    )
     return EXIT_OK
 
 
@@ -57,7 +67,7 @@ def _make_certificate(options: "Options") -> int:
         )
     path, *names = options.words
     serial = make_certificate(options.makes_certificate or "", path, names, options.days)
-    _say(f"{path}: serial number {serial}; key.pem is a secret")
+    _say(options, f"{path}: serial number {serial}; key.pem is a secret")
     return EXIT_OK
 
 
@@ -65,8 +75,8 @@ def _revoke(options: "Options") -> int:
     from escp.tls.authority import revoke  # lazy: cryptography
 
     for serial in revoke(options.revokes or "", options.words):
-        _say(f"serial number {serial} is taken back")
-    _say(f"{options.revokes}/crl.pem is new: copy it to all hosts that have this authority's ca.pem")
+        _say(options, f"serial number {serial} is taken back")
+    _say(options, f"{options.revokes}/crl.pem is new: copy it to all hosts that have this authority's ca.pem")
     return EXIT_OK
 
 

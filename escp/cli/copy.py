@@ -71,7 +71,7 @@ def run_copy(options: "Options", start_s: float) -> int:
                     from escp.cli.fallback import run_scp  # lazy: nearly every host has escp
 
                     agents.stop()
-                    return run_scp(options, e, report)
+                    return run_scp(options, e, report, due_s)
 
             def copy_again() -> int:
                 return run_again(options, copy, report, due_s) if options.n_retries else copy()

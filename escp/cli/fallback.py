@@ -5,14 +5,19 @@ by name. Options for escp's own streams and speed mean nothing to scp, and are l
 """
 
 import os
+import sys
+import time
+from typing import Any
 
-from escp.errors import AgentError, NoAgentError
+from escp.errors import AgentError, NoAgentError, TimeUpError
 from escp.options.options import Options
 from escp.options.sshargs import SSH_SAFETY_ARGS
 from escp.process.environment import child_environment
 from escp.ui.events import Events
+from escp.ui.lines import find_lines
 
 _NAME = "scp"
+_POLL_S = 0.05
 
 # Fields of Options that scp has nothing for, and the options that set them.
 _LACKING = {
@@ -28,14 +33,14 @@ _LACKING = {
     "keeps_hard_links": "--hard-links", "is_sparse": "--sparse", "is_inplace": "--inplace",
     "keeps_devices": "--devices", "mode_rules": "--chmod", "is_target_exact": "--no-target-directory",
     "makes_path": "--mkpath", "reads_standard_input": "standard input as a source",
-    "writes_standard_output": "standard output as the target", "json": "--json",
+    "writes_standard_output": "standard output as the target",
 }  # fmt: skip
 
 
-def run_scp(options: Options, error: NoAgentError, report: Events) -> int:
-    """The exit status of scp, which copies in place of escp; *error* is why.
+def run_scp(options: Options, error: NoAgentError, report: Events, due_s: float) -> int:
+    """The exit status of scp, which copies in place of escp; *error* is why, *due_s* of --stop-after.
 
-    Raises AgentError where scp can't do what is asked for, or is not there.
+    Raises AgentError where scp can't do what is asked for, or is not there, and TimeUpError.
     """
     lacking = [name for field, name in _LACKING.items() if getattr(options, field)]
     if {"dummy", "shmem"} & {options.send_engine, options.receive_engine}:
@@ -49,10 +54,12 @@ def run_scp(options: Options, error: NoAgentError, report: Events) -> int:
     program = _find_program()
     if program is None:
         raise AgentError(f"{error}, and there is no scp here that could copy in its place", error.hint)
-    report.warn(f"{error}: scp copies in its place, through ssh, and nothing is verified")
-    report.close()  # what is said comes before scp's own words
-    code = _wait([program, *_make_options(options), "--", *options.words])
-    report.leave(code)
+    unlisted = ", and no log lists its files" if options.logs_files else ""
+    report.warn(f"{error}: scp copies in its place, through ssh, and nothing is verified{unlisted}")
+    for stream in (sys.stdout, sys.stderr):
+        find_lines(stream).wait()  # what is said comes before scp's own words
+    code = _run([program, *_make_options(options), "--", *options.words], _direct_output(options), due_s)
+    report.replaced(_NAME, code)
     return code
 
 
@@ -87,10 +94,21 @@ def _make_options(options: Options) -> list[str]:
     return words
 
 
-def _wait(command: list[str]) -> int:
-    pid = os.posix_spawn(command[0], command, child_environment())
+def _direct_output(options: Options) -> list[tuple[Any, ...]]:
+    """Where scp's standard output goes, on which it has a meter for a terminal, and nothing else."""
+    if options.is_quiet:  # scp's own -q would take its errors away, and ssh's
+        return [(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)]
+    return [(os.POSIX_SPAWN_DUP2, 2, 1)] if options.json or options.json_fd == 1 else []
+
+
+def _run(command: list[str], directions: list[tuple[Any, ...]], due_s: float) -> int:
+    pid = os.posix_spawn(command[0], command, child_environment(), file_actions=directions)
     try:
-        _, status = os.waitpid(pid, 0)
+        while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
+            if time.monotonic() >= due_s:
+                raise TimeUpError
+            time.sleep(_POLL_S)
+        _, status = ended
     except BaseException:  # a signal: what it does to scp is scp's matter, but it must not stay behind
         os.kill(pid, 15)
         os.waitpid(pid, 0)

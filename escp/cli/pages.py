@@ -82,12 +82,14 @@ def list_options() -> "list[dict[str, object]]":
 
 
 def show_page(options: "Options") -> int:
-    if options.json:
-        return _show_as_json(options)
+    from escp.ui.ui import has_json_output, print_page  # lazy: a test makes these pages
+
+    if options.json or options.json_fd is not None:
+        _show_as_json(options)
+    if has_json_output(options):
+        return 0
     if not options.shows_help and not options.shows_licence:
         return show_version(verbose=options.verbosity > 0)
-    from escp.ui.ui import print_page  # lazy: a test makes these pages
-
     print_page(describe_help() if options.shows_help else LICENCE)
     return 0
 
@@ -99,18 +101,14 @@ def show_version(*, verbose: bool) -> int:
     return 0
 
 
-def _show_as_json(options: "Options") -> int:
-    import sys  # lazy, as all of it
+def _show_as_json(options: "Options") -> None:
+    from escp.ui.ui import make_json_uis  # lazy, as above
 
-    from escp.ui.jsonlines import JsonUi  # lazy: few want it
-    from escp.ui.lines import find_lines  # lazy, as above
-
-    ui = JsonUi(find_lines(sys.stdout), find_lines(sys.stderr))
-    if options.shows_help:
-        ui.page("help", describe_help(), list_options())
-    elif options.shows_licence:
-        ui.page("licence", LICENCE)
-    else:
-        ui.page("version", describe_version(verbose=options.verbosity > 0))
-    ui.end(None)
-    return 0
+    for ui in make_json_uis(options):
+        if options.shows_help:
+            ui.page("help", describe_help(), list_options())
+        elif options.shows_licence:
+            ui.page("licence", LICENCE)
+        else:
+            ui.page("version", describe_version(verbose=options.verbosity > 0))
+        ui.end(None)

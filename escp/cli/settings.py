@@ -1,12 +1,9 @@
 """`escp --show-config` and `escp --check-config`."""
 
-import sys
-
 from escp.errors import UsageError
 from escp.options.shown import check_files, list_settings
 from escp.ui.display import show_text
-from escp.ui.lines import find_lines, write_product
-from escp.ui.ui import make_bare_ui
+from escp.ui.ui import has_json_output, make_bare_ui, make_json_uis, print_page
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -20,18 +17,15 @@ _FIRST = "&*!`@%{[\"'#,>|-?:"  # what means something where a value begins
 def run_settings(options: "Options", argv: list[str]) -> int:
     """Raises UsageError for what is wrong with the configuration."""
     if options.checks_config:
-        return _check(is_json=options.json)
+        return _check(options)
     shown = list_settings(argv)
-    if options.json:
-        from escp.ui.jsonlines import JsonUi  # lazy: few need it
-
-        ui = JsonUi(find_lines(sys.stdout), find_lines(sys.stderr))
+    for ui in make_json_uis(options):
         for one in shown:
             ui.setting(*one)
         ui.end(None)
-        return 0
-    for one in shown:
-        write_product(find_lines(sys.stdout), format_setting(one))
+    if not has_json_output(options):
+        for one in shown:
+            print_page(format_setting(one))
     return 0
 
 
@@ -54,21 +48,20 @@ def _quote(text: str) -> str:
     return shown if is_plain else "'" + shown.replace("'", "''") + "'"
 
 
-def _check(*, is_json: bool) -> int:
+def _check(options: "Options") -> int:
     found, wrong = check_files()
-    ui = make_bare_ui(json=is_json)
+    uis = make_json_uis(options)
     for place, what in found:
         text = f"{place}: {what}"
-        if is_json:
+        for ui in uis:
             ui.announce(text)
-        else:
-            write_product(find_lines(sys.stdout), show_text(text))
+        if not has_json_output(options):
+            print_page(show_text(text))
     for error in wrong[:-1]:
-        ui.warn(f"{error} ({error.hint})" if error.hint else str(error))
+        for one in (*uis, *([] if options.json else [make_bare_ui(json=False)])):
+            one.warn(f"{error} ({error.hint})" if error.hint else str(error))
     if wrong:
         raise UsageError(str(wrong[-1]), wrong[-1].hint)
-    if is_json:
-        from escp.ui.jsonlines import JsonUi  # lazy: few need it
-
-        JsonUi(find_lines(sys.stdout), find_lines(sys.stderr)).end(None)
+    for ui in uis:
+        ui.end(None)
     return 0

@@ -87,7 +87,10 @@ class Events:
         """The last word of --doctor and --selftest."""
 
     def leave(self, exit_code: int) -> None:
-        """What is no copy of escp's has ended: --check, or scp in its place (--fallback). May come last."""
+        """--check has ended."""
+
+    def replaced(self, program: str, exit_code: int) -> None:
+        """*program* has copied in escp's place (--fallback), and has ended so; in place of `finish`."""
 
     def finish(self, summary: Summary, error: EscpError | None = None) -> None:
         """The session ran to its end. *error* is what the exit status is about, if it is not 0 or 1."""

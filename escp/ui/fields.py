@@ -99,5 +99,17 @@ def describe_session(
     }
 
 
+def explain_replaced(program: str, exit_code: int) -> EscpError | None:
+    """Why a copy that another program made in escp's place failed, as far as that says."""
+    if exit_code == 0:
+        return None
+    error = EscpError(
+        f"{program}, which copied in escp's place, ended with exit status {exit_code}",
+        "it has said why on standard error", is_retryable=False,
+    )  # fmt: skip
+    error.exit_code = exit_code
+    return error
+
+
 def describe_failure(error: EscpError | None) -> str:
     return "" if error is None else str(error)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from escp import __version__
 from escp.errors import EXIT_OK, EscpError, ReaderGoneError, name_errno
 from escp.ui.display import to_valid_text
-from escp.ui.fields import describe_start, describe_summary
+from escp.ui.fields import describe_start, describe_summary, explain_replaced
 from escp.ui.lines import Lines
 from escp.ui.progress import RateMeter, Snapshot, StartInfo, Summary
 from escp.ui.summary import find_exit_code
@@ -178,16 +178,27 @@ class JsonUi(WordsUi):
         self._tell_result(exit_code, numbers, error)
         self._is_ended = True
 
+    def replaced(self, program: str, exit_code: int) -> None:
+        self._tell_result(exit_code, _NO_NUMBERS, explain_replaced(program, exit_code), program)
+        self._is_ended = True
+
     def page(self, name: str, text: str, options: "Sequence[dict[str, object]]" = ()) -> None:
         """Help, version or licence, of which the result is told by `end`."""
         self._put("page", {"name": name, "version": __version__, "text": text, "options": list(options)})
+
+    def agents(self, host: str, trees: "Sequence[dict[str, object]]") -> None:
+        """Of --clean-agents, on one host."""
+        for tree in trees:
+            self._put("agent", {"host": to_valid_text(host), **tree})
 
     def setting(self, name: str, value: object, origin: str) -> None:
         """Of --show-config."""
         self._put("setting", {"name": name, "value": value, "origin": to_valid_text(origin)})
 
-    def _tell_result(self, exit_code: int, numbers: dict[str, object], error: EscpError | None) -> None:
-        what = {"schema": SCHEMA, "ok": exit_code == 0, "exit_code": exit_code}
+    def _tell_result(
+        self, exit_code: int, numbers: dict[str, object], error: EscpError | None, program: str = "escp"
+    ) -> None:
+        what = {"schema": SCHEMA, "program": program, "ok": exit_code == 0, "exit_code": exit_code}
         self._put("result", {**what, **numbers, "error": _describe_error(error)})
 
     def _emit(self, kind: str, **fields: object) -> None:

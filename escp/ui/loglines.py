@@ -3,7 +3,13 @@
 from escp.errors import EscpError, LocalFileError, describe_errno, name_errno
 from escp.ui.display import cut_foreign
 from escp.ui.events import Events
-from escp.ui.fields import describe_failure, describe_session, describe_start, describe_summary
+from escp.ui.fields import (
+    describe_failure,
+    describe_session,
+    describe_start,
+    describe_summary,
+    explain_replaced,
+)
 from escp.ui.log import TransferLog
 from escp.ui.progress import StartInfo, Summary
 from escp.ui.summary import find_exit_code
@@ -95,14 +101,22 @@ class LogLines(Events):
         self._tell_failure(error)
         self._tell_session({}, error.exit_code, error)
 
+    def replaced(self, program: str, exit_code: int) -> None:
+        error = explain_replaced(program, exit_code)
+        if error is not None:
+            self._tell_failure(error)
+        self._tell_session({}, exit_code, error, f"{program} copied in escp's place")
+
     def _tell_failure(self, error: EscpError) -> None:
         self._write("failure", is_error=True, exit_code=error.exit_code, message=str(error), hint=error.hint)
 
-    def _tell_session(self, numbers: "Mapping[str, object]", exit_code: int, error: EscpError | None) -> None:
+    def _tell_session(
+        self, numbers: "Mapping[str, object]", exit_code: int, error: EscpError | None, message: str = ""
+    ) -> None:
         """One line, whatever came of it."""
         if self._about and not self._is_told:
             self._is_told = True
-            line = describe_session(self._about, numbers, exit_code, describe_failure(error))
+            line = describe_session(self._about, numbers, exit_code, describe_failure(error) or message)
             del line["role"]
             self._write("session", **line)
 

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # Name, what it is, and whether it is known of a run that ended early.
 _GAUGES = (
     ("exit_code", "Exit status of the last run."),
-    ("success", "1 if every file was copied and verified."),
+    ("success", "1 if its exit status was 0."),
     ("end_time_seconds", "When the last run ended, in seconds since 1970."),
     ("files", "Files that the last run copied."),
     ("directories", "Directories that the last run copied."),
@@ -60,6 +60,9 @@ class Metrics(Events):
         )  # fmt: skip
 
     def leave(self, exit_code: int) -> None:
+        self._write(exit_code, {})
+
+    def replaced(self, program: str, exit_code: int) -> None:
         self._write(exit_code, {})
 
     def fail(self, error: "EscpError") -> None:

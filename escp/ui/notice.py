@@ -5,6 +5,7 @@ import time
 
 from escp.process.environment import child_environment
 from escp.ui.events import Events
+from escp.ui.fields import explain_replaced
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -35,6 +36,9 @@ class Notice(Events):
 
     def leave(self, exit_code: int) -> None:
         self._run(EXIT_CODE=exit_code, ERROR="")
+
+    def replaced(self, program: str, exit_code: int) -> None:
+        self._run(EXIT_CODE=exit_code, ERROR=explain_replaced(program, exit_code) or "")
 
     def fail(self, error: "EscpError") -> None:
         self._run(EXIT_CODE=error.exit_code, ERROR=error)

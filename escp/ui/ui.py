@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from escp.options.options import Options
     from escp.ui.events import Events, Listeners
+    from escp.ui.jsonlines import JsonUi
 
 
 def add_listeners(ui: "Listeners", options: "Options") -> None:
@@ -36,7 +37,7 @@ def add_listeners(ui: "Listeners", options: "Options") -> None:
             stats_s=options.stats_s,
             is_comparing=options.compares_digests,
             is_itemizing=options.itemizes,
-            has_contents_on_output=options.writes_standard_output,
+            has_other_output=options.writes_standard_output or options.json_fd == 1,
         )
     )
 
@@ -66,7 +67,9 @@ def add_log(ui: "Listeners", options: "Options") -> str:
         if not options.is_logfile_configured:
             raise
         return str(e)
-    about = StartInfo("", 0, 0, "")._replace(**name_command(options))
+    places = (options.target, *options.sources)
+    host = ",".join(dict.fromkeys(place.host for place in places if place.host))  # until a copy begins
+    about = StartInfo(host, 0, 0, "")._replace(**name_command(options))
     ui.add(LogLines(log, ui.warn, about, is_listing=options.itemizes, lists_files=options.logs_files))
     return ""
 
@@ -104,7 +107,17 @@ def show_early_failure(error: EscpError, *, is_json: bool, options: "Options | N
     listeners[0].fail(error)
 
 
-def make_json_ui(fd: int, verbosity: int = 0, stats_s: float = 0) -> "Events":
+def make_json_uis(options: "Options") -> "list[JsonUi]":
+    """For a verb that tells without a report: --json, --json-fd, both or none."""
+    if not options.json and options.json_fd is None:
+        return []
+    from escp.ui.jsonlines import JsonUi  # lazy: few need it
+
+    found = [JsonUi(find_lines(sys.stdout), find_lines(sys.stderr))] if options.json else []
+    return found if options.json_fd is None else [*found, make_json_ui(options.json_fd)]
+
+
+def make_json_ui(fd: int, verbosity: int = 0, stats_s: float = 0) -> "JsonUi":
     """JSON lines to a descriptor that the user has opened, beside what people are told."""
     from escp.ui.jsonlines import JsonUi  # lazy: few need it
 
@@ -122,27 +135,34 @@ def _open_lines(fd: int) -> "TextIO":
 
 
 def print_page(text: str) -> None:
-    """Help, version or licence on standard output."""
+    """Help, version, licence, or a line of what else a command is for, on standard output."""
     write_product(find_lines(sys.stdout), text.rstrip("\n"))
+
+
+def has_json_output(options: "Options") -> bool:
+    """Whether standard output is for JSON lines, and for nothing else."""
+    return options.json or options.json_fd == 1
 
 
 def settle(exit_code: int) -> int:
     """Wait until all output is written. Returns the exit status: another one where some of it was lost."""
     out, err = find_lines(sys.stdout), find_lines(sys.stderr)
     is_hurried = exit_code >= EXIT_SIGNAL_BASE
-    for lines in (out, err, *(find_lines(stream) for stream in _opened.values())):
+    named = {fd: find_lines(stream) for fd, stream in _opened.items()}
+    for lines in (out, err, *named.values()):
         lines.wait(is_hurried=is_hurried)
     if out.is_deserted and out.is_product and exit_code in (EXIT_OK, EXIT_SOME_FAILED):
         return ReaderGoneError().exit_code
-    number = out.check()
-    if number and not out.is_deserted:
-        reason = describe_errno(number)
-        hint = "only what would have been told is lost, not what was copied"
-        make_bare_ui(json=False).fail(LocalFileError(f"can't write to standard output: {reason}", hint))
-        err.wait(is_hurried=True)
-    is_lost = (number and not out.is_deserted) or (
-        err.check() not in (0, errno.EBADF) and not err.is_deserted  # EBADF: it was closed on purpose
-    )
+    is_lost = False
+    for name, lines in (("standard output", out), *((f"descriptor {fd}", one) for fd, one in named.items())):
+        number = lines.check()
+        if number and not lines.is_deserted:
+            is_lost = True
+            hint = "only what would have been told is lost, not what was copied"
+            error = LocalFileError(f"can't write to {name}: {describe_errno(number)}", hint)
+            make_bare_ui(json=False).fail(error)
+            err.wait(is_hurried=True)
+    is_lost |= err.check() not in (0, errno.EBADF) and not err.is_deserted  # EBADF: it was closed on purpose
     return EXIT_LOCAL_FS if is_lost and exit_code in (EXIT_OK, EXIT_SOME_FAILED) else exit_code
 
 
@@ -155,10 +175,10 @@ def make_bare_ui(
     stats_s: float = 0,
     is_comparing: bool = False,
     is_itemizing: bool = False,
-    has_contents_on_output: bool = False,
+    has_other_output: bool = False,
 ) -> "Events":
     err = find_lines(sys.stderr)
-    out = err if has_contents_on_output else find_lines(sys.stdout)
+    out = err if has_other_output else find_lines(sys.stdout)
     if json:
         from escp.ui.jsonlines import JsonUi  # lazy: few need it
 

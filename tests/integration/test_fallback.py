@@ -1,5 +1,6 @@
 """--fallback scp, where the other host has no escp."""
 
+import os
 import stat
 from collections.abc import Iterator
 
@@ -7,6 +8,7 @@ import pytest
 
 from tests.support.command import remote
 from tests.support.folders import new_folder
+from tests.support.schema import check_lines
 from tests.support.sshd import Sshd
 from tests.support.trees import list_tree, make_tree, write_random
 
@@ -23,8 +25,8 @@ def missing(escp):
     return escp.write_agent("missing", command="exec /nowhere/escp")
 
 
-def copy(escp, missing, *more, code=0):
-    done = escp.run("--fallback", "scp", *more, agent=missing, has_ports=False)
+def copy(escp, missing, *more, code=0, **start):
+    done = escp.run("--fallback", "scp", *more, agent=missing, has_ports=False, **start)
     assert done.code == code, done.err
     return done
 
@@ -57,10 +59,44 @@ def test_exit_status_is_that_of_scp(escp, target, missing, folder):
     assert 'exit_code{job="m"} 1' in (folder / "m").read_text() and (folder / "n").read_text() == "1\n"
 
 
+@pytest.mark.parametrize("code", [0, 1])
+def test_programs_hear_who_copied_and_how_it_ended(escp, source, target, missing, folder, code):
+    (source / "a").write_text("x")
+    reader, writer = os.pipe()
+    words = (f"--json-fd={writer}", "--log-files", "--logfile", folder / "log", source / "a")
+    words = (*words, remote(target / "b" if code == 0 else "/nowhere/at/all"))
+    done = copy(escp, missing, *words, code=code, pass_fds=(writer,))
+    os.close(writer)
+    assert done.err.count("scp copies in its place") == 1 and "no log lists its files" in done.err
+    warning, result = check_lines(os.fdopen(reader).read())
+    assert warning["type"] == "warning" and "scp copies in its place" in warning["message"]
+    assert (result["program"], result["ok"], result["exit_code"]) == ("scp", code == 0, code)
+    error = "scp, which copied in escp's place, ended with exit status 1"
+    assert code == 0 or result["error"]["message"] == error
+    (session,) = [line for line in (folder / "log").read_text().splitlines() if "] session " in line]
+    assert f"exit_code={code} " in session and "scp" in session and 'host="box"' in session
+
+
+def test_json_on_standard_output_is_not_mixed_with_the_meter(escp, source, target, missing):
+    write_random(source / "a", 100_000)
+    for option in ("--json", "--json-fd=1", "-q"):
+        done = copy(escp, missing, option, source / "a", remote(target / option))
+        assert (target / option).stat().st_size == 100_000
+        assert done.out == "" if option == "-q" else check_lines(done.out)[-1]["program"] == "scp"
+
+
+def test_stop_after_ends_scp(escp, source, target, missing):
+    write_random(source / "a", 1_000_000)
+    done = copy(
+        escp, missing, "--stop-after", "3s", "-l", "100k", source / "a", remote(target / "b"), code=17
+    )
+    assert "--stop-after" in done.error
+
+
 @pytest.mark.parametrize(
     ("more", "name"),
     [
-        (["--exclude", "x"], "--exclude"), (["--links"], "--links"), (["--json"], "--json"),
+        (["--exclude", "x"], "--exclude"), (["--links"], "--links"),
         (["-n"], "--dry-run"), (["--update", "--sparse"], "--update, --sparse"), (["-a"], "--archive"),
     ],
 )  # fmt: skip

@@ -2,11 +2,13 @@
 
 import json
 import os
+import shutil
 import stat
 
 import pytest
 
 from tests.support.command import needs_root, remote
+from tests.support.schema import check_lines
 from tests.support.trees import write_random
 
 
@@ -44,6 +46,31 @@ def test_errors_of_every_kind_come_through_it(escp, source, target):
     (source / "a").write_text("x")
     done, lines = run_with_pipe(escp, source / "a", "nohost:")
     assert done.code == 10 and lines[-1]["exit_code"] == 10
+
+
+@pytest.mark.parametrize("verb", [
+    ("--version",), ("--help",), ("--licence",), ("--show-config",), ("--check-config",),
+    ("--clean-agents", "box"), ("--make-ca", "ca"),
+])  # fmt: skip
+def test_every_verb_tells_it(escp, folder, verb):
+    done, lines = run_with_pipe(escp, *verb, cwd=folder)
+    assert done.code == 0 and done.out and not done.out.startswith("{")
+    check_lines("\n".join(map(json.dumps, lines)))
+    (folder / "ca").exists() and shutil.rmtree(folder / "ca")
+    check_lines(escp.copy("--json-fd=1", *verb, cwd=folder).out)
+
+
+def test_nothing_else_is_on_a_standard_output_that_it_is(escp, source, target):
+    (source / "a").write_text("x")
+    done = escp.copy("--json-fd=1", "-n", "--itemize", source / "a", target)
+    assert "would copy 1 file" in done.err and check_lines(done.out)[-1]["ok"]
+
+
+def test_lines_that_are_lost_are_told(escp, source, target):
+    (source / "a").write_text("x")
+    with open("/dev/full", "w") as full:
+        done = escp.fail(14, f"--json-fd={full.fileno()}", source / "a", target, pass_fds=(full.fileno(),))
+    assert "no space" in done.error and (target / "a").exists()
 
 
 def test_ssh_does_not_inherit_it(escp, source, target, folder):

@@ -87,11 +87,12 @@ def test_pages_without_a_session_show_nothing_raw(monkeypatch, is_json):
     monkeypatch.setattr(sys, "stdout", out)
     monkeypatch.setattr(sys, "stderr", err)
     tree = Tree("removed", "ab" * 32, 5)
-    clean.show_cleaned(TEXT, [tree], is_json=is_json)
+    json_ui = JsonUi(Lines(out if is_json else io.StringIO()), Lines(err))
+    json_ui.agents(TEXT, [tree._asdict()])
+    clean.show_cleaned(TEXT, [tree]) if not is_json else None
     for line in TEXT.split("\n"):
         ui.make_bare_ui(json=is_json).words(TEXT, line)
-    clean.show_host_failure(NetworkError(TEXT, TEXT), is_json=is_json)
-    clean.show_last_failure(NetworkError(TEXT, TEXT), is_json=is_json)
+    json_ui.end(NetworkError(TEXT, TEXT))
     ui.show_early_failure(NetworkError(TEXT, TEXT), is_json=is_json)
     check(out.getvalue(), is_json=is_json)
     check(err.getvalue())

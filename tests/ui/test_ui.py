@@ -273,7 +273,8 @@ def test_json_of_a_whole_session(err, clock):
     assert progress[0]["bytes"] == 4_100_000_000 and progress[0]["total_is_final"] is True
     assert result.pop("type") == "result" and result.pop("time").endswith("Z")
     assert result == {
-        "schema": 1, "login_seconds": 0, "setup_seconds": 0, "transfer_seconds": 0, "end_seconds": 0,
+        "schema": 1, "program": "escp",
+        "login_seconds": 0, "setup_seconds": 0, "transfer_seconds": 0, "end_seconds": 0,
         "ok": True, "exit_code": 0, "files": 20_000, "directories": 200, "bytes": 82_000_000, "seconds": 1.4,
         "data_seconds": 1.0, "rate_bytes_per_s": 82_000_000, "bytes_network": 83_000_000, "verified": True,
         "failed": 0, "aead": "ipsec_mb", "streams": 4, "dummy": False, "error": None,
