@@ -257,6 +257,17 @@ def test_exit_status_where_sigchld_is_ignored(escp, one_file, source, target):
     assert done.code == 0 and "PYI" not in done.err
 
 
+@BOTH
+@pytest.mark.parametrize("name", ["stdin", "stdout", "stderr"])
+def test_directory_in_place_of_a_standard_stream(escp, program, name, source, target):
+    """Python by itself would not even start."""
+    (source / "a").write_bytes(b"contents")
+    fd = os.open(target, os.O_RDONLY)
+    done = escp.run(source / "a", target, command=program, **{name: fd})
+    os.close(fd)
+    assert done.code == 0 and (target / "a").exists() and "Fatal" not in done.err
+
+
 def test_interrupt_at_the_terminal_comes_twice_and_counts_once(escp, slow_copy, folder, target):
     """The terminal tells the whole group, and the parent hands it on besides."""
     os.killpg(slow_copy.pid, signal.SIGINT)
