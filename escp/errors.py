@@ -50,6 +50,7 @@ class EscpError(Exception):
     hint = ""
     is_retryable = False  # the same command may succeed (docs/json.md)
     may_go_on = True  # --resume is good advice, where something has come
+    is_unsafe = False  # what has come may not be on the disk: --resume is not to believe that it is there
     said: "tuple[str, ...]" = ()  # the last lines, as they came, of ssh or of what it started
 
     def __init__(self, message: str, hint: str | None = None, *, is_retryable: bool | None = None):
@@ -238,7 +239,30 @@ def name_errno(number: int) -> str | None:
 
 def from_exit_code(exit_code: int, message: str, hint: str = "") -> EscpError:
     """Rebuild an error that a peer reported. An unknown code becomes InternalError."""
-    return _BY_EXIT_CODE.get(exit_code, InternalError)(message, hint)
+    error = _BY_EXIT_CODE.get(exit_code, InternalError)(message, hint)
+    return _mark_unsafe(error) if _NOT_SAFE in message else error
+
+
+_NOT_SAFE = "but not safe on its disk (--fsync)"  # by which it is known from another host
+
+
+def explain_unsynced(target: bytes, sys_errno: int, *, is_remote: bool) -> EscpError:
+    """A name, attribute or file that was written is lost, and nobody knows which."""
+    cause = "have that disk looked at (dmesg may say more)"
+    if sys_errno in (errno.ENOSPC, errno.EDQUOT):
+        cause = "make room there"
+    error = (RemoteFileError if is_remote else LocalFileError)(
+        f"all is copied to '{os.fsdecode(target) or '.'}', {_NOT_SAFE}: {describe_errno(sys_errno)}",
+        f"{cause}, then copy all of it again: --resume, --skip-unchanged, --update and --checksum leave out "
+        "what seems to be there",
+    )  # fmt: skip
+    error.__cause__ = OSError(sys_errno, os.strerror(sys_errno))
+    return _mark_unsafe(error)
+
+
+def _mark_unsafe(error: EscpError) -> EscpError:
+    error.is_unsafe, error.may_go_on = True, False
+    return error
 
 
 def describe_errno(number: int) -> str:

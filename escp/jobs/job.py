@@ -114,6 +114,8 @@ class Job(ABC):
         try:
             return self._run()
         except EscpError as e:
+            if e.is_unsafe and self._send_end is not None:
+                self._send_end.disbelieve()
             begin_closing(e)
             raise
         finally:

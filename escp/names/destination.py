@@ -188,15 +188,6 @@ def explain_death(target: bytes, sys_errno: int, *, is_remote: bool) -> EscpErro
     )  # fmt: skip
 
 
-def explain_unsynced(target: bytes, sys_errno: int, *, is_remote: bool) -> EscpError:
-    shown = os.fsdecode(target) or "."
-    return _explain(
-        f"all is copied to '{shown}', but not safe on its disk (--fsync): {describe_errno(sys_errno)}",
-        "look at that host's kernel log (dmesg), and copy again once its disk is well",
-        sys_errno, is_remote=is_remote,
-    )  # fmt: skip
-
-
 def _explain(message: str, hint: str, sys_errno: int, *, is_remote: bool) -> EscpError:
     error = (RemoteFileError if is_remote else LocalFileError)(message, hint)
     error.__cause__ = OSError(sys_errno, os.strerror(sys_errno))

@@ -8,7 +8,7 @@ import os
 from escp._fast.planes.plane import COPIED, CUT, FATAL, FILE_FAILED, FINISHED, PART, RESUMED
 from escp._fast.planes.receive_plane import ReceivePlane
 from escp.control.messages import Receive, Result
-from escp.errors import LocalFileError, ProtocolError, RefusedError, RemoteFileError
+from escp.errors import LocalFileError, ProtocolError, RefusedError, RemoteFileError, explain_unsynced
 from escp.failures import FAST_GONE, FAST_SYS, SEGMENT, Failure
 from escp.lean.eventloop import EventLoop
 from escp.names.destination import (
@@ -16,7 +16,6 @@ from escp.names.destination import (
     check_proc,
     check_rights,
     explain_death,
-    explain_unsynced,
     open_destination,
 )
 from escp.process.limits import share_for_receiver

@@ -68,6 +68,7 @@ class SendEnd:
         self._waiting: deque[tuple[bytes, bytes, bool, bool]] = deque()
         self._is_last = False
         self._record: JobRecord | None = None
+        self._is_believed = True
         self.is_finished = False  # all streams have ended well
         self._has_ended_sources = False
         self._is_handing_over = False
@@ -200,13 +201,17 @@ class SendEnd:
     def result(self) -> Result:
         return make_result(self.counters())
 
+    def disbelieve(self) -> None:
+        """What has come may not be there after all: no later run is to know it again."""
+        self._is_believed = False
+
     def close(self) -> None:
         """Once. The plane goes now, with its descriptors: an end and its listener are a circle."""
         self._loop.unwatch(self.plane.event_fd)
         self.plane.stop()
         self.plane.join()
         if self._record is not None:
-            is_over = self.is_finished and not self.counters()["failed"]
+            is_over = not self._is_believed or (self.is_finished and not self.counters()["failed"])
             self._record.close(b"" if is_over else self.plane.take_record(), is_over=is_over)
         del self.plane
 

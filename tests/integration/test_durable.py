@@ -156,8 +156,34 @@ def test_names_that_can_t_be_made_safe(escp, library, source, disk_folder, way):
     words = ["-r", "--fsync", way.source(source), way.target(disk_folder / "new")]
     code = 15 if way.is_to_remote else 14
     done = disk.run_on(escp, library, way, *words, code=code, DISK_FAILS=f"syncfs:{errno.EIO}")
-    assert f"all is copied to '{disk_folder / 'new'}', but not safe on its disk" in done.error and done.hint
+    assert f"all is copied to '{disk_folder / 'new'}', but not safe on its disk" in done.error
+    assert "copy all of it again" in done.hint and "does the rest" not in done.hint
     assert list_tree(disk_folder / "new") == list_tree(source)
+
+
+@needs_root
+@in_all_directions
+def test_nothing_goes_while_names_are_not_safe(escp, library, source, disk_folder, way):
+    """Neither what --delete is to remove, nor the word that all is there."""
+    write_random(source / "a", 10)
+    (disk_folder / "source").mkdir()
+    (disk_folder / "source" / "old").touch()
+    words = ["-r", "--fsync", "--delete", way.source(source), way.target(disk_folder)]
+    code = 15 if way.is_to_remote else 14
+    done = disk.run_on(escp, library, way, *words, code=code, DISK_FAILS=f"syncfs:{errno.EIO}")
+    assert (disk_folder / "source" / "old").exists() and "verified" not in done.err
+
+
+@needs_root
+@pytest.mark.parametrize("way", [PUSH, LOCAL], ids=lambda way: way.name)
+def test_resume_believes_nothing_of_what_is_not_safe(escp, library, source, disk_folder, way):
+    """The system tells a lost page once: the next sync succeeds."""
+    fill(source)
+    words = ["-r", "-l", "2M", "--fsync", way.source(source), way.target(disk_folder)]
+    code = 15 if way.is_to_remote else 14
+    disk.run_on(escp, library, way, *words, code=code, DISK_FAILS=f"syncfs:{errno.EIO}:3")
+    done = escp.copy("--resume", "--json", *words)
+    assert done.json[-1]["skipped"] == 0
 
 
 # ---- --verify ---------------------------------------------------------------------------------------
