@@ -78,14 +78,14 @@ class OptionParser(argparse.ArgumentParser):
                         raise UsageError(f"option {name} takes no value")
                     words.append(name)
                     continue
-                found = _find_value(name, value, left)
+                found = _find_value(name, value if has_value else None, left)
                 words.append(f"{name}={found}")
-                taken = taken if value else (name, found)
+                taken = taken if has_value else (name, found)
                 continue
             for at, letter in enumerate(word[1:], 2):
                 name = self._find_name("-" + letter, word)
                 if self._takes_value(name):
-                    found = _find_value(name, word[at:], left)
+                    found = _find_value(name, word[at:] or None, left)
                     words.append(name + found)
                     taken = taken if word[at:] else (name, found)
                     break
@@ -112,9 +112,12 @@ class OptionParser(argparse.ArgumentParser):
         return self._option_string_actions[name].nargs != 0
 
 
-def _find_value(name: str, value: str, left: "Iterator[str]") -> str:
-    """*value*, or, if that is empty, the next word. `--` is no value: argparse would drop it."""
-    value = value or next(left, "")
+def _find_value(name: str, value: str | None, left: "Iterator[str]") -> str:
+    """*value*, or, if there is none, the next word. `--` is no value: argparse would drop it.
+
+    After `=` an empty value stays empty: of `--logfile=$LOG a host:` the file must not become the log.
+    """
+    value = next(left, "") if value is None else value
     if value in ("", "--"):
         raise UsageError(f"option {name} needs a value")
     return value

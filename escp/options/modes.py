@@ -48,7 +48,7 @@ def _make_rule(who: str, operator: str, letters: str, *, is_for_directories: boo
     if "s" in letters:
         bits |= special & _SET_ID
     if "t" in letters:
-        bits |= _STICKY
+        bits |= special & _STICKY
     if operator == "-":
         return (FULL_MODE & ~bits) << KEEPS_SHIFT
     keeps = FULL_MODE

@@ -157,6 +157,7 @@ def test_options_of_scp_without_effect_are_accepted():
         (["-rP"], "option -P needs a value"),
         (["-i", ""], "option -i needs a value"),
         (["--logfile="], "option --logfile needs a value"),
+        (["--logfile=", "a", "h:"], "option --logfile needs a value"),  # and a stays what it is
         (["-t", "--", "a", "h:"], "option -t needs a value"),
         (["--logfile=--", "a", "h:"], "option --logfile needs a value"),
         (["--json=1"], "option --json takes no value"),
