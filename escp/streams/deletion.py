@@ -48,9 +48,12 @@ class Remover:
 
     def __init__(self, end: ReceiveEnd):
         wanted, destination = end.wanted, end.destination
-        if not wanted.deletes or destination.in_place_fd >= 0:
+        if not wanted.deletes:
             raise ProtocolError("the peer wants something to be deleted, and --delete was not asked for")
         self._is_dry_run = wanted.is_dry_run
+        self._pruner: Pruner | None = None
+        if destination.in_place_fd >= 0:  # a pipe or device: nothing is below it
+            return
         self._pruner = Pruner(
             destination.root_fd, roots=set() if destination.name else end.allowed, open_below=open_directory,
             find_excluded=_make_excluder(wanted.filters), keeps_times=wanted.keeps_attributes,
@@ -59,12 +62,13 @@ class Remover:
 
     def answer(self, message: Message) -> Compared | Pruned:
         if isinstance(message, Compare):
-            return self._pruner.compare(message)
+            return self._pruner.compare(message) if self._pruner else Compared(0, is_done=True)
         assert isinstance(message, Prune)
-        return self._pruner.prune(is_dry_run=self._is_dry_run)
+        return self._pruner.prune(is_dry_run=self._is_dry_run) if self._pruner else Pruned([], [], [], True)
 
     def close(self) -> None:
-        self._pruner.close()
+        if self._pruner:
+            self._pruner.close()
 
 
 def make_half(end: SendEnd | ReceiveEnd) -> Lister | Remover:

@@ -272,3 +272,14 @@ def test_sources_that_are_gone_by_then_remove_nothing(escp, trees, tmp_path, nam
     said = "are still among the sources" if name == "a" else "can't be listed: stale file handle"
     assert said in done.err, done.err
     assert set(list_tree(target / "source")) >= before
+
+
+@in_all_directions
+def test_target_that_is_no_directory_loses_nothing(escp, trees, way):
+    source, target = trees
+    file = source / "a"
+    for place in ("/dev/null", target / "a", target / "a"):
+        escp.copy("-r", "--delete", way.source(file), way.target(place))
+    assert (target / "a").read_bytes() == file.read_bytes()
+    if not way.is_to_remote:
+        escp.copy("-r", "--delete", way.source(file), "-")
