@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 
 from escp.errors import LocalFileError, describe_errno
+from escp.ui.display import to_valid_text
 from escp.ui.events import Events
 
 TYPE_CHECKING = False
@@ -71,7 +72,7 @@ class Metrics(Events):
     def _write(self, exit_code: int, values: dict[str, float]) -> None:
         known = {"exit_code": exit_code, "success": int(exit_code == 0), "end_time_seconds": int(time.time())}
         text = _format(os.path.basename(self._shown).removesuffix(".prom"), {**known, **values})
-        data = text.encode(errors="backslashreplace")
+        data = text.encode()
         try:
             self._pour(data) if self._is_stream else self._replace(data)
         except OSError as e:
@@ -101,7 +102,7 @@ class Metrics(Events):
 
 def _format(job: str, values: dict[str, float]) -> str:
     """Of a run that ended early only what is known. The file's name tells runs for different things apart."""
-    label = job.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    label = to_valid_text(job).replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
     lines = []
     for name, help_text in _GAUGES:
         if name in values:

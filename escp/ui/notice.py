@@ -45,7 +45,10 @@ class Notice(Events):
 
     def _run(self, **values: object) -> None:
         """What it writes goes to standard error: standard output is escp's own."""
-        told = {f"ESCP_RESULT_{name}".encode(): os.fsencode(str(value)) for name, value in values.items()}
+        told = {
+            f"ESCP_RESULT_{name}".encode(): os.fsencode(str(value).replace("\0", "\ufffd"))
+            for name, value in values.items()
+        }
         nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)
         try:
             pid = os.posix_spawn(

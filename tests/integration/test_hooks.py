@@ -7,6 +7,8 @@ import stat
 
 import pytest
 
+from escp.errors import EscpError
+from escp.ui.notice import Notice
 from tests.support.command import needs_root, remote
 from tests.support.schema import check_lines
 from tests.support.trees import write_random
@@ -114,6 +116,15 @@ def test_metrics_are_prometheus_text(escp, source, target, folder):
     assert not [name for name in os.listdir(folder) if name.startswith(f".{path.name}")]
 
 
+def test_metrics_of_a_name_that_is_no_utf8(escp, source, target, folder):
+    """The format has three escapes: another one would make its reader refuse the file."""
+    (source / "a").write_text("x")
+    name = b"q\\\n\xff.prom"
+    escp.copy("--metrics", os.fsencode(folder) + b"/" + name, source / "a", target)
+    text = (folder / os.fsdecode(name)).read_text()
+    assert 'exit_code{job="q\\\\\\n\ufffd"} 0\n' in text
+
+
 def test_metrics_of_failures(escp, source, target, folder):
     path = folder / "m.prom"
     escp.fail(1, "--metrics", path, source / "missing", target)
@@ -166,6 +177,12 @@ def test_command_is_told_what_came_of_it(escp, source, target, folder):
     done = escp.fail(10, "--notify", f'echo "$ESCP_RESULT_EXIT_CODE $ESCP_RESULT_ERROR" > {folder}/said',
                      source / "a", "nohost:")  # fmt: skip
     assert (folder / "said").read_text().startswith("10 ssh could not log in")
+
+
+def test_command_is_told_what_another_host_said(folder):
+    """Whose words may hold what no environment does."""
+    Notice(f'printf %s "$ESCP_RESULT_ERROR" > {folder}/said', print).fail(EscpError("a\0b"))
+    assert (folder / "said").read_text() == "a\ufffdb"
 
 
 def test_command_that_fails_changes_no_exit_status(escp, source, target):
