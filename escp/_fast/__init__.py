@@ -22,7 +22,7 @@ _ROOMS = {
     "crypto": "aead digest sha256 channel",
     "wire": "extras connection payloads told",
     "io": "pages ring dummy_engine posix_engine segments shmem_engine engines "
-    "block_grid block_source block_sink",
+    "block_grid block_places block_source block_sink",
     "files": "folding bounds owners beneath durable compare filter attributes guard cached lending sizes "
     "given remains journal parts stamps tree death alike commit nodes reason",
     "send": "send_state below gather hard_links flights removal large_files send_kept send_stamps "

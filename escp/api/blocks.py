@@ -53,6 +53,10 @@ def find_stream_block(block: int) -> int:
     return SLICE_BYTES * max(k for k in (1, 2, 3, 4, 8) if n % k == 0 and (k == 1 or n // k >= 4))
 
 
+def _must_wait(_offset: object, _data: "Buffer", /) -> bool:
+    return False
+
+
 class _Kept:
     """Blocks of a file that is sent when all have come: one whose size is not known, or a small one."""
 
@@ -105,12 +109,14 @@ class BlockWriter:
         self._is_closed = self._is_aborted = False
         self._copy: MemoryCopy | None = None
         self._result: Result | None = None
+        self._write_at_once: Callable[[object, Buffer], bool] = _must_wait
         self._store: BlockSource | _Kept
         if size is None or size <= SMALL_BYTES:
             self._store = _Kept(size, block)
         else:
             stream_block = find_stream_block(block)
             self._store = BlockSource(size, block, stream_block)
+            self._write_at_once = self._store.write_at_once
             self._run(self._store, size, stream_block)
 
     def _run(self, source: BlockSource, size: int, stream_block: int) -> MemoryCopy:
@@ -144,12 +150,15 @@ class BlockWriter:
     def write_block(
         self, offset: int, data: "Buffer", *, timeout: object = LEFT_OUT, cancel: Flag | None = None
     ) -> None:
-        """Hand over the block at *offset*, a multiple of `block`; the last one may be shorter.
+        """Hand over the block at *offset*, a multiple of `block`, or several that lie together.
 
-        Waits while the sender is behind: TimeUpError after *timeout* seconds, CancelledError once *cancel* is
-        set. Then the same block may be written again, with the same contents. When this returns its memory
-        is the program's again. Raises ValueError for a block that must not come, and what has ended the copy.
+        The file's last one may be shorter. Waits while the sender is behind: TimeUpError after *timeout*
+        seconds, CancelledError once *cancel* is set. Then the same may be written again, with the same
+        contents. When this returns the memory of *data* is the program's again. Raises ValueError for a block
+        that must not come, and what has ended the copy.
         """
+        if self._write_at_once(offset, data):
+            return  # a small one, for which half a microsecond counts
         check_process(self._pid)
         offset = index(offset)
         look = None if timeout is LEFT_OUT and cancel is None else self._make_look(timeout, cancel)
@@ -192,6 +201,7 @@ class BlockWriter:
                 raise ValueError(f"other threads are still writing blocks of '{self.name}'")
             self._store.finish()
             self._is_closed = True
+            self._write_at_once = _must_wait
 
     def commit(self, *, timeout: object = LEFT_OUT, cancel: Flag | None = None) -> Result:
         """Publish the file: it has its name when this returns. May be called again.
@@ -235,6 +245,7 @@ class BlockWriter:
         if self._result is not None or os.getpid() != self._pid:
             return
         self._is_aborted = True
+        self._write_at_once = _must_wait
         self._store.stop()
         if self._copy is not None:
             self._end()

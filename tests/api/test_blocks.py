@@ -135,6 +135,17 @@ def test_what_is_no_buffer_of_bytes_in_a_row(remote, old, size):
     assert_old_is_all(old)
 
 
+@pytest.mark.parametrize("size", [100_000, 3 * MIB + 10])
+@pytest.mark.parametrize("is_known", [False, True])
+def test_several_blocks_at_a_time(remote, old, size, is_known):
+    data = make_data(size)
+    with remote.open_blocks(old, size=size if is_known else None, block=4 * KIB) as w:
+        for start, end in ((8, 15), (0, 8), (15, None)):
+            piece = slice(start * 4 * KIB, end and end * 4 * KIB)
+            w.write_block(piece.start, data[piece])
+    assert old.read_bytes() == data
+
+
 @pytest.mark.parametrize("size", [None, 8202, 3 * MIB + 10])
 def test_blocks_that_must_not_come(remote, old, size):
     w = remote.open_blocks(old, size=size, block=4 * KIB)
@@ -144,7 +155,8 @@ def test_blocks_that_must_not_come(remote, old, size):
         (100, 4096, "no block begins"),
         (-4096, 4096, "no block begins"),
         (8192, 0, "bytes"),
-        (8192, 5000, "bytes"),
+        (0, 5000, "bytes" if size else "at offset 4,096 has been written already"),
+        (0, 8192, "at offset 4,096 has been written already"),
         (1 << 62, 1, "beyond the end"),
     ):
         with pytest.raises(ValueError, match=reason):

@@ -109,7 +109,12 @@ class Cases:
         box, options = self._box, ("-t", "2", "--json")
         reference = box.escp(data, take_data_rate, "--ioengine=dummy", *options, name="dummy::dummy")
         tools: list[Tool | None] = [box.program(data, take_data_rate, "write", MIB)]
-        for way, sizes in (("write_block", BLOCKS), ("receive_blocks", (256 << 10, *BLOCKS[1:]))):
+        of_ways = {
+            "write_block": BLOCKS,
+            "write_blocks": BLOCKS[:1],
+            "receive_blocks": (256 << 10, *BLOCKS[1:]),
+        }
+        for way, sizes in of_ways.items():
             tools += [box.program(data, take_data_rate, way, size) for size in sizes]
         for way in ("send", "receive"):
             tools += [box.ring(data, take_data_rate, way, size, *options) for size in BLOCKS]

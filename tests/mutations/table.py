@@ -642,7 +642,7 @@ MUTATIONS = [
     Mutation(37, "a commit without an answer was none", "escp/api/memory.py",
              "        if not memory.is_past:\n            raise\n", "        if True:\n            raise\n",
              (TEST_WRITER + "test_connection_lost_during_the_commit",)),
-    Mutation(37, "a write returns while streams read its memory", "escp/_fast/io/block_source.pyx",
+    Mutation(37, "a write returns while streams read its memory", "escp/_fast/io/block_places.pyx",
              "    while rc == PUT_DONE and (done[0] < n or n_out):\n", "    while rc == PUT_DONE and done[0] < n:\n",
              (TEST_MEMORY + "test_write_waits_for_the_sender_and_goes_on_where_it_was",)),
     # ---- 38: a program that shares its memory spoils nothing but its own file

@@ -16,9 +16,11 @@ cdef class BlockGrid:
     cdef uint64_t low  # the first that has not been given
     cdef bytearray bits
 
-    # Notes the block of n bytes at *offset*. ValueError, which says why, where it must not come.
+    # Notes the n bytes at *offset*, which are a block or several. ValueError, which says why, where they must not come.
     cdef int claim(self, object offset, uint64_t n) except -1
-    # It has not come after all; for a grid of known size.
-    cdef void disclaim(self, uint64_t offset) noexcept
+    cdef int check_length(self, uint64_t first, uint64_t n) except -1
+    cdef int mark(self, uint64_t first, uint64_t behind) except -1
+    # They have not come after all; for a grid of known size.
+    cdef void disclaim(self, uint64_t offset, uint64_t n) noexcept
     # The first block that has not been given.
     cdef uint64_t find_low(self) noexcept

@@ -39,13 +39,12 @@ cdef class BlockGrid:
         return self.end
 
     def add(self, offset, uint64_t n):
-        """Note the block of *n* bytes at *offset*; ValueError says why it must not come."""
+        """Note the blocks that the *n* bytes at *offset* are; ValueError says why they must not come."""
         self.claim(offset, n)
 
     cdef int claim(self, object offset, uint64_t n) except -1:
-        cdef uint64_t number
-        cdef uint64_t left
-        cdef uint8_t *bits
+        cdef uint64_t first
+        cdef uint64_t behind
         if not isinstance(offset, int):
             raise TypeError("an offset is a number of bytes")
         if offset < 0 or offset % self.block:
@@ -53,35 +52,59 @@ cdef class BlockGrid:
         if offset >= (self.end if self.is_end_known else self.block * <uint64_t>MAX_BLOCKS):
             raise ValueError(f"a block at offset {offset:,} lies beyond the end of the file"
                              + (f", which has {self.end:,} bytes" if self.is_end_known else ""))
-        number = <uint64_t>offset // self.block
-        if self.is_end_known:
-            left = self.end - number * self.block
-            if n != (left if left < self.block else self.block):
-                raise ValueError(f"the block at offset {offset:,} has {min(left, self.block):,} bytes, not {n:,}")
-        elif n == 0 or n > self.block:
-            raise ValueError(f"a block has {self.block:,} bytes, and the last one no more, not {n:,}")
-        elif n < self.block and self.n_given and self.reach > number * self.block:
-            raise ValueError(f"the block at offset {offset:,} has {self.block:,} bytes, not {n:,}: "
-                             "it is not the last one")
-        if number // 8 >= <uint64_t>len(self.bits):
-            self.bits.extend(bytes(number // 8 + 1 - len(self.bits) + len(self.bits) // 2))
-        bits = self.bits
-        if bits[number >> 3] >> (number & 7) & 1:
-            raise ValueError(f"the block at offset {offset:,} has been written already")
-        bits[number >> 3] |= <uint8_t>(1 << (number & 7))
-        self.n_given += 1
-        self.reach = max(self.reach, number * self.block)
-        if not self.is_end_known and n < self.block:
-            self.end, self.is_end_known = number * self.block + n, True
+        first = <uint64_t>offset // self.block
+        self.check_length(first, n)
+        behind = first + (n + self.block - 1) // self.block
+        if behind > 8 * <uint64_t>len(self.bits):
+            self.bits.extend(bytes(behind // 8 + 1 - len(self.bits) + len(self.bits) // 2))
+        self.mark(first, behind)
+        self.n_given += behind - first
+        self.reach = max(self.reach, (behind - 1) * self.block)
+        if not self.is_end_known and n % self.block:
+            self.end, self.is_end_known = first * self.block + n, True
         return 0
 
-    cdef void disclaim(self, uint64_t offset) noexcept:
-        cdef uint64_t number = offset // self.block
+    cdef int check_length(self, uint64_t first, uint64_t n) except -1:
+        """Of what begins with the block *first*: whole blocks, but for the file's last one."""
+        cdef uint64_t start = first * self.block
+        cdef uint64_t left = (self.end if self.is_end_known else self.block * <uint64_t>MAX_BLOCKS) - start
+        cdef bint is_whole = n % self.block == 0
+        if 0 < n <= left:
+            if is_whole or (self.is_end_known and n == left):
+                return 0
+            if not self.is_end_known and not (self.n_given and self.reach > start + n // self.block * self.block):
+                return 0
+        if n > self.block and n > left:
+            raise ValueError(f"the {n:,} bytes at offset {start:,} end beyond the end of the file"
+                             + (f", which has {self.end:,} bytes" if self.is_end_known else ""))
+        if n > self.block:
+            raise ValueError(f"the {n:,} bytes at offset {start:,} are no whole blocks of {self.block:,} bytes, "
+                             "and their last one is not the file's")
+        if self.is_end_known:
+            raise ValueError(f"the block at offset {start:,} has {min(left, self.block):,} bytes, not {n:,}")
+        raise ValueError(f"the block at offset {start:,} has {self.block:,} bytes, not {n:,}"
+                         + (": it is not the last one" if n else ""))
+
+    cdef int mark(self, uint64_t first, uint64_t behind) except -1:
+        """As given, from *first* on; none of them if one has been already."""
         cdef uint8_t *bits = self.bits
-        bits[number >> 3] &= <uint8_t>~(1 << (number & 7))
-        self.n_given -= 1
-        if number < self.low:
-            self.low = number
+        cdef uint64_t i
+        for i in range(first, behind):
+            if bits[i >> 3] >> (i & 7) & 1:
+                raise ValueError(f"the block at offset {i * self.block:,} has been written already")
+        for i in range(first, behind):
+            bits[i >> 3] |= <uint8_t>(1 << (i & 7))
+        return 0
+
+    cdef void disclaim(self, uint64_t offset, uint64_t n) noexcept:
+        cdef uint64_t first = offset // self.block
+        cdef uint64_t behind = first + (n + self.block - 1) // self.block
+        cdef uint8_t *bits = self.bits
+        cdef uint64_t i
+        for i in range(first, behind):
+            bits[i >> 3] &= <uint8_t>~(1 << (i & 7))
+        self.n_given -= behind - first
+        self.low = min(self.low, first)
 
     cdef uint64_t find_low(self) noexcept:
         cdef uint64_t n = len(self.bits)

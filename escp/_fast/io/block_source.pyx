@@ -1,18 +1,22 @@
 """A program's memory as the contents of a file that is sent; see block_source.pxd."""
 
 from cpython.buffer cimport PyBUF_SIMPLE, PyBuffer_Release, PyObject_GetBuffer
+from cpython.number cimport PyNumber_Index
 from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
+
+import os
 
 cimport cython
 
 from escp._fast.base.counters cimport read_clock
-from escp._fast.base.libc cimport (EINVAL, calloc, escp_cond_init, escp_cond_wait_until, escp_fetch_add,
-                                   escp_flag, escp_load, escp_raise_flag, free, memcpy, pthread_cond_broadcast,
-                                   pthread_cond_destroy, pthread_cond_signal, pthread_cond_wait,
-                                   pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
+from escp._fast.base.libc cimport (EINVAL, calloc, escp_cond_init, escp_fetch_add, escp_flag, escp_load,
+                                   escp_raise_flag, free, memcpy, pthread_cond_broadcast, pthread_cond_destroy,
+                                   pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
                                    pthread_mutex_unlock)
 from escp._fast.base.types cimport FAST_STOPPED, FAST_SYS, MAX_BLOCK_BYTES, SLICE_BYTES, fail, fast_err
 from escp._fast.io.block_grid cimport BlockGrid
+from escp._fast.io.block_places cimport (PLACE_TAKEN, PUT_DONE, block_source, free_place_locked, next_part,
+                                         place, put, put_all)
 from escp._fast.io.pages cimport buffer_stride, buffers_new
 from escp._fast.io.ring cimport SLOT_READY, io_engine, io_ring, io_slot
 
@@ -96,119 +100,17 @@ from_memory.give_back = give_back
 from_memory.await_end = await_end
 
 
-# ---- For writers ----------------------------------------------------------------------------------
+# ---- For Python -----------------------------------------------------------------------------------
 
-cdef void free_place_locked(place *p) noexcept nogil:
-    if p.n_out != NULL:
-        p.n_out[0] -= 1
-    p.n_out = NULL
-    p.state = PLACE_FREE
+cdef unsigned int n_forks = 0  # of this process and those it came from, since this was loaded
 
 
-cdef place *find_place_locked(block_source *s, uint64_t number, bint *is_full) noexcept nogil:
-    """The one in which that block is put together, or a free one. *is_full*: nothing under way will free any."""
-    cdef place *found = NULL
-    cdef int i
-    if s.last != NULL and s.last.state == PLACE_FILLING and s.last.number == number:
-        return s.last
-    is_full[0] = True
-    for i in range(s.n_places):
-        if s.places[i].state == PLACE_FILLING and s.places[i].number == number:
-            return &s.places[i]
-        if s.places[i].state == PLACE_FREE and found == NULL:
-            found = &s.places[i]
-        if s.places[i].state != PLACE_FILLING or s.places[i].n_writing:
-            is_full[0] = False
-    return found
+def count_fork():
+    global n_forks
+    n_forks += 1
 
 
-cdef void put_ready_locked(block_source *s, place *p) noexcept nogil:
-    p.state = PLACE_READY
-    s.ready[(s.first_ready + s.n_ready) % s.n_places] = <int>(p - s.places)
-    s.n_ready += 1
-    pthread_cond_signal(&s.filled)
-
-
-cdef void fill_place_locked(block_source *s, place *p, uint64_t offset, const uint8_t *data, uint32_t n) noexcept nogil:
-    """Copies n bytes of the program's, which belong to *offset* in the file, into the place's buffer."""
-    cdef uint64_t start = p.number * s.block
-    s.last = p
-    if p.state == PLACE_FREE:
-        p.state = PLACE_FILLING
-        p.n_filled = 0
-        p.data = p.own
-        p.n_bytes = <uint32_t>(s.size - start if s.size - start < s.block else s.block)
-    p.n_writing += 1
-    pthread_mutex_unlock(&s.lock)
-    memcpy(p.own + (offset - start), data, n)
-    pthread_mutex_lock(&s.lock)
-    p.n_writing -= 1
-    p.n_filled += n
-    escp_fetch_add(&s.n_copied, n)
-    if p.n_filled == p.n_bytes:
-        put_ready_locked(s, p)
-
-
-cdef uint64_t withdraw_locked(block_source *s, const int *n_out) noexcept nogil:
-    """Takes back what is lent to no stream yet, of one write: its last bytes, for streams take in order. Returns how
-    many."""
-    cdef uint64_t n = 0
-    cdef int i = 0
-    cdef int n_kept = 0
-    cdef int number
-    for i in range(s.n_ready):
-        number = s.ready[(s.first_ready + i) % s.n_places]
-        if s.places[number].n_out == n_out:
-            n += s.places[number].n_bytes
-            free_place_locked(&s.places[number])
-        else:
-            s.ready[(s.first_ready + n_kept) % s.n_places] = number
-            n_kept += 1
-    s.n_ready = n_kept
-    return n
-
-
-cdef int put(block_source *s, uint64_t offset, const uint8_t *data, uint64_t n, uint64_t *done,
-             uint64_t due_ns) noexcept nogil:
-    """Hands over n bytes from *done* on, which goes on as far as it gets. What is lent is free again on return."""
-    cdef int n_out = 0
-    cdef int rc = PUT_DONE
-    cdef bint is_full = False
-    cdef uint64_t number
-    cdef uint64_t k
-    cdef place *p
-    pthread_mutex_lock(&s.lock)
-    while rc == PUT_DONE and (done[0] < n or n_out):
-        p = NULL
-        if s.is_stopped:
-            rc = PUT_STOPPED
-            break
-        if done[0] < n:
-            number = (offset + done[0]) // s.block
-            p = find_place_locked(s, number, &is_full)
-        if p == NULL:
-            if escp_cond_wait_until(&s.emptied, &s.lock, due_ns):
-                rc = PUT_FULL if is_full and done[0] < n else PUT_LATE
-            continue
-        k = (number + 1) * s.block - offset - done[0]
-        k = k if k < n - done[0] else n - done[0]
-        p.number = number
-        if s.lends:
-            p.data, p.n_bytes, p.n_out = data + done[0], <uint32_t>k, &n_out
-            n_out += 1
-            put_ready_locked(s, p)
-        else:
-            fill_place_locked(s, p, offset + done[0], data + done[0], <uint32_t>k)
-        done[0] += k
-    if n_out:
-        done[0] -= withdraw_locked(s, &n_out)
-        pthread_cond_broadcast(&s.emptied)
-    while n_out:  # streams are sealing them
-        pthread_cond_wait(&s.emptied, &s.lock)
-    if done[0] == n:
-        rc = PUT_DONE
-    pthread_mutex_unlock(&s.lock)
-    return rc
+os.register_at_fork(after_in_child=count_fork)
 
 
 cdef class Held:
@@ -232,6 +134,16 @@ def check_contiguous(data):
         raise ValueError("the buffer is not contiguous: give a copy of it")
 
 
+cdef int hold(object data, Py_buffer *view) except -1:
+    """Of what check_contiguous lets pass; PyBuffer_Release ends it."""
+    try:
+        PyObject_GetBuffer(data, view, PyBUF_SIMPLE)
+    except (BufferError, ValueError):
+        check_contiguous(data)
+        raise
+    return 0
+
+
 @cython.no_gc_clear
 cdef class BlockSource:
     """The contents of a file, for one SendPlane.
@@ -245,6 +157,7 @@ cdef class BlockSource:
         cdef block_source *s = &self.s
         cdef Held held
         cdef size_t stride
+        cdef bint has_parts
         cdef int i
         pthread_mutex_init(&s.lock, NULL)
         escp_cond_init(&s.filled)
@@ -253,6 +166,7 @@ cdef class BlockSource:
             raise ValueError("a stream's block is a multiple of 256 KiB, and no block has more than 32 MiB")
         s.size, s.block = size, <uint32_t>stream_block
         self.partial = {}
+        self.n_forks = n_forks
         if data is not None:
             held = self.held = Held(data)
             if <uint64_t>held.view.len != size:
@@ -261,16 +175,16 @@ cdef class BlockSource:
             s.is_whole = s.is_committed = True
             return
         self.grid = BlockGrid(size, block)
-        s.lends = block % stream_block == 0
+        has_parts = block % stream_block != 0
         s.n_places = <int>min(max(PLACES_BYTES // stream_block, <uint64_t>MIN_PLACES), <uint64_t>MAX_PLACES)
         s.places = <place *>calloc(s.n_places, sizeof(place))
         s.ready = <int *>calloc(s.n_places, sizeof(int))
-        if not s.lends:
+        if has_parts:
             s.memory = buffers_new(s.n_places, stream_block)
-        if s.places == NULL or s.ready == NULL or (s.memory == NULL and not s.lends):
+        if s.places == NULL or s.ready == NULL or (s.memory == NULL and has_parts):
             raise MemoryError("blocks")
         stride = buffer_stride(stream_block)
-        for i in range(s.n_places if not s.lends else 0):
+        for i in range(s.n_places if has_parts else 0):
             s.places[i].own = s.memory + i * stride
 
     def __dealloc__(self):
@@ -285,40 +199,77 @@ cdef class BlockSource:
         return &from_memory
 
     def write(self, offset, data, uint64_t wait_ms):
-        """Hand over the block at *offset*: 0, or why it could not be in time (put_result); then the same block again.
+        """Hand over the block at *offset*, or several that lie together: 0, or why they could not be in time
+        (put_result); then the same again.
 
-        ValueError: it must not come. When this returns its memory is the caller's again.
+        ValueError: they must not come. When this returns their memory is the caller's again.
         """
         cdef Py_buffer view
         cdef uint64_t at
-        cdef uint64_t done
         cdef uint64_t n
+        cdef uint64_t done
         cdef int rc
-        try:
-            PyObject_GetBuffer(data, &view, PyBUF_SIMPLE)
-        except (BufferError, ValueError):
-            check_contiguous(data)
-            raise
+        offset = PyNumber_Index(offset)
+        hold(data, &view)
         try:
             n = view.len
-            self.grid.claim(offset, n)
-            at, done = offset, self.partial.pop(offset, 0) if self.partial else 0
-            if (at + n) // self.s.block > self.grid.find_low() * self.grid.block // self.s.block + AHEAD_BLOCKS:
-                self.grid.disclaim(at)
-                raise ValueError(f"the block at offset {offset:,} is too far ahead: the one at offset "
-                                 f"{self.grid.find_low() * self.grid.block:,} comes first")
-            rc = PUT_LATE
-            if n <= AT_ONCE_BYTES and not self.s.lends:
-                rc = put(&self.s, at, <const uint8_t *>view.buf, n, &done, 0)  # waits for nothing
-            if rc == PUT_LATE or rc == PUT_FULL:
-                with nogil:
-                    rc = put(&self.s, at, <const uint8_t *>view.buf, n, &done, read_clock() + wait_ms * 1000000)
-            if rc != PUT_DONE:
-                self.grid.disclaim(at)
-                self.partial[offset] = done
-            return rc
+            done = self.claim(offset, n)
+            at = offset
+            with nogil:
+                rc = put_all(&self.s, at, <const uint8_t *>view.buf, n, &done, read_clock() + wait_ms * 1000000)
+            return self.settle(at, n, done, rc)
         finally:
             PyBuffer_Release(&view)
+
+    def write_at_once(self, offset, data):
+        """As `write`, for a small block that is copied; whether it was. Nothing is waited for, and the GIL is kept."""
+        cdef Py_buffer view
+        cdef uint64_t at
+        cdef uint64_t n
+        cdef uint64_t end = 0
+        cdef uint64_t done = 0
+        if self.n_forks != n_forks or self.partial:
+            return False
+        offset = PyNumber_Index(offset)
+        hold(data, &view)
+        try:
+            n = view.len
+            if n > AT_ONCE_BYTES:
+                return False
+            self.claim(offset, n)
+            at = offset
+            if next_part(&self.s, at, n, 0, &end):
+                self.grid.disclaim(at, n)
+                return False
+            return self.settle(at, n, done, put(&self.s, at, <const uint8_t *>view.buf, n, False, &done, 0)) == PUT_DONE
+        finally:
+            PyBuffer_Release(&view)
+
+    cdef int64_t claim(self, object offset, uint64_t n) except -1:
+        """The caller hands over what lies there. How much of it was handed over before, when the rest came too late."""
+        cdef uint64_t low
+        before = self.take_partial(offset, n) if self.partial else 0
+        self.grid.claim(offset, n)
+        low = self.grid.find_low() * self.grid.block
+        if (<uint64_t>offset + n) // self.s.block > low // self.s.block + AHEAD_BLOCKS:
+            self.grid.disclaim(offset, n)
+            raise ValueError(f"the block at offset {offset:,} is too far ahead: the one at offset {low:,} comes first")
+        return before
+
+    cdef int settle(self, uint64_t at, uint64_t n, uint64_t done, int rc) except -1:
+        """Keeps in mind what of n bytes has been handed over, where that is not all."""
+        if rc != PUT_DONE:
+            self.grid.disclaim(at, n)
+            self.partial[at] = (n, done)
+        return rc
+
+    cdef object take_partial(self, object offset, uint64_t n):
+        """Some of it may be on its way: only the same again completes that."""
+        for begun, (n_begun, _) in self.partial.items():
+            if begun < offset + n and offset < begun + n_begun and (begun != offset or n != n_begun):
+                raise ValueError(f"of the {n_begun:,} bytes at offset {begun:,} some have been taken: write all of "
+                                 "them again")
+        return self.partial.pop(offset, (n, 0))[1]
 
     def finish(self):
         """All blocks are there. ValueError says which are not."""

@@ -82,18 +82,27 @@ def test_nothing_behind_a_whole_buffer_is_read(stand_in, target):
      (4 * MIB, MIB), (32 * MIB, MIB)],
 )  # fmt: skip
 @pytest.mark.parametrize("n_threads", [1, 4])
-def test_blocks_in_any_order_from_threads(stand_in, target, block, stream_block, n_threads):
+@pytest.mark.parametrize("at_a_time", [1, 7, 200])
+def test_blocks_in_any_order_from_threads(stand_in, target, block, stream_block, n_threads, at_a_time):
+    """What is written at a time is lent as far as it has whole blocks of the streams; its ends are copied."""
     size = max(3 * block, 5 * MIB) + 4321
     data = (os.urandom(MIB + 1) * (size // MIB + 1))[:size]
-    offsets = list(range(0, size, block))
+    run = min(block * at_a_time, 32 * MIB // block * block)
+    offsets = list(range(0, size, run))
     random.Random(1).shuffle(offsets)
+    n_lent = 0
+    for offset in offsets:
+        end = min(offset + run, size)
+        first = -(-offset // stream_block) * stream_block
+        last = size if end == size else end // stream_block * stream_block
+        n_lent += max(0, last - first)
     source = BlockSource(size, block, stream_block)
     with Loopback(target, n_streams=3, block_bytes=stream_block, sending={"memory": source}) as loopback:
         thread, events = send(loopback, stand_in(size))
 
         def write(part):
             for offset in part:
-                piece = bytearray(data[offset : offset + block])
+                piece = bytearray(data[offset : offset + run])
                 while source.write(offset, piece, 1000) == LATE:
                     pass
                 piece[:] = bytes(len(piece))  # it is the program's again
@@ -110,7 +119,7 @@ def test_blocks_in_any_order_from_threads(stand_in, target, block, stream_block,
         thread.join(LIMIT_S)
         assert events == []
     assert (target / "x").read_bytes() == data
-    assert source.n_copied == (0 if block % stream_block == 0 else size)
+    assert source.n_copied == size - n_lent
 
 
 def test_stopped_before_the_commit_nothing_gets_the_name(stand_in, target):
@@ -160,8 +169,11 @@ def test_blocks_that_are_put_together_are_kept_until_there_is_no_room():
 @pytest.mark.parametrize(
     ("offset", "n", "reason"),
     [(-4096, 4096, "no block begins"), (100, 4096, "no block begins"), (0, 4095, "has 4,096 bytes, not"),
-     (0, 0, "has 4,096 bytes, not 0"), (0, 8192, "not 8,192"), (8192, 4096, "has 10 bytes, not 4,096"),
-     (12288, 1, "beyond the end"), (4096, 4096, "has been written already"), (1 << 80, 1, "lies beyond")],
+     (0, 0, "has 4,096 bytes, not 0"), (8192, 4096, "has 10 bytes, not 4,096"),
+     (12288, 1, "beyond the end"), (4096, 4096, "has been written already"), (1 << 80, 1, "lies beyond"),
+     (0, 8192, "offset 4,096 has been written already"), (0, 8202, "offset 4,096 has been written already"),
+     (0, 5000, "no whole blocks of 4,096 bytes"), (0, 12288, "beyond the end"),
+     (4096, 4107, "beyond the end")],
 )  # fmt: skip
 def test_what_does_not_fit_is_refused(offset, n, reason):
     source = BlockSource(8202, 4096, 256 * KIB)
@@ -170,6 +182,58 @@ def test_what_does_not_fit_is_refused(offset, n, reason):
         source.write(offset, bytes(n), 0)
     with pytest.raises(ValueError, match="2 of 3 blocks are missing, the first of them at offset 0"):
         source.finish()
+
+
+def test_what_has_been_taken_of_several_blocks_is_not_taken_again(stand_in, target):
+    """They come too late together, and only together they go on: the first of them are on their way."""
+    size, block = 66 * MIB, 4 * KIB
+    data = os.urandom(size)
+    source = BlockSource(size, block, 256 * KIB)
+    for start in range(0, 64 * MIB, 256 * KIB):  # all places are filled, but for the last block of each
+        n = 252 * KIB if start else 244 * KIB
+        assert source.write(start, data[start : start + n], 0) == DONE
+    run = slice(244 * KIB, 256 * KIB), slice(64 * MIB - 4 * KIB, 64 * MIB + 8 * KIB)
+    assert source.write(run[1].start, data[run[1]], 10) in (LATE, FULL)
+    for offset, n in ((64 * MIB, block), (64 * MIB, 8 * KIB), (64 * MIB - block, block)):
+        with pytest.raises(ValueError, match="write all of them again"):
+            source.write(offset, data[offset : offset + n], 0)
+        with pytest.raises(ValueError, match="write all of them again"):
+            source.write(64 * MIB - block, data[: 16 * KIB], 0)
+    with pytest.raises(ValueError, match="missing"):
+        source.finish()
+    with Loopback(target, sending={"memory": source}) as loopback:
+        thread, events = send(loopback, stand_in(size))
+        for part in run:
+            assert source.write(part.start, data[part], 10_000) == DONE
+        for start in range(256 * KIB, 64 * MIB, 256 * KIB):
+            at = start + 252 * KIB
+            if at != run[1].start:
+                assert source.write_at_once(at, data[at : at + block])
+        at = run[1].stop
+        assert source.write(at, data[at:], 10_000) == DONE
+        source.finish()
+        source.commit()
+        thread.join(LIMIT_S)
+        assert events == []
+    assert (target / "x").read_bytes() == data
+
+
+def test_small_blocks_are_written_at_once_where_nothing_is_waited_for():
+    source = BlockSource(66 * MIB, 4 * KIB, 256 * KIB)
+    piece = bytes(4 * KIB)
+    assert source.write_at_once(0, piece)
+    with pytest.raises(ValueError, match="written already"):
+        source.write_at_once(0, piece)
+    with pytest.raises(TypeError):
+        source.write_at_once(4096.0, piece)
+    assert not source.write_at_once(4 * KIB, bytes(32 * KIB))  # another thread may have the interpreter
+    for number in range(1, 256):
+        assert source.write_at_once(number * 256 * KIB, piece)
+    assert not source.write_at_once(256 * 256 * KIB, piece)  # there is no room
+    assert source.write(256 * 256 * KIB, piece, 0) == FULL
+    source.stop()
+    assert not source.write_at_once(4 * KIB, piece)
+    assert source.write(4 * KIB, piece, 0) == STOPPED
 
 
 def test_all_kinds_of_buffers_but_scattered_ones():
@@ -197,6 +261,9 @@ def test_grid_of_unknown_size():
         grid.add(offset, 1000)
     with pytest.raises(ValueError, match="not the last one"):
         grid.add(1000, 999)
+    for n, reason in ((1999, "already"), (0, "not 0"), (999, "not the last one")):
+        with pytest.raises(ValueError, match=reason):
+            grid.add(1000, n)
     grid.add(4000, 7)
     assert grid.size == 4007
     with pytest.raises(ValueError, match="beyond the end of the file, which has 4,007 bytes"):
@@ -206,6 +273,10 @@ def test_grid_of_unknown_size():
     grid.add(3000, 1000)
     assert grid.finish() == 4007
     assert BlockGrid(None, 1000).finish() == 0
+    grid = BlockGrid(None, 1000)
+    grid.add(3000, 2001)
+    grid.add(0, 3000)
+    assert grid.finish() == 5001
     with pytest.raises(ValueError, match="choose a larger block"):
         BlockGrid(1 << 50, 4096)
 
