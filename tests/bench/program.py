@@ -22,8 +22,10 @@ N_STREAMS = 2
 
 
 def write(remote: escp.Remote, block: int, n_bytes: int, target: str) -> dict[str, object]:
-    """All pages of the buffer are the kernel's page of zeroes: nothing but addresses take room. They are mapped
-    before the clock starts, as those of what a program has written are."""
+    """All pages of the buffer are the kernel's page of zeroes: nothing but addresses take room.
+
+    They are mapped before the clock starts, as those of what a program has written are.
+    """
     flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | mmap.MAP_POPULATE
     with mmap.mmap(-1, n_bytes, flags, mmap.PROT_READ) as data:
         start_s = time.monotonic()
