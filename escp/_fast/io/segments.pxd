@@ -62,8 +62,12 @@ cdef bint claim_target(attached *a) noexcept nogil
 cdef void conclude(attached *a, const fast_err *err) noexcept nogil
 # -1: the program has failed or died, its memory is gone, or the plane is stopped.
 cdef int check_client(const io_ring *ring, attached *a, fast_err *err) noexcept nogil
-# Waits until the block of that number has that state, or until the program says that all is there. -1: as above.
+# Whether the block of that number has that state.
+cdef bint has_word(attached *a, uint64_t number, uint32_t state) noexcept nogil
+# Waits until it has, or until the program says that all is there. -1: as above.
 cdef int await_word(const io_ring *ring, attached *a, uint64_t number, uint32_t state, fast_err *err) noexcept nogil
 cdef int await_ended(const io_ring *ring, attached *a, fast_err *err) noexcept nogil
-# Of the program's block n more bytes are taken, or there: with the last of them it gets that state.
+# Of the program's block n more bytes are taken, or there: with the last of them it gets that state. Who has moved
+# blocks tells the program before waiting, and at the end: once for all, for it may sleep.
 cdef void move(attached *a, uint64_t number, uint32_t n, uint32_t state) noexcept nogil
+cdef void tell_moved(attached *a) noexcept nogil

@@ -194,13 +194,16 @@ cdef int sleep(attached *a, uint32_t seen, fast_err *err) noexcept nogil:
     return 0
 
 
-cdef int await_word(const io_ring *ring, attached *a, uint64_t number, uint32_t state, fast_err *err) noexcept nogil:
+cdef bint has_word(attached *a, uint64_t number, uint32_t state) noexcept nogil:
     cdef uint32_t *word = &a.shared.words[number % a.plan.n_blocks]
-    cdef uint32_t wanted = segment_word(number, a.plan.n_blocks, state)
+    return segment_load(word) == segment_word(number, a.plan.n_blocks, state)
+
+
+cdef int await_word(const io_ring *ring, attached *a, uint64_t number, uint32_t state, fast_err *err) noexcept nogil:
     cdef uint32_t seen
     while True:
         seen = segment_load(&a.shared.escp_bell)
-        if segment_load(word) == wanted:
+        if has_word(a, number, state):
             return 0
         if check_client(ring, a, err) < 0 or sleep(a, seen, err) < 0:
             return -1
@@ -232,4 +235,7 @@ cdef void move(attached *a, uint64_t number, uint32_t n, uint32_t state) noexcep
     if state == WORD_FREE:
         number += a.plan.n_blocks
     segment_store(&a.shared.words[slot], segment_word(number, a.plan.n_blocks, state))
+
+
+cdef void tell_moved(attached *a) noexcept nogil:
     segment_ring(&a.shared.client_bell, &a.shared.client_waits)

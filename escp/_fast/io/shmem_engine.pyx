@@ -6,8 +6,9 @@ from escp._fast.base.libc cimport EBUSY, EINVAL, escp_set_errno, memcpy
 from escp._fast.base.types cimport FAST_OK, FAST_SYS, clear, fail, fast_err
 from escp._fast.io.ring cimport SLOT_READY, io_ring, io_slot
 from escp._fast.io.segments cimport (SEGMENT_NAME_BYTES, WORD_FREE, WORD_FULL, attached, await_ended, await_word,
-                                     check_client, claim_target, conclude, find_source, move, segment_attach,
-                                     segment_detach, segment_ring, segment_store8, segment_tell)
+                                     check_client, claim_target, conclude, find_source, has_word, move,
+                                     segment_attach, segment_detach, segment_ring, segment_store8, segment_tell,
+                                     tell_moved)
 
 
 cdef int copy(const io_ring *ring, attached *a, uint64_t offset, uint8_t *data, uint64_t n, uint32_t awaited,
@@ -21,8 +22,10 @@ cdef int copy(const io_ring *ring, attached *a, uint64_t offset, uint8_t *data, 
         number, at = offset // a.plan.block_bytes, offset % a.plan.block_bytes
         k = a.plan.block_bytes - at
         k = k if k < n else n
-        if await_word(ring, a, number, awaited, err) < 0:
-            return -1
+        if not has_word(a, number, awaited):
+            tell_moved(a)
+            if await_word(ring, a, number, awaited, err) < 0:
+                return -1
         place = a.data + number % a.plan.n_blocks * a.plan.block_bytes + at
         if awaited == WORD_FULL:
             memcpy(data, place, k)
@@ -31,6 +34,7 @@ cdef int copy(const io_ring *ring, attached *a, uint64_t offset, uint8_t *data, 
             memcpy(place, data, k)
             move(a, number, <uint32_t>k, WORD_FULL)
         offset, data, n = offset + k, data + k, n - k
+    tell_moved(a)
     return -1 if check_client(ring, a, err) < 0 else 0
 
 
@@ -89,6 +93,7 @@ cdef void give_back(io_ring *ring, io_slot *slot) noexcept nogil:
         k = k if k < n else n
         move(a, offset // a.plan.block_bytes, <uint32_t>k, WORD_FREE)
         offset, n = offset + k, n - k
+    tell_moved(a)
 
 
 cdef int await_end(io_ring *ring, int fd, fast_err *err) noexcept nogil:
