@@ -29,6 +29,7 @@ MAX_NAME_BYTES = 255  # 4.6: one component of it
 
 DEFAULT_STREAMS = 4
 DEFAULT_BLOCK_BYTES = 1 * MIB
+MEMORY_BLOCK_BYTES = 512 * KIB  # where an end is a program's memory: two of them fit into a core's cache
 DEFAULT_PORT = 1232
 TLS_PORT = 1231  # of escp --listen
 DEFAULT_PORT_COUNT = 11  # 1232 to 1242: --escp_portrange 10 counts the ports after the first

@@ -14,6 +14,7 @@ from escp.api.memory import END_S, FOR_RECEIVING, MemoryCopy, receive_memory
 from escp.api.outcome import Result
 from escp.api.waiting import LEFT_OUT, check_process, find_timeout, make_look
 from escp.api.words import OF_LOGINS, Path, check_options
+from escp.constants import MEMORY_BLOCK_BYTES
 from escp.errors import OutcomeUnknown, UsageError
 from escp.names.globbing import quote
 from escp.names.standard import explain_kept, open_kept
@@ -324,10 +325,11 @@ def begin_receiving(
 ) -> Blocks:
     """*source*: an operand. *begin*: starts the agent, given a flag that ends that; None logs in."""
     sink = BlockSink()
+    chosen = {"blocksize": str(MEMORY_BLOCK_BYTES), **options}
 
     def run(cancel: threading.Event) -> Result:
         start_agent = None if begin is None else lambda _: begin(cancel)
-        return receive_memory(sink, source, options, cancel=cancel, start_agent=start_agent)
+        return receive_memory(sink, source, chosen, cancel=cancel, start_agent=start_agent)
 
     return Blocks(MemoryCopy(sink, run), look)
 

@@ -374,7 +374,7 @@ def _check_options(args: argparse.Namespace) -> Options:
         "fallback": check_fallback(args.fallback),
         "words": tuple(operand.word for operand in args.operands),
         "n_streams": parse_streams(args.n_streams),
-        "block_bytes": parse_block(args.blocksize),
+        "block_bytes": parse_block(args.blocksize, in_memory="shmem" in (send_engine, receive_engine)),
         "port": port,
         "n_ports": 1 + n_more_ports,
         "is_direct": not args.nodirect,

@@ -9,7 +9,9 @@ from escp.constants import (
     DEFAULT_PORT,
     DEFAULT_PORT_COUNT,
     DEFAULT_STREAMS,
+    KIB,
     MAX_STREAMS,
+    MEMORY_BLOCK_BYTES,
     MIB,
 )
 from escp.errors import EXIT_MEANINGS
@@ -299,8 +301,10 @@ def _add_tuning_options(group: argparse._ArgumentGroup) -> None:
     add = group.add_argument
     add("-t", "--parallel", dest="n_streams", default=str(DEFAULT_STREAMS), metavar="STREAMS",
         help=f"number of TCP streams, 1 to {MAX_STREAMS} (default: %(default)s)")
-    add("--blocksize", default=f"{DEFAULT_BLOCK_BYTES // MIB}M", metavar="SIZE",
-        help="unit of disk I/O in bytes, or with K, M: a multiple of 256K up to 32M (default: %(default)s)")
+    add("--blocksize", default="auto", metavar="SIZE",
+        help="unit of disk I/O in bytes, or with K, M: a multiple of 256K up to 32M; auto is "
+        f"{DEFAULT_BLOCK_BYTES // MIB}M, and {MEMORY_BLOCK_BYTES // KIB}K with --ioengine=shmem "
+        "(default: %(default)s)")
     add("--nodirect", action="store_true",
         help="do not use O_DIRECT (default: used for large files where the file system can)")
     add("--ioengine", default="posix", metavar="ENGINE",

@@ -5,7 +5,16 @@ From the command line, the configuration, and an agent's own words: without argp
 
 import os
 
-from escp.constants import BLOCK_MULTIPLE_BYTES, KIB, MAX_BLOCK_BYTES, MAX_STREAMS, MIB, MIN_BLOCK_BYTES
+from escp.constants import (
+    BLOCK_MULTIPLE_BYTES,
+    DEFAULT_BLOCK_BYTES,
+    KIB,
+    MAX_BLOCK_BYTES,
+    MAX_STREAMS,
+    MEMORY_BLOCK_BYTES,
+    MIB,
+    MIN_BLOCK_BYTES,
+)
 from escp.errors import UsageError
 
 TYPE_CHECKING = False
@@ -170,7 +179,9 @@ def parse_days(text: str) -> int:
     return parse_count(text, "--days", 1, MAX_DAYS)
 
 
-def parse_block(text: str) -> int:
+def parse_block(text: str, *, in_memory: bool = False) -> int:
+    if text == "auto":
+        return MEMORY_BLOCK_BYTES if in_memory else DEFAULT_BLOCK_BYTES
     block_bytes = parse_size(text, "--blocksize")
     if block_bytes % BLOCK_MULTIPLE_BYTES or not MIN_BLOCK_BYTES <= block_bytes <= MAX_BLOCK_BYTES:
         raise UsageError(f"option --blocksize: '{text}' is not a multiple of 256K from 256K to 32M")

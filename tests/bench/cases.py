@@ -10,7 +10,7 @@ from tools import RIVAL, Tool, Toolbox, durable_rate, take_data_rate, take_limit
 
 MIB, GIB = 1 << 20, 1 << 30
 BLOCK_BYTES = 4096  # what a small file takes on the disk
-BLOCKS = (4 << 10, MIB, 32 * MIB)  # of a program; of streams 256 KiB are the least
+BLOCKS = (4 << 10, MIB, 32 * MIB)  # of a program; of streams 256 KiB are the least, 512 KiB usual
 MEMORY_ROUNDS = 3  # a peak hardly varies, and 200,000 files stay behind each time
 
 
@@ -112,7 +112,7 @@ class Cases:
         of_ways = {
             "write_block": BLOCKS,
             "write_blocks": BLOCKS[:1],
-            "receive_blocks": (256 << 10, *BLOCKS[1:]),
+            "receive_blocks": (256 << 10, 512 << 10, *BLOCKS[1:]),
         }
         for way, sizes in of_ways.items():
             tools += [box.program(data, take_data_rate, way, size) for size in sizes]

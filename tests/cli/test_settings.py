@@ -56,7 +56,7 @@ def test_value_and_place_of_each_key(run):
     assert found["recursive"] == ("true", "command line")
     assert found["exclude"] == ("[c, '*.tmp', b]", f"{file}, line 3, command line")
     assert found["relay"] == ("false", f"{file}, line 2") and found["direct"][0] == "true"
-    assert found["blocksize"] == ("1M", "default") and found["limit"] == ("null", "default")
+    assert found["blocksize"] == ("auto", "default") and found["limit"] == ("null", "default")
 
 
 @pytest.mark.parametrize("word", ["dtn2", "me@dtn2", "dtn2:"])

@@ -123,6 +123,16 @@ def test_block_sizes(text, expected):
     assert parse("--blocksize", text).block_bytes == expected
 
 
+@pytest.mark.parametrize(
+    ("engine", "expected"),
+    [("posix", 1 << 20), ("dummy", 1 << 20), ("shmem::posix", 512 << 10), ("dummy::shmem", 512 << 10)],
+)
+@pytest.mark.parametrize("words", [(), ("--blocksize", "auto")])
+def test_blocks_of_memory_are_smaller(engine, expected, words):
+    assert parse("--ioengine", engine, *words).block_bytes == expected
+    assert parse("--ioengine", engine, "--blocksize", "2M").block_bytes == 2 << 20
+
+
 @pytest.mark.parametrize("text", ["0", "1", "128K", "300K", "33M", "1G", "x"])
 def test_block_sizes_refused(text):
     with pytest.raises(UsageError, match="--blocksize"):
