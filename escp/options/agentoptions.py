@@ -75,7 +75,7 @@ def _find_rules(own: "Sequence[tuple[str, str]]") -> "Rules | None":
         return None
     from escp.options import rules  # lazy: most hosts forbid nothing
 
-    return rules.make_rules(configfile.read_server_block(rules.KINDS), own)
+    return rules.make_rules(configfile.read_server_block(rules.KINDS, rules.OWN_KEYS), own)
 
 
 def _parse_words(argv: "Sequence[str]") -> tuple[dict[str, str], list[tuple[str, str]]]:

@@ -69,30 +69,50 @@ def read_files(
     return blocks
 
 
-def read_server_block(kinds: "Mapping[str, Kind]") -> Block | None:
+def read_server_block(kinds: "Mapping[str, Kind]", own: "Sequence[str]") -> Block | None:
     """What the administrator of this host says to the sessions of others, whatever the environment says.
 
     A key that is not among *kinds* is an error here: a rule that is misspelt must not be one that is missing.
+    Nor may one be missing because the block has another name or place. *own*: keys that nothing else has.
     Raises UsageError.
     """
     text = _read_file(SYSTEM_FILE, must_exist=False)
     root = _load(SYSTEM_FILE, text) if text.strip() else None
-    if root is None or root.kind != "map":
+    if root is None:
         return None
-    settings: list[Setting] = []
+    if root.kind != "map":
+        raise UsageError(f"{SYSTEM_FILE}, line {root.line}: not `key: value`", FORM_HINT)
+    found: Block | None = None
     for name, block in _pairs(SYSTEM_FILE, root):
         if name.value != SERVER_BLOCK:
+            _check_beside(name, block, own)
             continue
         if block.kind != "map":
             raise UsageError(f"{SYSTEM_FILE}, line {block.line}: {SERVER_BLOCK}: not `key: value`", FORM_HINT)
+        settings: list[Setting] = []
         for key, node in _pairs(SYSTEM_FILE, block):
             settings += _parse_setting(SYSTEM_FILE, key, node, kinds, _OUTSIDE, others=[])
             if settings[-1].value in (None, ()):  # ~ is YAML's null: a rule must not be lost by that
                 raise UsageError(
                     f"{settings[-1].origin}: {key.value}: there is no value", "~ stands in quotes: '~'"
                 )
-        return Block(None, tuple(settings))
-    return None
+        found = Block(None, tuple(settings))
+    return found
+
+
+def _check_beside(name: Node, node: Node, own: "Sequence[str]") -> None:
+    """Raises UsageError for rules that stand beside the block, below a host, or in a block that is none."""
+    key = normalise_key(name.value).lower()
+    if key == HOSTS and node.kind == "map":
+        for _, keys in _pairs(SYSTEM_FILE, node):
+            for inner, value in _pairs(SYSTEM_FILE, keys) if keys.kind == "map" else ():
+                _check_beside(inner, value, own)
+    elif key in (*own, SERVER_BLOCK) or (node.kind == "map" and key != HOSTS):
+        where = f"belongs into the block '{SERVER_BLOCK}:'" if key in own else "is no block here"
+        raise UsageError(
+            f"{SYSTEM_FILE}, line {name.line}: '{name.value}' {where}",
+            f"'{SERVER_BLOCK}:' begins a line, without blanks before it, and its keys are indented",
+        )
 
 
 def _read_file(path: str, *, must_exist: bool) -> str:

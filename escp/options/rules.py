@@ -46,6 +46,10 @@ KINDS = {
 }
 
 
+# Which no option has: where they stand outside of the block somebody has meant it.
+OWN_KEYS = (RESTRICT, "allow", "deny", READ_ONLY, WRITE_ONLY, "max-files", "max-bytes", "max-time")
+
+
 class Rules(Record):
     """Of one session. None and () are no rule; `origins`: by key, where it is written."""
 
@@ -118,6 +122,11 @@ def make_rules(block: "config.Block | None", words: "Sequence[tuple[str, str]]")
         takes_devices=values.get("devices", True),
         origins=origins,
     )
+    if "/" in rules.deny:
+        raise UsageError(
+            f"{rules.who('deny')}: / leaves nothing to be done",
+            "name what is out of reach; allow names all else",
+        )
     if rules.is_read_only and rules.is_write_only:
         raise UsageError(
             f"{rules.who(READ_ONLY)} and {rules.who(WRITE_ONLY)} leave nothing to be done", "keep one of them"

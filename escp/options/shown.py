@@ -54,7 +54,7 @@ def list_settings(argv: list[str]) -> list[Shown]:
         elif kind.shape == config.CHOICE:
             value = value == kind.const
         shown.append(Shown(key, value, ", ".join(origins.get(_origin_key(key, kind), [DEFAULT]))))
-    block = configfile.read_server_block(rules.KINDS)
+    block = configfile.read_server_block(rules.KINDS, rules.OWN_KEYS)
     for setting in block.settings if block is not None else ():
         value = list(setting.value) if isinstance(setting.value, tuple) else setting.value
         shown.append(Shown(f"{configfile.SERVER_BLOCK}.{setting.key}", value, setting.origin))
@@ -113,7 +113,7 @@ def check_files() -> tuple[list[tuple[str, str]], list[UsageError]]:
 
 
 def _read_rules() -> list[config.Block]:
-    block = configfile.read_server_block(rules.KINDS)
+    block = configfile.read_server_block(rules.KINDS, rules.OWN_KEYS)
     rules.make_rules(block, ())
     return [] if block is None else [block]
 

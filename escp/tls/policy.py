@@ -80,6 +80,6 @@ class Policy:
 
 
 def _read_limits() -> object:
-    block = configfile.read_server_block(rules.KINDS)
+    block = configfile.read_server_block(rules.KINDS, rules.OWN_KEYS)
     rules.make_rules(block, ())
     return None if block is None else [(one.key, one.value) for one in block.settings]

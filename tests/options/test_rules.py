@@ -89,6 +89,14 @@ def test_words_add_to_the_block(write):
         ("server:\n  read-only: true\n  write-only: true\n", "line 2 and write-only"),
         ("server:\n  limit: 1G\n  limit: 2G\n", "line 3: 'limit' is there twice"),
         ("server:\n  allow: [/a\n", "line"),
+        ("server:\n  deny: [/data, /]\n", "line 2: / leaves nothing to be done"),
+        ("- server:\n    allow: /a\n", "line 1: not `key: value`"),
+        ("hosts:\n  dtn:\n    server:\n      allow: /a\n", "line 3: 'server'"),
+        ("hosts:\n  dtn:\n    read-only: true\n", "line 3: "),
+        ("sever:\n  allow: /a\n", "line 1: "),
+        ("Server:\n  allow: /a\n", "line 1: "),
+        ("parallel: 4\nread_only: true\n", "line 2: "),
+        ("server:\n  allow: [/a]\nread-only: true\n", "line 3: "),
     ],
 )
 def test_what_is_wrong_is_named_and_nothing_is_served(write, text, said):
@@ -136,7 +144,7 @@ def test_the_example_shows_every_key(write):
     text = EXAMPLE.read_text()
     block = text[text.index("\n#server:") + 1 :]
     write(re.sub(r"^#", "", block, flags=re.M))
-    found = configfile.read_server_block(rules.KINDS)
+    found = configfile.read_server_block(rules.KINDS, rules.OWN_KEYS)
     assert sorted(setting.key for setting in found.settings) == sorted(rules.KINDS)
     assert rules.make_rules(found, ()).max_deletions == 1000
 
