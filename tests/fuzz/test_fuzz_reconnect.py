@@ -309,6 +309,7 @@ def tell_sender(source: Path, dice: random.Random, n_streams: int = 1, *, errs: 
                 ready = [line for line in open_lines if line.is_readable()]
                 if not ready:
                     open_lines[0].look()
+                    assert not peer.seen, "the sender has ended, and some of its streams have not"
                     time.sleep(0.001)
                     continue
                 line = dice.choice(ready)

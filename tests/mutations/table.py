@@ -97,8 +97,11 @@ MUTATIONS = [
              "    be = htobe32(stream)\n", "    be = htobe32(0)\n",
              (TEST_CHANNEL + "test_frame_of_another_stream_is_refused",)),
     Mutation(3, "a stream may end before the last result", "escp/_fast/send/acks.pyx",
-             "    if not r.is_ended[i]:\n", "    if False:\n",
+             "s.sent[i].is_ended = s.sent[i].end != 0\n", "s.sent[i].is_ended = True\n",
              (TEST_RECEIVER + "test_end_before_the_last_result_is_refused",)),
+    Mutation(3, "a receiver may begin a further connection with anything", "escp/_fast/send/acks.pyx",
+             " or (h.message != MESSAGE_TAKEN and awaits_taken(r, i)):\n", ":\n",
+             (TEST_RECEIVER + "test_further_connection_begins_with_what_was_taken",)),
     # ---- 4: a nonce never repeats under a key
     Mutation(4, "the sequence number stands still", CHANNEL,
              "    h.sequence += 1\n    h.epoch_bytes += n\n    memcpy(frame, &word, IV_BYTES)\n",

@@ -9,7 +9,7 @@ from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLL
 from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
                                     MAX_META_BYTES, MAX_NAME_BYTES, MAX_STREAMS, N_REASONS, REASON_CONTENTS,
                                     REASON_NONE, REASON_SAME, TAG_BYTES, clear, fail, fast_err, is_kept)
-from escp._fast.crypto.channel cimport FRAME_META, channel_expect, channel_open
+from escp._fast.crypto.channel cimport FRAME_META, channel_connection, channel_expect, channel_open
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.send.flights cimport flight_end_locked, flight_name, settle_root_locked
 from escp._fast.send.large_files cimport give_up_locked
@@ -18,8 +18,8 @@ from escp._fast.send.send_stamps cimport note_arrived_locked, take_stamps
 from escp._fast.send.questions cimport take_answer_locked
 from escp._fast.send.removal cimport remove_source
 from escp._fast.send.send_again cimport sent_confirm_locked
-from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, is_all_done_locked, node_unref_locked, report,
-                                         send_state, sent_log, state_fail)
+from escp._fast.send.send_state cimport (N_FLIGHTS, dir_node, flight, node_unref_locked, report, send_state,
+                                         sent_log, state_fail)
 from escp._fast.wire.connection cimport (connection, connection_cut, connection_resumed, echo_take, is_passing,
                                          line_adopt, line_close)
 from escp._fast.wire.payloads cimport (END_BYTES, ENTRY_ABSENT, ENTRY_DIRECTORY, ENTRY_HARD_LINK, ENTRY_LARGE,
@@ -197,17 +197,20 @@ cdef int take_taken(ack_reader *r, int i, uint64_t n, uint64_t n_heard, fast_err
 
 
 cdef int take_end(ack_reader *r, int i, fast_err *err) noexcept nogil:
+    """It answers this end's, which follows the last result. Before that the stream's thread needs who reads from it."""
     cdef send_state *s = r.state
-    pthread_mutex_lock(&s.lock)
-    r.is_ended[i] = is_all_done_locked(s)
-    pthread_mutex_unlock(&s.lock)
-    if not r.is_ended[i]:
-        return fail(err, FAST_PROTOCOL, 0, "end before the last result")
-    pthread_mutex_lock(&s.connections[i].lock)
-    s.sent[i].is_ended = True
-    pthread_cond_broadcast(&s.connections[i].changed)
-    pthread_mutex_unlock(&s.connections[i].lock)
-    return 0
+    cdef connection *c = &s.connections[i]
+    pthread_mutex_lock(&c.lock)
+    r.is_ended[i] = s.sent[i].is_ended = s.sent[i].end != 0
+    pthread_cond_broadcast(&c.changed)
+    pthread_mutex_unlock(&c.lock)
+    return 0 if r.is_ended[i] else fail(err, FAST_PROTOCOL, 0, "end before the last result")
+
+
+cdef bint awaits_taken(const ack_reader *r, int i) noexcept nogil:
+    """A further connection of the stream begins with what the receiver has. Only this thread notes that it came."""
+    return (r.state.config.reconnects and channel_connection(r.lines[i].sealed) != 0
+            and r.state.sent[i].confirmed_on != r.lines[i].number)
 
 
 cdef int take_frame(ack_reader *r, int i, size_t n, fast_err *err) noexcept nogil:
@@ -225,7 +228,7 @@ cdef int take_frame(ack_reader *r, int i, size_t n, fast_err *err) noexcept nogi
     escp_count(&s.sent[i].n_heard, 1)
     if get_meta_header(payload, n, &h, err) < 0:
         return -1
-    if r.is_ended[i] or h.flags:
+    if r.is_ended[i] or h.flags or (h.message != MESSAGE_TAKEN and awaits_taken(r, i)):
         return fail(err, FAST_PROTOCOL, 0, "message")
     if h.message == MESSAGE_RESULTS and h.raw_bytes == h.count * <uint64_t>RESULT_BYTES:
         for k in range(h.count):

@@ -11,7 +11,7 @@ import time
 
 import pytest
 
-from escp._fast.planes.plane import FATAL, FILE_FAILED, FINISHED
+from escp._fast.planes.plane import CUT, FATAL, FILE_FAILED, FINISHED
 from escp._fast.wire.payloads import (
     decode_entries,
     encode_data_header,
@@ -200,6 +200,7 @@ def test_early_result_behind_the_final_one_is_harmless(large):
         assert (event.code, event.errno) == (FAST_SYS, 28)
         receiver.send_result(end["id"], code=FAST_SYS, sys_errno=28, flags=1, stream=1 - stream)
         for each in (0, 1):
+            assert receiver.receive_frame(each)[1][0] == END
             receiver.send_end(stream=each)
         receiver.wait(FINISHED)
         assert receiver.plane.counters()["failed"] == 1
@@ -223,6 +224,26 @@ def test_end_before_the_last_result_is_refused(small):
         take_entries(receiver, 1)
         receiver.send_end()
         expect_fatal(receiver, "end before the last result")
+
+
+@pytest.mark.parametrize("message", ["end", "result"])
+def test_further_connection_begins_with_what_was_taken(small, message):
+    """The stream's thread waits for that: it would for ever, if who reads has seen an end before."""
+    with Receiver(small, reconnects=True) as receiver:
+        entry = take_entries(receiver, SMALL)
+        receiver.receive_frame()
+        if message == "end":
+            receiver.send_result(entry["id"], digest=entry["digest"])
+            assert receiver.receive_frame()[1][0] == END
+        receiver.pairs[0][0].shutdown(socket.SHUT_RDWR)
+        receiver.wait(CUT)
+        receiver.join_again(connection=1)
+        if message == "end":
+            receiver.send_end()
+        else:
+            receiver.send_result(entry["id"], digest=entry["digest"])
+        event = receiver.wait(FATAL)
+        assert (event.code, event.where) == (FAST_PROTOCOL, "message")
 
 
 BAD_FRAMES = {
