@@ -371,7 +371,7 @@ def test_all_queues_full_at_once_go_on(memory, both, n_walkers):
         loopback.sender.start()
         loopback.add((os.fsencode(source), b"tree"))
         late.join()
-        outcome = loopback.run_to_end(60)
+        outcome = loopback.run_to_end()
     assert outcome.events == []
     assert outcome.sent["files"] == outcome.received["files"] == n and outcome.sent["skipped"] == 0
 
