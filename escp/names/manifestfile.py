@@ -6,8 +6,11 @@ import tempfile
 
 from escp.errors import LocalFileError, describe_errno
 from escp.names.manifest import HEADER, Entry, format_end, format_entry, format_tree
+from escp.process.replacing import WHY_NOT, is_foreign
 
 _CHUNK_BYTES = 1 << 16
+_START = b"# escp manifest"  # of any version's
+_OTHER_HINT = "name another one, or remove it first"
 
 
 class ManifestFile:
@@ -24,6 +27,8 @@ class ManifestFile:
         self._temporary = ""
         self._buffer = bytearray()
         self._n_files = 0
+        if is_foreign(path, _START):
+            raise LocalFileError(f"can't write a manifest to '{path}': {WHY_NOT}", _OTHER_HINT)
         folder = os.path.dirname(self._path)
         if not self._is_stream and (os.path.isdir(path) or not os.access(folder, os.W_OK | os.X_OK)):
             raise LocalFileError(
@@ -45,6 +50,10 @@ class ManifestFile:
                 self._pour()
             else:
                 os.fsync(self._fd)
+                if is_foreign(self._path, _START):  # what was copied has that name, or somebody was faster
+                    raise LocalFileError(
+                        f"can't write the manifest to '{self._shown}': {WHY_NOT}", _OTHER_HINT
+                    )
                 os.rename(self._temporary, self._path)
                 self._temporary = ""
         except OSError as e:

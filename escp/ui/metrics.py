@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 
 from escp.errors import LocalFileError, describe_errno
+from escp.process.replacing import WHY_NOT, is_foreign
 from escp.ui.display import to_valid_text
 from escp.ui.events import Events
 
@@ -28,6 +29,7 @@ _GAUGES = (
     ("network_bytes", "Bytes that the last run's data streams carried."),
     ("seconds", "Duration of the last run."),
 )
+_START = b"# HELP escp_last_run_"
 
 
 class Metrics(Events):
@@ -45,6 +47,10 @@ class Metrics(Events):
         if os.path.isdir(path) or not os.access(os.path.dirname(self._path), os.W_OK | os.X_OK):
             raise LocalFileError(
                 f"can't write metrics to '{path}'", "name a file in a directory that can be written to"
+            )
+        if is_foreign(path, _START):
+            raise LocalFileError(
+                f"can't write metrics to '{path}': {WHY_NOT}", "name another one, or remove it first"
             )
 
     def finish(self, summary: "Summary", error: "EscpError | None" = None) -> None:
@@ -86,6 +92,9 @@ class Metrics(Events):
             os.close(fd)
 
     def _replace(self, data: bytes) -> None:
+        if is_foreign(self._path, _START):  # what was copied has that name
+            self._warn(f"can't write metrics to '{self._shown}': {WHY_NOT}")
+            return
         folder, name = os.path.split(self._path)
         temporary = os.path.join(folder, f".{name}.{os.getpid()}")
         try:

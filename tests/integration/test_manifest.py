@@ -351,3 +351,19 @@ def test_programs_hear_how_a_check_ended(escp, source, target, folder, way):
         assert f'exit_code{{job="m"}} {code}' in (folder / "m").read_text()
         assert (folder / "n").read_text() == f"{code}\n"
         (target / "source" / "a").write_text("b")
+
+
+@pytest.mark.parametrize("option", ["--manifest", "--metrics"])
+def test_data_that_is_named_by_mistake_is_not_written_over(escp, source, target, folder, option):
+    """`--manifest $M a b HOST:` with M unset, for one."""
+    for name in ("a", "b"):
+        write_random(source / name, 1000)
+    done = escp.fail(14, option, source / "a", source / "b", target)
+    assert "a file of another kind" in done.error and (source / "a").stat().st_size == 1000
+    assert os.listdir(target) == []
+    done = escp.run(option, target / "b", source / "b", target)
+    assert "a file of another kind" in done.err
+    assert (target / "b").read_bytes() == (source / "b").read_bytes()
+    (folder / "own").touch()
+    for _ in range(2):  # empty, then its own
+        escp.copy(option, folder / "own", source / "b", target)
