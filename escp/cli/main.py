@@ -52,7 +52,7 @@ def _run(argv: list[str], start_s: float) -> int:
 
 
 def _run_command(argv: list[str], start_s: float) -> int:
-    is_json = "--json" in argv or os.environ.get("ESCP_JSON", "") in ("1", "true")
+    is_json = "--json" in argv or os.environ.get("ESCP_JSON", "").lower() in ("1", "true", "yes", "on")
     options = None
     try:
         if argv in (["--version"], ["-V"]):  # scripts ask for it, and --push-agent: without all the options

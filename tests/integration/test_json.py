@@ -78,6 +78,12 @@ def test_failures(escp, words, code):
     assert done.code == result["exit_code"] == code and result["error"]["message"]
 
 
+@pytest.mark.parametrize("value", ["1", "true", "yes", "TRUE", "On"])
+def test_bad_usage_where_the_environment_asks_for_it(escp, value):
+    done = escp.run("--nonsense", env={"ESCP_JSON": value})
+    assert check_lines(done.out)[-1]["exit_code"] == done.code == 2 and done.err == ""
+
+
 def test_failure_of_the_target_names_the_systems_error(escp, source):
     (source / "a").write_text("x")
     done = escp.run("--json", source / "a", "/nowhere/there/b")
