@@ -5,7 +5,6 @@ import os
 import sys
 
 gc.disable()  # until what a copy needs is loaded: nothing of it is garbage, and looking takes 1 ms
-from escp.cli.main import main  # noqa: E402
 from escp.process.inherited import put_right  # noqa: E402
 
 
@@ -15,6 +14,8 @@ def run() -> None:
     That takes 8 ms, and at the remote end ssh waits for it.
     """
     put_right()  # before anything is opened that stays open
+    from escp.cli.main import main  # not at the top: from here on Ctrl-C leaves no traceback
+
     code = main()
     try:
         sys.stdout.flush()

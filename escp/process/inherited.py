@@ -22,7 +22,8 @@ def put_right() -> None:
 
     Later files must not become standard input, output or error. Signals that end a process stay ignored if
     they are (`interrupts`). But where SIGCHLD is ignored children leave no exit status, and an ignored
-    SIGALRM ends nothing. No signal stays blocked: what ends this process must reach it.
+    SIGALRM ends nothing. No signal stays blocked: what ends this process must reach it. Ctrl-C ends it
+    without a word, as SIGTERM does, until there is a handler for both.
     """
     for fd, fillers in enumerate(_FILLERS):
         try:
@@ -31,6 +32,8 @@ def put_right() -> None:
             _fill(fd, fillers)
     if sys.stdout is None:
         sys.stdout = os.fdopen(1, "w", errors="backslashreplace", closefd=False)
+    if signals.getsignal(signals.SIGINT) != signals.SIG_IGN:
+        signals.signal(signals.SIGINT, signals.SIG_DFL)
     for number in (signals.SIGCHLD, signals.SIGALRM):
         signals.signal(number, signals.SIG_DFL)
     for number in (

@@ -26,8 +26,6 @@ def run_login(words: list[str]) -> int:
     """*words*: host, port, folder, how many seconds nothing may be heard, family. Returns the exit status."""
     host, port, path, silent, family = words
     signals.signal(signals.SIGPIPE, signals.SIG_IGN)
-    if signals.getsignal(signals.SIGINT) != signals.SIG_IGN:
-        signals.signal(signals.SIGINT, signals.SIG_DFL)  # of a terminal's whole group: as ssh, without a word
     try:
         sock = _log_in(host, int(port), find_folder(path or None, is_daemon=False), int(family))
         return _Carrier(sock, host, int(silent)).run()
