@@ -24,10 +24,15 @@ def wait_for_turn(process) -> dict:
     raise AssertionError(process.stderr.read())
 
 
-@pytest.mark.parametrize("way", ["push", "pull", "-3"])
-def test_disk_of_the_target(escp, source, target, way):
-    """A pipe that nobody empties stands for the disk. An agent is unheard after 12 s, as in use."""
-    write_random(source / "large", 30_000_000)
+@pytest.mark.parametrize(
+    ("way", "size"), [("push", 300_000), ("pull", 30_000_000), ("-3", 30_000_000), ("-R", 300_000)]
+)
+def test_disk_of_the_target(escp, source, target, way, size):
+    """A pipe that nobody empties stands for the disk, whether all was sent or not.
+
+    An agent is unheard after 12 s, as in use.
+    """
+    write_random(source / "large", size)
     os.mkfifo(target / "pipe")
     reader = os.open(target / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     process = escp.start("--json", *name_ends(way, source / "large", target / "pipe"),

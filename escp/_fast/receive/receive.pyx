@@ -223,11 +223,11 @@ cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept 
     if channel_open(t.line.sealed, frame, n, err) < 0:
         return -1
     t.n_heard += 1
-    escp_count(&t.state.streams[t.index].n_wire, IV_BYTES + n + TAG_BYTES)
     if may_be_taken and t.state.config.reconnects:  # between a bundle's entries, which stay, and its contents, too
         rc = get_taken(frame + IV_BYTES, n, &n_results, &n_heard, err)
         if rc:
             return -1 if rc < 0 else take_unheard(t, n_results, n_heard, err)
+    escp_count(&t.state.streams[t.index].n_wire, IV_BYTES + n + TAG_BYTES)
     if (take_data(t, slot, frame, n, err) if type == FRAME_DATA else take_meta(t, frame, n, is_end, err)) < 0:
         return -1
     if flush_results(t, err) < 0:

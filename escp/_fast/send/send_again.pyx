@@ -4,8 +4,9 @@ from libc.stdint cimport int64_t, uint8_t, uint32_t, uint64_t
 
 from escp._fast.base.counters cimport read_clock
 from escp._fast.base.events cimport EVENT_CUT, push_event
-from escp._fast.base.libc cimport (MSG_DONTWAIT, MSG_PEEK, escp_cond_wait_until, escp_flag, escp_load, free, memcpy,
-                                   memset, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock, recv)
+from escp._fast.base.libc cimport (MSG_DONTWAIT, MSG_PEEK, escp_cond_wait_until, escp_count, escp_flag, escp_load,
+                                   free, memcpy, memset, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock,
+                                   recv)
 from escp._fast.base.types cimport (DATA_HEADER_BYTES, FAST_MEMORY, FAST_NET, FAST_PROTOCOL, FAST_STOPPED, IV_BYTES,
                                     PAGE_BYTES, TAG_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.channel cimport FRAME_DATA, FRAME_META, channel_connection
@@ -168,7 +169,10 @@ cdef int tell_taken(send_stream *t, fast_err *err) noexcept nogil:
     h.message, h.flags, h.count, h.raw_bytes = MESSAGE_TAKEN, 0, 1, TAKEN_BYTES
     put_meta_header(frame + IV_BYTES, &h)
     put_end(frame + IV_BYTES + META_HEADER_BYTES, escp_load(&log.n_results), escp_load(&log.n_heard))
-    return transmit(t, FRAME_META, frame, META_HEADER_BYTES + TAKEN_BYTES, NULL, False, err)
+    if transmit(t, FRAME_META, frame, META_HEADER_BYTES + TAKEN_BYTES, NULL, False, err) < 0:
+        return -1
+    escp_count(&t.state.streams[t.index].n_wire, -<int64_t>sizeof(frame))  # nothing has moved
+    return 0
 
 
 cdef int go_on(send_stream *t, io_slot *slot, fast_err *err) noexcept nogil:
