@@ -36,6 +36,7 @@ DEFAULT_PORT_COUNT = 11  # 1232 to 1242: --escp_portrange 10 counts the ports af
 CONNECT_TIMEOUT_S = 5.0  # for a data connection, at all addresses of the host together
 HELLO_TIMEOUT_S = 10.0  # an accepted connection that has not proven the key by then is closed
 MAX_UNPROVEN = 256  # such connections at a time, and no more than a quarter of the files that may be open
+MAX_UNPROVEN_AGAIN = 4  # the same while a copy runs, and streams are missing
 SSH_CONNECT_TIMEOUT_S = 10  # handed to ssh unless the user sets ConnectTimeout
 SSH_ALIVE_S = 40  # the same for ServerAliveInterval
 SSH_ALIVE_COUNT = 3  # of them without an answer: ssh gives up

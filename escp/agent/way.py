@@ -150,7 +150,9 @@ class Way:
     def _accept_from(self, listener: sockets.Socket | None, streams: Streams | None = None) -> Acceptor:
         streams = streams or self._relayed or self.streams
         assert streams
-        return Acceptor(listener, streams, self._loop.watch, self._loop.unwatch, self._loop.now())
+        loop = self._loop
+        is_again = self._reconnector is not None
+        return Acceptor(listener, streams, loop.watch, loop.unwatch, loop.now(), is_again=is_again)
 
     def _tell_listening(self, addresses: list[str], port: int, reason: str = "") -> None:
         assert self.streams

@@ -22,6 +22,7 @@ class Connector:
     *bind_address*: of this host, where not the system's choice. *wanted*: streams; None: all.
     """
 
+    is_port = is_closed = False
     RETRY_S = 0.25
     DOUBT_RETRY_S = 2.0  # where the old connection may be sound: for hours, if a disk stands still
     ATTEMPT_S = 2.0

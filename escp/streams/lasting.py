@@ -106,6 +106,8 @@ class Lasting:
             self._close_opener()
         elif self._opener is not None:
             self._opener.tick(now)
+            if self._opener.is_closed:  # something ran out
+                self._opener, self._open_s = None, now + RETRY_S
         elif now >= self._open_s:
             self._streams.cut = set(self._streams.proven)
             try:

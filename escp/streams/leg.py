@@ -365,6 +365,7 @@ class Leg:
                 loop.watch,
                 loop.unwatch,
                 loop.now(),
+                is_again=True,
             )
         return self._search(self._reached, self._port, wanted, streams)
 

@@ -3,7 +3,7 @@
 import os
 
 from escp._fast.crypto.channel import Channel
-from escp.constants import HELLO_TIMEOUT_S, MAX_STREAMS, MAX_UNPROVEN, PROTOCOL_MAJOR
+from escp.constants import HELLO_TIMEOUT_S, MAX_STREAMS, MAX_UNPROVEN, MAX_UNPROVEN_AGAIN, PROTOCOL_MAJOR
 from escp.errors import NetworkError, describe_errno
 from escp.lean import sockets
 from escp.lean.eventloop import Watch
@@ -89,7 +89,12 @@ class Acceptor:
     If there are too many strangers, the oldest one goes of the place that has the most, if these are more
     than a session's streams. So a true stream whose hello is late, because a packet was lost, stays, however
     many come from elsewhere.
+
+    *is_again*: the copy runs, with files open. So few strangers are let in, and what ran out, which may have
+    been others' fault, closes the port and nothing else: `is_closed`.
     """
+
+    is_port = True
 
     def __init__(
         self,
@@ -98,13 +103,17 @@ class Acceptor:
         watch: Watch,
         unwatch: "Callable[[int], None]",
         now: float,
+        *,
+        is_again: bool = False,
     ):
         self._listener = listener
+        self._is_again = is_again
         self._streams = streams
         self._watch, self._unwatch = watch, unwatch
         # In the order they came: when, from where, what they have said.
         self._unproven: dict[sockets.Socket, tuple[float, bytes, bytearray]] = {}
-        self._max_unproven = min(MAX_UNPROVEN, os.sysconf("SC_OPEN_MAX") // 4)
+        most = MAX_UNPROVEN_AGAIN if is_again else MAX_UNPROVEN
+        self._max_unproven = min(most, os.sysconf("SC_OPEN_MAX") // 4)
         self._channels: dict[
             sockets.Socket, tuple[int, Channel, int]
         ] = {}  # of those whose preamble is right
@@ -128,11 +137,17 @@ class Acceptor:
             if explain_shortage(e) is None:
                 return  # gone again before it was accepted
             if not self._unproven:
+                if self._is_again:
+                    return self.close()
                 raise  # it would wait here for ever, and this process with it
             return self._drop_stranger()
         self.take(sock)
         if len(self._unproven) > self._max_unproven + self._n_missing:
             self._drop_stranger()
+
+    @property
+    def is_closed(self) -> bool:
+        return self._listener is not None and self._listener.fileno() < 0
 
     @property
     def is_let_in(self) -> bool:

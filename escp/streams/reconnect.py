@@ -21,6 +21,10 @@ RETRY_S = 1.0  # while no port is free
 # After this side's end: the other one closes its connections a moment later, and that is no cut.
 END_S = 1.0
 DOUBT_S = 2.0  # between two looks for connections that bring nothing
+# An end that only doubts, for hours if the other one's disk stands still, has its port open so long, then
+# shut. The other end begins less than 10 s earlier or later, if it does, and tries every 2 s.
+PORT_OPEN_S = 15.0
+PORT_SHUT_S = 45.0
 
 
 class Reconnector:
@@ -49,6 +53,7 @@ class Reconnector:
         self._failures: dict[int, tuple[float, Failure]] = {}  # since when, and why
         self._opener: Connector | Acceptor | None = None
         self._open_s = 0.0  # not before
+        self._shut_s = 0.0  # when its port is shut, if it has one
         self._begin_s = 0.0  # of an outage
         self._doubts: dict[int, int] = {}  # streams that bring nothing, and the numbers of their connections
         self._doubt_s = 0.0  # of the next look
@@ -125,11 +130,22 @@ class Reconnector:
             )
         if self._opener is not None:
             self._opener.tick(now)
+            self._shut(now)
         elif now >= self._open_s:
             try:
                 self._opener = self._open(self._failures.keys() | self._doubts.keys())
+                self._shut_s = now + PORT_OPEN_S
             except NetworkError:
                 self._open_s = now + RETRY_S
+
+    def _shut(self, now: float) -> None:
+        """A port need not be open all the time."""
+        assert self._opener is not None
+        if self._opener.is_closed:  # something ran out
+            self._opener, self._open_s = None, now + RETRY_S
+        elif self._opener.is_port and not self._failures and now >= self._shut_s:
+            self.close()
+            self._open_s = now + PORT_SHUT_S
 
     def _doubt(self, now: float) -> None:
         """Look for connections that bring nothing."""
@@ -138,6 +154,8 @@ class Reconnector:
         for stream in self._doubts.keys() - streams.doubted:
             if streams.number(stream) == self._doubts[stream]:  # it has brought something
                 del self._doubts[stream]
+        if not self._doubts and not self._failures:
+            self._open_s = now
         for stream in streams.doubted - self._doubts.keys():
             self._doubts[stream] = streams.number(stream)
             if self._opener is not None:

@@ -233,6 +233,25 @@ def test_no_more_open_files_costs_the_crowd_a_place(ends, monkeypatch):
     assert ends.closes(strangers[0]) and not is_closed(true) and not is_closed(strangers[1])
 
 
+def test_strangers_take_nothing_from_a_copy_that_runs(ends, monkeypatch):
+    """A few are let in; and when nothing more can be opened the port is closed, and the copy goes on."""
+    ends.acceptor.close()
+    again = listen("127.0.0.1", ends.address[1], 1)
+    ends.acceptor = Acceptor(again, ends.receiver, ends.loop.watch, ends.loop.unwatch, 0.0, is_again=True)
+    for _ in range(40):
+        ends.invade()
+    assert ends.run_until(lambda: sum(not is_closed(sock) for sock in ends.strangers) == 4 + 4)
+    ends.run(HELLO_TIMEOUT_S + 1)
+    assert all(ends.closes(sock) for sock in ends.strangers) and not ends.acceptor.is_closed
+
+    def accept(_):
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    monkeypatch.setattr(listener.sockets, "accept", accept)
+    ends.invade()
+    assert ends.acceptor.is_closed
+
+
 def test_port_is_closed_as_soon_as_all_streams_are_there(ends):
     stranger = ends.invade()
     for stream in range(4):
