@@ -3,7 +3,7 @@
 from escp.agent.agentlog import AgentLog
 from escp.constants import INITIATOR_SILENT_S, KEEPALIVE_S, SECRET_BYTES, START_ALIVE_S
 from escp.control.channel import ControlChannel
-from escp.control.messages import Cut, Damaged, Link, Listening, Relay
+from escp.control.messages import Cut, Damaged, Link, Listening, Mute, Relay
 from escp.errors import AgentError, NetworkError, ProtocolError
 from escp.failures import FAST_AUTH, Failure
 from escp.lean import sockets
@@ -56,6 +56,7 @@ class Way:
         self.streams: Streams | None = None
         self._relayed: RelayedStreams | None = None  # through a relay these come first
         self._doubt_s = 0.0  # when to tell it next of connections that bring nothing
+        self._mute_s = float("inf")  # the same of the initiator
         self._opener: Opener | None = None
         self._reconnector: Reconnector | None = None  # of streams that were there
         self._lasting: Lasting | None = None  # once the streams run
@@ -226,6 +227,9 @@ class Way:
             for stream in self.streams.doubted:
                 self._doubt_s = now + KEEPALIVE_S
                 self._tell_cut(stream, is_doubt=True)
+        if now >= self._mute_s:
+            self._mute_s = now + KEEPALIVE_S
+            self._tell_mute(now)
 
     def _is_answered_soon(self, now: float) -> bool:
         """Whether to wait on: the other host lets connections in, and may answer them once it goes on."""
@@ -260,6 +264,8 @@ class Way:
             self._lasting = self._make_lasting(self._link.control_secret)
         self._link = self._link._replace(control_secret=b"")
         end.start(self.streams)
+        if self._link.tells_mute:
+            self._mute_s = self._loop.now()
         self._log.begin(
             role="sender" if self._is_sender else "receiver", host=self._peer_address,
             streams=self.streams.n_streams, block_bytes=self._link.block_bytes, aead=choose_aead(),
@@ -353,12 +359,20 @@ class Way:
         assert self._relayed
         self._channel.send(Cut(stream, self._relayed.number(stream), is_doubt))
 
+    def _tell_mute(self, now: float) -> None:
+        """The initiator compares it with what the other end of these connections knows."""
+        assert self.streams
+        numbers = self._relayed or self.streams
+        for stream, (_, n_received, n_acked) in self.streams.find_mute(now).items():
+            self._channel.send(Mute(stream, numbers.number(stream), n_received, n_acked))
+
     def resume(self, stream: int) -> None:
         assert self._reconnector
         self._reconnector.resume(stream)
 
     def end(self) -> None:
         """The plane is done."""
+        self._mute_s = float("inf")
         if self._reconnector is not None:
             self._reconnector.end()
 

@@ -97,7 +97,7 @@ class Link(Message, initiator=(Send, Receive)):
     itself before the other. `reconnect_s`: how long a stream that broke is waited for; 0: not at all (1.2).
     `control_secret`: with what the control channel comes back if ssh is lost; empty: it does not (1.2).
     `control_port`: where the streams lead to another agent, the first of the ports on one of which this one
-    listens for it then; 0: it comes back as the streams do (1.2).
+    listens for it then; 0: it comes back as the streams do (1.2). `tells_mute`: `Mute` is wanted (1.2).
     """
 
     secret: bytes
@@ -115,6 +115,7 @@ class Link(Message, initiator=(Send, Receive)):
     control_secret: bytes = b""
     control_port: int = 0
     n_control_ports: int = 0
+    tells_mute: bool = False
 
     def __repr__(self) -> str:
         return f"Link(mode={self.mode!r})"
@@ -148,6 +149,19 @@ class Cut(Message, agent=(Hello,), repeats=True):
     stream: int
     connection: int
     is_doubt: bool = False
+
+
+class Mute(Message, agent=(Hello,), repeats=True, is_counted=False):
+    """Nothing comes over that connection of a stream, and nothing is unread; said again every 5 s (1.2).
+
+    Only where the `Link` asks for it. `n_received`: bytes that this host's system has had over it;
+    `n_acked`: bytes of this host's that something on the way has acknowledged.
+    """
+
+    stream: int
+    connection: int
+    n_received: int
+    n_acked: int
 
 
 class Relay(Message, initiator=(Send, Receive)):

@@ -4,12 +4,13 @@ import os
 from abc import abstractmethod
 
 from escp.constants import SECRET_BYTES
-from escp.control.messages import Bye, Damaged, Hello, Listening, Message, PartTold, Result
+from escp.control.messages import Bye, Damaged, Hello, Listening, Message, Mute, PartTold, Result
 from escp.errors import AgentError, EndedError, NetworkError, ProtocolError, StrangerError
 from escp.failures import FAST_UNSAFE, Failure
 from escp.jobs.job import UPDATE_S, Job, Task
 from escp.jobs.lost import LostAgents
 from escp.jobs.standstill import find_turn
+from escp.jobs.swallowed import Swallowed
 from escp.jobs.target import AgentTarget
 from escp.options.location import Location
 from escp.remote.agentlink import AgentLink
@@ -17,7 +18,7 @@ from escp.streams.leg import Leg
 from escp.streams.receiveend import ReceiveEnd
 from escp.streams.sealing import choose_aead
 from escp.streams.sendend import SendEnd
-from escp.streams.streams import Streams
+from escp.streams.streams import LOST_S, Streams
 from escp.ui.display import format_address
 from escp.ui.progress import StartInfo
 
@@ -51,6 +52,7 @@ class AgentJob(Job):
             self._loop, task.watcher, 0 if options.is_embedded else options.reconnect_s,
             has_streams=self._has_plane,
         )  # fmt: skip
+        self._swallowed = Swallowed(options.reconnect_s or LOST_S)
         self._aead = choose_aead()
         self._secret = os.urandom(SECRET_BYTES)
         self._tell_detour: Callable[[str], None] = task.watcher.warn  # that the data goes through ssh
@@ -115,6 +117,8 @@ class AgentJob(Job):
         self._look_for_lost(now)
         if not self._is_started:
             self._go_on()
+        else:
+            self._swallowed.check(now, self._standstill.still_s, self._legs)
 
     def _look_for_lost(self, now: float) -> None:
         own = self._send_end
@@ -207,6 +211,8 @@ class AgentJob(Job):
             self._watcher.warn(
                 f"{agent.host}: data stream {message.stream + 1} brought what was not sent; connecting again"
             )
+        elif isinstance(message, Mute) and message.stream < self._n_streams:
+            self._swallowed.hear(agent, message, self._loop.now())
         elif not (
             self._take_answer(agent, message) or self._take_own(agent, message)
             or (self._deletion is not None and self._deletion.take_from(agent, message))
@@ -350,6 +356,7 @@ class AgentJob(Job):
 
     def _end_streams(self) -> None:
         """One end has seen the end of all streams, so the others have sent theirs."""
+        self._swallowed.end()
         for agent in self._agents:
             agent.streams_ended()
 

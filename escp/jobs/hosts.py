@@ -142,6 +142,7 @@ class HostsJob(FetchJob):
             addresses=addresses, port=leg.port, n_ports=1, patience_s=int(CONNECT_TIMEOUT_S),
             is_relayed=False, speaks_first=False, reconnect_s=again_s,
             control_secret=control_secret, control_port=own.port, n_control_ports=own.n_ports,
+            tells_mute=True,
         ))  # fmt: skip
         self._secret = b""
         self._streams_run()

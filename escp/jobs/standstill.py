@@ -11,22 +11,27 @@ class Standstill:
     """`look` at the counters all the time."""
 
     def __init__(self, now: float):
-        self._since_s = now
+        self._since_s = self._now_s = now
         self._counts: tuple[int, ...] = ()
         self.is_told = False
 
     def look(self, now: float, counts: dict[str, int]) -> float:
         """For how long nothing has moved, from STILL_S on; 0 before."""
+        self._now_s = now
         moved = tuple(counts.get(name, 0) for name in _MOVES)
         if moved != self._counts:
             self._counts = moved
             self.begin(now)
-        still_s = now - self._since_s
-        return still_s if still_s >= STILL_S else 0.0
+        return self.still_s if self.still_s >= STILL_S else 0.0
+
+    @property
+    def still_s(self) -> float:
+        """For how long nothing had moved at the last look."""
+        return self._now_s - self._since_s
 
     def begin(self, now: float) -> None:
         """Something moves, or nothing has to."""
-        self._since_s = now
+        self._since_s = self._now_s = now
         self.is_told = False
 
 

@@ -108,6 +108,7 @@ class Leg:
             control_secret=b"" if self._mode == "tunnel" or not reconnect_s else control_secret,
             control_port=options.port if is_apart else 0,
             n_control_ports=options.n_ports if is_apart else 0,
+            tells_mute=True,
         )
 
     @property

@@ -37,6 +37,7 @@ PREAMBLE = struct.Struct(">4sBBHII")  # docs/protocol.md 4.5: magic, major, zero
 MAGIC = b"ESCP"
 # <linux/tcp.h>: tcpi_state, tcpi_retransmits, tcpi_probes; tcpi_last_data_sent, _data_recv, _ack_recv (ms)
 _TCP_INFO = struct.Struct("=BxBB40xI4xII")
+_TCP_COUNTS = struct.Struct("=120xQQ")  # tcpi_bytes_acked, tcpi_bytes_received
 _ESTABLISHED = 1  # <netinet/tcp.h>
 HELLO_FRAME_BYTES = 8 + 16 + 16
 LOST_S = 120.0  # nothing acknowledged for so long: the network is gone
@@ -219,6 +220,21 @@ class Streams:
         self.doubted = {
             stream for stream in self.proven if stream not in self.cut and self._is_mute(stream, now)
         }
+
+    def find_mute(self, now: float) -> dict[int, tuple[int, int, int]]:
+        """Of each stream to which nothing comes any more: its connection's number, bytes that came, bytes
+        of this end's that were acknowledged. Without those for which the kernel does not count."""
+        found = {}
+        for stream in self.proven.keys() - self.cut:
+            if self._is_mute(stream, now):
+                sock = self.proven[stream][0]
+                try:
+                    counts = sock.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _TCP_COUNTS.size)
+                    n_acked, n_received = _TCP_COUNTS.unpack(counts)
+                except (OSError, struct.error):
+                    continue
+                found[stream] = self.number(stream), n_received, n_acked
+        return found
 
     def _is_mute(self, stream: int, now: float) -> bool:
         sock, _ = self.proven[stream]

@@ -5,6 +5,7 @@ secret         hex of the session's secret, so that a test can look for it
 silent_s       so long an agent may be silent, or owe an answer, in place of 600 and 120 s
 login_s        so long ssh may hear nothing while it logs in, in place of 180 s
 still_s        nothing has to move for so long before that is told, in place of 15 s, and no host to be heard
+lost_s         so long what comes nowhere is waited for with --reconnect-timeout=0, in place of 120 s
 pause_s        the first pause of --retry, in place of 5 s
 ports          {"1232": 5000}: connect to 5000, or let the other agent do it, where an agent listens on 1232
 """
@@ -31,6 +32,7 @@ def apply(settings: dict) -> None:
     if "silent_s" in settings:
         escp.control.course.PEER_SILENT_S = escp.control.course.ANSWER_TIMEOUT_S = settings["silent_s"]
     escp.remote.loginwatch.LOGIN_SILENT_S = settings.get("login_s", escp.remote.loginwatch.LOGIN_SILENT_S)
+    escp.jobs.agentjob.LOST_S = settings.get("lost_s", escp.jobs.agentjob.LOST_S)
     escp.cli.retry.FIRST_PAUSE_S = settings.get("pause_s", escp.cli.retry.FIRST_PAUSE_S)
     if "still_s" in settings:
         escp.jobs.standstill.STILL_S = escp.jobs.agentjob.UNHEARD_S = settings["still_s"]
