@@ -172,6 +172,14 @@ def test_without_resume_an_old_part_goes(escp, big, cut, target, options):
     assert_whole(big, target)
 
 
+@pytest.mark.parametrize("options", [[], ["--no-partial"], ["--inplace"]], ids=" ".join)
+def test_a_journal_whose_part_has_just_got_its_name_goes(escp, big, cut, target, options):
+    """Its run was killed in between."""
+    os.rename(part_of(cut), cut)
+    escp.copy(*OPTIONS, *options, big, remote(target))
+    assert_whole(big, target)
+
+
 def test_no_partial_leaves_nothing(escp, big, target):
     process = escp.start(*OPTIONS, "--no-partial", "-l", "4M", big, remote(target))
     with pytest.raises(subprocess.TimeoutExpired):

@@ -227,18 +227,22 @@ cdef void part_clear(tree *t, const new_file *f, const entry *e) noexcept nogil:
     cdef char name[MAX_NAME_BYTES + 1]
     cdef part_wish wish
     cdef new_file old
+    cdef int what
     memset(&wish, 0, sizeof(wish))
     memset(&old, 0, sizeof(old))
     memcpy(old.name, f.name, strlen(f.name) + 1)
-    old.wish = &wish
+    old.dirfd, old.wish = f.dirfd, &wish
     compose_name(old.temporary, old.name, PART)
     name_journal(name, old.name)
-    if find_old(t, f.dirfd, name, &old) != FOUND_OLD:
-        return
-    if is_given(t, e, old.temporary) or is_given(t, e, name):
+    what = find_old(t, f.dirfd, name, &old)
+    if what == FOUND_NONE and examine(t, f.dirfd, name, &old, False) == FOUND_OLD and old.journal.fd >= 0:
+        what = FOUND_OLD  # its run was killed when the part had just got its name
+    if what != FOUND_OLD or is_given(t, e, old.temporary) or is_given(t, e, name):
         close_both(&old)
-    else:
+    elif old.fd >= 0:
         remove_old(f.dirfd, name, &old)
+    else:
+        remove_journal(&old)
 
 
 # ---- Of files that do not come any more ------------------------------------------------------------
