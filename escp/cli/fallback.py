@@ -56,6 +56,7 @@ def run_scp(options: Options, error: NoAgentError, report: Events, due_s: float)
         raise AgentError(f"{error}, and there is no scp here that could copy in its place", error.hint)
     unlisted = ", and no log lists its files" if options.logs_files else ""
     report.warn(f"{error}: scp copies in its place, through ssh, and nothing is verified{unlisted}")
+    report.replace(_NAME)
     for stream in (sys.stdout, sys.stderr):
         find_lines(stream).wait()  # what is said comes before scp's own words
     code = _run([program, *_make_options(options), "--", *options.words], _direct_output(options), due_s)

@@ -89,8 +89,11 @@ class Events:
     def leave(self, exit_code: int) -> None:
         """--check has ended."""
 
+    def replace(self, program: str) -> None:
+        """*program* begins to copy in escp's place (--fallback)."""
+
     def replaced(self, program: str, exit_code: int) -> None:
-        """*program* has copied in escp's place (--fallback), and has ended so; in place of `finish`."""
+        """It has ended so; in place of `finish`."""
 
     def finish(self, summary: Summary, error: EscpError | None = None) -> None:
         """The session ran to its end. *error* is what the exit status is about, if it is not 0 or 1."""

@@ -49,6 +49,7 @@ class JsonUi(WordsUi):
         self._snapshot: Snapshot | None = None
         self._next_progress_s = 0.0
         self._is_ended = False
+        self._program = "escp"  # that copies
 
     def begin(self, info: StartInfo) -> None:
         self._emit(
@@ -178,8 +179,11 @@ class JsonUi(WordsUi):
         self._tell_result(exit_code, numbers, error)
         self._is_ended = True
 
+    def replace(self, program: str) -> None:
+        self._program = program
+
     def replaced(self, program: str, exit_code: int) -> None:
-        self._tell_result(exit_code, _NO_NUMBERS, explain_replaced(program, exit_code), program)
+        self._tell_result(exit_code, _NO_NUMBERS, explain_replaced(program, exit_code))
         self._is_ended = True
 
     def page(self, name: str, text: str, options: "Sequence[dict[str, object]]" = ()) -> None:
@@ -195,10 +199,8 @@ class JsonUi(WordsUi):
         """Of --show-config."""
         self._put("setting", {"name": name, "value": value, "origin": to_valid_text(origin)})
 
-    def _tell_result(
-        self, exit_code: int, numbers: dict[str, object], error: EscpError | None, program: str = "escp"
-    ) -> None:
-        what = {"schema": SCHEMA, "program": program, "ok": exit_code == 0, "exit_code": exit_code}
+    def _tell_result(self, exit_code: int, numbers: dict[str, object], error: EscpError | None) -> None:
+        what = {"schema": SCHEMA, "program": self._program, "ok": exit_code == 0, "exit_code": exit_code}
         self._put("result", {**what, **numbers, "error": _describe_error(error)})
 
     def _emit(self, kind: str, **fields: object) -> None:

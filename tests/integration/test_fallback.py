@@ -91,6 +91,8 @@ def test_stop_after_ends_scp(escp, source, target, missing):
         escp, missing, "--stop-after", "3s", "-l", "100k", source / "a", remote(target / "b"), code=17
     )
     assert "--stop-after" in done.error
+    words = ("--json", "--stop-after", "3s", "-l", "100k", source / "a", remote(target / "b"))
+    assert check_lines(copy(escp, missing, *words, code=17).out)[-1]["program"] == "scp"
 
 
 @pytest.mark.parametrize(
