@@ -93,6 +93,8 @@ Host *
     StrictHostKeyChecking no
     UserKnownHostsFile /dev/null
     LogLevel ERROR
+    # The default, which is safe against quantum computers, takes the client 65 ms of CPU time more.
+    KexAlgorithms curve25519-sha256
 """
             + self.client_settings
             + "\n"
