@@ -1,10 +1,15 @@
 """What a run of escp must not leave behind: processes, listening ports and unfinished files."""
 
 import os
+import socket
+import struct
 import time
 from pathlib import Path
 
 MARK = "ESCP_TEST_RUN"  # in the environment of all that one test starts, on both ends
+
+# <linux/netlink.h>, <linux/inet_diag.h>, <net/tcp_states.h>
+NETLINK_SOCK_DIAG, TCPDIAG_GETSOCK, REQUEST_DUMP, DONE, LISTEN = 4, 18, 0x301, 3, 10
 
 
 def find_processes(mark: str) -> dict[int, str]:
@@ -47,15 +52,25 @@ def find_agents(mark: str) -> dict[int, str]:
     return {pid: line for pid, line in found.items() if find_worker(pid) == pid}
 
 
-def find_listeners(first_port: int, n_ports: int, net: Path = Path("/proc/net")) -> list[int]:
-    """Ports of the range on which somebody listens."""
+def find_listeners(first_port: int, n_ports: int) -> list[int]:
+    """Ports of the range on which somebody listens.
+
+    By sock_diag(7): each test reads this a few times, and the kernel takes 25 ms or more to write
+    /proc/net/tcp, for it goes through all connections, those that have ended included.
+    """
     ports = set()
-    for table in ("tcp", "tcp6"):
-        for line in (net / table).read_text().splitlines()[1:]:
-            words = line.split()
-            if words[3] == "0A":
-                ports.add(int(words[1].rpartition(":")[2], 16))
-    return sorted(port for port in ports if first_port <= port < first_port + n_ports)
+    with socket.socket(socket.AF_NETLINK, socket.SOCK_DGRAM, NETLINK_SOCK_DIAG) as link:
+        request = struct.pack("=52xI4x", 1 << LISTEN)  # inet_diag_req
+        link.send(struct.pack("=IHHII", 16 + len(request), TCPDIAG_GETSOCK, REQUEST_DUMP, 1, 0) + request)
+        while True:
+            data = link.recv(1 << 16)
+            while data:
+                size, kind = struct.unpack_from("=IH", data)
+                if kind != TCPDIAG_GETSOCK:
+                    assert kind == DONE, f"sock_diag failed: {data!r}"
+                    return sorted(port for port in ports if first_port <= port < first_port + n_ports)
+                ports.add(struct.unpack_from("!H", data, 20)[0])  # idiag_sport
+                data = data[-(-size // 4) * 4 :]
 
 
 def find_unfinished(folder: Path) -> list[str]:

@@ -11,8 +11,6 @@ import subprocess
 import time
 from pathlib import Path
 
-from tests.support.leftovers import find_listeners
-
 TIMEOUT_S = 20
 PROBE = "ip link set lo up && ip link add x0 type veth peer name x1 && nft list ruleset"
 
@@ -82,7 +80,9 @@ class Namespace:
         return {one["counter"]["name"]: one["counter"]["bytes"] for one in listed if "counter" in one}
 
     def find_listeners(self, first_port: int, n_ports: int) -> list[int]:
-        return find_listeners(first_port, n_ports, net=Path(f"/proc/{self._holder.pid}/net"))
+        lines = self.run("ss", "--no-header", "--listening", "--tcp", "--numeric").splitlines()
+        ports = {int(line.split()[3].rpartition(":")[2]) for line in lines}
+        return sorted(port for port in ports if first_port <= port < first_port + n_ports)
 
     def stop(self) -> None:
         self._holder.kill()
