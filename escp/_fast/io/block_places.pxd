@@ -44,7 +44,8 @@ ctypedef struct place:
 ctypedef struct block_source:
     pthread_mutex_t lock
     pthread_cond_t filled  # streams: a place is READY, or the end
-    pthread_cond_t emptied  # writers: a place is FREE, or the end
+    pthread_cond_t emptied  # writers: a place is FREE, all that one of them has lent is, or the end
+    int n_waiting  # writers, for a place
     bint is_whole
     const uint8_t *whole
     uint64_t size

@@ -98,6 +98,7 @@ cdef int put(block_source *s, uint64_t offset, const uint8_t *data, uint64_t n, 
     cdef int n_out = 0
     cdef int rc = PUT_DONE
     cdef bint is_full = False
+    cdef bint is_late
     cdef uint64_t number
     cdef uint64_t k
     cdef place *p
@@ -111,7 +112,10 @@ cdef int put(block_source *s, uint64_t offset, const uint8_t *data, uint64_t n, 
             number = (offset + done[0]) // s.block
             p = find_place_locked(s, number, &is_full)
         if p == NULL:
-            if escp_cond_wait_until(&s.emptied, &s.lock, due_ns):
+            s.n_waiting += done[0] < n
+            is_late = escp_cond_wait_until(&s.emptied, &s.lock, due_ns) != 0
+            s.n_waiting -= done[0] < n
+            if is_late:
                 rc = PUT_FULL if is_full and done[0] < n else PUT_LATE
             continue
         k = (number + 1) * s.block - offset - done[0]

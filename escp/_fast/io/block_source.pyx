@@ -72,11 +72,14 @@ cdef int finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil:
 cdef void give_back(io_ring *ring, io_slot *slot) noexcept nogil:
     cdef block_source *s = <block_source *>ring.exchange
     cdef place *p = <place *>slot.lender
+    cdef int *n_out
     if p == NULL:
         return
     pthread_mutex_lock(&s.lock)
+    n_out = p.n_out
     free_place_locked(p)
-    pthread_cond_broadcast(&s.emptied)
+    if s.n_waiting or (n_out != NULL and n_out[0] == 0):  # a writer sleeps until all that it has lent is free
+        pthread_cond_broadcast(&s.emptied)
     pthread_mutex_unlock(&s.lock)
 
 
