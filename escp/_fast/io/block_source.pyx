@@ -263,7 +263,8 @@ cdef class BlockSource:
         """Keeps in mind what of n bytes has been handed over, where that is not all."""
         if rc != PUT_DONE:
             self.grid.disclaim(at, n)
-            self.partial[at] = (n, done)
+            if done:
+                self.partial[at] = (n, done)
         return rc
 
     cdef object take_partial(self, object offset, uint64_t n):

@@ -231,6 +231,9 @@ def test_small_blocks_are_written_at_once_where_nothing_is_waited_for():
         assert source.write_at_once(number * 256 * KIB, piece)
     assert not source.write_at_once(256 * 256 * KIB, piece)  # there is no room
     assert source.write(256 * 256 * KIB, piece, 0) == FULL
+    # None of these was taken, so they may come in other pieces.
+    assert source.write(256 * 256 * KIB, bytes(32 * KIB), 0) == FULL
+    assert source.write(256 * 256 * KIB, piece, 0) == FULL
     source.stop()
     assert not source.write_at_once(4 * KIB, piece)
     assert source.write(4 * KIB, piece, 0) == STOPPED
