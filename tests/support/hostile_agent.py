@@ -68,7 +68,7 @@ def apply(lies: dict) -> None:
             message = message._replace(**lies.get("progress", {}))
         elif isinstance(message, FileFailed) and self._sender and lies.get("is_silent"):
             return
-        elif isinstance(message, Measured):
+        elif isinstance(message, Measured) and message.digests:  # else it tells only how much was read
             message = message._replace(**measured)
         tell(self, message)
         if isinstance(message, Opened) and lies.get("early"):
