@@ -6,7 +6,16 @@ from dataclasses import dataclass, field
 
 from dataset import Dataset
 from scratch import Scratch
-from tools import RIVAL, Tool, Toolbox, durable_rate, take_data_rate, take_limit_rate, take_seconds
+from tools import (
+    RIVAL,
+    Tool,
+    Toolbox,
+    durable_rate,
+    name_size,
+    take_data_rate,
+    take_limit_rate,
+    take_seconds,
+)
 
 MIB, GIB = 1 << 20, 1 << 30
 BLOCK_BYTES = 4096  # what a small file takes on the disk
@@ -109,6 +118,14 @@ class Cases:
         box, options = self._box, ("-t", "2", "--json")
         reference = box.escp(data, take_data_rate, "--ioengine=dummy", *options, name="dummy::dummy")
         tools: list[Tool | None] = [box.program(data, take_data_rate, "write", MIB)]
+        # What blocks of the streams of that size cost without any program: nothing is asked of these.
+        of_sizes = [
+            box.escp(
+                data, take_data_rate, "--ioengine=dummy", f"--blocksize={size}", *options,
+                name=f"dummy::dummy {name_size(size)}",
+            )
+            for size in (256 << 10, 512 << 10, BLOCKS[-1])
+        ]  # fmt: skip
         of_ways = {
             "write_block": BLOCKS,
             "write_blocks": BLOCKS[:1],
@@ -119,7 +136,7 @@ class Cases:
         for way in ("send", "receive"):
             tools += [box.ring(data, take_data_rate, way, size, *options) for size in BLOCKS]
         bounds = [Bound(tool.name, (reference.name,), 0.90) for tool in tools if tool]
-        return Case("programs", "GB/s", self._n_rounds, [reference, *tools], bounds)
+        return Case("programs", "GB/s", self._n_rounds, [reference, *of_sizes, *tools], bounds)
 
     def _file(self, name: str, data: Dataset, bounds: list[Bound], *, in_shm: bool) -> Case:
         rate = durable_rate(data.n_bytes / 1e9)

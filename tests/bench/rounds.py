@@ -1,4 +1,8 @@
-"""A case's runs, all tools in turn (A B C A B C …): what drifts on the machine hits all of them alike."""
+"""A case's runs, all tools in turn, there and back (A B C C B A A B C …).
+
+What drifts on the machine hits all of them alike, and so does what a run leaves behind for the next: caches,
+dirty pages, the kernel's free lists. (In turns A B C A B C …, A would always run after C, and B never.)
+"""
 
 import json
 import shutil
@@ -19,7 +23,7 @@ def play(case: Case, runner: Runner, scratch: Scratch, agent_pid_file: Path, run
         for tool in case.tools:
             _play_one(case, tool, -1, runner, scratch, agent_pid_file, checked)
     for i in range(case.n_rounds):
-        for tool in case.tools:
+        for tool in case.tools if i % 2 == 0 else case.tools[::-1]:
             run = _play_one(case, tool, i, runner, scratch, agent_pid_file, checked)
             runs.append(run)
             figures = "  ".join(f"{value:.3f} {case.unit}" for value in run.values.values())
