@@ -7,13 +7,13 @@ params.target = 'dtn2:/data/'
 params.runs = 'run1,run2,run3'
 
 process compute {
-    tag run
+    tag "$run"
 
     input:
     val run
 
     output:
-    path run
+    path "$run"
 
     script:
     """

@@ -1,8 +1,7 @@
-"""examples/ for workflow engines and batch systems: Snakemake itself; of Nextflow and Slurm their scripts."""
+"""examples/ for workflow engines and batch systems: Snakemake and Nextflow; of Slurm its script."""
 
 import json
 import re
-import shutil
 import signal
 import subprocess
 from pathlib import Path
@@ -11,6 +10,7 @@ import pytest
 
 from tests.examples.conftest import EXAMPLES, assert_page_shows
 from tests.support.command import needs_source
+from tests.support.nextflow import LacksNextflow, find_nextflow
 from tests.support.sshd import HOST
 from tests.support.trees import list_tree, write_random
 
@@ -80,11 +80,28 @@ def test_scripts_of_nextflow_compute_and_send(run, folder, target):
     assert_all_arrived(target)
 
 
-@pytest.mark.skipif(not shutil.which("nextflow"), reason="there is no nextflow here")
-def test_nextflow_runs_the_pipeline(run, folder, target):
-    said = run("nextflow", "-q", "run", PIPELINE, "--target", f"{HOST}:{target}/")
-    assert sorted(said.split()) == sorted(f"sent: {name}" for name in RUNS)
+@pytest.fixture(scope="module")
+def nextflow():
+    """Its path."""
+    try:
+        return find_nextflow() / "nextflow"
+    except LacksNextflow as e:
+        pytest.skip(str(e))
+
+
+@pytest.mark.timeout(600)  # its jars are fetched
+def test_nextflow_runs_the_pipeline(run, folder, target, nextflow):
+    said = run(nextflow, "-q", "run", PIPELINE, "--target", f"{HOST}:{target}/")
+    assert sorted(said.splitlines()) == sorted(f"sent: {name}" for name in RUNS)
+    assert_page_shows("nextflow", said)
     assert_all_arrived(target)
+
+
+@pytest.mark.timeout(300)
+def test_nextflow_takes_no_copy_for_done_that_failed(run, folder, target, nextflow):
+    words = ["run", PIPELINE, "--runs", "run1", "--target", f"{HOST}:{target}/absent/x/"]
+    said = run(nextflow, "-q", *words, code=1)
+    assert "sent: run1" not in said.splitlines() and "terminated with an error exit status (15)" in said, said
 
 
 # ---- Slurm ----------------------------------------------------------------------------------------------
