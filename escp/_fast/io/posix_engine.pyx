@@ -103,11 +103,11 @@ cdef int reap(io_ring *ring, int least, fast_err *err) noexcept nogil:
     cdef io_slot *slot
     cdef int i
     cdef int n
-    while least > 0:
+    while True:
         n = escp_io_getevents(<aio_context_t>ring.own, least, RING_DEPTH, events)
         if n < 0 and errno == EINTR:
             continue
-        if n <= 0:
+        if n < 0 or (n == 0 and least > 0):
             return fail(err, FAST_SYS, errno if n < 0 else EIO, "io_getevents")
         for i in range(n):
             slot = <io_slot *>events[i].data
@@ -115,7 +115,8 @@ cdef int reap(io_ring *ring, int least, fast_err *err) noexcept nogil:
             slot.state = SLOT_DONE
             ring.n_pending -= 1
         least -= n
-    return 0
+        if least <= 0:
+            return 0
 
 
 cdef int finish_write(io_slot *slot, fast_err *err) noexcept nogil:

@@ -76,8 +76,8 @@ ctypedef struct io_engine:
     int (*put_small)(io_ring *ring, const uint8_t *data, size_t n, fast_err *err) noexcept nogil
     # Begins to read or write what the slot says: sets its state, and counts it in n_pending if it is PENDING.
     void (*submit)(io_ring *ring, io_slot *slot) noexcept nogil
-    # Waits until *least* pending slots are done (there are at least as many), and sets *result* and state of all
-    # that are. -1: waiting failed, and would fail again. NULL: no slot is ever pending.
+    # Waits until *least* pending slots are done (there are at least as many; 0: without waiting), and sets *result* and
+    # state of all that are. -1: waiting failed, and would fail again. NULL: no slot is ever pending.
     int (*reap)(io_ring *ring, int least, fast_err *err) noexcept nogil
     # Does at once what is left of a slot: of a READY one everything, of a DONE one what is missing. -1: it can't.
     # It may read another block of the same file than was asked for, and says so in *offset* and *n_bytes*.
@@ -118,7 +118,7 @@ cdef void slot_write(io_ring *ring, io_slot *slot, int fd, int64_t offset, uint3
 cdef int slot_wait(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
 # Finishes a slot that is not pending. -1: fewer than n_bytes could be read or written.
 cdef int slot_finish(io_ring *ring, io_slot *slot, fast_err *err) noexcept nogil
-# Waits until *least* pending slots are done, or all if there are fewer. -1: as slot_wait.
+# Waits until *least* pending slots are done, or all if there are fewer; 0: without waiting. -1: as slot_wait.
 cdef int ring_reap(io_ring *ring, int least, fast_err *err) noexcept nogil
 # Where the contents of a slot are that was read.
 cdef const uint8_t *slot_contents(const io_slot *slot) noexcept nogil

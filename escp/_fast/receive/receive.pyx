@@ -204,6 +204,10 @@ cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept 
     cdef size_t n = 0
     if is_settling_due(t) and settle_small(t, err) < 0:
         return -1
+    # Where data is at hand all the time nobody waits for a write until all slots are used: a journal would lack blocks
+    # that the disk has long had, and a copy that is killed would lose them.
+    if t.ring.n_pending and end_writes(t, 0, err) < 0:
+        return -1
     slot = ring_free_slot(&t.ring)
     while slot == NULL:
         if end_writes(t, 1, err) < 0:

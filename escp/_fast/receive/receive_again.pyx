@@ -32,6 +32,8 @@ cdef int receive_all(receive_stream *t, uint8_t *to, size_t n, fast_err *err) no
         n -= k
         if n and k < IDLE_BYTES:  # in IDLE_S: the sender may have sent more, or lack the last answer
             t.was_idle = True
+            if t.ring.n_pending and end_writes(t, 0, err) < 0:
+                return -1
             if tell_taken(t, t.n_frames, err) < 0:
                 return -1
     return 0
