@@ -4,7 +4,6 @@ The agent finds what a pattern matches; the initiator checks with the same rules
 is one that the user asked for.
 """
 
-import os
 import re
 import stat
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from functools import lru_cache
 from escp.errors import StrangerError
 from escp.names import guarded
 from escp.names.landing import base_name
+from escp.ui.display import show_name
 
 _MAGIC = re.compile(rb"[*?\[\\]")
 _CLASSES = {  # within a set: [[:digit:]]; of ASCII, as in the C locale
@@ -177,4 +177,5 @@ def check_offered_name(source: bytes, name: bytes, peer: str) -> None:
         (is_home and not name.startswith(b".")) or (has_magic(wanted) and matches(wanted, name))
     ):
         return
-    raise StrangerError(f"{peer} offered '{os.fsdecode(name)}', which was not asked for")
+    # It is no name of the user's, and nothing has it here: a program that prints the error is not to obey it.
+    raise StrangerError(f"{peer} offered '{show_name(name)}', which was not asked for")

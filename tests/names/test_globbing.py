@@ -108,6 +108,17 @@ def test_names_without_wildcards_read_no_directory(tmp_path, monkeypatch):
     assert list(expand(os.fsencode(tmp_path) + b"/a\\[1]")) == [os.fsencode(tmp_path) + b"/a[1]"]
 
 
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [(b"a\n\x1b]0;b\x07", r"a\n\x1b]0;b\x07"), (b"a\\n", r"a\\n"), (b"\xff\xe2\x80\xae", r"\xff\u202e")],
+)
+def test_refused_name_is_told_on_one_line_and_unlike_any_other(name, shown):
+    """Programs print what escp raises, and this is what a peer wrote."""
+    with pytest.raises(RefusedError) as raised:
+        check_offered_name(b"b", name, "box")
+    assert f"'{shown}'" in str(raised.value)
+
+
 @pytest.mark.parametrize("source", [b"*", b"a*", b"~", b"~user", b".", b"/", b"", b"dir/*", b"a"])
 @pytest.mark.parametrize("name", [b"..", b".", b"a/b", b"/", b"a\0", b"../a", b"a/..", b"/a", b".a"])
 def test_bad_name_is_refused_whatever_was_asked(source, name):
