@@ -4,6 +4,9 @@ Neither end can tell that from a disk that stands still at the other. Both toget
 nothing that it has not got, so where more is acknowledged at one end than came to the other, something on the
 way has it. What each end's system has counted its escp says over the control channel. Who waits for a disk
 has something unread, or was sent nothing; it is not mistaken for that.
+
+Where the answers to hellos are swallowed, one end has taken a later connection than the other has got: each
+hello gives it one more, over which nothing comes either. Who waits for a disk has the other end's.
 """
 
 from escp.control.messages import Mute
@@ -18,6 +21,7 @@ if TYPE_CHECKING:
     from escp.streams.leg import Leg
 
     Counts = dict[int, tuple[int, int, int]]  # of each stream, as `Streams.find_mute`
+    Numbers = dict[int, int]  # of each stream that of the last connection that is known to have been there
 
 VALID_S = 8.0  # so long what an agent says counts: it says it every 5 s
 LOOK_S = 2.0
@@ -28,15 +32,17 @@ class Swallowed:
     """`hear` what agents say; `check` raises NetworkError once it is so for *limit_s*, and nothing moves."""
 
     def __init__(self, limit_s: float):
-        self._limit_s = limit_s
+        self._limit_s = max(limit_s, VALID_S + LOOK_S)  # what was said of a connection may be over since
         self._since_s: float | None = None  # one is known
         self._is_over = False
         self._said: dict[AgentLink, dict[int, tuple[float, tuple[int, int, int]]]] = {}
+        self._numbers: dict[AgentLink, Numbers] = {}
         self._look_s = 0.0
 
     def hear(self, agent: "AgentLink", mute: Mute, now: float) -> None:
         counts = mute.connection, mute.n_received, mute.n_acked
         self._said.setdefault(agent, {})[mute.stream] = now, counts
+        self._numbers.setdefault(agent, {})[mute.stream] = mute.connection
 
     def end(self) -> None:
         """All streams have ended: what is swallowed now is missed by nobody."""
@@ -61,20 +67,29 @@ class Swallowed:
             )
 
     def _find(self, now: float, legs: "dict[AgentLink, Leg]") -> int | None:
-        for one, other in self._pair(now, legs):
+        for one, other, numbers in self._pair(now, legs):
             for stream in one.keys() & other.keys():
                 if _is_swallowed(one[stream], other[stream]):
                     return stream
+            for counts, known in ((one, numbers[1]), (other, numbers[0])):
+                for stream in counts.keys() & known.keys():
+                    if counts[stream][0] < known[stream]:
+                        return stream
         return None
 
-    def _pair(self, now: float, legs: "dict[AgentLink, Leg]") -> "Iterator[tuple[Counts, Counts]]":
-        """What both ends know of their connections."""
+    def _pair(
+        self, now: float, legs: "dict[AgentLink, Leg]"
+    ) -> "Iterator[tuple[Counts, Counts, tuple[Numbers, Numbers]]]":
+        """What both ends know of their connections, and the numbers of those."""
         for agent, leg in legs.items():
             if leg.streams is not None:
-                yield self._find_said(agent, now), leg.streams.find_mute(now)
+                said = self._find_said(agent, now)
+                own = {stream: leg.streams.number(stream) for stream in said}
+                yield said, leg.streams.find_mute(now), (self._numbers.get(agent, {}), own)
         if not legs and len(self._said) == 2:
             one, other = self._said
-            yield self._find_said(one, now), self._find_said(other, now)
+            yield (self._find_said(one, now), self._find_said(other, now),
+                   (self._numbers[one], self._numbers[other]))  # fmt: skip
 
     def _find_said(self, agent: "AgentLink", now: float) -> "Counts":
         said = self._said.get(agent, {})

@@ -223,10 +223,13 @@ class Streams:
 
     def find_mute(self, now: float) -> dict[int, tuple[int, int, int]]:
         """Of each stream to which nothing comes any more: its connection's number, bytes that came, bytes
-        of this end's that were acknowledged. Without those for which the kernel does not count."""
+        of this end's that were acknowledged. Without those for which the kernel does not count.
+
+        Also of one that has not had more than the hello of a further connection: another may soon follow it.
+        """
         found = {}
         for stream in self.proven.keys() - self.cut:
-            if self._is_mute(stream, now):
+            if self._is_mute(stream, now, is_new_told=True):
                 sock = self.proven[stream][0]
                 try:
                     counts = sock.getsockopt(sockets.IPPROTO_TCP, sockets.TCP_INFO, _TCP_COUNTS.size)
@@ -236,7 +239,7 @@ class Streams:
                 found[stream] = self.number(stream), n_received, n_acked
         return found
 
-    def _is_mute(self, stream: int, now: float) -> bool:
+    def _is_mute(self, stream: int, now: float, *, is_new_told: bool = False) -> bool:
         sock, _ = self.proven[stream]
         known, since_s = self._first_looks.get(stream, (None, now))
         if known is not sock:
@@ -244,7 +247,10 @@ class Streams:
         try:
             silent_s = _look_at(sock)[4] / 1000
             is_first = silent_s >= now - since_s
-            return silent_s >= (FIRST_WORDS_S if is_first else MUTE_S) and not _count_queued(sock, _FIONREAD)
+            limit_s = FIRST_WORDS_S if is_first else MUTE_S
+            if is_first and is_new_told and self.number(stream):
+                limit_s = 0.0
+            return silent_s >= limit_s and not _count_queued(sock, _FIONREAD)
         except (OSError, struct.error):
             return False
 

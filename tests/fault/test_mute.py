@@ -81,6 +81,10 @@ class Swallowing(Watched):
         if not self._mute.is_mute:
             super()._pass_end_on(sink)
 
+    def _pass_break_on(self, *ends: socket.socket) -> None:
+        if not self._mute.is_mute:
+            super()._pass_break_on(*ends)
+
 
 def copy_past(escp, way, tree, target, mute, *, n_streams=2):
     try:

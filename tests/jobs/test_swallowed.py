@@ -19,7 +19,10 @@ class Story:
         self.swallowed = Swallowed(LIMIT_S)
         self.legs = {}
         if here is not None:
-            self.legs = {"one": SimpleNamespace(streams=SimpleNamespace(find_mute=lambda now: {0: here}))}
+            streams = SimpleNamespace(
+                find_mute=lambda now: {0: self.here}, number=lambda stream: self.here[0]
+            )
+            self.here, self.legs = here, {"one": SimpleNamespace(streams=streams)}
 
     def ends_at(self, until_s: float, **said: tuple[int, int, int]) -> float:
         """When the copy ends; infinity: not until then. *said*: connection, bytes received, acknowledged."""
@@ -49,8 +52,25 @@ def test_disks_that_stand_still_are_waited_for():
     assert Story(here=(0, 0, 5000)).ends_at(9000) == float("inf")  # who hears something, says nothing
 
 
-def test_another_connection_is_no_reason():
-    assert Story(here=(1, 0, 5000)).ends_at(9000, one=(0, 900, 1000)) == float("inf")
+def test_hellos_that_no_answer_comes_to():
+    """One end takes a connection each time, and hears nothing; the other one has the old one still."""
+    assert Story(here=(1, 40, 56)).ends_at(300, one=(0, 900, 1000)) == LIMIT_S
+    assert Story(here=(0, 900, 1000)).ends_at(300, one=(3, 56, 40)) == LIMIT_S
+    assert Story().ends_at(300, one=(1, 40, 56), other=(0, 900, 1000)) == LIMIT_S
+
+
+def test_of_what_was_taken_for_good_one_word_is_enough():
+    """The other end takes one more before each of the next words would be due."""
+    story = Story(here=(0, 900, 1000))
+    story.swallowed.hear("one", Mute(0, 1, 56, 40), 0.0)
+    assert story.ends_at(300) == LIMIT_S
+
+
+def test_another_connection_that_both_get_in_time_is_no_reason():
+    story = Story(here=(0, 900, 900))
+    assert story.ends_at(50, one=(1, 56, 40)) == float("inf")
+    story.here = (1, 40, 56)
+    assert story.ends_at(9000, one=(1, 56, 40)) == float("inf")
 
 
 def test_what_moves_again_begins_anew():

@@ -192,9 +192,13 @@ class Proxy:
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_WR if cut.is_half else socket.SHUT_RDWR)
         except OSError:
-            for one in (source, sink):
-                with contextlib.suppress(OSError):
-                    one.shutdown(socket.SHUT_RDWR)
+            self._pass_break_on(source, sink)
+
+    def _pass_break_on(self, *ends: socket.socket) -> None:
+        """The connection to one of them broke."""
+        for one in ends:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
 
     def _pass_end_on(self, sink: socket.socket) -> None:
         """What this thread reads from has ended."""
