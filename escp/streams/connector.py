@@ -103,6 +103,7 @@ class Connector:
         address = self._addresses[at % len(self._addresses)]
         sock = sockets.Socket(sockets.AF_INET6 if ":" in address[0] else sockets.AF_INET, sockets.SOCK_STREAM)
         sock.setblocking(False)
+        self._streams.prepare(sock)
         self._attempts[stream] = (sock, self._now, at)
         try:
             if self._bind_address is not None:

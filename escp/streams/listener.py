@@ -118,6 +118,7 @@ class Acceptor:
             sockets.Socket, tuple[int, Channel, int]
         ] = {}  # of those whose preamble is right
         if listener is not None:
+            streams.prepare(listener)
             watch(listener.fileno(), self._accept)
         self._now = now
         self.reason = "no connection arrived"

@@ -51,6 +51,9 @@ class RelayedStreams(Streams):
             self._begin(stream, self._inner.next_connection(stream))
             self._say_hello(stream, is_first=True)
 
+    def prepare(self, sock: sockets.Socket) -> None:
+        self._inner.prepare(sock)
+
     @property
     def is_complete(self) -> bool:
         """With reconnecting not before the other hosts are: the relay may have to come once more."""

@@ -52,6 +52,10 @@ FIRST_WORDS_S = 8.0  # the same of one that has brought its hello only: the answ
 SO_MAX_PACING_RATE = 47
 _FIONREAD, _TIOCOUTQ = 0x541B, 0x5411  # <asm-generic/ioctls.h>
 UNSENT_BYTES = 131072  # of a stream whose rate is limited
+# The kernel paces no connection's first ten segments, which on the loopback have 64 KiB each. So a segment is
+# a hundredth of a second's at most, and these are a tenth's; where the path's are smaller nothing changes.
+SEGMENTS_PER_S = 100
+LEAST_SEGMENT_BYTES, MOST_SEGMENT_BYTES = 536, 32767  # the latter is the kernel's
 
 
 def tune(sock: sockets.Socket, limit_bytes_per_s: int | None = None, *, may_reconnect: bool = False) -> None:
@@ -153,6 +157,13 @@ class Streams:
         if self.may_reconnect:
             return connection > self._numbers.get(stream, -1)
         return connection == 0 and stream not in self.proven
+
+    def prepare(self, sock: sockets.Socket) -> None:
+        """One that is to connect, or listens for what connects."""
+        if self._limit_bytes_per_s is not None:
+            most = max(LEAST_SEGMENT_BYTES, self._limit_bytes_per_s // SEGMENTS_PER_S)
+            if most <= MOST_SEGMENT_BYTES:
+                sock.setsockopt(sockets.IPPROTO_TCP, sockets.TCP_MAXSEG, most)
 
     def hello(self, channel: Channel) -> bytes:
         return bytes(channel.seal(False, encode_hello(self.n_streams, self.block_bytes)))
