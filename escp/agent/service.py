@@ -191,6 +191,8 @@ class Service:
             self.is_done = True
             if message.is_whole and self._receiver is not None:
                 self._receiver.forget()
+            if message.is_unsafe and self._sender is not None:
+                self._sender.disbelieve()
         else:
             self._take_later(message)
 

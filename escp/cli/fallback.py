@@ -5,6 +5,7 @@ by name. Options for escp's own streams and speed mean nothing to scp, and are l
 """
 
 import os
+import select
 import sys
 import time
 from typing import Any
@@ -17,7 +18,8 @@ from escp.ui.events import Events
 from escp.ui.lines import find_lines
 
 _NAME = "scp"
-_POLL_S = 0.05
+_LOOK_S = 3600.0
+_OLD_LOOK_S = 0.05  # where the kernel does not say when a child ends
 
 # Fields of Options that scp has nothing for, and the options that set them.
 _LACKING = {
@@ -105,14 +107,29 @@ def _direct_output(options: Options) -> list[tuple[Any, ...]]:
 def _run(command: list[str], directions: list[tuple[Any, ...]], due_s: float) -> int:
     pid = os.posix_spawn(command[0], command, child_environment(), file_actions=directions)
     try:
-        while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
-            if time.monotonic() >= due_s:
-                raise TimeUpError
-            time.sleep(_POLL_S)
-        _, status = ended
+        status = _await_end(pid, due_s)
     except BaseException:  # a signal: what it does to scp is scp's matter, but it must not stay behind
         os.kill(pid, 15)
         os.waitpid(pid, 0)
         raise
     code = os.waitstatus_to_exitcode(status)
     return code if code >= 0 else 128 - code
+
+
+def _await_end(pid: int, due_s: float) -> int:
+    poll = select.poll()
+    try:
+        end_fd, look_s = os.pidfd_open(pid), _LOOK_S
+        poll.register(end_fd, select.POLLIN)
+    except OSError:  # before Linux 5.3, or there is no descriptor left
+        end_fd, look_s = -1, _OLD_LOOK_S
+    try:
+        while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
+            left_s = due_s - time.monotonic()
+            if left_s <= 0:
+                raise TimeUpError
+            poll.poll(1000 * min(left_s, look_s))
+    finally:
+        if end_fd >= 0:
+            os.close(end_fd)
+    return ended[1]

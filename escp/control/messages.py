@@ -331,6 +331,10 @@ class Examined(Message, agent=(Hello,), answers=Examine, done="examined its host
 
 
 class Bye(Message, initiator=(Hello,)):
-    """The initiator needs nothing more. `is_whole`: all has come, and nobody will go on with it."""
+    """The initiator needs nothing more. `is_whole`: all has come, and nobody will go on with it.
+
+    `is_unsafe`: what has come may not be on its disk: no record is to say that it is there.
+    """
 
     is_whole: bool = False
+    is_unsafe: bool = False

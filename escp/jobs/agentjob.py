@@ -4,9 +4,10 @@ import os
 from abc import abstractmethod
 
 from escp.constants import SECRET_BYTES
-from escp.control.messages import Bye, Damaged, Hello, Listening, Message, Mute, PartTold, Result
-from escp.errors import AgentError, EndedError, NetworkError, ProtocolError, StrangerError
+from escp.control.messages import Damaged, Hello, Listening, Message, Mute, PartTold, Result
+from escp.errors import EndedError, NetworkError, ProtocolError, StrangerError
 from escp.failures import FAST_UNSAFE, Failure
+from escp.jobs.agents import check_age
 from escp.jobs.job import UPDATE_S, Job, Task
 from escp.jobs.lost import LostAgents
 from escp.jobs.standstill import find_turn
@@ -56,7 +57,6 @@ class AgentJob(Job):
         self._aead = choose_aead()
         self._secret = os.urandom(SECRET_BYTES)
         self._tell_detour: Callable[[str], None] = task.watcher.warn  # that the data goes through ssh
-        self._is_done = False  # all agents have been told Bye
         self._cut: NetworkError | None = None  # a stream or an agent was lost, and nobody has said why
         self._cut_due_s = 0.0
 
@@ -174,9 +174,13 @@ class AgentJob(Job):
 
     def _finish(self) -> None:
         for agent in self._agents:
-            agent.send(Bye(self._is_whole))
-        self._is_done = True
+            agent.say_bye(is_whole=self._is_whole)
         super()._finish()
+
+    def _disbelieve(self) -> None:
+        super()._disbelieve()
+        for agent in self._agents:
+            agent.say_unsafe()
 
     def _close(self) -> None:
         if self._reconnector is not None:
@@ -188,14 +192,14 @@ class AgentJob(Job):
         for leg in self._legs.values():
             leg.close()
         for agent in self._agents:
-            agent.close(is_done=self._is_done)
+            agent.close()
 
     # ---- What an agent tells ------------------------------------------------------------------------
 
     def _take(self, agent: AgentLink, message: Message) -> None:
         if isinstance(message, Hello):
             self._watcher.enter("setup")
-            self._check_age(agent)
+            check_age(agent, self._options, has_to_resume=self._has_to_resume)
             self._greet(agent)
         elif isinstance(message, Listening):
             self._take_listening(agent, message)
@@ -229,18 +233,6 @@ class AgentJob(Job):
             self.part_told(message.path, message.news, message.n_bytes)
             return True
         return target.take(message)
-
-    def _check_age(self, agent: AgentLink) -> None:
-        for is_wanted, option, feature in (
-            (self._options.resumes and self._has_to_resume, "--resume", "resume"),
-            (self._options.manifest is not None, "--manifest", "manifest"),
-            (self._options.checks is not None, "--check", "manifest"),
-        ):
-            if is_wanted and not agent.has_feature(feature):
-                raise AgentError(
-                    f"option {option}: the escp on {agent.host} is too old for it",
-                    "install the same release on all hosts",
-                )
 
     @abstractmethod
     def _greet(self, agent: AgentLink) -> None:

@@ -1,11 +1,14 @@
 """The agents of one command or call: started, handed out, and stopped together."""
 
+from escp.errors import AgentError
+
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from escp.options.location import Location
     from escp.options.options import Options
+    from escp.remote.agentlink import AgentLink
     from escp.remote.child import AgentProcess
 
 
@@ -43,3 +46,17 @@ class Agents:
     def stop(self) -> None:
         for agent in self._started:
             agent.stop()
+
+
+def check_age(agent: "AgentLink", options: "Options", *, has_to_resume: bool) -> None:
+    """Raises AgentError where *agent* is too old for what the user wants. *has_to_resume*: as Task."""
+    for is_wanted, option, feature in (
+        (options.resumes and has_to_resume, "--resume", "resume"),
+        (options.manifest is not None, "--manifest", "manifest"),
+        (options.checks is not None, "--check", "manifest"),
+    ):
+        if is_wanted and not agent.has_feature(feature):
+            raise AgentError(
+                f"option {option}: the escp on {agent.host} is too old for it",
+                "install the same release on all hosts",
+            )

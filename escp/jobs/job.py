@@ -114,8 +114,8 @@ class Job(ABC):
         try:
             return self._run()
         except EscpError as e:
-            if e.is_unsafe and self._send_end is not None:
-                self._send_end.disbelieve()
+            if e.is_unsafe:
+                self._disbelieve()
             begin_closing(e)
             raise
         finally:
@@ -126,6 +126,11 @@ class Job(ABC):
             self._close()
             self._loop.close()
             end_closing()
+
+    def _disbelieve(self) -> None:
+        """What has come may not be there after all: nobody is to keep a record of it."""
+        if self._send_end is not None:
+            self._send_end.disbelieve()
 
     def _run(self) -> dict[str, int]:
         try:

@@ -36,6 +36,7 @@ class AgentLink:
         self.host = location.host or ""
         self.hello: Hello | None = None
         self.is_gone = False  # the control channel has ended
+        self._has_said_bye = False
         # Asked when its ssh is lost, or the way that has replaced that: whether the channel may come back.
         self.outlives: Callable[[AgentLink, EscpError | None], bool] | None = None
         self.note = note
@@ -111,6 +112,11 @@ class AgentLink:
         raise error
 
     @property
+    def _may_hear(self) -> bool:
+        """Whether it has said hello, and its channel is there."""
+        return self.hello is not None and not self.is_gone and not self.channel.is_away
+
+    @property
     def may_have_ended(self) -> bool:
         """Once its ssh is lost: whether that may be so because the agent itself was killed."""
         return self._process.has_said_nothing
@@ -120,17 +126,27 @@ class AgentLink:
         """What ssh said last, to stand behind a sentence."""
         return self._process.why
 
+    def say_bye(self, *, is_whole: bool = False, is_unsafe: bool = False) -> None:
+        """The last order: as `Bye`."""
+        self.send(Bye(is_whole, is_unsafe))
+        self._has_said_bye = True
+
+    def say_unsafe(self) -> None:
+        """What has come may not be on its disk. At once: an agent may end when its streams break off."""
+        if self._may_hear:
+            self.say_bye(is_unsafe=True)
+            self.channel.flush()
+
     def wait(self, timeout_s: float) -> None:
         """For the agent's end, once it has been told Bye."""
         self.channel.flush()
         self._process.wait(timeout_s)
 
-    def close(self, *, is_done: bool) -> None:
-        """*is_done*: the agent has been told Bye, and may need a moment to read it."""
-        if is_done:
-            self.channel.flush()
-        elif self.hello is not None and not self.is_gone and not self.channel.is_away:
-            self.send(Bye())  # else this end looks like a lost ssh, and the agent waits for another way
+    def close(self) -> None:
+        if self._has_said_bye:
+            self.channel.flush()  # it may need a moment to read it
+        elif self._may_hear:
+            self.say_bye()  # else this end looks like a lost ssh, and the agent waits for another way
         self.channel.close()
         self._process.words.leave()
         if self._pusher is not None:

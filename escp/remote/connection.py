@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 from escp.constants import MAX_CARRIED, SHUTDOWN_TIMEOUT_S
 from escp.control.carrier import Carrier
-from escp.control.messages import Begin, Bye, Carry, Ended, Leave, Message
+from escp.control.messages import Begin, Carry, Ended, Leave, Message
 from escp.errors import AgentError, EndedError, EscpError, InternalError, LocalFileError, ProtocolError
 from escp.lean.eventloop import EventLoop
 from escp.options.location import Location
@@ -114,7 +114,7 @@ class Connection:
         try:
             self._log_in(look)
         except BaseException:
-            self._close_all(is_done=False)
+            self._close_all()
             raise
         channel = self._link.channel
         channel.last(is_lasting=False)
@@ -202,7 +202,7 @@ class Connection:
             while not self._is_closing:
                 self._loop.wait(min(_TICK_S, self._link.channel.next_tick_s - self._loop.now()))
                 self._link.tick(self._loop.now())
-            self._link.send(Bye())
+            self._link.say_bye()
         except EscpError as e:
             error = e
         except Exception as e:
@@ -219,10 +219,10 @@ class Connection:
             self._carrier.close()
             for request in waiting:
                 request.is_done.set()
-            self._close_all(is_done=error is None)
+            self._close_all()
 
-    def _close_all(self, *, is_done: bool) -> None:
-        self._link.close(is_done=is_done)
+    def _close_all(self) -> None:
+        self._link.close()
         self._process.stop()
         self._close_loop()
 

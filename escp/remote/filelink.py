@@ -9,7 +9,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from escp.control.messages import Bye, Files, Message
+from escp.control.messages import Files, Message
 from escp.control.questions import MAX_READ_BYTES, Digest, Entries, List, Look, More, Piece, Read
 from escp.errors import AgentError, EndedError, EscpError, ProtocolError, RemoteFileError
 from escp.lean.eventloop import EventLoop
@@ -110,8 +110,8 @@ class FileLink:
 
     def close(self) -> None:
         if self.is_idle and self._link.hello is not None:
-            self._link.send(Bye())
-        self._link.close(is_done=False)
+            self._link.say_bye()
+        self._link.close()
         self._loop.close()
 
 

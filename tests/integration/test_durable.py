@@ -175,7 +175,7 @@ def test_nothing_goes_while_names_are_not_safe(escp, library, source, disk_folde
 
 
 @needs_root
-@pytest.mark.parametrize("way", [PUSH, LOCAL], ids=lambda way: way.name)
+@in_all_directions
 def test_resume_believes_nothing_of_what_is_not_safe(escp, library, source, disk_folder, way):
     """The system tells a lost page once: the next sync succeeds."""
     fill(source)
