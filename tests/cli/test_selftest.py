@@ -21,10 +21,12 @@ def call(*words, cwd, command=COMMAND, env=None):
 
 def test_all_is_well_within_a_second_and_nothing_is_left(folder):
     best_s = float("inf")
-    for _ in range(5):  # others use this machine, too
-        begin_s = time.monotonic()
+    for _ in range(5):  # others use this machine, too: then its CPU time is what it takes
+        begin_s, begin = time.monotonic(), os.times()
         done = call(cwd=folder)
-        best_s = min(best_s, time.monotonic() - begin_s)
+        end_s, end = time.monotonic(), os.times()
+        used_s = end.children_user + end.children_system - begin.children_user - begin.children_system
+        best_s = min(best_s, end_s - begin_s, used_s)
         assert (done.returncode, done.stderr) == (0, ""), done.stdout
         if best_s < LIMIT_S:
             break
