@@ -27,7 +27,7 @@ _ROOMS = {
     "given remains journal parts stamps tree death alike commit nodes reason",
     "send": "send_state below gather hard_links flights removal large_files send_kept send_stamps "
     "send_stream read_again send_again send_frames send_setup "
-    "questions send_large send_small acks send",
+    "send_small questions send_large acks send",
     "walk": "walk_files walk_query walk count",
     "receive": "roots expected receive_state grid reserve receive_kept settle receive_small receive_large "
     "receive_again receive_query receive",

@@ -61,6 +61,7 @@ FEATURES = [
     "shmem",
     "again",
     "apart",
+    "nodes",
 ]
 
 

@@ -71,7 +71,7 @@ class Service:
         self._accepted: list[tuple[bytes, bytes]] = []
         self._tells_absent = False
         self._max_large = 0  # files that the receiver can have open; 0: it did not say
-        self._hears_begun = False
+        self._hears_begun = self._judges_nodes = False
         self._partial_min, self._resumes, self._job = 0, False, b""
         self._sender: SendEnd | None = None
         self._receiver: ReceiveEnd | None = None
@@ -267,6 +267,7 @@ class Service:
         self._accepted += self._finder.accept(message.names)
         self._tells_absent = message.tells_absent
         self._max_large, self._hears_begun = message.max_large, message.tells_begun
+        self._judges_nodes = message.asks_nodes
         self._partial_min, self._resumes, self._job = message.partial_min, message.resumes, message.job
         self._has_accept = True
         self._hand_over()
@@ -274,7 +275,7 @@ class Service:
     def _hand_over(self) -> None:
         if self._sender is not None and self._finder is not None and self._has_accept:
             accepted, self._accepted = self._accepted, []
-            self._sender.suit(self._max_large, hears_begun=self._hears_begun)
+            self._sender.suit(self._max_large, hears_begun=self._hears_begun, judges_nodes=self._judges_nodes)
             self._sender.keep_parts(self._partial_min, resumes=self._resumes, job=self._job)
             self._sender.add(accepted, is_last=self._finder.is_last, tells_absent=self._tells_absent)
 

@@ -51,7 +51,8 @@ class Accept(Message, initiator=(Sources,), repeats=True):
     """The target path of each root of the last `Roots`, and whether to tell the receiver which don't come.
 
     `max_large`: what the receiver's `Listening` said. `tells_begun`: it knows the data plane's ENTRY_BEGUN.
-    `partial_min` and `resumes`: what its `Receive` said. `job`: keep a record of what arrives, of that name.
+    `asks_nodes`: it judges links and devices. `partial_min` and `resumes`: what its `Receive` said.
+    `job`: keep a record of what arrives, of that name.
     """
 
     names: list[bytes]
@@ -61,6 +62,7 @@ class Accept(Message, initiator=(Sources,), repeats=True):
     partial_min: int = 0
     resumes: bool = False
     job: bytes = b""
+    asks_nodes: bool = False
 
 
 class Allow(Message, initiator=(Receive,), repeats=True):

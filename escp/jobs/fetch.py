@@ -134,6 +134,7 @@ class FetchJob(AgentJob):
                 partial_min,
                 self._options.resumes,
                 self._kept_job,
+                target.judges_nodes,
             )
         )
         if wants_more:

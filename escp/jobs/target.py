@@ -37,6 +37,7 @@ class Target(ABC):
     max_large = 0  # files that it can have open at the same time; 0: it does not say
     is_in_order = False  # a pipe or device: all through one stream, and no holes
     hears_begun = True  # it is told of a directory before anything in it comes
+    judges_nodes = True  # it can be asked whether a link or device is there already
 
     @abstractmethod
     def open(
@@ -103,7 +104,7 @@ class AgentTarget(Target):
     def __init__(self, agent: "AgentLink"):
         self.agent = agent
         self._link = agent
-        self.hears_begun = False  # before it has said hello
+        self.hears_begun = self.judges_nodes = False  # before it has said hello
         self._then: dict[type[Message], Callable[[], None]] = {}  # what to do once that answer is there
 
     def open(
@@ -147,6 +148,7 @@ class AgentTarget(Target):
             raise ProtocolError(f"the remote escp on {self._link.host} allows what nobody asked for")
         if isinstance(message, Opened):
             self.hears_begun = self._link.has_feature("begun")
+            self.judges_nodes = self._link.has_feature("nodes")
             self.names_below, self.is_in_order = message.names_below, message.is_in_order
         then()
         return True

@@ -103,12 +103,14 @@ class SendEnd:
         if not self._is_handing_over:
             self._hand_over()
 
-    def suit(self, max_large: int, *, hears_begun: bool) -> None:
+    def suit(self, max_large: int, *, hears_begun: bool, judges_nodes: bool) -> None:
         """To be called before `add`. *max_large*: files that the receiver can open, 0: it did not say."""
         if max_large:
             self.plane.limit_large(max_large)
         if hears_begun:
             self.plane.tell_begun()
+        if judges_nodes:
+            self.plane.ask_nodes()
 
     def keep_parts(self, partial_min: int, *, resumes: bool, job: bytes) -> None:
         """What the receiver was asked for, if it can: see `Receive`. Before the first is added."""

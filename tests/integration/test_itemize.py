@@ -147,7 +147,7 @@ def test_devices_and_pipes(escp, source, target, way):
     os.mkfifo(top / "over-pipe")
     (top / "over-file").write_text("")
     command = ("-r", "--devices", "--itemize", way.source(source), way.target(target))
-    wanted = {"new": ("missing", None), "over-pipe": ("contents", None), "over-file": ("type", None)}
+    wanted = {"new": ("missing", None), "over-pipe": ("attributes", None), "over-file": ("type", None)}
     assert read(escp.copy("-n", *command).out, top) == wanted
     assert read(escp.copy(*command).out, top) == wanted
 

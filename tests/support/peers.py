@@ -255,6 +255,7 @@ class Receiver(Peer):
         connection=0,
         tells_absent=False,
         hears_begun=False,
+        judges_nodes=False,
         partial_min=0,
         resumes=False,
         record=None,
@@ -270,6 +271,8 @@ class Receiver(Peer):
         )
         if hears_begun:
             self.plane.tell_begun()
+        if judges_nodes:
+            self.plane.ask_nodes()
         self.plane.keep_parts(partial_min, resumes)
         if record is not None:
             self.plane.keep_record(7, record)

@@ -226,6 +226,13 @@ def make_payloads() -> dict:
         },
         {"kind": 8, "id": 32769, "path": b"d/q", "size": 9, "mtime": (1 << 31, 1)},
         {"kind": 8, "id": 2, "path": b"d", "mode": 0o755, "flags": 128},
+        {
+            "kind": 8,
+            "id": 3,
+            "path": b"d/link",
+            "flags": 2,
+            "extras": extra(1, b"../x") + extra(3, b"root"),
+        },
         {"kind": 9, "id": 7, "path": b"d/gone", "mode": 0},
         {"kind": 10, "id": 0, "path": b"d", "mode": 0o750},
         {
@@ -383,6 +390,18 @@ BAD_EXTRAS = {
         "protocol",
         entry(7, 1, b"x", flags=2, extras=extra(5, struct.pack(">BII", 4, 1, 1))),
     ),
+    "question with an owner alone": ("protocol", entry(8, 1, b"x", flags=2, extras=extra(3, b"root"))),
+    "question about a link and device": (
+        "protocol",
+        entry(8, 1, b"x", flags=2, extras=TEXT + extra(5, struct.pack(">BII", 3, 0, 0))),
+    ),
+    "question with a text and a size": ("protocol", entry(8, 1, b"x", 1, flags=2, extras=TEXT)),
+    "question with an attribute": (
+        "protocol",
+        entry(8, 1, b"x", flags=2, extras=TEXT + xattr(b"user.a", b"")),
+    ),
+    "question with a source": ("protocol", entry(8, 1, b"x", flags=2, extras=TEXT + SOURCE)),
+    "question about a directory with a text": ("protocol", entry(8, 1, b"x", flags=130, extras=TEXT)),
     "file with a text": ("protocol", entry(1, 1, b"x", flags=2, extras=TEXT)),
     "of a large file before its end": ("protocol", entry(2, 1, b"x", 1, flags=2, extras=extra(3, b"root"))),
     "unknown type": ("protocol", entry(1, 1, b"x", flags=2, extras=extra(7, b"y"))),

@@ -5,6 +5,7 @@ In this order: a change of owner takes setuid bits and capabilities away, and an
 
 from libc.stdint cimport uint32_t
 
+from escp._fast.base.libc cimport stat_t
 from escp._fast.base.types cimport fast_err
 from escp._fast.files.owners cimport owner_cache
 from escp._fast.wire.payloads cimport entry
@@ -53,6 +54,8 @@ cdef void set_file_attributes(kept_attributes *k, int fd, const entry *e, fast_e
 # The same for a directory, link or device (as the entry says) opened with O_PATH. A directory's mode is always set.
 # Nothing here goes by a name: who owns a directory may change what its names lead to.
 cdef void set_path_attributes(kept_attributes *k, int fd, const entry *e, fast_err *lacks) noexcept nogil
+# Whether the link or device *there* has all that set_path_attributes would give it for *e*, its access time aside.
+cdef bint has_path_attributes(kept_attributes *k, const entry *e, const stat_t *there) noexcept nogil
 # Gives *mode* to a directory that was just made here (opened with O_PATH), whatever umask and ACLs have left of it. -1
 # with errno.
 cdef int set_unfinished(int fd, uint32_t mode) noexcept nogil

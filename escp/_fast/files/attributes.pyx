@@ -2,12 +2,13 @@
 
 from libc.stdint cimport UINT32_MAX, uint8_t, uint32_t, uint64_t
 
-from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, EINVAL, ENODATA, EOPNOTSUPP, EPERM, S_ISGID, errno,
-                                   escp_set_errno, fchmod, fchmodat, fchownat, fremovexattr, fsetxattr, fstat, fstatat,
-                                   futimens, getxattr, geteuid, lgetxattr, memcpy, removexattr, setxattr, snprintf,
-                                   stat_t, timespec_t, utimensat)
+from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, EACCES, EINVAL, ENODATA, EOPNOTSUPP, EPERM, S_ISGID,
+                                   S_ISLNK, errno, escp_set_errno, fchmod, fchmodat, fchownat, fremovexattr, fsetxattr,
+                                   fstat, fstatat, futimens, getxattr, geteuid, lgetxattr, memcpy, removexattr,
+                                   setxattr, snprintf, stat_t, timespec_t, utimensat)
 from escp._fast.base.types cimport (LACKS_ACL, LACKS_MODE, LACKS_OWNER, LACKS_TIMES, LACKS_XATTRS, MAX_NAME_BYTES,
                                     MAX_XATTR_BYTES, clear, fast_err, lack)
+from escp._fast.files.compare cimport is_same_time
 from escp._fast.files.owners cimport find_id, owners_close, owners_open
 from escp._fast.wire.extras cimport (XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT, XATTR_CAPABILITY, XATTR_USER, extras_view,
                                      get_extras, next_xattr, xattr)
@@ -88,16 +89,21 @@ cdef uint32_t mode_to_begin(const kept_attributes *k, const entry *e) noexcept n
     return change_mode(k, e.mode & FULL_MODE, True)
 
 
-cdef bint set_owner(kept_attributes *k, int fd, const entry *e, fast_err *lacks) noexcept nogil:
+cdef void owner_of(kept_attributes *k, const entry *e, uint32_t *uid, uint32_t *gid) noexcept nogil:
     cdef extras_view x
     cdef fast_err own
-    cdef uint32_t uid = e.uid
-    cdef uint32_t gid = e.gid
+    uid[0], gid[0] = e.uid, e.gid
     clear(&own)
     if get_extras(e.extras, e.extras_bytes, &x, &own) == 0 and x.user != NULL:
-        uid = find_id(&k.owners, False, x.user, x.n_user, uid)
+        uid[0] = find_id(&k.owners, False, x.user, x.n_user, e.uid)
     if own.code == 0 and x.group != NULL:
-        gid = find_id(&k.owners, True, x.group, x.n_group, gid)
+        gid[0] = find_id(&k.owners, True, x.group, x.n_group, e.gid)
+
+
+cdef bint set_owner(kept_attributes *k, int fd, const entry *e, fast_err *lacks) noexcept nogil:
+    cdef uint32_t uid = 0
+    cdef uint32_t gid = 0
+    owner_of(k, e, &uid, &gid)
     if uid == UINT32_MAX or gid == UINT32_MAX:  # for chown that means: leave it as it is
         lack(lacks, LACKS_OWNER, EINVAL)
     elif fchownat(fd, "", uid, gid, AT_EMPTY_PATH) < 0:
@@ -266,3 +272,16 @@ cdef void set_path_attributes(kept_attributes *k, int fd, const entry *e, fast_e
         times_of(e, times)
         if utimensat(AT_FDCWD, path, times, 0) < 0:
             lack(lacks, LACKS_TIMES, errno)
+
+
+cdef bint has_path_attributes(kept_attributes *k, const entry *e, const stat_t *there) noexcept nogil:
+    cdef uint32_t uid = 0
+    cdef uint32_t gid = 0
+    if k.keeps_owner:
+        owner_of(k, e, &uid, &gid)
+        if there.st_uid != uid or there.st_gid != gid:
+            return False
+    if not k.keeps_attributes:
+        return True
+    return is_same_time(e, there) and (
+        S_ISLNK(there.st_mode) or there.st_mode & FULL_MODE == mode_of(k, e, False))

@@ -10,6 +10,8 @@ from escp._fast.wire.payloads cimport entry
 
 # Whether *e* need not be sent, as the receiver has the file *there*. selection: a selection_kind of types.pxd.
 cdef bint is_current(int selection, const entry *e, const stat_t *there) noexcept nogil
+# Whether the modification times are the same, as far as both keep them.
+cdef bint is_same_time(const entry *e, const stat_t *there) noexcept nogil
 # The digest of a file of *size* bytes, read by way of *buffer*, whose length is a multiple of SLICE_BYTES. -1: the file
 # is shorter, can't be read, or *is_stopped* was raised.
 cdef int digest_file(int fd, uint64_t size, uint8_t *buffer, size_t n_buffer, const int *is_stopped,

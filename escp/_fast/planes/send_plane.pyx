@@ -150,6 +150,10 @@ cdef class SendPlane(Plane):
         """The receiver knows ENTRY_BEGUN. To be called before add_source()."""
         self.state.config.tells_begun = True
 
+    def ask_nodes(self):
+        """The receiver judges links and devices. To be called before add_source()."""
+        self.state.config.asks_nodes = True
+
     def tell_copied(self):
         """A COPIED event for each file, link or device that is there. To be called before add_source()."""
         self.state.config.tells_copied = True

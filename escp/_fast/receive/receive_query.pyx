@@ -8,18 +8,19 @@ from libc.stdint cimport uint64_t
 
 from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, S_ISLNK,
                                    S_ISREG, c_close, fstat, fstatat, openat, stat_t)
-from escp._fast.base.types cimport (FAST_PROTOCOL, MAX_NAME_BYTES, REASON_MISSING, SELECT_ALL, SELECT_MISSING,
-                                    SMALL_FILE_BYTES, clear, fail, fast_err)
+from escp._fast.base.types cimport (FAST_PROTOCOL, MAX_NAME_BYTES, REASON_ATTRIBUTES, REASON_MISSING, REASON_SAME,
+                                    SELECT_ALL, SELECT_MISSING, SMALL_FILE_BYTES, clear, fail, fast_err)
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.compare cimport digest_file, is_current
-from escp._fast.files.reason cimport digest_text, judge
+from escp._fast.files.reason cimport digest_text, judge, judge_node
 from escp._fast.files.stamps cimport stamp_of
 from escp._fast.files.tree cimport directory_find, file_find
 from escp._fast.io.ring cimport io_slot, ring_free_slot
 from escp._fast.receive.receive_large cimport end_writes
 from escp._fast.receive.receive_state cimport add_result, receive_state, receive_stream
 from escp._fast.receive.roots cimport roots_answer
-from escp._fast.wire.payloads cimport ENTRY_ASKS_DIRECTORY, ENTRY_ASKS_STAMP, RESULT_IS_SAME, RESULT_IS_WANTED, entry
+from escp._fast.wire.payloads cimport (ENTRY_ASKS_DIRECTORY, ENTRY_ASKS_STAMP, ENTRY_HAS_EXTRAS, RESULT_IS_SAME,
+                                       RESULT_IS_WANTED, entry)
 
 
 cdef bint has_digest(receive_stream *t, int dirfd, const char *name, const entry *e, digest128 *digest) noexcept nogil:
@@ -61,6 +62,11 @@ cdef bint has_file(receive_stream *t, const entry *e, digest128 *digest, bint *i
         return True
     if s.config.selection == SELECT_MISSING:
         return True
+    if e.flags & ENTRY_HAS_EXTRAS:
+        reason[0] = judge_node(&s.destination, dirfd, name, e, &status)
+        if reason[0] == REASON_SAME and s.config.selection == SELECT_ALL:
+            reason[0] = REASON_ATTRIBUTES  # in a dry run: it would be made again
+        return reason[0] == REASON_SAME
     reason[0] = judge(e, &status)
     if S_ISLNK(status.st_mode) and s.config.itemizes and s.config.is_dry_run:
         digest_text(dirfd, name, digest)
@@ -100,7 +106,8 @@ cdef int answer_query(receive_stream *t, const entry *e, fast_err *err) noexcept
     else:
         is_there = has_file(t, e, &digest, &is_stamped, &reason, &own)
     if not e.flags & ENTRY_ASKS_DIRECTORY and (own.code or is_there):
-        roots_answer(&s.roots, e, own.code == 0 and s.config.compares_digests and not is_stamped)
+        roots_answer(&s.roots, e, own.code == 0 and s.config.compares_digests and not is_stamped
+                     and not e.flags & ENTRY_HAS_EXTRAS)
     if own.code == 0:
         flags = RESULT_IS_SAME if is_there else RESULT_IS_WANTED
     if not s.config.itemizes and not (is_there and (is_stamped or s.config.compares_digests)):

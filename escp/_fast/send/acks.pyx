@@ -58,8 +58,13 @@ cdef const digest128 *find_digest(const send_state *s, const flight *f) noexcept
 
 
 cdef void tell_item(send_state *s, flight *f, int reason) noexcept nogil:
-    cdef uint64_t size = f.n_disk if f.kind == ENTRY_HARD_LINK else f.size  # of its file
-    tell_entry(&s.events, EVENT_ITEM, reason, f.kind, size, f.dir.target, f.dir.n_target, flight_name(s, f),
+    cdef int kind = f.kind
+    cdef uint64_t size = f.size
+    if kind == ENTRY_HARD_LINK and f.node:
+        kind = f.node
+    elif kind == ENTRY_HARD_LINK:
+        size = f.n_disk  # of its file
+    tell_entry(&s.events, EVENT_ITEM, reason, kind, size, f.dir.target, f.dir.n_target, flight_name(s, f),
                f.n_name, find_digest(s, f) if s.config.tells_digests else NULL)
 
 

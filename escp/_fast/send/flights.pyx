@@ -27,7 +27,8 @@ cdef flight *flight_new_locked(send_state *s, uint8_t kind, dir_node *dir) noexc
     f.dir = dir
     f.large = NULL
     f.links = NULL
-    f.is_sent = f.is_good = f.is_refused = f.is_digest_known = f.is_node = f.is_told = False
+    f.is_sent = f.is_good = f.is_refused = f.is_digest_known = f.is_told = False
+    f.node = 0
     f.size = 0
     f.digest.high = f.digest.low = f.stamp = 0
     f.n_name = 0
@@ -95,6 +96,7 @@ cdef void mark_source(flight *f, const stat_t *status) noexcept nogil:
 cdef void mark_name(flight *f, const hard_link *first) noexcept nogil:
     f.dev, f.ino = first.dev, first.ino
     f.n_disk, f.mtime = first.n_disk, to_ns(&first.mtim)
+    f.node = first.node
     f.is_lone = False
 
 

@@ -8,7 +8,7 @@ from escp._fast.base.paths cimport join_path, joined_length
 from escp._fast.base.types cimport FAST_SYS, clear, fail, fast_err
 from escp._fast.send.send_state cimport (LINKS_FAILED, LINKS_GOOD, LINKS_PENDING, LINKS_REFUSED, dir_node, flight,
                                          hard_link, item, item_close, node_unref_locked, put_off, report, send_state)
-from escp._fast.wire.payloads cimport ENTRY_HARD_LINK, ENTRY_SMALL
+from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_HARD_LINK, ENTRY_LINK, ENTRY_SMALL
 
 cdef enum:
     FIRST_BUCKETS = 1024
@@ -59,6 +59,7 @@ cdef bint name_first_locked(send_state *s, hard_link *first, const item *it) noe
         resolve_links_locked(s, first, LINKS_FAILED)
         return False
     first.state, first.is_sent = LINKS_PENDING, True
+    first.node = it.kind if it.kind == ENTRY_LINK or it.kind == ENTRY_DEVICE else 0
     first.n_disk, first.mtim = it.status.st_size, it.status.st_mtim
     return True
 
@@ -187,8 +188,9 @@ cdef void resolve_links_locked(send_state *s, hard_link *first, int state) noexc
 
 cdef hard_link *ask_links_locked(send_state *s, const item *q) noexcept nogil:
     cdef hard_link *links = NULL
-    if s.config.keeps_hard_links and not s.config.is_dry_run and q.kind == ENTRY_SMALL and q.status.st_nlink > 1 and (
-            S_ISREG(q.status.st_mode)):
+    # What is asked about a directory has its own status.
+    if s.config.keeps_hard_links and not s.config.is_dry_run and q.status.st_nlink > 1 and (
+            S_ISREG(q.status.st_mode) if q.kind == ENTRY_SMALL else s.config.asks_nodes):
         links = find_locked(s, q)
     if links != NULL:
         links.n_asked += 1
@@ -199,7 +201,7 @@ cdef void same_links_locked(send_state *s, hard_link *links, const flight *f, di
                             size_t n_name) noexcept nogil:
     cdef put_off *w
     if links.state == LINKS_REFUSED and name_path_locked(links, dir, name, n_name):
-        links.n_disk, links.ctime, links.stamp = f.n_disk, f.ctime, f.stamp
+        links.n_disk, links.ctime, links.stamp, links.node = f.n_disk, f.ctime, f.stamp, f.node
         links.mtim.tv_sec, links.mtim.tv_nsec = <int64_t>(f.mtime // NS), <int64_t>(f.mtime % NS)
         resolve_links_locked(s, links, LINKS_GOOD)
     elif links.is_sent and not dir.is_root_file and links.state != LINKS_FAILED:

@@ -26,7 +26,7 @@ ctypedef struct wanted_file:
     bint is_digest_known
     bint is_for_reason  # the digest only tells why it is sent
     int reason
-    bint is_node
+    int node  # as of a flight
     hard_link *links  # of a file with several names, whose question is answered when this is dealt with
     flight mark  # with *links*: the marks of the source
     uint16_t n_name

@@ -67,6 +67,7 @@ cdef void state_free(send_state *s) noexcept nogil:
             flight_end_locked(s, &s.flights[i])
     free_links(s)
     while s.n_questions:
+        free(s.questions[s.questions_head].link)
         node_unref_locked(s, s.questions[s.questions_head].dir)
         s.questions_head = (s.questions_head + 1) % N_QUESTIONS
         s.n_questions -= 1

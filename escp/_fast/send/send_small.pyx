@@ -80,7 +80,6 @@ cdef int send_directory(send_stream *t, flight *f, fast_err *err) noexcept nogil
 
 
 cdef int describe_item(send_stream *t, const item *it, entry *e, fast_err *own) noexcept nogil:
-    """The extras of the batch's next entry; -1 when it can't be sent."""
     cdef send_state *s = t.state
     cdef size_t n = 0
     cdef uint32_t type = it.status.st_mode & S_IFMT

@@ -80,6 +80,7 @@ ctypedef struct hard_link:
     uint32_t n_asked  # names about which the receiver has been asked, and has not answered
     uint8_t state  # links_state
     uint8_t is_sent  # by this session
+    uint8_t node  # what has these names: ENTRY_LINK or ENTRY_DEVICE; 0, a file
     uint16_t n_path
     char *path  # of the first one, below the target
 
@@ -96,7 +97,7 @@ ctypedef struct put_off:
 ctypedef struct item:
     int fd  # -1: what has no contents, or a question, not yet opened
     uint8_t kind  # ENTRY_SMALL stands for every file with contents
-    char *link  # text of a symbolic link: to be freed
+    char *link  # text of a symbolic link, or NULL: to be freed
     hard_link *links  # of a file with several names, when hard links are kept
     dir_node *dir  # holds a reference
     stat_t status
@@ -145,7 +146,9 @@ ctypedef struct flight:
     uint8_t is_good  # it had a good one
     uint8_t is_refused  # the receiver could not make it, whatever its contents are
     uint8_t is_digest_known  # of a question: *digest* is that of the receiver's file
-    uint8_t is_node  # of a question: about a link or device
+    # Of a question: ENTRY_LINK or ENTRY_DEVICE if it is about one (if the receiver can't judge, ENTRY_LINK for both).
+    # Of a hard link: what it is another name of. Else 0.
+    uint8_t node
     uint8_t is_lone  # the source had no other name
     uint8_t reason  # of a question: the reason_kind of the answer
     uint8_t is_told  # the user knows already that it has failed
@@ -232,6 +235,7 @@ ctypedef struct send_config:
     bint tells_same  # and what the receiver has already, or that arrived and lacks something
     bint tells_copied  # for a log here: EVENT_COPIED, by the source's name
     bint tells_begun  # the receiver knows ENTRY_BEGUN
+    bint asks_nodes  # the receiver judges links and devices
     uint64_t min_bytes  # smaller files are left out
     uint64_t below_bytes  # and those that are not smaller than that; 0: no bound
     bint reconnects  # a stream whose connection breaks goes on over another one

@@ -32,7 +32,8 @@ cdef enum:
 
 
 cdef bint asks_about_nodes(const send_state *s) noexcept nogil:
-    return s.config.selection == SELECT_MISSING or (s.config.itemizes and s.config.is_dry_run)
+    return (s.config.selection == SELECT_MISSING or (s.config.itemizes and s.config.is_dry_run)
+            or (s.config.selection != SELECT_ALL and s.config.asks_nodes))
 
 
 cdef bint is_left_out(send_state *s, dir_node *dir, const char *name, size_t n, bint is_directory) noexcept nogil:
@@ -179,7 +180,7 @@ cdef bint list_entry(send_state *s, root_way *way, int fd, dir_node *dir,
         return False
     if type != DT_DIR:
         if asks_about_nodes(s):
-            consider_node(s, way, dir, name, &status)
+            consider_node(s, way, fd, name, dir, name, &status)
         else:
             take_node(s, fd, name, dir, name, &status)
         return False
@@ -270,7 +271,7 @@ cdef void take_root(send_state *s, root_way *way, dir_node *node) noexcept nogil
     elif is_node(s, &status):
         node.is_root_file = True
         if asks_about_nodes(s):
-            consider_node(s, way, node, "", &status)
+            consider_node(s, way, AT_FDCWD, node.source, node, "", &status)
         else:
             take_node(s, AT_FDCWD, node.source, node, "", &status)
         return

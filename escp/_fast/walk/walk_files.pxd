@@ -11,7 +11,7 @@ from libc.stdint cimport uint64_t
 
 from escp._fast.base.libc cimport stat_t
 from escp._fast.send.below cimport root_way
-from escp._fast.send.send_state cimport dir_node, send_state
+from escp._fast.send.send_state cimport dir_node, item, send_state
 
 
 # Report and count the failure of one name on this side.
@@ -21,6 +21,9 @@ cdef void tell(send_state *s, dir_node *dir, const char *name, int code, int sys
 cdef void list_name(send_state *s, dir_node *dir, const char *name, int kind, uint64_t size, int reason) noexcept nogil
 # Whether it is copied without contents: a link that is not followed, a device or fifo if these are sent; no socket.
 cdef bint is_node(send_state *s, const stat_t *status) noexcept nogil
+# Fills the item of a link or device, all but its name and directory; False: its text can't be read, which was told.
+cdef bint read_node(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name, const stat_t *status,
+                    item *it) noexcept nogil
 # With which a source is opened: should it be a fifo, nobody waits for its other end.
 cdef int open_flags(send_state *s) noexcept nogil
 # Whether --min-size or --max-size leave out files of that size.

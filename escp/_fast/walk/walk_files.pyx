@@ -63,40 +63,44 @@ cdef bint is_node(send_state *s, const stat_t *status) noexcept nogil:
                                        or S_ISFIFO(status.st_mode))
 
 
-cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name,
-                    const stat_t *status) noexcept nogil:
+cdef bint read_node(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name, const stat_t *status,
+                    item *it) noexcept nogil:
     cdef char text[MAX_PATH_BYTES + 1]
     cdef ssize_t n = 0
-    cdef item it
-    if s.config.is_dry_run:
-        list_name(s, dir, name, ENTRY_LINK if S_ISLNK(status.st_mode) else ENTRY_DEVICE, 0, REASON_NONE)
-        node_unref(s, dir)
-        return
-    memset(&it, 0, sizeof(item))
+    memset(it, 0, sizeof(item))
     it.fd = -1
     it.kind = ENTRY_DEVICE
     it.status = status[0]
     bound_status(&it.status)
-    if S_ISLNK(status.st_mode):
-        it.kind = ENTRY_LINK
-        n = guarded_readlinkat(dirfd, path, text, MAX_PATH_BYTES + 1)
-        if n <= 0 or n > MAX_PATH_BYTES:
-            tell(s, dir, name, FAST_NAME if n > 0 else FAST_SYS, errno if n < 0 else ENOENT, "read link")
-            node_unref(s, dir)
-            return
-        it.link = <char *>malloc(n + 1)
-        if it.link == NULL:
-            tell(s, dir, name, FAST_SYS, ENOMEM, "read link")
-            node_unref(s, dir)
-            return
-        memcpy(it.link, text, n)
-        it.link[n] = 0
-        if it.link[0] == 0:  # a link without a text, which no link can have
-            tell(s, dir, name, FAST_SYS, EIO, "read link")
-            item_close(&it)
-            node_unref(s, dir)
-            return
-    queue(s, &it, dir, name)
+    if not S_ISLNK(status.st_mode):
+        return True
+    it.kind = ENTRY_LINK
+    n = guarded_readlinkat(dirfd, path, text, MAX_PATH_BYTES + 1)
+    if n <= 0 or n > MAX_PATH_BYTES:
+        tell(s, dir, name, FAST_NAME if n > 0 else FAST_SYS, errno if n < 0 else ENOENT, "read link")
+        return False
+    if text[0] == 0:  # a link without a text, which no link can have
+        tell(s, dir, name, FAST_SYS, EIO, "read link")
+        return False
+    it.link = <char *>malloc(n + 1)
+    if it.link == NULL:
+        tell(s, dir, name, FAST_SYS, ENOMEM, "read link")
+        return False
+    memcpy(it.link, text, n)
+    it.link[n] = 0
+    return True
+
+
+cdef void take_node(send_state *s, int dirfd, const char *path, dir_node *dir, const char *name,
+                    const stat_t *status) noexcept nogil:
+    cdef item it
+    if s.config.is_dry_run:
+        list_name(s, dir, name, ENTRY_LINK if S_ISLNK(status.st_mode) else ENTRY_DEVICE, 0, REASON_NONE)
+        node_unref(s, dir)
+    elif read_node(s, dirfd, path, dir, name, status, &it):
+        queue(s, &it, dir, name)
+    else:
+        node_unref(s, dir)
 
 
 cdef int open_flags(send_state *s) noexcept nogil:

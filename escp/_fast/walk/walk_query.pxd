@@ -15,8 +15,9 @@ from escp._fast.send.send_state cimport dir_node, send_state
 # room, and sends wanted files meanwhile.
 cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, dir_node *dir,
                    const char *name) noexcept nogil
-# A link or device: ask whether something has its name. Takes over a reference to *dir*.
-cdef void consider_node(send_state *s, root_way *way, dir_node *dir, const char *name,
+# A link or device: ask whether it is there, or, of a receiver that can't judge, whether something has its name. Takes
+# over a reference to *dir*.
+cdef void consider_node(send_state *s, root_way *way, int dirfd, const char *path, dir_node *dir, const char *name,
                         const stat_t *status) noexcept nogil
 # In a dry run: list a directory; with a selection only if the receiver says that it is not there.
 cdef void consider_directory(send_state *s, root_way *way, dir_node *dir) noexcept nogil

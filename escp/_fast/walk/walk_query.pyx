@@ -4,8 +4,8 @@ from libc.stdint cimport uint64_t, uint8_t
 
 from escp._fast.base.events cimport EVENT_ITEM
 from escp._fast.base.libc cimport (AT_SYMLINK_NOFOLLOW, EFBIG, O_CLOEXEC, O_NOFOLLOW, O_PATH, S_ISREG, c_close, errno,
-                                   escp_flag, free, fstat, malloc, memcpy, pthread_cond_signal, pthread_cond_wait,
-                                   pthread_mutex_lock, pthread_mutex_unlock, stat_t, strlen)
+                                   escp_flag, free, fstat, malloc, memcpy, memset, pthread_cond_signal,
+                                   pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock, stat_t, strlen)
 from escp._fast.base.types cimport (FAST_CHANGED, FAST_MEMORY, FAST_SPECIAL, FAST_SYS, REASON_ATTRIBUTES,
                                     REASON_CONTENTS, REASON_NONE, REASON_SAME, REASON_TYPE, SELECT_ALL,
                                     SMALL_FILE_BYTES, clear, fail, fast_err)
@@ -22,7 +22,7 @@ from escp._fast.send.questions cimport is_time_to_ask_locked, take_wanted_locked
 from escp._fast.send.send_stamps cimport find_stamp
 from escp._fast.send.send_state cimport (N_QUESTIONS, dir_node, hard_link, item, node_unref, node_unref_locked, report,
                                          send_state, tell_name)
-from escp._fast.walk.walk_files cimport (is_out_of_bounds, list_name, open_flags, take_below, take_file,
+from escp._fast.walk.walk_files cimport (is_out_of_bounds, list_name, open_flags, read_node, take_below, take_file,
                                          take_opened, tell)
 from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_DIRECTORY, ENTRY_LINK, ENTRY_SMALL
 
@@ -58,11 +58,16 @@ cdef int is_same(send_state *s, int fd, const wanted_file *asked, fast_err *err)
 
 
 cdef void list_node(send_state *s, root_way *way, const wanted_file *asked) noexcept nogil:
-    """In a dry run: a link or device. The receiver has told of what is there as if it had been asked for a file."""
-    cdef int fd = open_below(s, way, asked.dir, asked.name, asked.n_name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
+    """In a dry run: a link or device. A receiver that can't judge it has told of what is there as if it had been asked
+    for a file."""
+    cdef int fd = -1
     cdef bint is_link = False
     cdef int reason = asked.reason
     cdef digest128 digest
+    if s.config.asks_nodes:
+        list_name(s, asked.dir, asked.name, asked.node, 0, reason)
+        return
+    fd = open_below(s, way, asked.dir, asked.name, asked.n_name, O_PATH | O_NOFOLLOW | O_CLOEXEC)
     if fd >= 0:
         is_link = digest_text(fd, "", &digest)
         c_close(fd)
@@ -96,10 +101,12 @@ cdef void take_wanted(send_state *s, root_way *way, const wanted_file *asked) no
     cdef int reason = asked.reason
     cdef hard_link *links = asked.links
     clear(&err)
-    if asked.is_node and not s.config.is_dry_run:
+    if asked.node and not s.config.is_dry_run:
+        answer_links(s, links, False)
         take_below(s, way, dir, asked.name, asked.n_name)
+        answer_links(s, links, True)
         return
-    if asked.is_node:
+    if asked.node:
         list_node(s, way, asked)
         pthread_mutex_lock(&s.lock)
         node_unref_locked(s, dir)
@@ -149,6 +156,7 @@ cdef void ask(send_state *s, root_way *way, const item *q) noexcept nogil:
         else:
             pthread_cond_wait(&s.room, &s.lock)
     if escp_flag(&s.is_stopped):
+        free(q.link)
         node_unref_locked(s, q.dir)
     else:
         s.questions[(s.questions_head + s.n_questions) % N_QUESTIONS] = q[0]
@@ -199,6 +207,7 @@ cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, di
     elif asks(s, dir, name, &q):
         q.fd = -1
         q.kind = ENTRY_SMALL
+        q.link = NULL
         q.dir = dir
         q.n_name = <unsigned short>strlen(name)
         memcpy(q.name, name, q.n_name)
@@ -212,18 +221,21 @@ cdef void consider(send_state *s, root_way *way, int dirfd, const char *path, di
     node_unref(s, dir)
 
 
-cdef void consider_node(send_state *s, root_way *way, dir_node *dir, const char *name,
+cdef void consider_node(send_state *s, root_way *way, int dirfd, const char *path, dir_node *dir, const char *name,
                         const stat_t *status) noexcept nogil:
     cdef item q
-    q.fd = -1
-    q.kind = ENTRY_LINK
+    if not s.config.asks_nodes:
+        memset(&q, 0, sizeof(item))
+        q.fd = -1
+        q.kind = ENTRY_LINK
+        q.status = status[0]
+        bound_status(&q.status)
+    elif not read_node(s, dirfd, path, dir, name, status, &q):
+        node_unref(s, dir)
+        return
     q.dir = dir
     q.n_name = <unsigned short>strlen(name)
     memcpy(q.name, name, q.n_name)
-    q.status = status[0]
-    bound_status(&q.status)
-    q.size = q.stamp = 0
-    q.is_measured = False
     ask(s, way, &q)
 
 
@@ -234,6 +246,7 @@ cdef void consider_directory(send_state *s, root_way *way, dir_node *dir) noexce
         return
     q.fd = -1
     q.kind = ENTRY_SMALL
+    q.link = NULL
     q.dir = dir
     q.n_name = 0
     q.status = dir.status

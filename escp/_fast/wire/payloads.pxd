@@ -46,7 +46,8 @@ cdef enum entry_kind:
 
 cdef enum:
     ENTRY_IS_ABANDONED = 1  # of ENTRY_LARGE_END: the sender could not read it all; discard
-    ENTRY_HAS_EXTRAS = 2  # behind the path: their length (4 bytes) and they (extras.pxd)
+    ENTRY_HAS_EXTRAS = 2  # behind the path: their length (4 bytes) and they (extras.pxd); of ENTRY_QUERY those of the
+    # link or device that it is about
     ENTRY_HAS_HOLES = 4  # of ENTRY_LARGE and its end: what is not sent is zero
     ENTRY_ASKS_PART = 16  # of ENTRY_LARGE and its end: MESSAGE_KEPT, and RESULT_IS_WANTED, come before any block
     ENTRY_ASKS_STAMP = 32  # of ENTRY_QUERY: whether the file there has the stamp that *digest* ends with

@@ -103,7 +103,8 @@ cdef bint is_right_kind(const entry *e) noexcept nogil:
         return (e.size != 0 or e.flags & (ENTRY_HAS_HOLES | ENTRY_IS_ABANDONED | ENTRY_ASKS_PART)) and not e.flags & ~(
             ENTRY_IS_ABANDONED | ENTRY_HAS_HOLES | ENTRY_HAS_EXTRAS | ENTRY_ASKS_PART)
     if e.kind == ENTRY_QUERY:
-        return not e.flags or e.flags == ENTRY_ASKS_STAMP or (e.flags == ENTRY_ASKS_DIRECTORY and e.size == 0)
+        return not e.flags or e.flags == ENTRY_ASKS_STAMP or (
+            (e.flags == ENTRY_ASKS_DIRECTORY or e.flags == ENTRY_HAS_EXTRAS) and e.size == 0)
     if is_node(e):
         return e.flags == ENTRY_HAS_EXTRAS and e.size == 0
     if e.kind == ENTRY_ABSENT or e.kind == ENTRY_BEGUN:
@@ -117,9 +118,11 @@ cdef int check_extras(const entry *e, fast_err *err) noexcept nogil:
     cdef extras_view x
     if get_extras(e.extras, e.extras_bytes, &x, err) < 0:
         return -1
-    if ((x.target != NULL) != (e.kind == ENTRY_LINK or e.kind == ENTRY_HARD_LINK)
-            or (x.device != 0) != (e.kind == ENTRY_DEVICE)
-            or (x.n_xattrs and (is_node(e) or e.kind == ENTRY_LARGE))
+    if e.kind == ENTRY_QUERY and (x.target != NULL) == (x.device != 0):
+        return fail(err, FAST_PROTOCOL, 0, "extras")
+    if ((x.target != NULL) != (e.kind == ENTRY_LINK or e.kind == ENTRY_HARD_LINK) and e.kind != ENTRY_QUERY
+            or (x.device != 0) != (e.kind == ENTRY_DEVICE) and e.kind != ENTRY_QUERY
+            or (x.n_xattrs and (is_node(e) or e.kind == ENTRY_LARGE or e.kind == ENTRY_QUERY))
             or x.has_source != (e.kind == ENTRY_LARGE)
             or ((x.user != NULL or x.group != NULL) and (e.kind == ENTRY_HARD_LINK or e.kind == ENTRY_LARGE))):
         return fail(err, FAST_PROTOCOL, 0, "extras")

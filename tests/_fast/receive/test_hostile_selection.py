@@ -6,13 +6,14 @@ import pytest
 
 from escp._fast.crypto.digest import digest_of
 from escp._fast.planes.plane import FATAL, FILE_FAILED, FINISHED, LISTED
-from escp._fast.wire.payloads import encode_entry, encode_result
+from escp._fast.wire.payloads import encode_entry, encode_extra, encode_result
 from escp.failures import FAST_PROTOCOL, FAST_SYS, FAST_UNSAFE
 from tests.support.peers import (
     ASKS_DIRECTORY,
     IS_EARLY,
     IS_SAME,
     IS_WANTED,
+    LINK,
     QUERY,
     SMALL,
     Receiver,
@@ -129,6 +130,38 @@ def test_same_with_another_digest_is_sent(small):
         receiver.send_result(take_question(receiver)["id"], flags=IS_SAME, digest=digest_of(b"CONTENTS"))
         [entry] = receiver.receive_entries()
         assert entry["kind"] == SMALL
+
+
+@pytest.mark.parametrize("options", [CHANGED, DIGESTS, {"selection": "newer"}], ids=str)
+def test_receiver_that_can_not_judge_a_link_is_sent_it_unasked(tmp_path, options):
+    (tmp_path / "link").symlink_to("text")
+    with Receiver((os.fsencode(tmp_path / "link"), b"named"), keeps_links=True, **options) as receiver:
+        [entry] = receiver.receive_entries()
+        assert (entry["kind"], entry["extras"]) == (LINK, encode_extra(1, b"text"))
+
+
+@pytest.mark.parametrize("options", [CHANGED, DIGESTS, {"selection": "newer"}], ids=str)
+@pytest.mark.parametrize("flags", [IS_SAME, IS_WANTED])
+def test_receiver_that_can_is_asked_with_all_that_is_sent(tmp_path, options, flags):
+    link = tmp_path / "link"
+    link.symlink_to("text")
+    os.utime(link, ns=(TIME_NS, TIME_NS), follow_symlinks=False)
+    with Receiver((os.fsencode(link), b"named"), keeps_links=True, judges_nodes=True, **options) as receiver:
+        question = take_question(receiver)
+        assert (question["extras"], question["size"]) == (encode_extra(1, b"text"), 0)
+        assert question["mtime_ns"] == TIME_NS
+        receiver.send_result(question["id"], flags=flags)
+        if flags == IS_WANTED:
+            [entry] = receiver.receive_entries()
+            same = {
+                name: question[name] for name in question.keys() - {"kind", "id", "atime_ns"}
+            }  # it was read
+            assert entry["kind"] == LINK and same.items() <= entry.items()
+            receiver.send_result(entry["id"])
+        receiver.receive_frame()  # the end
+        receiver.send_end()
+        receiver.wait(FINISHED)
+        assert receiver.plane.counters()["skipped"] == (flags == IS_SAME)
 
 
 def test_wanted_directory_of_a_dry_run_is_listed_once(tmp_path):
