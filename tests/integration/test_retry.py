@@ -54,8 +54,9 @@ def test_after_the_last_one_it_is_what_it_was(escp, source, target):
 def test_a_killed_agent_and_what_it_had_copied(escp, source, target, folder):
     for i in range(20):
         write_random(source / f"f{i:02}", 100_000, seed=i)
+    has_some = f"ls {target}/source/f* >/dev/null 2>&1"
     agent = escp.write_agent("killed", f"echo >> {folder}/runs", f"if [ $(wc -l < {folder}/runs) = 1 ]",
-                             "then (sleep 1.5; kill -9 $$) & fi")  # fmt: skip
+                             f"then (until {has_some}; do sleep 0.05; done; kill -9 $$) & fi")  # fmt: skip
     words = ["-rp", "-l", "700K", "--retry", "1", "--skip-unchanged", "--json"]
     done = escp.copy(*words, source, PUSH.target(target), agent=agent, **quickly(escp))
     assert n_runs(escp) == 2 and list_tree(target / "source") == list_tree(source)
