@@ -2,9 +2,10 @@
 
 from libc.stdint cimport uint64_t
 
-from escp._fast.base.libc cimport (AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, EEXIST, EISDIR, ESTALE, O_CLOEXEC,
-                                   O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDWR, O_WRONLY, S_ISDIR, S_ISREG, c_close, dup,
-                                   errno, fchown, fstat, fstatat, ftruncate, linkat, openat, renameat, stat_t, unlinkat)
+from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, AT_SYMLINK_FOLLOW, AT_SYMLINK_NOFOLLOW, EEXIST, EISDIR,
+                                   ENOENT, ESTALE, O_CLOEXEC, O_NOCTTY, O_NOFOLLOW, O_NONBLOCK, O_RDWR, O_WRONLY,
+                                   S_ISDIR, S_ISREG, c_close, dup, errno, escp_flag, escp_raise_flag, fchown, fstat,
+                                   fstatat, ftruncate, linkat, openat, renameat, stat_t, unlinkat)
 from escp._fast.base.types cimport (FAST_SAME_FILE, FAST_SYS, LACKS_ACL, LACKS_MODE, clear, fail, fast_err, lack)
 from escp._fast.files.alike cimport find_own_path, is_alone, own_path
 from escp._fast.files.attributes cimport (FILE_MODE, PROC_PATH_BYTES, hand_on_acl, proc_path, set_file_attributes,
@@ -121,19 +122,36 @@ cdef int close_and_rename(new_file *f, fast_err *err) noexcept nogil:
     return rc
 
 
+cdef int link_open(tree *t, const new_file *f, const char *name) noexcept nogil:
+    """Give an open file *name* in its directory; -1 with errno.
+
+    By its descriptor alone it costs 3.5 us less, of 40 for a small file, than by the path in /proc. That takes
+    CAP_DAC_READ_SEARCH before Linux 6.10, and is refused with ENOENT, which a directory that is gone gives, too.
+    """
+    cdef char by_fd[PROC_PATH_BYTES]
+    cdef int done
+    if not escp_flag(&t.lacks_link_by_fd):
+        done = linkat(f.fd, "", f.dirfd, name, AT_EMPTY_PATH)
+        if done == 0 or errno != ENOENT:
+            return done
+    proc_path(by_fd, f.fd)
+    done = linkat(AT_FDCWD, by_fd, f.dirfd, name, AT_SYMLINK_FOLLOW)
+    if done == 0:
+        escp_raise_flag(&t.lacks_link_by_fd)
+    return done
+
+
 cdef int link_nameless(tree *t, new_file *f, const entry *e, int given, fast_err *lacks,
                        fast_err *err) noexcept nogil:
     """Name an O_TMPFILE; over an existing name it takes a temporary one and a rename."""
-    cdef char by_fd[PROC_PATH_BYTES]
-    proc_path(by_fd, f.fd)
-    if linkat(AT_FDCWD, by_fd, f.dirfd, f.name, AT_SYMLINK_FOLLOW) == 0:
+    if link_open(t, f, f.name) == 0:
         return 0
     if errno != EEXIST:
         return fail(err, FAST_SYS, errno, "link")
     if inherit(t, f, e, given, lacks, err) < 0:
         return -1
     name_temporary(&t.id, f.temporary)
-    if linkat(AT_FDCWD, by_fd, f.dirfd, f.temporary, AT_SYMLINK_FOLLOW) < 0:
+    if link_open(t, f, f.temporary) < 0:
         return fail(err, FAST_SYS, errno, "link")
     f.has_temporary_name = True
     return rename_temporary(f, err)

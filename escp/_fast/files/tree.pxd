@@ -37,6 +37,7 @@ ctypedef struct tree:
     bint keeps_devices
     int lacks_openat2  # flags, raised by whichever thread finds out
     int lacks_tmpfile  # nameless files; not on NFS, for one
+    int lacks_link_by_fd  # linkat with AT_EMPTY_PATH: not allowed
     int has_aliases  # a link was followed: one directory has two paths
     char target_name[MAX_NAME_BYTES + 1]  # the only name below root_fd that may be written; "" = any
     bint brings_root  # the directory root_fd is itself one that is copied

@@ -3,7 +3,7 @@
 from libc.stdint cimport uint32_t, uint64_t, uint8_t
 
 from escp._fast.base.events cimport EVENT_COPIED, EVENT_FILE_FAILED, events_close, events_free, events_open, push_event
-from escp._fast.base.libc cimport (SHUT_RDWR, c_close, calloc, errno, escp_raise_flag, escp_send_all, free,
+from escp._fast.base.libc cimport (MSG_MORE, SHUT_RDWR, c_close, calloc, errno, escp_raise_flag, escp_send_all, free,
                                    malloc, memcpy, memset, pthread_cond_destroy, pthread_cond_init,
                                    pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock,
                                    pthread_mutex_unlock, shutdown)
@@ -172,7 +172,9 @@ cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, 
     if channel_seal(t.line.sealed, frame, FRAME_META, META_HEADER_BYTES + n_body, NULL, 0, err) < 0:
         return -1
     t.n_said += 1
-    if escp_send_all(t.line.fd, frame, ANSWER_BEFORE + n_body + TAG_BYTES, 0) < 0:
+    # Their results follow at once: the sender wakes up once for both.
+    if escp_send_all(t.line.fd, frame, ANSWER_BEFORE + n_body + TAG_BYTES,
+                     MSG_MORE if message == MESSAGE_STAMPS else 0) < 0:
         if not t.state.config.reconnects:
             return fail(err, FAST_NET, errno, "send")
         shutdown(t.line.fd, SHUT_RDWR)
