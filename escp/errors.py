@@ -51,6 +51,7 @@ class EscpError(Exception):
     is_retryable = False  # the same command may succeed (docs/json.md)
     may_go_on = True  # --resume is good advice, where something has come
     is_unsafe = False  # what has come may not be on the disk: --resume is not to believe that it is there
+    sys_errno = 0  # what an agent's system said, where that is why
     said: "tuple[str, ...]" = ()  # the last lines, as they came, of ssh or of what it started
 
     def __init__(self, message: str, hint: str | None = None, *, is_retryable: bool | None = None):
@@ -60,6 +61,16 @@ class EscpError(Exception):
             self.hint = hint
         if is_retryable is not None:
             self.is_retryable = is_retryable
+
+    def __reduce__(self) -> "tuple[object, ...]":
+        """As it is, whatever its class is made with: errors go between a program's processes."""
+        return _restore, (type(self), self.args), self.__dict__
+
+
+def _restore(kind: type[EscpError], args: "tuple[object, ...]") -> EscpError:
+    error = kind.__new__(kind)
+    error.args = args
+    return error
 
 
 class SomeFailedError(EscpError):

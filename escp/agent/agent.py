@@ -210,7 +210,9 @@ class Agent:
     def _fail(self, error: EscpError) -> int:
         if self._log is not None:
             self._log.fail(error)
-        self._tell(Error(error.exit_code, str(error), error.hint))
+        cause = error.__cause__
+        number = (cause.errno or 0) if isinstance(cause, OSError) else 0
+        self._tell(Error(error.exit_code, str(error), error.hint, max(0, number)))
         if self._service is not None and not isinstance(error, NetworkError):
             self._service.await_initiator()
         return error.exit_code

@@ -68,7 +68,8 @@ class _Kept:
 
     def write(self, offset: int, data: "Buffer", _wait_ms: int) -> int:
         check_contiguous(data)
-        left = memoryview(data).cast("B")
+        whole = memoryview(data)
+        left = whole.cast("B") if whole.nbytes else memoryview(b"")  # an empty array of rows can't be cast
         self._grid.add(offset, left.nbytes)
         try:
             while left:
@@ -100,8 +101,8 @@ class BlockWriter:
         block, size = index(block), None if size is None else index(size)  # numpy's numbers are fine
         if not MIN_BLOCK <= block <= MAX_BLOCK:
             raise ValueError("a block has 4 KiB to 32 MiB")
-        if size is not None and size < 0:
-            raise ValueError("a size is a number of bytes, or None")
+        if size is not None and not 0 <= size < 1 << 63:
+            raise ValueError("a size is a number of bytes below 2^63, or None")
         self.name, self.block, self._size = name, block, size
         self._make_look, self._start = look, start
         self._pid = os.getpid()
@@ -321,15 +322,22 @@ class Blocks(Iterator[Block]):
 
 
 def begin_receiving(
-    source: Path, options: Mapping[str, object], begin: Callable[[Flag], "AgentProcess"] | None, look: Look
+    source: Path,
+    shown: str,
+    options: Mapping[str, object],
+    begin: Callable[[Flag], "AgentProcess"] | None,
+    look: Look,
 ) -> Blocks:
-    """*source*: an operand. *begin*: starts the agent, given a flag that ends that; None logs in."""
+    """*source*: an operand; *shown*: for people.
+
+    *begin*: starts the agent, given a flag that ends that; None logs in.
+    """
     sink = BlockSink()
     chosen = {"blocksize": str(MEMORY_BLOCK_BYTES), **options}
 
     def run(cancel: threading.Event) -> Result:
         start_agent = None if begin is None else lambda _: begin(cancel)
-        return receive_memory(sink, source, chosen, cancel=cancel, start_agent=start_agent)
+        return receive_memory(sink, source, chosen, name=shown, cancel=cancel, start_agent=start_agent)
 
     return Blocks(MemoryCopy(sink, run), look)
 
@@ -353,4 +361,5 @@ def receive_blocks(
         limit_s = find_timeout(timeout if own is LEFT_OUT else own)
         return make_look(time.monotonic(), limit_s, own_cancel or cancel)
 
-    return begin_receiving(os.fsencode(str(base._replace(path=quote(base.path)))), options, None, look)
+    operand = os.fsencode(str(base._replace(path=quote(base.path))))
+    return begin_receiving(operand, os.fsdecode(source), options, None, look)

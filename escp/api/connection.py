@@ -316,7 +316,7 @@ class Remote:
             return connection.begin(make_look(time.monotonic(), None, cancel))
 
         return begin_receiving(
-            self._there(quote(os.fsencode(name))),
+            self._there(quote(os.fsencode(name))), os.fsdecode(name),
             self._take_options("receive_blocks", FOR_RECEIVING, options), begin,
             lambda own, cancel: self._look(chosen_timeout if own is LEFT_OUT else own, cancel),
         )  # fmt: skip

@@ -24,9 +24,17 @@ def digest_path(path: Path) -> bytes:
 
     Raises OSError.
     """
+    from escp.names.answers import open_regular  # not at the top: what `copy` alone does not need
     from escp.streams import digests  # not at the top: native code, which `connect` need not load
 
-    return digests.digest_path(os.fsencode(path), lambda: None)
+    try:
+        fd, _ = open_regular(os.fsencode(path))
+        try:
+            return digests.digest_file(fd, lambda: None)[0]
+        finally:
+            os.close(fd)
+    except OSError as e:
+        raise OSError(e.errno, os.strerror(e.errno or 0), os.fsdecode(path)) from None
 
 
 def _read_digest(value: object) -> bytes:

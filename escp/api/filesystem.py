@@ -18,7 +18,7 @@ from fsspec.utils import infer_storage_options, isfilelike
 
 from escp.api.connection import connect
 from escp.api.entry import Entry
-from escp.errors import RemoteFileError, describe_errno
+from escp.errors import EscpError, RemoteFileError
 from escp.names.answers import store_file
 
 _AT_ONCE_BYTES = 4 << 20  # larger files are fetched over streams of their own
@@ -53,7 +53,8 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
         where = f"{user}@{where}" if user else where
         if agent is not None:
             options["escp"] = agent
-        self.remote = connect(f"scp://{where}:{port}" if port else where, **options)
+        self._place = f"{where}:{port}" if port else where
+        self.remote = connect(f"scp://{self._place}" if port else where, **options)
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -63,6 +64,10 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
         if text.startswith("escp://"):
             text = "/" + text.removeprefix("escp://").partition("/")[2]
         return "/" + text.strip("/") if text.strip("/") else cls.root_marker
+
+    def unstrip_protocol(self, name: Any) -> str:
+        """With the host: fsspec's own knows of none, and its address is of no file."""
+        return f"escp://{self._place}{self._strip_protocol(name)}"
 
     @staticmethod
     def _get_kwargs_from_urls(url: str) -> dict[str, Any]:
@@ -96,6 +101,22 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
             "name": path, "size": one.size, "type": one.type, "mtime": one.mtime, "mode": one.mode,
             "uid": one.uid, "gid": one.gid, "ino": one.inode, "nlink": one.n_links, "islink": is_link,
         }  # fmt: skip
+
+    def exists(self, path: Any, **_: Any) -> bool:
+        return self._find_type(path) != ""
+
+    def isfile(self, path: Any) -> bool:
+        return self._find_type(path) == "file"
+
+    def isdir(self, path: Any) -> bool:
+        return self._find_type(path) == "directory"
+
+    def _find_type(self, path: Any) -> str:
+        """Empty where there is nothing. fsspec's own take any error for that, a lost connection, too."""
+        try:
+            return str(self.info(path)["type"])
+        except (FileNotFoundError, NotADirectoryError):
+            return ""
 
     def ls(self, path: Any, detail: bool = True, **_: Any) -> list[Any]:
         path = self._strip_protocol(path)
@@ -245,8 +266,8 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
         """As an object store has it: what leads to a file is made, where it is not there."""
         try:
             write()
-        except (FileNotFoundError, RemoteFileError) as e:
-            if isinstance(e, RemoteFileError) and not str(e).endswith(describe_errno(errno.ENOENT)):
+        except (FileNotFoundError, EscpError) as e:
+            if isinstance(e, EscpError) and e.sys_errno != errno.ENOENT:
                 raise
             # That it is there by now says nothing: another thread may have made it just then.
             self.remote.mkdir(os.path.dirname(path), parents=True, exist_ok=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from escp.api.copy import Flag, call_copy
 from escp.api.outcome import Result
 from escp.api.words import Path
-from escp.errors import EscpError, OutcomeUnknown, SomeFailedError
+from escp.errors import EscpError, OutcomeUnknown, RefusedError, RemoteFileError, SomeFailedError
 from escp.streams.blocks import BlockSink, BlockSource
 
 TYPE_CHECKING = False
@@ -65,9 +65,14 @@ def send_memory(
             timeout=timeout, start_agent=start_agent, contents=memory, fixed={**_FIXED, **fixed},
         )  # fmt: skip
     except EscpError as e:
-        if not memory.is_past:
-            raise
-        raise OutcomeUnknown(f"whether '{name}' is written is not known: {e}") from e
+        # What the system there said of the file itself is an answer, also after the end was told.
+        number = e.__cause__.errno if isinstance(e.__cause__, OSError) and not e.is_unsafe else 0
+        if memory.is_past and not number:
+            raise OutcomeUnknown(f"whether '{name}' is written is not known: {e}") from e
+        number = number or e.sys_errno
+        if isinstance(e, RemoteFileError | RefusedError) and number and not e.is_unsafe:
+            raise OSError(number, os.strerror(number), name) from e
+        raise
     finally:
         os.close(fd)
         memory.let_go()  # jobs are circles, which the collector comes to when it likes
@@ -77,7 +82,7 @@ def send_memory(
 
 def receive_memory(
     memory: BlockSink, source: Path, options: Mapping[str, object], *,
-    cancel: Flag | None, start_agent: "StartAgent",
+    name: str, cancel: Flag | None, start_agent: "StartAgent",
 ) -> Result:  # fmt: skip
     """Nothing is written: the root directory only stands for a target. Raises what kept the file back."""
     fixed = {**_FIXED, "is_target_exact": False}
@@ -88,7 +93,7 @@ def receive_memory(
         )  # fmt: skip
     except SomeFailedError as e:
         if isinstance(e.__cause__, OSError):  # as `check`: what the system there said
-            raise OSError(e.__cause__.errno, e.__cause__.strerror, os.fsdecode(source)) from e
+            raise OSError(e.__cause__.errno, e.__cause__.strerror, name) from e
         raise
     done.check()
     return done

@@ -3,6 +3,7 @@
 import os
 import time
 from collections.abc import Callable
+from math import isnan
 from typing import SupportsFloat
 
 from escp.api.copy import TIMED_OUT, Flag
@@ -15,7 +16,7 @@ def find_timeout(timeout: object) -> float | None:
     """Raises UsageError for what is none."""
     if timeout is None:
         return None
-    if not isinstance(timeout, SupportsFloat):  # numpy's numbers are no int or float; a str is none
+    if not isinstance(timeout, SupportsFloat) or isnan(timeout):  # numpy's are no int or float; a str is none
         raise UsageError("timeout: it is a number of seconds, or None", "leave it out for the connection's")
     return float(timeout)
 

@@ -67,6 +67,12 @@ def read_call(sources: Path | Iterable[Path], target: Path, named: Mapping[str, 
     if isinstance(sources, str | bytes | os.PathLike):
         sources = [sources]
     operands = [_to_word(path) for path in (*sources, target)]
+    if len(operands) == 1 and not named.get("filelist"):
+        raise UsageError("there are no sources", "name one at least")
+    for word in operands:
+        if "\0" in word:  # no command line can hold it
+            shown = word.replace("\0", "\\0")
+            raise UsageError(f"the path '{shown}' holds a NUL byte", "no file has such a name")
     options = parse_options([*words, "--", *operands])
     if options.reads_standard_input or options.writes_standard_output or options.filelist == "-":
         raise UsageError(

@@ -67,7 +67,9 @@ class Course:
                 continue
             if isinstance(message, Error):
                 self.has_failed = True
-                raise from_exit_code(message.exit_code, self.teller + message.message, message.hint)
+                error = from_exit_code(message.exit_code, self.teller + message.message, message.hint)
+                error.sys_errno = message.sys_errno
+                raise error
             self._check_turn(type(message))
             self._since_s.pop(type(message), None)
             if isinstance(message, Hello):

@@ -60,11 +60,12 @@ class Hello(Message, agent=(), initiator=(), done="said hello"):
 
 
 class Error(Message):
-    """The agent can't go on; `exit_code` as in escp.errors."""
+    """The agent can't go on; `exit_code` as in escp.errors. `sys_errno`: its system's, or 0."""
 
     exit_code: int
     message: str
     hint: str
+    sys_errno: int = 0
 
 
 class KeepAlive(Message, is_counted=False):

@@ -4,6 +4,8 @@ The sender asks `base_name` what a source is called, the receiver looks at the t
 where that goes. Checked against scp of OpenSSH 9.2; where escp differs from that, a comment says so.
 """
 
+import errno
+
 from escp.errors import RefusedError, UsageError
 from escp.lean.record import Record
 
@@ -99,7 +101,7 @@ def plan_landing(
     if kind == DIRECTORY and is_exact and not sources[0].is_directory:
         raise RefusedError(
             f"option -T: the target '{shown}' is a directory", "leave it out: the file goes into it"
-        )
+        ) from IsADirectoryError(errno.EISDIR, "")
     if kind == DIRECTORY:
         return Landing(target or b".", False, (b"",) if is_exact else names)
     if is_one and not sources[0].is_directory:
@@ -111,9 +113,9 @@ def plan_landing(
         if kind == MISSING:
             raise RefusedError(
                 f"there is no directory '{shown}'", "create it first, or leave out the slash at its end"
-            )
+            ) from FileNotFoundError(errno.ENOENT, "")
     if kind == OTHER:
         raise RefusedError(
             f"the target '{shown}' is not a directory", "name a directory, or one that does not exist yet"
-        )
+        ) from NotADirectoryError(errno.ENOTDIR, "")
     return Landing(target, True, (b"",) if is_one else names)

@@ -11,6 +11,7 @@ fsspec = pytest.importorskip("fsspec")
 from fsspec.tests import abstract  # noqa: E402
 
 from escp.api.filesystem import EscpFileSystem  # noqa: E402
+from escp.errors import EscpError  # noqa: E402
 from tests.api.test_copy import login  # noqa: E402
 from tests.support.command import ROOT, Escp  # noqa: E402
 from tests.support.folders import new_folder  # noqa: E402
@@ -77,6 +78,23 @@ def test_address():
     }.items():
         assert EscpFileSystem._get_kwargs_from_urls(url) == found
     assert EscpFileSystem._strip_protocol("escp://[::1]:22/a/[b]") == "/a/[b]"
+
+
+def test_address_of_a_path_has_its_host(files, there):
+    address = files.unstrip_protocol(there / "a")
+    assert address == f"escp://box{there}/a" and files._strip_protocol(address) == f"{there}/a"
+
+
+def test_a_lost_connection_is_not_the_absence_of_a_file(escp, there):
+    (there / "a").write_text("old")
+    fs = EscpFileSystem("box", skip_instance_cache=True, **login(escp))
+    assert fs.exists(there / "a") and fs.isfile(there / "a") and fs.isdir(there)
+    assert not (fs.exists(there / "b") or fs.isfile(there / "b") or fs.isdir(there / "a" / "c"))
+    fs.close()
+    for call in (fs.exists, fs.isfile, fs.isdir, lambda path: fs.open(path, "ab")):
+        with pytest.raises(EscpError):
+            call(there / "a")
+    assert (there / "a").read_text() == "old"
 
 
 def test_entry_point_leads_to_it():
