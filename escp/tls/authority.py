@@ -60,6 +60,7 @@ def make_certificate(
     folder, out = Folder(ca), Folder(path)
     hosts, uris = _parse_names(names)
     certificate, ca_key = _load_ca(folder)
+    copied = {name: keyfiles.read_public(folder.find(name)) for name in (keyfiles.CA, keyfiles.CRL)}
     keyfiles.make_folder(path)
     for name in (keyfiles.KEY, keyfiles.CERTIFICATE):
         if os.path.lexists(out.find(name)):
@@ -81,9 +82,9 @@ def make_certificate(
     )
     keyfiles.write_file(out.find(keyfiles.KEY), _dump_key(key), is_secret=True, is_new=True)
     keyfiles.write_file(out.find(keyfiles.CERTIFICATE), _dump(made), is_new=True)
-    for name in (keyfiles.CA, keyfiles.CRL):
+    for name, data in copied.items():
         if not os.path.lexists(out.find(name)):
-            keyfiles.write_file(out.find(name), keyfiles.read_public(folder.find(name)))
+            keyfiles.write_file(out.find(name), data)
     return f"{made.serial_number:x}"
 
 
@@ -156,7 +157,7 @@ def _parse_names(
                 hosts.append(x509.DNSName(name.encode("idna").decode()))
             elif kind == "IP":
                 hosts.append(x509.IPAddress(ipaddress.ip_address(name)))
-            elif kind == "URI" and ":" in name and not name.startswith(RULE):
+            elif kind == "URI" and ":" in name and name.isprintable() and not name.startswith(RULE):
                 uris.append(x509.UniformResourceIdentifier(name))
             elif word.startswith(RULE):
                 parse_rule(word)

@@ -7,6 +7,7 @@
 A name stands there once. A certificate with names of several accounts logs in nowhere.
 """
 
+import codecs
 import shlex
 
 from cryptography import x509
@@ -53,12 +54,12 @@ class Users:
 
 def read_users(path: str) -> Users:
     """Raises UsageError naming the line, LocalFileError."""
-    text = keyfiles.read_public(path).decode(errors="surrogateescape")
+    text = keyfiles.read_public(path).removeprefix(codecs.BOM_UTF8).decode(errors="surrogateescape")
     entries: dict[str, Entry] = {}
     for number, line in enumerate(text.splitlines(), 1):
         origin = f"{path}, line {number}"
         try:
-            words = shlex.split(line, comments=True)
+            words = shlex.split(_strip_comment(line))
         except ValueError as e:
             raise UsageError(f"{origin}: {str(e).lower()}", "a name with blanks stands in quotes") from e
         if not words:
@@ -72,7 +73,26 @@ def read_users(path: str) -> Users:
     return Users(entries)
 
 
+def _strip_comment(line: str) -> str:
+    """What stands before a # that begins a word. (shlex would end /data#1 within, and so change a rule.)"""
+    quote, before = "", " "
+    for at, one in enumerate(line):
+        if one == "#" and not quote and before.isspace():
+            return line[:at]
+        if before == "\\" and quote != "'":
+            before = "x"  # it is a letter like others
+            continue
+        if one == quote:
+            quote = ""
+        elif one in "\"'" and not quote:
+            quote = one
+        before = one
+    return line
+
+
 def _read_name(word: str, origin: str) -> str:
+    if not word:  # it would be that of all certificates without a subject
+        raise UsageError(f"{origin}: there is no name", '"CN=alice,O=Site" or URI:escp://site/alice')
     if word.startswith(URI) and ":" in word[len(URI) :]:
         return word
     try:

@@ -93,7 +93,7 @@ def test_revoked_by_file_directory_and_number(ca):
 @pytest.mark.parametrize(
     "names",
     [[], ["alice"], ["DNS:"], ["DNS:*.a"], ["DNS:a b"], ["IP:1.2.3"], ["URI:alice"], ["DNS:a", "URI:a:b"],
-     ["URI:escp-rule:read-only"], ["escp-rule:read-only"], ["URI:a:b", "escp-rule:fly"],
+     ["URI:a:b\nc"], ["URI:escp-rule:read-only"], ["escp-rule:read-only"], ["URI:a:b", "escp-rule:fly"],
      ["DNS:a", "escp-rule:read-only"],
      ["URI:a:b", "escp-rule:max-files=x"]],
 )  # fmt: skip
@@ -101,6 +101,14 @@ def test_names_that_are_none(ca, names):
     with pytest.raises(UsageError):
         make(ca, "user", *names)
     assert not (ca.parent / "user" / "key.pem").exists()
+
+
+def test_nothing_is_begun_where_the_authority_has_no_list(ca):
+    (ca / "crl.pem").rename(ca / "crl")
+    with pytest.raises(LocalFileError, match=r"crl\.pem"):
+        make(ca, "user", "URI:escp:a")
+    (ca / "crl").rename(ca / "crl.pem")
+    make(ca, "user", "URI:escp:a")
 
 
 def test_nothing_is_replaced(ca):

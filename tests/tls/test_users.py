@@ -54,6 +54,22 @@ def test_names_are_compared_whole(tmp_path, subject, names):
         users.find(certificate(subject, *names))
 
 
+def test_a_comment_begins_at_a_word(tmp_path):
+    """Else /data#1 would be /data, and --restrict something else than what stands there."""
+    users = read(
+        tmp_path,
+        """\ufeffURI:a:b alice --restrict /data#1 # it's alice's
+        URI:a:c#d alice --restrict="/in #2" #x
+        'CN=a # b' alice --restrict=/x\\ #3
+        "URI:a:f \\" # b" bob#s#comment
+        #URI:a:e alice""",
+    )
+    assert users.find(certificate("", "a:b")) == Entry("alice", ("--restrict=/data#1",))
+    assert users.find(certificate("", "a:c#d")) == Entry("alice", ("--restrict=/in #2",))
+    assert users.find(certificate("CN=a # b")) == Entry("alice", ("--restrict=/x #3",))
+    assert len(users._entries) == 4
+
+
 def test_names_of_several_accounts(tmp_path):
     users = read(tmp_path, "CN=bob bob\nURI:a:b alice\nURI:a:c bob\nURI:a:d bob --read-only\n")
     assert users.find(certificate("CN=bob", "a:c", "a:x")).account == "bob"
@@ -65,6 +81,7 @@ def test_names_of_several_accounts(tmp_path):
 @pytest.mark.parametrize(
     ("line", "message"),
     [
+        ('"" bob', "there is no name"),
         ("CN=bob", "no account"), ("CN=bob --read-only", "no account"), ("bob bob", "neither a subject"),
         ("URI:bob bob", "neither"), ("CN=a a\nCN=a b", "line 2: 'CN=a' stands there twice"),
         ("CN=a a --fly", "'--fly' is no rule"), ("CN=a a read-only", "no rule"),
