@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from escp.streams.blocks import BlockSink, BlockSource
 
 log = logging.getLogger("escp")
+log.addHandler(logging.NullHandler())  # else warnings are printed where a program has set no logging up
 TIMED_OUT = "the time that was given for it is over"
 
 

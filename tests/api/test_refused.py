@@ -106,6 +106,29 @@ def test_numbers_that_are_none(remote, target):
         remote.stat(target, timeout=float("nan"))
 
 
+_WARNS = """
+import logging
+import sys
+import escp
+escp.copy(sys.argv[1], sys.argv[2])
+logging.getLogger("escp").warning("one")
+"""
+
+
+def test_warnings_are_not_printed(source, target):
+    """Python prints those of a logger that has no handler."""
+    (source / "a").write_text("a")
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [sys.executable, "-c", _WARNS, source / "a", target],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=env,
+    )
+    assert (target / "a").exists() and done.stdout + done.stderr == ""
+
+
 def test_digest_names_the_file_and_waits_for_no_pipe(source):
     os.mkfifo(source / "pipe")
     for path, error in ((source, IsADirectoryError), (source / "absent", FileNotFoundError)):
