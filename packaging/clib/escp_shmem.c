@@ -128,7 +128,8 @@ int escp_shmem_create(const char *folder, int direction, uint32_t block_bytes, u
         return -EIO;
     }
     for (int i = 0; i < 16; i++) snprintf(name + PREFIX_BYTES + 2 * i, 3, "%02x", random[i]);
-    fd = openat(folder_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
+    /* Not of mode 0600 before it is locked: until then another program takes it for none, and does not remove it. */
+    fd = openat(folder_fd, name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0);
     rc = fd < 0 ? -errno : 0;
     if (rc) {
         close(folder_fd);
@@ -137,7 +138,8 @@ int escp_shmem_create(const char *folder, int direction, uint32_t block_bytes, u
     memcpy(head.magic, segment_magic, sizeof head.magic);
     head.data_offset = segment_data_offset(n_blocks);
     head.segment_bytes = head.data_offset + (uint64_t)block_bytes * n_blocks;
-    rc = fchmod(fd, 0600) ? errno : 0; /* whatever the umask */
+    rc = segment_lock(fd, PARTY_CLIENT);
+    if (!rc && fchmod(fd, 0600)) rc = errno;
     /* All of it now: where there is no room for it later, a write would raise SIGBUS. */
     if (!rc) rc = posix_fallocate(fd, 0, (off_t)head.segment_bytes);
     if (!rc && pwrite(fd, &head, sizeof head, 0) != (ssize_t)sizeof head) rc = EIO;
@@ -232,13 +234,31 @@ static int await_size(struct escp_shmem *s, int64_t until, uint64_t *size) {
     return 0;
 }
 
+/* Another thread may wait longer with the lock, which has a clock that can be set: so in short pieces. */
+static int lock_until(struct escp_shmem *s, int64_t until) {
+    for (;;) {
+        int64_t left = until < 0 ? SEGMENT_LOOK_MS : until - clock_ms();
+        struct timespec due;
+        int rc;
+        if (pthread_mutex_trylock(&s->lock) == 0) return 0;
+        if ((rc = check_escp(s))) return rc;
+        if (left <= 0) return -ETIMEDOUT;
+        if (left > SEGMENT_LOOK_MS) left = SEGMENT_LOOK_MS;
+        clock_gettime(CLOCK_REALTIME, &due);
+        due.tv_nsec += left * 1000000;
+        due.tv_sec += due.tv_nsec / 1000000000;
+        due.tv_nsec %= 1000000000;
+        if (pthread_mutex_timedlock(&s->lock, &due) == 0) return 0;
+    }
+}
+
 int escp_shmem_claim(struct escp_shmem *s, struct escp_shmem_block *block, int timeout_ms) {
     int64_t until = find_until(timeout_ms);
     uint32_t wanted = s->plan.direction == SEGMENT_SEND ? WORD_FREE : WORD_FULL;
     uint64_t size, number, left;
     int rc = await_size(s, until, &size);
     if (rc) return rc;
-    pthread_mutex_lock(&s->lock); /* the others' turn comes after this one's, anyway */
+    if ((rc = lock_until(s, until))) return rc;
     number = s->next;
     if (number * s->plan.block_bytes >= size) {
         pthread_mutex_unlock(&s->lock);
@@ -250,7 +270,7 @@ int escp_shmem_claim(struct escp_shmem *s, struct escp_shmem_block *block, int t
         uint32_t word = segment_load(&s->shared->words[number % s->plan.n_blocks]);
         if ((rc = check_escp(s))) break;
         if (word == segment_word(number, s->plan.n_blocks, wanted)) {
-            s->next++;
+            __atomic_store_n(&s->next, number + 1, __ATOMIC_RELEASE);
             break;
         }
         if ((rc = sleep_until(s, seen, until))) break;
@@ -269,7 +289,8 @@ int escp_shmem_complete(struct escp_shmem *s, const struct escp_shmem_block *blo
     uint32_t *word = &s->shared->words[number % s->plan.n_blocks];
     int is_sent = s->plan.direction == SEGMENT_SEND;
     uint32_t before = segment_word(number, s->plan.n_blocks, is_sent ? WORD_FREE : WORD_FULL);
-    if (block->offset % s->plan.block_bytes || segment_load(word) != before) return -EINVAL;
+    if (block->offset % s->plan.block_bytes || number >= __atomic_load_n(&s->next, __ATOMIC_ACQUIRE)) return -EINVAL;
+    if (segment_load(word) != before) return -EINVAL;
     segment_store(word, is_sent ? segment_word(number, s->plan.n_blocks, WORD_FULL)
                                 : segment_word(number + s->plan.n_blocks, s->plan.n_blocks, WORD_FREE));
     __atomic_add_fetch(&s->n_complete, 1, __ATOMIC_SEQ_CST);

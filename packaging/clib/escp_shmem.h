@@ -60,7 +60,7 @@ const char *escp_shmem_path(const struct escp_shmem *s);
 int escp_shmem_wait(struct escp_shmem *s, int timeout_ms);
 /* 1: the next block to be filled, or read. 0: there is none after those that were claimed before. */
 int escp_shmem_claim(struct escp_shmem *s, struct escp_shmem_block *block, int timeout_ms);
-/* It was filled, or read. */
+/* It was filled, or read. -EINVAL: of a block that nobody has claimed, or that is complete already. */
 int escp_shmem_complete(struct escp_shmem *s, const struct escp_shmem_block *block);
 /* ESCP_SHMEM_SEND: all blocks are complete, and the file may get its name. Without it the file gets none. */
 int escp_shmem_end(struct escp_shmem *s);
