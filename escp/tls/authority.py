@@ -16,7 +16,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from escp.errors import LocalFileError, UsageError
 from escp.tls import keyfiles
-from escp.tls.certificate import RULE, parse_rule
+from escp.tls.certificate import RULE, parse_rule, shorten
 from escp.tls.keyfiles import Folder, TlsError
 
 TYPE_CHECKING = False
@@ -118,7 +118,7 @@ def read_crl(path: str, authorities: "Sequence[x509.Certificate]") -> "list[x509
     try:
         found = [x509.load_pem_x509_crl(part + end) for part in data.split(end)[:-1]]
     except ValueError as e:
-        raise TlsError(f"'{path}' is no list of certificates that are taken back: {e}") from e
+        raise TlsError(f"'{path}' is no list of certificates that are taken back: {shorten(e)}") from e
     if not found:
         raise TlsError(f"'{path}' is no list of certificates that are taken back")
     named = {one.subject for one in authorities}
@@ -133,7 +133,7 @@ def read_authorities(path: str) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(keyfiles.read_public(path))
     except ValueError as e:
-        raise TlsError(f"'{path}' is no certificate: {e}") from e
+        raise TlsError(f"'{path}' is no certificate: {shorten(e)}") from e
 
 
 def _has_signed(one: x509.Certificate, crl: x509.CertificateRevocationList) -> bool:
@@ -239,7 +239,7 @@ def _find_serial(word: str, ca: x509.Certificate) -> int:
         try:
             found = x509.load_pem_x509_certificate(keyfiles.read_public(path))
         except ValueError as e:
-            raise UsageError(f"'{path}' is no certificate: {e}", "") from e
+            raise UsageError(f"'{path}' is no certificate: {shorten(e)}", "") from e
         if found.issuer != ca.subject:
             raise UsageError(f"'{path}' is no certificate of this authority", "")
         return found.serial_number

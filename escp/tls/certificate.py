@@ -74,20 +74,23 @@ class Certificate(Record):
             )
 
 
-def read_certificate(data: bytes, *, is_pem: bool = False, above: "Iterable[bytes]" = ()) -> Certificate:
+def read_certificate(data: bytes, *, path: str = "", above: "Iterable[bytes]" = ()) -> Certificate:
     """Raises TlsError for what is none, and for a rule that is not known: a rule must not get lost.
 
+    *path*: of the file that it is from, PEM; "" is DER, of a connection.
     *above*: DER, the authorities' of a chain that OpenSSL has believed.
     """
     try:
-        found = x509.load_pem_x509_certificate(data) if is_pem else x509.load_der_x509_certificate(data)
+        found = x509.load_pem_x509_certificate(data) if path else x509.load_der_x509_certificate(data)
         uris = _find_uris(found)
         purposes = _find_purposes(found)
         subject = found.subject.rfc4514_string()
         is_authority = _is_authority(found)
         chain = [x509.load_der_x509_certificate(one) for one in above]
     except (ValueError, x509.DuplicateExtension, x509.UnsupportedGeneralNameType) as e:
-        raise TlsError(f"a certificate can't be read: {e}") from e
+        if path:
+            raise TlsError(f"'{path}' is no certificate: {shorten(e)}") from e
+        raise TlsError(f"a certificate can't be read: {shorten(e)}") from e
     if is_authority:
         purposes = set()  # what signs certificates logs in nowhere, and is no host
     return Certificate(
@@ -103,6 +106,12 @@ def read_certificate(data: bytes, *, is_pem: bool = False, above: "Iterable[byte
         not_after=found.not_valid_after_utc,
         above=tuple((one.issuer.public_bytes(), one.serial_number) for one in chain),
     )
+
+
+def shorten(error: Exception) -> str:
+    """What `cryptography` says, without its advice to programmers, which stands after the first sentence."""
+    said = str(error)
+    return "it holds no whole PEM block" if "PEM file" in said else said.partition(". ")[0].lower()
 
 
 def _find_uris(found: x509.Certificate) -> list[str]:

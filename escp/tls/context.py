@@ -35,12 +35,20 @@ def make_context(folder: Folder, *, is_daemon: bool) -> ssl.SSLContext:
     except EscpError:
         raise
     except (ssl.SSLError, OSError, ValueError) as e:
-        reason = getattr(e, "reason", None) or str(e)
         raise LocalFileError(
-            f"the certificate and key in '{folder.path}' can't be used: {reason.lower().replace('_', ' ')}",
-            TlsError.hint,
+            f"the certificate and key in '{folder.path}' can't be used: {_explain(e)}", TlsError.hint
         ) from e
     return context
+
+
+def _explain(error: Exception) -> str:
+    """OpenSSL's reasons are words for programmers, where it gives any. `cert.pem` has been read before."""
+    reason = getattr(error, "reason", None)
+    if reason == "KEY_VALUES_MISMATCH":
+        return "they are not of one another"
+    if isinstance(error, ssl.SSLError) and (not reason or "PEM" in reason):
+        return "one of them holds no whole PEM block"
+    return (reason or str(error)).lower().replace("_", " ")
 
 
 def _refuse_password() -> str:
@@ -51,7 +59,8 @@ def _refuse_password() -> str:
 
 def read_own_certificate(folder: Folder) -> Certificate:
     """Raises EscpError."""
-    return read_certificate(keyfiles.read_public(folder.find(keyfiles.CERTIFICATE)), is_pem=True)
+    path = folder.find(keyfiles.CERTIFICATE)
+    return read_certificate(keyfiles.read_public(path), path=path)
 
 
 def read_peer_certificate(sock: ssl.SSLSocket) -> Certificate:

@@ -13,6 +13,8 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from escp.errors import EscpError, LocalFileError, UsageError
 from escp.tls import authority
 from escp.tls.certificate import read_certificate
+from escp.tls.context import make_context, read_own_certificate
+from escp.tls.keyfiles import Folder
 from tests.support.command import COMMAND, ROOT
 
 
@@ -63,12 +65,12 @@ def test_what_a_certificate_holds(ca):
     purposes = found.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
     assert list(purposes) == [ExtendedKeyUsageOID.CLIENT_AUTH]
     assert (found.not_valid_after_utc - found.not_valid_before_utc) == datetime.timedelta(days=30)
-    read = read_certificate((user / "cert.pem").read_bytes(), is_pem=True)
+    read = read_certificate((user / "cert.pem").read_bytes(), path="cert.pem")
     assert read.names == ("escp://site/alice",) and read.rules == (("max-bytes", "10T"),)
     top = x509.load_pem_x509_certificate((ca / "ca.pem").read_bytes())
     basic = top.extensions.get_extension_for_class(x509.BasicConstraints)
     assert basic.critical and basic.value.ca and basic.value.path_length == 0
-    assert not read_certificate((ca / "ca.pem").read_bytes(), is_pem=True).is_for_clients
+    assert not read_certificate((ca / "ca.pem").read_bytes(), path="ca.pem").is_for_clients
 
 
 def test_revoked_by_file_directory_and_number(ca):
@@ -109,6 +111,19 @@ def test_nothing_is_begun_where_the_authority_has_no_list(ca):
         make(ca, "user", "URI:escp:a")
     (ca / "crl").rename(ca / "crl.pem")
     make(ca, "user", "URI:escp:a")
+
+
+@pytest.mark.parametrize("name", ["key.pem", "cert.pem", "ca.pem", "crl.pem"])
+@pytest.mark.parametrize("contents", [b"", b"\xff" * 99, b"-----BEGIN X-----\n", "half"])
+def test_file_that_is_none_is_told_in_plain_words(ca, name, contents):
+    user = make(ca, "user", "URI:escp:a")
+    path = user / name
+    path.write_bytes(path.read_bytes()[:90] if contents == "half" else contents)
+    with pytest.raises(EscpError, match=r"can't be used|is no ") as caught:
+        read_own_certificate(Folder(str(user)))
+        make_context(Folder(str(user)), is_daemon=False)
+    said = str(caught.value)
+    assert str(user) in said and "http" not in said and "ssl" not in said.lower() and "lib" not in said
 
 
 def test_nothing_is_replaced(ca):
