@@ -76,6 +76,9 @@ def send_memory(
     finally:
         os.close(fd)
         memory.let_go()  # jobs are circles, which the collector comes to when it likes
+    for one in done.failed:
+        if one.errno and done.error is None:  # without the command's advice
+            raise OSError(one.errno, os.strerror(one.errno), name)
     done.check()
     return done
 

@@ -48,6 +48,15 @@ def test_what_can_not_be_written_is_what_the_system_says(remote, target, path, e
     assert (raised.value.errno, raised.value.filename) == (number, str(target / path))
 
 
+@pytest.mark.parametrize("size", [SMALL, LARGE])
+def test_file_that_can_not_be_made(remote, size):
+    """The directory can be opened, and takes no files."""
+    with pytest.raises(OSError, match="nothing") as raised:
+        remote.write("/sys/nothing", bytes(size))
+    assert raised.value.strerror == os.strerror(raised.value.errno)
+    assert raised.value.filename == "/sys/nothing"
+
+
 def test_full_disk_is_an_answer(remote):
     """Also when it is told after the end of the file was: nothing is unknown then."""
     for _ in range(3):
