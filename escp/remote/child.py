@@ -161,7 +161,9 @@ class AgentProcess:
         """What tls/login, or an agent behind it, has said last."""
         if status in (EXIT_SSH, _SSH_FAILED):
             return SshError(sentence, hint, is_retryable=status == _SSH_FAILED)
-        return from_exit_code(status or EXIT_INTERNAL, f"{self.host}: {sentence}", hint)
+        if not sentence.startswith(f"{self.host} "):  # the login names it, an agent behind it does not
+            sentence = f"{self.host}: {sentence}"
+        return from_exit_code(status or EXIT_INTERNAL, sentence, hint)
 
     def _explain_silence(self, why: str) -> EscpError:
         """Why the channel is closed while the process that carried it still runs."""

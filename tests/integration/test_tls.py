@@ -459,6 +459,7 @@ def test_the_end_of_the_daemon_ends_its_sessions(host, slow, escp):
     host.process.terminate()
     done = escp.finish(slow, 30)
     assert done.code == 16 and "has been ended" in done.error
+    assert done.error.count("127.0.0.1") == 1  # the host is named once
     assert host.process.wait(15) == 0
 
 
