@@ -78,17 +78,24 @@ def find(path: bytes, fd: int, job: bytes) -> bool:
         parent, name = _open_parent(mark(path))
     except OSError:
         return False
+    to = -1
     try:
         said = _read(parent, name)
         if said != _text(job, _NONE):
             return said == _text(job, os.fstat(fd).st_ino)
         if os.listdir(fd) or os.fstat(fd).st_uid != os.geteuid():
             return False
-        note(os.open(name, os.O_WRONLY | _FLAGS, dir_fd=parent), fd, job)
-        return True
+        # By now another file may have its name, put there by whoever owns the directory.
+        to = os.open(name, os.O_RDWR | _FLAGS, dir_fd=parent)
+        is_same = _read_open(to) == said
+        if is_same:
+            os.pwrite(to, _text(job, os.fstat(fd).st_ino), 0)
+        return is_same
     except OSError:
         return False
     finally:
+        if to >= 0:
+            os.close(to)
         os.close(parent)
 
 
@@ -118,8 +125,12 @@ def _read(parent: int, name: bytes) -> bytes | None:
     except OSError:
         return None
     try:
-        found = os.fstat(fd)
-        is_own = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid()
-        return os.read(fd, 256) if is_own and not found.st_mode & 0o022 else None
+        return _read_open(fd)
     finally:
         os.close(fd)
+
+
+def _read_open(fd: int) -> bytes | None:
+    found = os.fstat(fd)
+    is_own = stat.S_ISREG(found.st_mode) and found.st_nlink == 1 and found.st_uid == os.geteuid()
+    return os.read(fd, 256) if is_own and not found.st_mode & 0o022 else None

@@ -134,3 +134,42 @@ def test_one_that_can_not_be_made_leaves_no_word(tmp_path, monkeypatch):
     with pytest.raises(Exception, match="can't write to"):
         open_new(os.fsencode(tmp_path / "new"), resumes=False)
     assert os.listdir(tmp_path) == []
+
+
+@pytest.mark.parametrize("kind", ["file", "hard link", "link"])
+@pytest.mark.parametrize("after", range(1, 8))
+def test_what_takes_the_name_meanwhile_is_not_written_to(made, tmp_path, monkeypatch, kind, after):
+    """Who owns the directory above puts a file in the mark's place, perhaps a name of one that is root's."""
+    path, fd = made
+    name = os.fsdecode(mark(path))
+    to = announce(path, JOB)
+    os.close(to)
+    precious = tmp_path / "precious"
+    precious.write_bytes(b"precious" * 20)
+    n = 0
+
+    def swap_behind(call):
+        def run(*args, **kwargs):
+            nonlocal n
+            try:
+                return call(*args, **kwargs)
+            finally:
+                n += 1
+                if n == after:
+                    os.unlink(name)
+                    if kind == "link":
+                        os.symlink(precious, name)
+                    elif kind == "file":
+                        os.rename(precious, name)
+                    else:
+                        os.link(precious, name)
+
+        return run
+
+    with monkeypatch.context() as patch:
+        for call in ("open", "fstat", "read", "listdir"):
+            patch.setattr(os, call, swap_behind(getattr(os, call)))
+        find(path, fd, JOB)
+    assert n >= after or after > 5
+    kept = Path(name) if kind == "file" and n >= after else precious
+    assert kept.read_bytes() == b"precious" * 20
