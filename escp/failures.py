@@ -179,6 +179,8 @@ class Failure:
                 return "not copied: this copy has given the name to another source"
             own, other = map(os.fsdecode, self.twins)
             return f"'{own}' was not copied: this copy has given the name to '{other}'"
+        if self.where == "remove" and self.sys_errno == errno.ELOOP:
+            return "copied, but not removed: a link below the source leads to it"
         if self.where == "remove" and self.sys_errno:
             return f"copied, but it can't be removed: {describe_errno(self.sys_errno)}"
         if self.code == FAST_SYS and (

@@ -63,6 +63,25 @@ def test_link_that_is_followed_goes_and_not_what_it_leads_to(escp, source, targe
     assert os.listdir(source / "d") == []
 
 
+@pytest.mark.parametrize("way", [PUSH, LOCAL, PULL], ids=lambda way: way.name)
+@pytest.mark.parametrize("size", [10, 1_000_000])
+@pytest.mark.parametrize("name", ["link", "d/link"])
+def test_directory_to_which_a_link_leads_keeps_its_files(escp, source, target, folder, way, size, name):
+    """Who may write to a tree has nothing removed elsewhere. What the user named may be a link."""
+    (folder / "elsewhere" / "deep").mkdir(parents=True)
+    write_random(folder / "elsewhere" / "deep" / "precious", size)
+    (source / "d").mkdir()
+    (source / "d" / "own").write_text("x")
+    (source / name).symlink_to(folder / "elsewhere")
+    (folder / "way").symlink_to(source)
+    named = folder / "way"
+    done = escp.run("-r", "--remove-source-files", way.source(named), way.target(target))
+    assert done.code == 1 and "not removed: a link below the source leads to it" in done.err, done.err
+    assert (target / "way" / name / "deep" / "precious").stat().st_size == size
+    assert (folder / "elsewhere" / "deep" / "precious").stat().st_size == size
+    assert not (source / "d" / "own").exists() and (source / name).is_symlink()
+
+
 @needs_root
 @pytest.mark.parametrize("way", [PUSH, LOCAL, PULL], ids=lambda way: way.name)
 def test_what_can_not_be_removed_is_told(escp, source, target, way):

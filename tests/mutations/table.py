@@ -375,6 +375,10 @@ MUTATIONS = [
     Mutation(20, "links are followed in a source on old kernels", "escp/_fast/files/beneath.pyx",
              "openat(fd, name, flags | O_NOFOLLOW)", "openat(fd, name, flags)",
              (TEST_CONFINED + "test_directory_that_becomes_a_link_leads_nowhere",)),
+    Mutation(20, "what links lead to is removed", "escp/_fast/send/removal.pyx",
+             "        fd = open_own(s, dir)\n",
+             "        fd = guarded_openat(AT_FDCWD, dir.source, O_RDONLY | O_DIRECTORY | O_CLOEXEC)\n",
+             ("tests/integration/test_removal.py::test_directory_to_which_a_link_leads_keeps_its_files",)),
     # ---- 21: what the kernel says about a file is bounded
     Mutation(21, "a hole is wherever the kernel says", "escp/_fast/files/bounds.pyx",
              "    return <uint64_t>at if <int64_t>offset < at < <int64_t>end else end\n", "    return <uint64_t>at\n",
