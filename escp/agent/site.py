@@ -99,6 +99,9 @@ class Site:
         if isinstance(message, Receive):
             if rules.is_read_only:
                 raise self._refuse(READ_ONLY, "nothing may be written here")
+            if rules.is_write_only and (option := _find_reader(message)):
+                what = f"{option}: nothing may be read here, and digests tell contents"
+                raise self._refuse(WRITE_ONLY, what, "leave the option out")
             if message.keeps_owner and not rules.takes_owner:
                 raise self._refuse("owner", "option --owner: owners are not taken", "leave the option out")
             if message.keeps_devices and not rules.takes_devices:
@@ -180,6 +183,13 @@ class Site:
                 f"{describe_plan(compared.n_planned)}, and {self._rules.who('max-delete')} allows {most:,}",
                 _DELETION_HINT,
             )
+
+
+def _find_reader(order: Receive) -> str:
+    """The option with which a receiver answers digests of what it has already; "" where there is none."""
+    if order.compares_digests:
+        return "option --checksum"
+    return "options --itemize and --dry-run" if order.itemizes and order.is_dry_run else ""
 
 
 def _is_below(path: str, top: str) -> bool:

@@ -66,6 +66,19 @@ def test_read_only_and_write_only(host, tree, target, is_word):
     assert sorted(os.listdir(target)) == ["a"]
 
 
+@pytest.mark.parametrize("options", [["--checksum"], ["-n", "--itemize"], ["-n", "--checksum"]], ids=" ".join)
+def test_write_only_tells_no_digests_of_what_is_there(host, source, options):
+    """Of something short a digest is as good as the contents: whoever gets it tries all that it may be."""
+    (source / "pin").write_text("0000")
+    (host.reached / "pin").write_text("4711")
+    host.force("--restrict", str(host.reached), block="write-only: true")
+    done = host.escp.fail(16, *options, source / "pin", "box:")
+    assert "nothing may be read here, and digests tell contents" in done.error and "--" in done.error
+    assert (host.reached / "pin").read_text() == "4711"
+    host.escp.copy("--itemize", source / "pin", "box:")
+    assert (host.reached / "pin").read_text() == "0000"
+
+
 def test_a_broken_block_serves_nobody(host, tree):
     host.force(block="alow: /data")
     done = host.escp.fail(2, tree / "00", "box:")
