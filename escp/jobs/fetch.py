@@ -13,12 +13,13 @@ from escp.control.messages import (
     Roots,
     Sources,
 )
-from escp.errors import SomeFailedError, describe_errno
+from escp.errors import ProtocolError, SomeFailedError, describe_errno
 from escp.failures import FAST_ABSENT, FAST_MISSING, Failure
 from escp.jobs.agentjob import AgentJob
 from escp.jobs.job import Task
 from escp.jobs.orders import check_age, make_send
 from escp.names.offers import Offers
+from escp.names.told import KINDS, Told
 from escp.remote.agentlink import AgentLink
 from escp.streams.receiveend import hears_of_roots
 from escp.streams.sendend import find_excluded
@@ -36,6 +37,7 @@ class FetchJob(AgentJob):
         assert task.origin
         self._origin = task.origin
         self._offers = Offers(task.sources, task.origin.host or "")
+        self._told = Told(is_recursive=task.options.is_recursive)
 
     def _begin(self) -> None:
         self._send_agent = self._log_in(self._origin)
@@ -111,6 +113,8 @@ class FetchJob(AgentJob):
             is_out = find_excluded(self._options.filters, paths)
             names = [name for name, out in zip(names, is_out, strict=True) if not out]
             directories = [flag for flag, out in zip(directories, is_out, strict=True) if not out]
+        if self._hears_items or self._options.is_dry_run:
+            self._told.accept(names, directories)
         if self._recording is not None:
             self._recording.add_trees(names, directories)
         self._target.allow(names, directories, self._accept)
@@ -154,20 +158,27 @@ class FetchJob(AgentJob):
             self._take_failed(message)
         elif isinstance(message, Listed) and self._options.is_dry_run:
             for path in message.paths:
+                self._told.check(path)
                 self._tally.accounts.tell_listed()
                 self.listed(path)
         elif isinstance(message, Itemized) and self._hears_items:
-            digests = message.digests or [b""] * len(message.paths)
-            columns = (message.paths, message.reasons, message.kinds, message.sizes, digests)
-            for item in zip(*columns, strict=False):
-                if self._options.is_dry_run:
-                    self._tally.accounts.tell_listed()
-                elif item[2] != "directory":
-                    self._tally.accounts.tell_item()
-                self.itemized(*item)
+            self._take_items(message)
         else:
             return False
         return True
+
+    def _take_items(self, message: Itemized) -> None:
+        digests = message.digests or [b""] * len(message.paths)
+        columns = (message.paths, message.reasons, message.kinds, message.sizes, digests)
+        if any(len(column) != len(digests) for column in columns) or not KINDS.issuperset(message.kinds):
+            raise ProtocolError("the other escp tells of files what makes no sense")
+        for item in zip(*columns, strict=True):
+            self._told.check(item[0])
+            if self._options.is_dry_run:
+                self._tally.accounts.tell_listed()
+            elif item[2] != "directory":
+                self._tally.accounts.tell_item()
+            self.itemized(*item)
 
     @property
     def _hears_items(self) -> bool:

@@ -102,9 +102,7 @@ class Job(ABC):
         if task.manifest is not None:
             from escp.jobs import recording  # lazy: few want it
 
-            self._recording = recording.Recording(
-                task.options, task.manifest, task.watcher, is_told=task.origin is not None
-            )
+            self._recording = recording.Recording(task.options, task.manifest, task.watcher)
         self._is_started = False
         self.is_copied = False  # all of it; --delete and a manifest come then
         self._is_holding = False

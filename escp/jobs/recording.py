@@ -10,8 +10,7 @@ from escp.control.messages import Message
 from escp.control.survey import Measured
 from escp.errors import ProtocolError, describe_errno, may_pass
 from escp.jobs.measuring import Measuring, Place
-from escp.names.manifest import Entry, is_below, is_inside
-from escp.names.nameset import NameSet
+from escp.names.manifest import Entry, is_inside
 from escp.names.spool import Spool
 from escp.options.options import Options
 from escp.ui.events import Events
@@ -26,11 +25,9 @@ if TYPE_CHECKING:
 class Recording:
     """Of one job: `add` what has arrived, then `begin`, and `step` until it is done."""
 
-    def __init__(self, options: Options, file: "ManifestFile", watcher: Events, *, is_told: bool):
-        """*is_told*: what has arrived another escp says, and not a plane here."""
+    def __init__(self, options: Options, file: "ManifestFile", watcher: Events):
         self._options, self._file, self._watcher = options, file, watcher
         self._names = Spool()
-        self._roots = NameSet() if is_told else None
         self._agent: AgentLink | None = None
         self._place: Place | None = None
         self._measuring: Measuring | None = None
@@ -38,20 +35,18 @@ class Recording:
         self.n_failed = 0
 
     def add(self, path: bytes) -> None:
-        """A file that is at the target: *path* as of `Itemized`."""
+        """A file that is at the target: *path* as of `Itemized`, looked at by `Told`."""
         name = path.removeprefix(b"/")
         if not path:
             self._is_one_file = True
             name = self._options.target.path.rpartition(b"/")[2]
-        if not is_inside(name) or (self._roots is not None and path and not is_below(name, self._roots)):
+        if not is_inside(name):
             raise ProtocolError("the other escp tells of a file that is none of what was copied")
         self._names.add(name)
 
     def add_trees(self, names: Sequence[bytes], directories: Sequence[object]) -> None:
         """Roots, as paths below the target; of those that are directories all is copied."""
         for name, is_directory in zip(names, directories, strict=True):
-            if self._roots is not None:
-                self._roots.add(name)
             if is_directory and self._options.is_recursive:
                 self._file.add_tree(name)
 

@@ -126,3 +126,39 @@ def test_link_planted_in_the_target_is_not_followed(escp, source, target, folder
     (target / "tree" / "sub").symlink_to(folder / "elsewhere")
     done = escp.fail(16, "-r", remote(source / "tree"), target)
     assert "sub" in done.err and os.listdir(folder / "elsewhere") == []
+
+
+NOT_ASKED_FOR = (b"//etc/evil", b"/etc/evil", b"../evil", b"asked/evil", b"evil", b"", b"/", b"as", b"a\0")
+
+
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [(("--itemize",), name) for name in NOT_ASKED_FOR]
+    + [
+        (options, name)
+        for options in (("--log-files",), ("-n",), ("-n", "--itemize"))
+        for name in NOT_ASKED_FOR[:3]
+    ],
+    ids=repr,
+)
+def test_nothing_is_told_of_what_was_not_asked_for(
+    escp, hostile, trap, source, target, folder, name, options
+):
+    """A program goes on with what is listed, or has arrived: no agent puts /etc/passwd among it."""
+    is_listed = options == ("-n",)
+    agent = hostile(**{"listed" if is_listed else "arrived": [name.hex()]})
+    log = folder / "log"
+    words = ["--json", "--logfile", str(log), *options]
+    done = escp.run(*words, "-r", f"box:{source}/ask*", target, agent=agent)
+    assert done.code == 12 and "none of what was copied" in done.out, done.out
+    told = [json.loads(line) for line in done.out.splitlines()]
+    paths = {line["path"] for line in told if line["type"] in ("item", "listed")}
+    assert paths <= {str(target / "asked")} and "evil" not in log.read_text()
+    trap("asked")
+
+
+def test_files_of_no_kind_are_refused(escp, hostile, trap, source, target):
+    agent = hostile(arrived=[b"asked".hex()], kind="\x1b]0;evil\x07")
+    done = escp.run("--json", "--itemize", f"box:{source}/asked", target, agent=agent)
+    assert done.code == 12 and "makes no sense" in done.out and "evil" not in done.out
+    trap("asked")

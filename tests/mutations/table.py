@@ -312,6 +312,10 @@ MUTATIONS = [
              "    if r.is_on:\n        pthread_mutex_lock(&r.lock)\n        n_root = claim_locked(r, e)\n",
              "    if False:\n        pthread_mutex_lock(&r.lock)\n        n_root = claim_locked(r, e)\n",
              ("tests/integration/test_hostile_agent.py::test_data_under_another_name_are_refused",)),
+    Mutation(15, "any name may be told of", "escp/names/told.py",
+             "        if not is_plain or not (self._names.has(name) or is_below(name, self._trees)):\n",
+             "        if not is_plain:\n",
+             ("tests/integration/test_hostile_agent.py::test_nothing_is_told_of_what_was_not_asked_for",)),
     # ---- 16: a relay has no plaintext and derives no key
     Mutation(16, "the initiator of a -3 keeps the secret", "escp/jobs/hosts.py",
              "                self._link(self._send_agent, self._n_streams)\n                self._secret = b\"\"\n",

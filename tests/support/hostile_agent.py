@@ -15,7 +15,11 @@ progress   {"files": 1000}: said while it sends
 is_silent  tells of no failure, as the sender
 is_old     has no features of version 1.2
 arrived    names (hex) of files that it says have arrived, as the sender, besides what has
+listed     names (hex) that it says a dry run would copy, besides what it would
+kind       what it says that the files are which have arrived
 measured   {"sizes": [1]}: what is other in its digests; bytes as hex
+file_size  what it says of a file whose bytes a program asks for
+entries    names (hex) that it says are in a directory
 early      tells digests as soon as it has opened the target
 """
 
@@ -25,10 +29,12 @@ import sys
 
 import escp.agent.agent
 import escp.agent.service
+import escp.agent.sessions
 import escp.control.course
 from escp.agent.service import Service
-from escp.control.messages import Error, FileFailed, Itemized, Opened, Progress, Result, Roots
+from escp.control.messages import Error, FileFailed, Itemized, Listed, Opened, Progress, Result, Roots
 from escp.control.survey import Measured
+from escp.names.answers import Answers
 from escp.streams.sendend import SendEnd
 
 
@@ -61,7 +67,9 @@ def apply(lies: dict) -> None:
         elif isinstance(message, Result):
             if self._sender and arrived:
                 n = len(arrived)
-                tell(self, Itemized(arrived, [1] * n, ["file"] * n, [1] * n))
+                tell(self, Itemized(arrived, [1] * n, [lies.get("kind", "file")] * n, [1] * n))
+            if self._sender and "listed" in lies:
+                tell(self, Listed([bytes.fromhex(name) for name in lies["listed"]]))
             more = lies.get("counts", {}).get("sender" if self._sender else "receiver", {})
             message = message._replace(**{name: getattr(message, name) + n for name, n in more.items()})
         elif isinstance(message, Progress):
@@ -86,6 +94,21 @@ def apply(lies: dict) -> None:
         self._finder._offered = paths + paths[-1:] * (len(message.names) - len(paths))
         take_accept(self, message)
 
+    read, more = Answers.read, Answers.more
+
+    def lie_of_size(self, question):
+        return read(self, question)._replace(size=lies["file_size"])
+
+    def lie_of_names(self, question=None):
+        page = more(self, question)
+        names = [bytes.fromhex(name) for name in lies["entries"]]
+        return page._replace(names=(names + page.names)[: len(page.names)])
+
+    escp.agent.sessions.own_command = lambda: [sys.executable, __file__]  # of what one login carries
+    if "file_size" in lies:
+        Answers.read = lie_of_size
+    if "entries" in lies:
+        Answers.more = lie_of_names
     if lies.get("no_result"):
         escp.control.course.KEEPALIVE_S = escp.agent.service.KEEPALIVE_S = 0.2
     if lies.get("is_old"):
