@@ -161,7 +161,7 @@ class Remote:
     ) -> Entry:
         """What is there of that name. Raises FileNotFoundError and its like, as all of these."""
         answer = self._ask(Look(os.fsencode(path), follow_symlinks), Entries, path, timeout, cancel)
-        found = read_entries(answer)
+        found = read_entries(answer, is_listing=False)
         if len(found) != 1:
             raise ProtocolError(f"the remote escp on {self.host} answers something else")
         return replace(found[0], name=os.fsdecode(path))
@@ -179,7 +179,7 @@ class Remote:
         found: list[Entry] = []
         for page in self._links.list(os.fsencode(path), self._look(timeout, cancel)):
             self._check(page.sys_errno, path)
-            found += read_entries(page)
+            found += read_entries(page, is_listing=True)
         return found
 
     def mkdir(

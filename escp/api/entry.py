@@ -39,15 +39,18 @@ class Entry:
         return self.type == "directory"
 
 
-def read_entries(answer: Entries) -> list[Entry]:
-    """Raises ProtocolError for columns that differ, and for names that are none."""
+def read_entries(answer: Entries, *, is_listing: bool) -> list[Entry]:
+    """Raises ProtocolError for columns that differ, and for names that are none.
+
+    Only of a path that was asked about, and not listed, the name is empty.
+    """
     columns = answer[:9]
     n = len(answer.names)
     if any(len(column) != n for column in columns):
         raise ProtocolError("the remote escp's answer has items that are missing")
     found = []
     for name, mode, size, time, uid, gid, inode, n_links, target in zip(*columns, strict=True):
-        if b"/" in name or b"\0" in name or name in (b".", b".."):
+        if b"/" in name or b"\0" in name or name in (b".", b"..") or is_listing != bool(name):
             raise ProtocolError("the remote escp tells a name that is none")
         kind = _TYPES.get(stat.S_IFMT(mode & 0xFFFF), "other")
         shown = os.fsdecode(target) if kind == "link" else None

@@ -15,6 +15,8 @@ _LENGTH_BYTES = 4
 _IS_CHUNK = 1 << 31  # in the length: not JSON but a stream's number and its bytes
 _MAX_INT = 1 << 63
 _MAX_ITEMS = 4096  # of a list
+_MAX_ERRNO = 4095  # of Linux
+_ERRNOS = ("sys_errno", "errnos")  # fields of several messages
 
 
 def _wire_name(cls: type[Message], name: str) -> tuple[str, bool]:
@@ -61,6 +63,12 @@ def _check(name: str, wanted: object, value: object, peer: str) -> object:
     raise ProtocolError(f"{peer} sent a control message with a wrong {name!r}")
 
 
+def _check_errnos(name: str, value: object, peer: str) -> None:
+    """Who gets one asks the system for its words, which takes no other number."""
+    if not all(type(one) is int and one <= _MAX_ERRNO for one in (value if type(value) is list else [value])):
+        raise ProtocolError(f"{peer} sent a control message with a wrong {name!r}")
+
+
 _ITEM_TYPES: dict[object, type] = {list[str]: str, list[bytes]: bytes, list[int]: int}
 
 
@@ -70,6 +78,8 @@ def _take(cls: type[Message], name: str, fields: dict[str, object], peer: str) -
     if key not in fields and name in cls._defaults:
         return cls._defaults[name]
     value = _check(key, cls.__annotations__[name], fields.get(key), peer)
+    if name in _ERRNOS:
+        _check_errnos(name, value, peer)
     return not value if is_opposite else value
 
 

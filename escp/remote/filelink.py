@@ -194,13 +194,16 @@ class FileLinks:
             end = first.size if n_bytes is None else min(offset + n_bytes, first.size)
             if len(data) != max(0, min(end - offset, MAX_READ_BYTES)):
                 raise self._changed(path)
-            places = deque(range(offset + len(data), end, MAX_READ_BYTES))
+            places = iter(
+                range(offset + len(data), end, MAX_READ_BYTES)
+            )  # not all at once: its size is its word
+            place = next(places, None)
             wanted = deque[int]()
-            while places or wanted:
-                while places and len(wanted) < N_AHEAD:
-                    place = places.popleft()
+            while place is not None or wanted:
+                while place is not None and len(wanted) < N_AHEAD:
                     wanted.append(min(MAX_READ_BYTES, end - place))
                     link.send(Read(path, place, wanted[-1]))
+                    place = next(places, None)
                 piece = self._check(link.hear(look))
                 if piece.sys_errno or piece.stamp != first.stamp or len(piece.data) != wanted.popleft():
                     raise self._changed(path)

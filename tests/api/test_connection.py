@@ -375,6 +375,42 @@ def test_agent_that_talks_nonsense(escp, source, lines):
     escp.assert_nothing_left()
 
 
+@pytest.fixture
+def hostile(escp):
+    """hostile(**lies): a connection with an agent that tells them."""
+
+    def make(**lies: object) -> library.Remote:
+        command = f"exec {sys.executable} {ROOT}/tests/support/hostile_agent.py"
+        agent = escp.write_agent("hostile", f"export ESCP_TEST_HOSTILE='{json.dumps(lies)}'", command=command)
+        return library.connect("box", **login(escp, {"escp": agent}))
+
+    return make
+
+
+def test_size_that_an_agent_only_says_takes_no_memory(hostile, source):
+    write_random(source / "a", 300_000)
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    n_pages = int(Path("/proc/self/statm").read_text().split()[0])
+    with hostile(file_size=1 << 61) as remote:
+        resource.setrlimit(resource.RLIMIT_AS, (n_pages * 4096 + (1 << 30), before[1]))
+        try:
+            with pytest.raises(errors.RemoteFileError, match="changed while it was read"):
+                remote.read(source / "a", timeout=30)
+        finally:
+            resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.parametrize("name", [b"", b"..", b".", b"../x", b"/x", b"a\0"])
+def test_names_that_are_none_are_not_listed(hostile, source, name):
+    """A program makes paths of them: of files here, or of directories that it goes down."""
+    (source / "a").touch()
+    with (
+        hostile(entries=[name.hex()]) as remote,
+        pytest.raises(errors.ProtocolError, match="name that is none"),
+    ):
+        remote.list(source)
+
+
 PROGRAM = """
 import escp, sys
 remote = escp.connect("box", ssh_config=sys.argv[1], escp=sys.argv[2], escp_port=sys.argv[3])

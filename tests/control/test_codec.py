@@ -194,6 +194,17 @@ def test_wrong_field_of_a_hello_is_named(wrong):
         decode(json.dumps({"type": "hello", **HELLO._asdict(), **wrong}).encode())
 
 
+@pytest.mark.parametrize(
+    "message",
+    [Roots([0], [b"a"], [0], False, True, [1 << 40]), Roots([0], [b"a"], [0], False, True, [4096]),
+     questions.Changed(1 << 40), deletion.Compared(1, True, b"", 1 << 62)],
+)  # fmt: skip
+def test_error_number_that_no_system_has_is_refused(message):
+    """Else whoever asks for its words fails, and not the peer."""
+    with pytest.raises(ProtocolError, match="errno"):
+        decode(encode(message)[4:])
+
+
 @pytest.mark.parametrize("secret", ["xyz", "abc", "0x00", " 00", 1, None, ["00"]])
 def test_bytes_are_hexadecimal(secret):
     fields = json.loads(encode(LINK)[4:])

@@ -99,8 +99,14 @@ def test_digests_before_all_is_copied_are_refused(escp, hostile, tree, target, f
     assert not (folder / "m").exists()
 
 
+def test_reasons_beyond_all_error_numbers_are_refused(escp, hostile, tree, target, folder):
+    agent = hostile(measured={"errnos": [HUGE]})
+    done = escp.fail(12, "--manifest", folder / "m", tree / "a", remote(target), agent=agent)
+    check(done, "wrong 'errnos'")
+
+
 def test_reasons_may_be_any_numbers(escp, hostile, tree, target, folder):
-    agent = hostile(measured={"errnos": [HUGE], "sizes": [HUGE], "times": ["7f" + "ff" * 7 + "00" * 4]})
+    agent = hostile(measured={"errnos": [4095], "sizes": [HUGE], "times": ["7f" + "ff" * 7 + "00" * 4]})
     done = escp.fail(1, "--manifest", folder / "m", tree / "a", remote(target), agent=agent)
     check(done, "not in the manifest")
 
