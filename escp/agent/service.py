@@ -288,6 +288,8 @@ class Service:
     def _make_link(self, link: Link) -> None:
         """Make the plane, and the way that its streams take."""
         self._way.check(link)
+        if self._site is not None:
+            self._site.check_way(link, self._peer_address)
         reconnects = link.reconnect_s > 0
         n_streams = 1 if self._receiver and self._receiver.is_in_order else link.n_streams
         if self._receiver is not None:

@@ -28,6 +28,7 @@ from escp.errors import RefusedError, describe_errno, describe_plan
 from escp.failures import FAST_FORBIDDEN, Failure
 from escp.options.configfile import SYSTEM_FILE
 from escp.options.rules import READ_ONLY, RESTRICT, WRITE_ONLY, Rules
+from escp.streams.addresses import is_address, is_own_address
 from escp.streams.guard import confine, set_ceilings
 
 # By where of FAST_FORBIDDEN: the key, and what it is of, one and several.
@@ -60,8 +61,15 @@ class Site:
 
     def _confine(self) -> None:
         rules = self._rules
-        keys = [key for key in (RESTRICT, "allow", "deny", READ_ONLY, WRITE_ONLY) if key in rules.origins]
-        confine(_narrow(rules), _protected(rules), rules.who(keys[0]))
+        confine(_narrow(rules), _protected(rules), self._who)
+
+    @property
+    def _who(self) -> str:
+        """Confines the login, for people."""
+        keys = [
+            key for key in (RESTRICT, "allow", "deny", READ_ONLY, WRITE_ONLY) if key in self._rules.origins
+        ]
+        return self._rules.who(keys[0])
 
     def _enter(self) -> None:
         """Relative paths and ~ begin in the directory that is allowed.
@@ -130,6 +138,20 @@ class Site:
             n = link.n_ports if rules.n_more_ports is None else rules.n_more_ports + 1
             link = link._replace(port=first, n_ports=min(n, 65536 - first))
         return link
+
+    def check_way(self, link: Link, peer_address: str) -> None:
+        """Raises RefusedError for one that leads to services of this host which listen for it alone.
+
+        *peer_address*: from which the login came; its user reaches that himself.
+        """
+        if link.mode != "connect" or not self._rules.is_confining:
+            return
+        for address in link.addresses:
+            if address != peer_address and is_address(address) and is_own_address(address):
+                raise RefusedError(
+                    f"data may not go to {address}, which is an address of this host: {self._who} forbids it",
+                    "between two hosts use -3 in place of -R",
+                )
 
     @property
     def limit_bytes_per_s(self) -> int:

@@ -30,6 +30,7 @@ LAST_S = 30.0  # for an initiator that lacks nothing but the result
 QUIET_S = 120.0  # for one that lacks no more, and says nothing, while ssh stands
 GONE_S = 3.0  # for one whose host has closed all streams, and ssh: it has most likely ended
 HEARD_S = 8.0  # who runs is heard every 5 s
+MAX_ADDRESSES = 8  # that are tried, as by the initiator
 REASON_MINOR = 2  # of an initiator that understands `reason` in `listening`
 
 
@@ -136,7 +137,7 @@ class Way:
     def _find_addresses(self) -> list[tuple[str, int]]:
         """Where this agent is to connect to."""
         assert self._link
-        hosts = self._link.addresses or [self._peer_address]
+        hosts = self._link.addresses[:MAX_ADDRESSES] or [self._peer_address]
         return [(host, self._link.port) for host in hosts if is_address(host)]
 
     def _connect(self, wanted: set[int] | None, streams: Streams | None = None) -> "Connector":

@@ -37,6 +37,16 @@ def test_a_link_is_cut_down(monkeypatch):
     assert one.admit(link._replace(mode="connect")).port == 1232
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "0.0.0.0", "::1", "::", "::ffff:127.0.0.1"])
+def test_no_stream_leads_to_the_host_itself(monkeypatch, address):
+    link = Link(b"", "connect", 4, 1 << 20, 0, ["192.0.2.1", address], 1232, 1, 5, False, False)
+    with pytest.raises(RefusedError, match="an address of this host: restrict in"):
+        make(monkeypatch, restrict="/a").check_way(link, "192.0.2.7")
+    make(monkeypatch, restrict="/a").check_way(link, address)  # from which the login came
+    make(monkeypatch, restrict="/a").check_way(link._replace(mode="listen"), "192.0.2.7")
+    make(monkeypatch, limit="1MB").check_way(link, "192.0.2.7")  # it may do all else there, too
+
+
 def test_an_order_that_no_rule_knows_is_refused(monkeypatch):
     with pytest.raises(RefusedError, match="may not ask for 'carry'"):
         make(monkeypatch, read_only=True).admit(Carry())

@@ -125,6 +125,19 @@ def test_between_two_hosts(host, tree, way):
     assert host.escp.run(way, "-r", f"box:{host.outside}", "box:more").code == 1
 
 
+def test_the_agent_connects_to_no_service_of_its_host(host, source):
+    """There may be some that trust whoever reaches them: nothing was forwarded to them by sshd either."""
+    (source / "a").write_text("x")
+    words = ("--reverse", "--data-host", "127.0.0.2", source / "a", "box:")
+    done = host.escp.fail(16, *words)
+    assert "127.0.0.2, which is an address of this host" in done.error and "--restrict" in done.error
+    assert os.listdir(host.reached) == []
+    host.escp.copy("--reverse", source / "a", "box:b")
+    host.let_in()
+    host.escp.copy(*words[:-1], f"box:{host.reached}/c")
+    assert sorted(os.listdir(host.reached)) == ["b", "c"]
+
+
 @pytest.mark.parametrize("command", [["ls"], ["/usr/lib/openssh/sftp-server"], ["sh", "-c", "id"]])
 def test_a_login_does_nothing_else(host, command):
     words = ["ssh", "-F", str(host.sshd.client_config), "box", *command]

@@ -519,6 +519,10 @@ MUTATIONS = [
     Mutation(30, "questions about files are answered whatever the rules say", "escp/agent/agent.py",
              "            if self._site is not None:\n", "            if False:\n",
              (TEST_RESTRICT + "test_questions_about_files_are_no_way_out",)),
+    Mutation(30, "an agent connects to services of its own host", "escp/agent/site.py",
+             "            if address != peer_address and is_address(address) and is_own_address(address):\n",
+             "            if False:\n",
+             (TEST_RESTRICT + "test_the_agent_connects_to_no_service_of_its_host",)),
     # ---- 31: what an administrator forbids, nobody who logs in allows himself
     Mutation(31, "a rule that is misspelt is none", "escp/options/configfile.py",
              "_parse_setting(SYSTEM_FILE, key, node, kinds, _OUTSIDE, others=[])", "_parse_setting(SYSTEM_FILE, key, node, kinds, None, others=[])",
