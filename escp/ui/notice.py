@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 PATIENCE_S = 60.0
 _POLL_S = 0.02
+_MAX_TEXT = 16384  # characters of an error, which another host may have written: no variable may hold 128 KiB
 
 
 class Notice(Events):
@@ -46,7 +47,7 @@ class Notice(Events):
     def _run(self, **values: object) -> None:
         """What it writes goes to standard error: standard output is escp's own."""
         told = {
-            f"ESCP_RESULT_{name}".encode(): os.fsencode(str(value).replace("\0", "\ufffd"))
+            f"ESCP_RESULT_{name}".encode(): os.fsencode(str(value)[:_MAX_TEXT].replace("\0", "\ufffd"))
             for name, value in values.items()
         }
         nothing = (os.POSIX_SPAWN_OPEN, 0, os.devnull, os.O_RDONLY, 0)

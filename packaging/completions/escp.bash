@@ -18,17 +18,16 @@ _escp_remote()
     local home=''
     [[ $plain =~ ^~[a-zA-Z0-9._-]*/ ]] && home=${BASH_REMATCH[0]} plain=./${plain#"${BASH_REMATCH[0]}"}
     local quoted=\'${plain//\'/\'\\\'\'}\'
-    local IFS=$'\n'
     COMPREPLY=()
-    for name in $(command ssh -o BatchMode=yes -o ConnectTimeout=5 "$@" -- "$host" \
-        "ls -1ALp -- $home${plain:+$quoted}" 2>/dev/null </dev/null); do
+    while IFS= read -r name; do # by no expansion of bash's: to it their names are patterns of files here
         [[ $name == "$typed"* && (-n $typed || $name != .*) ]] || continue
         local end=' '
         [[ $name == */ ]] && end='' && name=${name%%/}/
         name=$(printf %%s "$name" | command sed 's/[][\\*?]/\\&/g')
         printf -v name %%q "$name"
         COMPREPLY+=("${cur%%"${path}"}$folder$name$end")
-    done
+    done < <(command ssh -o BatchMode=yes -o ConnectTimeout=5 "$@" -- "$host" \
+        "ls -1ALp -- $home${plain:+$quoted}" 2>/dev/null </dev/null)
     compopt +o filenames -o nospace
     __ltrim_colon_completions "$cur"
 }

@@ -185,6 +185,12 @@ def test_command_is_told_what_another_host_said(folder):
     assert (folder / "said").read_text() == "a\ufffdb"
 
 
+def test_no_other_host_keeps_the_command_from_being_told(folder):
+    """By an error that is longer than any variable may be."""
+    Notice(f'printf %s "$ESCP_RESULT_ERROR" > {folder}/said', print).fail(EscpError("\u20ac" * 500_000))
+    assert set((folder / "said").read_text()) == {"\u20ac"}
+
+
 def test_command_that_fails_changes_no_exit_status(escp, source, target):
     (source / "a").write_text("x")
     done = escp.copy("--notify", "exit 7", source / "a", target)

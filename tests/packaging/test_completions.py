@@ -160,6 +160,20 @@ def test_bash_completes_remote_paths(home, line):
     assert ask_bash_for_remote(home, line.format(home=home)) == expected
 
 
+def test_names_of_another_host_are_no_patterns_here(home):
+    """They are that host's choice, and what they match here is no name of there."""
+    needs("bash")
+    (home / "there*").touch()
+    (home / "far" / "patterns").mkdir()
+    (home / "far" / "patterns" / "the*").touch()
+    (home / "far" / "patterns" / "$(touch evil)").touch()
+    (home / "there").touch()
+    line = f"escp gateway7:{home}/far/patterns/the"
+    assert ask_bash_for_remote(home, line) == line + r"\\\*"
+    answer = ask_bash_for_remote(home, f"escp gateway7:{home}/far/patterns/$")
+    assert "\\$\\(touch" in answer and not (home / "evil").exists()
+
+
 @pytest.mark.parametrize("shell", ["bash", "fish"])
 def test_ssh_gets_what_it_needs_to_get_there(home, shell):
     needs(shell)
