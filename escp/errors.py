@@ -282,6 +282,12 @@ def describe_errno(number: int) -> str:
     return text[:1].lower() + text[1:] if not text[:2].isupper() else text
 
 
+def system_error(number: int, path: str) -> OSError:
+    """What the system of another host said of *path*."""
+    number = number if 0 < number < 1 << 31 else errno.EIO  # as above: strerror takes no more
+    return OSError(number, os.strerror(number), path)
+
+
 _ANSWERS = "does that file system still answer? `dmesg` may say; it may have to be mounted anew"
 # What can be done where a target can't be written to for this reason.
 ERRNO_HINTS = {

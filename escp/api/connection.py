@@ -27,7 +27,7 @@ from escp.control.questions import (
     Store,
     Stored,
 )
-from escp.errors import ProtocolError, UsageError
+from escp.errors import ProtocolError, UsageError, system_error
 from escp.names.globbing import quote
 from escp.options.location import parse_location
 from escp.remote.connection import Connection
@@ -230,7 +230,7 @@ class Remote:
         try:
             return self._links.read(os.fsencode(path), offset, length, self._look(timeout, cancel))
         except OSError as e:
-            raise OSError(e.errno, os.strerror(e.errno or 0), os.fsdecode(path)) from None
+            raise system_error(e.errno or 0, os.fsdecode(path)) from None
 
     def write(
         self, path: Path, data: "Buffer", *, exclusive: bool = False,
@@ -345,7 +345,7 @@ class Remote:
 
     def _check(self, sys_errno: int, path: Path) -> None:
         if sys_errno:
-            raise OSError(sys_errno, os.strerror(sys_errno), os.fsdecode(path))
+            raise system_error(sys_errno, os.fsdecode(path))
 
     # ---- Words, times -------------------------------------------------------------------------------
 

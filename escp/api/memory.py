@@ -7,7 +7,14 @@ from collections.abc import Callable, Mapping
 from escp.api.copy import Flag, call_copy
 from escp.api.outcome import Result
 from escp.api.words import Path
-from escp.errors import EscpError, OutcomeUnknown, RefusedError, RemoteFileError, SomeFailedError
+from escp.errors import (
+    EscpError,
+    OutcomeUnknown,
+    RefusedError,
+    RemoteFileError,
+    SomeFailedError,
+    system_error,
+)
 from escp.streams.blocks import BlockSink, BlockSource
 
 TYPE_CHECKING = False
@@ -71,14 +78,14 @@ def send_memory(
             raise OutcomeUnknown(f"whether '{name}' is written is not known: {e}") from e
         number = number or e.sys_errno
         if isinstance(e, RemoteFileError | RefusedError) and number and not e.is_unsafe:
-            raise OSError(number, os.strerror(number), name) from e
+            raise system_error(number, name) from e
         raise
     finally:
         os.close(fd)
         memory.let_go()  # jobs are circles, which the collector comes to when it likes
     for one in done.failed:
         if one.errno and done.error is None:  # without the command's advice
-            raise OSError(one.errno, os.strerror(one.errno), name)
+            raise system_error(one.errno, name)
     done.check()
     return done
 

@@ -57,6 +57,14 @@ def test_file_that_can_not_be_made(remote, size):
     assert raised.value.filename == "/sys/nothing"
 
 
+@pytest.mark.parametrize("number", [1 << 31, 1 << 40, (1 << 63) - 1])
+def test_number_of_an_error_that_is_none(remote, number):
+    """A hostile agent may answer with any; it was an OverflowError."""
+    with pytest.raises(OSError, match="a") as raised:
+        remote._check(number, "a")
+    assert (raised.value.errno, raised.value.filename) == (errno.EIO, "a")
+
+
 def test_full_disk_is_an_answer(remote):
     """Also when it is told after the end of the file was: nothing is unknown then."""
     for _ in range(3):
