@@ -1,8 +1,8 @@
 """A directory that a copy has made of its source: so that the run that goes on with it does not copy into it.
 
 `.NAME.escp-made` beside the directory, mode 0600, says by which command it was made, and its inode; before it
-is made, that it will be. A kill between the two leaves an empty directory that is known all the same. It is
-gone when the copy is whole.
+is made, that it will be. Where NAME has no room for more letters a hash stands for it. A kill between the two
+leaves an empty directory that is known all the same. It is gone when the copy is whole.
 """
 
 import os
@@ -15,13 +15,19 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 _NONE = 0  # no inode has that number
+_ENDING = b".escp-made"
+_MAX_NAME_BYTES = 255
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def mark(path: bytes) -> bytes:
     """Where it is said of *path*."""
     parent, slash, name = path.rstrip(b"/").rpartition(b"/")
-    return parent + slash + b"." + name + b".escp-made"
+    if len(name) + len(_ENDING) >= _MAX_NAME_BYTES:  # no room for more letters: as parts are named then
+        import hashlib  # lazy: 2 ms, and few need it
+
+        name = b"escp-" + hashlib.sha256(name).hexdigest()[:16].encode()
+    return parent + slash + b"." + name + _ENDING
 
 
 def make(path: bytes, make_root: "Callable[[], int]", job: bytes) -> tuple[int, bytes]:

@@ -83,6 +83,15 @@ def test_the_directory_that_it_made_is_not_copied_into(escp, tree, target, way, 
     assert os.listdir(target) == ["new"]
 
 
+@in_all_directions
+def test_nor_one_whose_name_has_no_room_for_more(escp, tree, target, way):
+    words = way.source(tree), way.target(target / (255 * "n"))
+    n = cut_off(escp, *words)
+    assert resume(escp, *words)["skipped"] == n
+    assert list_tree(target / (255 * "n")) == list_tree(tree)
+    assert os.listdir(target) == [255 * "n"]
+
+
 def test_it_may_be_cut_off_before_any_file(escp, tree, target):
     process = escp.start("-r", "-t1", "-l", "100K", tree, remote(target / "new"))
     wait_for(lambda: (target / ".new.escp-made").exists())

@@ -8,6 +8,7 @@ import pytest
 from escp.names.destination import open_destination
 from escp.names.made import announce, find, forget, mark
 from escp.names.made import note as note_made
+from escp.names.pruning import is_unfinished
 
 JOB = bytes(range(16))
 
@@ -173,3 +174,17 @@ def test_what_takes_the_name_meanwhile_is_not_written_to(made, tmp_path, monkeyp
     assert n >= after or after > 5
     kept = Path(name) if kind == "file" and n >= after else precious
     assert kept.read_bytes() == b"precious" * 20
+
+
+@pytest.mark.parametrize("n_letters", [244, 245, 255])
+def test_a_name_with_no_room_for_more_is_known_too(tmp_path, n_letters):
+    paths = [os.fsencode(tmp_path / (letter + (n_letters - 1) * "n")) for letter in "ab"]
+    for path in paths:
+        os.mkdir(path)
+        fd = os.open(path, os.O_RDONLY)
+        try:
+            assert note(path, fd, JOB) and find(path, fd, JOB) and find(path + b"/", fd, JOB)
+        finally:
+            os.close(fd)
+    assert mark(paths[0]) != mark(paths[1])
+    assert all(is_unfinished(os.path.basename(mark(path))) for path in paths)
