@@ -224,6 +224,13 @@ def test_a_damaged_block_comes_again(escp, big, cut, target):
     assert_whole(big, target)
 
 
+@pytest.mark.parametrize("options", [(), ("--trust-partial",)], ids=["", "trusted"])
+def test_a_part_that_has_lost_its_end_is_not_trusted_behind_it(escp, big, cut, target, options):
+    os.truncate(part_of(cut), BLOCK // 2)
+    assert count_sent(resume(escp, big, target, *options)) == SIZE
+    assert_whole(big, target)
+
+
 def test_a_part_and_a_journal_that_agree_with_each_other_are_not_believed(escp, big, cut, target):
     records = read_records(cut)
     with open(part_of(cut), "r+b") as file:

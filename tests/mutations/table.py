@@ -456,7 +456,7 @@ MUTATIONS = [
              "    return l.kept.digests != NULL and is_block_kept(&l.kept, number)\n",
              (TEST_RESUME + "test_a_part_and_a_journal_that_agree_with_each_other_are_not_believed",)),
     Mutation(28, "what is there is not compared with its journal", "escp/_fast/receive/receive_kept.pyx",
-             "        if not s.config.trusts_parts:\n", "        if False:\n",
+             "        if s.config.trusts_parts:\n", "        if True:\n",
              (TEST_RESUME + "test_a_damaged_block_comes_again",)),
     Mutation(28, "what lies in holes stays", "escp/_fast/receive/receive_kept.pyx",
              "        if l.is_sparse or l.has_holes:\n            clear_rest", "        if False:\n            clear_rest",

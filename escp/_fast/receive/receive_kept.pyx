@@ -4,8 +4,8 @@ from libc.stdint cimport int64_t, uint64_t, uint8_t
 
 from escp._fast.base.events cimport EVENT_PART, push_event
 from escp._fast.base.libc cimport (FALLOC_FL_KEEP_SIZE, FALLOC_FL_PUNCH_HOLE, errno, escp_fetch_add, escp_flag,
-                                   escp_pread_all, escp_thread_start, fallocate, free, ftruncate, malloc, memcpy,
-                                   memset, pthread_join, pthread_t, strlen)
+                                   escp_pread_all, escp_thread_start, fallocate, free, fstat, ftruncate, malloc,
+                                   memcpy, memset, pthread_join, pthread_t, stat_t, strlen)
 from escp._fast.base.paths cimport join_path
 from escp._fast.base.types cimport (FAST_PROTOCOL, FAST_SYS, MAX_BATCH, MAX_NAME_BYTES, MAX_PATH_BYTES, SLICE_BYTES,
                                     TAG_BYTES, clear, fail, fast_err)
@@ -87,6 +87,17 @@ cdef void *check_blocks(void *arg) noexcept nogil:
     return NULL
 
 
+cdef void forget_beyond(open_large *l, uint64_t block) noexcept nogil:
+    """What is trusted has at least its length: after a crash a file may have lost its end."""
+    cdef stat_t status
+    cdef uint64_t i
+    if fstat(l.file.fd, &status) < 0:
+        status.st_size = 0
+    for i in range(l.wish.kept.n):
+        if i * block + length_of(l.what.size, block, i) > <uint64_t>status.st_size:
+            forget_block(&l.wish.kept, i)
+
+
 cdef void check_part(receive_state *s, open_large *l) noexcept nogil:
     """Read what is there, by as many threads as there are streams."""
     cdef pthread_t helpers[MAX_HELPERS]
@@ -139,7 +150,9 @@ cdef bint verify_part(receive_stream *t, open_large *l, fast_err *own) noexcept 
     cdef fast_err what
     cdef uint64_t i
     if kept.digests != NULL:
-        if not s.config.trusts_parts:
+        if s.config.trusts_parts:
+            forget_beyond(l, s.config.block)
+        else:
             check_part(s, l)
         for i in range(kept.n):
             if is_block_kept(kept, i):
