@@ -61,6 +61,9 @@ class Copy:
         self.first_failure: EscpError | None = None
         self._n_parts = self._n_files = self._n_jobs = 0
         self._is_copied = False
+        self._is_kept = (
+            options.partial_min > 0 and not options.is_inplace and options.receive_engine == "posix"
+        )
 
     @property
     def has_begun(self) -> bool:
@@ -112,6 +115,7 @@ class Copy:
             self._done = self._add(job.run())
         finally:
             self._is_copied = job.is_copied
+            self._is_kept &= job.is_kept
         self.first_failure = self.first_failure or job.first_failure
 
     def _add(self, counters: dict[str, int]) -> dict[str, int]:
@@ -141,7 +145,7 @@ class Copy:
     @property
     def hint(self) -> str:
         """What to do after it was cut off; "" where nothing has stayed, can be gone on with, or is left."""
-        if self._is_copied or not self._options.partial_min or not (self._n_parts or self._n_files):
+        if self._is_copied or not self._is_kept or not (self._n_parts or self._n_files):
             return ""
         if not self._n_parts:
             return "what is complete stays at the target: escp --resume with the same arguments does the rest"

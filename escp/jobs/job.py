@@ -286,6 +286,11 @@ class Job(ABC):
         return self._send_agent or self._send_end, receiver
 
     @property
+    def is_kept(self) -> bool:
+        """Another run may go on with what comes: a pipe keeps nothing of it, and an old escp no part."""
+        return self._target is not None and self._target.keeps_parts and not self._target.is_in_order
+
+    @property
     def _own_ends(self) -> list[SendEnd | ReceiveEnd]:
         """Those that are here."""
         return [end for end in self._ends if isinstance(end, SendEnd | ReceiveEnd)]
