@@ -124,9 +124,12 @@ class JobRecord:
         except OSError:
             self._give_up()
 
-    def close(self, data: bytes = b"", *, is_over: bool) -> None:
-        """*data*: the last of it. *is_over*: there is nothing to go on with, of earlier runs neither."""
-        if self._fd >= 0 or self.is_due:
+    def close(self, data: bytes = b"", *, is_over: bool, is_cut: bool = False) -> None:
+        """*data*: the last of it. *is_over*: there is nothing to go on with, of earlier runs neither.
+
+        *is_cut*: somebody has ended the copy, and is told that another run does the rest.
+        """
+        if self._fd >= 0 or self.is_due or is_cut:
             self.append(data)
         try:
             if is_over and not self._is_off:

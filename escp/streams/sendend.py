@@ -214,7 +214,8 @@ class SendEnd:
         self.plane.join()
         if self._record is not None:
             is_over = not self._is_believed or (self.is_finished and not self.counters()["failed"])
-            self._record.close(b"" if is_over else self.plane.take_record(), is_over=is_over)
+            data = b"" if is_over else self.plane.take_record()
+            self._record.close(data, is_over=is_over, is_cut=not self.is_finished)
         del self.plane
 
 

@@ -42,12 +42,12 @@ class Snapshot(Record):
 
     @classmethod
     def of(cls, counters: dict[str, int]) -> "Snapshot":
-        """From those of the planes."""
+        """From those of the planes. A receiver may tell what came before the sender does what it found."""
         return cls(
             bytes_done=counters["bytes"],
-            bytes_total=counters["found_bytes"],
+            bytes_total=max(counters["found_bytes"], counters["bytes"]),
             files_done=counters["files"],
-            files_total=counters["found_files"],
+            files_total=max(counters["found_files"], counters["files"]),
             is_total_final=bool(counters["is_walked"]),
             files_counted=max(0, counters.get("counted_files", 0) - counters["skipped"]),
         )

@@ -5,10 +5,11 @@ import os
 import shutil
 import signal
 import stat
+import sys
 
 import pytest
 
-from tests.support.command import remote
+from tests.support.command import DRIVER, needs_source, remote
 from tests.support.directions import LOCAL, PUSH, in_all_directions
 from tests.support.leftovers import find_agents
 from tests.support.parts import end_when
@@ -265,6 +266,21 @@ def test_who_ends_it_is_told_how_to_go_on(escp, tree, target):
     process.send_signal(signal.SIGTERM)
     done = escp.finish(process)
     assert "escp --resume with the same arguments does the rest" in done.json[-1]["error"]["hint"]
+
+
+@needs_source  # the first half second is longer
+@pytest.mark.parametrize("way", [PUSH, LOCAL], ids=lambda way: way.name)
+def test_what_is_ended_before_anything_was_noted_is_known_all_the_same(escp, tree, target, way):
+    words = way.source(tree), way.target(target)
+    driver = {"env": escp.write_driver(short_s=60), "command": [sys.executable, str(DRIVER)]}
+    process = escp.start("-r", "-t1", "-l", "1M", *words, **driver)
+    wait_for(lambda: len(list(target.rglob("f*"))) > 20)
+    assert list_records(escp) == []
+    process.send_signal(signal.SIGTERM)
+    assert escp.finish(process).code == 128 + signal.SIGTERM
+    wait_for(lambda: not find_agents(escp.mark))
+    assert resume(escp, *words)["skipped"] >= 10
+    assert list_tree(target / tree.name) == list_tree(tree)
 
 
 def test_where_no_record_can_be_kept_the_copy_goes_on(escp, tree, target):

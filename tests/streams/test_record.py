@@ -70,6 +70,18 @@ def test_short_copy_leaves_no_trace(folder, tmp_path, monkeypatch, is_over):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_short_copy_that_was_cut_off_leaves_what_has_arrived(folder, monkeypatch):
+    monkeypatch.setattr(record, "_SHORT_S", 60.0)
+    JobRecord(JOB).close(bytes(16), is_over=False, is_cut=True)
+    assert read() == bytes(16)
+
+
+def test_short_copy_that_was_cut_off_before_anything_came_leaves_no_trace(folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(record, "_SHORT_S", 60.0)
+    JobRecord(JOB).close(is_over=False, is_cut=True)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_short_copy_adds_to_what_is_there(folder):
     one = JobRecord(JOB)
     one.append(bytes(16))

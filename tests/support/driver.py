@@ -6,6 +6,7 @@ silent_s       so long an agent may be silent, or owe an answer, in place of 600
 login_s        so long ssh may hear nothing while it logs in, in place of 180 s
 still_s        nothing has to move for so long before that is told, in place of 15 s, and no host to be heard
 lost_s         so long what comes nowhere is waited for with --reconnect-timeout=0, in place of 120 s
+short_s        so long nothing is noted of what has arrived, in place of 0.5 s
 pause_s        the first pause of --retry, in place of 5 s
 ports          {"1232": 5000}: connect to 5000, or let the other agent do it, where an agent listens on 1232
 """
@@ -21,6 +22,7 @@ import escp.jobs.agentjob
 import escp.jobs.standstill
 import escp.remote.loginwatch
 import escp.streams.leg
+import escp.streams.record
 import escp.streams.sendend
 
 
@@ -34,6 +36,7 @@ def apply(settings: dict) -> None:
     escp.remote.loginwatch.LOGIN_SILENT_S = settings.get("login_s", escp.remote.loginwatch.LOGIN_SILENT_S)
     escp.jobs.agentjob.LOST_S = settings.get("lost_s", escp.jobs.agentjob.LOST_S)
     escp.cli.retry.FIRST_PAUSE_S = settings.get("pause_s", escp.cli.retry.FIRST_PAUSE_S)
+    escp.streams.record._SHORT_S = settings.get("short_s", escp.streams.record._SHORT_S)
     if "still_s" in settings:
         escp.jobs.standstill.STILL_S = escp.jobs.agentjob.UNHEARD_S = settings["still_s"]
     if "ports" in settings:

@@ -26,6 +26,13 @@ def run(meter, clock, rate, seconds, start=0, step_s=0.1):
     return int(done)
 
 
+def test_no_more_has_come_than_there_is():
+    """A receiver may tell before the sender does."""
+    names = ("bytes", "found_bytes", "files", "found_files", "is_walked", "skipped")
+    early = Snapshot.of(dict(zip(names, (700, 0, 7, 0, 0, 0), strict=True)))
+    assert (early.bytes_done, early.bytes_total, early.files_done, early.files_total) == (700, 700, 7, 7)
+
+
 def test_nothing_is_known_at_first():
     meter = RateMeter(Clock())
     assert meter.rate_bytes_per_s == 0 and meter.eta_s is None
