@@ -392,12 +392,13 @@ def test_a_file_named_like_a_part_is_a_file(escp, big, source, target):
     assert part_of(there).read_bytes() == b"an ordinary file"
 
 
-@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
+@pytest.mark.parametrize("umask", [0o022, 0o077, 0o002, 0o277])
 def test_the_mode_is_what_it_would_have_been(escp, big, target, umask):
     os.chmod(big, 0o666)
     before = os.umask(umask)
     try:
         cut_off(escp, big, target, at=target / "big", is_embedded=False)
+        assert mode_of(part_of(target / "big")) == mode_of(journal_of(target / "big")) == 0o600
         escp.copy(*OPTIONS, "--resume", big, target)
     finally:
         os.umask(before)

@@ -166,6 +166,8 @@ cdef bint open_journal(tree *t, int dirfd, new_file *f) noexcept nogil:
         f.journal.fd = -1
         if is_orphan and unlinkat(dirfd, name, 0) == 0:
             f.journal.fd = openat(dirfd, name, NEW_FLAGS, PART_MODE)
+    if f.journal.fd >= 0:
+        fchmod(f.journal.fd, PART_MODE)  # whatever the umask leaves of it
     if f.journal.fd >= 0 and not journal_begin(&f.journal, &f.wish.source, &t.id,
                                                t.id.session ^ escp_fetch_add(&t.id.n_names, 1)):
         unlinkat(dirfd, name, 0)
