@@ -62,6 +62,7 @@ class Way:
         self._reconnector: Reconnector | None = None  # of streams that were there
         self._lasting: Lasting | None = None  # once the streams run
         self._was_heard = False  # the initiator, until it was lost
+        self._running_s = 0.0  # the plane was not done yet
         self._bound = ("", 0)  # address and port that were listened on
         self._due_s = float("inf")
 
@@ -319,15 +320,18 @@ class Way:
         lasting = self._lasting
         if lasting is None:
             return
-        if is_done and self._channel.silent_s(now) > QUIET_S:  # ssh stands, and brings nothing
+        self._running_s = self._running_s if is_done else now
+        done_s = now - self._running_s  # after a long outage streams may end before the initiator is heard
+        if min(self._channel.silent_s(now), done_s) > QUIET_S:  # ssh stands, and brings nothing
             raise NetworkError(f"nothing was heard from the initiator for {QUIET_S:.0f} s after the end", "")
         if not lasting.is_away:
             return
         assert self._link
-        limit_s = float(min(LAST_S, self._link.reconnect_s) if is_done else self._link.reconnect_s)
+        limit_s = float(self._link.reconnect_s)
         closed_s = 0.0 if self._reconnector is None else self._reconnector.closed_s(now)
         away_s = lasting.away_s(now)
-        if away_s > limit_s or min(closed_s, away_s) > GONE_S or self._has_left(away_s):
+        is_late = away_s > limit_s or min(away_s, done_s) > min(LAST_S, limit_s)
+        if is_late or min(closed_s, away_s) > GONE_S or self._has_left(away_s):
             raise NetworkError(f"ssh was lost, and the initiator has not come back for {away_s:.0f} s", "")
 
     def _has_left(self, away_s: float) -> bool:

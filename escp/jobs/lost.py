@@ -38,6 +38,7 @@ class LostAgents:
         self._is_ssh_lost: dict[AgentLink, bool] = {}
         self._apart: set[AgentLink] = set()  # their streams lead elsewhere
         self._limits: dict[AgentLink, float] = {}
+        self._running_s = 0.0  # some stream had not ended yet
 
     def make_secret(self, agent: AgentLink, *, is_apart: bool = False) -> bytes:
         """For its `Link`; b"" where it can't come back. *is_apart*: no stream leads to it from here."""
@@ -104,6 +105,8 @@ class LostAgents:
         *closed_s*: since when all streams are closed from the other side; *has_ended*: all have ended well.
         """
         missing = []
+        if not has_ended:
+            self._running_s = now
         for agent, lasting in self._lasting.items():
             lasting.tick(now)
             if not lasting.is_away:
@@ -113,7 +116,8 @@ class LostAgents:
             self._tell_away(agent, away_s)
             if is_known and away_s > min(KNOWN_S, self._timeout_s):
                 missing.append(agent)
-            elif has_ended and not is_known and away_s > min(LAST_S, self._timeout_s):
+            # Streams that come back after a long outage may end before the agent is heard again.
+            elif not is_known and min(away_s, now - self._running_s) > min(LAST_S, self._timeout_s):
                 raise NetworkError(
                     f"ssh to {agent.host} was lost, and its escp has not said whether it has sent all",
                     "what has come is there and verified; run it again to see what is missing",

@@ -1,9 +1,11 @@
 """ssh is lost in mid-copy: the streams go on, and the control channel comes back over a data port."""
 
 import os
+import shlex
 import shutil
 import signal
 import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -124,6 +126,27 @@ def test_agent_does_not_wait_for_ever_for_an_initiator_that_stands(escp, tree, t
         process.send_signal(signal.SIGCONT)
     assert escp.finish(process).code == 13
     escp.assert_nothing_left()
+
+
+IMPATIENT = "import escp.agent.way as way; way.QUIET_S = 4.0; from escp.__main__ import run; run()"
+
+
+def test_silence_of_the_initiator_counts_from_the_end(escp, tree, target):
+    """After a longer outage the agent may be done before the initiator is heard again."""
+    command = f'exec {shlex.join([sys.executable, "-c", IMPATIENT])} "$@"'
+    agent = escp.write_agent("impatient", command=command)
+    process = escp.start("-r", "-l", "1500K", "-t", "2", *name_ends("-R", tree, target), agent=agent)
+    wait_for_data(tree, target)
+    process.send_signal(signal.SIGSTOP)
+    stopped_s = time.monotonic()
+    try:
+        wait_for(lambda: list_tree(target / tree.name) == list_tree(tree), 30)
+        assert time.monotonic() - stopped_s > 4.5  # more silence before the end than is allowed after it
+        time.sleep(1)
+        assert find_agents(escp.mark)
+    finally:
+        process.send_signal(signal.SIGCONT)
+    assert_whole(escp, escp.finish(process), tree, target)
 
 
 @pytest.mark.parametrize("way", WAYS)

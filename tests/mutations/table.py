@@ -485,7 +485,7 @@ MUTATIONS = [
              "if not 0 <= n_new <= len(self._kept):", "if False:",
              (TEST_LASTING + "test_peer_that_has_heard_what_it_was_not_told",)),
     Mutation(29, "an agent waits for ever", "escp/agent/way.py",
-             "        if away_s > limit_s or min(closed_s, away_s) > GONE_S or", "        if",
+             "        if is_late or min(closed_s, away_s) > GONE_S or", "        if",
              ("tests/fault/test_lost_ssh.py::test_agent_does_not_wait_for_ever_for_an_initiator_that_stands",)),
     Mutation(29, "an agent waits for an initiator that has left a target that hangs", "escp/agent/way.py",
              " or self._has_left(away_s):\n", ":\n",
