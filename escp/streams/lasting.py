@@ -10,6 +10,7 @@ from escp.control.channel import ControlChannel
 from escp.errors import NetworkError
 from escp.lean import sockets
 from escp.lean.eventloop import EventLoop
+from escp.streams.listener import Acceptor
 from escp.streams.sealedway import SealedWay
 from escp.streams.sealing import choose_aead
 from escp.streams.streams import Streams, tune
@@ -19,14 +20,16 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from escp.streams.connector import Connector
-    from escp.streams.listener import Acceptor
 
     # Makes what gets the connection, as a `Reconnector`'s.
     Open = Callable[[set[int], Streams], "Connector | Acceptor"]
 
 # Who is heard no more than this is looked for another way: ssh's packets may be lost, and nobody says so. An
 # end that runs is heard every 5 s.
-SILENT_S = 20.0
+SILENT_S = 10.0
+# For so long after it is heard again who listens goes on with that. After an outage one direction of ssh may
+# wait for TCP's next try, which can be as late as the outage was long, while the other is there at once.
+LINGER_S = 60.0
 RETRY_S = 1.0  # while no port is free
 
 
@@ -73,6 +76,7 @@ class Lasting:
         self._opener: Connector | Acceptor | None = None
         self._open_s = 0.0  # not before
         self._since_s = 0.0
+        self._wanted_s = 0.0  # when another way was last missed
 
     @property
     def is_away(self) -> bool:
@@ -102,7 +106,9 @@ class Lasting:
 
     def tick(self, now: float) -> None:
         is_wanted = self.is_away or self._channel.silent_s(now) > SILENT_S
-        if not is_wanted:
+        if is_wanted:
+            self._wanted_s = now
+        if not is_wanted and not (isinstance(self._opener, Acceptor) and now - self._wanted_s < LINGER_S):
             self._close_opener()
         elif self._opener is not None:
             self._opener.tick(now)
