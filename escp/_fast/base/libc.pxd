@@ -101,6 +101,11 @@ cdef extern from "<stdlib.h>" nogil:
     void free(void *)
     int posix_memalign(void **, size_t, size_t)
 
+cdef extern from "<sys/mman.h>" nogil:
+    int madvise(void *, size_t, int)
+    enum:
+        MADV_HUGEPAGE
+
 cdef extern from "<stdio.h>" nogil:
     int snprintf(char *, size_t, const char *, ...)
     int renameat(int, const char *, int, const char *)

@@ -2,14 +2,24 @@
 
 from libc.stdint cimport int64_t, uint32_t, uint8_t
 
-from escp._fast.base.libc cimport (EINTR, ESPIPE, F_GETFL, F_SETFL, O_DIRECT, c_write, errno, escp_dio_align,
-                                   escp_is_memory_fs, escp_is_zero, fcntl, memset, posix_memalign, pwrite)
+from escp._fast.base.libc cimport (EINTR, ESPIPE, F_GETFL, F_SETFL, MADV_HUGEPAGE, O_DIRECT, c_write, errno,
+                                   escp_dio_align, escp_is_memory_fs, escp_is_zero, fcntl, madvise, memset,
+                                   posix_memalign, pwrite)
 from escp._fast.base.types cimport FAST_SYS, PAGE_BYTES, fail, fast_err
+
+cdef enum:
+    HUGE_BYTES = 2097152  # of a huge page
 
 
 cdef uint8_t *buffers_new(int n, size_t block) noexcept nogil:
     cdef uint8_t *memory = NULL
-    return NULL if posix_memalign(<void **>&memory, PAGE_BYTES, buffer_stride(block) * n) else memory
+    cdef size_t n_bytes = buffer_stride(block) * n
+    cdef bint is_large = n_bytes >= HUGE_BYTES
+    if posix_memalign(<void **>&memory, HUGE_BYTES if is_large else PAGE_BYTES, n_bytes):
+        return NULL
+    if is_large:  # one entry of the TLB for 512 pages; where the kernel has none to give, it gives small ones
+        madvise(memory, n_bytes, MADV_HUGEPAGE)
+    return memory
 
 
 cdef void set_direct(int fd, bint wanted) noexcept nogil:
