@@ -24,6 +24,8 @@ EXIT_TIME_UP = 17
 EXIT_TOO_MANY_DELETIONS = 18
 EXIT_SIGNAL_BASE = 128
 
+MAX_ERRNO = 4095  # of Linux
+
 # What `--help` and escp.1 say of each.
 EXIT_MEANINGS: dict[int | str, str] = {
     EXIT_OK: "every file was copied and verified",

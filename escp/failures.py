@@ -4,6 +4,7 @@ import errno
 import os
 
 from escp.errors import (
+    MAX_ERRNO,
     EscpError,
     IntegrityError,
     InternalError,
@@ -129,7 +130,6 @@ _WAITING = frozenset({"io_getevents", "poll"})
 # What a peer may say of a failure.
 MAX_WHERE = 64  # characters: names of calls
 MAX_FAILED_BYTES = 8448  # two paths, as in _fast/base/events.pxd
-MAX_ERRNO = 4095  # of Linux
 
 
 class Failure:

@@ -8,14 +8,13 @@ error.
 
 from escp.constants import MAX_CHUNK_BYTES, MAX_MESSAGE_BYTES
 from escp.control.message import TYPES, Message
-from escp.errors import ProtocolError
+from escp.errors import MAX_ERRNO, ProtocolError
 from escp.lean.plainjson import read_json, write_json
 
 _LENGTH_BYTES = 4
 _IS_CHUNK = 1 << 31  # in the length: not JSON but a stream's number and its bytes
 _MAX_INT = 1 << 63
 _MAX_ITEMS = 4096  # of a list
-_MAX_ERRNO = 4095  # of Linux
 _ERRNOS = ("sys_errno", "errnos")  # fields of several messages
 
 
@@ -65,7 +64,7 @@ def _check(name: str, wanted: object, value: object, peer: str) -> object:
 
 def _check_errnos(name: str, value: object, peer: str) -> None:
     """Who gets one asks the system for its words, which takes no other number."""
-    if not all(type(one) is int and one <= _MAX_ERRNO for one in (value if type(value) is list else [value])):
+    if not all(type(one) is int and one <= MAX_ERRNO for one in (value if type(value) is list else [value])):
         raise ProtocolError(f"{peer} sent a control message with a wrong {name!r}")
 
 

@@ -1,4 +1,4 @@
-"""What an outage leaves behind, between hosts in namespaces; python3 -m tests.fault.outages takes longer ones."""
+"""What an outage leaves behind, between hosts in namespaces; tests.fault.outages takes longer ones."""
 
 import os
 import signal
