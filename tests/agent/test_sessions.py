@@ -1,5 +1,6 @@
 """An agent that carries others: each is a process of its own, and what may be said of them is bounded."""
 
+import contextlib
 import subprocess
 import sys
 
@@ -76,7 +77,8 @@ class Agent:
         return self
 
     def __exit__(self, *_):
-        self.process.stdin.close()
+        with contextlib.suppress(BrokenPipeError):  # one that has ended took not all of what was said last
+            self.process.stdin.close()
         self.process.stdout.close()
         self.process.wait(20)
 

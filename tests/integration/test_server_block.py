@@ -123,7 +123,9 @@ def test_ceilings_of_files_and_bytes(host, tree, target, way, key, n_there):
         in done.error
     )
     there = files_in(host.reached if way == "push" else target)
-    assert len(there) <= n_there and sum(one.stat().st_size for one in there) <= 1500
+    assert len(there) <= n_there
+    # The large file may be among the first ten.
+    assert key.startswith("max-files") or sum(one.stat().st_size for one in there) <= 1500
 
 
 @pytest.mark.parametrize("kind", ["links", "directories", "hard links"])
