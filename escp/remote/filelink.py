@@ -194,9 +194,8 @@ class FileLinks:
             end = first.size if n_bytes is None else min(offset + n_bytes, first.size)
             if len(data) != max(0, min(end - offset, MAX_READ_BYTES)):
                 raise self._changed(path)
-            places = iter(
-                range(offset + len(data), end, MAX_READ_BYTES)
-            )  # not all at once: its size is its word
+            # One by one: how many there are is the other side's word.
+            places = iter(range(offset + len(data), end, MAX_READ_BYTES))
             place = next(places, None)
             wanted = deque[int]()
             while place is not None or wanted:
