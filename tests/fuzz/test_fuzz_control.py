@@ -13,7 +13,7 @@ from escp.control.codec import Decoder, decode, encode
 from escp.control.course import AgentCourse, InitiatorCourse
 from escp.control.messages import TYPES, Chunk, FileFailed
 from escp.control.noise import NoiseSkipper
-from escp.errors import EscpError, ProtocolError
+from escp.errors import MAX_ERRNO, EscpError, ProtocolError
 from escp.failures import FAILURES
 
 COUNTS = st.integers(0, (1 << 63) - 1)
@@ -23,10 +23,11 @@ VALUES = {int: COUNTS, str: st.text(max_size=50), bytes: st.binary(max_size=100)
           list[int]: st.lists(COUNTS, max_size=64)}  # fmt: skip
 CLASSES = tuple(TYPES.values())
 CHUNKS = st.builds(Chunk, st.integers(0, 255), st.binary(min_size=1, max_size=100))
-FIELDS = {cls: {k: VALUES[t] for k, t in cls.__annotations__.items()} for cls in CLASSES}
+ERRNOS = st.integers(0, MAX_ERRNO)
+NAMED = {"sys_errno": ERRNOS, "errnos": st.lists(ERRNOS, max_size=64)}  # in all messages
+FIELDS = {cls: {k: NAMED.get(k, VALUES[t]) for k, t in cls.__annotations__.items()} for cls in CLASSES}
 FIELDS[FileFailed] |= {
     "code": st.sampled_from(sorted(FAILURES)),
-    "sys_errno": st.integers(0, 4095),
     "where": st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=64),
 }
 MESSAGES = st.one_of(CHUNKS, *(st.builds(cls, **fields) for cls, fields in FIELDS.items()))
