@@ -8,6 +8,7 @@ leaves an empty directory that is known all the same. It is gone when the copy i
 import os
 import stat
 
+from escp.constants import MAX_NAME_BYTES
 from escp.names.guarded import open_path
 
 TYPE_CHECKING = False
@@ -16,14 +17,13 @@ if TYPE_CHECKING:
 
 _NONE = 0  # no inode has that number
 _ENDING = b".escp-made"
-_MAX_NAME_BYTES = 255
 _FLAGS = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 
 def mark(path: bytes) -> bytes:
     """Where it is said of *path*."""
     parent, slash, name = path.rstrip(b"/").rpartition(b"/")
-    if len(name) + len(_ENDING) >= _MAX_NAME_BYTES:  # no room for more letters: as parts are named then
+    if len(name) + len(_ENDING) >= MAX_NAME_BYTES:  # no room for more letters: as parts are named then
         import hashlib  # lazy: 2 ms, and few need it
 
         name = b"escp-" + hashlib.sha256(name).hexdigest()[:16].encode()

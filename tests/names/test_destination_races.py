@@ -3,7 +3,6 @@
 import errno
 import os
 import stat
-from contextlib import contextmanager
 
 import pytest
 
@@ -11,32 +10,10 @@ from escp.errors import EscpError
 from escp.names import destination
 from escp.names.destination import open_destination
 from tests.support.noproc import hide_proc
+from tests.support.swapping import swapping
 
 CALLS = ("stat", "lstat", "open", "mkdir", "readlink", "fstat", "scandir", "access")
 MAX_CALLS = 12
-
-
-@contextmanager
-def swapping(monkeypatch, after, swap):
-    """*swap* is called once, behind the system call of that number."""
-    n = 0
-
-    def wrap(call):
-        def run(*args, **kwargs):
-            nonlocal n
-            try:
-                return call(*args, **kwargs)
-            finally:
-                n += 1
-                if n == after:
-                    swap()
-
-        return run
-
-    with monkeypatch.context() as patch:
-        for name in CALLS:
-            patch.setattr(os, name, wrap(getattr(os, name)))
-        yield
 
 
 @pytest.fixture
@@ -86,7 +63,7 @@ def test_directory_that_was_made_is_the_one_that_is_opened(folder, monkeypatch, 
             new.mkdir()
             os.chown(new, 12345, 12345)
 
-    with swapping(monkeypatch, after, swap):
+    with swapping(monkeypatch, CALLS, after, swap):
         found = open_or_refuse(new, **settings)
     if kind == "moved" and new.exists() and not (folder / "precious").exists():
         new.rename(folder / "precious")
@@ -120,7 +97,7 @@ def test_what_is_written_in_place_is_no_file(folder, monkeypatch, proc, after, k
         target.unlink()
         target.symlink_to(folder / "precious" / "file")
 
-    with swapping(monkeypatch, after, swap):
+    with swapping(monkeypatch, CALLS, after, swap):
         found = open_or_refuse(target)
     os.close(reader)
     if found is not None:
@@ -142,7 +119,7 @@ def test_file_that_was_seen_is_the_one_that_is_replaced(folder, monkeypatch, pro
         (folder / "place").symlink_to("precious")
 
     seen = target.stat().st_ino
-    with swapping(monkeypatch, after, swap):
+    with swapping(monkeypatch, CALLS, after, swap):
         found = open_or_refuse(target)
     if found is not None:
         is_seen = os.stat(found.name, dir_fd=found.root_fd, follow_symlinks=False).st_ino == seen

@@ -9,6 +9,7 @@ from escp.names.destination import open_destination
 from escp.names.made import announce, find, forget, mark
 from escp.names.made import note as note_made
 from escp.names.pruning import is_unfinished
+from tests.support.swapping import swapping
 
 JOB = bytes(range(16))
 
@@ -147,30 +148,19 @@ def test_what_takes_the_name_meanwhile_is_not_written_to(made, tmp_path, monkeyp
     os.close(to)
     precious = tmp_path / "precious"
     precious.write_bytes(b"precious" * 20)
-    n = 0
 
-    def swap_behind(call):
-        def run(*args, **kwargs):
-            nonlocal n
-            try:
-                return call(*args, **kwargs)
-            finally:
-                n += 1
-                if n == after:
-                    os.unlink(name)
-                    if kind == "link":
-                        os.symlink(precious, name)
-                    elif kind == "file":
-                        os.rename(precious, name)
-                    else:
-                        os.link(precious, name)
+    def swap():
+        os.unlink(name)
+        if kind == "link":
+            os.symlink(precious, name)
+        elif kind == "file":
+            os.rename(precious, name)
+        else:
+            os.link(precious, name)
 
-        return run
-
-    with monkeypatch.context() as patch:
-        for call in ("open", "fstat", "read", "listdir"):
-            patch.setattr(os, call, swap_behind(getattr(os, call)))
+    with swapping(monkeypatch, ("open", "fstat", "read", "listdir"), after, swap) as count:
         find(path, fd, JOB)
+    n = count()
     assert n >= after or after > 5
     kept = Path(name) if kind == "file" and n >= after else precious
     assert kept.read_bytes() == b"precious" * 20
