@@ -234,6 +234,8 @@ def test(*arguments):
     # And they wait more than they work, so there are two workers a CPU.
     n_workers = min(MAX_TEST_WORKERS, 2 * len(os.sched_getaffinity(0)))
     pytest = [VENV_PYTHON, "-m", "pytest", "-n", str(n_workers), "--dist", "loadfile"]
+    # Long files come first (tests/support/order.py); pytest-xdist begins with those that have most tests.
+    pytest.append("--no-loadscope-reorder")
     kinds = [word for word in arguments if word.partition("=")[0] == "--sanitize"]
     if kinds:
         words = [kind.partition("=")[2] for kind in kinds if "=" in kind]

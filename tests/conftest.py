@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, settings
 from tests.support.command import Escp
 from tests.support.configuration import forget_configuration
 from tests.support.folders import new_folder
+from tests.support.order import find_place
 from tests.support.sshd import Sshd
 
 forget_configuration(os.environ)
@@ -31,6 +32,10 @@ settings.register_profile(
     derandomize=bool(os.environ.get("CI")),
 )
 settings.load_profile("escp")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    items.sort(key=lambda item: find_place(str(item.path)))
 
 
 @pytest.fixture(scope="session")
