@@ -16,6 +16,7 @@ from tests.support.configuration import forget_configuration
 from tests.support.folders import new_folder
 from tests.support.order import find_place
 from tests.support.sshd import Sshd
+from tests.support.together import Together
 
 forget_configuration(os.environ)
 # Nor does what whoever started the tests ignores (nohup, `&` in a script): escp leaves that ignored.
@@ -56,6 +57,12 @@ def escp(folder: Path, sshd: Sshd) -> Iterator[Escp]:
     """escp with a home and ports of its own. Whatever the test did, nothing of it may be left running."""
     with Escp(folder, sshd) as one:
         yield one
+
+
+@pytest.fixture
+def together(sshd: Sshd) -> Together:
+    """For cases that mostly wait: `together(cases, check)` runs them side by side."""
+    return Together(sshd)
 
 
 @pytest.fixture

@@ -24,12 +24,10 @@ from tests.support.trees import write_random
 pytestmark = needs_source  # the driver leads the streams through the proxy
 
 
-@pytest.fixture
-def tree(source):
+def fill(source):
     write_random(source / "large", 12_000_000)
     for number in range(100):
         write_random(source / f"small-{number:03}", number * 100, seed=number)
-    return source
 
 
 class Mute:
@@ -86,42 +84,51 @@ class Swallowing(Watched):
             super()._pass_break_on(*ends)
 
 
-def copy_past(escp, way, tree, target, mute, *, n_streams=2):
+def copy_past(escp, way, source, target, mute, *, n_streams=2):
     try:
         with Swallowing(escp.port, mute) as proxy:
-            return copy_through(escp, way, tree, target, proxy, "-r", n_streams=n_streams)
+            return copy_through(escp, way, source, target, proxy, "-r", n_streams=n_streams)
     finally:
         mute.end()
 
 
-@pytest.mark.parametrize(
-    ("way", "place", "is_held"),
-    [("push", "data", False), ("pull", "results", True), ("-3", "data", True), ("-R", "results", False)],
-)
-def test_connection_that_brings_nothing_either_way(escp, tree, target, way, place, is_held):
-    """Neither end can tell the other that it hears nothing; each looks for another connection."""
+def is_whole_past_silence(escp, source, target, case):
+    way, place, is_held = case
+    fill(source)
     towards_way = towards(way, is_data=place == "data")
     offset = IN_DATA if place == "data" else first_frame(way, towards_way) + 20
     mute = Mute(towards_way, offset, is_held=is_held)
-    done = copy_past(escp, way, tree, target, mute)
+    done = copy_past(escp, way, source, target, mute)
     assert mute.connection is not None
-    assert_whole(escp, done, tree, target)
+    assert_whole(escp, done, source, target)
     if way in ("push", "pull"):
         assert "brought nothing any more: it has another connection" in done.err
 
 
-@pytest.mark.parametrize("ended_s", [None, 7], ids=["for ever", "and reset"])
-@pytest.mark.parametrize("way", WAYS)
-def test_answer_to_the_first_hello_that_comes_nowhere(escp, tree, target, way, ended_s):
-    """One end has taken the connection for good, and hears nothing; the other makes another one in time."""
+def test_connection_that_brings_nothing_either_way(together):
+    """Neither end can tell the other that it hears nothing; each looks for another connection."""
+    together(
+        [("push", "data", False), ("pull", "results", True), ("-3", "data", True), ("-R", "results", False)],
+        is_whole_past_silence,
+    )
+
+
+def is_whole_past_a_lost_answer(escp, source, target, case):
+    way, ended_s = case
+    fill(source)
     mute = Mute(TO_INITIATOR, 10, ended_s=ended_s)
-    done = copy_past(escp, way, tree, target, mute, n_streams=1)
+    done = copy_past(escp, way, source, target, mute, n_streams=1)
     assert mute.connection is not None and "through ssh" not in done.err
-    assert_whole(escp, done, tree, target)
+    assert_whole(escp, done, source, target)
 
 
-@pytest.mark.parametrize("way", ["push", "-3"])
-def test_disk_that_stands_still_breaks_nothing(escp, source, target, way):
+@pytest.mark.parametrize("ended_s", [None, 7], ids=["for ever", "and reset"])
+def test_answer_to_the_first_hello_that_comes_nowhere(together, ended_s):
+    """One end has taken the connection for good, and hears nothing; the other makes another one in time."""
+    together([(way, ended_s) for way in WAYS], is_whole_past_a_lost_answer)
+
+
+def waits_for_the_disk(escp, source, target, way):
     """A pipe that nobody empties stands for it. Its end says nothing, and has no port open."""
     write_random(source / "large", 12_000_000)
     os.mkfifo(target / "pipe")
@@ -135,7 +142,7 @@ def test_disk_that_stands_still_breaks_nothing(escp, source, target, way):
     assert done.code == 0 and "connect" not in done.err, (done.code, done.err)
 
 
-def test_source_that_stands_still_breaks_nothing(escp, target):
+def waits_for_the_source(escp, target):
     read, write = os.pipe()
     process = escp.start("-", f"box:{target}/a", stdin=read)
     os.close(read)
@@ -145,3 +152,13 @@ def test_source_that_stands_still_breaks_nothing(escp, target):
     done = escp.finish(process)
     assert done.code == 0 and "connect" not in done.err, (done.code, done.err)
     assert (target / "a").read_bytes() == b"late"
+
+
+def test_who_stands_still_breaks_nothing(together):
+    def check(escp, source, target, case):
+        if case == "source":
+            waits_for_the_source(escp, target)
+        else:
+            waits_for_the_disk(escp, source, target, case)
+
+    together(["push", "-3", "source"], check)

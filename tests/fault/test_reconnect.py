@@ -51,12 +51,16 @@ def first_frame(way: str, towards_way: str) -> int:
     return (HELLO_BYTES if towards_way == TO_AGENT else ANSWER_BYTES) * (2 if way == "-3" else 1)
 
 
-@pytest.fixture
-def tree(source):
+def fill(source):
     write_random(source / "large", LARGE_BYTES)
     for number in range(300):
         write_random(source / f"small-{number:03}", number * 100, seed=number)
     return source
+
+
+@pytest.fixture
+def tree(source):
+    return fill(source)
 
 
 def assert_whole(escp, done, tree, target) -> None:
@@ -199,9 +203,8 @@ def test_answer_to_the_first_hello_that_is_lost(escp, tree, target, way, act):
     assert_whole(escp, done, tree, target)
 
 
-@pytest.mark.parametrize("way", WAYS)
-def test_first_hello_that_is_slow(escp, tree, target, way):
-    """Connections that stand may be answered late, by a host that is slow: they are worth more than ssh."""
+def is_whole_past_a_slow_hello(escp, source, target, way):
+    tree = fill(source)
     held = []
 
     def hold(stream, hello):
@@ -213,6 +216,11 @@ def test_first_hello_that_is_slow(escp, tree, target, way):
         done = copy_through(escp, way, tree, target, proxy, "-r", n_streams=1)
     assert held and "through ssh" not in done.err
     assert_whole(escp, done, tree, target)
+
+
+def test_first_hello_that_is_slow(together):
+    """Connections that stand may be answered late, by a host that is slow: they are worth more than ssh."""
+    together(WAYS, is_whole_past_a_slow_hello)
 
 
 @pytest.mark.parametrize("options", [["--reverse"], ["--reverse", "--data-host", "127.0.0.1"]])
@@ -253,11 +261,9 @@ class Standing:
         self._end.set()
 
 
-@pytest.mark.parametrize("direction", ["data", "results"])
-@pytest.mark.parametrize("is_held", [False, True], ids=["acknowledged and gone", "held"])
-@pytest.mark.parametrize("way", WAYS)
-def test_connection_that_brings_nothing_any_more(escp, tree, target, way, is_held, direction):
-    """To both hosts' systems it is sound. Who hears nothing says so twice, and it is made anew."""
+def is_whole_past_what_stands(escp, source, target, case):
+    way, is_held, direction = case
+    tree = fill(source)
     towards_way = towards(way, is_data=direction == "data")
     offset = IN_DATA if direction == "data" else first_frame(way, towards_way) + 20
     standing = Standing(towards_way, is_held=is_held, offset=offset)
@@ -270,17 +276,20 @@ def test_connection_that_brings_nothing_any_more(escp, tree, target, way, is_hel
     assert_whole(escp, done, tree, target)
 
 
+@pytest.mark.parametrize("direction", ["data", "results"])
+@pytest.mark.parametrize("is_held", [False, True], ids=["acknowledged and gone", "held"])
+def test_connection_that_brings_nothing_any_more(together, is_held, direction):
+    """To both hosts' systems it is sound. Who hears nothing says so twice, and it is made anew."""
+    together([(way, is_held, direction) for way in WAYS], is_whole_past_what_stands)
+
+
 def lengthen(data: bytes, at: int) -> bytes:
     """The frame of metadata whose IV word begins at *at* has 128 KiB more, it says."""
     return data[: at + 1] + bytes([data[at + 1] ^ 0x20]) + data[at + 2 :]
 
 
-@pytest.mark.parametrize(
-    ("direction", "act"), [("data", lengthen), ("results", lengthen), ("results", drop_some)]
-)
-@pytest.mark.parametrize("way", WAYS)
-def test_frame_whose_rest_does_not_come(escp, source, target, way, direction, act):
-    """What comes later fills it up, so the connection is not silent; but very slowly."""
+def is_whole_past_half_a_frame(escp, source, target, case):
+    way, direction, act = case
     for number in range(30):
         write_random(source / f"small-{number:03}", number * 10, seed=number)
     towards_way = towards(way, is_data=direction == "data")
@@ -290,6 +299,14 @@ def test_frame_whose_rest_does_not_come(escp, source, target, way, direction, ac
         done = copy_through(escp, way, source, target, proxy, "-r", n_streams=1)
     assert fault.is_done
     assert_whole(escp, done, source, target)
+
+
+@pytest.mark.parametrize(
+    ("direction", "act"), [("data", lengthen), ("results", lengthen), ("results", drop_some)]
+)
+def test_frame_whose_rest_does_not_come(together, direction, act):
+    """What comes later fills it up, so the connection is not silent; but very slowly."""
+    together([(way, direction, act) for way in WAYS], is_whole_past_half_a_frame)
 
 
 class Dripping(Standing):
@@ -310,9 +327,9 @@ class Dripping(Standing):
                 self.proxy.send(stream, self.way, bytes(8))
 
 
-@pytest.mark.parametrize("direction", ["data", "results"])
-@pytest.mark.parametrize("way", WAYS)
-def test_connection_that_drips(escp, tree, target, way, direction):
+def is_whole_past_drips(escp, source, target, case):
+    way, direction = case
+    tree = fill(source)
     towards_way = towards(way, is_data=direction == "data")
     offset = IN_DATA if direction == "data" else first_frame(way, towards_way) + 20
     drips = Dripping(towards_way, is_held=False, offset=offset)
@@ -323,6 +340,11 @@ def test_connection_that_drips(escp, tree, target, way, direction):
         drips.end()
     assert drips.connection is not None
     assert_whole(escp, done, tree, target)
+
+
+@pytest.mark.parametrize("direction", ["data", "results"])
+def test_connection_that_drips(together, direction):
+    together([(way, direction) for way in WAYS], is_whole_past_drips)
 
 
 def test_rate_so_low_that_seconds_pass_between_packets(escp, source, target):

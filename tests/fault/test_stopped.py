@@ -50,10 +50,7 @@ def is_running(escp, way: str) -> bool:
     return len(names) == n_agents and all(any(name.startswith("escp-") for name in one) for one in names)
 
 
-@needs_source
-@pytest.mark.parametrize("way", WAYS)
-def test_initiator_that_was_stopped_goes_on(escp, source, target, way):
-    """With ssh, as Ctrl-Z does it. It would not wait as long for an agent that is silent."""
+def goes_on_after_its_initiator_stopped(escp, source, target, way):
     write_random(source / "large", 20_000_000)
     env = escp.write_driver(silent_s=SILENT_S)
     process = escp.start("-l", "5M", *name_ends(way, source / "large", target), env=env,
@@ -68,10 +65,13 @@ def test_initiator_that_was_stopped_goes_on(escp, source, target, way):
 
 
 @needs_source
-@pytest.mark.parametrize("delay_s", [0.1, 0.3, 0.5])
-@pytest.mark.parametrize("way", ["push", "-3"])
-def test_initiator_that_was_stopped_while_it_began(escp, source, target, way, delay_s):
-    """For longer than connections have to prove themselves, and an agent waits for its order."""
+def test_initiator_that_was_stopped_goes_on(together):
+    """With ssh, as Ctrl-Z does it. It would not wait as long for an agent that is silent."""
+    together(WAYS, goes_on_after_its_initiator_stopped)
+
+
+def goes_on_when_stopped_after(escp, source, target, case):
+    way, delay_s = case
     write_random(source / "large", 2_000_000)
     process = escp.start(*name_ends(way, source / "large", target))
     time.sleep(delay_s)
@@ -81,6 +81,13 @@ def test_initiator_that_was_stopped_while_it_began(escp, source, target, way, de
     done = escp.finish(process)
     assert done.code == 0, (done.code, done.err)
     assert list_tree(target) == list_tree(source)
+
+
+@needs_source
+@pytest.mark.parametrize("way", ["push", "-3"])
+def test_initiator_that_was_stopped_while_it_began(together, way):
+    """For longer than connections have to prove themselves, and an agent waits for its order."""
+    together([(way, delay_s) for delay_s in (0.1, 0.3, 0.5, 0.8)], goes_on_when_stopped_after)
 
 
 # An agent that stops itself where *name* is called, or has been, for the first time.
@@ -128,13 +135,10 @@ def is_stopped(pid: int) -> bool:
 
 
 SOME = [POINTS[i] for i in (2, 3, 6)]
-PLACES = [("push", *point) for point in POINTS] + [(way, *point) for way in WAYS[1:] for point in SOME]
 
 
-@needs_source
-@pytest.mark.parametrize(("way", "where", "is_after"), PLACES, ids=str)
-def test_agent_that_was_stopped_while_it_began(escp, source, target, way, where, is_after):
-    """Wherever it was, nobody takes its port for blocked: the data does not go through ssh."""
+def goes_on_when_its_agent_stopped_at(escp, source, target, case):
+    way, where, is_after = case
     write_random(source / "large", 2_000_000)
     program = escp.folder / "stopping.py"
     program.write_text(STOPPING.format(where=where, is_after=is_after))
@@ -157,9 +161,14 @@ def test_agent_that_was_stopped_while_it_began(escp, source, target, way, where,
 
 
 @needs_source
-@pytest.mark.parametrize("who", ["agent", "ssh"])
-@pytest.mark.parametrize("way", ["push", "pull"])
-def test_agent_or_ssh_that_was_stopped_goes_on(escp, source, target, way, who):
+@pytest.mark.parametrize(("way", "points"), [("push", POINTS), *((way, SOME) for way in WAYS[1:])], ids=str)
+def test_agent_that_was_stopped_while_it_began(together, way, points):
+    """Wherever it was, nobody takes its port for blocked: the data does not go through ssh."""
+    together([(way, *point) for point in points], goes_on_when_its_agent_stopped_at)
+
+
+def goes_on_after_who_stopped(escp, source, target, case):
+    way, who = case
     write_random(source / "large", 20_000_000)
     process = escp.start("-l", "5M", *name_ends(way, source / "large", target))
     wait_for(lambda: is_running(escp, way))
@@ -175,6 +184,11 @@ def test_agent_or_ssh_that_was_stopped_goes_on(escp, source, target, way, who):
     done = escp.finish(process)
     assert done.code == 0, (done.code, done.err)
     assert list_tree(target) == list_tree(source)
+
+
+@needs_source
+def test_agent_or_ssh_that_was_stopped_goes_on(together):
+    together([(way, who) for way in ("push", "pull") for who in ("agent", "ssh")], goes_on_after_who_stopped)
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import socket
 import sys
 
-import pytest
-
 from tests.fault.test_causes import name_ends
 from tests.fault.test_mute import Mute, Swallowing
 from tests.fault.test_reconnect import IN_DATA, first_frame, towards
@@ -54,9 +52,7 @@ class Unanswered(Swallowing):
             super()._pass_break_on(*ends)
 
 
-@pytest.mark.parametrize("way", ["push", "pull", "-R"])
-def test_hellos_that_no_answer_comes_to_end_the_copy(escp, source, target, way):
-    """One end takes each connection for good, the other one none of them."""
+def ends_without_answers(escp, source, target, way):
     write_random(source / "large", 12_000_000)
     mute = Mute(towards(way, is_data=True), IN_DATA)
     words = ["-t1", "--reconnect-timeout", "15", *name_ends(way, source / "large", target)]
@@ -68,12 +64,13 @@ def test_hellos_that_no_answer_comes_to_end_the_copy(escp, source, target, way):
     escp.assert_nothing_left()
 
 
-@pytest.mark.parametrize(
-    ("way", "place", "timeout"),
-    [("push", "data", "3"), ("-3", "data", "0"), ("-R", "results", "3")],
-)
-def test_what_comes_nowhere_ends_the_copy(escp, source, target, way, place, timeout):
-    """No disk stands still: one end's system says that it was sent more than the other's has got."""
+def test_hellos_that_no_answer_comes_to_end_the_copy(together):
+    """One end takes each connection for good, the other one none of them."""
+    together(["push", "pull", "-R"], ends_without_answers)
+
+
+def ends_when_all_is_swallowed(escp, source, target, case):
+    way, place, timeout = case
     write_random(source / "large", 12_000_000)
     towards_way = towards(way, is_data=place == "data")
     mute = Mute(towards_way, IN_DATA if place == "data" else first_frame(way, towards_way) + 20)
@@ -84,3 +81,9 @@ def test_what_comes_nowhere_ends_the_copy(escp, source, target, way, place, time
     assert mute.connection is not None
     assert done.code == 13 and "has come nowhere" in done.error, (done.code, done.err)
     escp.assert_nothing_left()
+
+
+def test_what_comes_nowhere_ends_the_copy(together):
+    """No disk stands still: one end's system says that it was sent more than the other's has got."""
+    cases = [("push", "data", "3"), ("-3", "data", "0"), ("-R", "results", "3")]
+    together(cases, ends_when_all_is_swallowed)
