@@ -13,6 +13,7 @@ from escp.control.messages import Begin, Bye, Ended, Leave, Message
 from escp.errors import ProtocolError, describe_errno
 from escp.lean import signals
 from escp.lean.eventloop import EventLoop
+from escp.process.children import exit_code, open_end
 from escp.process.environment import child_environment, own_command
 
 TYPE_CHECKING = False
@@ -85,9 +86,8 @@ class Sessions:
 
     def _has_ended(self, number: int) -> None:
         """It has closed its output, and is about to end."""
-        try:
-            fd = os.pidfd_open(self._pids[number])
-        except OSError:  # before Linux 5.3, or there is no descriptor left
+        fd = open_end(self._pids[number])
+        if fd < 0:
             self._ending.append(number)
             return
         self._loop.watch(fd, lambda: self._take_end(number, fd))
@@ -104,8 +104,7 @@ class Sessions:
         del self._pids[number]
         if number in self._ending:
             self._ending.remove(number)
-        code = os.waitstatus_to_exitcode(status)
-        self._channel.send(Ended(number, code if code >= 0 else 128 - code))
+        self._channel.send(Ended(number, exit_code(status)))
 
     def outlive(self) -> bool:
         """What is carried ends with what carries it."""

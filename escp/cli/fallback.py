@@ -13,6 +13,7 @@ from typing import Any
 from escp.errors import AgentError, NoAgentError, TimeUpError
 from escp.options.options import Options
 from escp.options.sshargs import SSH_SAFETY_ARGS
+from escp.process.children import exit_code, open_end
 from escp.process.environment import child_environment
 from escp.ui.events import Events
 from escp.ui.lines import find_lines
@@ -112,17 +113,16 @@ def _run(command: list[str], directions: list[tuple[Any, ...]], due_s: float) ->
         os.kill(pid, 15)
         os.waitpid(pid, 0)
         raise
-    code = os.waitstatus_to_exitcode(status)
-    return code if code >= 0 else 128 - code
+    return exit_code(status)
 
 
 def _await_end(pid: int, due_s: float) -> int:
     poll = select.poll()
-    try:
-        end_fd, look_s = os.pidfd_open(pid), _LOOK_S
+    end_fd = open_end(pid)
+    look_s = _OLD_LOOK_S
+    if end_fd >= 0:
         poll.register(end_fd, select.POLLIN)
-    except OSError:  # before Linux 5.3, or there is no descriptor left
-        end_fd, look_s = -1, _OLD_LOOK_S
+        look_s = _LOOK_S
     try:
         while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
             left_s = due_s - time.monotonic()

@@ -22,6 +22,7 @@ from escp.errors import (
     from_exit_code,
 )
 from escp.lean import signals
+from escp.process.children import exit_code, open_end
 from escp.process.environment import child_environment
 from escp.process.interrupts import start_deaf
 from escp.process.shortages import explain_shortage, explain_tasks
@@ -102,17 +103,15 @@ class AgentProcess:
         if self._status is None:
             pid, status = os.waitpid(self._pid, os.WNOHANG)
             if pid:
-                code = os.waitstatus_to_exitcode(status)
-                self._was_killed = code < 0
-                self._status = code if code >= 0 else 128 - code
+                self._was_killed = os.WIFSIGNALED(status)
+                self._status = exit_code(status)
         return self._status
 
     def wait(self, timeout_s: float) -> int | None:
-        """Wait for its end for a while, and hear what it says: a pidfd becomes readable then."""
+        """Wait for its end for a while, and hear what it says."""
         if self.poll() is None:
-            try:
-                fd = os.pidfd_open(self._pid)
-            except OSError:  # before Linux 5.3, or there is no descriptor left
+            fd = open_end(self._pid)
+            if fd < 0:
                 self._look_often(time.monotonic() + timeout_s)
             else:
                 try:

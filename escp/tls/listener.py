@@ -16,6 +16,7 @@ import time
 from escp.errors import EscpError, describe_errno
 from escp.lean import signals
 from escp.lean.eventloop import EventLoop
+from escp.process.children import exit_code
 from escp.process.limits import prepare_process
 from escp.tls import session
 from escp.tls.certificate import Certificate
@@ -296,7 +297,7 @@ class Daemon:
         if guest.report is None and guest.pid:
             pid, status = os.waitpid(guest.pid, os.WNOHANG)
             if pid:
-                self._finish(guest, os.waitstatus_to_exitcode(status))
+                self._finish(guest, exit_code(status))
 
     def _finish(self, guest: _Guest, status: int) -> None:
         if guest in self._guests:
@@ -311,7 +312,6 @@ class Daemon:
             about.update(subject=who.subject, names=who.names, serial=f"{who.serial:x}")
         if guest.entry is not None:
             about["account"] = guest.entry.account
-            status = status if status >= 0 else 128 - status
             self._log("login", **about, exit_code=status, message=guest.failure,
                       seconds=self._loop.now() - guest.since_s)  # fmt: skip
             return

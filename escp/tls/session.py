@@ -15,6 +15,7 @@ from escp.constants import SERVER, SHUTDOWN_TIMEOUT_S
 from escp.errors import EXIT_REFUSED, EXIT_SSH, EscpError, ProtocolError, describe_errno
 from escp.lean import signals
 from escp.lean.eventloop import EventLoop
+from escp.process.children import open_end
 from escp.process.environment import is_frozen, own_command
 from escp.tls import frames
 from escp.tls.account import become, find_account, make_environment
@@ -134,7 +135,7 @@ class _Session:
         self._status: int | None = None
         self._reason = ""  # why the daemon ends it
         self._words_fd = -1
-        self._has_pidfd = False
+        self._hears_end = False  # of the agent, by the loop
 
     def run(self, entry: Entry, certificate: Certificate, account: pwd.struct_passwd) -> int:
         """The agent's exit status. Raises RefusedError, TlsError before there is an agent."""
@@ -147,7 +148,7 @@ class _Session:
         self._loop.watch(self._words_fd, lambda: self._pass_words(pump))
         self._loop.watch(self._report.fileno(), self._hear_daemon)
         while self._status is None and not self._reason:
-            self._loop.wait(60.0 if self._has_pidfd else LOOK_S)
+            self._loop.wait(60.0 if self._hears_end else LOOK_S)
             self._reap()
         if self._status is None:
             hint = "ask the administrator of that host"
@@ -190,12 +191,10 @@ class _Session:
         finally:
             for fd in (agent_in, agent_out, agent_err):
                 os.close(fd)
-        try:
-            fd = os.pidfd_open(self._pid)
-            self._has_pidfd = True
+        fd = open_end(self._pid)
+        self._hears_end = fd >= 0
+        if self._hears_end:
             self._loop.watch(fd, lambda: self._loop.unwatch(fd))  # it only wakes the loop
-        except OSError:  # before Linux 5.3, or there is no descriptor left
-            self._has_pidfd = False
         return read_fd, write_fd, words_fd
 
     def _take(self, kind: int, _payload: bytes) -> None:

@@ -3,6 +3,7 @@
 import os
 import time
 
+from escp.process.children import exit_code
 from escp.process.environment import child_environment
 from escp.ui.events import Events
 from escp.ui.fields import explain_replaced
@@ -72,8 +73,7 @@ def _wait(pid: int) -> int | None:
     while True:
         done, status = os.waitpid(pid, os.WNOHANG)
         if done:
-            code = os.waitstatus_to_exitcode(status)
-            return code if code >= 0 else 128 - code
+            return exit_code(status)
         if time.monotonic() > end_s:
             os.kill(pid, 9)
             os.waitpid(pid, 0)

@@ -1,0 +1,20 @@
+"""Children of this process: how they have ended, and how to hear of it."""
+
+import os
+
+
+def exit_code(status: int) -> int:
+    """Of a status of wait(2), as a shell has it: 128 + n after signal n."""
+    code = os.waitstatus_to_exitcode(status)
+    return code if code >= 0 else 128 - code
+
+
+def open_end(pid: int) -> int:
+    """A descriptor that becomes readable when the child ends.
+
+    -1 where the kernel has none (before Linux 5.3), or there is no descriptor left.
+    """
+    try:
+        return os.pidfd_open(pid)
+    except OSError:
+        return -1

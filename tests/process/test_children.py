@@ -1,0 +1,42 @@
+"""How children have ended, and how that is heard."""
+
+import os
+import select
+import signal
+import sys
+
+import pytest
+
+from escp.process.children import exit_code, open_end
+
+
+def start(code: str) -> int:
+    return os.posix_spawn(sys.executable, [sys.executable, "-S", "-c", code], os.environ)
+
+
+@pytest.mark.parametrize(
+    ("code", "expected"),
+    [
+        ("raise SystemExit(0)", 0),
+        ("raise SystemExit(255)", 255),
+        ("import os; os.kill(os.getpid(), 15)", 128 + signal.SIGTERM),
+    ],
+)
+def test_status_is_that_of_a_shell(code, expected):
+    assert exit_code(os.waitpid(start(code), 0)[1]) == expected
+
+
+def test_end_of_a_child_can_be_waited_for():
+    pid = start("import time; time.sleep(60)")
+    fd = open_end(pid)
+    try:
+        assert not select.select([fd], [], [], 0)[0]
+        os.kill(pid, signal.SIGKILL)
+        assert select.select([fd], [], [], 20)[0] == [fd]
+    finally:
+        os.close(fd)
+        os.waitpid(pid, 0)
+
+
+def test_without_a_descriptor_it_says_so():
+    assert open_end(1 << 30) == -1
