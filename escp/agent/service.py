@@ -1,7 +1,7 @@
 """What an agent does for its initiator: roots to send, and the plane that sends or receives."""
 
 from escp.agent.agentlog import AgentLog
-from escp.agent.way import GONE_S, Way
+from escp.agent.way import Way
 from escp.constants import KEEPALIVE_S
 from escp.control.channel import ControlChannel
 from escp.control.messages import (
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
 
 IN_PLACE_TIMEOUT_S = 2  # how long a write to a pipe or device may go on once the session is over
 PROGRESS_S = 0.2
-WORDS_S = 0.1  # between two looks for an initiator that is to hear the last ones
 MAX_LISTED = 64  # in one message
 MAX_UNREAD_BYTES = 1 << 20  # so much waits for an initiator that is suspended, or whose output nobody reads
 
@@ -124,10 +123,7 @@ class Service:
 
     def await_initiator(self) -> None:
         """It is to hear why this agent ends, if its ssh has just been lost."""
-        end_s = self._loop.now() + GONE_S
-        while self._way.is_initiator_away and not self._channel.is_told and self._loop.now() < end_s:
-            self._loop.wait(WORDS_S)
-            self._way.look_for_initiator(self._loop.now())
+        self._way.await_initiator()
 
     def close(self) -> None:
         self._way.close()

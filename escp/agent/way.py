@@ -8,7 +8,6 @@ from escp.errors import AgentError, NetworkError, ProtocolError
 from escp.failures import FAST_AUTH, Failure
 from escp.lean import sockets
 from escp.lean.eventloop import EventLoop
-from escp.process.leaving import outlive_channel
 from escp.streams.addresses import is_address, is_own_address
 from escp.streams.listener import Acceptor, listen, relisten
 from escp.streams.sealing import choose_aead
@@ -16,8 +15,8 @@ from escp.streams.streams import Streams
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from escp.agent.lost import LostInitiator
     from escp.streams.connector import Connector
-    from escp.streams.lasting import Lasting
     from escp.streams.receiveend import ReceiveEnd
     from escp.streams.reconnect import Reconnector
     from escp.streams.relayed import RelayedStreams
@@ -26,10 +25,6 @@ if TYPE_CHECKING:
 
 STOPPED_S = 30.0  # for one that connects, where it is let in
 STREAMS_TIMEOUT_S = INITIATOR_SILENT_S  # for all streams to arrive: an initiator that runs is faster
-LAST_S = 30.0  # for an initiator that lacks nothing but the result
-QUIET_S = 120.0  # for one that lacks no more, and says nothing, while ssh stands
-GONE_S = 3.0  # for one whose host has closed all streams, and ssh: it has most likely ended
-HEARD_S = 8.0  # who runs is heard every 5 s
 MAX_ADDRESSES = 8  # that are tried, as by the initiator
 REASON_MINOR = 2  # of an initiator that understands `reason` in `listening`
 
@@ -60,9 +55,7 @@ class Way:
         self._mute_s = float("inf")  # the same of the initiator
         self._opener: Opener | None = None
         self._reconnector: Reconnector | None = None  # of streams that were there
-        self._lasting: Lasting | None = None  # once the streams run
-        self._was_heard = False  # the initiator, until it was lost
-        self._running_s = 0.0  # the plane was not done yet
+        self._lost: LostInitiator | None = None  # once the streams run: it may be lost, and come back
         self._bound = ("", 0)  # address and port that were listened on
         self._due_s = float("inf")
 
@@ -203,7 +196,7 @@ class Way:
     @property
     def next_tick_s(self) -> float:
         """When `tick` has something to do."""
-        both = (self._reconnector, self._lasting)
+        both = (self._reconnector, self._lost)
         next_s = min((again.next_tick_s for again in both if again is not None), default=float("inf"))
         if self._opener is None:
             return next_s
@@ -222,7 +215,7 @@ class Way:
                 raise self._explain_missing_streams()
         elif self.streams is not None:
             self.streams.check(now)
-        for again in (self._reconnector, self._lasting):
+        for again in (self._reconnector, self._lost):
             if again is not None:
                 again.tick(now)
         if self._relayed is not None and self.streams is not None and now >= self._doubt_s:
@@ -263,7 +256,12 @@ class Way:
                 self.streams, self._reopen, _tell_nobody, self._loop, self._link.reconnect_s
             )
         if self._link.control_secret and not self.streams.is_tunnel:
-            self._lasting = self._make_lasting(self._link.control_secret)
+            from escp.agent.lost import LostInitiator  # not at the top: the streams are there by now
+
+            self._lost = LostInitiator(
+                self._channel, self._link.control_secret, self._reopen, self._loop,
+                limit_s=self._link.reconnect_s, is_apart=bool(self._link.control_port),
+            )  # fmt: skip
         self._link = self._link._replace(control_secret=b"")
         end.start(self.streams)
         if self._link.tells_mute:
@@ -287,65 +285,25 @@ class Way:
         listener = relisten(address, port, link.port, link.port + link.n_ports - 1)
         return self._accept_from(listener, streams)
 
-    # ---- A control channel that is lost -------------------------------------------------------------------
-
-    def _make_lasting(self, secret: bytes) -> "Lasting":
-        from escp.streams.lasting import Lasting  # not at the top: the streams are there by now
-
-        outlive_channel()
-        return Lasting(
-            self._channel, secret, self._reopen, self._loop,
-            lambda: outlive_channel(is_replaced=True), is_initiator=False,
-        )  # fmt: skip
+    # ---- An initiator that is lost ------------------------------------------------------------------------
 
     def outlive(self) -> bool:
         """ssh is gone: whether the initiator may come back another way, and is waited for."""
-        if self._lasting is None:
+        if self._lost is None:
             return False
-        self._was_heard = self._channel.silent_s(self._loop.now()) < HEARD_S
-        self._lasting.lose()
+        self._lost.lose()
         return True
 
-    @property
-    def is_initiator_away(self) -> bool:
-        """Whether it is waited for, or has just come back."""
-        return self._lasting is not None and self._lasting.was_lost
-
-    def look_for_initiator(self, now: float) -> None:
-        if self._lasting is not None:
-            self._lasting.tick(now)
+    def await_initiator(self) -> None:
+        """It is to hear why this agent ends, if its ssh has just been lost."""
+        if self._lost is not None:
+            self._lost.await_words()
 
     def check_initiator(self, now: float, *, is_done: bool) -> None:
         """Raises NetworkError when it has not come back in time. *is_done*: its result is all it lacks."""
-        lasting = self._lasting
-        if lasting is None:
-            return
-        self._running_s = self._running_s if is_done else now
-        done_s = now - self._running_s  # after a long outage streams may end before the initiator is heard
-        if min(self._channel.silent_s(now), done_s) > QUIET_S:  # ssh stands, and brings nothing
-            raise NetworkError(f"nothing was heard from the initiator for {QUIET_S:.0f} s after the end", "")
-        if not lasting.is_away:
-            return
-        assert self._link
-        limit_s = float(self._link.reconnect_s)
-        closed_s = 0.0 if self._reconnector is None else self._reconnector.closed_s(now)
-        away_s = lasting.away_s(now)
-        is_late = away_s > limit_s or min(away_s, done_s) > min(LAST_S, limit_s)
-        if is_late or min(closed_s, away_s) > GONE_S or self._has_left(away_s):
-            raise NetworkError(f"ssh was lost, and the initiator has not come back for {away_s:.0f} s", "")
-
-    def _has_left(self, away_s: float) -> bool:
-        """Whether one that was lost *away_s* ago would be back if it were there.
-
-        Its host is there, and it looks for this agent at once. It has closed nothing if its host's system
-        holds what the target's disk does not take. Where the streams lead elsewhere, they tell nothing of it.
-        """
-        assert self._link
-        if away_s <= GONE_S or not self._was_heard:
-            return False
-        return bool(self._link.control_port) or (
-            self.streams is not None and self.streams.is_abandoned(away_s)
-        )
+        if self._lost is not None:
+            closed_s = 0.0 if self._reconnector is None else self._reconnector.closed_s(now)
+            self._lost.check(now, self.streams, closed_s=closed_s, is_done=is_done)
 
     # ---- Streams that break --------------------------------------------------------------------------------
 
@@ -384,7 +342,7 @@ class Way:
     def close(self) -> None:
         """No further connection is needed."""
         self._close_opener()
-        for again in (self._reconnector, self._lasting):
+        for again in (self._reconnector, self._lost):
             if again is not None:
                 again.close()
 

@@ -6,20 +6,17 @@ from escp.constants import SECRET_BYTES
 from escp.errors import EndedError, EscpError, NetworkError
 from escp.lean.eventloop import EventLoop
 from escp.remote.agentlink import AgentLink
-from escp.streams.lasting import Lasting
+from escp.streams.lasting import GONE_S, HEARD_S, LAST_S, Lasting
 from escp.ui.events import Events
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.streams.leg import Leg
 
-GONE_S = 3.0  # for one whose host has closed all streams as well: it has most likely ended
 # For one whose streams lead elsewhere, if it was heard just before, and ssh did not complain of the network.
 APART_S = 5.0
-HEARD_S = 8.0  # who runs is heard every 5 s
-LAST_S = 30.0  # for one that owes nothing but its account
+KNOWN_S = 10.0  # for one that owes nothing but its account, where success is known without that
 TELL_S = 2.0
-KNOWN_S = 10.0  # the same, where success is known without it
 
 
 class LostAgents:

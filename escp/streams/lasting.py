@@ -31,6 +31,10 @@ SILENT_S = 10.0
 # wait for TCP's next try, which can be as late as the outage was long, while the other is there at once.
 LINGER_S = 60.0
 RETRY_S = 1.0  # while no port is free
+# How long each end waits for one that is away:
+GONE_S = 3.0  # whose host has closed all streams, too: it has most likely ended
+LAST_S = 30.0  # that lacks nothing but the result, or owes nothing but that
+HEARD_S = 8.0  # who was silent for longer when ssh was lost may have no network: who runs is heard every 5 s
 
 
 class ControlStreams(Streams):

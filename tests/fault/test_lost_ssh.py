@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from escp.agent.way import HEARD_S
+from escp.streams.lasting import HEARD_S
 from tests.fault.test_causes import name_ends
 from tests.support.leftovers import find_agents
 from tests.support.trees import list_tree, write_random
@@ -128,7 +128,7 @@ def test_agent_does_not_wait_for_ever_for_an_initiator_that_stands(escp, tree, t
     escp.assert_nothing_left()
 
 
-IMPATIENT = "import escp.agent.way as way; way.QUIET_S = 4.0; from escp.__main__ import run; run()"
+IMPATIENT = "import escp.agent.lost as lost; lost.QUIET_S = 4.0; from escp.__main__ import run; run()"
 
 
 def test_silence_of_the_initiator_counts_from_the_end(escp, tree, target):
