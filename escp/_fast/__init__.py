@@ -1,4 +1,4 @@
-"""Native code: the data plane. Nothing here knows of hosts, options or printing.
+"""Native code: the data plane; knows nothing of hosts, options, printing.
 
 One subject a module (docs/architecture.md, Modules); all that are compiled are in one library, _native.
 """

@@ -1,1 +1,1 @@
-"""Copies called for by another program: what the command does, without its terminal and its exit."""
+"""Copies called for by another program: escp.copy, escp.connect, blocks, escp:// of fsspec."""

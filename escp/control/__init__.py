@@ -1,1 +1,1 @@
-"""The control channel: messages, their order, the pipe, the tunnel."""
+"""The control channel: messages, their order, the pipe, the tunnel, what it carries."""

@@ -1,1 +1,1 @@
-"""Stand-ins for modules of the standard library that are slow to load; each says what it saves."""
+"""Stand-ins for modules of the standard library that are slow to load."""

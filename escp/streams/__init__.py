@@ -1,1 +1,1 @@
-"""The data's way: addresses, proven sockets, listener, connector, leg, relay; the planes at its ends."""
+"""The data's way: addresses, proven sockets, reconnecting, leg, relay; the planes at its ends."""

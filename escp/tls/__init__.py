@@ -1,1 +1,1 @@
-"""Logins by TLS instead of ssh: certificates, the daemon that serves them, the child that logs in."""
+"""Logins by TLS instead of ssh: certificates, the daemon, the child that logs in."""

@@ -268,6 +268,7 @@ def name_in(folder: Path, path: Path) -> str:
 
 
 NATIVE = PACKAGE / "_fast"
+ARCHITECTURE = PACKAGE.parent / "docs" / "architecture.md"
 PYTHON_FILES = sorted(path for path in PACKAGE.rglob("*.py") if NATIVE not in path.parents)
 NATIVE_FILES = sorted(
     path
@@ -304,7 +305,11 @@ def test_native_modules_have_names_of_their_own():
 def test_room_has_a_caption(folder):
     captions = [path for path in (folder / "__init__.py", folder / "__init__.pxd") if path.exists()]
     assert len(captions) == 1, "Cython and Python need one of them to see a package"
-    assert re.fullmatch(r'"""\S[^"]*\."""\n', captions[0].read_text())
+    caption = re.fullmatch(r'"""(\S[^"]*)\."""\n', captions[0].read_text())
+    assert caption
+    if folder.parent in (PACKAGE, NATIVE):
+        drawn = re.search(rf"^ +(?:escp/)?{folder.name}/ +(.*?)(?:  +\(.*)?$", ARCHITECTURE.read_text(), re.M)
+        assert drawn and drawn[1].casefold() == caption[1].casefold()
 
 
 BAD_PYTHON = [
