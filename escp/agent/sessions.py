@@ -13,7 +13,7 @@ from escp.control.messages import Begin, Bye, Ended, Leave, Message
 from escp.errors import ProtocolError, describe_errno
 from escp.lean import signals
 from escp.lean.eventloop import EventLoop
-from escp.process.children import exit_code, open_end
+from escp.process.children import LOOK_S, exit_code, open_end
 from escp.process.environment import child_environment, own_command
 
 TYPE_CHECKING = False
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from escp.agent.site import Site
-
-LOOK_S = 0.02  # where the kernel does not say when a child ends
 
 
 class Sessions:

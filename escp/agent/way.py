@@ -8,7 +8,7 @@ from escp.errors import AgentError, NetworkError, ProtocolError
 from escp.failures import FAST_AUTH, Failure
 from escp.lean import sockets
 from escp.lean.eventloop import EventLoop
-from escp.streams.addresses import is_address, is_own_address
+from escp.streams.addresses import MAX_ADDRESSES, is_address, is_own_address
 from escp.streams.listener import Acceptor, listen, relisten
 from escp.streams.sealing import choose_aead
 from escp.streams.streams import Streams
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 STOPPED_S = 30.0  # for one that connects, where it is let in
 STREAMS_TIMEOUT_S = INITIATOR_SILENT_S  # for all streams to arrive: an initiator that runs is faster
-MAX_ADDRESSES = 8  # that are tried, as by the initiator
 REASON_MINOR = 2  # of an initiator that understands `reason` in `listening`
 
 

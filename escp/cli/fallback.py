@@ -13,14 +13,13 @@ from typing import Any
 from escp.errors import AgentError, NoAgentError, TimeUpError
 from escp.options.options import Options
 from escp.options.sshargs import SSH_SAFETY_ARGS
-from escp.process.children import exit_code, open_end
+from escp.process.children import LOOK_S, exit_code, open_end
 from escp.process.environment import child_environment
 from escp.ui.events import Events
 from escp.ui.lines import find_lines
 
 _NAME = "scp"
-_LOOK_S = 3600.0
-_OLD_LOOK_S = 0.05  # where the kernel does not say when a child ends
+_LONG_S = 3600.0
 
 # Fields of Options that scp has nothing for, and the options that set them.
 _LACKING = {
@@ -119,10 +118,10 @@ def _run(command: list[str], directions: list[tuple[Any, ...]], due_s: float) ->
 def _await_end(pid: int, due_s: float) -> int:
     poll = select.poll()
     end_fd = open_end(pid)
-    look_s = _OLD_LOOK_S
+    look_s = LOOK_S
     if end_fd >= 0:
         poll.register(end_fd, select.POLLIN)
-        look_s = _LOOK_S
+        look_s = _LONG_S
     try:
         while (ended := os.waitpid(pid, os.WNOHANG)) == (0, 0):
             left_s = due_s - time.monotonic()

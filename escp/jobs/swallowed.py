@@ -12,6 +12,7 @@ hello gives it one more, over which nothing comes either. Who waits for a disk h
 from escp.control.messages import Mute
 from escp.errors import NetworkError
 from escp.jobs.standstill import STILL_S
+from escp.streams.streams import TOLD_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     Counts = dict[int, tuple[int, int, int]]  # of each stream, as `Streams.find_mute`
     Numbers = dict[int, int]  # of each stream that of the last connection that is known to have been there
 
-VALID_S = 8.0  # so long what an agent says counts: it says it every 5 s
 LOOK_S = 2.0
 SLACK_BYTES = 16  # connecting and ending count as a byte each, at one of the ends; any frame is longer
 
@@ -32,7 +32,7 @@ class Swallowed:
     """`hear` what agents say; `check` raises NetworkError once it is so for *limit_s*, and nothing moves."""
 
     def __init__(self, limit_s: float):
-        self._limit_s = max(limit_s, VALID_S + LOOK_S)  # what was said of a connection may be over since
+        self._limit_s = max(limit_s, TOLD_S + LOOK_S)  # what was said of a connection may be over since
         self._since_s: float | None = None  # one is known
         self._is_over = False
         self._said: dict[AgentLink, dict[int, tuple[float, tuple[int, int, int]]]] = {}
@@ -93,7 +93,7 @@ class Swallowed:
 
     def _find_said(self, agent: "AgentLink", now: float) -> "Counts":
         said = self._said.get(agent, {})
-        return {stream: counts for stream, (when_s, counts) in said.items() if now - when_s < VALID_S}
+        return {stream: counts for stream, (when_s, counts) in said.items() if now - when_s < TOLD_S}
 
 
 def _is_swallowed(one: tuple[int, int, int], other: tuple[int, int, int]) -> bool:

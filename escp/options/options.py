@@ -26,7 +26,6 @@ from escp.options.operands import (
 )
 from escp.options.pairs import check_pairs
 from escp.options.parser import PUSHED_AGENT, build_parser
-from escp.options.sshargs import SSH_SAFETY_ARGS as SSH_SAFETY_ARGS  # where others look for it
 from escp.options.sshargs import build_ssh_args
 from escp.options.values import (
     MAX_PORT,

@@ -2,6 +2,8 @@
 
 import os
 
+LOOK_S = 0.02  # between two looks, where the kernel does not say when a child ends
+
 
 def exit_code(status: int) -> int:
     """Of a status of wait(2), as a shell has it: 128 + n after signal n."""

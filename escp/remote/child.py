@@ -22,7 +22,7 @@ from escp.errors import (
     from_exit_code,
 )
 from escp.lean import signals
-from escp.process.children import exit_code, open_end
+from escp.process.children import LOOK_S, exit_code, open_end
 from escp.process.environment import child_environment
 from escp.process.interrupts import start_deaf
 from escp.process.shortages import explain_shortage, explain_tasks
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from escp.remote.push.tree import AgentTree
 
 LOOPBACK = "127.0.0.1"  # an embedded agent's address
-LOOK_S = 0.02  # where the kernel does not say when a child ends
 _SSH_FAILED = 255
 _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
@@ -255,7 +254,7 @@ class AgentProcess:
         return NoAgentError(f"no escp answered on {self.host} {how}{why}")
 
 
-def _spawn(
+def spawn(
     command: list[str],
     host: str,
     *,

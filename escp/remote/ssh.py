@@ -20,7 +20,7 @@ from escp.options.location import Location
 from escp.options.options import Options
 from escp.options.parser import DEFAULT_COMMAND
 from escp.process.environment import child_environment, is_frozen, own_command
-from escp.remote.child import AgentProcess, _spawn
+from escp.remote.child import AgentProcess, spawn
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -41,12 +41,12 @@ def start_agent(options: Options, location: Location) -> AgentProcess:
     options = options.for_host(location)
     host = location.host or ""
     if options.is_embedded:
-        return _spawn([*own_command(), SERVER, EMBEDDED], host, is_embedded=True)
+        return spawn([*own_command(), SERVER, EMBEDDED], host, is_embedded=True)
     if location.is_tls:
-        return _spawn(_tls_command(options, location), host, is_tls=True)
+        return spawn(_tls_command(options, location), host, is_tls=True)
     if not options.pushes_agent:
         command = _log_in_command(options, location, _plain_command(options, location))
-        return _spawn(command, host, can_push=is_frozen() or options.agent_tree is not None)
+        return spawn(command, host, can_push=is_frozen() or options.agent_tree is not None)
     # Lazy: most hosts have escp.
     from escp.remote.push.script import find_command
     from escp.remote.push.tree import find_tree
@@ -58,7 +58,7 @@ def start_agent(options: Options, location: Location) -> AgentProcess:
             "freeze it (`build.py freeze`) and run that, or name it with --agent-tree dist/escp",
         )
     command = _log_in_command(options, location, find_command(tree.identity))
-    return _spawn(command, host, is_escp=False, tree=tree)
+    return spawn(command, host, is_escp=False, tree=tree)
 
 
 def _tls_command(options: Options, location: Location) -> list[str]:
@@ -84,7 +84,7 @@ def _plain_command(options: Options, location: Location) -> str:
 
 def start_command(options: Options, location: Location, remote_command: str) -> AgentProcess:
     """Run *remote_command* in the location's shell; *options* are already that host's. Raises SshError."""
-    return _spawn(_log_in_command(options, location, remote_command), location.host or "", is_escp=False)
+    return spawn(_log_in_command(options, location, remote_command), location.host or "", is_escp=False)
 
 
 def _log_in_command(options: Options, location: Location, remote_command: str) -> list[str]:

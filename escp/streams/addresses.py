@@ -2,6 +2,8 @@
 
 from escp.lean import sockets
 
+MAX_ADDRESSES = 8  # of one host, that are tried, at either end
+
 
 def is_address(text: str) -> bool:
     """Whether *text* is an IPv4 or IPv6 address, and not a name."""

@@ -10,7 +10,7 @@ from escp.control.channel import ControlChannel
 from escp.errors import NetworkError
 from escp.lean import sockets
 from escp.lean.eventloop import EventLoop
-from escp.streams.listener import Acceptor
+from escp.streams.listener import RETRY_S, Acceptor
 from escp.streams.sealedway import SealedWay
 from escp.streams.sealing import choose_aead
 from escp.streams.streams import Streams, tune
@@ -30,7 +30,6 @@ SILENT_S = 10.0
 # For so long after it is heard again who listens goes on with that. After an outage one direction of ssh may
 # wait for TCP's next try, which can be as late as the outage was long, while the other is there at once.
 LINGER_S = 60.0
-RETRY_S = 1.0  # while no port is free
 # How long each end waits for one that is away:
 GONE_S = 3.0  # whose host has closed all streams, too: it has most likely ended
 LAST_S = 30.0  # that lacks nothing but the result, or owes nothing but that

@@ -11,7 +11,7 @@ from escp.options.options import Options
 from escp.remote.agentlink import AgentLink
 from escp.remote.reached import find_own_address, normalize_address
 from escp.remote.ssh import configured_host_name
-from escp.streams.addresses import find_addresses, is_address, is_own_address
+from escp.streams.addresses import MAX_ADDRESSES, find_addresses, is_address, is_own_address
 from escp.streams.connector import Connector
 from escp.streams.listener import NO_PORT_HINT, Acceptor, listen, relisten
 from escp.streams.streams import Streams
@@ -27,7 +27,6 @@ STOPPED_S = ANSWER_TIMEOUT_S
 LET_IN_S = 10.0  # more, where connections stand and are not answered: that host or this one may be slow
 AGENT_STOPPED_S = 2.5 * START_ALIVE_S  # an agent that runs is heard more often while its streams come about
 PATIENCE_S = int(3 * HELLO_TIMEOUT_S)  # how long an agent tries to connect, where the tunnel is left
-MAX_ADDRESSES = 8  # of one host, that are tried
 
 
 class Leg:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 NO_PORT_HINT = "wait for other transfers to end, or give another range with --escp_port and --escp_portrange"
 BACKLOG = 2 * MAX_STREAMS
 MAX_CONNECTIONS = 65536  # of one stream, docs/protocol.md 4.3
+RETRY_S = 1.0  # before `relisten` is called again, where no port was free
 
 
 def listen(address: str, first_port: int, n_ports: int) -> sockets.Socket:

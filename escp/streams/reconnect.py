@@ -7,6 +7,7 @@ an end that hears nothing, either, has its port open: so an end that stands stil
 
 from escp.errors import NetworkError
 from escp.failures import Failure
+from escp.streams.listener import RETRY_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -17,7 +18,6 @@ if TYPE_CHECKING:
     from escp.streams.listener import Acceptor
     from escp.streams.streams import Streams
 
-RETRY_S = 1.0  # while no port is free
 # After this side's end: the other one closes its connections a moment later, and that is no cut.
 END_S = 1.0
 DOUBT_S = 2.0  # between two looks for connections that bring nothing

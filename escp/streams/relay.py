@@ -10,7 +10,8 @@ from escp._fast.crypto.channel import Channel
 from escp._fast.planes.relay import RelayPlane
 from escp.errors import NetworkError, describe_errno
 from escp.lean import sockets
-from escp.streams.streams import Streams, shut
+from escp.streams.listener import RETRY_S
+from escp.streams.streams import TOLD_S, Streams, shut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -22,8 +23,6 @@ if TYPE_CHECKING:
     from escp.streams.listener import Acceptor
 
 _POLLRDHUP = 0x2000  # <poll.h>
-RETRY_S = 1.0
-DOUBT_S = 8.0  # so long what an agent says of a connection counts: it says it every 5 s
 
 
 class RelayLeg(Streams):
@@ -134,7 +133,7 @@ class RelayReconnector:
 
     def _is_doubted(self, leg: RelayLeg, stream: int) -> bool:
         connection, since_s = self._doubts.get((leg, stream), (-1, 0.0))
-        is_recent = self._loop.now() - since_s < DOUBT_S
+        is_recent = self._loop.now() - since_s < TOLD_S
         return is_recent and connection == leg.number(stream) and not leg.is_tunnel
 
     @property

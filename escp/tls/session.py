@@ -15,7 +15,7 @@ from escp.constants import SERVER, SHUTDOWN_TIMEOUT_S
 from escp.errors import EXIT_REFUSED, EXIT_SSH, EscpError, ProtocolError, describe_errno
 from escp.lean import signals
 from escp.lean.eventloop import EventLoop
-from escp.process.children import open_end
+from escp.process.children import LOOK_S, open_end
 from escp.process.environment import is_frozen, own_command
 from escp.tls import frames
 from escp.tls.account import become, find_account, make_environment
@@ -29,7 +29,6 @@ from escp.tls.users import Entry
 HANDSHAKE_S = 10.0
 GO_S = 30.0
 LINGER_S = 2.0
-LOOK_S = 0.05  # where the kernel does not say when a child ends
 MAX_REPORT_BYTES = 64 << 10
 GO = b"go\n"
 LOST = 255  # as the exit status of ssh

@@ -13,8 +13,9 @@ from escp.control import survey as survey
 from escp.control.messages import TYPES, Chunk
 from escp.errors import UsageError
 from escp.options.location import NOWHERE
-from escp.options.options import SSH_SAFETY_ARGS, Options, parse_options
+from escp.options.options import Options, parse_options
 from escp.options.parser import build_parser
+from escp.options.sshargs import SSH_SAFETY_ARGS
 from escp.options.values import is_facility, parse_rate, parse_size
 
 
