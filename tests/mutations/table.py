@@ -85,6 +85,9 @@ MUTATIONS = [
              "if word >> 62 & 1 or n[0] > (c.max_data if type[0] == FRAME_DATA else <size_t>MAX_META_BYTES):",
              "if word >> 62 & 1:",
              (TEST_CHANNEL + "test_length_is_bounded_before_anything_is_read",)),
+    Mutation(2, "a frame that is not verified lies over names that are", "escp/_fast/receive/receive.pyx",
+             "    elif type == FRAME_DATA or t.n_bundle:", "    elif type == FRAME_DATA:",
+             ("tests/_fast/receive/test_attacked_stream.py",)),
     # ---- 3: a frame is accepted once, in its place, on its stream, in its direction
     Mutation(3, "any sequence number is taken", CHANNEL,
              "    if word & ((<uint64_t>1 << SEQUENCE_BITS) - 1) != c.opening.sequence:\n", "    if False:\n",

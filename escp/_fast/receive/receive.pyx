@@ -219,7 +219,7 @@ cdef int receive_frame(receive_stream *t, bint *is_end, fast_err *err) noexcept 
     frame = t.meta
     if may_be_taken:
         frame = taken
-    elif type == FRAME_DATA:
+    elif type == FRAME_DATA or t.n_bundle:  # a bundle's entries stay where they are until their data has verified
         frame = t.packed if t.packed != NULL else slot.data - DATA_HEADER_BYTES - IV_BYTES
     memcpy(frame, iv, IV_BYTES)
     if receive_all(t, frame + IV_BYTES, n + TAG_BYTES, err) < 0:
