@@ -108,12 +108,22 @@ cdef void put_opened_locked(send_state *s, large_file *l) noexcept nogil:
     pthread_cond_broadcast(&s.work)
 
 
+cdef void take_off_locked(send_state *s, large_file *l) noexcept nogil:
+    """No block of it is claimed any more. One pointer chains those whose turn has not come, and those that end."""
+    cdef large_file **at = &s.opened
+    if s.current == l:
+        s.current = NULL
+    while at[0] != NULL and at[0] != l:
+        at = &at[0].next_ending
+    if at[0] == l:
+        at[0] = l.next_ending
+
+
 cdef bint give_up_locked(send_state *s, large_file *l) noexcept nogil:
     if l.has_failed:
         return False
     escp_raise_flag(&l.has_failed)
-    if s.current == l:
-        s.current = NULL
+    take_off_locked(s, l)
     if l.n_done == l.n_claimed and not l.is_ending:  # no block is under way that would end it
         put_ending_locked(s, l)
     pthread_cond_broadcast(&s.work)

@@ -7,13 +7,14 @@ import time
 
 import pytest
 
-from escp._fast.planes.plane import FATAL, FINISHED
+from escp._fast.planes.plane import FATAL, FILE_FAILED, FINISHED
 from escp._fast.wire.payloads import decode_entries, encode_result
 from escp.failures import FAST_PROTOCOL, FAST_SYS
 from tests.support.loopback import BLOCK
 from tests.support.peers import (
     ASKS_PART,
     END,
+    IS_ABANDONED,
     IS_EARLY,
     IS_WANTED,
     LARGE,
@@ -174,6 +175,41 @@ def test_answer_before_the_question_is_refused(deep, result, where):
         time.sleep(0.5)  # the stream stands: nobody takes what it says
         receiver.send_results(result)
         expect_refused(receiver, where)
+
+
+def test_a_file_that_fails_when_its_turn_has_not_come_takes_no_other_with_it(tmp_path):
+    """It waits with others for the stream, which stands."""
+    names = [b"before", b"one", b"two", b"three"]
+    for name in names:
+        (tmp_path / os.fsdecode(name)).write_bytes(bytes((40 if name == b"before" else 2) * BLOCK))
+    sources = [(os.fsencode(tmp_path) + b"/" + name, name) for name in names]
+    with Receiver(*sources, partial_min=1 << 18, resumes=True, buffer_bytes=4096) as receiver:
+        before, *others = (ask(receiver) for _ in names)
+        receiver.send_result(before["id"], flags=IS_WANTED)
+        receiver.pairs[0][0].recv(1, socket.MSG_PEEK)
+        answers = [encode_result(one["id"], flags=IS_WANTED) for one in others]
+        failed = others[-1]
+        receiver.send_results(*answers, encode_result(failed["id"], FAST_SYS, IS_EARLY))
+        assert receiver.wait(FILE_FAILED).path == failed["path"]
+        blocks = dict.fromkeys((one["id"] for one in (before, *others)), 0)
+        ends = {}
+        while len(ends) < len(names):
+            is_data, payload = receiver.receive_frame()
+            if is_data:
+                blocks[int.from_bytes(payload[:8], "big")] += 1
+            else:
+                ends |= {
+                    one["id"]: one for one in decode_entries(unpack(payload)) if one["kind"] == LARGE_END
+                }
+        assert [*blocks.values()] == [40, 2, 2, 0]
+        assert [one["path"] for one in ends.values() if one["flags"] & IS_ABANDONED] == [failed["path"]]
+        for one in ends.values():
+            code = FAST_SYS if one["flags"] & IS_ABANDONED else 0
+            receiver.send_result(one["id"], code=code, digest=one["digest"])
+        assert receiver.receive_frame()[1][0] == END
+        receiver.send_end()
+        receiver.wait(FINISHED)
+        assert (receiver.plane.counters()["files"], receiver.plane.counters()["failed"]) == (3, 1)
 
 
 def expect_refused(receiver, where):
