@@ -29,7 +29,7 @@ from escp.failures import FAST_FORBIDDEN, Failure
 from escp.options.configfile import SYSTEM_FILE
 from escp.options.rules import READ_ONLY, RESTRICT, WRITE_ONLY, Rules
 from escp.streams.addresses import is_address, is_own_address
-from escp.streams.guard import confine, set_ceilings
+from escp.streams.guard import confine, forbid_reading, set_ceilings
 
 # By where of FAST_FORBIDDEN: the key, and what it is of, one and several.
 _CEILINGS = {
@@ -56,6 +56,8 @@ class Site:
         self._due_s = now + rules.max_time_s if rules.max_time_s is not None else float("inf")
         self._first = (0, 0.0)  # bytes, and when: of a receiver that has a limit
         set_ceilings(rules.max_files, rules.max_bytes, rules.max_deletions)
+        if rules.is_write_only:
+            forbid_reading()
         if rules.is_confining:
             self._confine()
 

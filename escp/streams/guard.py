@@ -3,6 +3,7 @@
 import os
 
 from escp._fast.files.guard import check_guarded, open_guarded, set_guard
+from escp._fast.files.guard import forbid_reading as forbid_reading
 from escp._fast.files.guard import set_ceilings as set_ceilings
 from escp.names import guarded
 

@@ -12,6 +12,7 @@ from escp.options.rules import make_rules
 def make(monkeypatch, **keys):
     monkeypatch.setattr(site, "confine", lambda *_: None)
     monkeypatch.setattr(site, "set_ceilings", lambda *_: None)
+    monkeypatch.setattr(site, "forbid_reading", lambda: None)
     settings = tuple(
         Setting(key.replace("_", "-"), value, "/etc/escp.conf, line 2") for key, value in keys.items()
     )

@@ -79,6 +79,16 @@ def test_write_only_tells_no_digests_of_what_is_there(host, source, options):
     assert (host.reached / "pin").read_text() == "0000"
 
 
+def test_write_only_does_not_tell_whether_contents_are_those_that_come(host, source):
+    """Who may make further names of a file could try each of them, and lose none."""
+    (source / "pin").write_text("4711")
+    (host.reached / "pin").write_text("4711")
+    host.force("--restrict", str(host.reached))
+    assert "attributes" in host.escp.copy("--itemize", source / "pin", "box:").out
+    host.force("--restrict", str(host.reached), "--write-only")
+    assert "contents" in host.escp.copy("--itemize", source / "pin", "box:").out
+
+
 def test_a_broken_block_serves_nobody(host, tree):
     host.force(block="alow: /data")
     done = host.escp.fail(2, tree / "00", "box:")

@@ -29,3 +29,5 @@ cdef int guard_name(int dirfd, const char *name) noexcept nogil
 # once more, after a stream broke, counts again.
 cdef int guard_take(uint64_t n_bytes, fast_err *err) noexcept nogil
 cdef int guard_remove(fast_err *err) noexcept nogil
+# Whether contents that are here may be read: not where all that a session may do is write (--write-only).
+cdef bint guard_reads() noexcept nogil

@@ -29,6 +29,7 @@ cdef rule *denied = NULL
 cdef int n_allowed = 0
 cdef int n_denied = 0
 cdef bint is_on = False
+cdef bint reads_nothing = False
 
 cdef uint64_t max_names = <uint64_t>NO_CEILING
 cdef uint64_t max_bytes = <uint64_t>NO_CEILING
@@ -169,6 +170,10 @@ cdef int guard_remove(fast_err *err) noexcept nogil:
     return 0
 
 
+cdef bint guard_reads() noexcept nogil:
+    return not reads_nothing
+
+
 # ---- For Python -----------------------------------------------------------------------------------------
 
 cdef int fill(rule *rules, list paths) except -1:
@@ -205,6 +210,12 @@ def set_ceilings(n_files, n_bytes, n_deletions):
     max_names = <uint64_t>NO_CEILING if n_files is None else <uint64_t>n_files
     max_bytes = <uint64_t>NO_CEILING if n_bytes is None else min(<uint64_t>n_bytes, <uint64_t>1 << LARGEST_BITS)
     max_removed = <uint64_t>NO_CEILING if n_deletions is None else <uint64_t>n_deletions
+
+
+def forbid_reading():
+    """From now on this process compares nothing with contents that are here: it would tell them. Once, as above."""
+    global reads_nothing
+    reads_nothing = True
 
 
 def take_guarded(uint64_t n_bytes):

@@ -15,6 +15,7 @@ from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.cached cimport cache_close, cache_open
 from escp._fast.files.death cimport find_death
 from escp._fast.files.durable cimport unsynced
+from escp._fast.files.guard cimport guard_reads
 from escp._fast.files.journal cimport kept_close
 from escp._fast.files.reason cimport find_reason
 from escp._fast.files.tree cimport file_discard, file_keep, source_id, tree_close, tree_open
@@ -156,7 +157,8 @@ cdef void identify(receive_stream *t, const entry *e, source_id *source) noexcep
         t.sink.identify(t.sink.link, e.id, source)
     source.reason = REASON_NONE
     if t.state.config.itemizes:
-        source.reason = find_reason(&t.state.destination, &t.cache, e, t.old if t.state.config.has_checksum else NULL)
+        source.reason = find_reason(&t.state.destination, &t.cache, e,
+                                    t.old if t.state.config.has_checksum and guard_reads() else NULL)
 
 
 cdef int send_answer(receive_stream *t, uint8_t *frame, int message, int count, size_t n_body,
