@@ -349,7 +349,7 @@ def test_connection_that_drips(together, direction):
 
 def test_rate_so_low_that_seconds_pass_between_packets(escp, source, target):
     """A connection that is slow on purpose carries something: it is not made anew."""
-    (source / "a").write_bytes(bytes(500_000))  # loopback's packets are of 64 KiB: one in 12 s
-    done = escp.copy("-l", "40", "-X", "blocksize=64K", source / "a", f"box:{target}/", timeout_s=100)
+    (source / "a").write_bytes(bytes(7_500))  # of which the first 5 kB are not paced
+    done = escp.copy("-l", "1", source / "a", f"box:{target}/", timeout_s=100)  # one packet in 8 s
     assert "again" not in done.err and "lost" not in done.err
-    assert (target / "a").read_bytes() == bytes(500_000)
+    assert (target / "a").read_bytes() == bytes(7_500)
