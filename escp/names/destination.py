@@ -1,8 +1,8 @@
 """The target as the receiving host finds it: opens the directory below which everything is written.
 
 What the user named may be a link and is followed; what the peer names later may not lead out of here
-(`_fast/files/tree`). Everything is opened first and looked at then, by its descriptor; what is made is
-opened without following a link. So what was looked at is what is written to, whoever changes names meanwhile.
+(`_fast/files/tree`). Everything is opened first and looked at then, by its descriptor. So what was looked at
+is what is written to, whoever changes names meanwhile.
 """
 
 import errno
@@ -12,7 +12,7 @@ import stat
 from escp.errors import ERRNO_HINTS, EscpError, LocalFileError, RefusedError, RemoteFileError, describe_errno
 from escp.lean.record import Record
 from escp.names import guarded
-from escp.names.landing import DIRECTORY, MISSING, OTHER, SourceRoot, plan_landing
+from escp.names.landing import DIRECTORY, MISSING, OTHER, Landing, SourceRoot, plan_landing
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -106,9 +106,8 @@ def open_destination(
             return _write_into(open_output(is_directory=is_directory, is_many=n_sources > 1))
         path = expand_home(target) if is_remote else target  # the shell has done it where it was meant
         kind, fd = _open_target(path)
-        if kind == MISSING and (link := _find_dangling(path)):
-            nothing = FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-            raise _refuse_link(shown, os.fsdecode(link), is_remote=is_remote) from nothing
+        if kind == MISSING:
+            _check_dangling(path, shown, is_remote=is_remote)
         try:
             landing = plan_landing(path, kind, sources, is_exact=is_exact, makes_path=makes_path)
             if is_shared:
@@ -124,36 +123,52 @@ def open_destination(
         finally:
             if fd >= 0:
                 os.close(fd)
-        if kind == MISSING and makes_path and (top := _find_missing(path)):
-            if is_dry_run:
-                _check_parent(top)
-                name = b"" if landing.makes_root else path.rpartition(b"/")[2]
-                return Destination(_open_nameless(), name, -1, not name and landing.names[0] != b"")
-            _make_path(path.rstrip(b"/").rpartition(b"/")[0])
-        if not landing.makes_root:
-            parent, name = _open_parent(path)
-            return Destination(parent, name, -1, False)
-        names_below = landing.names[0] != b""
         if is_dry_run:
-            _check_parent(landing.root)
-            return Destination(_open_nameless(), b"", -1, names_below)
-        # A directory that is copied gets its mode at the end; one for several sources has none to get.
+            return _pretend(path, landing, makes_path=makes_path)
         follows_umask = not is_remote if follows_umask is None else follows_umask
-        private = 0o1700 if follows_umask else 0o700  # see UNFINISHED_MODE in _fast/files/attributes.pxd
-        if names_below or not job:
-            return Destination(
-                _make_root(landing.root, 0o777 if names_below else private), b"", -1, names_below
-            )
-        from escp.names.made import make  # not at the top: few copies make their directory
-
-        root, made = make(landing.root, lambda: _make_root(landing.root, private), job)
-        return Destination(root, b"", -1, False, made)
+        return _make(path, landing, job, makes_path=makes_path, follows_umask=follows_umask)
     except OSError as e:
         if e.errno == guarded.ERRNO_FORBIDDEN:
             raise guarded.refuse(f"the target '{shown}'") from e
         cls = RemoteFileError if is_remote else LocalFileError
         reason = describe_errno(e.errno or 0)
         raise cls(f"can't write to '{shown}': {reason}", ERRNO_HINTS.get(e.errno or 0, "")) from e
+
+
+def _make(path: bytes, landing: Landing, job: bytes, *, makes_path: bool, follows_umask: bool) -> Destination:
+    """What has that name is to be made, or its directory alone where it is a file."""
+    from escp.names.newtarget import find_missing, make_path, make_root, open_parent  # lazy: not all are new
+
+    if makes_path and find_missing(path):
+        make_path(path.rstrip(b"/").rpartition(b"/")[0])
+    if not landing.makes_root:
+        parent, name = open_parent(path)
+        return Destination(parent, name, -1, False)
+    names_below = landing.names[0] != b""
+    # A directory that is copied gets its mode at the end; one for several sources has none to get.
+    private = 0o1700 if follows_umask else 0o700  # see UNFINISHED_MODE in _fast/files/attributes.pxd
+    if names_below or not job:
+        return Destination(make_root(landing.root, 0o777 if names_below else private), b"", -1, names_below)
+    from escp.names.made import make  # not at the top: few copies make their directory
+
+    root, made = make(landing.root, lambda: make_root(landing.root, private), job)
+    return Destination(root, b"", -1, False, made)
+
+
+def _pretend(path: bytes, landing: Landing, *, makes_path: bool) -> Destination:
+    """The same in a dry run: an empty directory that has no name stands for what is not there."""
+    from escp.names.newtarget import check_parent, find_missing, open_nameless, open_parent  # lazy, as above
+
+    names_below = landing.names[0] != b""
+    if makes_path and (top := find_missing(path)):
+        check_parent(top)
+        name = b"" if landing.makes_root else path.rpartition(b"/")[2]
+        return Destination(open_nameless(), name, -1, not name and names_below)
+    if not landing.makes_root:
+        parent, name = open_parent(path)
+        return Destination(parent, name, -1, False)
+    check_parent(landing.root)
+    return Destination(open_nameless(), b"", -1, names_below)
 
 
 def check_rights(wanted: "Receive", *, is_remote: bool) -> None:
@@ -209,44 +224,19 @@ def _write_into(fd: int) -> Destination:
     return Destination(os.open(b"/", os.O_PATH | os.O_CLOEXEC), b"target", fd, False)
 
 
-def _find_missing(path: bytes) -> bytes:
-    """The uppermost directory above *path* that is not there; b"" where all are."""
-    at = path.find(b"/", 1)
-    while 0 < at < len(path.rstrip(b"/")):
-        if guarded.is_missing(path[:at]):
-            return path[:at]
-        at = path.find(b"/", at + 1)
-    return b""
-
-
-def _find_dangling(path: bytes) -> bytes:
-    """The first part of a path to nothing that is a link to nothing, else b""."""
-    at = 0
-    while at < len(path):
-        at = path.find(b"/", at + 1)
-        at = len(path) if at < 0 else at
-        part = path[:at]
-        if _is_dangling(part):
-            return part
-    return b""
-
-
-def _is_dangling(path: bytes) -> bool:
-    try:
-        is_link = stat.S_ISLNK(guarded.stat_path(path, follow_symlinks=False).st_mode)
-    except OSError:
-        return False
-    return is_link and guarded.is_missing(path)
-
-
-def _refuse_link(shown: str, link: str, *, is_remote: bool) -> Exception:
+def _check_dangling(path: bytes, shown: str, *, is_remote: bool) -> None:
     """Refuse a link to nothing, as cp does: what it leads to is not made, and the link is not replaced."""
+    from escp.names.newtarget import find_dangling  # lazy, as above
+
+    link = os.fsdecode(find_dangling(path))
+    if not link:
+        return
     cls = RemoteFileError if is_remote else LocalFileError
     which = "it" if link == shown.rstrip("/") else f"'{link}'"
-    return cls(
+    raise cls(
         f"can't write to '{shown}': {which} is a link that leads nowhere",
         "remove the link, or make what it leads to",
-    )
+    ) from FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
 
 
 def _open_target(path: bytes) -> tuple[str, int]:
@@ -295,96 +285,3 @@ def _open_file(fd: int, path: bytes) -> Destination:
 def _check_same(seen: os.stat_result, found: os.stat_result) -> None:
     if not os.path.samestat(seen, found):
         raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-
-
-def _open_parent(path: bytes) -> tuple[int, bytes]:
-    """The directory in which *path* is to be made, and its name there. OSError for a link to nothing."""
-    parent, slash, name = path.rstrip(b"/").rpartition(b"/")
-    fd = guarded.open_path(parent + slash or b".", _DIRECTORY_FLAGS)
-    try:
-        guarded.check_name(fd, name)
-        if _is_link(name, fd):
-            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
-    except OSError:
-        os.close(fd)
-        raise
-    return fd, name
-
-
-def _make_path(path: bytes) -> None:
-    """Make the directory and what is missing above it, as os.makedirs does."""
-    if not path or not guarded.is_missing(path):
-        return
-    _make_path(path.rstrip(b"/").rpartition(b"/")[0])
-    parent, name = _open_parent(path)
-    try:
-        os.mkdir(name, dir_fd=parent)
-    except FileExistsError:
-        if not guarded.is_directory(path):
-            raise
-    finally:
-        os.close(parent)
-
-
-def _is_link(name: bytes, parent: int) -> bool:
-    try:
-        return stat.S_ISLNK(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode)
-    except OSError:
-        return False
-
-
-def _make_root(path: bytes, mode: int) -> int:
-    """Make the directory *path* and open it. Raises OSError, also when it is another one by then."""
-    parent, name = _open_parent(path)
-    try:
-        os.mkdir(name, mode, dir_fd=parent)
-        fd = os.open(name, _DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
-    finally:
-        os.close(parent)
-    try:
-        with os.scandir(fd) as found:
-            is_empty = not any(found)
-        if not is_empty or not _is_ours(fd):
-            raise OSError(errno.ESTALE, os.strerror(errno.ESTALE))
-        if (
-            mode & 0o77 == 0 and os.fstat(fd).st_mode & 0o1777 != mode
-        ):  # umask or ACLs have left a mode with which it can't be used
-            os.chmod(fd, mode)
-    except BaseException:
-        os.close(fd)
-        raise
-    return fd
-
-
-def _is_ours(directory: int) -> bool:
-    """Whether the directory has the owner that new files in it have: not us with some network ones."""
-    owner = os.fstat(directory).st_uid
-    if owner == os.geteuid():
-        return True
-    name = b".escp-%s.part" % os.urandom(8).hex().encode()
-    fd = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=directory)
-    try:
-        return os.fstat(fd).st_uid == owner
-    finally:
-        os.close(fd)
-        os.unlink(name, dir_fd=directory)
-
-
-def _check_parent(path: bytes) -> None:
-    """Raises OSError if no directory could be made at *path*, as mkdir would."""
-    parent, _ = _open_parent(path)
-    try:
-        if not os.access(b".", os.W_OK | os.X_OK, dir_fd=parent, effective_ids=True):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
-    finally:
-        os.close(parent)
-
-
-def _open_nameless() -> int:
-    import tempfile  # not at the top: only some dry runs need it
-
-    path = tempfile.mkdtemp(prefix="escp-")
-    try:
-        return os.open(path, _DIRECTORY_FLAGS | os.O_NOFOLLOW)
-    finally:
-        os.rmdir(path)

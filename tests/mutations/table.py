@@ -403,7 +403,7 @@ MUTATIONS = [
     # ---- 23: what gets an owner, a mode or a time is what was made
     Mutation(23, "a new node is whatever has its name", "escp/_fast/files/nodes.pyx",
              "    if not is_just_made(t, node, fd):\n", "    if False:\n", ("tests/_fast/files/test_swapped_nodes.py",)),
-    Mutation(23, "a target's new directory is whatever has its name", "escp/names/destination.py",
+    Mutation(23, "a target's new directory is whatever has its name", "escp/names/newtarget.py",
              "        if not is_empty or not _is_ours(fd):\n", "        if False:\n",
              ("tests/names/test_destination_races.py::test_directory_that_was_made_is_the_one_that_is_opened",)),
     # ---- 24: an agent does not choose where this host connects

@@ -7,7 +7,7 @@ import stat
 import pytest
 
 from escp.errors import EscpError
-from escp.names import destination
+from escp.names import newtarget
 from escp.names.destination import open_destination
 from tests.support.noproc import hide_proc
 from tests.support.swapping import swapping
@@ -136,7 +136,7 @@ def test_directory_of_a_file_system_with_owners_of_its_own_is_taken(folder, monk
 
 
 def test_swapped_directory_is_told_of(folder, monkeypatch):
-    monkeypatch.setattr(destination, "_is_ours", lambda _: False)
+    monkeypatch.setattr(newtarget, "_is_ours", lambda _: False)
     with pytest.raises(EscpError) as caught:
         open_destination(os.fsencode(folder / "place" / "new"), n_sources=1, is_directory=True)
     assert caught.value.exit_code == 15 and caught.value.hint
