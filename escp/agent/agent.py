@@ -62,6 +62,7 @@ FEATURES = [
     "again",
     "apart",
     "nodes",
+    "classes",
 ]
 
 

@@ -13,6 +13,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.remote.agentlink import AgentLink
 
+_CLASSES_SHIFT = 27  # what a mode rule has from there on is newer than the field (docs/protocol.md 3.2)
 PACED_STREAM_BYTES_PER_S = 16 << 20  # what a stream must at least be allowed, or there are fewer
 
 
@@ -40,6 +41,8 @@ def check_age(order: Send | Receive, agent: "AgentLink") -> None:
     needed = [one for name, one in _NEWER.items() if getattr(order, name, None)]
     if order.engine == "shmem":
         needed.append(("--ioengine=shmem", "shmem"))
+    if any(rule >> _CLASSES_SHIFT for rule in getattr(order, "mode_rules", ())):
+        needed.append(("--chmod with a class behind =, + or -", "classes"))
     if order.selection == "missing":
         needed.append(("--ignore-existing", "habits"))
     for option, feature in needed:

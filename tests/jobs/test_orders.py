@@ -96,3 +96,14 @@ OWN_FIELDS = set(
 @pytest.mark.parametrize("order", [Send, Receive])
 def test_field_that_older_agents_ignore_says_which_option_needs_it(order):
     assert set(order._defaults) - OWN_FIELDS <= set(_NEWER)
+
+
+def test_modes_that_older_agents_can_not_change_are_refused(monkeypatch):
+    class Before(Old):
+        def has_feature(self, name):
+            return name != "classes"
+
+    for modes in ("u=g", "D755,Fo-g"):
+        with pytest.raises(AgentError, match="option --chmod .* too old for it"):
+            check_age(orders(monkeypatch, "--chmod", modes)[1], Before())
+    check_age(orders(monkeypatch, "--chmod", "u+r-w,D755")[1], Before())

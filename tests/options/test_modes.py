@@ -7,7 +7,14 @@ import subprocess
 import pytest
 
 from escp.errors import UsageError
-from escp.options.modes import NEEDS_EXECUTE, NOT_DIRECTORIES, NOT_OTHERS, parse_chmod
+from escp.options.modes import (
+    COPIES_SHIFT,
+    NEEDS_EXECUTE,
+    NOT_DIRECTORIES,
+    NOT_OTHERS,
+    TAKES,
+    parse_chmod,
+)
 
 
 def apply(rules: tuple[int, ...], mode: int, *, is_directory: bool) -> int:
@@ -18,7 +25,9 @@ def apply(rules: tuple[int, ...], mode: int, *, is_directory: bool) -> int:
             adds = rule & 0o7777
             if rule & NEEDS_EXECUTE and not is_executable:
                 adds &= ~0o111
-            mode = mode & rule >> 12 & 0o7777 | adds
+            if copied := rule >> COPIES_SHIFT & 3:
+                adds &= (mode >> 3 * (3 - copied) & 7) * 0o111
+            mode = mode & ~adds if rule & TAKES else mode & rule >> 12 & 0o7777 | adds
     return mode
 
 
@@ -39,6 +48,20 @@ SAME = [
     "u=rws",
     "u+xt",
     "o+t",
+    "u=g",
+    "go=u",
+    "g+u",
+    "u-o",
+    "=g",
+    "+u",
+    "a-g",
+    "g=u,o=g",
+    "u+r-w",
+    "u+s-x",
+    "go=rX+w",
+    "u=g-w",
+    "+x-w",
+    "a=-",
 ]
 
 
@@ -69,7 +92,7 @@ def test_kinds_are_told_apart():
     assert apply(rules, 0o755, is_directory=False) == 0o711
 
 
-@pytest.mark.parametrize("text", ["", "u", "rwx", "8", "u+q", "F", "DF644", "644,", "u=g", "77777", "u+r+w"])
+@pytest.mark.parametrize("text", ["", "u", "rwx", "8", "u+q", "F", "DF644", "644,", "u=gr", "u=go", "77777", "u+r+8", "u+rg"])
 def test_what_is_no_mode_is_told(text):
     with pytest.raises(UsageError, match=r"option --chmod: '.*' is no mode"):
         parse_chmod(text)

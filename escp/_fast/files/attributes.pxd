@@ -26,6 +26,8 @@ ctypedef struct mode_rule:
     bint is_for_directories
     bint is_for_others  # that are no directories
     bint needs_execute  # X: no execute bits for what is no directory and has none
+    uint32_t copied  # of *adds* only what user (1), group (2) or others (3) may by then; 0: all of it
+    bint takes  # what would come goes instead
 
 
 # Which attributes are wanted, and what setting them needs to know.

@@ -15,7 +15,7 @@ from escp._fast.wire.extras cimport (XATTR_ACL_ACCESS, XATTR_ACL_DEFAULT, XATTR_
 from escp._fast.wire.payloads cimport ENTRY_DEVICE, ENTRY_DIRECTORY, entry
 
 cdef enum:
-    RULE_BITS = 27
+    RULE_BITS = 30
     ACL_OWNER = 0x01
     ACL_GROUP = 0x04
     ACL_MASK = 0x10
@@ -52,6 +52,9 @@ cdef int kept_rules(kept_attributes *k, list rules) except -1:
         r.adds, r.keeps = rule & FULL_MODE, rule >> 12 & FULL_MODE
         r.is_for_directories, r.is_for_others = not rule >> 24 & 1, not rule >> 25 & 1
         r.needs_execute = rule >> 26 & 1
+        r.copied, r.takes = rule >> 27 & 3, rule >> 29 & 1
+        if r.takes and not r.copied:
+            raise ValueError("a rule for modes is none")
         k.n_rules += 1
     return 0
 
@@ -61,12 +64,18 @@ cdef uint32_t change_mode(const kept_attributes *k, uint32_t mode, bint is_direc
     cdef bint is_executable = is_directory or mode & 0o111
     cdef uint32_t may_add = FULL_MODE if k.keeps_attributes else FILE_MODE
     cdef const mode_rule *r
+    cdef uint32_t bits
     cdef int i
     for i in range(k.n_rules):
         r = &k.rules[i]
         if r.is_for_directories if is_directory else r.is_for_others:
-            mode = (mode & r.keeps) | (
-                r.adds & may_add & ~<uint32_t>(0o111 if r.needs_execute and not is_executable else 0))
+            bits = r.adds & ~<uint32_t>(0o111 if r.needs_execute and not is_executable else 0)
+            if r.copied:
+                bits &= (mode >> 3 * (3 - r.copied) & 7) * 0o111
+            if r.takes:
+                mode &= ~bits
+            else:
+                mode = (mode & r.keeps) | (bits & may_add)
     return mode
 
 
