@@ -247,10 +247,10 @@ def _parse_setting(
 
 
 def _suggest(key: str, keys: list[str]) -> str:
-    from difflib import get_close_matches  # lazy: only a mistake needs it
+    from escp.options.habits import find_close  # lazy: only a mistake needs it
 
-    close = get_close_matches(key.lower(), keys, 1)
-    return f"did you mean '{close[0]}'?" if close else "keys are the long options without their dashes"
+    close = find_close(key, keys)
+    return f"did you mean '{close}'?" if close else "keys are the long options without their dashes"
 
 
 # ---- YAML -------------------------------------------------------------------------------------------

@@ -13,28 +13,50 @@ _CUT = "run the same with --resume: what has arrived is not sent again"
 _DELETED = "write --delete: it removes when all is copied and verified, but not what --exclude leaves out"
 _METER = "a terminal has a meter without it; for programs there is --json"
 _TIMES = "-p keeps times and modes"
+_COMPRESSED = "write -C (--compress)"
+_NOTHING = "escp has nothing like it: use rsync for that"
+_NEEDLESS = "leave it out: escp has no need of it"
 _REPLACED = "a file that is there is always replaced, by a whole one"
 
 # Options that escp lacks, by each name that people know: what does the same here, or why nothing does.
 _ELSEWHERE = {
-    "-z --compress-choice --zc --compress-level --zl": "write -C (--compress)",
+    "-z --compress-choice --zc --compress-level --zl --compress-threads --zt --skip-compress": _COMPRESSED,
     "--delete-before --delete-during --delete-delay --delete-after --del": _DELETED,
     "--delete-excluded": _DELETED,
     "--remove-sent-files": "write --remove-source-files",
-    "--existing --backup -b --prune-empty-dirs -m": "escp has nothing like it: use rsync for that",
+    "--existing --ignore-non-existing --backup -b --backup-dir --suffix --prune-empty-dirs -m": _NOTHING,
+    "--copy-devices --link-dest --compare-dest --copy-dest --fuzzy -y --iconv --fake-super --munge-links": _NOTHING,
+    "--write-batch --only-write-batch --read-batch --dirs --old-dirs --old-d --write-devices": _NOTHING,
+    "--8-bit-output -8 --blocking-io --outbuf --preallocate --protect-args --secluded-args": _NEEDLESS,
+    "--old-args --inc-recursive --no-inc-recursive --i-r --no-i-r --no-implied-dirs --no-whole-file --no-W": _NEEDLESS,
+    "--no-motd --max-alloc --sockopts --protocol --trust-sender --open-noatime --stderr": _NEEDLESS,
+    "--drop-cache --msgs2stderr --early-input --daemon --confine-root --insecure-links --delay-updates": _NEEDLESS,
     "--progress --info --human-readable": _METER,
-    "--itemize-changes": "write --itemize",
-    "--bwlimit": "write -l (--limit) with a unit: -l 10M is 10 MB/s, -l 80Mbit the same",
+    "--itemize-changes --out-format --log-file-format --debug": "write --itemize, or for programs --json",
+    "--checksum-choice --cc --checksum-seed": "write --checksum; --manifest writes down SHA-256",
+    "--temp-dir": "a file is in the target's directory from the start, without a name until it is verified",
+    "--super --copy-as": "log in as root, and write --owner or --devices",
+    "--remote-option -M": "write it behind the command of -D: -D 'escp --logfile FILE'",
+    "--modify-window -@": "--skip-unchanged knows the clocks of coarse file systems",
+    "--ignore-errors": "--delete removes nothing where anything has failed",
+    "--ignore-missing-args --delete-missing-args": "the other sources are copied; the exit status is 1",
+    "--stop-at --time-limit": "write --stop-after TIME",
+    "--password --password-file": "ssh asks for passwords; -i names a key",
+    "--address": "write --bind ADDRESS",
+    "--config": "ESCP_CONFIG=FILE in the environment names another configuration",
+    "--target-directory": "the target is the last operand",
+    "--bwlimit --bandwidth --rate": "write -l (--limit) with a unit: -l 10M is 10 MB/s, -l 80Mbit the same",
     "--partial --partial-dir --append --append-verify --continue": _CUT,
     "--exclude-from --include-from --filter --cvs-exclude": "write --exclude or --include for each pattern",
     "--files-from --from0": "write --filelist FILE, and -0 if its names end with NULs",
-    "--times --perms --executability -E --atimes -U --omit-dir-times": _TIMES,
+    "--times --perms --executability -E --atimes -U --omit-dir-times --crtimes -N --omit-link-times": _TIMES,
     "--group -g --chown --usermap --groupmap": "write --owner: it keeps user and group, as root",
     "--specials": "write --devices: it makes named pipes, too",
     "-H": "write --hard-links",
-    "-k --copy-links --copy-unsafe-links --safe-links --keep-dirlinks --dereference": (
+    "-k --copy-links --copy-dirlinks --copy-unsafe-links --safe-links --dereference": (
         "links are followed unless --links is given"
     ),
+    "-K --keep-dirlinks": "name the link as the target, with a slash behind it",
     "-d --no-dereference": "write --links to copy links as links",
     "--size-only": "write --skip-unchanged, with -p, or --checksum",
     "--ignore-times -I --whole-file -W --force -f": _REPLACED,
@@ -48,7 +70,7 @@ _ELSEWHERE = {
     "--one-file-system -x": "write --exclude for what is to be left out",
     "--parents --relative": "write --mkpath: it makes the directories that lead to the target",
     "--reflink": "on this host extents are shared wherever the file system can",
-    "--threads --streams": "write -t STREAMS (--parallel)",
+    "--threads --streams --jobs -j": "write -t STREAMS (--parallel)",
     "--buffer-size --block-size": "write --blocksize SIZE",
 }  # fmt: skip
 # Letters that take a value here; with rsync or cp they take none, or another one.
@@ -65,6 +87,8 @@ _OTHER_LETTERS = {
     "-F": "it is ssh's configuration, as with scp",
     "-J": "it is the jump host, as with scp",
 }
+_OWN = ("--server",)  # what escp says to itself
+_ALIKE = 0.75  # of 1: --recurse is --recursive, but --super not --update
 _BEFORE = "options stand before the first source"
 
 
@@ -79,13 +103,18 @@ def explain_unknown(name: str, known: "Collection[str]", word: str) -> str:
     if plain and f"--{plain}" in known:
         return f"leave --{plain} out, or take back what a configuration says: ESCP_{_to_variable(plain)}=0"
     if name.startswith("--"):
-        from difflib import get_close_matches  # lazy: only a mistake needs it
-
-        begun = sorted(one for one in known if one.startswith(name))
-        close = begun or get_close_matches(name.lower(), [one for one in known if one.startswith("--")], 1)
-        if close:
-            return f"did you mean {close[0]}?"
+        named = [one[2:] for one in known if one.startswith("--") and one not in _OWN]
+        begun = sorted(one for one in named if one.startswith(name[2:]))
+        if close := begun[0] if begun else find_close(name[2:], named):
+            return f"did you mean --{close}?"
     return "see `escp --help`"
+
+
+def find_close(word: str, words: "Collection[str]") -> str:
+    """Of *words* that which *word* may be a slip of the fingers for, or "": a wrong guess is worse than none."""
+    from difflib import get_close_matches  # lazy: only a mistake needs it
+
+    return "".join(get_close_matches(word.lower(), words, 1, _ALIKE))
 
 
 def _to_variable(name: str) -> str:

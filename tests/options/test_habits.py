@@ -38,12 +38,47 @@ def fail(*argv):
         (["-json"], "-j", "did you mean --json?"),
         (["--no-compress"], "--no-compress", "ESCP_COMPRESS=0"),
         (["--qqqqqq"], "--qqqqqq", "escp --help"),
+        (["--nosuch"], "--nosuch", "escp --help"),
+        (["--serv"], "--serv", "escp --help"),
+        (["--super"], "--super", "as root"),
+        (["--link-dest=x"], "--link-dest", "use rsync"),
+        (["--dryrun"], "--dryrun", "did you mean --dry-run?"),
+        (["--license"], "--license", "did you mean --licence?"),
         (["-9"], "-9", "escp --help"),
     ],
 )
 def test_unknown_option_is_told_with_what_was_meant(words, unknown, hint):
     message, said = fail(*words, "a", "h:")
     assert message == f"unknown option {unknown}" and hint in said
+
+
+# All that `rsync --help` of 3.5 lists, but what escp has by the same name.
+RSYNC = """
+--8-bit-output --address --append --append-verify --atimes --backup --backup-dir --blocking-io --bwlimit --cc
+--checksum-choice --checksum-seed --chown --compare-dest --compress-choice --compress-level --compress-threads
+--confine-root --contimeout --copy-as --copy-dest --copy-devices --copy-dirlinks --copy-links
+--copy-unsafe-links --crtimes --cvs-exclude --daemon --debug --del --delay-updates --delete-after
+--delete-before --delete-delay --delete-during --delete-excluded --delete-missing-args --dirs --drop-cache
+--early-input --exclude-from --executability --existing --fake-super --files-from --filter --force --from0
+--fuzzy --group --groupmap --human-readable --iconv --ignore-errors --ignore-missing-args
+--ignore-non-existing --ignore-times --inc-recursive --include-from --info --insecure-links
+--itemize-changes --keep-dirlinks --link-dest --list-only --log-file --log-file-format --max-alloc
+--modify-window --munge-links --no-implied-dirs --no-inc-recursive --no-motd --no-whole-file --old-args
+--old-dirs --omit-dir-times --omit-link-times --one-file-system --only-write-batch --open-noatime
+--out-format --outbuf --partial --partial-dir --password-file --perms --port --preallocate --progress
+--prune-empty-dirs --read-batch --relative --remote-option --rsh --rsync-path --safe-links --secluded-args
+--size-only --skip-compress --sockopts --specials --stderr --stop-at --suffix --super --temp-dir --timeout
+--times --trust-sender --usermap --whole-file --write-batch --write-devices --zl --zt -8 -E -H -I -K -M -N
+-U -W -b -d -e -f -g -k -m -x -y -z -@
+""".split()
+
+
+@pytest.mark.parametrize("name", RSYNC)
+def test_every_option_of_rsync_is_answered(name):
+    """By what does the same, or that nothing does: never by an option that only looks like it."""
+    assert name not in build_parser()._option_string_actions
+    _, hint = fail(name, "a", "h:")
+    assert "did you mean" not in hint and "escp --help" not in hint
 
 
 def test_no_hint_is_about_an_option_that_escp_has():
