@@ -54,6 +54,8 @@ def run_copy(options: "Options", start_s: float) -> int:
         with Report(options, start_s) as report:
             if host:
                 report.warn(f"the target '{host}' is a file here: for the host of that name write {host}:")
+            for path in options.unreached_files:
+                report.warn(f"the configuration {path} can't be reached: what it may say does not count")
             handle_question(report.ask)
 
             def copy() -> int:

@@ -3,11 +3,10 @@
 A field of an order is the option of that name; the exceptions are here.
 """
 
-import os
-
 from escp.control.messages import Receive, Send
 from escp.errors import AgentError, RefusedError
 from escp.options.options import Options
+from escp.process.environment import find_absolute
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -116,7 +115,7 @@ def tell_apart(options: Options, number: int) -> list[bytes]:
     """
     words = [b"%d" % number, *(repr((name, getattr(options, name))).encode() for name in _SAME_OPTIONS)]
     for place in (*options.sources, options.target):
-        path = place.path if place.is_remote else os.path.abspath(place.path)
+        path = place.path if place.is_remote else find_absolute(place.path)
         login = (f"tls://{place.host}" if place.is_tls else place.host), place.port
         words.append(repr((place.user, *login, path, place.path.endswith(b"/"))).encode())
     return words

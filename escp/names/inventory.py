@@ -13,6 +13,7 @@ from escp.lean.record import Record
 from escp.names.globbing import is_directory
 from escp.names.guarded import open_path, stat_path
 from escp.names.spool import Spool
+from escp.process.environment import find_absolute, find_real
 
 MAX_NAMES = 2048  # of a page
 MAX_PAGE_BYTES = 1 << 17
@@ -114,7 +115,7 @@ class Inventory:
         """Device and inode of each source and what it lies below: on this host nothing may remove them."""
         found: dict[Identity, None] = {}
         for path in self._paths:
-            for start in (os.path.realpath(path), os.path.abspath(path)):
+            for start in (find_real(path), find_absolute(path)):
                 at = start
                 while (identity := identify(at, keeps_links=True)) and identity not in found:
                     found[identity] = None

@@ -6,6 +6,7 @@ import tempfile
 
 from escp.errors import LocalFileError, describe_errno
 from escp.names.manifest import HEADER, Entry, format_end, format_entry, format_tree
+from escp.process.environment import find_real
 from escp.process.replacing import WHY_NOT, is_foreign
 
 _CHUNK_BYTES = 1 << 16
@@ -21,7 +22,7 @@ class ManifestFile:
 
     def __init__(self, path: str):
         self._shown = path
-        self._path = os.path.realpath(path)
+        self._path = find_real(path)
         self._is_stream = path == "-" or _is_stream(path)
         self._fd = -1
         self._temporary = ""

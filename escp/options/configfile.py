@@ -37,6 +37,7 @@ MAX_DEPTH = 4  # the file, hosts, a host, a list
 _OUTSIDE = dict.fromkeys(
     ("logfile", "log-files", "cpumask", "nodemask"), f"belongs beside '{SERVER_BLOCK}:', not into it"
 )
+_NONE_HINT = f"{FILES_VARIABLE}= before the command reads none"
 _QUOTES_HINT = "a value that begins with one of & * ! stands in quotes"
 
 
@@ -53,20 +54,36 @@ def find_files(environ: "Mapping[str, str]") -> "list[tuple[str, bool]]":
 
 def read_files(
     environ: "Mapping[str, str]", kinds: "Mapping[str, Kind]", refused: "Mapping[str, str] | None" = None,
-    wrong: list[UsageError] | None = None,
+    wrong: list[UsageError] | None = None, unreached: list[str] | None = None,
 ) -> list[Block]:  # fmt: skip
     """All blocks of the configuration files, weakest first.
 
     `refused`: keys that must not be there, each with the reason. None: keys that are not among `kinds`, and
     the host blocks, are none of the caller's business and are passed over. *wrong* takes what is wrong with
-    single keys, which are left out then. Raises UsageError.
+    single keys, which are left out then. *unreached* takes the user's file where nobody can tell whether there
+    is one: the home directory is another account's (`su`, cron), or its server refuses. Raises UsageError.
     """
     blocks: list[Block] = []
     for path, must_exist in find_files(environ):
+        if path != SYSTEM_FILE and not must_exist and is_out_of_reach(path):
+            if unreached is not None:
+                unreached.append(path)
+            continue
         text = _read_file(path, must_exist=must_exist)
         if text.strip():
             blocks += _parse_file(path, text, kinds, refused, wrong)
     return blocks
+
+
+def is_out_of_reach(path: str) -> bool:
+    """Whether a directory that leads there may not be entered."""
+    try:
+        os.lstat(path)
+    except PermissionError:
+        return True
+    except (OSError, ValueError):
+        return False
+    return False
 
 
 def read_server_block(kinds: "Mapping[str, Kind]", own: "Sequence[str]") -> Block | None:
@@ -125,18 +142,20 @@ def _read_file(path: str, *, must_exist: bool) -> str:
         return ""
     except (OSError, ValueError) as e:
         reason = describe_errno(e.errno or 0) if isinstance(e, OSError) else str(e)
-        raise UsageError(f"can't read the configuration {path}: {reason}", "") from e
+        raise UsageError(f"can't read the configuration {path}: {reason}", _NONE_HINT) from e
     try:
         info = os.fstat(fd)
         if not stat.S_ISREG(info.st_mode):
             if stat.S_ISCHR(info.st_mode) and info.st_rdev == os.makedev(1, 3):
                 return ""  # /dev/null
-            raise UsageError(f"the configuration {path} is not a file", "")
-        if info.st_uid not in (0, os.geteuid()) or info.st_mode & 0o022:
+            raise UsageError(f"the configuration {path} is not a file", _NONE_HINT)
+        if info.st_uid not in (0, os.geteuid()):
             raise UsageError(
-                f"others may write to the configuration {path}",
-                f"it must belong to you or to root, and not be writable for others: chmod go-w {path}",
+                f"the configuration {path} belongs to another user",
+                f"it must belong to you or to root; {_NONE_HINT}",
             )
+        if info.st_mode & 0o022:
+            raise UsageError(f"others may write to the configuration {path}", f"chmod go-w {path}")
         if info.st_size > MAX_FILE_BYTES:
             raise UsageError(f"the configuration {path} is larger than 1 MiB", "")
         with os.fdopen(fd, "rb", closefd=False) as file:

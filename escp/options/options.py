@@ -132,7 +132,6 @@ class Options(Record):
     cleans_agents: bool
     fallback: str  # one of values.FALLBACKS
     words: tuple[str, ...]  # the operands as they were written
-    option_words: tuple[str, ...]  # the options, with their values, as they were written
     is_logfile_configured: bool  # not by the command line
     is_embedded: bool
     is_server: bool
@@ -166,7 +165,9 @@ class Options(Record):
     makes_certificate: str | None
     revokes: str | None
     days: int | None  # that a certificate is valid
-    logins: tuple[tuple[str, "Login"], ...]  # by host or user@host, where the configuration tells them apart
+    option_words: tuple[str, ...] = ()  # the options, with their values, as they were written
+    unreached_files: tuple[str, ...] = ()  # of the configuration, in a directory that may not be entered
+    logins: tuple[tuple[str, "Login"], ...] = ()  # by host or user@host, where the configuration differs
 
     def for_host(self, location: Location) -> "Options":
         """These options with the login of one host: the configuration may have one for each."""
@@ -233,7 +234,8 @@ def parse_options(argv: list[str]) -> Options:
         args.operands = []
         return _check_options(args)
     kinds = list_kinds(parser)
-    blocks = configfile.read_files(os.environ, kinds, NOT_CONFIGURABLE)
+    unreached: list[str] = []
+    blocks = configfile.read_files(os.environ, kinds, NOT_CONFIGURABLE, unreached=unreached)
     last = config.read_environment(os.environ, kinds)
     operands = read_operands(command)
     hosts = find_hosts(operands)
@@ -243,7 +245,7 @@ def parse_options(argv: list[str]) -> Options:
         args = merge_words(parser, words, chosen, kinds)
         args.operands = operands
         check_pairs(args, is_given)
-        return _check_options(args)._replace(option_words=tuple(words))
+        return _check_options(args)._replace(option_words=tuple(words), unreached_files=tuple(unreached))
 
     def is_given(name: str) -> bool:
         return any(_is_spelt(word, one) for word in words for one in parser.find_spellings(name))
@@ -391,8 +393,6 @@ def _check_options(args: argparse.Namespace) -> Options:
         "stop_s": _check_given(parse_stop, args.stop_after),
         "stats_s": parse_time(args.stats),
         "reconnect_s": parse_time(args.reconnect_timeout, "--reconnect-timeout"),
-        "logins": (),
-        "option_words": (),
         "is_logfile_configured": getattr(args, "is_logfile_configured", False),
     }
     given = {name: value for name, value in vars(args).items() if name in Options._fields}

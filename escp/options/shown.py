@@ -102,7 +102,8 @@ def check_files() -> tuple[list[tuple[str, str]], list[UsageError]]:
         found.append((configfile.FILES_VARIABLE, "no file is read"))
     for path, must_exist in files:
         if not must_exist and not os.path.lexists(path):
-            found.append((path, "not there"))
+            is_lost = path != configfile.SYSTEM_FILE and configfile.is_out_of_reach(path)
+            found.append((path, "can't be reached: permission denied" if is_lost else "not there"))
             continue
         _check(path, lambda path=path: _read_only(path, kinds, wrong), kinds, found, wrong)  # type: ignore[misc]
     if not wrong and os.path.lexists(configfile.SYSTEM_FILE):

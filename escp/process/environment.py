@@ -6,6 +6,10 @@ The only file that knows how this program was started: from source, or frozen by
 import os
 import sys
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import AnyStr
+
 
 def is_frozen() -> bool:
     return bool(getattr(sys, "frozen", False))
@@ -30,6 +34,22 @@ def is_program(pid: int) -> bool:
 def frozen_folder() -> str | None:
     """Where a frozen program has its libraries and modules; None: this one runs from source."""
     return getattr(sys, "_MEIPASS", None) if is_frozen() else None
+
+
+def find_absolute(path: "AnyStr") -> "AnyStr":
+    """As os.path.abspath. Where the working directory was removed a relative path stays: `..` works there."""
+    try:
+        return os.path.abspath(path)
+    except FileNotFoundError:
+        return path
+
+
+def find_real(path: "AnyStr") -> "AnyStr":
+    """As os.path.realpath, likewise."""
+    try:
+        return os.path.realpath(path)
+    except FileNotFoundError:
+        return path
 
 
 def child_environment() -> dict[bytes, bytes]:

@@ -9,6 +9,7 @@ import stat
 
 from escp.errors import EscpError, LocalFileError, UsageError, describe_errno
 from escp.lean.record import Record
+from escp.process.environment import find_absolute
 
 MAX_FILE_BYTES = 8 << 20  # a list of some 200,000 certificates that are taken back
 CA, CA_KEY, CRL = "ca.pem", "ca-key.pem", "crl.pem"
@@ -34,7 +35,7 @@ class Folder(Record):
 def find_folder(named: str | None, *, is_daemon: bool) -> Folder:
     """*named*: by --tls-dir. A daemon of root's has its files below /etc."""
     if named is not None:
-        return Folder(os.path.abspath(named))
+        return Folder(find_absolute(named))
     if is_daemon and os.geteuid() == 0:
         return Folder("/etc/escp/tls")
     config = os.environ.get("XDG_CONFIG_HOME", "")

@@ -5,6 +5,7 @@ be opened ends the run before it starts; one that can't be written to later does
 run's error.
 """
 
+import errno
 import os
 import stat
 import time
@@ -43,8 +44,10 @@ class TransferLog:
         try:
             self._fd = os.open(logfile, _OPEN_FLAGS, 0o600)
         except OSError as error:
-            reason = describe_errno(error.errno or 0)
-            raise LocalFileError(f"cannot open the log file '{logfile}': {reason}") from error
+            is_link = error.errno == errno.ELOOP
+            reason = "it is a symbolic link" if is_link else describe_errno(error.errno or 0)
+            hint = "write the path that it leads to" if is_link else "name a file that you may write to"
+            raise LocalFileError(f"cannot open the log file '{logfile}': {reason}", hint) from error
         if why := _find_stranger(os.fstat(self._fd)):
             self.close()
             raise LocalFileError(f"cannot open the log file '{logfile}': {why}", "name a file of your own")

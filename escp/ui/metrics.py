@@ -5,6 +5,7 @@ import time
 from contextlib import suppress
 
 from escp.errors import LocalFileError, describe_errno
+from escp.process.environment import find_real
 from escp.process.replacing import WHY_NOT, is_foreign
 from escp.ui.display import to_valid_text
 from escp.ui.events import Events
@@ -40,7 +41,7 @@ class Metrics(Events):
 
     def __init__(self, path: str, warn: "Callable[[str], None]"):
         self._shown = path
-        self._path = os.path.realpath(path)
+        self._path = find_real(path)
         # /dev/null, or a pipe: not to be replaced by a file.
         self._is_stream = os.path.exists(path) and not os.path.isfile(path)
         self._warn = warn

@@ -56,7 +56,8 @@ def test_what_is_no_file_is_refused(tmp_path, kind):
         os.mkfifo(path)
     with pytest.raises(LocalFileError, match="log file") as caught:
         TransferLog(str(path))
-    assert isinstance(caught.value.__cause__, OSError)
+    assert isinstance(caught.value.__cause__, OSError) and caught.value.hint
+    assert ("it is a symbolic link" in str(caught.value)) == (kind == "link")
     assert not (tmp_path / "victim").exists()
 
 
