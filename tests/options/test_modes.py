@@ -92,7 +92,9 @@ def test_kinds_are_told_apart():
     assert apply(rules, 0o755, is_directory=False) == 0o711
 
 
-@pytest.mark.parametrize("text", ["", "u", "rwx", "8", "u+q", "F", "DF644", "644,", "u=gr", "u=go", "77777", "u+r+8", "u+rg"])
+@pytest.mark.parametrize(
+    "text", ["", "u", "rwx", "8", "u+q", "F", "DF644", "644,", "u=gr", "u=go", "77777", "u+r+8", "u+rg"]
+)
 def test_what_is_no_mode_is_told(text):
     with pytest.raises(UsageError, match=r"option --chmod: '.*' is no mode"):
         parse_chmod(text)
