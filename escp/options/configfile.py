@@ -61,7 +61,8 @@ def read_files(
     `refused`: keys that must not be there, each with the reason. None: keys that are not among `kinds`, and
     the host blocks, are none of the caller's business and are passed over. *wrong* takes what is wrong with
     single keys, which are left out then. *unreached* takes the user's file where nobody can tell whether
-    there is one: the home directory is another account's (`su`, cron), or its server refuses. Raises UsageError.
+    there is one: the home directory is another account's (`su`, cron), or its server refuses.
+    Raises UsageError.
     """
     blocks: list[Block] = []
     for path, must_exist in find_files(environ):
