@@ -30,8 +30,9 @@ _ELSEWHERE = {
     "--write-devices --munge-links": _NOTHING,
     "--8-bit-output -8 --blocking-io --outbuf --preallocate --protect-args --secluded-args": _NEEDLESS,
     "--old-args --inc-recursive --no-inc-recursive --i-r --no-i-r --no-implied-dirs": _NEEDLESS,
-    "--no-whole-file --no-W --no-motd --max-alloc --sockopts --protocol --trust-sender --open-noatime --stderr": _NEEDLESS,
-    "--drop-cache --msgs2stderr --early-input --daemon --confine-root --insecure-links --delay-updates": _NEEDLESS,
+    "--no-motd --max-alloc --sockopts --protocol --trust-sender --open-noatime --stderr": _NEEDLESS,
+    "--no-whole-file --no-W --drop-cache": _NEEDLESS,
+    "--msgs2stderr --early-input --daemon --confine-root --insecure-links --delay-updates": _NEEDLESS,
     "--progress --info --human-readable": _METER,
     "--itemize-changes --out-format --log-file-format --debug": "write --itemize, or for programs --json",
     "--checksum-choice --cc --checksum-seed": "write --checksum; --manifest writes down SHA-256",
@@ -112,7 +113,7 @@ def explain_unknown(name: str, known: "Collection[str]", word: str) -> str:
 
 
 def find_close(word: str, words: "Collection[str]") -> str:
-    """Of *words* that which *word* may be a slip of the fingers for, or "": a wrong guess is worse than none."""
+    """Of *words* that for which *word* may be a slip, or "": a wrong guess is worse than none."""
     from difflib import get_close_matches  # lazy: only a mistake needs it
 
     return "".join(get_close_matches(word.lower(), words, 1, _ALIKE))

@@ -1,4 +1,4 @@
-"""Options that do nothing without another one: on a command line that is a mistake, and is said.
+"""Options that do nothing without another one, or beside it: on a command line that is a mistake, and is said.
 
 In a configuration they wait for the other one, as `max-delete` does for `--delete`.
 """
@@ -33,6 +33,10 @@ def check_pairs(args: "Namespace", is_given: "Callable[[str], bool]") -> None:
         (
             args.trusts_parts and not args.resumes,
             "--trust-partial", "nothing that is there is used without --resume", "write both",
+        ),
+        (
+            args.json and args.json_fd == "1",
+            "--json-fd", "1 is standard output, which has the lines of --json", "use one of them",
         ),
     ):  # fmt: skip
         if is_idle and is_given(option):

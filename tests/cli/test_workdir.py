@@ -82,8 +82,8 @@ def home():
 def run_at(home, *words):
     kept = {name: value for name, value in os.environ.items() if not name.startswith(("ESCP_", "XDG_"))}
     return subprocess.run(
-        [*AS_NOBODY, sys.executable, "-m", "escp", *map(str, words)], cwd=ROOT, capture_output=True, text=True,
-        env={**kept, "HOME": str(home)}, timeout=60,
+        [*AS_NOBODY, sys.executable, "-m", "escp", *map(str, words)], cwd=ROOT,
+        env={**kept, "HOME": str(home)}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
 
 

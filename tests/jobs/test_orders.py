@@ -104,6 +104,6 @@ def test_modes_that_older_agents_can_not_change_are_refused(monkeypatch):
             return name != "classes"
 
     for modes in ("u=g", "D755,Fo-g"):
-        with pytest.raises(AgentError, match="option --chmod .* too old for it"):
+        with pytest.raises(AgentError, match=r"option --chmod .* too old for it"):
             check_age(orders(monkeypatch, "--chmod", modes)[1], Before())
     check_age(orders(monkeypatch, "--chmod", "u+r-w,D755")[1], Before())

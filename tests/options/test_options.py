@@ -78,6 +78,7 @@ def test_operands_are_bytes_from_end_to_end():
         (["--max-delete=3", "a", "b"], "option --max-delete: nothing is removed without --delete"),
         (["--trust-partial", "a", "b"], "option --trust-partial: nothing that is there is used"),
         (["--days", "3", "a", "b"], "option --days: no certificate is made"),
+        (["--json", "--json-fd=1", "a", "b"], "option --json-fd: 1 is standard output, which has"),
         (["--tunnel", "maybe", "a", "b"], "'maybe' is not one of auto, never, always"),
         (["--bind", "dtn1", "a", "b"], "'dtn1' is no address"),
         (["--cpumask", "xyz", "a", "b"], "'xyz' is no mask"),
