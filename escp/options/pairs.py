@@ -1,4 +1,4 @@
-"""Options that do nothing without another one, or beside it: on a command line that is a mistake, and is said.
+"""Options that do nothing without another one, or twice the same: on a command line that is a mistake.
 
 In a configuration they wait for the other one, as `max-delete` does for `--delete`.
 """
