@@ -15,7 +15,7 @@ NO_MATTER = set(
     "logfile logs_files makes_ca makes_certificate max_deletions metrics n_ports n_retries option_words "
     "n_streams nodemask notify partial_min port receive_engine reconnect_s resumes revokes send_engine "
     "shows_bits shows_config shows_help shows_licence shows_version stats_s tls_folder trusts_parts "
-    "tunnel".split()
+    "tunnel unreached_files".split()
 )
 
 
