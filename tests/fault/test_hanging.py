@@ -60,9 +60,8 @@ def end(escp, process, number) -> tuple:
     return done, time.monotonic() - begin_s
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-@pytest.mark.parametrize("way", ["local", "pull"])
-def test_pipe_that_nobody_reads(escp, source, target, way, number):
+def ends_in_front_of_a_full_pipe(escp, source, target, case):
+    way, number = case
     write_random(source / "large", 3_000_000)
     os.mkfifo(target / "pipe")
     reader = os.open(target / "pipe", os.O_RDONLY | os.O_NONBLOCK)
@@ -78,10 +77,14 @@ def test_pipe_that_nobody_reads(escp, source, target, way, number):
     assert f"ended by signal {number:d}" in done.error and "does not answer" in done.hint
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
-@pytest.mark.parametrize("way", ["push", "-3"])
-def test_all_of_this_host_is_killed_while_the_target_hangs(escp, source, target, way, number):
-    """A terminal's Ctrl-C takes ssh along, and no stream is closed: this host has what nobody takes."""
+@pytest.mark.parametrize("way", ["local", "pull"])
+def test_pipe_that_nobody_reads(together, way):
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    together([(way, number) for number in numbers], ends_in_front_of_a_full_pipe)
+
+
+def leaves_no_agent(escp, source, target, case):
+    way, number = case
     write_random(source / "large", 60_000_000)
     os.mkfifo(target / "pipe")
     reader = os.open(target / "pipe", os.O_RDONLY | os.O_NONBLOCK)
@@ -96,6 +99,12 @@ def test_all_of_this_host_is_killed_while_the_target_hangs(escp, source, target,
     finally:
         os.close(reader)
     assert time.monotonic() - begin_s < LIMIT_S
+
+
+def test_all_of_this_host_is_killed_while_the_target_hangs(together):
+    """A terminal's Ctrl-C takes ssh along, and no stream is closed: this host has what nobody takes."""
+    cases = [(way, number) for way in ("push", "-3") for number in (signal.SIGINT, signal.SIGKILL)]
+    together(cases, leaves_no_agent)
 
 
 def is_full(pipe: int) -> bool:
@@ -125,10 +134,7 @@ def test_file_system_that_hangs(escp, source, target, module, name, options):
         assert "ended by signal 15" in done.error and "does not answer" in done.hint
 
 
-@needs_source
-@pytest.mark.parametrize("what", ["initiator", "killed initiator", "agent"])
-def test_agent_whose_file_system_hangs(escp, source, target, what):
-    """The initiator goes away, or somebody ends the agent."""
+def ends_a_hanging_agent(escp, source, target, what):
     (source / "a").write_text("a")
     program = escp.folder / "hanging.py"
     program.write_text(RUN_AGENT)
@@ -148,6 +154,12 @@ def test_agent_whose_file_system_hangs(escp, source, target, what):
     assert done.code == {"initiator": 143, "killed initiator": -9, "agent": 13}[what], done
     if what == "agent":
         assert "box ended unexpectedly" in done.error and "did not answer" in done.err
+
+
+@needs_source
+def test_agent_whose_file_system_hangs(together):
+    """The initiator goes away, or somebody ends the agent."""
+    together(["initiator", "killed initiator", "agent"], ends_a_hanging_agent)
 
 
 @pytest.mark.parametrize("options", [[], ["--json"]], ids=["text", "json"])

@@ -6,8 +6,6 @@ import signal
 import sys
 import time
 
-import pytest
-
 from tests.fault.test_causes import name_ends
 from tests.support.command import DRIVER, needs_source
 from tests.support.leftovers import find_agents
@@ -24,14 +22,8 @@ def wait_for_turn(process) -> dict:
     raise AssertionError(process.stderr.read())
 
 
-@pytest.mark.parametrize(
-    ("way", "size"), [("push", 300_000), ("pull", 30_000_000), ("-3", 30_000_000), ("-R", 300_000)]
-)
-def test_disk_of_the_target(escp, source, target, way, size):
-    """A pipe that nobody empties stands for the disk, whether all was sent or not.
-
-    An agent is unheard after 12 s, as in use.
-    """
+def tells_of_the_targets_disk(escp, source, target, case):
+    way, size = case
     write_random(source / "large", size)
     os.mkfifo(target / "pipe")
     reader = os.open(target / "pipe", os.O_RDONLY | os.O_NONBLOCK)
@@ -48,8 +40,16 @@ def test_disk_of_the_target(escp, source, target, way, size):
     escp.finish(process)
 
 
-@pytest.mark.parametrize("way", ["push", "pull", "-R"])
-def test_host_that_is_not_heard(escp, source, target, way):
+def test_disk_of_the_target(together):
+    """A pipe that nobody empties stands for the disk, whether all was sent or not.
+
+    An agent is unheard after 12 s, as in use.
+    """
+    cases = [("push", 300_000), ("pull", 30_000_000), ("-3", 30_000_000), ("-R", 300_000)]
+    together(cases, tells_of_the_targets_disk)
+
+
+def tells_of_the_network(escp, source, target, way):
     write_random(source / "large", 30_000_000)
     process = escp.start("--json", "-l", "10M", *name_ends(way, source / "large", target / "large"),
                          env=escp.write_driver(still_s=7), command=[sys.executable, str(DRIVER)])  # fmt: skip
@@ -66,3 +66,7 @@ def test_host_that_is_not_heard(escp, source, target, way):
             os.kill(pid, signal.SIGCONT)
     assert event["turn"] == "network" and "box is not heard" in event["message"], event
     assert escp.finish(process).code == 0
+
+
+def test_host_that_is_not_heard(together):
+    together(["push", "pull", "-R"], tells_of_the_network)

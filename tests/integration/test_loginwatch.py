@@ -46,16 +46,17 @@ def dead_end():
 
 
 @needs_source
-@pytest.mark.parametrize("direction", ["push", "pull", "-3"])
-def test_network_that_is_lost_while_ssh_logs_in(escp, source, target, dead_end, direction):
-    (source / "a").write_text("a")
-    ends = {"push": (source / "a", remote(target)), "pull": (remote(source / "a"), target)}
-    words = ends.get(direction, (remote(source / "a"), remote(target)))
-    begin_s = time.monotonic()
-    env = escp.write_driver(login_s=LOGIN_S)
-    done = escp.fail(13, "-P", str(dead_end), *words, env=env, command=[sys.executable, str(DRIVER)])
-    assert "heard nothing from box" in done.error and "network" in done.hint
-    assert LOGIN_S <= time.monotonic() - begin_s < 20
+def test_network_that_is_lost_while_ssh_logs_in(together, dead_end):
+    def check(escp, source, target, way):
+        (source / "a").write_text("a")
+        words = ["-P", str(dead_end), *name_ends(way, source / "a", target)]
+        begin_s = time.monotonic()
+        env = escp.write_driver(login_s=LOGIN_S)
+        done = escp.fail(13, *words, env=env, command=[sys.executable, str(DRIVER)])
+        assert "heard nothing from box" in done.error and "network" in done.hint
+        assert LOGIN_S <= time.monotonic() - begin_s < 20
+
+    together(["push", "pull", "-3"], check)
 
 
 # What the connection goes through: stopped, it is a network that is gone.
@@ -70,9 +71,8 @@ move(lambda: sock.recv(65536), lambda data: os.write(1, data))
 """
 
 
-@needs_source
-@pytest.mark.parametrize("way", ["push", "pull", "-3"])
-def test_network_that_is_lost_behind_another_sshs_connection(escp, source, target, folder, way):
+def fails_behind_another_ssh(escp, source, target, way):
+    folder = escp.folder
     (source / "a").write_text("a")
     (folder / "pipe.py").write_text(PIPE)
     place = folder / "master"
@@ -91,6 +91,11 @@ def test_network_that_is_lost_behind_another_sshs_connection(escp, source, targe
         os.kill(pipe, signal.SIGKILL)
         master.kill()
         master.wait()
+
+
+@needs_source
+def test_network_that_is_lost_behind_another_sshs_connection(together):
+    together(["push", "pull", "-3"], fails_behind_another_ssh)
 
 
 def _list_children(pid: int) -> list[int]:

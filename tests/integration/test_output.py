@@ -146,18 +146,23 @@ def test_copy_goes_on_without_the_reader_of_its_json(escp, many, target):
 # ---- A terminal that nobody reads -------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("words", [(), ("-v",)], ids=["text", "verbose"])
-def test_terminal_that_nobody_reads_does_not_hold_up_the_copy(escp, broken, target, words):
+def test_terminal_that_nobody_reads_does_not_hold_up_the_copy(escp, broken, folder):
     """Ctrl-S, or a dead tmux: the copy is done, and the last words wait for some seconds only."""
     write_random(broken / "z", 30_000_000)
-    master, slave = pty.openpty()
-    process = escp.start(
-        *words, "-r", "-l", "20M", broken, remote(target), stdin=slave, stdout=slave, stderr=slave
-    )
-    os.close(slave)
-    wait_for((target / "source" / "z").exists, 120)  # it takes two seconds, and what a busy machine does
-    assert process.wait(60) == 1
-    os.close(master)
+    running = []
+    for words in ((), ("-v",)):
+        target = folder / f"target{'-'.join(words)}"
+        target.mkdir()
+        master, slave = pty.openpty()
+        process = escp.start(
+            *words, "-r", "-l", "20M", broken, remote(target), stdin=slave, stdout=slave, stderr=slave
+        )
+        os.close(slave)
+        running.append((process, master, target))
+    for process, master, target in running:
+        wait_for((target / "source" / "z").exists, 120)  # it takes two seconds, and what a busy machine does
+        assert process.wait(60) == 1
+        os.close(master)
 
 
 def test_terminal_that_is_read_late_gets_all_words(escp, broken, target):
