@@ -244,7 +244,7 @@ MUTATIONS = [
              "if r.flags & RESULT_IS_EARLY else not f.is_sent):", "if r.flags & RESULT_IS_EARLY else False):",
              (TEST_RECEIVER + "test_final_result_before_the_end_of_the_file_is_refused",)),
     Mutation(10, "the sender does not compare digests", "escp/_fast/send/acks.pyx",
-             "                r.digest.high != f.digest.high or r.digest.low != f.digest.low):\n", "                False):\n",
+             "            r.digest.high != f.digest.high or r.digest.low != f.digest.low):\n", "            False):\n",
              (TEST_RECEIVER + "test_wrong_digest_names_the_file",)),
     Mutation(10, "a part is answered for before the question has gone", "escp/_fast/send/send_large.pyx",
              "        if add_large_entry(t, l, NULL, False, 0, err) < 0:\n            return -1\n        expect_answer(t, l)",

@@ -81,13 +81,33 @@ cdef void tell_engine(send_state *s, const flight *f, const result *r, const fas
         s.config.engine.tell(s, f.dev, f.ino, &err)
 
 
+cdef void judge_locked(send_state *s, flight *f, const result *r, fast_err *own) noexcept nogil:
+    """What has come of a file of which nothing was told: it counts, or *own* says what is wrong with it."""
+    if is_kept(r.code) and s.config.has_checksum and f.kind <= ENTRY_LARGE and (
+            r.digest.high != f.digest.high or r.digest.low != f.digest.low):
+        fail(own, FAST_DIGEST, 0, "verify")
+        return
+    if r.code:  # that of one that is kept: it is there, but lacks something
+        fail(own, r.code, r.sys_errno, "write")
+    if not is_kept(r.code):
+        f.is_refused = r.code != FAST_DIGEST
+        settle_root_locked(s, f)  # of a question: nothing more is sent
+        return
+    f.is_good = True
+    if f.kind == ENTRY_DIRECTORY:
+        s.n_directories += 1
+    elif f.kind != ENTRY_ABSENT:
+        s.n_files += 1
+        if r.code == FAST_OK:
+            note_arrived_locked(s, f)
+
+
 cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nogil:
     cdef flight *f = &s.flights[r.id % N_FLIGHTS]
     cdef dir_node *dir = NULL
     cdef char name[MAX_NAME_BYTES]
     cdef uint16_t n_name = 0
     cdef fast_err own
-    cdef bint is_told = False
     cdef bint is_copied = False
     cdef bint tells = False
     cdef bint lacks = False
@@ -126,24 +146,8 @@ cdef int take_result(send_state *s, const result *r, fast_err *err) noexcept nog
             f.is_refused = True
             f.dir.n_refs += 1
     else:
-        is_told = f.is_told or (f.large != NULL and f.large.has_failed)
-        if is_kept(r.code) and not is_told and s.config.has_checksum and f.kind <= ENTRY_LARGE and (
-                r.digest.high != f.digest.high or r.digest.low != f.digest.low):
-            fail(&own, FAST_DIGEST, 0, "verify")
-        elif not is_kept(r.code) and not is_told:
-            fail(&own, r.code, r.sys_errno, "write")
-            f.is_refused = r.code != FAST_DIGEST
-            settle_root_locked(s, f)  # of a question: nothing more is sent
-        elif not is_told:
-            if r.code:  # it is there, but lacks something
-                fail(&own, r.code, r.sys_errno, "write")
-            f.is_good = True
-            if f.kind == ENTRY_DIRECTORY:
-                s.n_directories += 1
-            elif f.kind != ENTRY_ABSENT:
-                s.n_files += 1
-                if r.code == FAST_OK:
-                    note_arrived_locked(s, f)
+        if not (f.is_told or (f.large != NULL and f.large.has_failed)):
+            judge_locked(s, f, r, &own)
         tell_engine(s, f, r, &own)
         is_copied = own.code == FAST_OK and f.is_good and f.kind != ENTRY_DIRECTORY and f.kind != ENTRY_ABSENT
         tells = s.config.itemizes and own.code == FAST_OK and f.is_good and 0 < r.sys_errno < N_REASONS
