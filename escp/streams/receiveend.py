@@ -40,7 +40,7 @@ class ReceiveEnd:
         """Opens the target. Raises RefusedError, RemoteFileError or LocalFileError."""
         check_rights(wanted, is_remote=is_remote)
         check_proc(wanted, is_remote=is_remote)
-        self.wanted = self._wanted = wanted
+        self.wanted = wanted
         self.allowed: set[bytes] | None = set() if wanted.has_roots else None  # directories, with --delete
         self._is_remote = is_remote
         # Without -p what --chmod makes of a mode is as new directories here have it. Else a push is as scp's.
@@ -99,11 +99,11 @@ class ReceiveEnd:
 
         Raises ProtocolError when it is not offered here, OSError as SendEnd.
         """
-        holds_small = self._wanted.is_durable or self._wanted.reads_back
+        holds_small = self.wanted.is_durable or self.wanted.reads_back
         n_cached, self.max_large, n_held = share_for_receiver(n_streams, holds_small=holds_small)
-        with OfferErrors(), _SharingErrors(self._wanted, is_remote=self._is_remote):
+        with OfferErrors(), _SharingErrors(self.wanted, is_remote=self._is_remote):
             self.plane = ReceivePlane(
-                self._wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
+                self.wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
                 n_cached=n_cached, n_held=n_held, root_fd=self.destination.root_fd,
                 target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
                 follows_umask=self._follows_umask,
@@ -122,7 +122,7 @@ class ReceiveEnd:
 
     @property
     def tells_missing(self) -> bool:
-        return self._wanted.tells_missing
+        return self.wanted.tells_missing
 
     def allow(self, names: "Sequence[bytes]", directories: "Sequence[bool]", sender: str) -> None:
         """These names may be written from now on, and with -r what is below those that are directories.
@@ -130,13 +130,13 @@ class ReceiveEnd:
         *sender*: who offers them.
         """
         assert self.plane is not None
-        if self._wanted.deletes and self.allowed is not None:
+        if self.wanted.deletes and self.allowed is not None:
             self.allowed.update(name for name, flag in zip(names, directories, strict=False) if flag)
-        if not hears_of_roots(self._wanted):
+        if not hears_of_roots(self.wanted):
             return
         try:
             for name, is_directory in zip(names, directories, strict=True):
-                self.plane.allow(name, is_directory and self._wanted.is_recursive)
+                self.plane.allow(name, is_directory and self.wanted.is_recursive)
         except (ValueError, OverflowError) as e:
             raise ProtocolError(f"{sender} offers what can't come any more: {e}") from e
 
@@ -152,9 +152,9 @@ class ReceiveEnd:
                 self.is_finished = True
                 self._listener.end_finished(self)
             elif kind == FATAL and code == FAST_GONE:
-                raise explain_death(self._wanted.target, sys_errno, is_remote=self._is_remote)
+                raise explain_death(self.wanted.target, sys_errno, is_remote=self._is_remote)
             elif kind == FATAL and code == FAST_SYS and where == SYNC_NAMES:
-                raise explain_unsynced(self._wanted.target, sys_errno, is_remote=self._is_remote)
+                raise explain_unsynced(self.wanted.target, sys_errno, is_remote=self._is_remote)
             elif kind == FATAL:
                 self._listener.end_failed(Failure(code, sys_errno, where, stream=offset))
             elif kind == CUT:
