@@ -21,12 +21,16 @@ WAYS = ["push", "pull"]
 SLOW = ("-l", "12M", "-t", "2")  # bytes per second: the tree takes a second
 
 
-@pytest.fixture
-def tree(source):
+def fill(source):
     write_random(source / "large", 10_000_000)
     for number in range(100):
         write_random(source / f"small-{number:03}", number * 300, seed=number)
     return source
+
+
+@pytest.fixture
+def tree(source):
+    return fill(source)
 
 
 def children(pid: int) -> list[int]:
@@ -99,15 +103,21 @@ def test_copy_between_two_hosts_outlives_each_ssh(escp, tree, target, way):
     assert done.err.count("heard over the data port now") == 2
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT, signal.SIGTERM])
-@pytest.mark.parametrize("way", ["push", "pull", "-3", "-R"])
-def test_agent_ends_soon_after_its_initiator_and_ssh(escp, tree, target, way, number):
-    """A terminal's Ctrl-C, a batch system's end: all processes of this host get the signal."""
+def leaves_no_agent(escp, source, target, case):
+    way, number = case
+    tree = fill(source)
     process = escp.start("-r", *SLOW, *name_ends(way, tree, target))
     wait_for_data(tree, target)
     os.killpg(process.pid, number)
     escp.finish(process)
     escp.assert_nothing_left()
+
+
+@pytest.mark.parametrize("way", ["push", "pull", "-3", "-R"])
+def test_agent_ends_soon_after_its_initiator_and_ssh(together, way):
+    """A terminal's Ctrl-C, a batch system's end: all processes of this host get the signal."""
+    numbers = (signal.SIGKILL, signal.SIGINT, signal.SIGTERM)
+    together([(way, number) for number in numbers], leaves_no_agent)
 
 
 def test_agent_does_not_wait_for_ever_for_an_initiator_that_stands(escp, tree, target):
