@@ -13,6 +13,7 @@ import pytest
 
 from escp.streams.lasting import HEARD_S
 from tests.fault.test_causes import name_ends
+from tests.fault.test_reconnect import assert_whole
 from tests.support.leftovers import find_agents
 from tests.support.trees import list_tree, write_random
 from tests.support.waiting import wait_for
@@ -64,12 +65,6 @@ def lose(escp, process, who: str) -> None:
         os.kill(find_ssh(process), signal.SIGTERM)
     else:
         os.kill(find_session(escp), signal.SIGKILL)
-
-
-def assert_whole(escp, done, tree, target) -> None:
-    assert done.code == 0, (done.code, done.err)
-    assert list_tree(target / tree.name) == list_tree(tree)
-    escp.assert_nothing_left()
 
 
 @pytest.mark.parametrize("who", ["ssh killed", "ssh ended", "sshd killed"])

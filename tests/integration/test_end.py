@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.command import local, remote
-from tests.support.leftovers import find_agents, find_processes
+from tests.support.leftovers import find_agents, find_processes, find_ssh
 from tests.support.trees import list_tree, write_random
 from tests.support.waiting import wait_for
 
@@ -34,11 +34,6 @@ def start_slow(escp, sources, target, *options, is_embedded: bool = False):
     time.sleep(0.7)
     (agent,) = find_agents(escp.mark)
     return process, agent
-
-
-def find_ssh(escp) -> int:
-    (ssh,) = [pid for pid, line in find_processes(escp.mark).items() if line.startswith("ssh ")]
-    return ssh
 
 
 def assert_only_whole_files(sources, target) -> None:
@@ -80,7 +75,7 @@ def test_agent_killed_initiator_ends(escp, sources, target, is_embedded):
 def test_ssh_killed_both_end(escp, sources, target):
     """Where no other way is looked for: fault/test_lost_ssh has the rest."""
     process, _ = start_slow(escp, sources, target, "--reconnect-timeout", "0")
-    os.kill(find_ssh(escp), signal.SIGKILL)
+    os.kill(find_ssh(escp.mark), signal.SIGKILL)
     assert finish_with_error(escp, process)["exit_code"] == 13
     escp.assert_nothing_left(GONE_S)
     assert_only_whole_files(sources, target)

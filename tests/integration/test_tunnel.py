@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import peak
 from tests.support.command import AGENT_COMMAND, COMMAND, remote
-from tests.support.leftovers import find_agents, find_processes
+from tests.support.leftovers import find_agents, find_ssh
 from tests.support.sanitized import not_sanitized
 from tests.support.trees import list_tree, write_random
 
@@ -36,11 +36,6 @@ def start(request, escp, source, target):
     return start_slow
 
 
-def find_ssh(escp) -> int:
-    (ssh,) = [pid for pid, line in find_processes(escp.mark).items() if line.startswith("ssh ")]
-    return ssh
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
 def test_signal_ends_both_sides(escp, start, target, number):
     process, _ = start()
@@ -54,7 +49,7 @@ def test_signal_ends_both_sides(escp, start, target, number):
 @pytest.mark.parametrize("victim", ["agent", "ssh"])
 def test_lost_other_side(escp, start, target, victim):
     process, agent = start()
-    os.kill(agent if victim == "agent" else find_ssh(escp), signal.SIGKILL)
+    os.kill(agent if victim == "agent" else find_ssh(escp.mark), signal.SIGKILL)
     done = escp.finish(process, GONE_S)
     result = done.json[-1]
     assert (done.code, result["type"], result["exit_code"]) == (13, "result", 13)

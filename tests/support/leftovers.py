@@ -52,6 +52,12 @@ def find_agents(mark: str) -> dict[int, str]:
     return {pid: line for pid, line in found.items() if find_worker(pid) == pid}
 
 
+def find_ssh(mark: str) -> int:
+    """The only ssh among them."""
+    (ssh,) = [pid for pid, line in find_processes(mark).items() if line.startswith("ssh ")]
+    return ssh
+
+
 def find_listeners(first_port: int, n_ports: int) -> list[int]:
     """Ports of the range on which somebody listens.
 
