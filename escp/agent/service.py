@@ -227,9 +227,12 @@ class Service:
         if self._survey is None:
             # Lazy: few want a manifest.
             from escp.names.survey import Survey
-            from escp.streams.digests import Sha256
+            from escp.streams.digests import Sha256, open_directory, open_inside
 
-            self._survey = Survey(self._loop, self._tell, is_remote=True, new_sum=Sha256)
+            self._survey = Survey(
+                self._loop, self._tell, is_remote=True,
+                open_below=open_directory, open_inside=open_inside, new_sum=Sha256,
+            )  # fmt: skip
         self._survey.take(message)
 
     def _examine(self, path: bytes) -> None:

@@ -7,10 +7,14 @@ from escp.control.messages import Hello, Message
 
 
 class Measure(Message, initiator=(Hello,), repeats=True):
-    """Tell the digests of these files below *path*, which is as a target; for manifests (1.2, `manifest`)."""
+    """Tell the digests of these files below *path*, which is as a target; for manifests (1.2, `manifest`).
+
+    `is_confined`: no link leads out of *path*.
+    """
 
     path: bytes
     names: list[bytes]
+    is_confined: bool = False
 
 
 class Measured(Message, agent=(Hello,), repeats=True):

@@ -9,7 +9,7 @@ from escp.errors import ProtocolError
 from escp.lean.eventloop import EventLoop
 from escp.lean.record import Record
 from escp.names.survey import Survey, unpack_time
-from escp.streams.digests import Sha256
+from escp.streams.digests import Sha256, open_directory, open_inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -36,7 +36,10 @@ class Place:
     def __init__(self, agent: "AgentLink | None", loop: EventLoop, take: Callable[[Message], None]):
         self._survey: Survey | None = None
         if agent is None:
-            self._survey = Survey(loop, take, is_remote=False, new_sum=Sha256)
+            self._survey = Survey(
+                loop, take, is_remote=False,
+                open_below=open_directory, open_inside=open_inside, new_sum=Sha256,
+            )  # fmt: skip
             self.send: Callable[[Measure | Find], None] = self._survey.take
         else:
             self.send = agent.send
@@ -57,8 +60,9 @@ class Place:
 class Measuring:
     """`ask` as long as it is not done, and hand it the answers."""
 
-    def __init__(self, place: Place, path: bytes, names: Iterator[bytes]):
-        """*names*: of files below *path*."""
+    def __init__(self, place: Place, path: bytes, names: Iterator[bytes], *, is_confined: bool = False):
+        """*names*: of files below *path*; *is_confined*: no link leads out of that."""
+        self._is_confined = is_confined
         self._place, self._path, self._names = place, path, names
         self._asked: deque[bytes] = deque()
         self._has_all = False
@@ -81,7 +85,7 @@ class Measuring:
                 n_bytes += len(name)
             self._asked += page
             if page:
-                self._place.send(Measure(self._path, page))
+                self._place.send(Measure(self._path, page, self._is_confined))
 
     def take(self, message: Measured) -> list[Measurement]:
         """Raises ProtocolError."""

@@ -57,7 +57,8 @@ class Recording:
             path = path.rpartition(b"/")[0] or (b"/" if path.startswith(b"/") else b"")
         self._agent = agent
         self._place = Place(agent, loop, self._take)
-        self._measuring = Measuring(self._place, path, self._read_names())
+        # Nothing was written through a link that leads out. But the one file's own place may be a link.
+        self._measuring = Measuring(self._place, path, self._read_names(), is_confined=not self._is_one_file)
 
     @property
     def has_begun(self) -> bool:

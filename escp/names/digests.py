@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         def update(self, data: memoryview) -> None: ...
         def digest(self) -> bytes: ...
 
+    OpenInside = Callable[[int, bytes], int]
 
 BUFFER_BYTES = 1 << 20
 MAX_THREADS = 8  # more than a disk or a host's memory needs
@@ -37,23 +38,27 @@ class Digested(Record):
 
 
 class Digester:
-    """`add` paths; `take` gives what is done, in their order. *fd* is readable when something is."""
+    """`add` paths; `take` gives what is done, in their order. *fd* is readable when something is.
 
-    def __init__(self, new_sum: "Callable[[], Sum]") -> None:
-        self._new_sum = new_sum
+    *open_inside*: what a path leads to below a directory (descriptor), over links that stay there, by O_PATH.
+    """
+
+    def __init__(self, new_sum: "Callable[[], Sum]", open_inside: "OpenInside") -> None:
+        self._new_sum, self._open_inside = new_sum, open_inside
         self.fd = os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self._changed = threading.Condition()
-        self._waiting: deque[tuple[int, bytes]] = deque()
+        self._waiting: deque[tuple[int, bytes, bytes]] = deque()
         self._done: dict[int, Digested] = {}
         self._n_added = self._n_taken = 0
         self._n_bytes = 0  # read since the last `take`
         self._is_closed = False
         self._threads: list[threading.Thread] = []
 
-    def add(self, paths: Sequence[bytes]) -> None:
+    def add(self, paths: Sequence[bytes], top: bytes = b"") -> None:
+        """*top*: a directory that they are in, and out of which no link may lead; b"": links are followed."""
         with self._changed:
             for path in paths:
-                self._waiting.append((self._n_added, path))
+                self._waiting.append((self._n_added, top, path))
                 self._n_added += 1
             self._changed.notify_all()
         wanted = min(MAX_THREADS, len(os.sched_getaffinity(0)), len(self._waiting))
@@ -96,17 +101,28 @@ class Digester:
                     self._changed.wait()
                 if self._is_closed:
                     return
-                number, path = self._waiting.popleft()
+                number, top, path = self._waiting.popleft()
             try:
-                found = self._digest(path, buffer)
+                found = self._digest(self._open_below(top, path) if top else open_path(path, _FLAGS), buffer)
             except OSError as e:
                 found = Digested(sys_errno=hide_rule(e.errno or errno.EIO))
             with self._changed:
                 self._done[number] = found
             os.eventfd_write(self.fd, 1)
 
-    def _digest(self, path: bytes, buffer: memoryview) -> Digested:
-        fd = open_path(path, _FLAGS)
+    def _open_below(self, top: bytes, path: bytes) -> int:
+        directory = open_path(top, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            found = self._open_inside(directory, path)
+        finally:
+            os.close(directory)
+        try:
+            return open_path(b"/proc/self/fd/%d" % found, _FLAGS)
+        finally:
+            os.close(found)
+
+    def _digest(self, fd: int, buffer: memoryview) -> Digested:
+        """*fd* is closed."""
         try:
             before = os.fstat(fd)
             if not stat.S_ISREG(before.st_mode):

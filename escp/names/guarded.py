@@ -51,6 +51,16 @@ def check_name(directory: int, name: bytes) -> None:
         _check(directory, name)
 
 
+def keep(fd: int) -> int:
+    """The descriptor, if what it stands for may be reached; else it is closed. Raises OSError."""
+    try:
+        check_name(fd, b"")
+    except OSError:
+        os.close(fd)
+        raise
+    return fd
+
+
 def stays(directory: int, name: bytes) -> bool:
     """Whether the rules forbid that it is removed."""
     try:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from escp.control.deletion import Names
 from escp.lean.record import Record
 from escp.names.globbing import is_directory
-from escp.names.guarded import open_path, stat_path
+from escp.names.guarded import keep, open_path, stat_path
 from escp.names.spool import Spool
 from escp.process.environment import find_absolute, find_real
 
@@ -22,6 +22,9 @@ _BATCH = 256
 
 Excluder = Callable[[list[tuple[bytes, bool]]], list[bool]]
 Identity = tuple[int, int]
+Place = tuple[int, bytes]  # the length of its source's path, and a directory's
+OpenBelow = Callable[[int, bytes], int]
+_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 
 class Source(Record):
@@ -52,16 +55,20 @@ class InventoryError(OSError):
 class Inventory:
     """Each directory of the target comes once, with the names that it has in all of its sources.
 
-    *find_excluded*: of paths below the target, directories or not, which the rules leave out.
+    *find_excluded*: of paths below the target, directories or not, which the rules leave out. *open_below*:
+    opens a directory (path) below another one (descriptor), without following a link.
     """
 
-    def __init__(self, sources: list[Source], *, keeps_links: bool, find_excluded: Excluder):
+    def __init__(
+        self, sources: list[Source], *, keeps_links: bool, find_excluded: Excluder, open_below: OpenBelow
+    ):
         self._keeps_links = keeps_links
         self._find_excluded = find_excluded
+        self._open_below = open_below
         self._spool = Spool()
         self._at = 0
         self._roots: dict[
-            bytes, list[bytes]
+            bytes, list[Place]
         ] = {}  # directories among the sources, by their names at the target
         self._n_files = 0  # that are not told of yet
         self._identities: dict[bytes, Identity | None] = {}
@@ -69,21 +76,21 @@ class Inventory:
         files = []
         for source in sources:
             if is_directory(source.path, keeps_links=keeps_links):
-                self._roots.setdefault(source.name, []).append(source.path)
+                self._roots.setdefault(source.name, []).append((len(source.path), source.path))
                 self._identities[source.path] = source.identity
             else:
                 files.append(source.name)
                 self._n_files += 1
         self._others: dict[
-            bytes, list[bytes]
+            bytes, list[Place]
         ] = {}  # what has its name in the target beside a source's contents
         if b"" in self._roots:
             self._others = {name: [] for name in files} | {name: p for name, p in self._roots.items() if name}
             self._wait(b"", self._roots[b""])
         else:
-            for name, paths in self._roots.items():
+            for name, places in self._roots.items():
                 if not self._find_excluded([(name, True)])[0]:
-                    self._wait(name, paths)
+                    self._wait(name, places)
         self._steps = self._walk()
 
     def next_page(self) -> Names:
@@ -126,43 +133,45 @@ class Inventory:
         self._steps.close()
         self._spool.close()
 
-    def _wait(self, directory: bytes, paths: list[bytes]) -> None:
-        self._spool.add(b"\0".join([directory, *paths]))
+    def _wait(self, directory: bytes, places: list[Place]) -> None:
+        self._spool.add(b"\0".join([directory, *(b"%d:%s" % place for place in places)]))
 
     def _walk(self) -> Generator[tuple[bytes, list[bytes]]]:
         while self._at < self._spool.end:
             record, self._at = self._spool.read(self._at)
-            directory, *paths = record.split(b"\0")
+            directory, *places = record.split(b"\0")
             yield directory, []
-            yield from self._list(directory, paths)
+            numbers = (place.partition(b":") for place in places)
+            yield from self._list(directory, [(int(n), path) for n, _, path in numbers])
 
-    def _list(self, directory: bytes, paths: list[bytes]) -> Iterator[tuple[bytes, list[bytes]]]:
-        merged: dict[bytes, list[bytes]] = {}  # directories of that name, where several sources become one
-        is_merging = len(paths) > 1 or (directory == b"" and bool(self._others))
+    def _list(self, directory: bytes, places: list[Place]) -> Iterator[tuple[bytes, list[bytes]]]:
+        merged: dict[bytes, list[Place]] = {}  # directories of that name, where several sources become one
+        is_merging = len(places) > 1 or (directory == b"" and bool(self._others))
         if is_merging and directory == b"":
             merged = {name: list(more) for name, more in self._others.items() if more}
             others = list(self._others)
             for at in range(0, len(others), _BATCH):
                 yield directory, others[at : at + _BATCH]
-        for path in paths:
+        for place in places:
             batch: list[tuple[bytes, bool]] = []
-            for name, is_below in self._read(path):
+            for name, is_below in self._read(place):
                 batch.append((name, is_below))
                 if len(batch) == _BATCH:
-                    yield directory, self._take(directory, path, batch, merged if is_merging else None)
+                    yield directory, self._take(directory, place, batch, merged if is_merging else None)
                     batch = []
-            yield directory, self._take(directory, path, batch, merged if is_merging else None)
+            yield directory, self._take(directory, place, batch, merged if is_merging else None)
         for name, below in merged.items():
             self._wait(_join(directory, name), below)
 
     def _take(
         self,
         directory: bytes,
-        path: bytes,
+        place: Place,
         batch: list[tuple[bytes, bool]],
-        merged: dict[bytes, list[bytes]] | None,
+        merged: dict[bytes, list[Place]] | None,
     ) -> list[bytes]:
         """The names that count; what lies below them waits."""
+        n_root, path = place
         is_out = self._find_excluded([(_join(directory, name), is_below) for name, is_below in batch])
         names = []
         for (name, is_below), out in zip(batch, is_out, strict=True):
@@ -171,19 +180,29 @@ class Inventory:
             names.append(name)
             self._n_files += not is_below
             if is_below and merged is not None:
-                merged.setdefault(name, []).append(os.path.join(path, name))
+                merged.setdefault(name, []).append((n_root, os.path.join(path, name)))
             elif is_below:
-                self._wait(_join(directory, name), [os.path.join(path, name)])
+                self._wait(_join(directory, name), [(n_root, os.path.join(path, name))])
         return names
 
-    def _read(self, path: bytes) -> Iterator[tuple[bytes, bool]]:
-        is_root = path in self._identities
-        flags = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+    def _open(self, place: Place) -> int:
+        """With --links no link is followed below a source, whoever makes one meanwhile."""
+        n_root, path = place
+        is_root = n_root == len(path)
+        if not is_root and not self._keeps_links:
+            return open_path(path, _FLAGS)
+        fd = open_path(path[:n_root], _FLAGS)
         try:
-            fd = open_path(path, flags | (os.O_NOFOLLOW if self._keeps_links and not is_root else 0))
+            self._check_root(path[:n_root], fd)
+            return os.dup(fd) if is_root else keep(self._open_below(fd, path[n_root:].lstrip(b"/")))
+        finally:
+            os.close(fd)
+
+    def _read(self, place: Place) -> Iterator[tuple[bytes, bool]]:
+        _, path = place
+        try:
+            fd = self._open(place)
             try:
-                if is_root:
-                    self._check_root(path, fd)
                 with os.scandir(fd) as entries:
                     for entry in entries:
                         name = os.fsencode(entry.name)

@@ -15,12 +15,12 @@ from escp.errors import ProtocolError
 from escp.lean.eventloop import EventLoop
 from escp.names.destination import expand_home
 from escp.names.digests import Digested, Digester
-from escp.names.guarded import hide_rule, open_path
+from escp.names.guarded import hide_rule, keep, open_path
 from escp.names.manifest import is_inside
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from escp.names.digests import Sum
+    from escp.names.digests import OpenInside, Sum
 
 MAX_NAMES = 1024  # of a message
 MAX_BYTES = 1 << 17
@@ -35,16 +35,19 @@ class Survey:
     """*tell* gets the answers: `Measured` for all that is asked for, in order, a `Found` for each `Find`.
 
     *is_remote*: a path is as the login shell would understand it. *new_sum* begins a SHA-256: of
-    a frozen Python hashlib's is slow.
+    a frozen Python hashlib's is slow. *open_below* opens a directory (path) below another one (descriptor),
+    and follows no link; *open_inside*: as of a `Digester`.
     """
 
     def __init__(
         self, loop: EventLoop, tell: Callable[[Message], None], *, is_remote: bool,
+        open_below: Callable[[int, bytes], int], open_inside: "OpenInside",
         new_sum: "Callable[[], Sum]" = hashlib.sha256,
     ):  # fmt: skip
         self._loop, self._tell = loop, tell
         self._is_remote = is_remote
-        self._digester = Digester(new_sum)
+        self._open_below = open_below
+        self._digester = Digester(new_sum, open_inside)
         self._steps: Iterator[tuple[bytes, int]] | None = None  # of the listing
         loop.watch(self._digester.fd, self._take_digests)
 
@@ -56,11 +59,14 @@ class Survey:
         if self._digester.n_waiting + len(names) > MAX_WAITING:
             raise ProtocolError("the initiator asks for more digests than it takes")
         path = expand_home(message.path) if self._is_remote else message.path
+        if isinstance(message, Measure) and message.is_confined:
+            self._digester.add(message.names, path or b".")
+            return
         if isinstance(message, Measure):
             self._digester.add([os.path.join(path, name) for name in message.names])
             return
         if message.directories:
-            self._steps = _find_files(path, message.directories)
+            self._steps = _find_files(path, message.directories, self._open_below)
         self._tell(self._next_page())
 
     def _take_digests(self) -> None:
@@ -105,16 +111,33 @@ class Survey:
         self._digester.close()
 
 
-def _find_files(top: bytes, directories: Sequence[bytes]) -> Iterator[tuple[bytes, int]]:
+def _find_files(
+    top: bytes, directories: Sequence[bytes], open_below: Callable[[int, bytes], int]
+) -> Iterator[tuple[bytes, int]]:
     """Files below *directories*, by their names below *top*, or what can't be listed, and why.
 
-    No link is followed. (b"", 0) now and then where there are none.
+    No link is followed below those. (b"", 0) now and then where there are none.
     """
-    waiting = list(directories)
+    for directory in directories:
+        try:
+            fd = open_path(os.path.join(top, directory) if directory else top or b".", _FLAGS)
+        except OSError as e:
+            yield directory, hide_rule(e.errno or errno.EIO)
+            continue
+        try:
+            for name, number in _find_below(fd, open_below):
+                yield os.path.join(directory, name) if name or number else b"", number
+        finally:
+            os.close(fd)
+
+
+def _find_below(top: int, open_below: Callable[[int, bytes], int]) -> Iterator[tuple[bytes, int]]:
+    """The same below an open directory: whoever owns what is in it may make links meanwhile."""
+    waiting = [b""]
     while waiting:
         directory = waiting.pop()
         try:
-            fd = open_path(os.path.join(top, directory) if directory else top or b".", _FLAGS)
+            fd = keep(open_below(top, directory))
             try:
                 with os.scandir(fd) as entries:
                     for entry in entries:

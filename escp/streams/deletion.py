@@ -27,6 +27,7 @@ class Lister:
             end.identified,
             keeps_links=end.wanted.keeps_links,
             find_excluded=_make_excluder(end.wanted.filters),
+            open_below=open_directory,
         )
         self._is_first = True
 

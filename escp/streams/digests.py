@@ -4,6 +4,8 @@ import os
 
 from escp._fast.crypto.digest import digest_of as digest_of
 from escp._fast.crypto.sha256 import Sha256 as Sha256
+from escp._fast.files.beneath import open_directory as open_directory
+from escp._fast.files.beneath import open_inside as open_inside
 from escp._fast.files.compare import finish_sum, sum_slices
 
 TYPE_CHECKING = False

@@ -385,6 +385,12 @@ MUTATIONS = [
              "        fd = open_own(s, dir)\n",
              "        fd = guarded_openat(AT_FDCWD, dir.source, O_RDONLY | O_DIRECTORY | O_CLOEXEC)\n",
              ("tests/integration/test_removal.py::test_directory_to_which_a_link_leads_keeps_its_files",)),
+    Mutation(20, "the listing for --delete goes by whole paths", "escp/names/inventory.py",
+             "        if not is_root and not self._keeps_links:\n", "        if not is_root:\n",
+             ("tests/streams/test_swapped_directories.py::test_listing_for_delete_stays_in_the_sources",)),
+    Mutation(20, "a manifest has what links out of the target lead to", "escp/names/survey.py",
+             "        if isinstance(message, Measure) and message.is_confined:\n", "        if False:\n",
+             ("tests/streams/test_swapped_directories.py::test_no_digest_of_what_a_link_out_of_the_target_leads_to",)),
     # ---- 21: what the kernel says about a file is bounded
     Mutation(21, "a hole is wherever the kernel says", "escp/_fast/files/bounds.pyx",
              "    return <uint64_t>at if <int64_t>offset < at < <int64_t>end else end\n", "    return <uint64_t>at\n",

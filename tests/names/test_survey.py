@@ -15,16 +15,23 @@ from escp.names import digests
 from escp.names.survey import MAX_NAMES, MAX_WAITING, Survey, unpack_time
 
 
+def open_plainly(top, path):
+    """Where nobody makes links."""
+    return os.open(path or b".", os.O_RDONLY, dir_fd=top)
+
+
 class Asked:
     """A survey, and what it told."""
 
-    def __init__(self):
+    def __init__(self, open_below=open_plainly, open_inside=open_plainly):
         self.told = []
         self.loop = EventLoop()
-        self.survey = Survey(self.loop, self.told.append, is_remote=False)
+        self.survey = Survey(
+            self.loop, self.told.append, is_remote=False, open_below=open_below, open_inside=open_inside
+        )
 
-    def measure(self, folder, names):
-        self.survey.take(Measure(os.fsencode(folder), names))
+    def measure(self, folder, names, *, is_confined=False):
+        self.survey.take(Measure(os.fsencode(folder), names, is_confined))
         while sum(len(one.digests) for one in self.told) < len(names):
             self.loop.wait(1.0)
         assert all(isinstance(one, Measured) for one in self.told)

@@ -74,6 +74,17 @@ cdef int open_noting_links(int top, const char *path, int flags, int *lacks_open
     return fd
 
 
+def open_inside(int top, bytes path not None):
+    """What *path* leads to below *top*, over links as far as they stay there: an O_PATH descriptor. Raises OSError."""
+    cdef int fd
+    if b"\0" in path:
+        raise ValueError("a path holds no NUL")
+    fd = open_beneath(top, path, O_PATH | O_CLOEXEC, True, &cannot_openat2)
+    if fd < 0:
+        raise OSError(errno, os.strerror(errno))
+    return fd
+
+
 def open_directory(int top, bytes path not None):
     """The directory *path* below *top*, to be listed; no link is followed. Raises OSError."""
     cdef int fd
