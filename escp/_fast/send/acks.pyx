@@ -6,7 +6,7 @@ from escp._fast.base.events cimport EVENT_COPIED, EVENT_CUT, EVENT_FINISHED, EVE
 from escp._fast.base.libc cimport (EAGAIN, ECONNRESET, EINTR, MSG_DONTWAIT, POLLIN, c_read, errno, escp_count,
                                    escp_flag, escp_load, escp_store, free, malloc, memcpy, memset, poll,
                                    pollfd_t, pthread_cond_broadcast, pthread_mutex_lock, pthread_mutex_unlock, recv)
-from escp._fast.base.types cimport (FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
+from escp._fast.base.types cimport (FAST_AUTH, FAST_DIGEST, FAST_MEMORY, FAST_NET, FAST_OK, FAST_PROTOCOL, IV_BYTES,
                                     MAX_META_BYTES, MAX_NAME_BYTES, MAX_STREAMS, N_REASONS, REASON_CONTENTS,
                                     REASON_NONE, REASON_SAME, TAG_BYTES, clear, fail, fast_err, is_kept)
 from escp._fast.crypto.channel cimport FRAME_META, channel_connection, channel_expect, channel_open
@@ -279,7 +279,7 @@ cdef int read_some(ack_reader *r, int i, fast_err *err) noexcept nogil:
             if channel_expect(r.lines[i].sealed, r.frames[i], &type, &n, err) < 0:
                 return -1
             if type != FRAME_META:
-                return fail(err, FAST_PROTOCOL, 0, "data from a receiver")
+                return fail(err, FAST_AUTH, 0, "frame header")  # nothing has proven that it is the receiver's
             r.n_want[i] = IV_BYTES + n + TAG_BYTES
             continue
         if take_frame(r, i, r.n_want[i] - IV_BYTES - TAG_BYTES, err) < 0:

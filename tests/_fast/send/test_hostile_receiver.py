@@ -283,12 +283,13 @@ def test_malformed_message_is_refused(small, payload):
 def test_data_frame_from_a_receiver_is_refused(small):
     with Receiver(small) as receiver:
         receiver.send(encode_data_header(0, 0, 1) + b"x", is_data=True)
-        expect_fatal(receiver, "data from a receiver")
+        expect_fatal(receiver, "frame header", FAST_AUTH)
 
 
 def break_frame(frame, how):
     return {
         "garbage": bytes([0x40]) + os.urandom(63),
+        "type": bytes([frame[0] ^ 0x80]) + frame[1:],
         "replayed": frame + frame,
         "tag": frame[:-1] + bytes([frame[-1] ^ 1]),
         "payload": frame[:8] + bytes([frame[8] ^ 1]) + frame[9:],
@@ -297,7 +298,7 @@ def break_frame(frame, how):
     }[how]
 
 
-@pytest.mark.parametrize("how", ["garbage", "replayed", "tag", "payload", "sequence", "oversized"])
+@pytest.mark.parametrize("how", ["garbage", "type", "replayed", "tag", "payload", "sequence", "oversized"])
 def test_frame_that_was_not_sealed_so_is_refused(small, how):
     with Receiver(small) as receiver:
         id = take_entries(receiver, 1)["id"]
