@@ -66,12 +66,11 @@ class Service:
         self._peer_minor = 0
         self._send_wanted: Send | None = None
         self._finder: RootFinder | None = None
-        self._has_accept = False
+        self._terms: Accept | None = None  # what all of them say, names apart
         self._accepted: list[tuple[bytes, bytes]] = []
+        self._has_handed_over = False  # the first of them
         self._tells_absent = False
         self._max_large = 0  # files that the receiver can have open; 0: it did not say
-        self._hears_begun = self._judges_nodes = False
-        self._partial_min, self._resumes, self._job = 0, False, b""
         self._sender: SendEnd | None = None
         self._receiver: ReceiveEnd | None = None
         self._way = Way(loop, channel, log, own_address, peer_address)
@@ -264,18 +263,22 @@ class Service:
     def _take_accept(self, message: Accept) -> None:
         assert self._finder
         self._accepted += self._finder.accept(message.names)
-        self._tells_absent = message.tells_absent
-        self._max_large, self._hears_begun = message.max_large, message.tells_begun
-        self._judges_nodes = message.asks_nodes
-        self._partial_min, self._resumes, self._job = message.partial_min, message.resumes, message.job
-        self._has_accept = True
+        self._tells_absent, self._max_large = message.tells_absent, message.max_large
+        terms = message._replace(names=[], tells_absent=False, max_large=0)
+        if self._terms is not None and terms != self._terms:  # the plane's threads go by the first ones
+            raise ProtocolError("the initiator accepts sources on other terms than the first ones")
+        self._terms = terms
         self._hand_over()
 
     def _hand_over(self) -> None:
-        if self._sender is not None and self._finder is not None and self._has_accept:
+        terms = self._terms
+        if self._sender is not None and self._finder is not None and terms is not None:
             accepted, self._accepted = self._accepted, []
-            self._sender.suit(self._max_large, hears_begun=self._hears_begun, judges_nodes=self._judges_nodes)
-            self._sender.keep_parts(self._partial_min, resumes=self._resumes, job=self._job)
+            self._sender.limit_large(self._max_large)
+            if not self._has_handed_over:
+                self._has_handed_over = True
+                self._sender.suit(hears_begun=terms.tells_begun, judges_nodes=terms.asks_nodes)
+                self._sender.keep_parts(terms.partial_min, resumes=terms.resumes, job=terms.job)
             self._sender.add(accepted, is_last=self._finder.is_last, tells_absent=self._tells_absent)
 
     def sources_taken(self) -> None:

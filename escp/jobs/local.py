@@ -32,8 +32,8 @@ class LocalJob(Job):
             block_bytes=self._options.block_bytes, loop=self._loop, listener=self, direct_bytes=direct_bytes,
             is_local=True, limit_bytes_per_s=self._options.limit_bytes_per_s or 0,
         )  # fmt: skip
-        self._send_end.suit(self._target.max_large, hears_begun=self._target.hears_begun,
-                            judges_nodes=self._target.judges_nodes)  # fmt: skip
+        self._send_end.limit_large(self._target.max_large)
+        self._send_end.suit(hears_begun=self._target.hears_begun, judges_nodes=self._target.judges_nodes)
         self._keep_parts()
         self._tally.expect(self._send_end)
         self._tally.expect(self._target.end)

@@ -35,8 +35,8 @@ class PushJob(AgentJob):
             block_bytes=self._options.block_bytes, loop=self._loop, listener=self,
             reconnects=self._may_reconnect(*self._agents), memory=self._contents,
         )  # fmt: skip
-        self._send_end.suit(self._target.max_large, hears_begun=self._target.hears_begun,
-                            judges_nodes=self._target.judges_nodes)  # fmt: skip
+        self._send_end.limit_large(self._target.max_large)
+        self._send_end.suit(hears_begun=self._target.hears_begun, judges_nodes=self._target.judges_nodes)
         self._keep_parts()
         self._start_plane(self._send_end)
         self._feed_end()

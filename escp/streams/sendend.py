@@ -103,10 +103,13 @@ class SendEnd:
         if not self._is_handing_over:
             self._hand_over()
 
-    def suit(self, max_large: int, *, hears_begun: bool, judges_nodes: bool) -> None:
-        """To be called before `add`. *max_large*: files that the receiver can open, 0: it did not say."""
-        if max_large:
-            self.plane.limit_large(max_large)
+    def limit_large(self, n: int) -> None:
+        """The receiver can have *n* large files open; 0: it did not say."""
+        if n:
+            self.plane.limit_large(n)
+
+    def suit(self, *, hears_begun: bool, judges_nodes: bool) -> None:
+        """What the receiver knows. To be called before `add`."""
         if hears_begun:
             self.plane.tell_begun()
         if judges_nodes:

@@ -142,26 +142,36 @@ cdef class SendPlane(Plane):
             self.state.config.engine, self.state.config.exchange = memory.engine(), &memory.s
         state_open(self.state)
 
+    cdef int check_unbegun(self) except -1:
+        """What threads go by must not change any more once they have a source."""
+        if self.state.n_all_roots:
+            raise ValueError("a source has been added")
+        return 0
+
     def limit_large(self, int n):
-        """At most *n* large files may be begun and not yet acknowledged. To be called before add_source()."""
+        """At most *n* large files may be begun and not yet acknowledged, from now on."""
         self.state.config.max_large = max(1, min(n, self.state.config.max_open, <int>MAX_OPEN_LARGE))
 
     def tell_begun(self):
         """The receiver knows ENTRY_BEGUN. To be called before add_source()."""
+        self.check_unbegun()
         self.state.config.tells_begun = True
 
     def ask_nodes(self):
         """The receiver judges links and devices. To be called before add_source()."""
+        self.check_unbegun()
         self.state.config.asks_nodes = True
 
     def tell_copied(self):
         """A COPIED event for each file, link or device that is there. To be called before add_source()."""
+        self.check_unbegun()
         self.state.config.tells_copied = True
 
     def keep_parts(self, uint64_t partial_min, bint resumes):
         """The receiver may keep parts of files of that size and more, 0: of none; *resumes*: it is asked for those that
-        it has. Before there is any.
+        it has. Before there is any source.
         """
+        self.check_unbegun()
         self.state.config.partial_min = partial_min
         self.state.config.resumes = resumes and partial_min > 0
 
@@ -171,6 +181,7 @@ cdef class SendPlane(Plane):
         """
         cdef send_state *s = self.state
         cdef uint64_t n = len(records) // STAMP_RECORD_BYTES
+        self.check_unbegun()
         if s.questions == NULL and n:
             s.questions = <item *>calloc(N_QUESTIONS, sizeof(item))
         if not book_open(&s.stamps, seed, records, n) or (s.questions == NULL and n):
