@@ -16,6 +16,7 @@ from escp.jobs.firstlook import check_named, open_sources
 from escp.options.options import Options
 from escp.process.shortages import explain_shortage
 from escp.ui.events import Events, Listeners
+from escp.ui.progress import Summary
 from escp.ui.report import Report
 from escp.ui.ui import add_log
 
@@ -28,12 +29,19 @@ if TYPE_CHECKING:
 log = logging.getLogger("escp")
 log.addHandler(logging.NullHandler())  # else warnings are printed where a program has set no logging up
 TIMED_OUT = "the time that was given for it is over"
+TELL_S = 0.1  # between two calls of `progress`, at least
 
 
 class Flag(Protocol):
     """As threading.Event and multiprocessing.Event have it."""
 
     def is_set(self) -> bool: ...
+
+
+def check_flag(cancel: object) -> None:
+    """Before it is waited for: raises TypeError."""
+    if cancel is not None and not callable(getattr(cancel, "is_set", None)):
+        raise TypeError(f"cancel: something with is_set(), not {type(cancel).__name__}")
 
 
 class _Caller(Events):
@@ -46,6 +54,8 @@ class _Caller(Events):
         self._progress = progress
         self._contents = contents
         self._cancel = cancel
+        self._told_s = float("-inf")
+        self._untold: Progress | None = None
         self.raised: BaseException | None = None  # by the program's own callback
         self.failed: list[Failed] = []
         self.listed_paths: list[bytes] = []
@@ -54,6 +64,19 @@ class _Caller(Events):
         self.warnings: list[str] = []
 
     def update(self, snapshot: Progress) -> None:
+        """Jobs tell of each event as well as of each tenth of a second: of thousands, in a dry run."""
+        now_s = time.monotonic()
+        if now_s - self._told_s < TELL_S:
+            self._untold = snapshot
+            return
+        self._told_s, self._untold = now_s, None
+        self._tell(snapshot)
+
+    def finish(self, summary: Summary, error: EscpError | None = None) -> None:
+        if self._untold is not None:
+            self._tell(self._untold)
+
+    def _tell(self, snapshot: Progress) -> None:
         if self._progress is None or self.raised is not None:
             return
         try:
@@ -145,6 +168,9 @@ def call_copy(
     *contents*, *taker*: as of `jobs.copy.Copy`; *fixed*: fields of Options, whatever the options say.
     """
     start_s = time.monotonic()
+    if progress is not None and not callable(progress):
+        raise TypeError(f"progress: a function of one argument, not {type(progress).__name__}")
+    check_flag(cancel)
     caller = _Caller(progress, cancel, contents)
     try:
         chosen = read_call(sources, target, options)._replace(**(fixed or {}))

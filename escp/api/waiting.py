@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import isnan
 from typing import SupportsFloat
 
-from escp.api.copy import TIMED_OUT, Flag
+from escp.api.copy import TIMED_OUT, Flag, check_flag
 from escp.errors import CancelledError, InternalError, TimeUpError, UsageError
 
 LEFT_OUT = object()  # a timeout that is the connection's
@@ -16,13 +16,21 @@ def find_timeout(timeout: object) -> float | None:
     """Raises UsageError for what is none."""
     if timeout is None:
         return None
-    if not isinstance(timeout, SupportsFloat) or isnan(timeout):  # numpy's are no int or float; a str is none
-        raise UsageError("timeout: it is a number of seconds, or None", "leave it out for the connection's")
-    return float(timeout)
+    wrong = UsageError("timeout: it is a number of seconds, or None", "leave it out for the connection's")
+    if not isinstance(timeout, SupportsFloat):  # numpy's are no int or float; a str is none
+        raise wrong
+    try:
+        found = float(timeout)
+    except OverflowError:  # of an int; as of a float that is as large
+        return float("inf") if isinstance(timeout, int) and timeout > 0 else float("-inf")
+    if isnan(found):
+        raise wrong
+    return found
 
 
 def make_look(start_s: float, timeout: float | None, cancel: Flag | None) -> Callable[[], None]:
-    """What is looked at while something is waited for."""
+    """What is looked at while something is waited for. Raises TypeError for what is no flag."""
+    check_flag(cancel)
 
     def look() -> None:
         if cancel is not None and cancel.is_set():

@@ -14,9 +14,10 @@ if TYPE_CHECKING:
 class Events:
     """Every event; here none does anything. Another one is another method.
 
-    All come from one thread: `begin`, then `update` up to ten times a second with others between, then
-    `finish` or `fail`, last `close`. Paths are target paths of what is written, source paths of what is read;
-    *host* None is this one. *failure*: why a listener could not pass on all that it heard.
+    All come from one thread: `begin`, then `update` ten times a second and whenever something happens,
+    with others between, then `finish` or `fail`, last `close`. Paths are target paths of what is written,
+    source paths of what is read; *host* None is this one. *failure*: why a listener could not pass on all
+    that it heard.
     """
 
     failure: EscpError | None = None
