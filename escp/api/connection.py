@@ -27,7 +27,7 @@ from escp.control.questions import (
     Store,
     Stored,
 )
-from escp.errors import ProtocolError, UsageError, system_error
+from escp.errors import EscpError, ProtocolError, UsageError, system_error
 from escp.names.globbing import quote
 from escp.options.location import parse_location
 from escp.remote.connection import Connection
@@ -66,6 +66,8 @@ class Remote:
 
     def __init__(self, host: str, timeout: float | None, cancel: Flag | None, options: Mapping[str, object]):
         start_s = time.monotonic()
+        if not isinstance(host, str):
+            raise TypeError(f"escp.connect: a host is a str, not {type(host).__name__}")
         base = parse_location(os.fsencode(host if host.startswith(("scp://", "tls://")) else f"{host}:"))
         if base.path or not base.is_remote:
             raise UsageError(f"escp.connect: '{host}' is not a host", "write host, or user@host")
@@ -95,6 +97,15 @@ class Remote:
     def host(self) -> str:
         return self._base.ssh_destination()
 
+    @property
+    def is_open(self) -> bool:
+        """Whether calls may still work: it is not closed, not known to be lost, and of this process."""
+        try:
+            self._connection.check()
+        except EscpError:
+            return False
+        return True
+
     def close(self) -> None:
         """End the connection, and what it still does: calls in other threads raise. May be called again."""
         self._end()
@@ -108,15 +119,8 @@ class Remote:
         **options: object,
     ) -> Result:  # fmt: skip
         """Copy *sources*, which are here, to *target* there: as escp.copy does."""
-        return self._copy(
-            _list_paths(sources, _here),
-            self._there(target),
-            progress,
-            cancel,
-            timeout,
-            expected_digest,
-            options,
-        )
+        here = _list_paths(sources, _here)
+        return self._copy(here, self._there(target), progress, cancel, timeout, expected_digest, options)
 
     def get(
         self, sources: Path | Iterable[Path], target: Path, *,
@@ -210,7 +214,11 @@ class Remote:
         timeout: object = LEFT_OUT, cancel: Flag | None = None,
     ) -> None:  # fmt: skip
         """*replace*: a file that is there. Otherwise that raises FileExistsError."""
-        self._change("replace" if replace else "rename", path, to, timeout, cancel)
+        try:
+            self._change("replace" if replace else "rename", path, to, timeout, cancel)
+        except OSError as e:  # it may be about the other name
+            e.filename2 = os.fsdecode(to)
+            raise
 
     def digest(self, path: Path, *, timeout: object = LEFT_OUT, cancel: Flag | None = None) -> bytes:
         """As escp.digest, of a file there: only the 16 bytes travel."""
@@ -224,9 +232,18 @@ class Remote:
         timeout: object = LEFT_OUT, cancel: Flag | None = None,
     ) -> bytes:  # fmt: skip
         """Some bytes of a file, through ssh; fewer than *length* at its end. None: all that is left."""
+        return self.read_stamped(path, offset, length, timeout=timeout, cancel=cancel)[0]
+
+    def read_stamped(
+        self, path: Path, offset: int = 0, length: int | None = None, *,
+        timeout: object = LEFT_OUT, cancel: Flag | None = None,
+    ) -> tuple[bytes, bytes]:  # fmt: skip
+        """The same, and what is equal as long as the file is the same and unchanged. Not for programs."""
         offset, length = index(offset), None if length is None else index(length)
         if offset < 0 or (length is not None and length < 0):
             raise ValueError("offset and length count bytes")
+        if offset >= 1 << 63:  # no message holds it, and the agent there would end
+            raise ValueError("an offset is below 2^63")
         try:
             return self._links.read(os.fsencode(path), offset, length, self._look(timeout, cancel))
         except OSError as e:

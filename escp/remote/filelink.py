@@ -4,6 +4,7 @@ Each is put to an agent that the connection has begun for that, and that answers
 agents stay for the next question; several threads get one each.
 """
 
+import os
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator
@@ -128,6 +129,7 @@ class FileLinks:
 
     def __init__(self, connection: Connection):
         self._connection = connection
+        self._pid = os.getpid()
         self._lock = threading.Lock()
         self._free = threading.Semaphore(MAX_LINKS)
         self._idle: list[FileLink] = []
@@ -163,6 +165,9 @@ class FileLinks:
             link.close()
 
     def close(self) -> None:
+        """Does nothing in a child of fork(): it would take leave for the parent, on the same sockets."""
+        if os.getpid() != self._pid:
+            return
         with self._lock:
             self._is_closed = True
             idle, self._idle = self._idle, []
@@ -186,8 +191,13 @@ class FileLinks:
                 answer = link.ask(More(), look)
             raise ProtocolError(f"the remote escp on {self._connection.host} answers something else")
 
-    def read(self, path: bytes, offset: int, n_bytes: int | None, look: Callable[[], None]) -> bytes:
-        """Of one state of the file. Raises OSError, or RemoteFileError where it changes meanwhile."""
+    def read(
+        self, path: bytes, offset: int, n_bytes: int | None, look: Callable[[], None]
+    ) -> tuple[bytes, bytes]:
+        """Of one state of the file, and its stamp.
+
+        Raises OSError, or RemoteFileError where the file changes meanwhile.
+        """
         with self.lend(look) as link:
             first = self._check(link.ask(Read(path, offset, _at_once(n_bytes)), look))
             data = bytearray(first.data)
@@ -207,7 +217,7 @@ class FileLinks:
                 if piece.sys_errno or piece.stamp != first.stamp or len(piece.data) != wanted.popleft():
                     raise self._changed(path)
                 data += piece.data
-            return bytes(data)
+            return bytes(data), first.stamp
 
     def _check(self, answer: Message) -> Piece:
         if not isinstance(answer, Piece):

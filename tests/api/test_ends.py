@@ -123,6 +123,27 @@ def test_blocks_stay_with_the_process_that_copies_them(escp, source, target, siz
     assert (target / "new").stat().st_size == 8 * MIB
 
 
+@pytest.mark.parametrize("how", ["close", "forget"])
+def test_a_child_takes_no_leave_for_its_parent(escp, target, how):
+    """An idle agent's sockets, and the epoll that watches them, are the parent's as well."""
+    held = [library.connect("box", timeout=20, **login(escp))]
+    assert held[0].exists(target)
+    there = held[0]
+
+    def work():
+        nonlocal there
+        if how == "close":
+            there.close()
+        del there
+        held.clear()
+        gc.collect()
+        return 7
+
+    assert in_child(work) == 7
+    assert there.exists(target) and there.read(__file__)
+    there.close()
+
+
 def test_copies_of_a_child_are_its_own(escp, source, target):
     """A child of a program that has copied, and is copying, copies as any other."""
     write_random(source / "a", LARGE)
