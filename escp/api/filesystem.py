@@ -6,19 +6,21 @@ It is a client of `escp.connect`, and needs the package fsspec (`pip install 'es
 import contextlib
 import datetime
 import errno
-import io
 import os
+import shutil
 import tempfile
+import threading
+import weakref
 from collections.abc import Callable, Iterator
 from typing import Any
 
 from fsspec import AbstractFileSystem
-from fsspec.spec import AbstractBufferedFile
 from fsspec.utils import infer_storage_options, isfilelike
 
-from escp.api.connection import connect
+from escp.api.connection import Remote, connect
 from escp.api.entry import Entry
-from escp.errors import EscpError, RemoteFileError
+from escp.api.openfiles import Reader, Text, Writer, check_mode
+from escp.errors import EscpError
 from escp.names.answers import store_file
 
 _AT_ONCE_BYTES = 4 << 20  # larger files are fetched over streams of their own
@@ -28,6 +30,27 @@ _OF_FSSPEC = (
     "skip_instance_cache", "use_listings_cache", "listings_expiry_time", "max_paths", "asynchronous", "loop",
     "batch_size",
 )  # fmt: skip
+
+
+class _Logins:
+    """Those of this process, by their arguments: fsspec keeps an object of the same ones for each thread."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._known: weakref.WeakValueDictionary[str, Remote] = weakref.WeakValueDictionary()
+
+    def find(self, host: str, options: dict[str, Any]) -> Remote:
+        """The one that there is. A new one, if there is none or if it was lost."""
+        key = repr((host, sorted(options.items())))
+        with self._lock:
+            remote = self._known.get(key)
+            if remote is None or not remote.is_open:
+                remote = self._known[key] = connect(host, **options)
+            return remote
+
+
+_logins = _Logins()
+os.register_at_fork(after_in_child=_logins.__init__)  # type: ignore[misc]  # those stay with the parent
 
 
 class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no types
@@ -54,7 +77,10 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
         if agent is not None:
             options["escp"] = agent
         self._place = f"{where}:{port}" if port else where
-        self.remote = connect(f"scp://{self._place}" if port else where, **options)
+        self._address = f"scp://{self._place}" if port else where
+        self._options = options
+        self._is_closed = False
+        self._remote = _logins.find(self._address, options)
 
     @classmethod
     def _strip_protocol(cls, path: Any) -> Any:
@@ -80,9 +106,18 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
         names = {"host": "host", "username": "user", "port": "port"}
         return {names[name]: found[name] for name in names if found.get(name)}
 
+    @property
+    def remote(self) -> Remote:
+        """The login; after one that was lost, and in a child of fork(), another one."""
+        if not self._is_closed and not self._remote.is_open:
+            self._remote = _logins.find(self._address, self._options)
+        return self._remote
+
     def close(self) -> None:
-        """End the login."""
-        self.remote.close()
+        """End the login. Who asks fsspec for these arguments afterwards gets another object."""
+        self._is_closed = True
+        type(self)._cache.pop(self._fs_token, None)
+        self._remote.close()
 
     # ---- What is there ------------------------------------------------------------------------------
 
@@ -118,7 +153,28 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
         except (FileNotFoundError, NotADirectoryError):
             return ""
 
-    def ls(self, path: Any, detail: bool = True, **_: Any) -> list[Any]:
+    def walk(
+        self,
+        path: Any,
+        maxdepth: int | None = None,
+        topdown: bool = True,
+        on_error: Any = "omit",
+        **more: Any,
+    ) -> Iterator[Any]:
+        """Through what links lead to, as well, but where one leads back to where it is: that has no end."""
+        more["walks"] = True
+        yield from super().walk(path, maxdepth=maxdepth, topdown=topdown, on_error=on_error, **more)
+
+    def _leads_back(self, path: str, one: dict[str, Any]) -> bool:
+        """Whether a link in *path* leads to that, or to one above. No device is told: so all else."""
+        told = [name for name in one if name not in ("name", "islink")]
+        for above in (path, *_list_above(path)):
+            its = self.info(above)
+            if all(its[name] == one[name] for name in told):
+                return True
+        return False
+
+    def ls(self, path: Any, detail: bool = True, walks: bool = False, **_: Any) -> list[Any]:
         path = self._strip_protocol(path)
         try:
             entries = self.remote.list(path)
@@ -127,6 +183,9 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
         else:
             base = path.rstrip("/")
             found = [self._describe(f"{base}/{one.name}", one) for one in entries]
+        for one in found:
+            if walks and one["islink"] and one["type"] == "directory" and self._leads_back(path, one):
+                one["type"] = "link"
         found.sort(key=lambda one: one["name"])
         return found if detail else [one["name"] for one in found]
 
@@ -221,6 +280,13 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
 
     def pipe_file(self, path: Any, value: Any, mode: str = "overwrite", **_: Any) -> None:
         path = self._strip_protocol(path)
+        if self._intrans:  # it is there at the end of the transaction, or not at all
+            with self.open(path, "xb" if mode == "create" else "wb") as file:
+                file.write(value)
+            return
+        self._store(path, value, mode)
+
+    def _store(self, path: str, value: Any, mode: str) -> None:
         self._with_parents(path, lambda: self.remote.write(path, value, exclusive=mode == "create"))
 
     def get_file(self, rpath: Any, lpath: Any, callback: Any = None, **_: Any) -> None:
@@ -236,7 +302,10 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
         if callback is not None:
             callback.set_size(one.size)
         if one.size <= self.remote.SMALL_BYTES:
-            store_file(os.fsencode(lpath), self.remote.read(rpath), is_new=False)
+            data = self.remote.read(rpath)
+            store_file(os.fsencode(lpath), data, is_new=False)
+            if callback is not None:
+                callback.absolute_update(len(data))
             return
         self.remote.get(
             _quote(rpath), os.fspath(lpath), no_target_directory=True, progress=_tell(callback)
@@ -248,7 +317,14 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
         rpath = self._strip_protocol(rpath)
         if os.path.isdir(lpath):
             self.makedirs(rpath, exist_ok=True)
-            return
+        elif self._intrans:  # as in pipe_file
+            with open(lpath, "rb") as file, self.open(rpath, "xb" if mode == "create" else "wb") as there:
+                shutil.copyfileobj(file, there)
+        else:
+            self.send_file(lpath, rpath, callback, mode)
+
+    def send_file(self, lpath: Any, rpath: str, callback: Any, mode: str) -> None:
+        """At once, whatever the transaction is."""
         if mode == "create" and self.exists(rpath):
             raise FileExistsError(rpath)
         size = os.path.getsize(lpath)
@@ -256,7 +332,9 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
             callback.set_size(size)
         if size <= self.remote.SMALL_BYTES:
             with open(lpath, "rb") as file:
-                self.pipe_file(rpath, file.read())
+                self._store(rpath, file.read(), mode)
+            if callback is not None:
+                callback.absolute_update(size)
             return
         self._with_parents(rpath, lambda: self.remote.put(
             os.fspath(lpath), rpath, no_target_directory=True, progress=_tell(callback)
@@ -274,82 +352,24 @@ class EscpFileSystem(AbstractFileSystem):  # type: ignore[misc]  # fsspec has no
             write()
 
     def open(self, path: Any, mode: str = "rb", **more: Any) -> Any:
+        mode = check_mode(mode)
         if "b" in mode:
             return super().open(path, mode, **more)
         words = {name: more.pop(name) for name in ("encoding", "errors", "newline") if name in more}
-        return _Text(self.open(path, mode.replace("t", "") + "b", **more), **words)
+        return Text(self.open(path, mode + "b", **more), **words)
 
     def _open(self, path: Any, mode: str = "rb", block_size: Any = None, autocommit: bool = True,
               cache_options: Any = None, **more: Any) -> Any:  # fmt: skip
         if mode == "rb":
-            return _Reader(self, path, mode, block_size or "default", autocommit=autocommit,
-                           cache_options=cache_options, **more)  # fmt: skip
+            return Reader(self, path, mode, block_size or "default", autocommit=autocommit,
+                          cache_options=cache_options, **more)  # fmt: skip
         path = self._strip_protocol(path)
         if mode[0] == "x" and self.exists(path):
             raise FileExistsError(path)
-        return _Writer(self, path, mode, autocommit=autocommit)
-
-
-class _Reader(AbstractBufferedFile):  # type: ignore[misc]  # as above
-    """Reads ranges as they are wanted, of the file that was there when it was opened."""
-
-    def _fetch_range(self, start: int, end: int) -> bytes:
-        data = self.fs.remote.read(self.path, start, end - start)
-        if len(data) < min(end, self.size) - start:
-            raise RemoteFileError(f"{self.fs.host}:{self.path}: the source changed while it was read")
-        return bytes(data)
-
-
-class _Writer(io.FileIO):
-    """Kept here, and sent when it is closed. Until then, and after an exception, what was there stays."""
-
-    def __init__(self, fs: EscpFileSystem, path: str, mode: str, *, autocommit: bool):
-        self.path = path
-        self._fs = fs
-        self._folder = tempfile.TemporaryDirectory()
-        self._name = os.path.join(self._folder.name, "contents")
-        self._autocommit = autocommit
-        self._is_new = mode[0] == "x"
-        if mode[0] in "ar" and fs.exists(path):
-            fs.get_file(path, self._name)
-        elif mode[0] == "r":
-            raise FileNotFoundError(path)
-        plain = "r+b" if mode[0] == "r" else mode.replace("x", "w")
-        super().__init__(self._name, plain.replace("b", ""))
-
-    def close(self) -> None:
-        if self.closed:
-            return
-        super().close()
-        if self._autocommit:
-            self.commit()
-
-    def commit(self) -> None:
-        try:
-            self._fs.put_file(self._name, self.path, mode="create" if self._is_new else "overwrite")
-        finally:
-            self._folder.cleanup()
-
-    def discard(self) -> None:
-        self._autocommit = False
-        super().close()
-        self._folder.cleanup()
-
-    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
-        if kind is not None:
-            self.discard()
-        else:
-            self.close()
-
-
-class _Text(io.TextIOWrapper):
-    """Tells what it writes to of an exception: io's own closes it, as if all had been written."""
-
-    def __exit__(self, kind: Any, value: Any, trace: Any) -> None:
-        if kind is not None and isinstance(self.buffer, _Writer):
-            self.buffer.discard()
-        else:
-            self.close()
+        file = Writer(self, path, mode, autocommit=autocommit)
+        if not autocommit and mode[0] == "r":  # fsspec takes it for one that is read
+            self.transaction.files.append(file)
+        return file
 
 
 def _list_above(path: str) -> Iterator[str]:
