@@ -19,6 +19,7 @@ struct escp_shmem {
     uint64_t size; /* of a file that is sent */
     uint64_t next; /* block to claim; below the lock */
     uint64_t n_complete;
+    uint64_t n_found; /* blocks that a program before this one may have completed: of the first lap */
     pthread_mutex_t lock;
     int fd;
     char path[];
@@ -160,7 +161,9 @@ int escp_shmem_create(const char *folder, int direction, uint32_t block_bytes, u
 
 int escp_shmem_attach(const char *path, struct escp_shmem **attached) {
     int fd = open(path, O_RDWR | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    return fd < 0 ? -errno : take(fd, path, attached);
+    int rc = fd < 0 ? -errno : take(fd, path, attached);
+    if (!rc && (*attached)->plan.direction == SEGMENT_SEND) (*attached)->n_found = (*attached)->plan.n_blocks;
+    return rc;
 }
 
 const char *escp_shmem_path(const struct escp_shmem *s) { return s->path; }
@@ -269,6 +272,13 @@ int escp_shmem_claim(struct escp_shmem *s, struct escp_shmem_block *block, int t
         uint32_t seen = segment_load(&s->shared->client_bell);
         uint32_t word = segment_load(&s->shared->words[number % s->plan.n_blocks]);
         if ((rc = check_escp(s))) break;
+        if (number < s->n_found && word == segment_word(number, s->plan.n_blocks, WORD_FULL)) {
+            __atomic_add_fetch(&s->n_complete, 1, __ATOMIC_SEQ_CST);
+            __atomic_store_n(&s->next, ++number, __ATOMIC_RELEASE);
+            if (number * s->plan.block_bytes < size) continue;
+            pthread_mutex_unlock(&s->lock);
+            return 0;
+        }
         if (word == segment_word(number, s->plan.n_blocks, wanted)) {
             __atomic_store_n(&s->next, number + 1, __ATOMIC_RELEASE);
             break;
@@ -325,6 +335,7 @@ int escp_shmem_outcome(struct escp_shmem *s, int timeout_ms) {
         int rc;
         if (state == ESCP_COMPLETE) return 0;
         if (state == ESCP_FAILED) return -ECANCELED;
+        if (state == ESCP_AWAITED && segment_load(&s->shared->client_state) == CLIENT_FAILED) return -ECANCELED;
         if ((rc = sleep_until(s, seen, until))) return rc;
     }
 }

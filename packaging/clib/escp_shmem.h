@@ -52,7 +52,8 @@ struct escp_shmem_block {
  * of the file that is sent, 0 for ESCP_SHMEM_RECEIVE. Segments there that killed programs have left are removed. */
 int escp_shmem_create(const char *folder, int direction, uint32_t block_bytes, uint32_t n_blocks, uint64_t size,
                       struct escp_shmem **made);
-/* Becomes the program of a segment that another one has made and that no living one has (-EBUSY). */
+/* Becomes the program of a segment that another one has made and that no living one has (-EBUSY). Blocks that it has
+ * completed stay so: claim gives the others. */
 int escp_shmem_attach(const char *path, struct escp_shmem **attached);
 /* For the command line. It stays valid until close, but nothing has the name once escp has attached the segment. */
 const char *escp_shmem_path(const struct escp_shmem *s);

@@ -1,5 +1,7 @@
 """Programs that share memory, and their threads, beside one another: packaging/clib (docs/shmem.md)."""
 
+import errno
+import signal
 import subprocess
 
 import pytest
@@ -39,3 +41,29 @@ def test_programs_that_begin_at_the_same_time_remove_nothing_of_each_other(memor
     command = [compile_client(SOURCE), "crowd", memory, "1500"]
     crowd = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(4)]
     assert [one.communicate(timeout=120)[0] for one in crowd] == ["wrong 0\n"] * 4
+
+
+@pytest.mark.parametrize("n", [0, 1, 3, 8])
+def test_program_goes_on_where_another_one_was_killed(escp, memory, target, n):
+    """It waited for a block to be free that was full, and escp for one that never came."""
+    first = subprocess.Popen(
+        [compile_client(SOURCE), "leave", memory, str(n)], stdout=subprocess.PIPE, text=True
+    )
+    path = first.stdout.readline().strip()
+    first.send_signal(signal.SIGKILL)
+    first.communicate()
+    second = subprocess.Popen(
+        [compile_client(SOURCE), "go-on", memory, path], stdout=subprocess.PIPE, text=True
+    )
+    assert second.stdout.readline() == "attached\n"
+    done = escp.run("--ioengine=shmem::posix", path, target / "file")
+    told = second.communicate(timeout=60)[0].split()
+    assert done.code == 0, done.err
+    assert told == f"claim 0 claimed {20 - max(0, n - (n > 1))} end 0 outcome 0".split()
+    data = (target / "file").read_bytes()
+    assert data == b"".join(bytes([ord("a") + number]) * 4096 for number in range(20))[:-5]
+
+
+def test_who_gives_up_waits_for_nobody(memory):
+    said = say(memory, "give-up")
+    assert said["outcome"] == -errno.ECANCELED and said["waited"] < 2000

@@ -3,6 +3,9 @@
  * crowd FOLDER N   makes N segments, one after the other, and tells how many could not be had, or were gone
  * claims FOLDER    one thread waits for a block; another waits 100 ms for one, which is told as `waited`
  * complete FOLDER  of a block that nobody has claimed: what that returned
+ * leave FOLDER K   completes K blocks of 20 in a ring of 8, all but the second, tells the path and waits to be killed
+ * go-on FOLDER PATH   attaches that, completes the rest, and tells how many blocks it claimed, and what came of it
+ * give-up FOLDER   calls error before escp has come, and outcome
  */
 #include <escp_shmem.h>
 #include <pthread.h>
@@ -43,7 +46,39 @@ int main(int n, char **words) {
         printf("wrong %d\n", n_wrong);
         return 0;
     }
+    if (!strcmp(words[1], "leave")) {
+        if (escp_shmem_create(words[2], ESCP_SHMEM_SEND, 4096, 8, 20 * 4096 - 5, &s)) return 1;
+        for (int i = 0; i < atoi(words[3]) && escp_shmem_claim(s, &block, 0) == 1; i++) {
+            memset(block.data, 'a' + (int)(block.offset / 4096), block.n);
+            if (i != 1) escp_shmem_complete(s, &block);
+        }
+        puts(escp_shmem_path(s));
+        fflush(stdout);
+        for (;;) pause();
+    }
+    if (!strcmp(words[1], "go-on")) {
+        if (escp_shmem_attach(words[3], &s)) return 1;
+        puts("attached");
+        fflush(stdout);
+        while ((rc = escp_shmem_claim(s, &block, 20000)) == 1) {
+            memset(block.data, 'a' + (int)(block.offset / 4096), block.n);
+            escp_shmem_complete(s, &block);
+            n_wrong++;
+        }
+        printf("claim %d claimed %d end %d ", rc, n_wrong, escp_shmem_end(s));
+        printf("outcome %d\n", escp_shmem_outcome(s, 20000));
+        escp_shmem_close(s);
+        return 0;
+    }
     if (escp_shmem_create(words[2], ESCP_SHMEM_SEND, 4096, 2, 40960, &s)) return 1;
+    if (!strcmp(words[1], "give-up")) {
+        escp_shmem_error(s, 5);
+        since = clock_ms();
+        rc = escp_shmem_outcome(s, 5000);
+        printf("outcome %d waited %ld\n", rc, clock_ms() - since);
+        escp_shmem_close(s);
+        return 0;
+    }
     if (escp_shmem_claim(s, &block, 0) != 1) return 1;
     if (!strcmp(words[1], "complete")) {
         block.offset += 4096;
