@@ -4,6 +4,7 @@ A site that has one already needs none of this: docs/tls.md says what its certif
 """
 
 import datetime
+import fcntl
 import ipaddress
 import os
 import re
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 
 CA_DAYS, HOST_DAYS, USER_DAYS = 3650, 397, 90
 CRL_DAYS = 397
+# The name of a file that is not there (ada, beef) must not look like a number.
+_SERIAL = re.compile(r"0[xX][0-9a-fA-F]+|[0-9a-fA-F]{16,}")
 _EARLY = datetime.timedelta(minutes=5)  # clocks of hosts differ
 _NAMES_HINT = "DNS:dtn2.example.org or IP:192.0.2.7 for a host, URI:escp://site/alice for a user"
 
@@ -96,14 +99,19 @@ def revoke(ca: str, words: "Iterable[str]") -> list[str]:
     folder = Folder(ca)
     certificate, key = _load_ca(folder)
     serials = [_find_serial(word, certificate) for word in words]
-    before = list(read_crl(folder.find(keyfiles.CRL), [certificate])[0])
-    known = {entry.serial_number for entry in before}
-    now = datetime.datetime.now(datetime.UTC)
-    added = [
-        x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
-        for serial in dict.fromkeys(serials) if serial not in known
-    ]  # fmt: skip
-    _write_crl(folder, certificate, key, [*before, *added])
+    fd = os.open(folder.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)  # or what another one takes back meanwhile would not be in the list
+        before = list(read_crl(folder.find(keyfiles.CRL), [certificate])[0])
+        known = {entry.serial_number for entry in before}
+        now = datetime.datetime.now(datetime.UTC)
+        added = [
+            x509.RevokedCertificateBuilder().serial_number(serial).revocation_date(now).build()
+            for serial in dict.fromkeys(serials) if serial not in known
+        ]  # fmt: skip
+        _write_crl(folder, certificate, key, [*before, *added])
+    finally:
+        os.close(fd)
     return [f"{serial:x}" for serial in serials]
 
 
@@ -234,21 +242,27 @@ def _write_crl(
 
 def _find_serial(word: str, ca: x509.Certificate) -> int:
     """Of a certificate's file, or directory, or the number itself."""
-    path = os.path.join(word, keyfiles.CERTIFICATE) if os.path.isdir(word) else word
-    if os.path.exists(path):
+    is_directory = os.path.isdir(word)
+    path = os.path.join(word, keyfiles.CERTIFICATE) if is_directory else word
+    if is_directory or os.path.exists(path):
         try:
             found = x509.load_pem_x509_certificate(keyfiles.read_public(path))
         except ValueError as e:
             raise UsageError(f"'{path}' is no certificate: {shorten(e)}", "") from e
         if found.issuer != ca.subject:
             raise UsageError(f"'{path}' is no certificate of this authority", "")
-        return found.serial_number
-    try:
-        serial = int(word, 16)
-    except ValueError:
-        serial = 0
+        serial = found.serial_number
+    else:
+        serial = int(word, 16) if _SERIAL.fullmatch(word) else 0
     if not 0 < serial < 1 << 160:
-        raise UsageError(f"'{word}' is neither a certificate's file nor a serial number", "")
+        raise UsageError(
+            f"'{word}' is neither a certificate's file nor a serial number", "a short number begins with 0x"
+        )
+    if serial == ca.serial_number:
+        raise UsageError(
+            f"'{word}' is the authority's own certificate, which it can't take back",
+            "whoever is no longer to trust it removes its ca.pem",
+        )
     return serial
 
 

@@ -4,6 +4,7 @@ import datetime
 import os
 import stat
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -90,6 +91,42 @@ def test_revoked_by_file_directory_and_number(ca):
     assert (
         len(authority.read_crl(str(ca / "crl.pem"), authority.read_authorities(str(ca / "ca.pem")))[0]) == 3
     )
+
+
+@pytest.mark.parametrize(
+    "word", ["ca", "ada", "beef", "DE_AD", "+ada", " ada ", "0x", "0x0", "-1", "empty", "f" * 41]
+)
+def test_what_is_no_serial_number_takes_nothing_back(ca, tmp_path, monkeypatch, word):
+    """The name of a file that is not there, or of a directory without a certificate, was a small number."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "beef").mkdir()
+    before = (ca / "crl.pem").read_bytes()
+    with pytest.raises(EscpError):
+        authority.revoke(str(ca), [word])
+    assert (ca / "crl.pem").read_bytes() == before
+    assert authority.revoke(str(ca), ["0xada"]) == ["ada"]
+
+
+@pytest.mark.parametrize("is_file", [True, False])
+def test_authority_does_not_take_itself_back(ca, is_file):
+    """Nobody would get in any more, and no host be believed."""
+    before = (ca / "crl.pem").read_bytes()
+    own = authority.read_authorities(str(ca / "ca.pem"))[0].serial_number
+    with pytest.raises(UsageError, match="the authority's own certificate"):
+        authority.revoke(str(ca), [str(ca / "ca.pem") if is_file else f"{own:x}"])
+    assert (ca / "crl.pem").read_bytes() == before
+
+
+def test_two_that_revoke_at_once_lose_nothing(ca):
+    users = [make(ca, f"user{n}", f"URI:escp:{n}") for n in range(12)]
+    threads = [threading.Thread(target=authority.revoke, args=(str(ca), [str(user)])) for user in users]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    found = authority.read_crl(str(ca / "crl.pem"), authority.read_authorities(str(ca / "ca.pem")))[0]
+    assert len(found) == 12
 
 
 @pytest.mark.parametrize(
