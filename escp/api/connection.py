@@ -68,7 +68,9 @@ class Remote:
         start_s = time.monotonic()
         if not isinstance(host, str):
             raise TypeError(f"escp.connect: a host is a str, not {type(host).__name__}")
-        base = parse_location(os.fsencode(host if host.startswith(("scp://", "tls://")) else f"{host}:"))
+        base = parse_location(
+            os.fsencode(host if host.startswith("scp://") or host[:6].lower() == "tls://" else f"{host}:")
+        )
         if base.path or not base.is_remote:
             raise UsageError(f"escp.connect: '{host}' is not a host", "write host, or user@host")
         self._base = base

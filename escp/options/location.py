@@ -90,8 +90,11 @@ NOWHERE = Location(None, None, None, b"")
 
 def parse_location(word: bytes) -> Location:
     """Parse one operand. Raises UsageError naming the word if it is remote and not well formed."""
-    if word.startswith((_URI_PREFIX, _TLS_PREFIX)):
-        return _parse_uri(word, is_tls=word.startswith(_TLS_PREFIX))
+    is_tls = (
+        word[: len(_TLS_PREFIX)].lower() == _TLS_PREFIX
+    )  # scp:// is as scp has it, which has no other one
+    if is_tls or word.startswith(_URI_PREFIX):
+        return _parse_uri(word, is_tls=is_tls)
     at = _find_colon(word)
     if at < 0:
         return Location(None, None, None, word)

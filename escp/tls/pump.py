@@ -176,25 +176,26 @@ class Pump:
         self._sock.close()
 
 
-def explain(error: Exception) -> str:
-    """Why TLS, or the network below it, ended, in a few words."""
+def explain(error: Exception, *, whose: str = "this user's") -> str:
+    """Why TLS, or the network below it, ended, in a few words. *whose*: the certificate on this side."""
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"its certificate is refused: {error.verify_message}"
     if isinstance(error, ssl.SSLError):
         reason = error.reason or ""
-        return _ALERTS.get(reason, reason.lower().replace("_", " ") or "the connection was cut")
+        said = _ALERTS.get(reason, reason.lower().replace("_", " ") or "the connection was cut")
+        return said.format(whose=whose)
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
     return (getattr(error, "strerror", None) or str(error)).lower()
 
 
-# What the daemon's OpenSSL says of the certificate that it was shown, in OpenSSL's words here.
+# What the other side's OpenSSL says of the certificate that it was shown, in OpenSSL's words here.
 _ALERTS = {
-    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "it says that this user's certificate has expired, or its own crl.pem",
-    "SSLV3_ALERT_CERTIFICATE_REVOKED": "it says that this user's certificate was revoked",
-    "TLSV1_ALERT_UNKNOWN_CA": "it says that another CA made this user's certificate, or has no list of it",
-    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "it says that this user's certificate has the wrong purpose",
-    "SSLV3_ALERT_BAD_CERTIFICATE": "it says that this user's certificate is not valid, or not yet",
+    "SSLV3_ALERT_CERTIFICATE_EXPIRED": "it says that {whose} certificate has expired, or its own crl.pem",
+    "SSLV3_ALERT_CERTIFICATE_REVOKED": "it says that {whose} certificate was revoked",
+    "TLSV1_ALERT_UNKNOWN_CA": "it says that another CA made {whose} certificate, or has no list of it",
+    "SSLV3_ALERT_UNSUPPORTED_CERTIFICATE": "it says that {whose} certificate has the wrong purpose",
+    "SSLV3_ALERT_BAD_CERTIFICATE": "it says that {whose} certificate is not valid, or not yet",
     "TLSV13_ALERT_CERTIFICATE_REQUIRED": "it asks for a certificate, and got none",
     "TLSV1_ALERT_PROTOCOL_VERSION": "it speaks no TLS 1.3",
     "UNSUPPORTED_PROTOCOL": "it speaks no TLS 1.3",

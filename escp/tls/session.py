@@ -41,7 +41,7 @@ def serve(plain: socket.socket, peer: tuple[str, int], policy: Policy, report: s
     try:
         sock = _shake_hands(plain, policy)
     except (OSError, EscpError) as e:
-        _tell(report, {"failure": explain(e) if isinstance(e, OSError) else str(e)})
+        _tell(report, {"failure": explain(e, whose="this host's") if isinstance(e, OSError) else str(e)})
         return EXIT_SSH
     try:
         certificate = read_peer_certificate(sock)

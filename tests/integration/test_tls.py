@@ -227,6 +227,8 @@ def test_wrong_host(host, alice, run, source, there, place):
     host.reload()
     assert "another host" in run(alice, source, host.place(there), code=10).error
     assert "another host" in run(alice, source, host.place(there, "localhost"), code=10).error
+    log = host.wait_for("certificate is not valid")  # whose: that user's is
+    assert "this host's certificate" in log and "this user's" not in log
 
 
 def test_no_certificate(host, alice):

@@ -26,6 +26,7 @@ from escp.options.location import Location, parse_location
         (b"scp://h", None, "h", None, b""),
         (b"scp://h/", None, "h", None, b""),
         (b"scp://h/x", None, "h", None, b"x"),
+        (b"SCP://h/x", None, "SCP", None, b"//h/x"),  # as scp has it
         (b"scp://h//tmp/x", None, "h", None, b"/tmp/x"),
         (b"scp://u%41@h:99/c+d%20e", "uA", "h", 99, b"c d e"),
         (b"scp://u;fingerprint=x@h/y", "u", "h", None, b"y"),
@@ -45,6 +46,7 @@ def test_remote(word, user, host, port, path):
     ("word", "host", "port", "path"),
     [
         (b"tls://h", "h", None, b""),
+        (b"TLS://h/x", "h", None, b"x"),
         (b"tls://h/", "h", None, b""),
         (b"tls://h/dir/", "h", None, b"dir/"),
         (b"tls://h:99//tmp/x%20y", "h", 99, b"/tmp/x y"),
