@@ -40,6 +40,7 @@ class Policy:
             self._context = make_context(self._folder, is_daemon=True)
             self._users = read_users(self._folder.find(keyfiles.USERS))
             authorities = read_authorities(self._folder.find(keyfiles.CA))
+            self._trusted = {(one.issuer.public_bytes(), one.serial_number) for one in authorities}
             lists = read_crl(self._folder.find(keyfiles.CRL), authorities)
             self._revoked = {(crl.issuer.public_bytes(), one.serial_number) for crl in lists for one in crl}
             self._limits = _read_limits()
@@ -76,6 +77,11 @@ class Policy:
                 raise TlsError(
                     f"{whose}the certificate of {certificate.title} was revoked", "have a new one made"
                 )
+        if self._trusted.isdisjoint(certificate.above):  # OpenSSL has asked that when it logged in
+            raise TlsError(
+                f"the authority of the certificate of {certificate.title} is not in {keyfiles.CA} any more",
+                "have one made by another authority",
+            )
         return self._users.find(certificate)
 
 
