@@ -50,6 +50,7 @@ PEER_SILENT_S = 600.0  # an agent that says nothing for so long is lost; until t
 
 INITIATOR_SILENT_S = 600.0  # the same for the initiator
 ANSWER_TIMEOUT_S = 120.0  # for an answer that an agent owes, while it sends keepalives
+TOLD_S = 8.0  # so long what an agent says of a connection counts: it says it every 5 s
 SHUTDOWN_TIMEOUT_S = 3.0  # for the agent and ssh to end by themselves once asked to
 
 # --- The agent's command line -------------------------------------------------------------------

@@ -9,10 +9,10 @@ Where the answers to hellos are swallowed, one end has taken a later connection 
 hello gives it one more, over which nothing comes either. Who waits for a disk has the other end's.
 """
 
+from escp.constants import TOLD_S
 from escp.control.messages import Mute
 from escp.errors import NetworkError
 from escp.jobs.standstill import STILL_S
-from escp.streams.streams import TOLD_S
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -8,10 +8,11 @@ import select
 
 from escp._fast.crypto.channel import Channel
 from escp._fast.planes.relay import RelayPlane
+from escp.constants import TOLD_S
 from escp.errors import NetworkError, describe_errno
 from escp.lean import sockets
 from escp.streams.listener import RETRY_S
-from escp.streams.streams import TOLD_S, Streams, shut
+from escp.streams.streams import Streams, shut
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

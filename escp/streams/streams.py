@@ -49,7 +49,6 @@ SILENT_LOOK_S = 1.0
 # says of it. Ends that wait say something every 5 or 7 s (`IDLE_S` and `SAY_S` of the native code).
 MUTE_S = 20.0
 FIRST_WORDS_S = 8.0  # the same of one that has brought its hello only: the answer may never have arrived
-TOLD_S = 8.0  # so long what an agent says of a connection counts: it says it every 5 s
 SO_MAX_PACING_RATE = 47
 _FIONREAD, _TIOCOUTQ = 0x541B, 0x5411  # <asm-generic/ioctls.h>
 UNSENT_BYTES = 131072  # of a stream whose rate is limited
