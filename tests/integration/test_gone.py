@@ -11,6 +11,7 @@ from tests.support.command import TIMEOUT_S
 from tests.support.directions import ALL, EMBEDDED, in_all_directions
 from tests.support.fuse import FuseFile, mounted
 from tests.support.fusetarget import dying_target
+from tests.support.waiting import wait_for
 
 N_FILES = 3000
 everywhere = pytest.mark.parametrize("way", [*ALL, EMBEDDED], ids=lambda way: way.name)
@@ -32,6 +33,26 @@ def test_removed_target_ends_the_copy_with_one_sentence(escp, source, target, wa
     assert done.error.removeprefix("box: ") == f"the target '{place}' is gone: no such file or directory"
     assert done.hint.startswith("was it removed")
     assert done.err.count("escp: error: ") == 1, done.err
+    escp.assert_nothing_left()
+
+
+@in_all_directions
+def test_removed_directory_in_the_target_is_said_to_be_missing(escp, source, target, way):
+    """Not, as ext4 has it of a nameless file there, "operation not permitted"."""
+    for name in ("gone", "stays"):
+        (source / name).mkdir()
+        for i in range(N_FILES // 4):
+            (source / name / f"{i}").write_bytes(b"x" * 1000)
+    process = escp.start("-r", "-t1", "-l", "800K", way.source(source), way.target(target))
+    place = target / "source" / "gone"
+    wait_for(lambda: place.is_dir() and len(os.listdir(place)) > 20)
+    while place.exists():
+        shutil.rmtree(place, ignore_errors=True)
+    done = escp.finish(process, TIMEOUT_S)
+    assert done.code == 1, done.err
+    told = {line.rpartition(": ")[2] for line in done.err.splitlines() if "/gone/" in line}
+    assert told == {"no such file or directory"}, done.err
+    assert len(os.listdir(target / "source" / "stays")) == N_FILES // 4
     escp.assert_nothing_left()
 
 

@@ -2,11 +2,11 @@
 
 from libc.stdint cimport uint32_t, uint64_t
 
-from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, EACCES, EEXIST, EINVAL, EISDIR, ELOOP,
-                                   ENOENT, EOPNOTSUPP, EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW,
+from escp._fast.base.libc cimport (AT_EMPTY_PATH, AT_FDCWD, AT_REMOVEDIR, EACCES, EEXIST, EINVAL, EISDIR, ELOOP, ENOENT,
+                                   EOPNOTSUPP, EPERM, EXDEV, O_CLOEXEC, O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW,
                                    O_PATH, O_RDWR, O_TMPFILE, O_WRONLY, S_ISGID, c_close, dup, errno, escp_flag,
-                                   escp_raise_flag, fchmodat, free, fstatat, memcpy, mkdirat, openat, stat_t,
-                                   strlen, unlinkat)
+                                   escp_raise_flag, fchmodat, free, fstatat, memcpy, mkdirat, openat, stat_t, strlen,
+                                   unlinkat)
 from escp._fast.base.paths cimport SLASH, last_slash
 from escp._fast.base.types cimport (FAST_FORBIDDEN, FAST_SAME_FILE, FAST_SYS, FAST_UNSAFE, MAX_PATH_BYTES, clear, fail,
                                     fast_err, is_kept)
@@ -300,9 +300,11 @@ cdef int create_at(tree *t, int dirfd, const char *directory, size_t n, const en
     # The kernel applies umask and default ACLs to the source's mode, here as for any new file.
     if not escp_flag(&t.lacks_tmpfile):
         f.fd = openat(dirfd, ".", O_TMPFILE | way, mode)
-        if f.fd >= 0 or (errno != EOPNOTSUPP and errno != EISDIR and errno != EINVAL and errno != ENOENT):
+        if f.fd >= 0 or (errno != EOPNOTSUPP and errno != EISDIR and errno != EINVAL and errno != ENOENT
+                         and errno != EPERM):
             return f.fd
-        escp_raise_flag(&t.lacks_tmpfile)
+        if errno != EPERM:  # ext4 says so of a directory that was removed; of a name there it says the truth
+            escp_raise_flag(&t.lacks_tmpfile)
     name_temporary(&t.id, f.temporary)
     f.fd = openat(dirfd, f.temporary, O_CREAT | O_EXCL | O_NOFOLLOW | way, mode)
     f.has_temporary_name = f.fd >= 0
