@@ -95,6 +95,7 @@ def prepare_process() -> None:
 
 HELD_FILES = 256  # MAX_HELD of _fast/receive/receive_state.pxd
 SPARE_FILES = 8  # for what is open for a moment only
+DIRTY_FILES = 16  # MAX_DIRTY of _fast/files/durable.pxd
 
 
 def count_free_files() -> int:
@@ -120,18 +121,23 @@ def share_for_sender(n_streams: int, n_walkers: int, *, is_local: bool) -> tuple
     return n_walkers, _check_share(left - 3 * n_walkers)  # a directory, what leads there, and a file
 
 
-def share_for_receiver(n_streams: int, *, holds_small: bool = False) -> tuple[int, int, int]:
-    """(directories that a stream keeps open, large files of all streams, small files that a stream holds).
+def share_for_receiver(
+    n_streams: int, *, holds_small: bool = False, is_durable: bool = False
+) -> tuple[int, int, int, int]:
+    """(directories that a stream keeps open, large files of all streams, small files that a stream holds,
+    directories of all streams that wait for their sync).
 
-    *holds_small*: small files wait for their names. Raises as above.
+    *holds_small*: small files wait for their names. *is_durable*: so do directories. Raises as above.
     """
     left = count_free_files() - SPARE_FILES - 4 * n_streams  # a socket, once more, and two for a small file
+    n_dirty = min(DIRTY_FILES, max(1, left // 4)) if is_durable else 0
+    left -= n_dirty
     n_held = min(HELD_FILES, left // 8 // n_streams) if holds_small else 0
     left -= 2 * n_held * n_streams  # each may have a directory of its own
     n_cached = max(1, left // 2 // n_streams)
     left -= n_cached * n_streams
     # A large file has its directory, and its journal where there is room for that.
-    return n_cached, _check_share(max(left // 3, min(left // 2, 1))), n_held
+    return n_cached, _check_share(max(left // 3, min(left // 2, 1))), n_held, n_dirty
 
 
 def _check_share(n: int) -> int:

@@ -100,11 +100,13 @@ class ReceiveEnd:
         Raises ProtocolError when it is not offered here, OSError as SendEnd.
         """
         holds_small = self.wanted.is_durable or self.wanted.reads_back
-        n_cached, self.max_large, n_held = share_for_receiver(n_streams, holds_small=holds_small)
+        n_cached, self.max_large, n_held, n_dirty = share_for_receiver(
+            n_streams, holds_small=holds_small, is_durable=self.wanted.is_durable
+        )
         with OfferErrors(), _SharingErrors(self.wanted, is_remote=self._is_remote):
             self.plane = ReceivePlane(
                 self.wanted, n_streams=n_streams, block_bytes=block_bytes, direct_bytes=direct_bytes,
-                n_cached=n_cached, n_held=n_held, root_fd=self.destination.root_fd,
+                n_cached=n_cached, n_held=n_held, n_dirty=n_dirty, root_fd=self.destination.root_fd,
                 target_name=self.destination.name, in_place_fd=self.destination.in_place_fd,
                 follows_umask=self._follows_umask,
                 brings_root=not (self.destination.is_directory or self.destination.name),

@@ -137,6 +137,35 @@ def test_directory_that_can_t_be_synced(escp, library, source, target, way):
     assert "not safe on its disk (--fsync): input/output error" in done.error and done.hint
 
 
+@pytest.mark.parametrize("number", [errno.EMFILE, errno.ESTALE], ids=errno.errorcode.get)
+@pytest.mark.parametrize("way", [PUSH, LOCAL], ids=lambda way: way.name)
+def test_directory_that_can_t_be_opened_to_be_synced(escp, library, source, target, way, number):
+    """Not the file system, which is opened first, but all that comes after it."""
+    (source / "sub").mkdir()
+    write_random(source / "sub" / "small", 10)
+    settings = {"DISK_FAILS": f"reopen:{number}:3", "DISK_TYPE": UNKNOWN}
+    code = 15 if way.is_to_remote else 14
+    words = ["-r", "--fsync", "-t1", way.source(source), way.target(target)]
+    done = disk.run_on(escp, library, way, *words, code=code, **settings)
+    assert f"not safe on its disk (--fsync): {os.strerror(number).lower()}" in done.error and done.hint
+
+
+@pytest.mark.parametrize("n_files", [28, 32, 36, 40, 44, 52])
+def test_few_open_files_are_enough_or_the_limit_is_named(escp, library, source, target, n_files):
+    """Directories that wait for their sync are open, too: they leave room for the files."""
+    for i in range(60):
+        (source / f"{i}").mkdir()
+        (source / f"{i}" / "small").write_bytes(b"x" * i)
+    settings = [f"export LD_PRELOAD='{library}' DISK_TYPE={UNKNOWN}", f"ulimit -n {n_files}"]
+    agent = escp.write_agent("few", *settings)
+    done = escp.run("-r", "--fsync", source, remote(target), agent=agent)
+    if done.code == 0:
+        assert list_tree(target / "source") == list_tree(source)
+    else:
+        assert done.code == 15 and f"the limit is {n_files} for a process" in done.error, done.err
+        assert list_tree(target) == {}
+
+
 @pytest.mark.parametrize(("call", "number"), [
     ("fsync", errno.ENOSPC), ("sync_file_range", errno.EDQUOT), ("close", errno.ENOSPC),
 ])  # fmt: skip

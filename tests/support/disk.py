@@ -1,7 +1,8 @@
 """A library in front of libc's calls that tells what is asked of a disk, and lets calls fail.
 
 DISK_LOG    a file that gets a line for each: `write 12`, `name 12`, `sync 12`, `syncfs`, `directory 7`
-DISK_FAILS  NAME:ERRNO[:N[:M]] with spaces between: that call of libc fails from its Nth time on, to its Mth
+DISK_FAILS  NAME:ERRNO[:N[:M]] with spaces between: that call of libc fails from its Nth time on, to its Mth;
+            `reopen` is the opening of a directory by its own descriptor
 DISK_TYPE   what fstatfs says of file systems' type: one that is not known, for one
 DISK_BREAKS a command that is run when pages of a file are to be dropped: before it is read back
 """
@@ -89,6 +90,10 @@ int openat64(int fd, const char *path, int flags, ...) {
     unsigned mode = va_arg(rest, unsigned);
     va_end(rest);
     REAL(openat64);
+    if ((flags & O_DIRECTORY) && !(flags & (O_PATH | O_TMPFILE & ~O_DIRECTORY)) && !strcmp(path, ".")) {
+        static int count;
+        if (fails("reopen", &count)) return -1;
+    }
     if (flags & (O_CREAT | O_TMPFILE & ~O_DIRECTORY)) { MAY_FAIL(openat64); }
     return real(fd, path, flags, mode);
 }

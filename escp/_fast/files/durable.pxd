@@ -15,7 +15,7 @@ from escp._fast.base.types cimport fast_err
 
 cdef enum:
     MAX_SYSTEMS = 8  # file systems that one copy syncs as a whole; in more than these it syncs one by one
-    MAX_DIRTY = 16  # directories that wait for their sync
+    MAX_DIRTY = 16  # directories that wait for their sync, at most
 
 
 cdef enum system_kind:
@@ -53,6 +53,7 @@ ctypedef struct durable_set:
     pthread_cond_t over  # a sync has ended
     int n
     file_system systems[MAX_SYSTEMS]
+    int max_dirty  # set before the first thread; each holds a descriptor
     int n_dirty
     dirty_directory dirty[MAX_DIRTY]
     int number  # errno of the first directory that could not be synced

@@ -2,12 +2,12 @@
 
 from libc.stdint cimport uint64_t
 
-from escp._fast.base.libc cimport (EINVAL, ENOSYS, ESPIPE, O_CLOEXEC, O_DIRECTORY, O_PATH, O_RDONLY,
-                                   SYNC_FILE_RANGE_WAIT_AFTER, SYNC_FILE_RANGE_WAIT_BEFORE, SYNC_FILE_RANGE_WRITE,
-                                   c_close, errno, escp_is_memory_fs, escp_syncs_whole, fstat, fsync, memset, openat,
-                                   pthread_cond_broadcast, pthread_cond_destroy, pthread_cond_init, pthread_cond_wait,
-                                   pthread_mutex_destroy, pthread_mutex_init, pthread_mutex_lock, pthread_mutex_unlock,
-                                   stat_t, sync_file_range, syncfs)
+from escp._fast.base.libc cimport (EACCES, EINVAL, EMFILE, ENFILE, ENOSYS, EPERM, ESPIPE, O_CLOEXEC, O_DIRECTORY,
+                                   O_PATH, O_RDONLY, SYNC_FILE_RANGE_WAIT_AFTER, SYNC_FILE_RANGE_WAIT_BEFORE,
+                                   SYNC_FILE_RANGE_WRITE, c_close, errno, escp_is_memory_fs, escp_syncs_whole, fstat,
+                                   fsync, memset, openat, pthread_cond_broadcast, pthread_cond_destroy,
+                                   pthread_cond_init, pthread_cond_wait, pthread_mutex_destroy, pthread_mutex_init,
+                                   pthread_mutex_lock, pthread_mutex_unlock, stat_t, sync_file_range, syncfs)
 from escp._fast.base.types cimport FAST_OK, FAST_SYS, fail, fast_err
 
 cdef enum:
@@ -147,13 +147,38 @@ cdef int sync_again(durable_set *d, const file_system *s, int fd) noexcept nogil
 
 # ---- Directories ------------------------------------------------------------------------------------
 
+cdef void note_number(durable_set *d, int number) noexcept nogil:
+    pthread_mutex_lock(&d.lock)
+    d.number = d.number if d.number else number
+    pthread_mutex_unlock(&d.lock)
+
+
 cdef void sync_directory(durable_set *d, int fd) noexcept nogil:
     cdef int number = errno if fsync(fd) < 0 and not is_no_disk(errno) else 0
     c_close(fd)
     if number:
+        note_number(d, number)
+
+
+cdef void sync_waiting(durable_set *d) noexcept nogil:
+    cdef int fd
+    while True:
+        fd = -1
         pthread_mutex_lock(&d.lock)
-        d.number = d.number if d.number else number
+        if d.n_dirty:
+            d.n_dirty -= 1
+            fd = d.dirty[d.n_dirty].fd
         pthread_mutex_unlock(&d.lock)
+        if fd < 0:
+            return
+        sync_directory(d, fd)
+
+
+cdef void note_unreadable(durable_set *d, int number) noexcept nogil:
+    """A directory that may not be read can't be synced. As a rule it is on a server then, which keeps the names itself.
+    Of all else its names are not safe."""
+    if number != EACCES and number != EPERM:
+        note_number(d, number)
 
 
 cdef int take_place_locked(durable_set *d, int fd, const stat_t *status) noexcept nogil:
@@ -164,7 +189,7 @@ cdef int take_place_locked(durable_set *d, int fd, const stat_t *status) noexcep
     for i in range(d.n_dirty):
         if d.dirty[i].ino == status.st_ino and d.dirty[i].dev == status.st_dev:
             return fd
-    if d.n_dirty == MAX_DIRTY:
+    if d.n_dirty == d.max_dirty:
         oldest = d.dirty[0].fd
         d.n_dirty -= 1
         for i in range(d.n_dirty):
@@ -184,12 +209,15 @@ cdef void note_directory(durable_set *d, const file_system *s, int dirfd) noexce
     s = s if s != NULL else meet(d, dirfd)
     if s != NULL and s.kind != SYSTEM_EACH:
         return
-    # A directory that may not be read can't be synced. As a rule it is on a server then, which keeps the names itself.
     fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    if fd < 0 and (errno == EMFILE or errno == ENFILE):
+        sync_waiting(d)  # those that wait hold descriptors
+        fd = openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     if fd < 0:
+        note_unreadable(d, errno)
         return
     if fstat(fd, &status) < 0:
-        c_close(fd)
+        sync_directory(d, fd)
         return
     pthread_mutex_lock(&d.lock)
     out = take_place_locked(d, fd, &status)
@@ -207,7 +235,10 @@ cdef void note_target(durable_set *d, int root_fd) noexcept nogil:
     cdef int fd = openat(root_fd, ".", O_PATH | O_DIRECTORY | O_CLOEXEC)
     cdef int above
     for _ in range(MAX_DIRTY):
-        if fd < 0 or fstat(fd, &status) < 0 or status.st_ino == ino:  # above / is /
+        if fd < 0 or fstat(fd, &status) < 0:
+            note_unreadable(d, errno)
+            break
+        if status.st_ino == ino:  # above / is /
             break
         ino = status.st_ino
         note_directory(d, NULL, fd)
@@ -223,10 +254,9 @@ cdef int sync_names(durable_set *d, int root_fd, fast_err *err) noexcept nogil:
     cdef int number
     if not d.is_on:
         return 0
+    sync_waiting(d)  # all other threads have ended: none is added
     note_target(d, root_fd)
-    while d.n_dirty:  # all other threads have ended: none is added
-        d.n_dirty -= 1
-        sync_directory(d, d.dirty[d.n_dirty].fd)
+    sync_waiting(d)
     for i in range(d.n):
         number = sync_system(d, &d.systems[i]) if d.systems[i].kind == SYSTEM_WHOLE else 0
         d.number = d.number if d.number else number

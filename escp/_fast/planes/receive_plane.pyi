@@ -13,6 +13,7 @@ class ReceivePlane(Plane):
         target_name: bytes = b"",
         n_cached: int = ...,
         n_held: int = ...,
+        n_dirty: int = ...,
         follows_umask: bool = False,
         in_place_fd: int = -1,
         has_openat2: bool = True,

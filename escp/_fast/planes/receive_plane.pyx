@@ -11,6 +11,7 @@ from escp._fast.base.types cimport MAX_NAME_BYTES, MAX_PATH_BYTES, clear, fast_e
 from escp._fast.crypto.digest cimport digest128
 from escp._fast.files.attributes cimport kept_rules
 from escp._fast.files.cached cimport MAX_CACHED
+from escp._fast.files.durable cimport MAX_DIRTY
 from escp._fast.files.tree cimport tree, tree_tidy
 from escp._fast.io.block_sink cimport BlockSink
 from escp._fast.io.engines cimport find_engine
@@ -81,6 +82,7 @@ cdef class ReceivePlane(Plane):
     *target_name*: the only name that may be written, for a file sent under a new name; b"": any name below *root_fd*.
     *n_cached*: how many directories each stream keeps open.
     *n_held*: how many small files each stream holds back while they wait for the disk (--fsync, --verify).
+    *n_dirty*: how many directories wait open for their sync (--fsync).
     *follows_umask*: new directories are the user's own (a copy to this host): they get modes as mkdir gives. Otherwise
     they get those that scp gives at the other host.
     *in_place_fd*: the target itself, open for writing, when it is a pipe or a device, or what an engine shares with
@@ -93,9 +95,9 @@ cdef class ReceivePlane(Plane):
     """
 
     def __cinit__(self, order, *, int root_fd, int n_streams, uint32_t block_bytes, uint64_t direct_bytes=0,
-                  bytes target_name=b"", int n_cached=MAX_CACHED, int n_held=MAX_HELD, bint follows_umask=False,
-                  int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True, bint brings_root=False,
-                  bint has_old_root=False, bint reconnects=False, BlockSink memory=None):
+                  bytes target_name=b"", int n_cached=MAX_CACHED, int n_held=MAX_HELD, int n_dirty=MAX_DIRTY,
+                  bint follows_umask=False, int in_place_fd=-1, bint has_openat2=True, bint has_tmpfile=True,
+                  bint brings_root=False, bint has_old_root=False, bint reconnects=False, BlockSink memory=None):
         check_streams(n_streams, block_bytes)
         if len(target_name) > MAX_NAME_BYTES or b"/" in target_name or b"\0" in target_name:
             raise ValueError("the target's name is one component")
@@ -112,6 +114,7 @@ cdef class ReceivePlane(Plane):
         self.state.config.n_cached = max(1, min(n_cached, <int>MAX_CACHED))
         self.state.destination.root_fd = root_fd
         self.state.destination.in_place_fd = in_place_fd
+        self.state.destination.durable.max_dirty = max(1, min(n_dirty, <int>MAX_DIRTY))
         self.state.destination.kept.follows_umask = follows_umask
         self.state.destination.kept.umask = read_umask()
         self.state.destination.lacks_openat2 = not has_openat2
