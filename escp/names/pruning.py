@@ -72,6 +72,7 @@ class Pruner:
         self._has_all = False
         self._end = 0  # of what is left of the plan, once it is being carried out
         self._parent: _Parent | None = None
+        self._unsynced = 0  # of the first directory that could not be synced
 
     # ---- Comparing ----------------------------------------------------------------------------------
 
@@ -233,7 +234,7 @@ class Pruner:
     # ---- Carrying it out ----------------------------------------------------------------------------
 
     def prune(self, *, is_dry_run: bool) -> Pruned:
-        """Remove the next of what is planned, or only say what it is."""
+        """Remove the next of what is planned, or only say what it is. None is the last with `unsynced`."""
         paths: list[bytes] = []
         failed: list[bytes] = []
         errnos: list[int] = []
@@ -255,7 +256,12 @@ class Pruner:
                 break
         if self._end == 0:
             self._leave()
-        return Pruned(paths, failed, errnos, self._end == 0)
+        return Pruned(paths, failed, errnos, self._end == 0 and not self._unsynced)
+
+    @property
+    def unsynced(self) -> int:
+        """When all has gone: why that is not safe on the disk, with *is_durable*. Else 0."""
+        return self._unsynced if self._end == 0 else 0
 
     def _remove(self, path: bytes) -> int:
         """0, or the error's number."""
@@ -295,10 +301,14 @@ class Pruner:
         try:
             if self._keeps_times:
                 os.utime(parent.fd, ns=(parent.status.st_atime_ns, parent.status.st_mtime_ns))
-            if self._is_durable:
-                os.fsync(parent.fd)
         except OSError:
             pass  # it is somebody else's, or was itself removed
+        try:
+            if self._is_durable:
+                os.fsync(parent.fd)
+        except OSError as e:
+            if e.errno != errno.EINVAL:  # no disk
+                self._unsynced = self._unsynced or e.errno or errno.EIO
         finally:
             os.close(parent.fd)
 

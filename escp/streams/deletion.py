@@ -7,7 +7,7 @@ from escp._fast.files.beneath import open_directory
 from escp._fast.files.filter import find_excluded
 from escp.control.deletion import Compare, Compared, Inventory, Names, Prune, Pruned
 from escp.control.messages import Message
-from escp.errors import ProtocolError
+from escp.errors import ProtocolError, explain_unsynced
 from escp.names.inventory import Excluder
 from escp.names.inventory import Inventory as SourceInventory
 from escp.names.pruning import Pruner
@@ -52,6 +52,7 @@ class Remover:
         if not wanted.deletes:
             raise ProtocolError("the peer wants something to be deleted, and --delete was not asked for")
         self._is_dry_run = wanted.is_dry_run
+        self._target, self._is_remote = wanted.target, end.is_remote
         self._pruner: Pruner | None = None
         if destination.in_place_fd >= 0:  # a pipe or device: nothing is below it
             return
@@ -65,7 +66,11 @@ class Remover:
         if isinstance(message, Compare):
             return self._pruner.compare(message) if self._pruner else Compared(0, is_done=True)
         assert isinstance(message, Prune)
-        return self._pruner.prune(is_dry_run=self._is_dry_run) if self._pruner else Pruned([], [], [], True)
+        if self._pruner is None:
+            return Pruned([], [], [], True)
+        if self._pruner.unsynced:  # what went has been told
+            raise explain_unsynced(self._target, self._pruner.unsynced, is_remote=self._is_remote)
+        return self._pruner.prune(is_dry_run=self._is_dry_run)
 
     def close(self) -> None:
         if self._pruner:

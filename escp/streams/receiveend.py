@@ -64,6 +64,11 @@ class ReceiveEnd:
         self._loop: EventLoop | None = None
 
     @property
+    def is_remote(self) -> bool:
+        """Whether this process is another host's agent."""
+        return self._is_remote
+
+    @property
     def names_below(self) -> bool:
         """Whether the sources' names go below the target."""
         return self.destination.is_directory

@@ -137,6 +137,25 @@ def test_directory_that_can_t_be_synced(escp, library, source, target, way):
     assert "not safe on its disk (--fsync): input/output error" in done.error and done.hint
 
 
+@in_all_directions
+def test_directory_that_can_t_be_synced_when_names_have_gone(escp, library, source, target, folder, way):
+    """With --delete, which comes when all else is safe: its sync is the last one."""
+    write_random(source / "kept", 10)
+    gone = target / "source" / "gone"
+    log = str(folder / "log")
+    words = ["-r", "--fsync", "--delete", "-t1", way.source(source), way.target(target)]
+    for _ in range(2):
+        gone.mkdir(parents=True, exist_ok=True)
+        disk.run_on(escp, library, way, *words, DISK_LOG=log, DISK_TYPE=UNKNOWN)
+        assert not gone.exists()
+    n_syncs = Path(log).read_text().split().count("sync")
+    gone.mkdir()
+    settings = {"DISK_FAILS": f"fsync:{errno.EIO}:{n_syncs}", "DISK_TYPE": UNKNOWN}
+    done = disk.run_on(escp, library, way, *words, code=15 if way.is_to_remote else 14, **settings)
+    assert "not safe on its disk (--fsync): input/output error" in done.error and done.hint
+    assert not gone.exists()
+
+
 @pytest.mark.parametrize("number", [errno.EMFILE, errno.ESTALE], ids=errno.errorcode.get)
 @pytest.mark.parametrize("way", [PUSH, LOCAL], ids=lambda way: way.name)
 def test_directory_that_can_t_be_opened_to_be_synced(escp, library, source, target, way, number):
