@@ -1,8 +1,22 @@
-"""Children of this process: how they have ended, and how to hear of it."""
+"""Children of this process: pipes to them, how they have ended, and how to hear of it."""
 
 import os
 
 LOOK_S = 0.02  # between two looks, where the kernel does not say when a child ends
+
+
+def open_pipes() -> list[tuple[int, int]]:
+    """For a child's standard input, output and error, its end and ours. OSError leaves none open."""
+    pipes: list[tuple[int, int]] = []
+    try:
+        for _ in range(3):
+            pipes.append(os.pipe2(os.O_CLOEXEC))
+    except OSError:
+        for fds in pipes:
+            for fd in fds:
+                os.close(fd)
+        raise
+    return pipes
 
 
 def exit_code(status: int) -> int:

@@ -22,7 +22,7 @@ from escp.errors import (
     from_exit_code,
 )
 from escp.lean import signals
-from escp.process.children import LOOK_S, exit_code, open_end
+from escp.process.children import LOOK_S, exit_code, open_end, open_pipes
 from escp.process.environment import child_environment
 from escp.process.interrupts import start_deaf
 from escp.process.shortages import explain_shortage, explain_tasks
@@ -265,9 +265,7 @@ def spawn(
     is_tls: bool = False,
 ) -> AgentProcess:
     """Start a child whose standard input, output and error are pipes to here."""
-    child_in, write_fd = os.pipe2(os.O_CLOEXEC)
-    read_fd, child_out = os.pipe2(os.O_CLOEXEC)
-    words_fd, child_err = os.pipe2(os.O_CLOEXEC)
+    (child_in, write_fd), (read_fd, child_out), (words_fd, child_err) = open_pipes()
     child_fds = (child_in, child_out, child_err)
     try:
         pid = start_deaf(lambda: _start_without_dumps(command, child_fds))

@@ -15,7 +15,7 @@ from escp.constants import SERVER, SHUTDOWN_TIMEOUT_S
 from escp.errors import EXIT_REFUSED, EXIT_SSH, EscpError, ProtocolError, describe_errno
 from escp.lean import signals
 from escp.lean.eventloop import EventLoop
-from escp.process.children import LOOK_S, open_end
+from escp.process.children import LOOK_S, open_end, open_pipes
 from escp.process.environment import is_frozen, own_command
 from escp.tls import frames
 from escp.tls.account import become, find_account, make_environment
@@ -168,9 +168,7 @@ class _Session:
         command = own_command()
         if not is_frozen():
             command[1:1] = [] if "-P" in command or "-I" in command else ["-P"]  # not what is in that home
-        agent_in, write_fd = os.pipe()
-        read_fd, agent_out = os.pipe()
-        words_fd, agent_err = os.pipe()
+        (agent_in, write_fd), (read_fd, agent_out), (words_fd, agent_err) = open_pipes()
         try:
             self._pid = os.posix_spawn(
                 command[0],

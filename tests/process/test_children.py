@@ -1,13 +1,15 @@
 """How children have ended, and how that is heard."""
 
+import errno
 import os
+import resource
 import select
 import signal
 import sys
 
 import pytest
 
-from escp.process.children import exit_code, open_end
+from escp.process.children import exit_code, open_end, open_pipes
 
 
 def start(code: str) -> int:
@@ -40,3 +42,26 @@ def test_end_of_a_child_can_be_waited_for():
 
 def test_without_a_descriptor_it_says_so():
     assert open_end(1 << 30) == -1
+
+
+@pytest.mark.parametrize("n_free", range(6))
+def test_pipes_of_a_child_are_all_there_or_none(n_free):
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    taken = [os.dup(0)]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (taken[0] + 64, before[1]))
+    try:
+        with pytest.raises(OSError):
+            while True:
+                taken.append(os.dup(0))
+        free = {taken.pop() for _ in range(n_free)}
+        for fd in free:
+            os.close(fd)
+        with pytest.raises(OSError) as told:
+            open_pipes()
+        assert told.value.errno == errno.EMFILE
+        assert {os.dup(0) for _ in free} == free
+        taken += free
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, before)
+        for fd in taken:
+            os.close(fd)
