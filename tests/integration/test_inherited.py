@@ -130,9 +130,11 @@ def test_working_directory_that_is_gone(folder, source, target, words):
 @needs_source
 @pytest.mark.parametrize("flag", ["-I", "-P"])
 def test_embedded_agent_trusts_no_more_than_this_process(flag):
-    code = "from escp.process.environment import own_command; print(own_command()[1])"
-    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    done = subprocess.run([sys.executable, flag, "-c", code], env=environment, capture_output=True, text=True)
+    code = (
+        f"import sys; sys.path.insert(0, {str(ROOT)!r})\n"  # -I takes none from the environment
+        "from escp.process.environment import own_command; print(own_command()[1])"
+    )
+    done = subprocess.run([sys.executable, flag, "-c", code], capture_output=True, text=True)
     assert done.stdout.split() == [flag], done.stderr
 
 

@@ -5,11 +5,13 @@ from pathlib import Path
 
 from tests.support.command import COMMAND
 from tests.support.leftovers import find_worker
+from tests.support.sanitized import not_sanitized
 
 N_FILES = 60
 LIMIT_FDS, LIMIT_BYTES, LIMIT_ZOMBIES = 60, 90 << 20, 4
 
 
+@not_sanitized
 def test_resources_do_not_grow_with_the_groups(escp, source, target, folder):
     lines = []
     for number in range(N_FILES):

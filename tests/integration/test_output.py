@@ -130,8 +130,10 @@ def test_log_is_whole_when_the_reader_of_its_pipe_is_slow(escp, broken, target, 
 
 @pytest.mark.parametrize("words", [(), ("--json",)], ids=["text", "json"])
 def test_reader_that_wants_no_more_of_a_list_ends_it_quietly(escp, many, target, words):
-    process = escp.start("-n", "-r", *words, many, target)
-    process.stdout.close()  # while it starts: later all may be told but what its thread has still to write
+    reading, writing = os.pipe()
+    os.close(reading)  # before it starts: later all may be told but what its thread has still to write
+    process = escp.start("-n", "-r", *words, many, target, stdout=writing)
+    os.close(writing)
     assert process.stderr.read() == b""
     assert process.wait(30) == 141
 
