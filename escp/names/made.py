@@ -63,6 +63,7 @@ def announce(path: bytes, job: bytes) -> int:
             except OSError:
                 return -1
             else:
+                os.fchmod(to, 0o600)  # whatever a umask has left of it: it is to be read again
                 os.write(to, _text(job, _NONE))
                 return to
         return -1

@@ -64,6 +64,7 @@ def make_path(path: bytes) -> None:
     parent, name = open_parent(path)
     try:
         os.mkdir(name, dir_fd=parent)
+        _unlock(parent, name)
     except FileExistsError:
         if not guarded.is_directory(path):
             raise
@@ -83,6 +84,7 @@ def make_root(path: bytes, mode: int) -> int:
     parent, name = open_parent(path)
     try:
         os.mkdir(name, mode, dir_fd=parent)
+        _unlock(parent, name)
         fd = os.open(name, DIRECTORY_FLAGS | os.O_NOFOLLOW, dir_fd=parent)
     finally:
         os.close(parent)
@@ -98,6 +100,17 @@ def make_root(path: bytes, mode: int) -> int:
         os.close(fd)
         raise
     return fd
+
+
+def _unlock(parent: int, name: bytes) -> None:
+    """A umask like 0777 takes from the maker, too, what he needs to open it: cp and mkdir -p give it back."""
+    fd = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=parent)
+    try:
+        found = os.fstat(fd)
+        if found.st_uid == os.geteuid() and found.st_mode & 0o700 != 0o700:
+            os.chmod(f"/proc/self/fd/{fd}", stat.S_IMODE(found.st_mode) | 0o700)
+    finally:
+        os.close(fd)
 
 
 def _is_ours(directory: int) -> bool:

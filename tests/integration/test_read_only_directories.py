@@ -104,3 +104,29 @@ def test_interrupt_sets_modes_back(escp, source, target):
     process.send_signal(signal.SIGINT)
     escp.finish(process)
     assert stat.S_IMODE(place.stat().st_mode) == 0o555
+
+
+@pytest.mark.parametrize("way", [PUSH, LOCAL], ids=lambda way: way.name)
+@pytest.mark.parametrize("umask", ["777", "577", "277"])
+def test_umask_that_locks_the_maker_out(escp, source, target, way, umask):
+    """As cp and mkdir -p: what is made can be written to until it is whole. Nothing else stays there."""
+    make_tree(source)
+    target.chmod(0o777)
+
+    def copy(*words):
+        if way is PUSH:
+            start = shlex.join([*AS_NOBODY, *AGENT_COMMAND])
+            agent = escp.write_agent("locked", command=f'cd / && umask {umask} && exec {start} "$@"')
+            return escp.copy(*words[:-1], way.target(words[-1]), agent=agent)
+        mask = ("sh", "-c", f'umask {umask}; exec "$@"', "sh")
+        return escp.copy(*words, prefix=(*AS_NOBODY, *mask), cwd="/")
+
+    copy("-r", source, target / "copy")
+    copy("-r", source / "d", source / "h", target / "several")
+    copy("--mkpath", source / "h", target / "a" / "b" / "c")
+    assert sorted(os.listdir(target)) == ["a", "copy", "several"]
+    assert list_tree(target / "copy").keys() == list_tree(source).keys()
+    assert sorted(os.listdir(target / "several")) == ["d", "h"]
+    assert (target / "a" / "b" / "c").read_text() == "h"
+    if way is LOCAL:  # a push sets the modes of the source, as scp does
+        assert stat.S_IMODE((target / "copy").stat().st_mode) == 0o755 & ~int(umask, 8)
