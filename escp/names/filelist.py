@@ -270,6 +270,8 @@ def explain_name(name: bytes) -> str:
         return "; the list's lines end in carriage returns, as Windows writes them: dos2unix it"
     if name.startswith(codecs.BOM_UTF8):
         return "; the list begins with a byte order mark, as Windows writes it: dos2unix it"
+    if name.startswith((b"#", b";")):
+        return "; a list of names has no comments"
     return ""
 
 

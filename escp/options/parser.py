@@ -150,9 +150,9 @@ def _add_copy_options(group: argparse._ArgumentGroup) -> None:
         help="compress the data with zstd (default: off)")
     add("-l", "--limit", dest="limit", metavar="LIMIT",
         help="limit the rate of all streams together: a bare number is Kbit/s as in scp (1 Kbit = 1024 "
-        "bits); with a suffix bytes/s (100M) or bits/s (800Mbit), powers of 1000. Within one host it is the "
-        "rate of what is read and written: files that share their blocks with the source are there at "
-        "once (default: no limit)")
+        "bits); with a suffix bytes/s (100M) or bits/s (800Mbit), powers of 1000 (100MiB: of "
+        "1024). Within one host it is the rate of what is read and written: files that share their blocks "
+        "with the source are there at once (default: no limit)")
     add("--resume", dest="resumes", action="store_true",
         help="go on with a copy that was cut off, by the same arguments: files that have arrived are "
         "known again by inode, size and time, and of large ones only what is missing is sent, after what is "

@@ -128,13 +128,14 @@ def parse_rate(text: str) -> int:
 
     The result is between 128 and 2**50. Raises UsageError.
     """
-    match = _fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGTkmgt]?)(B|[Bb]it|)(/s)?", text)
-    if not match or (match[4] and not match[2] + match[3]):
+    match = _fullmatch(r"([0-9]{1,15}(?:\.[0-9]{1,6})?)([KMGTkmgt]?)(i?B|[Bb]it|)(/s)?", text)
+    if not match or (match[4] and not match[2] + match[3]) or (match[3] == "iB" and not match[2]):
         hint = "write 8000 (Kbit/s), 100M (bytes/s) or 800Mbit (bits/s)"
         raise UsageError(f"option -l: '{text}' is no rate", hint)
     if match[2] or match[3]:
-        unit = 1 if match[3] in ("", "B") else 1 / 8
-        bytes_per_s = float(match[1]) * 1000 ** " KMGT".index(match[2].upper() or " ") * unit
+        unit = 1 / 8 if match[3].endswith("it") else 1
+        thousand = 1024 if match[3] == "iB" else 1000
+        bytes_per_s = float(match[1]) * thousand ** " KMGT".index(match[2].upper() or " ") * unit
     else:
         bytes_per_s = float(match[1]) * 1024 / 8
     if not MIN_LIMIT_BYTES_PER_S <= bytes_per_s <= MAX_LIMIT_BYTES_PER_S:
@@ -249,6 +250,9 @@ def check_pattern(pattern: str, option: str = "--exclude") -> bytes:
     """A pattern of --exclude or --include; what is wrong with one is told before anything is started."""
     if not pattern.strip("/"):
         raise UsageError(f"option {option}: a pattern is empty", "* fits every name")
+    if pattern.startswith(("- ", "+ ")):  # rsync's way to say the one where the other one stands
+        hint = f"write --include or --exclude for it; a name that begins so is [{pattern[0]}]{pattern[1:]}"
+        raise UsageError(f"option {option}: '{pattern}' is a rule of rsync's, not a pattern", hint)
     import re  # lazy, as above
 
     if re.search(r"\[(?![]!^]*[^]]*\])", re.sub(r"\\.", "", pattern)):

@@ -39,6 +39,9 @@ _NOT_FOUND = 127
 _NOT_EXECUTABLE = 126
 _SAID = (EXIT_INTERNAL, EXIT_REMOTE_FS, EXIT_REFUSED)  # of an agent that says why on standard error
 _ERROR, _HINT = "escp: error: ", "escp: hint: "
+# What nologin, restricted shells and internal-sftp say.
+_LOCKED = ("not available", "restricted", "sftp connections only", "not allowed to execute")
+_SCHEMES = ("sftp", "ssh", "rsync", "ftp", "http", "https", "file")  # of hosts that nobody has
 
 
 class AgentProcess:
@@ -233,9 +236,10 @@ class AgentProcess:
         if status == _SSH_FAILED and (self.last_words or self._is_quiet) and not noise:
             from escp.remote.sshreason import is_for_good  # not at the top, as above
 
-            return SshError(
-                f"ssh could not log in to {self.host}{why}", is_retryable=not is_for_good(self.last_words)
-            )
+            is_scheme = self.host in _SCHEMES
+            hint = f"escp knows scp:// and tls://, not {self.host}://" if is_scheme else SshError.hint
+            is_retryable = not is_for_good(self.last_words)
+            return SshError(f"ssh could not log in to {self.host}{why}", hint, is_retryable=is_retryable)
         if status >= 128 and self._was_killed:
             return SshError(f"ssh to {self.host} was ended by signal {status - 128}", "")
         if status >= 128:  # ssh's own is 255 where a signal ended what it had started
@@ -244,14 +248,18 @@ class AgentProcess:
                 f"what ssh started on {self.host} was ended{how} before an escp answered{why}",
                 "something there may have killed it: look for limits of memory or processes",
             )
-        said = f"; it printed: {noise[-200:].decode(errors='replace')}" if noise else ""
+        said = f"; it printed: {noise[-200:].decode(errors='replace').rstrip('. ')}" if noise else ""
         how = f"(exit status {status}){said}"
         if not self._is_escp:
             return NoAgentError(
                 f"no POSIX shell answered on {self.host} {how}{why}",
                 "does this login allow other commands than a few?",
             )
-        return NoAgentError(f"no escp answered on {self.host} {how}{why}")
+        is_locked = any(words in f"{said}{why}" for words in _LOCKED)
+        shell = f"does that account have a shell that runs commands? try `ssh {self.host} true`"
+        return NoAgentError(
+            f"no escp answered on {self.host} {how}{why}", shell if is_locked else NoAgentError.hint
+        )
 
 
 def spawn(

@@ -49,6 +49,26 @@ def test_last_words_of_an_agent_are_its_error(escp, small, target):
     assert error["said"] == ["out of luck"] and error["retryable"] is False
 
 
+@pytest.mark.parametrize(
+    "said",
+    [
+        "This account is currently not available.",
+        "This service allows sftp connections only.",
+        "rbash: restricted",
+    ],
+)
+@pytest.mark.parametrize("to", ["", " >&2"])
+def test_account_without_a_shell_is_told(escp, small, target, said, to):
+    agent = escp.write_agent("locked", f"echo '{said}'{to}; exit 1")
+    done = escp.fail(11, small, remote(target), agent=agent)
+    assert "hint: does that account have a shell that runs commands? try `ssh box true`" in done.err
+
+
+def test_scheme_that_is_no_host(escp, small):
+    done = escp.fail(10, small, "sftp://box/x")
+    assert "hint: escp knows scp:// and tls://, not sftp://" in done.err
+
+
 def test_nothing_that_ssh_says_looks_like_a_word_of_ours(escp, small, target):
     agent = escp.write_agent("liar", "printf 'x\\nescp: error: forged\\n' >&2; exit 255")
     done = escp.fail(10, small, remote(target), agent=agent)

@@ -103,6 +103,18 @@ def test_list_from_windows(escp, source, file, target, folder, way, data, part):
     assert done.code == 1 and part in done.error and "dos2unix" in done.error
 
 
+@pytest.mark.parametrize("start", ["# ", ";"])
+@pytest.mark.parametrize("way", ["local", "push", "pull"])
+def test_list_with_a_comment(escp, source, file, target, folder, way, start):
+    """rsync skips such lines; here they are names, and a name may begin so."""
+    name = local(file) if way == "pull" else bytes(file)
+    (folder / "list").write_bytes(b"%swhat\n%s\n" % (start.encode(), name))
+    there = local(target) if way == "push" else target
+    done = escp.run("--filelist", folder / "list", there, is_embedded=way != "local")
+    assert done.code == 1 and "a list of names has no comments" in done.error
+    assert [path.name for path in target.iterdir()] == [file.name]
+
+
 def test_list_with_a_real_carriage_return(escp, source, target, folder):
     write_random(source / "a\r", 10)
     (folder / "list").write_bytes(bytes(source / "a\r") + b"\n")

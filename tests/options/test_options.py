@@ -71,6 +71,8 @@ def test_operands_are_bytes_from_end_to_end():
         ([], "nothing to copy"),
         (["a"], "no target"),
         (["h:a", ""], "the target is empty"),
+        (["--exclude", "- *.o", "h:a", "b"], "option --exclude: '- ...' is a rule of rsync's"),
+        (["--include=+ *.o", "h:a", "b"], "option --include: '. ...' is a rule of rsync's"),
         (["--filelist", "list"], "no target"),
         (["--numeric-ids", "a", "b"], "no --owner"),
         (["--log-files", "a", "b"], "option --log-files: there is no log"),
@@ -147,6 +149,7 @@ def test_block_sizes_refused(text):
         ("1", 128), ("8", 1024), ("1000", 128_000), ("100M", 100_000_000), ("100m", 100_000_000),
         ("100MB", 100_000_000), ("1.5G", 1_500_000_000), ("100MB/s", 100_000_000), ("800Mbit", 100_000_000),
         ("800mbit", 100_000_000), ("10Gbit/s", 1_250_000_000), ("2048bit", 256), ("500B", 500),
+        ("10MiB", 10 << 20), ("1.5KiB", 1536), ("2GiB/s", 2 << 30),
     ],
 )  # fmt: skip
 def test_rates(text, expected):
@@ -156,7 +159,24 @@ def test_rates(text, expected):
 
 @pytest.mark.parametrize(
     "text",
-    ["0", "0.5", "100Mb", "100/s", "M", "-1", "1e9", "9999999T", "1 M", "100B", "١", "inf", "nan", "1\n"],
+    [
+        "0",
+        "0.5",
+        "100Mb",
+        "100/s",
+        "M",
+        "-1",
+        "1e9",
+        "9999999T",
+        "1 M",
+        "100B",
+        "١",
+        "inf",
+        "nan",
+        "1\n",
+        "1iB",
+        "1MIB",
+    ],
 )
 def test_rates_refused(text):
     with pytest.raises(UsageError, match="-l"):
