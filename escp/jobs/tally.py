@@ -17,6 +17,7 @@ from escp.failures import (
     FAST_ABSENT,
     FAST_DIGEST,
     FAST_MISSING,
+    FAST_SPECIAL,
     FAST_SYS,
     FAST_UNSAFE,
     FULL_DISK_ERRNOS,
@@ -35,6 +36,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from escp.remote.agentlink import AgentLink
 
+# What a shell makes of <(COMMAND), and what stands for standard input elsewhere.
+_DESCRIPTORS = (b"/dev/fd/", b"/dev/stdin", b"/proc/self/fd/")
 # Why a new file may not take the name of one that is there.
 _RENAME_ERRNOS = frozenset({errno.EBUSY, errno.EACCES, errno.EPERM})
 
@@ -154,6 +157,8 @@ class Tally:
             from escp.names.filelist import explain_name  # lazy: few have a list
 
             return reason + explain_name(path)
+        if failure.code == FAST_SPECIAL and not is_receiver and path.startswith(_DESCRIPTORS):
+            return f"{reason} (- as the source is standard input: escp - TARGET <FILE)"
         if failure.code == FAST_DIGEST and self._is_inplace:
             return f"{reason}, and --inplace may have written it over what was there"
         is_in_the_way = failure.code == FAST_SYS and failure.sys_errno in _RENAME_ERRNOS

@@ -78,7 +78,12 @@ def test_special_files_and_missing_ones_are_named(escp, source, target):
         sock.bind(str(source / "socket"))
         done = escp.fail(1, "-r", source, target)
     assert f"{source}/pipe: not a regular file" in done.err and f"{source}/socket: " in done.err
-    assert os.listdir(target / "source") == ["a"]
+    assert os.listdir(target / "source") == ["a"] and "standard input" not in done.err
+    read, write = os.pipe()
+    done = escp.fail(1, f"/dev/fd/{read}", target, pass_fds=(read,))
+    assert "not a regular file (- as the source is standard input: escp - TARGET <FILE)" in done.err
+    os.close(read)
+    os.close(write)
     assert "no such file" in escp.fail(1, source / "missing", target).err
 
 
