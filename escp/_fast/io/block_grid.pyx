@@ -1,5 +1,6 @@
 """Which blocks of a file have been given; see block_grid.pxd."""
 
+from cpython.long cimport PyLong_AsLongLongAndOverflow
 from libc.stdint cimport uint8_t, uint64_t
 
 
@@ -43,16 +44,19 @@ cdef class BlockGrid:
         self.claim(offset, n)
 
     cdef int claim(self, object offset, uint64_t n) except -1:
+        cdef int is_beyond = 0  # what a number of 63 bits can say; -1: below
+        cdef long long at
         cdef uint64_t first
         cdef uint64_t behind
         if not isinstance(offset, int):
             raise TypeError("an offset is a number of bytes")
-        if offset < 0 or offset % self.block:
+        at = PyLong_AsLongLongAndOverflow(offset, &is_beyond)
+        if is_beyond < 1 and (at < 0 or <uint64_t>at % self.block):
             raise ValueError(f"no block begins at offset {offset:,}: they lie {self.block:,} bytes apart")
-        if offset >= (self.end if self.is_end_known else self.block * <uint64_t>MAX_BLOCKS):
+        if is_beyond or <uint64_t>at >= (self.end if self.is_end_known else self.block * <uint64_t>MAX_BLOCKS):
             raise ValueError(f"a block at offset {offset:,} lies beyond the end of the file"
                              + (f", which has {self.end:,} bytes" if self.is_end_known else ""))
-        first = <uint64_t>offset // self.block
+        first = <uint64_t>at // self.block
         self.check_length(first, n)
         behind = first + (n + self.block - 1) // self.block
         if behind > 8 * <uint64_t>len(self.bits):

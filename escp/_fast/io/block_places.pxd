@@ -46,6 +46,7 @@ ctypedef struct block_source:
     pthread_cond_t filled  # streams: a place is READY, or the end
     pthread_cond_t emptied  # writers: a place is FREE, all that one of them has lent is, or the end
     int n_waiting  # writers, for a place
+    int n_busy  # places that are READY or TAKEN
     bint is_whole
     const uint8_t *whole
     uint64_t size
@@ -64,7 +65,10 @@ ctypedef struct block_source:
 
 
 # Nobody needs it any more, nor waits for it.
-cdef void free_place_locked(place *p) noexcept nogil
+cdef void free_place_locked(block_source *s, place *p) noexcept nogil
+# A place has become FREE: whether writers that wait for one are to be woken. That costs more than to fill it, so it is
+# done for a quarter of all places at once, unless streams would have nothing to send.
+cdef bint wakes_writers(const block_source *s) noexcept nogil
 # Of the n bytes at *offset* that go on from *done*, what comes next: all whole blocks of the streams that lie together,
 # which are to be lent (True), or what belongs to a block of which there is less. *end*: how far that is.
 cdef bint next_part(const block_source *s, uint64_t offset, uint64_t n, uint64_t done, uint64_t *end) noexcept nogil

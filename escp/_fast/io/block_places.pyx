@@ -6,11 +6,16 @@ from escp._fast.base.libc cimport (escp_cond_wait_until, escp_fetch_add, memcpy,
                                    pthread_cond_signal, pthread_cond_wait, pthread_mutex_lock, pthread_mutex_unlock)
 
 
-cdef void free_place_locked(place *p) noexcept nogil:
+cdef void free_place_locked(block_source *s, place *p) noexcept nogil:
+    s.n_busy -= 1
     if p.n_out != NULL:
         p.n_out[0] -= 1
     p.n_out = NULL
     p.state = PLACE_FREE
+
+
+cdef bint wakes_writers(const block_source *s) noexcept nogil:
+    return s.n_waiting and (s.n_ready == 0 or s.n_busy <= s.n_places * 3 // 4)
 
 
 cdef place *find_place_locked(block_source *s, uint64_t number, bint *is_full) noexcept nogil:
@@ -34,6 +39,7 @@ cdef place *find_place_locked(block_source *s, uint64_t number, bint *is_full) n
 
 cdef void put_ready_locked(block_source *s, place *p) noexcept nogil:
     p.state = PLACE_READY
+    s.n_busy += 1
     s.ready[(s.first_ready + s.n_ready) % s.n_places] = <int>(p - s.places)
     s.n_ready += 1
     pthread_cond_signal(&s.filled)
@@ -70,7 +76,7 @@ cdef uint64_t withdraw_locked(block_source *s, const int *n_out) noexcept nogil:
         number = s.ready[(s.first_ready + i) % s.n_places]
         if s.places[number].n_out == n_out:
             n += s.places[number].n_bytes
-            free_place_locked(&s.places[number])
+            free_place_locked(s, &s.places[number])
         else:
             s.ready[(s.first_ready + n_kept) % s.n_places] = number
             n_kept += 1

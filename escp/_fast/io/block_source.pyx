@@ -16,7 +16,7 @@ from escp._fast.base.libc cimport (EINVAL, calloc, escp_cond_init, escp_fetch_ad
 from escp._fast.base.types cimport FAST_STOPPED, FAST_SYS, MAX_BLOCK_BYTES, SLICE_BYTES, fail, fast_err
 from escp._fast.io.block_grid cimport BlockGrid
 from escp._fast.io.block_places cimport (PLACE_TAKEN, PUT_DONE, block_source, free_place_locked, next_part,
-                                         place, put, put_all)
+                                         place, put, put_all, wakes_writers)
 from escp._fast.io.pages cimport buffer_stride, buffers_new
 from escp._fast.io.ring cimport SLOT_READY, io_engine, io_ring, io_slot
 
@@ -77,8 +77,8 @@ cdef void give_back(io_ring *ring, io_slot *slot) noexcept nogil:
         return
     pthread_mutex_lock(&s.lock)
     n_out = p.n_out
-    free_place_locked(p)
-    if s.n_waiting or (n_out != NULL and n_out[0] == 0):  # a writer sleeps until all that it has lent is free
+    free_place_locked(s, p)
+    if wakes_writers(s) or (n_out != NULL and n_out[0] == 0):  # a writer sleeps until all that it has lent is free
         pthread_cond_broadcast(&s.emptied)
     pthread_mutex_unlock(&s.lock)
 
