@@ -9,7 +9,7 @@ import pytest
 
 from escp.errors import EscpError
 from escp.ui.notice import Notice
-from tests.support.command import needs_root, remote
+from tests.support.command import IS_SOURCE, needs_root, remote
 from tests.support.schema import check_lines
 from tests.support.trees import write_random
 
@@ -56,6 +56,8 @@ def test_errors_of_every_kind_come_through_it(escp, source, target):
 ])  # fmt: skip
 def test_every_verb_tells_it(escp, folder, verb):
     done, lines = run_with_pipe(escp, *verb, cwd=folder)
+    if not IS_SOURCE and "there is no cryptography" in done.err:
+        pytest.skip("the one file has no logins by TLS")
     assert done.code == 0 and done.out and not done.out.startswith("{")
     check_lines("\n".join(map(json.dumps, lines)))
     (folder / "ca").exists() and shutil.rmtree(folder / "ca")
