@@ -13,18 +13,8 @@ from fsspec.tests import abstract  # noqa: E402
 from escp.api.filesystem import EscpFileSystem  # noqa: E402
 from escp.errors import EscpError  # noqa: E402
 from tests.api.test_copy import login  # noqa: E402
-from tests.support.command import ROOT, Escp  # noqa: E402
-from tests.support.folders import new_folder  # noqa: E402
+from tests.support.command import ROOT  # noqa: E402
 from tests.support.trees import write_random  # noqa: E402
-
-
-@pytest.fixture(scope="module")
-def files(sshd):
-    """One login for all of these tests."""
-    with new_folder() as folder, Escp(folder, sshd) as one:
-        fs = EscpFileSystem("box", skip_instance_cache=True, **login(one))
-        yield fs
-        fs.close()
 
 
 class EscpFixtures(abstract.AbstractFixtures):

@@ -17,19 +17,9 @@ from escp.api.openfiles import check_mode  # noqa: E402
 from escp.errors import InternalError, RemoteFileError  # noqa: E402
 from tests.api.test_copy import login  # noqa: E402
 from tests.api.test_ends import in_child  # noqa: E402
-from tests.support.command import Escp  # noqa: E402
-from tests.support.folders import new_folder  # noqa: E402
 from tests.support.waiting import wait_for  # noqa: E402
 
 MIB = 1 << 20
-
-
-@pytest.fixture(scope="module")
-def files(sshd):
-    with new_folder() as folder, Escp(folder, sshd) as one:
-        fs = EscpFileSystem("box", skip_instance_cache=True, **login(one))
-        yield fs
-        fs.close()
 
 
 @pytest.fixture
